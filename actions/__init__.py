@@ -1,0 +1,67 @@
+"""The vocabulary: screens, verbs, surfaces, dispatch, errors. Knows neither models nor machines."""
+
+from actions.dispatch import dispatch
+from actions.errors import BadCall, Denied, Error, SurfaceError, UsageError
+from actions.schema import (
+    ACTION,
+    CONTROL_VERBS,
+    VERBS,
+    Action,
+    Answer,
+    Ask,
+    Back,
+    Click,
+    Done,
+    Drag,
+    Home,
+    LongPress,
+    Move,
+    Open,
+    Point,
+    PressKeys,
+    Scroll,
+    TypeText,
+    Verb,
+    Wait,
+    make,
+    read_action,
+)
+from actions.screen import Screen
+from actions.step import Call, Reply, Step
+from actions.surface import Surface
+
+__all__ = [
+    "ACTION",
+    "CONTROL_VERBS",
+    "VERBS",
+    "Action",
+    "Answer",
+    "Ask",
+    "Back",
+    "BadCall",
+    "Call",
+    "Click",
+    "Denied",
+    "Done",
+    "Drag",
+    "Error",
+    "Home",
+    "LongPress",
+    "Move",
+    "Open",
+    "Point",
+    "PressKeys",
+    "Reply",
+    "Screen",
+    "Scroll",
+    "Step",
+    "Surface",
+    "SurfaceError",
+    "TypeText",
+    "UsageError",
+    "Verb",
+    "Wait",
+    "dispatch",
+    "make",
+    "read_action",
+]

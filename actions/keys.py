@@ -1,0 +1,114 @@
+"""Key names: one table, with each platform's spelling. Knows no machine."""
+
+from __future__ import annotations
+
+import difflib
+from typing import NamedTuple
+
+from actions.errors import BadCall
+
+
+class Key(NamedTuple):
+    """One key: Playwright's name, pyautogui's name, Android's keyevent ("" where the platform has none)."""
+
+    playwright: str
+    pyautogui: str
+    android: str
+
+
+KEYS: dict[str, Key] = {
+    "enter": Key("Enter", "enter", "KEYCODE_ENTER"),
+    "tab": Key("Tab", "tab", "KEYCODE_TAB"),
+    "space": Key("Space", "space", "KEYCODE_SPACE"),
+    "backspace": Key("Backspace", "backspace", "KEYCODE_DEL"),
+    "delete": Key("Delete", "delete", "KEYCODE_FORWARD_DEL"),
+    "insert": Key("Insert", "insert", "KEYCODE_INSERT"),
+    "escape": Key("Escape", "escape", "KEYCODE_ESCAPE"),
+    "up": Key("ArrowUp", "up", "KEYCODE_DPAD_UP"),
+    "down": Key("ArrowDown", "down", "KEYCODE_DPAD_DOWN"),
+    "left": Key("ArrowLeft", "left", "KEYCODE_DPAD_LEFT"),
+    "right": Key("ArrowRight", "right", "KEYCODE_DPAD_RIGHT"),
+    "home": Key("Home", "home", "KEYCODE_MOVE_HOME"),
+    "end": Key("End", "end", "KEYCODE_MOVE_END"),
+    "pageup": Key("PageUp", "pageup", "KEYCODE_PAGE_UP"),
+    "pagedown": Key("PageDown", "pagedown", "KEYCODE_PAGE_DOWN"),
+    "ctrl": Key("Control", "ctrl", "KEYCODE_CTRL_LEFT"),
+    "shift": Key("Shift", "shift", "KEYCODE_SHIFT_LEFT"),
+    "alt": Key("Alt", "alt", "KEYCODE_ALT_LEFT"),
+    "meta": Key("Meta", "win", "KEYCODE_META_LEFT"),
+    "capslock": Key("CapsLock", "capslock", "KEYCODE_CAPS_LOCK"),
+    "printscreen": Key("PrintScreen", "printscreen", "KEYCODE_SYSRQ"),
+    "menu": Key("ContextMenu", "apps", "KEYCODE_MENU"),
+    "volume_up": Key("", "volumeup", "KEYCODE_VOLUME_UP"),
+    "volume_down": Key("", "volumedown", "KEYCODE_VOLUME_DOWN"),
+    "power": Key("", "", "KEYCODE_POWER"),
+    "camera": Key("", "", "KEYCODE_CAMERA"),
+    "clear": Key("", "", "KEYCODE_CLEAR"),
+    **{f"f{n}": Key(f"F{n}", f"f{n}", f"KEYCODE_F{n}") for n in range(1, 13)},
+}
+
+ALIASES: dict[str, str] = {
+    "return": "enter",
+    "esc": "escape",
+    "del": "delete",
+    "ins": "insert",
+    "control": "ctrl",
+    "cmd": "meta",
+    "command": "meta",
+    "win": "meta",
+    "windows": "meta",
+    "super": "meta",
+    "option": "alt",
+    "arrowup": "up",
+    "arrowdown": "down",
+    "arrowleft": "left",
+    "arrowright": "right",
+    "page_up": "pageup",
+    "page_down": "pagedown",
+    "pgup": "pageup",
+    "pgdn": "pagedown",
+    "caps_lock": "capslock",
+    "print_screen": "printscreen",
+    "spacebar": "space",
+    " ": "space",
+    "contextmenu": "menu",
+    "ctrlleft": "ctrl",
+    "ctrlright": "ctrl",
+    "shiftleft": "shift",
+    "shiftright": "shift",
+    "altleft": "alt",
+    "altright": "alt",
+}
+
+
+def canonical(name: str) -> str:
+    """The table's name for a key as somebody wrote it ("Return", "Ctrl", "a"); BadCall with the nearest if unknown.
+
+    A single printable character is its own name and keeps its case.
+    """
+    if len(name) == 1 and name.isprintable() and name != " ":
+        return name
+    key = name if name == " " else name.strip().lower()
+    key = ALIASES.get(key, key)
+    if key in KEYS:
+        return key
+    near = difflib.get_close_matches(key[:40], [*KEYS, *ALIASES], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "names are like enter, tab, ctrl, f5, or a single character"
+    raise BadCall(f"no key is called {name[:40]!r}; {hint}")
+
+
+def spell(key: str, platform: str) -> str:
+    """A canonical key in a platform's spelling ("playwright", "pyautogui", "android").
+
+    Characters are their own spelling except on Android, where letters and digits have key codes.
+    Raises BadCall where the platform has no such key.
+    """
+    if key in KEYS:
+        spelled: str = getattr(KEYS[key], platform)
+    elif platform == "android":
+        spelled = f"KEYCODE_{key.upper()}" if key.isascii() and key.isalnum() else ""
+    else:
+        spelled = key
+    if not spelled:
+        raise BadCall(f"key '{key}' does not exist on {platform}")
+    return spelled

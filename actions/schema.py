@@ -1,0 +1,216 @@
+"""The verbs, one frozen pydantic model each. Knows neither models nor machines.
+
+A verb's model is its schema, its validator, its text in prompts (the docstring) and its key in dispatch.
+Coordinates are integers in the pixels of the Screen that the model saw; whether they lie on it, dispatch checks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NamedTuple, Union
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError, field_validator
+
+from actions.errors import BadCall
+from actions.keys import canonical
+
+MAX_TEXT = 10_000  # characters of one typed text, answer or question
+MAX_WAIT_S = 60.0
+
+Coordinate = Annotated[StrictInt, Field(ge=-(2**31), le=2**31 - 1)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False)]
+Modifier = Literal["ctrl", "shift", "alt", "meta"]
+
+
+class Point(NamedTuple):
+    """A pixel of the screen that the model saw."""
+
+    x: Coordinate
+    y: Coordinate
+
+
+def _printable(text: str) -> str:
+    bad = sorted({c for c in text if (ord(c) < 32 and c not in "\n\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF})
+    if bad:
+        raise ValueError(f"has characters that cannot be typed: {', '.join(f'U+{ord(c):04X}' for c in bad[:5])}")
+    return text
+
+
+class Verb(BaseModel):
+    """Base of the verbs: frozen, closed (an unknown field is an error)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def points(self) -> tuple[Point, ...]:
+        """The pixels this action names, for checks against the screen and for drawing."""
+        return ()
+
+
+class _AtPoint(Verb):
+    x: Coordinate
+    y: Coordinate
+
+    def points(self) -> tuple[Point, ...]:
+        return (Point(self.x, self.y),)
+
+
+class Click(_AtPoint):
+    """Click a mouse button (or tap) at a point, once or several times, with modifier keys held."""
+
+    verb: Literal["click"] = "click"
+    button: Literal["left", "right", "middle"] = "left"
+    count: Annotated[StrictInt, Field(ge=1, le=3)] = 1
+    modifiers: tuple[Modifier, ...] = ()
+
+
+class Move(_AtPoint):
+    """Move the pointer to a point without pressing."""
+
+    verb: Literal["move"] = "move"
+
+
+class Drag(Verb):
+    """Press at the first point, go through the others, release at the last. One point alone starts at the pointer."""
+
+    verb: Literal["drag"] = "drag"
+    path: Annotated[tuple[Point, ...], Field(min_length=1, max_length=100)]
+    modifiers: tuple[Modifier, ...] = ()
+
+    def points(self) -> tuple[Point, ...]:
+        return self.path
+
+
+class Scroll(Verb):
+    """Turn the wheel by notches at a point (without one: where the pointer is). down > 0 shows what is further down."""
+
+    verb: Literal["scroll"] = "scroll"
+    x: Coordinate | None = None
+    y: Coordinate | None = None
+    down: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
+    right: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
+
+    def points(self) -> tuple[Point, ...]:
+        return () if self.x is None or self.y is None else (Point(self.x, self.y),)
+
+
+class LongPress(_AtPoint):
+    """Press at a point and hold for some seconds."""
+
+    verb: Literal["long_press"] = "long_press"
+    seconds: Seconds = 1.0
+
+
+class TypeText(Verb):
+    """Type a text where the focus is, exactly as given."""
+
+    verb: Literal["type"] = "type"
+    text: Text
+
+    _printable = field_validator("text")(_printable)
+
+
+class PressKeys(Verb):
+    """Press keys in order and release them in reverse: a chord like ctrl+c, or one key like enter."""
+
+    verb: Literal["press"] = "press"
+    keys: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)]
+
+    @field_validator("keys")
+    @classmethod
+    def _known(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(canonical(key) for key in keys)
+
+
+class Open(Verb):
+    """Open an address in the browser, or an app by its name."""
+
+    verb: Literal["open"] = "open"
+    target: Annotated[str, Field(min_length=1, max_length=4096)]
+
+    _printable = field_validator("target")(_printable)
+
+
+class Back(Verb):
+    """Go back: the browser's history or the phone's back button."""
+
+    verb: Literal["back"] = "back"
+
+
+class Home(Verb):
+    """Go to where this surface started: the phone's home screen or the first page."""
+
+    verb: Literal["home"] = "home"
+
+
+class Wait(Verb):
+    """Wait some seconds for the screen to change."""
+
+    verb: Literal["wait"] = "wait"
+    seconds: Seconds = 1.0
+
+
+class Answer(Verb):
+    """Give the answer that the person asked for. Ends the run."""
+
+    verb: Literal["answer"] = "answer"
+    text: Text
+
+
+class Ask(Verb):
+    """Ask the person a question that only they can decide."""
+
+    verb: Literal["ask"] = "ask"
+    question: Text
+
+
+class Done(Verb):
+    """Say that the task is finished, or that it cannot be."""
+
+    verb: Literal["done"] = "done"
+    status: Literal["success", "failure"] = "success"
+    message: Text = ""
+
+
+Action = Annotated[
+    Union[  # noqa: UP007 - pydantic reads the union
+        Click, Move, Drag, Scroll, LongPress, TypeText, PressKeys, Open, Back, Home, Wait, Answer, Ask, Done
+    ],
+    Field(discriminator="verb"),
+]
+ACTION: TypeAdapter[Any] = TypeAdapter(Action)
+
+VERBS: dict[str, type[Verb]] = {
+    model.model_fields["verb"].default: model
+    for model in (
+        Click,
+        Move,
+        Drag,
+        Scroll,
+        LongPress,
+        TypeText,
+        PressKeys,
+        Open,
+        Back,
+        Home,
+        Wait,
+        Answer,
+        Ask,
+        Done,
+    )
+}
+CONTROL_VERBS = frozenset({"answer", "ask", "done"})  # for the person at the loop's other end: no machine performs them
+
+
+def make(verb: str, **fields: object) -> Any:
+    """Action from a verb's name and fields; BadCall, in one sentence, when they do not fit."""
+    return read_action({"verb": verb, **fields})
+
+
+def read_action(data: object) -> Any:
+    """Action from plain data (JSON); BadCall, in one sentence, when it does not fit."""
+    try:
+        return ACTION.validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "action"
+        raise BadCall(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -1,0 +1,57 @@
+"""Reply, Call and Step: what history is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from actions.screen import Screen
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The policy's own words, before anybody read them.
+
+    prompt is the text that the model was shown (pictures as placeholders); pictures are the digests of the Screens in
+    it, in order; timings_s names seconds by phase.
+    """
+
+    text: str
+    prompt: str = ""
+    prompt_tokens: int = 0
+    reply_tokens: int = 0
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    pictures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One function call as the model said it: coordinates still in the model's own space."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    thought: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", MappingProxyType(dict(self.arguments)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One turn: what was seen, said, done, and what came of it.
+
+    action is None when the reply was a BadCall; error then holds the sentence that the model reads next turn.
+    note is what the machine said beyond its pixels; reward is the environment's for this step.
+    """
+
+    index: int
+    screen: Screen
+    reply: Reply
+    call: Call | None = None
+    action: Any = None
+    error: str = ""
+    note: str = ""
+    reward: float = 0.0
+    seconds: float = 0.0

@@ -1,0 +1,261 @@
+"""What a person sees of a run: a live panel in a terminal, plain lines elsewhere, JSON lines for programs.
+
+Knows the loop's events; knows no machine and no model. All three are called with an event, and answer `text` (the
+model's words so far) and `ask` (a question for the person).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, TextIO
+
+from agent.words import breakdown, describe, plain, seconds
+
+DONE_SHOWN = 8  # finished steps in the panel
+
+
+class Display(Protocol):
+    """Who watches a run."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+    def __call__(self, event: Mapping[str, Any]) -> None: ...
+
+    def text(self, words: str) -> None: ...
+
+    def say(self, words: str) -> None:
+        """A sentence outside the run's events."""
+        ...
+
+
+class JsonLines:
+    """Events as JSON lines on one stream, the last one the end; what is said beside them goes to standard error."""
+
+    def __init__(self, out: TextIO, run: str = "") -> None:
+        self.out, self.run, self.ended = out, run, False
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """The last line is always the end, also of a run that never began."""
+        if not self.ended and not isinstance(error, OSError):
+            self.end("stopped" if isinstance(error, KeyboardInterrupt) else "error", None, 0)
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        match event["event"]:
+            case "begin":
+                self.run = event["run"]
+            case "start":
+                facts = {key: event[key] for key in ("goal", "seed", "max_steps")}
+                self._line({"event": "start", **facts, "run": self.run})
+            case "act.result":
+                action = event["action"].model_dump(mode="json") if event["action"] is not None else None
+                facts = {key: event[key] for key in ("error", "note", "reward", "verdict")}
+                times = {name: round(value, 4) for name, value in event["timings_s"].items()}
+                thought = event["call"].thought if event["call"] is not None else ""
+                said = {"event": "step", "step": event["step"], "thought": thought, "action": action, **facts}
+                self._line({**said, "seconds": round(event["seconds"], 4), "timings_s": times})
+            case "end":
+                self.end(event["status"], event["reward"], event["steps"])
+
+    def end(self, status: str, reward: float | None, steps: int) -> None:
+        self.ended = True
+        self._line({"event": "end", "status": status, "reward": reward, "steps": steps, "run": self.run})
+
+    def text(self, words: str) -> None:
+        """Programs read whole steps."""
+
+    def say(self, words: str) -> None:
+        print(words, file=sys.stderr)
+
+    def _line(self, data: Mapping[str, Any]) -> None:
+        self.out.write(json.dumps(data) + "\n")
+        self.out.flush()
+
+
+class Lines:
+    """A line for each thing that happens: for logs, pipes and terminals that cannot move their cursor."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.max_steps = 0
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Nothing to put back."""
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        match event["event"]:
+            case "begin":
+                self.say(f"{'model':8} {plain(event['model'])} on {plain(event['where'])}")
+            case "start":
+                self.max_steps = event["max_steps"]
+                self.say(f"{'goal':8} {plain(event['goal'])}")
+            case "act.result":
+                for name, words in (("step", _step_line(event, self.max_steps)), *_asides(event)):
+                    self.say(f"{name:8} {words}")
+            case "end":
+                for line in ending_lines(event):
+                    self.say(line)
+
+    def text(self, words: str) -> None:
+        """Half words are no lines."""
+
+    def say(self, words: str) -> None:
+        encoding = self.out.encoding or "utf-8"  # a log in ASCII must not end a run
+        print(words.encode(encoding, "replace").decode(encoding), file=self.out, flush=True)
+
+    def ask(self, question: str) -> str:
+        self.say(f"{'asks':8} {plain(question)}")
+        return input("answer   ")
+
+
+class Panel(Lines):
+    """A rich panel that is drawn anew as the run goes on: goal, step, thought, action, verdict, seconds per step."""
+
+    def __init__(self, out: TextIO) -> None:
+        from rich.console import Console
+
+        super().__init__(out)
+        self.console = Console(file=out, highlight=False)
+        self.live: Any = None
+        self.title = self.goal = self.words = self.phase = ""
+        self.last: Mapping[str, Any] = {}
+        self.done: list[tuple[int, str, str]] = []
+        self.spent: list[float] = []
+        self.step, self.since = 0, time.monotonic()
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop()
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        match event["event"]:
+            case "begin":
+                self.title = f"{plain(event['model'])} on {plain(event['where'])}"
+                self._phase("opening")
+                self._start()
+            case "start":
+                self.goal, self.max_steps, self.step = plain(event["goal"]), event["max_steps"], 1
+                self._phase("thinking")
+            case "reply":
+                self._phase("acting")
+            case "act.result":
+                self.last = event
+                self.spent.append(event["seconds"])
+                self.done.append((event["step"], _did(event), seconds(event["seconds"])))
+                self.words, self.step = "", event["step"] + 1
+                self._phase("thinking")
+            case "end":
+                self.step = min(self.step, event["steps"]) if event["steps"] else self.step
+                self._phase(event["status"])
+                self._stop()
+                for line in ending_lines(event)[1:]:
+                    self.say(line)
+        if self.live is not None:
+            self.live.update(self)
+
+    def text(self, words: str) -> None:
+        self.words = plain(words, 600)
+
+    def ask(self, question: str) -> str:
+        self._stop()
+        try:
+            return super().ask(question)
+        finally:
+            self._start()
+
+    def __rich__(self) -> Any:
+        from rich.panel import Panel as Box
+        from rich.table import Table
+        from rich.text import Text
+
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(style="dim", no_wrap=True)
+        rows.add_column(ratio=1, overflow="fold")
+        if self.goal:
+            rows.add_row("goal", Text(self.goal, style="bold"))
+        elapsed = f" {time.monotonic() - self.since:.0f} s" if self.phase in ("opening", "thinking", "acting") else ""
+        count = f"{self.step} of {self.max_steps}, " if self.step else ""
+        rows.add_row("step", Text(f"{count}{self.phase}{elapsed}", style=_COLOURS.get(self.phase, "cyan")))
+        for number, words, took in self.done[-DONE_SHOWN:]:
+            rows.add_row(Text(f"{number:4}"), Text(f"{words}  ", style="").append(took, style="dim"))
+        thought = self.words or (plain(self.last["call"].thought, 600) if self.last.get("call") else "")
+        if thought:
+            rows.add_row("thought", Text(thought, style="italic"))
+        if self.last:
+            rows.add_row("action", Text(describe(self.last["action"])))
+            for name, words in _asides(self.last, thought=False):
+                rows.add_row(name, Text(words, style="yellow"))
+            rows.add_row("verdict", Text(_verdict(self.last["verdict"])))
+            mean = sum(self.spent) / len(self.spent)
+            rows.add_row("time", Text(f"{seconds(mean)} a step; last: {breakdown(self.last['timings_s'])}"))
+        return Box(rows, title=Text(self.title), title_align="left", border_style=_COLOURS.get(self.phase, "cyan"))
+
+    def _phase(self, name: str) -> None:
+        self.phase, self.since = name, time.monotonic()
+
+    def _start(self) -> None:
+        from rich.live import Live
+
+        if self.live is None:
+            self.live = Live(self, console=self.console, refresh_per_second=4, vertical_overflow="crop")
+            self.live.start()
+
+    def _stop(self) -> None:
+        if self.live is not None:
+            live, self.live = self.live, None
+            live.update(self, refresh=True)
+            live.stop()
+
+
+_COLOURS = {"success": "green", "failure": "red", "error": "red", "budget": "yellow", "stopped": "yellow"}
+
+
+def display(json_to: TextIO | None, out: TextIO) -> JsonLines | Lines:
+    """The display for where a run is watched: json_to for programs, else out, a terminal or not."""
+    if json_to is not None:
+        return JsonLines(json_to)
+    return Panel(out) if out.isatty() else Lines(out)
+
+
+def ending_lines(event: Mapping[str, Any]) -> list[str]:
+    """The last words on a run: status, steps, verdict."""
+    count = f"{event['steps']} step" + ("" if event["steps"] == 1 else "s")
+    return [
+        f"{'end':8} {event['status']} after {count}",
+        f"{'because':8} {plain(event['message'])}",
+    ]
+
+
+def _step_line(event: Mapping[str, Any], max_steps: int) -> str:
+    times = breakdown(event["timings_s"])
+    return f"{event['step']} of {max_steps}: {_did(event)}  [{seconds(event['seconds'])}: {times}]"
+
+
+def _did(event: Mapping[str, Any]) -> str:
+    return describe(event["action"]) if event["action"] is not None else "no action"
+
+
+def _asides(event: Mapping[str, Any], thought: bool = True) -> list[tuple[str, str]]:
+    """What there is to say of a step beside its action: (name, words)."""
+    words = [
+        ("thought", event["call"].thought if thought and event["call"] is not None else ""),
+        ("mistake", event["error"]),
+        ("machine", event["note"]),
+    ]
+    return [(name, plain(text)) for name, text in words if text]
+
+
+def _verdict(verdict: Mapping[str, Any] | None) -> str:
+    if verdict is None:
+        return "none: nobody but the model says when it is done"
+    return f"reward {verdict['reward']}" if verdict["done"] else "not done yet"

@@ -1,0 +1,152 @@
+"""Policies: a screen in, words out, and what the words mean. Knows a model and its dialect; knows no machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from actions import BadCall, Call, Reply, Screen, Step, UsageError, read_action
+from agent.memory import Memory
+from model.dialect import Conversation, Dialect, Shown
+
+
+class Policy(Protocol):
+    """Who decides. about says who it was, for the trace: model, fingerprint, dialect, prompt_hash, ..."""
+
+    @property
+    def about(self) -> Mapping[str, Any]: ...
+
+    def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        """The words for this screen, given what came before; verbs are those that can be carried out."""
+        ...
+
+    def parse(self, reply: Reply) -> Call:
+        """The call in the words; BadCall when there is none."""
+        ...
+
+    def ground(self, call: Call, screen: Screen) -> Any:
+        """The Action that the call means, in pixels of the screen; BadCall when it means none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LocalPolicy:
+    """A model on this machine: memory chooses, the dialect asks, the chat answers, the dialect reads."""
+
+    def __init__(
+        self,
+        chat: Any,  # model.chat.Chat; the name would import torch
+        dialect: Dialect,
+        memory: Memory,
+        *,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> None:
+        self.chat, self.dialect, self.memory = chat, dialect, memory
+        self.temperature, self.seed, self.on_text = temperature, seed, on_text
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        settings = self.chat.settings
+        return {
+            "model": self.chat.name,
+            "path": str(self.chat.path),
+            "fingerprint": self.chat.fingerprint,
+            "dialect": settings.dialect,
+            "tool": settings.tool,
+            "history": settings.history,
+            "prompt_hash": self.dialect.prompt_hash,
+            "history_steps": self.memory.history_steps,
+            "pictures": self.memory.pictures,
+            "temperature": self.temperature,
+        }
+
+    def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
+        reply: Reply = self.chat.reply(
+            talk.messages, talk.tools, temperature=self.temperature, seed=self.seed, on_text=self.on_text
+        )
+        return replace(reply, pictures=_pictures(talk))
+
+    def parse(self, reply: Reply) -> Call:
+        return self.dialect.parse(reply.text)
+
+    def ground(self, call: Call, screen: Screen) -> Any:
+        return self.dialect.ground(call, screen)
+
+    def close(self) -> None:
+        """Nothing to let go of: the weights belong to whoever loaded them."""
+
+
+class ScriptPolicy:
+    """Replays given replies, whatever is on the screen: for tests, and for runs without a model.
+
+    The replies are words of the dialect given, else of Plain. Asking for more of them than there are is a UsageError.
+    """
+
+    def __init__(self, replies: Sequence[str], dialect: Dialect | None = None) -> None:
+        self.replies = tuple(replies)
+        self.dialect: Dialect = dialect or Plain()
+        self._next = 0
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        said = hashlib.sha256("\0".join(self.replies).encode("utf-8", "backslashreplace")).hexdigest()
+        return {"model": "script", "fingerprint": said[:32], "prompt_hash": self.dialect.prompt_hash}
+
+    def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        if self._next >= len(self.replies):
+            raise UsageError(
+                f"the script has {len(self.replies)} replies and the run asks for one more; "
+                "end it with one that says it is done, or lower --max-steps"
+            )
+        text = self.replies[self._next]
+        self._next += 1
+        return Reply(text, prompt=goal, pictures=(screen.digest,))
+
+    def parse(self, reply: Reply) -> Call:
+        return self.dialect.parse(reply.text)
+
+    def ground(self, call: Call, screen: Screen) -> Any:
+        return self.dialect.ground(call, screen)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Plain:
+    """The plainest dialect: a reply is an action as JSON, {"verb": "click", "x": 3, "y": 4}, in pixels of the screen.
+
+    "thought" beside the verb is the thought. No model speaks it; scripts written by hand do.
+    """
+
+    prompt_hash = "plain"
+
+    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+        content = ({"type": "image", "image": screen}, {"type": "text", "text": goal})
+        return Conversation(({"role": "user", "content": list(content)},))
+
+    def parse(self, text: str) -> Call:
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadCall(f"the reply is not JSON ({str(error)[:100]})") from None
+        if not isinstance(data, dict) or not isinstance(data.get("verb"), str):
+            raise BadCall('the reply is not an action like {"verb": "click", "x": 3, "y": 4}')
+        return Call(data.pop("verb"), data, thought=str(data.pop("thought", "")))
+
+    def ground(self, call: Call, screen: Screen) -> Any:
+        action = read_action({**call.arguments, "verb": call.name})
+        for point in action.points():
+            screen.require(*point)
+        return action
+
+
+def _pictures(talk: Conversation) -> tuple[str, ...]:
+    parts = (part for message in talk.messages for part in message["content"])
+    return tuple(part["image"].digest for part in parts if part["type"] == "image")

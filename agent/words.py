@@ -1,0 +1,74 @@
+"""Actions, times and foreign text as words for a person's terminal. Knows no terminal and no machine."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from actions import Answer, Ask, Click, Done, Drag, LongPress, Move, Open, PressKeys, Scroll, TypeText, Wait
+
+MAX_WORDS = 200  # characters of a text that an action carries
+
+
+def plain(text: object, limit: int = 2000) -> str:
+    """Text of a page or a model on one line, safe for a terminal: no control, format or escape characters act there."""
+    shown = "".join(
+        " " if c in "\n\t\r" else c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else "�"
+        for c in str(text)[: limit + 1]
+    )
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def describe(action: Any) -> str:
+    """What an action does, in a few words: 'click (12, 40)', 'press ctrl+c'."""
+    match action:
+        case None:
+            return "none"
+        case Click(x=x, y=y, button=button, count=count, modifiers=modifiers):
+            held = "".join(f"{key}+" for key in modifiers)
+            times = {1: "", 2: "double-", 3: "triple-"}[count]
+            return f"{held}{times}{'' if button == 'left' else button + '-'}click ({x}, {y})"
+        case Move(x=x, y=y):
+            return f"move to ({x}, {y})"
+        case Drag(path=path):
+            start = "the pointer" if len(path) == 1 else f"({path[0].x}, {path[0].y})"
+            return f"drag from {start} to ({path[-1].x}, {path[-1].y})"
+        case Scroll(x=x, y=y, down=down, right=right):
+            ways = [("down", down), ("right", right)] if down or right else [("down", 0)]
+            opposite = {"down": "up", "right": "left"}
+            moves = [f"{way if n > 0 else opposite[way]} {abs(n)}" for way, n in ways if n or not (down or right)]
+            return f"scroll {' and '.join(moves)}" + ("" if x is None else f" at ({x}, {y})")
+        case LongPress(x=x, y=y, seconds=seconds):
+            return f"press ({x}, {y}) for {seconds:g} s"
+        case TypeText(text=text):
+            return f'type "{plain(text, MAX_WORDS)}"'
+        case PressKeys(keys=keys):
+            return f"press {'+'.join(keys)}"
+        case Open(target=target):
+            return f"open {plain(target, MAX_WORDS)}"
+        case Wait(seconds=seconds):
+            return f"wait {seconds:g} s"
+        case Answer(text=text):
+            return f'answer "{plain(text, MAX_WORDS)}"'
+        case Ask(question=question):
+            return f'ask "{plain(question, MAX_WORDS)}"'
+        case Done(status=status, message=message):
+            return f"done: {status}" + (f' ("{plain(message, MAX_WORDS)}")' if message else "")
+        case _:
+            return str(action.verb).replace("_", " ")
+
+
+def seconds(value: float) -> str:
+    """Seconds with as many digits as matter: 0.032 s, 1.4 s, 2 min 05 s."""
+    if value >= 60:
+        return f"{int(value) // 60} min {int(value) % 60:02d} s"
+    return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+
+
+def breakdown(timings_s: Mapping[str, float]) -> str:
+    """A step's times by what they went to: see (a picture becomes embeddings), think (words), act, settle."""
+    see = timings_s.get("preprocess", 0.0) + timings_s.get("prefill", 0.0)
+    think = max(0.0, timings_s.get("think", 0.0) - see)
+    parts = {"see": see, "think": think, "act": timings_s.get("act", 0.0), "settle": timings_s.get("settle", 0.0)}
+    return ", ".join(f"{name} {seconds(value)}" for name, value in parts.items() if value > 0)

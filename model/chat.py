@@ -1,0 +1,171 @@
+"""A checkpoint that can be talked to: messages with pictures in, a reply out. Knows no machine and no verbs."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actions import Reply, Screen, UsageError
+from model.image import ImageLimits, patchify
+from model.tokenizer import Tokenizer, _json
+from model.weights import find, load_model, shard_files
+
+if TYPE_CHECKING:
+    import torch
+
+    from model.qwen25vl import Qwen25VL
+
+VISION_PAD = "<|image_pad|>"
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """How a checkpoint wants to be used; pixelhand.json beside its config.json can say, else these.
+
+    history: "turns" or "progress" (see the dialect); history_steps and pictures: how much of the past is shown.
+    """
+
+    dialect: str = "qwen25"
+    tool: str = "computer_use"
+    history: str = "turns"
+    history_steps: int = 30
+    pictures: int = 3
+    max_new_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation as the model gets it. text has one placeholder for each picture, input_ids one for each cell."""
+
+    text: str
+    input_ids: list[int]
+    screens: tuple[Screen, ...]
+
+
+class Chat:
+    """Owns a model and its tokenizer."""
+
+    def __init__(self, model: Qwen25VL, folder: Path, name: str) -> None:
+        self.model, self.path, self.name = model, folder, name
+        self.tokenizer = Tokenizer(folder)
+        self.limits = read_limits(folder)
+        self.settings = read_settings(folder)
+        self.fingerprint = fingerprint(folder)
+
+    def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> Prompt:
+        """Prompt of messages [{"role", "content": [{"type": "image", "image": Screen} | {"type": "text", "text"}]}]."""
+        text = self.tokenizer.render(messages, tools)
+        screens = tuple(
+            part["image"]
+            for message in messages
+            if not isinstance(message["content"], str)
+            for part in message["content"]
+            if part["type"] == "image"
+        )
+        pieces = text.split(VISION_PAD)
+        if len(pieces) != len(screens) + 1:
+            raise UsageError(
+                f"the chat template of {self.name} showed {len(pieces) - 1} of {len(screens)} pictures; "
+                "it is not a vision template"
+            )
+        whole = pieces[0]
+        for screen, piece in zip(screens, pieces[1:], strict=True):
+            width, height = self.limits.resized(screen.width, screen.height)
+            whole += VISION_PAD * (width * height // self.limits.factor**2) + piece
+        return Prompt(text, self.tokenizer.encode(whole), screens)
+
+    def reply(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] = (),
+        *,
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Reply:
+        """What the model says, greedily unless a temperature is given. on_text gets the text so far, token by token."""
+        import torch
+
+        from model.engine.decode import Sampling, stream
+
+        began = time.perf_counter()
+        prompt = self.render(messages, tools)
+        device = self.model.device
+        pictures: dict[str, Any] = {}
+        if prompt.screens:
+            shown = [patchify(screen.pixels, self.limits, device) for screen in prompt.screens]
+            pictures = {
+                "pixel_values": torch.cat([patches for patches, _ in shown]),
+                "image_grid_thw": [grid for _, grid in shown],
+            }
+        ready = time.perf_counter()
+        first = ready
+        ids: list[int] = []
+        for token in stream(
+            self.model,
+            torch.tensor([prompt.input_ids], device=device),
+            max_new_tokens=max_new_tokens or self.settings.max_new_tokens,
+            stop_ids=self.tokenizer.stop_ids,
+            sampling=Sampling(temperature=temperature, seed=seed),
+            vocabulary=min(self.tokenizer.size, self.model.config.text.vocab_size),
+            **pictures,
+        ):
+            if not ids:
+                first = time.perf_counter()
+            ids.append(int(token[0]))
+            if on_text is not None:
+                on_text(self.tokenizer.decode(ids))
+        done = time.perf_counter()
+        timings = {"preprocess": ready - began, "prefill": first - ready, "decode": done - first}
+        return Reply(self.tokenizer.decode(ids), prompt.text, len(prompt.input_ids), len(ids), timings)
+
+
+def load_chat(
+    name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: torch.dtype | None = None
+) -> Chat:
+    """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA where there is one, else CPU."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = find(name_or_path_or_hub_id)
+    return Chat(load_model(folder, device, dtype), folder, str(name_or_path_or_hub_id))
+
+
+def read_limits(folder: Path) -> ImageLimits:
+    """The picture budget in preprocessor_config.json; the official one where it says nothing."""
+    data = _json(folder / "preprocessor_config.json")
+    size = data.get("size") or {}
+    default = ImageLimits()
+    return ImageLimits(
+        int(data.get("min_pixels") or size.get("shortest_edge") or default.min_pixels),
+        int(data.get("max_pixels") or size.get("longest_edge") or default.max_pixels),
+    )
+
+
+def read_settings(folder: Path) -> ChatSettings:
+    """pixelhand.json; an unknown key is an error."""
+    data = _json(folder / "pixelhand.json")
+    known = {field.name for field in fields(ChatSettings)}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise UsageError(f"{folder / 'pixelhand.json'}: unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
+    return ChatSettings(**data)
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hex digits that change with the weights: of every file its size, and 64 KB from each sixteenth of it."""
+    hasher = hashlib.blake2b(digest_size=8)
+    for file in shard_files(folder):
+        size = file.stat().st_size
+        hasher.update(f"{file.name}:{size}:".encode())
+        with file.open("rb") as handle:
+            for part in range(16):
+                handle.seek(size * part // 16)
+                hasher.update(handle.read(65536))
+    return hasher.hexdigest()

@@ -1,0 +1,110 @@
+"""Text <-> ids, and messages -> the text that a checkpoint was trained to be asked in. Knows no pixels."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Tokens
+
+from actions import UsageError
+from model.tools_prompt import tools_block
+
+_SPECIAL = re.compile(r"<\|(?=[a-z_]+\|>)")
+
+
+class Tokenizer:
+    """The tokenizer and chat template of a checkpoint folder (tokenizer.json and its template file)."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "tokenizer.json"
+        try:
+            self._tokens = Tokens.from_file(str(path))
+        except Exception as error:  # the library raises bare Exceptions
+            raise UsageError(f"{path} is missing or damaged ({str(error)[:120]}); download the checkpoint again") from None
+        self.folder = folder
+        self.size = max(self._tokens.get_vocab(with_added_tokens=True).values()) + 1  # ids from here on are padding
+        self.stop_ids = self._read_stop_ids()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; the names of special tokens in it become those tokens."""
+        return self._tokens.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, without the special tokens that only frame it (<tool_call> stays)."""
+        return self._tokens.decode(list(ids), skip_special_tokens=True)
+
+    def id(self, token: str) -> int:
+        found = self._tokens.token_to_id(token)
+        if found is None:
+            raise UsageError(f"{self.folder}/tokenizer.json has no token {token}; is it a Qwen2.5-VL tokenizer?")
+        return int(found)
+
+    def _read_stop_ids(self) -> tuple[int, ...]:
+        settings = _json(self.folder / "generation_config.json")
+        ids = settings.get("eos_token_id", [])
+        return tuple(ids if isinstance(ids, list) else [ids]) or (self.id("<|im_end|>"),)
+
+    @cached_property
+    def template_source(self) -> str:
+        """The chat template; a processor's own file goes before the tokenizer's, as in transformers."""
+        plain = self.folder / "chat_template.jinja"
+        if plain.exists():
+            return plain.read_text(encoding="utf-8")
+        for name in ("chat_template.json", "tokenizer_config.json"):
+            template = _json(self.folder / name).get("chat_template")
+            if isinstance(template, list):  # several by name
+                template = next((one["template"] for one in template if one.get("name") == "default"), None)
+            if isinstance(template, str):
+                return template
+        raise UsageError(f"{self.folder} has no chat template (chat_template.jinja or .json); download it again")
+
+    @cached_property
+    def _template(self) -> Any:
+        from jinja2.ext import loopcontrols
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        def refuse(message: str) -> None:
+            raise UsageError(f"the chat template of {self.folder.name} refuses this conversation: {message}")
+
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment.filters["tojson"] = lambda value, **how: json.dumps(value, ensure_ascii=False, **how)
+        environment.globals["raise_exception"] = refuse
+        return environment.from_string(self.template_source)
+
+    def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> str:
+        """The prompt's text, one <|image_pad|> for each picture, ending where the assistant begins to speak.
+
+        A template that cannot render tools (the vision checkpoints' own) gets them in the system message. Names of
+        special tokens inside the messages are broken up: what a page says must not end a turn.
+        """
+        safe = [{**message, "content": _content(message["content"])} for message in messages]
+        if tools and "tools" not in self.template_source:
+            block = tools_block(tools)
+            if safe and safe[0]["role"] == "system":
+                safe[0]["content"] = [*safe[0]["content"], {"type": "text", "text": "\n\n" + block}]
+            else:
+                safe.insert(0, {"role": "system", "content": [{"type": "text", "text": block}]})
+        return self._template.render(messages=safe, tools=list(tools) or None, add_generation_prompt=True)
+
+
+def _content(content: str | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return [
+        {"type": "text", "text": _SPECIAL.sub("< |", part["text"])} if part["type"] == "text" else {"type": "image"}
+        for part in parts
+    ]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); download the checkpoint again") from None
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,28 @@
+"""Tools as text, for chat templates that cannot render them. Knows the tags; knows no particular tool.
+
+Qwen2.5-VL's vision template renders no tools, its text template does. The structure here is that template's (heading,
+<tools> with one JSON object a line, the form of a call in <tool_call>); the sentences are our own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
+RESPONSE_OPEN, RESPONSE_CLOSE = "<tool_response>", "</tool_response>"
+
+
+def tools_block(tools: Sequence[Mapping[str, Any]]) -> str:
+    """What stands at the end of the system turn so that the model knows its functions; "" when there are none."""
+    if not tools:
+        return ""
+    signatures = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+    return (
+        "# Tools\n\n"
+        "You act by calling functions. The signature of each is a JSON object, one a line, inside <tools></tools>:\n"
+        f"<tools>\n{signatures}\n</tools>\n\n"
+        "To call one, write a JSON object with its name and its arguments inside <tool_call></tool_call>:\n"
+        f'{CALL_OPEN}\n{{"name": <function-name>, "arguments": <args-json-object>}}\n{CALL_CLOSE}'
+    )

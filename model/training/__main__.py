@@ -1,0 +1,72 @@
+"""`python -m model.training render|train|measure-losses`: the recipe's commands. Knows arguments and folders only."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def recipe() -> None:
+    """How the embedded checkpoint is made: render screens, then train."""
+
+
+CHROMIUM_FLAGS = (
+    "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --font-render-hinting=none --disable-lcd-text"
+).split()
+
+
+@app.command()
+def render(
+    out: Annotated[Path, typer.Option(help="data folder")] = Path(".training/data"),
+    tasks: Annotated[str, typer.Option(help="comma-separated; default all that have an oracle")] = "",
+    first: Annotated[int, typer.Option(help="first seed")] = 0,
+    last: Annotated[int, typer.Option(help="the seed after the last, at most 900000")] = 1200,
+    chrome: Annotated[str, typer.Option(help="Chrome or Chromium to draw with")] = "/usr/bin/chromium",
+    sandbox: Annotated[bool, typer.Option(help="off where the user is root")] = False,
+) -> None:
+    """Draw practice pages with all their questions and answers. Resumes; 12 screens a second on one core."""
+    from playwright.sync_api import sync_playwright
+
+    from model.training.oracles.clicks import ORACLES
+    from model.training.render import render as draw
+
+    chosen = tasks.split(",") if tasks else sorted(ORACLES)
+    flags = CHROMIUM_FLAGS if sandbox else [*CHROMIUM_FLAGS, "--no-sandbox"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chrome, args=flags)
+        for start in range(first, last, 200):  # in rounds, so that training can begin on all tasks early
+            for task in chosen:
+                began = time.monotonic()
+                new = draw(task, start, min(last, start + 200), out, browser)
+                print(f"{task} {start}: {new} new in {time.monotonic() - began:.1f} s", flush=True)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Option(help="recipe file")] = Path(__file__).parent / "first.toml",
+    data: Annotated[Path, typer.Option(help="data folder that render filled")] = Path(".training/data"),
+    run: Annotated[Path, typer.Option(help="run folder: state, losses, checkpoint")] = Path(".training/first"),
+    minutes: Annotated[float, typer.Option(help="length of this slice")] = 10.0,
+    threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
+) -> None:
+    """Train one slice, or go on with a run. Exit code 0 when the recipe is done, 3 when there is more to do."""
+    import torch
+
+    from model.training.train import Recipe, Trainer
+
+    torch.set_num_threads(threads)
+    trainer = Trainer(Recipe.load(recipe), data, run)
+    done = trainer.train(minutes)
+    trainer.measure()
+    raise typer.Exit(0 if done else 3)
+
+
+if __name__ == "__main__":
+    app()

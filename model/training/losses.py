@@ -1,0 +1,128 @@
+"""What is asked of the model besides the next token, in training only: the checkpoint stays a plain Qwen2.5-VL.
+
+Answers of a few tokens teach slowly where to look; a page tells it for free. Three helpers on inner states:
+characters (each cell's embedding names the letters in it), places (each picture token names its row and column) and
+gaze (one attention head of one layer, at every token of a coordinate, looks at the cells of the element).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.qwen25vl import Qwen25VL
+from model.rope import rotate, text_rotary
+from model.training.batches import CLASSES, SLOTS, Batch, Packer
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each loss counts."""
+
+    characters: float = 0.5
+    places: float = 0.2
+    gaze: float = 0.5
+
+
+class Helpers(nn.Module):
+    """The small heads that read inner states; thrown away after training."""
+
+    def __init__(self, model: Qwen25VL, packer: Packer, place_layer: int, gaze_layer: int) -> None:
+        super().__init__()
+        width = model.config.text.hidden_size
+        self.characters = nn.Linear(width, SLOTS * CLASSES)
+        self.rows = nn.Linear(width, packer.cells_h)
+        self.columns = nn.Linear(width, packer.cells_w)
+        self.packer, self.place_layer, self.gaze_layer = packer, place_layer, gaze_layer
+
+
+def losses(model: Qwen25VL, helpers: Helpers, batch: Batch, weights: Weights) -> tuple[Tensor, dict[str, float]]:
+    """The weighted sum, and each part by name with the shares that were right."""
+    packer = helpers.packer
+    cells = model.visual(batch.patches, [batch.grid])  # [B * cells, C]
+    embeddings = model.model.embed_tokens(batch.ids)
+    first, count = packer.first_cell, packer.cells
+    picture = cells.view(len(batch.ids), count, -1)
+    embeddings = torch.cat([embeddings[:, :first], picture, embeddings[:, first + count :]], dim=1)
+
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen[name] = inputs[0] if name == "gaze" else output
+
+        return hook
+
+    hooks = [
+        model.model.layers[helpers.place_layer].register_forward_hook(keep("places")),
+        model.model.layers[helpers.gaze_layer].self_attn.register_forward_hook(keep("gaze")),
+    ]
+    try:
+        hidden = model.model(embeddings, batch.positions, batch.mask)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+    asked = batch.targets != -100
+    logits = model.logits(hidden[asked])
+    token_loss = F.cross_entropy(logits.float(), batch.targets[asked])
+    with torch.no_grad():
+        tokens_right = (logits.argmax(-1) == batch.targets[asked]).float().mean()
+
+    names = helpers.characters(picture).view(-1, CLASSES)
+    truth = batch.characters.view(-1)
+    # most slots are empty: the few that are filled count as much as the many that are not
+    filled = truth > 0
+    character_loss = F.cross_entropy(names[filled], truth[filled]) + 0.2 * F.cross_entropy(
+        names[~filled][::4], truth[~filled][::4]
+    )
+    with torch.no_grad():
+        characters_right = (names[filled].argmax(-1) == truth[filled]).float().mean()
+
+    at = seen["places"][:, first : first + count]
+    rows = torch.arange(packer.cells_h).repeat_interleave(packer.cells_w).expand(len(batch.ids), -1)
+    columns = torch.arange(packer.cells_w).repeat(packer.cells_h).expand(len(batch.ids), -1)
+    place_loss = F.cross_entropy(helpers.rows(at).flatten(0, 1), rows.reshape(-1)) + F.cross_entropy(
+        helpers.columns(at).flatten(0, 1), columns.reshape(-1)
+    )
+
+    gaze_loss, gaze_right = _gaze(model, helpers, seen["gaze"], batch)
+    total = (
+        token_loss
+        + weights.characters * character_loss
+        + weights.places * place_loss
+        + weights.gaze * gaze_loss
+    )
+    return total, {
+        "loss": float(total.detach()),
+        "token": float(token_loss.detach()),
+        "token_right": float(tokens_right),
+        "characters": float(character_loss.detach()),
+        "characters_right": float(characters_right),
+        "places": float(place_loss.detach()),
+        "gaze": float(gaze_loss.detach()),
+        "gaze_right": float(gaze_right),
+    }
+
+
+def _gaze(model: Qwen25VL, helpers: Helpers, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of head 0's attention with the answer's cells, and how often its strongest cell is one of them."""
+    config, packer = model.config.text, helpers.packer
+    attention = model.model.layers[helpers.gaze_layer].self_attn
+    size = config.head_dim
+    cos, sin = text_rotary(batch.positions, size, config.mrope_section, config.rope_theta, x.dtype)
+    weight_q, bias_q = attention.q_proj.weight[:size], attention.q_proj.bias[:size]
+    weight_k, bias_k = attention.k_proj.weight[:size], attention.k_proj.bias[:size]
+    row, token = batch.looks.unbind(1)
+    q = rotate(F.linear(x[row, token], weight_q, bias_q), cos[row, token], sin[row, token])  # [looks, D]
+    k = rotate(F.linear(x, weight_k, bias_k), cos, sin)  # [B, S, D]
+    scores = torch.einsum("ld,lsd->ls", q, k[row]) / size**0.5
+    scores = scores.masked_fill(~batch.mask[row, 0, token], float("-inf"))
+    spread = scores.log_softmax(-1)[:, packer.first_cell : packer.first_cell + packer.cells]
+    loss = -(batch.wanted * spread).sum(-1).mean()
+    right = batch.wanted.gather(1, spread.argmax(-1, keepdim=True)).gt(0).float().mean()
+    return loss, right.detach()

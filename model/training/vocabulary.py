@@ -1,0 +1,186 @@
+"""The embedded checkpoint's own small vocabulary, chat template and settings files. Knows text only.
+
+Bytes, the special tokens of Qwen2.5, and the fixed pieces of a function call, so that a click takes 14 tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from model.config import Config
+
+SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+PIECES = (
+    "<tool_call>",
+    "</tool_call>",
+    '\n{"name": "computer_use", "arguments": {"action": "',
+    '", "coordinate": [',
+    '", "text": "',
+    '", "keys": ["',
+    '", "pixels": ',
+    '", "status": "',
+    '", "time": ',
+    "]}}\n",
+    '"}}\n',
+    '"]}}\n',
+    "}}\n",
+    ", ",
+    "computer_use",
+    "left_click_drag",
+    "left_click",
+    "right_click",
+    "middle_click",
+    "double_click",
+    "mouse_move",
+    "scroll",
+    "terminate",
+    "system\n",
+    "user\n",
+    "assistant\n",
+)
+WORDS = (  # of instructions: common phrases as one token each; what must be read letter by letter stays bytes
+    "Click on the ",
+    "Click the ",
+    "Click on ",
+    "Click ",
+    "Focus into the ",
+    "Close the ",
+    " the ",
+    " input textbox.",
+    "textbox.",
+    "dialog box",
+    " labeled ",
+    " by clicking ",
+    "button",
+    " in",
+    " colored box.",
+    " widget.",
+    "link ",
+    "Enter ",
+    "Select ",
+    " and ",
+    " text field",
+    "Submit",
+)
+ROWS = 384  # of the embedding: room to grow
+
+# One function is known by heart: the template names what it is offered and leaves the descriptions out. A picture goes
+# before the words of its turn, so that one encoding serves many questions.
+TEMPLATE = """{%- if tools %}<|im_start|>system
+{% for tool in tools %}{{ (tool.function or tool).name }}{% endfor %}<|im_end|>
+{% endif %}
+{%- for message in messages %}{% if message.role != 'system' %}<|im_start|>{{ message.role }}
+{% for part in message.content %}{% if part.type == 'image' %}\
+<|vision_start|><|image_pad|><|vision_end|>{% endif %}{% endfor %}
+{%- for part in message.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>
+{% endif %}{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def build() -> Tokenizer:
+    """The tokenizer; ids are settled by the order of the tables above."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={char: n for n, char in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in SPECIAL])
+    tokenizer.add_tokens([AddedToken(one, special=False, normalized=False) for one in (*PIECES, *WORDS)])
+    assert tokenizer.get_vocab_size() <= ROWS
+    return tokenizer
+
+
+def write(folder: Path, config: Config, min_pixels: int, max_pixels: int, max_new_tokens: int) -> None:
+    """Every file of a checkpoint folder except its weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = build()
+    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL}
+    text, vision = config.text, config.vision
+    files = {
+        "config.json": {
+            "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+            "model_type": "qwen2_5_vl",
+            "vocab_size": text.vocab_size,
+            "hidden_size": text.hidden_size,
+            "intermediate_size": text.intermediate_size,
+            "num_hidden_layers": text.num_hidden_layers,
+            "num_attention_heads": text.num_attention_heads,
+            "num_key_value_heads": text.num_key_value_heads,
+            "head_dim": text.head_dim,
+            "hidden_act": "silu",
+            "rms_norm_eps": text.rms_norm_eps,
+            "rope_theta": text.rope_theta,
+            "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
+            "max_position_embeddings": text.max_position_embeddings,
+            "tie_word_embeddings": text.tie_word_embeddings,
+            "use_sliding_window": False,
+            "torch_dtype": "float16",
+            "bos_token_id": ids["<|endoftext|>"],
+            "eos_token_id": ids["<|im_end|>"],
+            "image_token_id": ids["<|image_pad|>"],
+            "video_token_id": ids["<|video_pad|>"],
+            "vision_start_token_id": ids["<|vision_start|>"],
+            "vision_end_token_id": ids["<|vision_end|>"],
+            "vision_config": {
+                "model_type": "qwen2_5_vl",
+                "depth": vision.depth,
+                "hidden_size": vision.hidden_size,
+                "intermediate_size": vision.intermediate_size,
+                "num_heads": vision.num_heads,
+                "out_hidden_size": vision.out_hidden_size,
+                "hidden_act": "silu",
+                "in_channels": 3,
+                "patch_size": 14,
+                "temporal_patch_size": 2,
+                "spatial_merge_size": 2,
+                "window_size": 112,
+                "fullatt_block_indexes": list(vision.fullatt_block_indexes),
+                "tokens_per_second": 2,
+            },
+        },
+        "generation_config.json": {
+            "do_sample": False,
+            "eos_token_id": [ids["<|im_end|>"], ids["<|endoftext|>"]],
+            "pad_token_id": ids["<|endoftext|>"],
+        },
+        "preprocessor_config.json": {
+            "image_processor_type": "Qwen2VLImageProcessor",
+            "min_pixels": min_pixels,
+            "max_pixels": max_pixels,
+            "patch_size": 14,
+            "temporal_patch_size": 2,
+            "merge_size": 2,
+            "image_mean": [0.48145466, 0.4578275, 0.40821073],
+            "image_std": [0.26862954, 0.26130258, 0.27577711],
+        },
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
+            "model_max_length": text.max_position_embeddings,
+        },
+        "pixelhand.json": {
+            "dialect": "qwen25",
+            "tool": "computer_use",
+            "history": "turns",
+            "history_steps": 0,
+            "pictures": 0,
+            "max_new_tokens": max_new_tokens,
+        },
+    }
+    for name, data in files.items():
+        (folder / name).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    tokenizer.save(str(folder / "tokenizer.json"))
