@@ -6,7 +6,7 @@ class Error(Exception):
 
 
 class BadCall(Error):
-    """The model's mistake: the reply does not parse, or asks for something that cannot be. It reads the text next turn."""
+    """The model's mistake: its reply does not parse, or asks for what cannot be. It reads the text next turn."""
 
 
 class Denied(BadCall):

@@ -6,9 +6,20 @@ Coordinates are integers in the pixels of the Screen that the model saw; whether
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from actions.errors import BadCall
 from actions.keys import canonical
@@ -88,6 +99,12 @@ class Scroll(Verb):
     y: Coordinate | None = None
     down: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
     right: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
+
+    @model_validator(mode="after")
+    def _whole_point(self) -> Scroll:
+        if (self.x is None) != (self.y is None):
+            raise ValueError("x and y are given both or not at all")
+        return self
 
     def points(self) -> tuple[Point, ...]:
         return () if self.x is None or self.y is None else (Point(self.x, self.y),)
@@ -207,10 +224,16 @@ def make(verb: str, **fields: object) -> Any:
 
 
 def read_action(data: object) -> Any:
-    """Action from plain data (JSON); BadCall, in one sentence, when it does not fit."""
+    """Action from plain data (JSON); BadCall, in one short sentence, when it does not fit."""
+    verb = data.get("verb") if isinstance(data, Mapping) else None
+    if isinstance(verb, str) and verb not in VERBS:
+        near = difflib.get_close_matches(verb[:40], VERBS, n=1)
+        raise BadCall(
+            f"no verb {verb[:40]!r}; " + (f"did you mean '{near[0]}'?" if near else f"have {', '.join(VERBS)}")
+        )
     try:
         return ACTION.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "action"
-        raise BadCall(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        where = ".".join(str(part) if str(part).isprintable() else repr(part) for part in first["loc"]) or "action"
+        raise BadCall(f"{where[:80]}: {first['msg'].removeprefix('Value error, ')[:300]}") from None

@@ -17,7 +17,7 @@ from actions.errors import BadCall, SurfaceError
 class Screen:
     """One captured frame.
 
-    pixels: uint8 [H, W, 3], RGB, made read-only; taken_s: seconds since the epoch.
+    pixels: uint8 [H, W, 3], RGB, read-only, copied when somebody could still write them; taken_s: seconds since epoch.
     Raises SurfaceError when the array is not such a picture: a failed capture never becomes a Screen.
     """
 
@@ -30,7 +30,7 @@ class Screen:
             raise SurfaceError(
                 f"a screen is uint8 [height, width, 3], not {dtype} {shape}; check the capture of this surface"
             )
-        frozen = np.ascontiguousarray(self.pixels).view()
+        frozen = np.array(self.pixels, order="C", copy=True if self.pixels.flags.writeable else None)
         frozen.flags.writeable = False
         object.__setattr__(self, "pixels", frozen)
 

@@ -21,7 +21,7 @@ from agent.guard import WEB_SCHEMES, narrows, normal_pattern
 
 PROJECT_FILE = "pixelhand.toml"
 PREFIX = "PIXELHAND_"
-NOT_SETTINGS = frozenset({"PIXELHAND_DEBUG", "PIXELHAND_CHROMIUM"})  # switches that other files read
+NOT_SETTINGS = frozenset({"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX"})  # read by other files
 NOT_FOR_PROJECTS = frozenset({"runs", "prompt"})
 
 

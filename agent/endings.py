@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from actions import Answer, BadCall, Denied, Done, Screen, Step
+from actions import Answer, BadCall, Denied, Done, Error, Screen, Step, SurfaceError
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
 Cause = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
@@ -20,6 +20,31 @@ class Ending:
     status: Status
     cause: Cause
     message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a turn. verdict is the task's, {"done", "reward"}, None without a task; over: the episode ended."""
+
+    screen: Screen
+    verdict: Mapping[str, Any] | None
+    reward: float = 0.0
+    over: bool = False
+    note: str = ""
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    error: Error | None = None
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any], reward: float = 0.0, over: bool = False) -> Outcome:
+        """From what reset() and step() of an environment return."""
+        verdict = info["verdict"]
+        if verdict is not None and verdict["reward"] is not None:
+            verdict = {**verdict, "reward": float(verdict["reward"])}
+        return cls(info["screen"], verdict, float(reward), over, info["note"], info.get("timings_s", {}))
+
+    def noting(self, words: str) -> Outcome:
+        """The same, with words before the note."""
+        return replace(self, note="\n".join(filter(None, (words, self.note))))
 
 
 @dataclass(frozen=True)
@@ -40,41 +65,44 @@ class Watch:
         self.denials = self.bad_calls = self.repeats = 0
         self._before: tuple[Any, str] | None = None
 
-    def moved(self, action: Any, before: Screen, after: Screen) -> str:
-        """Count an action that was done; what the model should be told when it goes on without any effect, else ""."""
-        same = before.digest == after.digest
+    def moved(self, action: Any, before: Screen, came: Outcome) -> Outcome:
+        """The outcome, with a note for a model that goes on with what changes nothing."""
+        same = before.digest == came.screen.digest
         if same and self._before == (action, before.digest):
             self.repeats += 1
         else:
             self.repeats = int(same)
-        self._before = (action, after.digest)
+        self._before = (action, came.screen.digest)
         if self.repeats < self.patience.repeats_told:
-            return ""
-        return f"This action was done {self.repeats} times and nothing changed on the screen; do something else."
+            return came
+        return came.noting(f"This action was done {self.repeats} times and nothing changed on the screen; do another.")
 
-    def ending(
-        self, steps: Sequence[Step], mistake: BadCall | None, verdict: Mapping[str, Any] | None, over: bool
-    ) -> Ending | None:
-        """The ending after the last of the steps, None to go on. over: the environment says that it is finished.
+    def ending(self, steps: Sequence[Step], came: Outcome) -> Ending | None:
+        """The ending after the last of the steps, None to go on.
 
         A task's verdict decides where there is a task; the model's own word counts only where there is none.
         """
+        mistake = came.error if isinstance(came.error, BadCall) else None
         self.bad_calls = self.bad_calls + 1 if mistake else 0
         self.denials += isinstance(mistake, Denied)
-        action = steps[-1].action if mistake is None else None
-        if verdict and verdict["done"]:
-            reward = verdict["reward"]
+        action = steps[-1].action if came.error is None else None
+        if isinstance(came.error, SurfaceError):
+            return Ending("error", "machine", str(came.error))
+        if came.verdict and came.verdict["done"]:
+            reward = came.verdict["reward"]
             won = reward is not None and reward >= FULL_REWARD
-            return Ending("success" if won else "failure", "verdict", f"the task's own verdict is {reward}")
+            return Ending(
+                "success" if won else "failure", "verdict", "the task is over: " + ("done" if won else "not as asked")
+            )
         if isinstance(action, Done | Answer):
-            return _own_word(action, verdict)
+            return _own_word(action, came.verdict)
         if self.denials >= self.patience.denials:
             return Ending("stopped", "denied", f"the guard refused {self.denials} times, the last time: {mistake}")
         if self.bad_calls >= self.patience.bad_calls:
             return Ending("failure", "bad calls", f"{self.bad_calls} replies in a row meant no action: {mistake}")
         if self.repeats >= self.patience.repeats:
             return Ending("failure", "no progress", f"the same action {self.repeats} times, and nothing changed")
-        if over or len(steps) >= self.max_steps:
+        if came.over or len(steps) >= self.max_steps:
             return Ending("budget", "budget", f"not finished after {len(steps)} of {self.max_steps} steps")
         return None
 

@@ -53,7 +53,9 @@ class Guard:
             host, scheme = parts.hostname or "", parts.scheme.lower()
             parts.port  # noqa: B018 - raises when it is no port
         except ValueError:
-            raise Denied(f"rule 'address': {target[:80]!r} is no address; write one like https://example.org/") from None
+            raise Denied(
+                f"rule 'address': {target[:80]!r} is no address; write one like https://example.org/"
+            ) from None
         if scheme not in self.schemes:
             raise Denied(
                 f"rule 'schemes': '{scheme}:' addresses may not be opened, only {', '.join(self.schemes) or 'none'}; "
@@ -77,7 +79,7 @@ def covers(pattern: str, host: str) -> bool:
 
 
 def normal_pattern(pattern: str) -> str:
-    """A host or "*.suffix" as written by a person, in the form that covers() compares; UsageError when it is neither."""
+    """A host or "*.suffix" as a person wrote it, in the form that covers() compares; UsageError when it is neither."""
     star = "*." if pattern.startswith("*.") else ""
     try:
         return star + normal_host(pattern.removeprefix(star))

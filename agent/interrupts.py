@@ -7,11 +7,14 @@ the middle of a call cannot be closed. So the first Ctrl-C waits for the next pl
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+HINT = b"\nstopping when this is done; Ctrl-C again stops at once\n"
 
 
 class Hold:
@@ -36,6 +39,7 @@ class Hold:
         """The signal handler: raise now, or remember it for the next released stretch."""
         if self.held and not self.pending:
             self.pending = True
+            os.write(2, HINT)  # print is not safe inside a signal handler
             return
         self.pending = True
         raise KeyboardInterrupt

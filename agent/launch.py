@@ -8,26 +8,26 @@ from __future__ import annotations
 import json
 import platform
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
-from actions import Error, SurfaceError, UsageError, plugins
+from actions import Error, UsageError, plugins
 from agent import config, trace
 from agent.config import Settings
+from agent.endings import Ending
 from agent.guard import Guard
 from agent.interrupts import held
-from agent.loop import Episode, run
+from agent.loop import AskPerson, Episode, run
 from agent.memory import Memory
 from agent.panel import Display
 from agent.policy import LocalPolicy, Plain, Policy, ScriptPolicy
 from envs import practice
 
-EMBEDDED = "embedded"
-HELD_OUT = 900_000  # practice seeds from here on were never trained on
 VERSIONS_OF = ("pixelhand", "torch", "transformers", "playwright", "gymnasium", "miniwob", "numpy")
 
 
@@ -39,45 +39,70 @@ def is_practice(url: str) -> bool:
     return url.startswith(practice.PREFIX)
 
 
-def launch(goal: str, settings: Settings, display: Display, script: Path | None = None) -> Episode:
+def launch(
+    goal: str, settings: Settings, display: Display, *, ask: AskPerson | None = None, script: Path | None = None
+) -> Episode:
     """Run once, told to the display and written to a new folder of runs. Raises Error with a sentence for the person.
 
     goal "" is the practice page's own instruction. A script replays replies in place of a model.
     """
     if settings.seed is None and is_practice(settings.url):
-        settings = config.with_seed(settings, HELD_OUT + randbelow(100_000))
-    policy = _scripted(script, settings) if script else _local(settings, display)
-    with held():
+        settings = replace(settings, seed=practice.HELD_OUT + randbelow(100_000))
+    guard = Guard(settings.allow_schemes, settings.allow_hosts)
+    if settings.on not in plugins.names("envs.surfaces"):
+        plugins.load("envs.surfaces", settings.on)  # says what there is
+    policy: Policy
+    if script is None:
+        display.say(f"loading {settings.model} …")
+        policy = local_policy(
+            settings.model,
+            settings.device,
+            prompt=settings.prompt,
+            temperature=settings.temperature,
+            seed=settings.seed,
+            on_text=display.text,
+        )
+    else:
+        policy = _scripted(script, settings)
+        settings = replace(settings, max_steps=min(settings.max_steps, len(policy.replies)))
+    with held() as hold, ExitStack() as stack:
+        stack.callback(policy.close)
         folder = trace.new_folder(runs_root(settings))
-        with _nothing_unforeseen(folder):
-            writer = trace.Trace(folder, _manifest(goal, settings, policy))
-            try:
-                where = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else settings.url
-                display({"event": "begin", "run": str(folder), "model": policy.about["model"], "where": where})
-                env = None
-                try:
-                    env = environment(settings)
-                except SurfaceError as error:
-                    ending = {"status": "error", "cause": "machine", "message": str(error), "reward": None, "steps": 0}
-                    writer.write("end", **ending)
-                    display({"event": "end", **ending})
-                    return Episode("error", None, (), str(error), str(folder), "machine")
-                try:
-                    return run(
-                        goal,
-                        env,
-                        policy,
-                        max_steps=settings.max_steps,
-                        seed=settings.seed,
-                        trace=writer,
-                        on_event=display,
-                        ask=getattr(display, "ask", None),
-                    )
-                finally:
-                    env.close()
-            finally:
-                writer.close()
-                policy.close()
+        stack.enter_context(_nothing_unforeseen(folder))
+        writer = trace.Trace(folder, _manifest(goal, settings, policy))
+        stack.callback(writer.close)
+        where = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else settings.url
+        display({"event": "begin", "run": str(folder), "model": policy.about["model"], "where": where})
+        try:
+            with hold.released():
+                env = environment(settings, guard)
+        except (Error, KeyboardInterrupt) as error:
+            return _never_began(error, writer, display)
+        stack.callback(env.close)
+        return run(
+            goal,
+            env,
+            policy,
+            max_steps=settings.max_steps,
+            seed=settings.seed,
+            trace=writer,
+            on_event=display,
+            ask=ask,
+        )
+
+
+def _never_began(error: Error | KeyboardInterrupt, writer: trace.Trace, display: Display) -> Episode:
+    """The end of a run whose machine did not come up; an error of the person's is raised again once it is written."""
+    if isinstance(error, KeyboardInterrupt):
+        ending = Ending("stopped", "interrupted", "a person stopped the run before it began")
+    else:
+        ending = Ending("error", "machine", str(error))
+    facts = {"status": ending.status, "cause": ending.cause, "message": ending.message, "reward": None, "steps": 0}
+    writer.write("end", **facts)
+    display({"event": "end", **facts})
+    if isinstance(error, UsageError):
+        raise error
+    return Episode(ending.status, None, (), ending.message, str(writer.folder), ending.cause)
 
 
 def runs_root(settings: Settings) -> Path:
@@ -85,44 +110,54 @@ def runs_root(settings: Settings) -> Path:
     return Path(settings.runs).expanduser().absolute() if settings.runs else trace.default_root()
 
 
-def environment(settings: Settings) -> Any:
+def environment(settings: Settings, guard: Guard) -> Any:
     """The LiveEnv of an address, practice or not, guarded. Raises SurfaceError when the machine cannot show it."""
-    guard = Guard(settings.allow_schemes, settings.allow_hosts)
     if is_practice(settings.url):
         from envs.live import practice_env
 
-        return practice_env(settings.url.removeprefix(practice.PREFIX), headed=settings.headed)
+        return practice_env(settings.url.removeprefix(practice.PREFIX), headed=settings.headed, guard=guard)
     from envs.live import LiveEnv
 
     make = plugins.load("envs.surfaces", settings.on).Surface
     surface = make(settings.url, width=settings.width, height=settings.height, headed=settings.headed)
-    return LiveEnv(surface, guard=guard)
+    try:
+        return LiveEnv(surface, guard=guard)
+    except BaseException:
+        surface.close()
+        raise
 
 
-def _local(settings: Settings, display: Display) -> Policy:
+def local_policy(
+    model: str,
+    device: str = "auto",
+    *,
+    prompt: str = "",
+    temperature: float = 0.0,
+    seed: int | None = None,
+    on_text: Callable[[str], None] | None = None,
+) -> LocalPolicy:
+    """A checkpoint with its own dialect and memory. model: embedded, a folder or a hub id; prompt: a file's path."""
     from model.chat import load_chat
 
-    display.say(f"loading {settings.model} …")
-    chat = load_chat(settings.model, settings.device)
-    dialect = _dialect(chat.settings.dialect, chat.limits, settings, tool=chat.settings.tool, history=chat.settings.history)
-    memory = Memory(chat.settings.history_steps, chat.settings.pictures)
-    return LocalPolicy(
-        chat, dialect, memory, temperature=settings.temperature, seed=settings.seed, on_text=display.text
-    )
+    chat = load_chat(model, device)
+    how = chat.settings
+    dialect = _dialect(how.dialect, chat.limits, prompt, tool=how.tool, history=how.history)
+    memory = Memory(how.history_steps, how.pictures)
+    return LocalPolicy(chat, dialect, memory, temperature=temperature, seed=seed, on_text=on_text)
 
 
-def _dialect(name: str, limits: Any, settings: Settings, **how: Any) -> Any:
-    prompt = None
-    if settings.prompt:
+def _dialect(name: str, limits: Any, prompt: str, **how: Any) -> Any:
+    text = None
+    if prompt:
         try:
-            prompt = Path(settings.prompt).read_text(encoding="utf-8")
+            text = Path(prompt).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise UsageError(f"the prompt {settings.prompt} cannot be read ({error}); give a text file in UTF-8") from None
-    return plugins.load("model.dialects", name).Dialect(limits, prompt=prompt, **how)
+            raise UsageError(f"the prompt {prompt} cannot be read ({error}); give a text file in UTF-8") from None
+    return plugins.load("model.dialects", name).Dialect(limits, prompt=text, **how)
 
 
-def _scripted(path: Path, settings: Settings) -> Policy:
-    """A JSON string a line: the words of a model in the qwen25 dialect. Or a JSON object a line: actions (see Plain)."""
+def _scripted(path: Path, settings: Settings) -> ScriptPolicy:
+    """A file with a JSON string a line, words in qwen25; or with a JSON object a line, actions (see policy.Plain)."""
     from model.image import ImageLimits
 
     try:
@@ -131,10 +166,12 @@ def _scripted(path: Path, settings: Settings) -> Policy:
     except (OSError, ValueError) as error:
         raise UsageError(f"the script {path} cannot be read ({error}); it holds one JSON string a line") from None
     if replies and all(isinstance(reply, str) for reply in replies):
-        return ScriptPolicy(replies, _dialect("qwen25", ImageLimits(), settings))
+        return ScriptPolicy(replies, _dialect("qwen25", ImageLimits(), settings.prompt))
     if replies and all(isinstance(reply, dict) for reply in replies):
         return ScriptPolicy(lines, Plain())
-    raise UsageError(f"the script {path} must hold a JSON string (a reply) on each line, or on each an action as object")
+    raise UsageError(
+        f"the script {path} must hold a JSON string (a reply) on each line, or on each an action as object"
+    )
 
 
 def _manifest(goal: str, settings: Settings, policy: Policy) -> Mapping[str, Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from actions import CONTROL_VERBS, Ask, BadCall, Step, SurfaceError, UsageError, Wait
-from agent.endings import Cause, Ending, Patience, Status, Watch
+from actions import Ask, BadCall, Step, SurfaceError, UsageError, Wait
+from agent.endings import Cause, Ending, Outcome, Patience, Status, Watch
 from agent.interrupts import Hold, held
 from agent.policy import Policy
 from agent.trace import Trace
@@ -55,51 +55,49 @@ def run(
     if max_steps < 1:
         raise UsageError(f"a run needs at least 1 step, not {max_steps}")
     steps: list[Step] = []
-    verdict: Mapping[str, Any] | None = None
-    ending: Ending | None = None
     watch = Watch(max_steps, patience)
+    came, ending = None, None
 
     def tell(event: str, **facts: Any) -> None:
-        if trace is not None:
-            trace.write(event, **facts)
-        if on_event is not None:
-            on_event({"event": event, **facts})
+        try:
+            if trace is not None and not trace.broken:
+                trace.write(event, **facts)
+        finally:
+            if on_event is not None:
+                on_event({"event": event, **facts})
 
     with held() as hold:
         try:
             _, info = env.reset(seed=seed)  # look
-            goal, screen = goal or info["goal"], info["screen"]
-            verbs = env.unwrapped.surface.verbs() | CONTROL_VERBS
-            tell("start", goal=goal, seed=seed, max_steps=max_steps, screen=screen)
+            came = Outcome.of(info)
+            goal, verbs = goal or info["goal"], env.unwrapped.verbs()
+            tell("start", goal=goal, seed=seed, max_steps=max_steps, screen=came.screen, note=came.note)
             while ending is None:
-                turn, began = len(steps) + 1, time.perf_counter()
+                turn, screen, began = len(steps) + 1, came.screen, time.perf_counter()
                 with hold.released():
                     reply = policy.decide(goal, steps, screen, verbs)  # think
                 thought_s = time.perf_counter() - began
                 tell("reply", step=turn, screen=screen, reply=reply)
-
-                seen, call, action, mistake, note, reward, over = screen, None, None, None, "", 0.0, False
-                acted_s: Mapping[str, float] = {}
+                call = action = None
                 try:
                     call = policy.parse(reply)  # call
-                    action = policy.ground(call, seen)
+                    action = policy.ground(call, screen)
                     tell("act.intent", step=turn, call=call, action=action)
-                    _, reward, terminated, truncated, info = _act(action, env, ask, hold)  # act, and look again
-                    screen, over, acted_s = info["screen"], terminated or truncated, info["timings_s"]
-                    note = "\n".join(filter(None, (info["note"], watch.moved(action, seen, screen))))
-                except BadCall as error:  # the model's mistake: it reads about it next turn
-                    mistake = error
-                except SurfaceError as error:  # the machine's trouble
-                    ending = Ending("error", "machine", str(error))
-
-                trouble = str(mistake or (ending.message if ending else ""))
+                    came = watch.moved(action, screen, _act(action, env, ask, hold))  # act, and look again
+                except (BadCall, SurfaceError) as error:  # a BadCall is the model's mistake: it reads of it next turn
+                    came = Outcome(screen, came.verdict, error=error)
                 seconds = time.perf_counter() - began
-                steps.append(Step(turn, seen, reply, call, action, trouble, note, float(reward), seconds))
-                verdict = info["verdict"]
-                timings_s = {"think": thought_s, **reply.timings_s, **acted_s}
-                tell("act.result", step=turn, call=call, action=action, error=trouble, note=note, reward=float(reward),
-                     verdict=verdict, screen=screen, seconds=seconds, timings_s=timings_s)  # fmt: skip
-                ending = ending or watch.ending(steps, mistake, verdict, over)
+                step = Step(turn, screen, reply, call, action, str(came.error or ""), came.note, came.reward, seconds)
+                steps.append(step)
+                tell(
+                    "act.result",
+                    **{name: getattr(step, name) for name in ("call", "action", "error", "note", "reward", "seconds")},
+                    step=turn,
+                    verdict=came.verdict,
+                    screen=came.screen,
+                    timings_s={"think": thought_s, **reply.timings_s, **came.timings_s},
+                )
+                ending = watch.ending(steps, came)
         except SurfaceError as error:
             ending = Ending("error", "machine", str(error))
         except KeyboardInterrupt:
@@ -108,18 +106,21 @@ def run(
             ending = Ending("error", "machine", f"{type(error).__name__}: {error}")
             raise
         finally:
-            total = verdict["reward"] if verdict else None
+            reward = came.verdict["reward"] if came and came.verdict else None
             if ending is not None:
-                with suppress(SurfaceError):  # a trace that failed before has no room for a last word either
-                    tell("end", status=ending.status, cause=ending.cause, message=ending.message,
-                         reward=total, steps=len(steps))  # fmt: skip
-    return Episode(ending.status, total, tuple(steps), ending.message, str(trace.folder) if trace else "", ending.cause)
+                said = {"status": ending.status, "cause": ending.cause, "message": ending.message}
+                with suppress(SurfaceError):  # the run is over; a disk that is full now does not change how
+                    tell("end", **said, reward=reward, steps=len(steps))
+    folder = str(trace.folder) if trace else ""
+    return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause)
 
 
-def _act(action: Any, env: Any, ask: AskPerson | None, hold: Hold) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+def _act(action: Any, env: Any, ask: AskPerson | None, hold: Hold) -> Outcome:
     """env.step; but a question goes to the person, and then the screen is looked at again: they may have used it."""
     if not isinstance(action, Ask):
-        return env.step(action)
+        with hold.released() if isinstance(action, Wait) else nullcontext():  # to wait no longer does no harm
+            _, reward, terminated, truncated, info = env.step(action)
+        return Outcome.of(info, reward, terminated or truncated)
     try:
         if ask is None:
             raise EOFError
@@ -129,6 +130,5 @@ def _act(action: Any, env: Any, ask: AskPerson | None, hold: Hold) -> tuple[Any,
         raise BadCall(
             "nobody is there to answer; decide by yourself, or end the run with status failure and say why"
         ) from None
-    observation, reward, terminated, truncated, info = env.step(Wait(seconds=0))
-    told = "\n".join(filter(None, (f"The person answers: {answer}", info["note"])))
-    return observation, reward, terminated, truncated, {**info, "note": told}
+    _, reward, terminated, truncated, info = env.step(Wait(seconds=0))
+    return Outcome.of(info, reward, terminated or truncated).noting(f"The person answers: {answer}")

@@ -38,7 +38,7 @@ class Memory:
     def shown(self, steps: Sequence[Step]) -> tuple[Shown, ...]:
         """The steps to show, oldest first, each with or without its picture."""
         first = cut(len(steps), self.history_steps)
-        first_picture = cut(len(steps), self.pictures)
+        first_picture = cut(len(steps), min(self.pictures, self.history_steps))  # or it would cut at times of its own
         return tuple(Shown(step, first + n >= first_picture) for n, step in enumerate(steps[first:]))
 
 

@@ -7,6 +7,7 @@ model's words so far) and `ask` (a question for the person).
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -45,8 +46,12 @@ class JsonLines:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """The last line is always the end, also of a run that never began."""
-        if not self.ended and not isinstance(error, OSError):
-            self.end("stopped" if isinstance(error, KeyboardInterrupt) else "error", None, 0)
+        try:
+            if not self.ended:
+                self.end("stopped" if isinstance(error, KeyboardInterrupt) else "error", None, 0)
+            self.out.close()
+        except BrokenPipeError:
+            pass  # nobody reads any more
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         match event["event"]:
@@ -85,7 +90,8 @@ class Lines:
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
-        self.max_steps = 0
+        self.max_steps, self.run = 0, ""
+        self.judged = False  # by a task of the page
 
     def __enter__(self) -> Lines:
         return self
@@ -96,16 +102,17 @@ class Lines:
     def __call__(self, event: Mapping[str, Any]) -> None:
         match event["event"]:
             case "begin":
+                self.run = event["run"]
                 self.say(f"{'model':8} {plain(event['model'])} on {plain(event['where'])}")
             case "start":
                 self.max_steps = event["max_steps"]
                 self.say(f"{'goal':8} {plain(event['goal'])}")
             case "act.result":
+                self.judged = event["verdict"] is not None
                 for name, words in (("step", _step_line(event, self.max_steps)), *_asides(event)):
                     self.say(f"{name:8} {words}")
             case "end":
-                for line in ending_lines(event):
-                    self.say(line)
+                self.say_end(event)
 
     def text(self, words: str) -> None:
         """Half words are no lines."""
@@ -114,7 +121,16 @@ class Lines:
         encoding = self.out.encoding or "utf-8"  # a log in ASCII must not end a run
         print(words.encode(encoding, "replace").decode(encoding), file=self.out, flush=True)
 
+    def say_end(self, event: Mapping[str, Any]) -> None:
+        """How it ended, who says so, and where the trace lies."""
+        count = f"{event['steps']} step" + ("" if event["steps"] == 1 else "s")
+        self.say(f"{'end':8} {event['status']} after {count}: {plain(event['message'])}")
+        none = "none yet: the task is not finished" if self.judged else "none: no task judges this page"
+        self.say(f"{'verdict':8} {none if event['reward'] is None else _reward(event['reward'])}")
+        self.say(f"{'trace':8} {self.run}")
+
     def ask(self, question: str) -> str:
+        """The person's answer; EOFError when the input has ended."""
         self.say(f"{'asks':8} {plain(question)}")
         return input("answer   ")
 
@@ -140,6 +156,7 @@ class Panel(Lines):
     def __call__(self, event: Mapping[str, Any]) -> None:
         match event["event"]:
             case "begin":
+                self.run = event["run"]
                 self.title = f"{plain(event['model'])} on {plain(event['where'])}"
                 self._phase("opening")
                 self._start()
@@ -149,7 +166,7 @@ class Panel(Lines):
             case "reply":
                 self._phase("acting")
             case "act.result":
-                self.last = event
+                self.last, self.judged = event, event["verdict"] is not None
                 self.spent.append(event["seconds"])
                 self.done.append((event["step"], _did(event), seconds(event["seconds"])))
                 self.words, self.step = "", event["step"] + 1
@@ -158,10 +175,9 @@ class Panel(Lines):
                 self.step = min(self.step, event["steps"]) if event["steps"] else self.step
                 self._phase(event["status"])
                 self._stop()
-                for line in ending_lines(event)[1:]:
-                    self.say(line)
+                self.say_end(event)
         if self.live is not None:
-            self.live.update(self)
+            self.live.update(self, refresh=event["event"] == "act.result")  # a quick step is drawn too
 
     def text(self, words: str) -> None:
         self.words = plain(words, 600)
@@ -188,9 +204,10 @@ class Panel(Lines):
         rows.add_row("step", Text(f"{count}{self.phase}{elapsed}", style=_COLOURS.get(self.phase, "cyan")))
         for number, words, took in self.done[-DONE_SHOWN:]:
             rows.add_row(Text(f"{number:4}"), Text(f"{words}  ", style="").append(took, style="dim"))
-        thought = self.words or (plain(self.last["call"].thought, 600) if self.last.get("call") else "")
-        if thought:
-            rows.add_row("thought", Text(thought, style="italic"))
+        if self.words:
+            rows.add_row("says", Text(self.words, style="italic dim"))
+        elif self.last.get("call") and self.last["call"].thought:
+            rows.add_row("thought", Text(plain(self.last["call"].thought, 600), style="italic"))
         if self.last:
             rows.add_row("action", Text(describe(self.last["action"])))
             for name, words in _asides(self.last, thought=False):
@@ -224,16 +241,7 @@ def display(json_to: TextIO | None, out: TextIO) -> JsonLines | Lines:
     """The display for where a run is watched: json_to for programs, else out, a terminal or not."""
     if json_to is not None:
         return JsonLines(json_to)
-    return Panel(out) if out.isatty() else Lines(out)
-
-
-def ending_lines(event: Mapping[str, Any]) -> list[str]:
-    """The last words on a run: status, steps, verdict."""
-    count = f"{event['steps']} step" + ("" if event["steps"] == 1 else "s")
-    return [
-        f"{'end':8} {event['status']} after {count}",
-        f"{'because':8} {plain(event['message'])}",
-    ]
+    return Panel(out) if out.isatty() and os.environ.get("TERM") != "dumb" else Lines(out)
 
 
 def _step_line(event: Mapping[str, Any], max_steps: int) -> str:
@@ -258,4 +266,8 @@ def _asides(event: Mapping[str, Any], thought: bool = True) -> list[tuple[str, s
 def _verdict(verdict: Mapping[str, Any] | None) -> str:
     if verdict is None:
         return "none: nobody but the model says when it is done"
-    return f"reward {verdict['reward']}" if verdict["done"] else "not done yet"
+    return _reward(verdict["reward"]) if verdict["done"] else "not done yet"
+
+
+def _reward(value: float | None) -> str:
+    return "the page gives no reward" if value is None else f"the page's own reward is {value:g}"

@@ -63,6 +63,7 @@ class LocalPolicy:
             "prompt_hash": self.dialect.prompt_hash,
             "history_steps": self.memory.history_steps,
             "pictures": self.memory.pictures,
+            "max_new_tokens": settings.max_new_tokens,
             "temperature": self.temperature,
         }
 

@@ -65,6 +65,7 @@ class Trace:
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
+        self.broken: SurfaceError | None = None  # why nothing is written any more
         self._frames: set[str] = set()
         text = _line({"format": 1, "run": folder.name, "made": _now(), **manifest}, indent=2)
         with _disk(folder):
@@ -76,6 +77,8 @@ class Trace:
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event. Screens among the facts are stored as frames, and stand in the line as their digests."""
+        if self.broken is not None:
+            raise self.broken
         try:
             with _disk(self.folder):
                 plain = {name: self._plain(value) for name, value in facts.items()}
@@ -83,8 +86,8 @@ class Trace:
                 if os.write(self._file, line + b"\n") != len(line) + 1:
                     raise OSError(errno.ENOSPC, "the disk took only a part of a line")
                 os.fsync(self._file)
-        except SurfaceError:
-            self.close()  # nothing may follow half a line: as the last one it is only torn
+        except SurfaceError as error:
+            self.broken = error  # nothing may follow half a line: as the last one it is only torn
             raise
         self._previous = hashlib.sha256(line).hexdigest()
 
@@ -157,6 +160,26 @@ class Run:
                 open_intent = None
         return open_intent
 
+    @property
+    def finished(self) -> list[Mapping[str, Any]]:
+        """The results of the finished steps."""
+        return [event for event in self.events if event["event"] == "act.result"]
+
+    def reply(self, step: int) -> Mapping[str, Any]:
+        """The `reply` event of a step: what was seen, shown and said."""
+        return next(event for event in self.events if event["event"] == "reply" and event["step"] == step)
+
+    def action(self, event: Mapping[str, Any]) -> Any:
+        """The Action of an intent or a result, None where the reply meant none."""
+        return read_action(event["action"]) if event["action"] else None
+
+    def check_frames(self) -> int:
+        """How many pictures the events name; UsageError for the first that is missing or changed."""
+        named = {event["screen"] for event in self.events if "screen" in event}
+        for digest in sorted(named):
+            self.screen(digest)
+        return len(named)
+
     def screen(self, digest: str) -> Screen:
         """A frame as it was seen; UsageError when its file is missing or holds other pixels."""
         from PIL import Image
@@ -173,10 +196,9 @@ class Run:
 
     def steps(self) -> list[Step]:
         """The finished steps, pictures and all, as the loop had them."""
-        replies = {e["step"]: e for e in self.events if e["event"] == "reply"}
         steps = []
-        for result in (e for e in self.events if e["event"] == "act.result"):
-            said = replies[result["step"]]
+        for result in self.finished:
+            said = self.reply(result["step"])
             reply = {**said["reply"], "pictures": tuple(said["reply"]["pictures"])}
             steps.append(
                 Step(
@@ -184,7 +206,7 @@ class Run:
                     screen=self.screen(said["screen"]),
                     reply=Reply(**reply),
                     call=Call(**result["call"]) if result["call"] else None,
-                    action=read_action(result["action"]) if result["action"] else None,
+                    action=self.action(result),
                     error=result["error"],
                     note=result["note"],
                     reward=result["reward"],
@@ -213,7 +235,9 @@ def read(folder: Path) -> Run:
         except (ValueError, TypeError, KeyError):
             linked = False
         if not linked:
-            raise UsageError(f"line {number} of {path} does not follow from what stands before it; the file was changed")
+            raise UsageError(
+                f"line {number} of {path} does not follow from what stands before it; the file was changed"
+            )
         events.append(event)
         previous = hashlib.sha256(line).hexdigest()
     return Run(folder, manifest, tuple(events), torn)

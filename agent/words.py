@@ -35,9 +35,8 @@ def describe(action: Any) -> str:
             start = "the pointer" if len(path) == 1 else f"({path[0].x}, {path[0].y})"
             return f"drag from {start} to ({path[-1].x}, {path[-1].y})"
         case Scroll(x=x, y=y, down=down, right=right):
-            ways = [("down", down), ("right", right)] if down or right else [("down", 0)]
-            opposite = {"down": "up", "right": "left"}
-            moves = [f"{way if n > 0 else opposite[way]} {abs(n)}" for way, n in ways if n or not (down or right)]
+            moves = [f"{'up' if down < 0 else 'down'} {abs(down)}"] if down or not right else []
+            moves += [f"{'left' if right < 0 else 'right'} {abs(right)}"] if right else []
             return f"scroll {' and '.join(moves)}" + ("" if x is None else f" at ({x}, {y})")
         case LongPress(x=x, y=y, seconds=seconds):
             return f"press ({x}, {y}) for {seconds:g} s"
@@ -60,10 +59,12 @@ def describe(action: Any) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds with as many digits as matter: 0.032 s, 1.4 s, 2 min 05 s."""
-    if value >= 60:
-        return f"{int(value) // 60} min {int(value) % 60:02d} s"
-    return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+    """Seconds with as many digits as matter: 32 ms, 1.4 s, 12 s, 2 min 05 s."""
+    if value >= 59.5:
+        return f"{round(value) // 60} min {round(value) % 60:02d} s"
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
 
 
 def breakdown(timings_s: Mapping[str, float]) -> str:
@@ -71,4 +72,4 @@ def breakdown(timings_s: Mapping[str, float]) -> str:
     see = timings_s.get("preprocess", 0.0) + timings_s.get("prefill", 0.0)
     think = max(0.0, timings_s.get("think", 0.0) - see)
     parts = {"see": see, "think": think, "act": timings_s.get("act", 0.0), "settle": timings_s.get("settle", 0.0)}
-    return ", ".join(f"{name} {seconds(value)}" for name, value in parts.items() if value > 0)
+    return ", ".join(f"{name} {seconds(value)}" for name, value in parts.items() if value >= 0.0005)

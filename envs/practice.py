@@ -1,8 +1,8 @@
 """Practice pages: MiniWoB++ tasks under `practice:<task>` addresses. Knows their page protocol; drives no browser.
 
-What a browser must do is plain data: the file to open, the viewport, a script to run first, an expression that starts
-an episode with a seed, and one that reads the page's verdict. The agent and the training renderer both follow it, so a
-model is asked about the very pixels that it was trained on. Source of the protocol: core/core.js of the `miniwob` wheel.
+What a browser must do is plain data: the file to open, the viewport, a script to run first, an expression that
+starts an episode with a seed, and one that reads the verdict. The agent and the training renderer both follow it, so a
+model is asked about the very pixels that it was trained on. Source: core/core.js of the `miniwob` wheel.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from actions import UsageError
 
 PREFIX = "practice:"
+HELD_OUT = 900_000  # seeds from here on are for measuring: nothing is ever trained on them
 FONTS = Path(__file__).parent / "fonts"
 MAX_EPISODE_MS = 2**31 - 1  # setTimeout's longest: a slow step must not run into the page's own ten seconds
 

@@ -128,7 +128,7 @@ class Chat:
 def load_chat(
     name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: torch.dtype | None = None
 ) -> Chat:
-    """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA where there is one, else CPU."""
+    """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA if there is one, else CPU."""
     import torch
 
     if device == "auto":
@@ -154,7 +154,9 @@ def read_settings(folder: Path) -> ChatSettings:
     known = {field.name for field in fields(ChatSettings)}
     unknown = sorted(set(data) - known)
     if unknown:
-        raise UsageError(f"{folder / 'pixelhand.json'}: unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
+        raise UsageError(
+            f"{folder / 'pixelhand.json'}: unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}"
+        )
     return ChatSettings(**data)
 
 

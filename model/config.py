@@ -88,85 +88,152 @@ def read_config(folder: Path) -> Config:
     return config_from_dict(data, str(path))
 
 
+@dataclass(frozen=True)
+class _Section:
+    """A part of config.json, read strictly: what is missing or no sensible value is one sentence."""
+
+    data: Mapping[str, Any]
+    source: str
+    where: str = ""
+
+    def size(self, key: str, default: int | None = None, least: int = 1, most: int = 10**8) -> int:
+        """A whole number; null counts as missing."""
+        value = self.data.get(key)
+        value = default if value is None else value
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self.wrong(key, f"a whole number of {least} to {most}")
+        return value
+
+    def number(self, key: str, default: float) -> float:
+        """A positive, finite number."""
+        value = self.data.get(key)
+        value = default if value is None else value
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            raise self.wrong(key, "a positive number")
+        return value
+
+    def sizes(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """A list of whole numbers, none negative."""
+        value = self.data.get(key)
+        value = default if value is None else value
+        whole = isinstance(value, (list, tuple)) and all(type(one) is int and 0 <= one < 10**8 for one in value)
+        if not whole:
+            raise self.wrong(key, "a list of whole numbers")
+        return tuple(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.data.get(key)
+        value = default if value is None else value
+        if not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
+
+    def one_of(self, key: str, *known: str) -> None:
+        """What only certain values are supported for; missing is as the first."""
+        if self.data.get(key) not in (None, *known):
+            raise UsageError(
+                f"{self.source}: {self.where}{key} is {self.data[key]!r:.60}; "
+                f"this core knows {' and '.join(known)} only"
+            )
+
+    def wrong(self, key: str, what: str) -> UsageError:
+        value = self.data.get(key)
+        return UsageError(
+            f"{self.source}: {self.where}{key} must be {what}, not {value!r:.60}; download the checkpoint again"
+        )
+
+
 def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Config:
     """Config from config.json's data: the official flat layout, or the nested one of transformers 4.52 and later."""
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{source} holds no JSON object; download the checkpoint again")
     kind = data.get("model_type")
     if kind != MODEL_TYPE:
         raise UsageError(
-            f"{source} is of a '{kind}' model; this core runs '{MODEL_TYPE}' (Qwen2.5-VL and its fine-tunes)"
+            f"{source} is of a {kind!r:.60} model; this core runs '{MODEL_TYPE}' (Qwen2.5-VL and its fine-tunes)"
         )
-    text = {**data, **data.get("text_config", {})}
-    vision = data.get("vision_config")
-    if not isinstance(vision, Mapping):
-        raise UsageError(f"{source} has no vision_config, so the picture encoder's sizes are unknown; it is incomplete")
-
-    def size(section: Mapping[str, Any], key: str, where: str) -> int:
-        value = section.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UsageError(f"{source}: {where}{key} must be a positive whole number, not {value!r}; it is incomplete")
-        return value
-
-    rope = {**(text.get("rope_scaling") or {}), **(text.get("rope_parameters") or {})}
-    heads = size(text, "num_attention_heads", "")
-    hidden = size(text, "hidden_size", "")
-    head_dim = int(text.get("head_dim") or hidden // heads)
-    section = tuple(int(part) for part in rope.get("mrope_section", (16, 24, 24)))
+    parts = {key: data.get(key) or {} for key in ("vision_config", "text_config")}
+    for key, part in parts.items():
+        if not isinstance(part, Mapping) or (key == "vision_config" and not part):
+            raise UsageError(f"{source}: {key} must be an object with the sizes in it; download the checkpoint again")
+    top = _Section(data, source)
+    text = _Section({**data, **parts["text_config"]}, source)
+    vision = _Section(parts["vision_config"], source, "vision_config.")
+    rope = text.data.get("rope_parameters") or text.data.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
+        raise UsageError(f"{source}: rope_scaling must be an object, not {rope!r:.60}; download the checkpoint again")
+    turn = _Section({"rope_theta": text.data.get("rope_theta"), **rope}, source, "rope_scaling.")
+    for key in ("type", "rope_type"):
+        turn.one_of(key, "mrope", "default")
+    text.one_of("hidden_act", "silu")
+    vision.one_of("hidden_act", "silu")
+    if text.flag("use_sliding_window", False):
+        raise UsageError(f"{source}: use_sliding_window is set, which no Qwen2.5-VL checkpoint uses; not supported")
+    heads, hidden = text.size("num_attention_heads"), text.size("hidden_size")
+    head_dim = text.size("head_dim", hidden // heads)
+    section = turn.sizes("mrope_section", (16, 24, 24))
     if len(section) != 3 or sum(section) * 2 != head_dim:
         raise UsageError(f"{source}: mrope_section {list(section)} must be three numbers summing to {head_dim // 2}")
-    if text.get("use_sliding_window"):
-        raise UsageError(f"{source}: use_sliding_window is set, which no Qwen2.5-VL checkpoint uses; not supported")
+    vocabulary = text.size("vocab_size")
     config = Config(
         vision=VisionConfig(
-            depth=size(vision, "depth", "vision_config."),
-            hidden_size=size(vision, "hidden_size", "vision_config."),
-            intermediate_size=size(vision, "intermediate_size", "vision_config."),
-            num_heads=size(vision, "num_heads", "vision_config."),
-            out_hidden_size=size(vision, "out_hidden_size", "vision_config."),
-            patch_size=int(vision.get("patch_size", 14)),
-            temporal_patch_size=int(vision.get("temporal_patch_size", 2)),
-            spatial_merge_size=int(vision.get("spatial_merge_size", 2)),
-            window_size=int(vision.get("window_size", 112)),
-            fullatt_block_indexes=tuple(vision.get("fullatt_block_indexes", (7, 15, 23, 31))),
-            tokens_per_second=vision.get("tokens_per_second", 2),
-            in_channels=int(vision.get("in_channels", vision.get("in_chans", 3))),
+            depth=vision.size("depth", most=1000),
+            hidden_size=vision.size("hidden_size"),
+            intermediate_size=vision.size("intermediate_size"),
+            num_heads=vision.size("num_heads"),
+            out_hidden_size=vision.size("out_hidden_size"),
+            patch_size=vision.size("patch_size", 14),
+            temporal_patch_size=vision.size("temporal_patch_size", 2),
+            spatial_merge_size=vision.size("spatial_merge_size", 2),
+            window_size=vision.size("window_size", 112),
+            fullatt_block_indexes=vision.sizes("fullatt_block_indexes", (7, 15, 23, 31)),
+            tokens_per_second=vision.number("tokens_per_second", 2),
+            in_channels=vision.size("in_channels", vision.size("in_chans", 3)),
         ),
         text=TextConfig(
-            vocab_size=size(text, "vocab_size", ""),
+            vocab_size=vocabulary,
             hidden_size=hidden,
-            intermediate_size=size(text, "intermediate_size", ""),
-            num_hidden_layers=size(text, "num_hidden_layers", ""),
+            intermediate_size=text.size("intermediate_size"),
+            num_hidden_layers=text.size("num_hidden_layers", most=1000),
             num_attention_heads=heads,
-            num_key_value_heads=size(text, "num_key_value_heads", ""),
+            num_key_value_heads=text.size("num_key_value_heads"),
             head_dim=head_dim,
             mrope_section=section,
-            rope_theta=float(rope.get("rope_theta", text.get("rope_theta", 1e6))),
-            rms_norm_eps=float(text.get("rms_norm_eps", 1e-6)),
-            max_position_embeddings=int(text.get("max_position_embeddings", 128000)),
-            tie_word_embeddings=bool(data.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
+            rope_theta=float(turn.number("rope_theta", 1e6)),
+            rms_norm_eps=float(text.number("rms_norm_eps", 1e-6)),
+            max_position_embeddings=text.size("max_position_embeddings", 128000),
+            tie_word_embeddings=top.flag("tie_word_embeddings", text.flag("tie_word_embeddings", False)),
         ),
-        image_token_id=int(data.get("image_token_id", 151655)),
-        video_token_id=int(data.get("video_token_id", 151656)),
-        vision_start_token_id=int(data.get("vision_start_token_id", 151652)),
-        dtype=str(data.get("dtype") or data.get("torch_dtype") or text.get("dtype") or "bfloat16"),
+        image_token_id=top.size("image_token_id", 151655, 0, vocabulary - 1),
+        video_token_id=top.size("video_token_id", 151656, 0, vocabulary - 1),
+        vision_start_token_id=top.size("vision_start_token_id", 151652, 0, vocabulary - 1),
+        dtype=str(data.get("dtype") or data.get("torch_dtype") or text.data.get("dtype") or "bfloat16"),
     )
-    if config.vision.out_hidden_size != hidden:
+    seen = config.vision
+    if seen.out_hidden_size != hidden:
         raise UsageError(
-            f"{source}: vision_config.out_hidden_size {config.vision.out_hidden_size} must equal hidden_size {hidden}"
+            f"{source}: vision_config.out_hidden_size {seen.out_hidden_size} must equal hidden_size {hidden}"
         )
-    for name, value, parts in (
-        ("hidden_size", config.vision.hidden_size, config.vision.num_heads),
+    for name, value, parts_of in (
+        (
+            "vision_config.hidden_size",
+            seen.hidden_size,
+            4 * seen.num_heads,
+        ),  # pairs of rows and of columns
+        ("vision_config.window_size", seen.window_size, seen.patch_size * seen.spatial_merge_size),
         ("num_attention_heads", heads, config.text.num_key_value_heads),
     ):
-        if value % parts:
-            raise UsageError(f"{source}: {name} {value} must be a multiple of {parts}")
+        if value % parts_of:
+            raise UsageError(
+                f"{source}: {name} {value} must be a multiple of {parts_of}; is config.json of another model?"
+            )
     return config
 
 
 # The official sizes, for `agent models`, for benchmarks on random weights and for tests of parameter counts.
-_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16}
 OFFICIAL: dict[str, Config] = {
     name: Config(
-        vision=VisionConfig(**_VISION, intermediate_size=vit_intermediate, out_hidden_size=hidden),
+        vision=VisionConfig(32, 1280, vit_intermediate, 16, hidden),
         text=TextConfig(vocab, hidden, intermediate, layers, heads, kv_heads, 128, tie_word_embeddings=tied),
     )
     for name, hidden, intermediate, layers, heads, kv_heads, vocab, tied, vit_intermediate in (

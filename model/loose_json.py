@@ -71,7 +71,7 @@ _STRICT = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_c
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         inner = [child for node in level if isinstance(node, dict) for child in node.values()]
         inner += [child for node in level if isinstance(node, list) for child in node]
         level = [child for child in inner if isinstance(child, (dict, list))]

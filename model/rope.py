@@ -83,9 +83,11 @@ def position_ids(
                 raise BadCall(f"a {kind} has {-left} more cells than placeholders; each merged cell needs one")
         flat = torch.cat(parts, dim=1) if parts else torch.zeros(3, 0, dtype=torch.long)
         positions[:, row, torch.tensor(keep, dtype=torch.bool)] = flat
-        deltas[row] = largest + 1 - len(ids)
+        deltas[row] = current - len(ids)
     if next(images, None) is not None or next(videos, None) is not None:
-        raise BadCall("there are more picture grids than placeholders in the prompt; each picture needs its run of them")
+        raise BadCall(
+            "there are more picture grids than placeholders in the prompt; each picture needs its run of them"
+        )
     return positions.to(input_ids.device), deltas.to(input_ids.device)
 
 

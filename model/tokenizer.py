@@ -25,7 +25,9 @@ class Tokenizer:
         try:
             self._tokens = Tokens.from_file(str(path))
         except Exception as error:  # the library raises bare Exceptions
-            raise UsageError(f"{path} is missing or damaged ({str(error)[:120]}); download the checkpoint again") from None
+            raise UsageError(
+                f"{path} is missing or damaged ({str(error)[:120]}); download the checkpoint again"
+            ) from None
         self.folder = folder
         self.size = max(self._tokens.get_vocab(with_added_tokens=True).values()) + 1  # ids from here on are padding
         self.stop_ids = self._read_stop_ids()

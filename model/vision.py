@@ -49,7 +49,7 @@ class Layout:
 
 @lru_cache(maxsize=256)
 def layout(grid_h: int, grid_w: int, merge: int, window: int, device: torch.device) -> Layout:
-    """Layout of a frame of grid_h x grid_w patches; windows start at the top left, those at the far edges are ragged."""
+    """Layout of a frame of grid_h x grid_w patches; windows start at the top left, those at far edges are ragged."""
     cells_h, cells_w = grid_h // merge, grid_w // merge
     cell = torch.arange(cells_h * cells_w).view(cells_h, cells_w)
     windows = [
@@ -92,10 +92,10 @@ class Attention(nn.Module):
         parts, start = [], 0
         for count, size in spans:
             piece = slice(start, start + count * size)
-            windows = (
+            query, key, value = (
                 part[:, piece].reshape(frames * count, size, self.heads, -1).transpose(1, 2) for part in (q, k, v)
             )
-            out = F.scaled_dot_product_attention(*windows)  # [F * count, heads, size, D]
+            out = F.scaled_dot_product_attention(query, key, value)  # [F * count, heads, size, D]
             parts.append(out.transpose(1, 2).reshape(frames, count * size, width))
             start = piece.stop
         return self.proj(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))

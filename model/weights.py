@@ -44,7 +44,7 @@ def own_name(name: str) -> str:
 
 
 def find(path_or_hub_id: str | Path) -> Path:
-    """The folder of a checkpoint: "embedded", a folder, or a hub id like Qwen/Qwen2.5-VL-3B-Instruct (fetched if needed)."""
+    """The folder of a checkpoint: "embedded", a folder, or a hub id (Qwen/Qwen2.5-VL-3B-Instruct, fetched if new)."""
     text = str(path_or_hub_id)
     if text == EMBEDDED:
         return EMBEDDED_FOLDER
@@ -78,7 +78,9 @@ def shard_files(folder: Path) -> list[Path]:
         raise UsageError(f"{folder} has neither {SINGLE} nor {INDEX}; only safetensors checkpoints can be loaded")
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        if not names or any(name != Path(name).name for name in names):
+            raise ValueError("weight_map must name files of this folder")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise UsageError(f"{index} cannot be read ({error}); download the checkpoint again") from None
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
@@ -130,7 +132,9 @@ def load_model(
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     with torch.device("meta"):
         model = Qwen25VL(config, mrope)
-    owners = {f"{at}.{name}": one for at, one in model.named_modules() for name, _ in one.named_parameters(recurse=False)}
+    owners = {
+        f"{at}.{name}": one for at, one in model.named_modules() for name, _ in one.named_parameters(recurse=False)
+    }
     wanted = dict(model.named_parameters())
     memory.require(
         sum(one.numel() for one in wanted.values()) * dtype.itemsize, device, f"{folder.name} in {_short(dtype)}"
@@ -141,7 +145,9 @@ def load_model(
             continue  # the same rows as the embeddings, which some writers store twice
         parameter = wanted.pop(name, None)
         if parameter is None:
-            raise UsageError(f"{folder} has a tensor '{file_name}' that Qwen2.5-VL does not; is it another architecture?")
+            raise UsageError(
+                f"{folder} has a tensor '{file_name}' that Qwen2.5-VL does not; is it another architecture?"
+            )
         if parameter.shape != tensor.shape:
             raise UsageError(
                 f"{folder}: '{file_name}' is {list(tensor.shape)} where config.json says {list(parameter.shape)}; "
@@ -151,9 +157,7 @@ def load_model(
         setattr(owners[name], name.rpartition(".")[2], nn.Parameter(loaded, requires_grad=False))
         del tensor, loaded
     if wanted:
-        raise UsageError(
-            f"{folder} lacks {len(wanted)} tensors, '{min(wanted)}' first; download the checkpoint again"
-        )
+        raise UsageError(f"{folder} lacks {len(wanted)} tensors, '{min(wanted)}' first; download the checkpoint again")
     return model.eval()
 
 

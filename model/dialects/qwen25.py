@@ -36,8 +36,10 @@ SYSTEM = {
     ),
 }
 QUERY = "The user query: "  # the cookbook's words before the task
-LEFT_OUT = "(This picture is left out.)"
-NEW_SIZE = "The screen's resolution is now {width}x{height}."
+# Chat templates put the parts of a turn together as they are, so a part that follows words brings its line break.
+LEFT_OUT = "\n(This picture is left out.)"
+NEW_SIZE = "\nThe screen's resolution is now {width}x{height}."
+FORGOTTEN = "\n(The first {count} steps are left out.)"
 
 
 class Dialect:
@@ -80,6 +82,8 @@ class Dialect:
 
     def _turns(self, goal: str, steps: Sequence[Shown], screen: Screen) -> list[dict[str, Any]]:
         said = [_text(_quoted(goal))]
+        if steps and steps[0].step.index > 1:
+            said.append(_text(FORGOTTEN.replace("{count}", str(steps[0].step.index - 1))))
         messages: list[dict[str, Any]] = []
         pictures = [(shown.step.screen, shown.picture) for shown in steps] + [(screen, True)]
         before = pictures[0][0]
@@ -96,7 +100,7 @@ class Dialect:
         return messages
 
     def _progress(self, goal: str, steps: Sequence[Shown], screen: Screen) -> list[dict[str, Any]]:
-        done = "; ".join(f"Step {n}: {self._did(shown.step)}" for n, shown in enumerate(steps, start=1))
+        done = "; ".join(f"Step {shown.step.index}: {self._did(shown.step)}" for shown in steps)
         task = f"{QUERY}{_quoted(goal)}" + (f" (Done so far: {done})" if done else "")
         return [{"role": "user", "content": [_text(task), {"type": "image", "image": screen}]}]
 
@@ -152,8 +156,8 @@ class Dialect:
         screen = Screen(np.zeros((56, 56, 3), np.uint8), taken_s=0.0)
         call = Call(self.tool, {"action": "wait"})
         steps = [
-            Shown(Step(0, screen, Reply("reply"), call, note="note"), picture=True),
-            Shown(Step(1, screen, Reply(CALL_OPEN * 2), error="error")),
+            Shown(Step(2, screen, Reply("reply"), call, note="note"), picture=True),
+            Shown(Step(3, screen, Reply(CALL_OPEN * 2), error="error")),
         ]
         sample = self._turns if self.history == "turns" else self._progress
         verbs = frozenset(verb for act in ACTS[self.tool] for verb in act.verbs)

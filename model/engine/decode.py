@@ -54,7 +54,7 @@ def stream(
     *,
     max_new_tokens: int,
     stop_ids: Sequence[int] = (),
-    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    sampling: Sampling = Sampling(),
     vocabulary: int | None = None,
     attention_mask: Tensor | None = None,
     **pictures: Any,

@@ -16,10 +16,16 @@ def recipe() -> None:
     """How the embedded checkpoint is made: render screens, then train."""
 
 
-CHROMIUM_FLAGS = (
-    "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --font-render-hinting=none --disable-lcd-text"
-).split()
+CHROMIUM_FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--font-render-hinting=none",
+    "--disable-lcd-text",
+]
 
 
 @app.command()

@@ -43,9 +43,10 @@ def answer(question: Question) -> str:
 class Batch:
     """B pictures and their questions.
 
-    patches [B * N, 1176]; grid (B, h, w) as if a video, since frames are encoded apart; ids, positions, targets, mask of
+    patches [B * N, 1176]; grid (B, h, w) as if a video, for frames are encoded apart; ids, positions, targets, mask of
     the packed rows; target -100 where nothing is asked. looks: rows of (picture, token, question) where a token that
-    begins or continues a coordinate stands; wanted [looks, cells]: the share of the answer's box in each cell.
+    begins or continues a coordinate stands; wanted [looks, cells]: the share of the answer's box in each cell; spots
+    [looks, 2]: the answer's point, x and y in pixels.
     characters [B, cells, SLOTS]: classes.
     """
 
@@ -57,6 +58,7 @@ class Batch:
     targets: Tensor
     looks: Tensor
     wanted: Tensor
+    spots: Tensor
     characters: Tensor
 
 
@@ -85,6 +87,7 @@ class Packer:
         places: list[list[int]] = []
         looks: list[tuple[int, int]] = []
         wanted: list[Tensor] = []
+        spots: list[tuple[int, int]] = []
         for row, sample in enumerate(samples):
             ids, goal_of = list(self.head), [-100] * len(self.head)
             segment, place = [0] * len(ids), list(range(len(ids)))
@@ -99,6 +102,7 @@ class Packer:
                 digits = range(coordinate, start + len(reply) - 3)
                 looks += [(row, token) for token in digits]
                 wanted += [self._share(question.box)] * len(digits)
+                spots += [(question.x, question.y)] * len(digits)
                 ids += prompt + reply
                 # each position predicts the next token; the first of the reply is predicted by the prompt's last
                 goal_of += [-100] * (len(prompt) - 1) + reply + [-100]
@@ -130,6 +134,7 @@ class Packer:
             torch.tensor([row + [-100] * (length - len(row)) for row in targets]),
             torch.tensor(looks, dtype=torch.long).view(-1, 2),
             torch.stack(wanted) if wanted else torch.zeros(0, self.cells),
+            torch.tensor(spots, dtype=torch.long).view(-1, 2),
             torch.tensor(np.stack([self._characters(sample) for sample in samples])),
         )
 

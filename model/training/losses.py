@@ -1,8 +1,9 @@
 """What is asked of the model besides the next token, in training only: the checkpoint stays a plain Qwen2.5-VL.
 
-Answers of a few tokens teach slowly where to look; a page tells it for free. Three helpers on inner states:
-characters (each cell's embedding names the letters in it), places (each picture token names its row and column) and
-gaze (one attention head of one layer, at every token of a coordinate, looks at the cells of the element).
+Answers of a few tokens teach slowly where to look; a page tells it for free. Four helpers on inner states:
+characters (each cell's embedding names the letters in it), places (each picture token names its row and column), gaze
+(one attention head of one layer, at every token of a coordinate, looks at the cells of the element) and spots (behind
+that layer, these tokens know the point to ten pixels; without it the digits do not follow the gaze, see docs/log.md).
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ from torch import Tensor, nn
 
 from model.qwen25vl import Qwen25VL
 from model.rope import rotate, text_rotary
+from model.text import Layer
 from model.training.batches import CLASSES, SLOTS, Batch, Packer
+
+SPOT = 10  # pixels: tens and hundreds of a coordinate follow from it
 
 
 @dataclass(frozen=True)
 class Weights:
     """How much each loss counts."""
 
+    token: float = 1.0
     characters: float = 0.5
     places: float = 0.2
     gaze: float = 0.5
+    spots: float = 0.5
 
 
 class Helpers(nn.Module):
@@ -37,6 +43,8 @@ class Helpers(nn.Module):
         self.characters = nn.Linear(width, SLOTS * CLASSES)
         self.rows = nn.Linear(width, packer.cells_h)
         self.columns = nn.Linear(width, packer.cells_w)
+        self.across = nn.Linear(width, packer.cells_w * 28 // SPOT + 1)
+        self.down = nn.Linear(width, packer.cells_h * 28 // SPOT + 1)
         self.packer, self.place_layer, self.gaze_layer = packer, place_layer, gaze_layer
 
 
@@ -58,8 +66,9 @@ def losses(model: Qwen25VL, helpers: Helpers, batch: Batch, weights: Weights) ->
         return hook
 
     hooks = [
-        model.model.layers[helpers.place_layer].register_forward_hook(keep("places")),
-        model.model.layers[helpers.gaze_layer].self_attn.register_forward_hook(keep("gaze")),
+        _layer(model, helpers.place_layer).register_forward_hook(keep("places")),
+        _layer(model, helpers.gaze_layer).self_attn.register_forward_hook(keep("gaze")),
+        _layer(model, helpers.gaze_layer).register_forward_hook(keep("spots")),
     ]
     try:
         hidden = model.model(embeddings, batch.positions, batch.mask)
@@ -91,11 +100,17 @@ def losses(model: Qwen25VL, helpers: Helpers, batch: Batch, weights: Weights) ->
     )
 
     gaze_loss, gaze_right = _gaze(model, helpers, seen["gaze"], batch)
+    row, token = batch.looks.unbind(1)
+    behind = seen["spots"][row, token]
+    spot_loss = F.cross_entropy(helpers.across(behind), batch.spots[:, 0] // SPOT) + F.cross_entropy(
+        helpers.down(behind), batch.spots[:, 1] // SPOT
+    )
     total = (
-        token_loss
+        weights.token * token_loss
         + weights.characters * character_loss
         + weights.places * place_loss
         + weights.gaze * gaze_loss
+        + weights.spots * spot_loss
     )
     return total, {
         "loss": float(total.detach()),
@@ -104,15 +119,22 @@ def losses(model: Qwen25VL, helpers: Helpers, batch: Batch, weights: Weights) ->
         "characters": float(character_loss.detach()),
         "characters_right": float(characters_right),
         "places": float(place_loss.detach()),
+        "spots": float(spot_loss.detach()),
         "gaze": float(gaze_loss.detach()),
         "gaze_right": float(gaze_right),
     }
 
 
+def _layer(model: Qwen25VL, index: int) -> Layer:
+    layer = model.model.layers[index]
+    assert isinstance(layer, Layer)
+    return layer
+
+
 def _gaze(model: Qwen25VL, helpers: Helpers, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """Cross-entropy of head 0's attention with the answer's cells, and how often its strongest cell is one of them."""
     config, packer = model.config.text, helpers.packer
-    attention = model.model.layers[helpers.gaze_layer].self_attn
+    attention = _layer(model, helpers.gaze_layer).self_attn
     size = config.head_dim
     cos, sin = text_rotary(batch.positions, size, config.mrope_section, config.rope_theta, x.dtype)
     weight_q, bias_q = attention.q_proj.weight[:size], attention.q_proj.bias[:size]

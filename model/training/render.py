@@ -17,8 +17,6 @@ from typing import Any
 from envs import practice
 from model.training.oracles.clicks import CHARACTERS_JS, questions_js
 
-HELD_OUT = 900_000  # seeds from here on are for measuring: the renderer refuses them
-
 
 @dataclass(frozen=True)
 class Question:
@@ -44,15 +42,13 @@ class Sample:
 
 def render(task: str, first: int, last: int, folder: Path, browser: Any) -> int:
     """Draw seeds first to last - 1 of a task into the folder; returns how many were new. browser: Playwright's."""
-    if last > HELD_OUT:
-        raise ValueError(f"seeds from {HELD_OUT} are held out for measuring; draw below it, not up to {last}")
+    if last > practice.HELD_OUT:
+        raise ValueError(f"seeds from {practice.HELD_OUT} are held out for measuring; draw below it, not up to {last}")
     folder.mkdir(parents=True, exist_ok=True)
     index, frames = folder / f"{task}.jsonl", folder / f"{task}.frames"
     done = _repair(index, frames)
     page = practice.page(task)
-    context = browser.new_context(
-        viewport={"width": page.width, "height": page.height}, device_scale_factor=page.scale
-    )
+    context = browser.new_context(viewport={"width": page.width, "height": page.height}, device_scale_factor=page.scale)
     context.add_init_script(practice.init_js())
     tab = context.new_page()
     wire = context.new_cdp_session(tab)

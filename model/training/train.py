@@ -88,16 +88,17 @@ class Trainer:
         self.recipe, self.run = recipe, run
         run.mkdir(parents=True, exist_ok=True)
         tokens = vocabulary.build()
-        self.config = recipe.config({one: tokens.token_to_id(one) for one in vocabulary.SPECIAL})
+        self.config = recipe.config(vocabulary.ids(tokens))
         self.folder = run / "checkpoint"
         limit = SCREEN[0] * SCREEN[1]
         vocabulary.write(self.folder, self.config, limit - 28 * 28, limit * 16, 64)
         self.tokenizer = Tokenizer(self.folder)
         self.packer = Packer(self.tokenizer, self.config, *SCREEN)
         self.train_set, self.held_back = self._split(data)
+        self.shares = [recipe["emphasis"].get(one.task, 1.0) for one in self.train_set]
         self.model = fresh_model(self.config, recipe["seed"])
         loss = recipe["losses"]
-        self.weights = Weights(loss["characters"], loss["places"], loss["gaze"])
+        self.weights = Weights(loss["token"], loss["characters"], loss["places"], loss["gaze"], loss["spots"])
         self.helpers = Helpers(self.model, self.packer, loss["place_layer"], loss["gaze_layer"])
         parameters = [*self.model.named_parameters(), *self.helpers.named_parameters()]
         self.optimiser = torch.optim.AdamW(
@@ -161,12 +162,15 @@ class Trainer:
     def train(self, minutes: float) -> bool:
         """Train for so many minutes or to the recipe's end; True when that is reached. Logs to losses.jsonl."""
         recipe, began, saved = self.recipe, time.monotonic(), time.monotonic()
+        # else threads add gradients up in any order; filling fresh memory costs, and none of it is read
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - it has no stub
         self.model.train()
         sums: dict[str, float] = {}
         counted = 0
         while self.step < recipe["steps"] and time.monotonic() - began < minutes * 60:
             rng = random.Random(recipe["seed"] * 1_000_003 + self.step)  # each step's own: a resumed run draws the same
-            samples = rng.choices(self.train_set, k=recipe["batch"])
+            samples = rng.choices(self.train_set, self.shares, k=recipe["batch"])
             batch = self.packer.pack(samples, recipe["questions"], rng)
             for group in self.optimiser.param_groups:
                 group["lr"] = self.rate(self.step)

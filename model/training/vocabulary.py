@@ -102,11 +102,16 @@ def build() -> Tokenizer:
     return tokenizer
 
 
+def ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """The special tokens' ids by name."""
+    return {token: id_ for token in SPECIAL if (id_ := tokenizer.token_to_id(token)) is not None}
+
+
 def write(folder: Path, config: Config, min_pixels: int, max_pixels: int, max_new_tokens: int) -> None:
     """Every file of a checkpoint folder except its weights."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build()
-    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL}
+    special = ids(tokenizer)
     text, vision = config.text, config.vision
     files = {
         "config.json": {
@@ -127,12 +132,12 @@ def write(folder: Path, config: Config, min_pixels: int, max_pixels: int, max_ne
             "tie_word_embeddings": text.tie_word_embeddings,
             "use_sliding_window": False,
             "torch_dtype": "float16",
-            "bos_token_id": ids["<|endoftext|>"],
-            "eos_token_id": ids["<|im_end|>"],
-            "image_token_id": ids["<|image_pad|>"],
-            "video_token_id": ids["<|video_pad|>"],
-            "vision_start_token_id": ids["<|vision_start|>"],
-            "vision_end_token_id": ids["<|vision_end|>"],
+            "bos_token_id": special["<|endoftext|>"],
+            "eos_token_id": special["<|im_end|>"],
+            "image_token_id": special["<|image_pad|>"],
+            "video_token_id": special["<|video_pad|>"],
+            "vision_start_token_id": special["<|vision_start|>"],
+            "vision_end_token_id": special["<|vision_end|>"],
             "vision_config": {
                 "model_type": "qwen2_5_vl",
                 "depth": vision.depth,
@@ -152,8 +157,8 @@ def write(folder: Path, config: Config, min_pixels: int, max_pixels: int, max_ne
         },
         "generation_config.json": {
             "do_sample": False,
-            "eos_token_id": [ids["<|im_end|>"], ids["<|endoftext|>"]],
-            "pad_token_id": ids["<|endoftext|>"],
+            "eos_token_id": [special["<|im_end|>"], special["<|endoftext|>"]],
+            "pad_token_id": special["<|endoftext|>"],
         },
         "preprocessor_config.json": {
             "image_processor_type": "Qwen2VLImageProcessor",

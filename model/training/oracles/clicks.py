@@ -73,7 +73,7 @@ CHARACTERS_JS = """(() => {
             const x = r.left + r.width / 2, y = r.top + r.height / 2;
             if (!r.width || x < 0 || y < 0 || x >= innerWidth || y >= innerHeight) continue;
             const top = document.elementFromPoint(x, y);
-            if (top && (top === parent || top.contains(parent) || parent.contains(top))) found.push([node.data[n], x, y]);
+            if (top && (top.contains(parent) || parent.contains(top))) found.push([node.data[n], x, y]);
         }
     }
     return found;

@@ -1,0 +1,34 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?=
+export PYTHON
+
+.PHONY: demo test test-all check format env browser clean
+
+demo: browser            ## the agent books a practice job with the embedded model
+	.venv/bin/agent demo
+
+test: browser            ## the whole test suite
+	.venv/bin/python -m pytest
+
+test-all: browser        ## with the slow proofs
+	.venv/bin/python -m pytest -m "slow or not slow" --timeout 1800
+
+check: env               ## format, lint, types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+format: env
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+env: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt scripts/environment.sh
+	scripts/environment.sh
+
+browser: env
+	@scripts/browser.sh
+
+clean:
+	rm -rf .venv build dist *.egg-info

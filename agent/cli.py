@@ -1,0 +1,238 @@
+"""The command `agent`: arguments in, exit codes out. Thin: what it does, a few lines of Python can do.
+
+Only typer is loaded here, for `agent --help` must be quick; each command imports what it needs when it is called.
+Exit codes: 0 success, 1 failure, 2 usage, 3 denied, 4 budget spent, 5 environment, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.config import Settings
+    from agent.loop import Episode
+
+OTHER_FLOORS = {  # command: (module that holds its typer app as `app`, help)
+    "models": ("model.cli", "List the models that can be used, or fetch one."),
+    "eval": ("evals.cli", "Score a model on a benchmark."),
+}
+EXIT = {"success": 0, "failure": 1, "budget": 4, "error": 5}
+STOPPED_EXIT = {"denied": 3, "interrupted": 130}
+
+app = typer.Typer(
+    name="agent",
+    help="A computer-use agent for your own machine: it looks at pixels, thinks with a local model, and acts.",
+    rich_markup_mode=None,  # rich's help takes as long to load as all the rest
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+runs_app = typer.Typer(help="Read what earlier runs left behind.", rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+
+Model = Annotated[str | None, typer.Option(help="embedded, a checkpoint's folder, or a Hub id (see `agent models`).")]
+MaxSteps = Annotated[int | None, typer.Option(min=1, help="Steps after which the run ends unfinished.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of the practice page, and of a model that samples.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, nothing else there.")]
+Headed = Annotated[bool | None, typer.Option("--headed/--headless", help="Show the browser's window.")]
+Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
+
+
+@app.command()
+def run(
+    goal: Annotated[str, typer.Argument(help='What to do. "" with a practice: address takes the page\'s own words.')],
+    on: Annotated[str | None, typer.Option(help="The surface to act on.")] = None,
+    url: Annotated[str | None, typer.Option(help="Page to start from; practice:<task> is a practice page.")] = None,
+    model: Model = None,
+    max_steps: MaxSteps = None,
+    seed: Seed = None,
+    json: Json = False,
+    headed: Headed = None,
+    prompt: Annotated[str | None, typer.Option(help="File with a text for the system prompt.", metavar="FILE")] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Host that the model may open, or *.suffix; may be repeated.")
+    ] = None,
+    runs: Runs = None,
+    script: Annotated[
+        Path | None, typer.Option(help="File of replies, a JSON string a line: no model is asked.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Carry out GOAL in a browser, step by step.
+
+    A model sees the screen and says one action; it is done; then the model sees what became of it.
+    """
+    flags: dict[str, Any] = {
+        "on": on,
+        "url": url,
+        "model": model,
+        "max_steps": max_steps,
+        "seed": seed,
+        "headed": headed,
+    }
+    flags |= {"prompt": prompt, "runs": runs, "allow_hosts": tuple(allow_host) if allow_host else None}
+    _run(goal, flags, json, script)
+
+
+@app.command()
+def demo(
+    task: Annotated[str, typer.Argument(help="A practice task; --list names them.")] = "click-dialog-2",
+    seed: Seed = None,
+    json: Json = False,
+    headed: Headed = None,
+    max_steps: MaxSteps = None,
+    runs: Runs = None,
+    show_list: Annotated[bool, typer.Option("--list", help="Name the practice tasks and stop.")] = False,
+) -> None:
+    """Run the embedded model on a practice page.
+
+    The page gives the instruction and, in the end, the verdict. Nothing is downloaded.
+    """
+    if show_list:
+        from agent.demos import listing
+
+        print(listing())
+        return
+    flags = {"url": f"practice:{task}", "model": "embedded", "seed": seed, "headed": headed, "runs": runs}
+    _run("", flags | {"max_steps": max_steps}, json, None)
+
+
+@runs_app.command("list")
+def list_runs(runs: Runs = None) -> None:
+    """Name the runs, the latest last."""
+    from agent.reading import table
+
+    print(table(_root(runs)))
+
+
+@runs_app.command("show")
+def show_run(
+    run: Annotated[str, typer.Argument(help="An id, its beginning, a folder, or: last.")] = "last", runs: Runs = None
+) -> None:
+    """Tell what happened in one run, and check that its trace is whole."""
+    from agent.reading import story
+
+    print(story(_root(runs), run))
+
+
+def _root(runs: str | None) -> Path:
+    from agent.config import load
+    from agent.launch import runs_root
+
+    return runs_root(load({"runs": runs}))
+
+
+def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None) -> NoReturn:
+    """Both `run` and `demo`: settings, display, launch, exit code."""
+    from agent.panel import Lines, display
+
+    programs = _own_stdout() if json else None
+    with display(programs, sys.stdout) as shown:
+        from agent import config
+        from agent.launch import launch
+
+        settings = _complete(config.load(flags), goal, script)
+        ask = shown.ask if isinstance(shown, Lines) and sys.stdin.isatty() else None
+        episode = launch(goal, settings, shown, ask=ask, script=script)
+    raise typer.Exit(exit_code(episode))
+
+
+def exit_code(episode: Episode) -> int:
+    """The process's exit code for a finished run."""
+    return STOPPED_EXIT[episode.cause] if episode.status == "stopped" else EXIT[episode.status]
+
+
+def _complete(settings: Settings, goal: str, script: Path | None) -> Settings:
+    """Fill in what follows from the rest; UsageError, with what can be done, where something is missing."""
+    from dataclasses import replace
+
+    from actions import UsageError
+    from agent.launch import is_practice
+    from envs.practice import PREFIX, page
+
+    practice = is_practice(settings.url)
+    if practice:
+        page(settings.url.removeprefix(PREFIX))  # UsageError for a task that does not exist
+    if not settings.model and practice and script is None:
+        settings = replace(settings, model="embedded")
+    if not settings.model and script is None:
+        from model.catalog import how_to_get_one
+
+        raise UsageError(how_to_get_one())
+    if not settings.url:
+        raise UsageError("give the page to start from: --url https://example.org, or --url practice:click-dialog-2")
+    if not goal and not practice:
+        raise UsageError("the goal is empty; say what to do, in quotes")
+    return settings
+
+
+def _own_stdout() -> Any:
+    """A stream that alone writes to standard output; whatever else any library prints goes to standard error."""
+    sys.stdout.flush()
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
+
+
+def _other_floor(name: str, module: str, about: str) -> None:
+    """A stand-in that loads another floor's commands when it is called, its arguments passed on as they are."""
+
+    @app.command(
+        name,
+        help=about,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def call(context: typer.Context) -> None:
+        command = typer.main.get_command(import_module(module).app)
+        code = command.main(list(context.args), prog_name=f"agent {name}", standalone_mode=False)
+        raise typer.Exit(code if isinstance(code, int) else 0)
+
+
+for _name, (_module, _about) in OTHER_FLOORS.items():
+    _other_floor(_name, _module, _about)
+
+
+def main() -> NoReturn:
+    """The command's entry: every error ends as one sentence on standard error, and as an exit code."""
+    debug = bool(os.environ.get("PIXELHAND_DEBUG"))
+    try:
+        code = app(prog_name="agent", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; leave without a second error
+        code = 1
+    except Exception as error:
+        if debug:
+            raise
+        code = _explain(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stop(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr)
+    return code
+
+
+def _explain(error: Exception) -> int:
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own: a flag that does not exist, ...
+        context = getattr(error, "ctx", None)
+        usage = f"{context.get_usage()}\n" if context is not None else ""
+        return _stop(f"{usage}{error.format_message()}", int(error.exit_code))
+    from actions import Denied, Error, SurfaceError, UsageError
+    from agent import trace
+    from agent.launch import Unforeseen, unforeseen
+
+    if not isinstance(error, Error):
+        try:
+            named = os.environ.get("PIXELHAND_RUNS")
+            error = unforeseen(error, trace.new_folder(Path(named) if named else trace.default_root()))
+        except (Error, OSError) as second:
+            return _stop(f"something unforeseen went wrong ({type(error).__name__}: {error}), and {second}", 5)
+    codes = {UsageError: 2, Denied: 3, SurfaceError: 5, Unforeseen: 5}
+    return _stop(str(error), next((code for kind, code in codes.items() if isinstance(error, kind)), 1))

@@ -1,0 +1,1 @@
+"""Plug-in folder: one file per kind of machine, each exporting Surface; imported when it is asked for."""

@@ -1,0 +1,1 @@
+"""Plug-in folder: a benchmark is a file."""

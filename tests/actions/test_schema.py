@@ -1,0 +1,149 @@
+"""The verbs: what makes an action, what does not, and that nothing but BadCall comes out of bad data."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from actions import (
+    ACTION,
+    CONTROL_VERBS,
+    VERBS,
+    BadCall,
+    Click,
+    Drag,
+    Point,
+    PressKeys,
+    Scroll,
+    TypeText,
+    make,
+    read_action,
+)
+from actions.schema import MAX_TEXT
+
+SAMPLES = [
+    make("click", x=1, y=2),
+    make("click", x=1, y=2, button="right", count=3, modifiers=("ctrl", "shift")),
+    make("move", x=0, y=0),
+    make("drag", path=((1, 2), (3, 4))),
+    make("scroll", x=5, y=6, down=-3, right=2),
+    make("scroll", down=1),
+    make("long_press", x=1, y=1, seconds=0.5),
+    make("type", text="żółw 😀\n\t"),
+    make("press", keys=("Ctrl", "A")),
+    make("open", target="https://example.org"),
+    make("back"),
+    make("home"),
+    make("wait", seconds=60),
+    make("answer", text=""),
+    make("ask", question="?"),
+    make("done", status="failure", message="no"),
+]
+
+
+def test_there_is_a_sample_of_every_verb_and_each_has_a_text_for_prompts() -> None:
+    assert {action.verb for action in SAMPLES} == set(VERBS)
+    assert all(model.__doc__ for model in VERBS.values()) and set(VERBS) > CONTROL_VERBS
+
+
+@pytest.mark.parametrize("action", SAMPLES, ids=lambda action: action.verb)
+def test_an_action_goes_through_json_and_back(action: Any) -> None:
+    assert read_action(json.loads(json.dumps(action.model_dump(mode="json")))) == action
+    assert hash(action) == hash(read_action(action.model_dump()))
+
+
+def test_actions_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Click(x=1, y=2).x = 3  # type: ignore[misc]
+
+
+def test_points_are_those_that_meet_the_screen() -> None:
+    assert make("click", x=1, y=2).points() == (Point(1, 2),)
+    assert Drag(path=(Point(1, 2), Point(3, 4))).points() == (Point(1, 2), Point(3, 4))
+    assert Scroll(down=1).points() == () and Scroll(x=1, y=2, down=1).points() == (Point(1, 2),)
+    assert make("back").points() == ()
+
+
+def test_keys_are_normal_names() -> None:
+    assert PressKeys(keys=("Control", "Return")).keys == ("ctrl", "enter")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"verb": "click", "x": 1}, "click.y: Field required"),
+        ({"verb": "click", "x": 1.5, "y": 2}, "click.x"),
+        ({"verb": "click", "x": "1", "y": 2}, "click.x"),
+        ({"verb": "click", "x": True, "y": 2}, "click.x"),
+        ({"verb": "click", "x": 10**30, "y": 2}, "click.x"),
+        ({"verb": "click", "x": 1, "y": 2, "button": "lefft"}, "click.button"),
+        ({"verb": "click", "x": 1, "y": 2, "count": 0}, "click.count"),
+        ({"verb": "click", "x": 1, "y": 2, "z": 3}, "click.z"),
+        ({"verb": "drag", "path": []}, "drag.path"),
+        ({"verb": "drag", "path": [[1, 2, 3]]}, "drag.path"),
+        ({"verb": "drag", "path": [[1, 2]] * 101}, "drag.path"),
+        ({"verb": "scroll", "x": 1, "down": 2}, "x and y"),
+        ({"verb": "scroll", "down": 101}, "scroll.down"),
+        ({"verb": "wait", "seconds": math.nan}, "wait.seconds"),
+        ({"verb": "wait", "seconds": -1}, "wait.seconds"),
+        ({"verb": "wait", "seconds": 61}, "wait.seconds"),
+        ({"verb": "type", "text": "a\x00b"}, r"U\+0000"),
+        ({"verb": "type", "text": "\x1b[2J"}, r"U\+001B"),
+        ({"verb": "type", "text": "\ud800"}, "type.text"),
+        ({"verb": "type", "text": "x" * (MAX_TEXT + 1)}, "type.text"),
+        ({"verb": "press", "keys": []}, "press.keys"),
+        ({"verb": "press", "keys": ["a"] * 9}, "press.keys"),
+        ({"verb": "press", "keys": ["entr"]}, "did you mean 'enter'"),
+        ({"verb": "open", "target": ""}, "open.target"),
+        ({"verb": "open", "target": "java\x00script:"}, r"U\+0000"),
+        ({"verb": "done", "status": "maybe"}, "done.status"),
+        ({"verb": "fly"}, "'fly'"),
+        ({}, "verb"),
+        (None, "action"),
+        ([], "action"),
+        ("click", "action"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(data: Any, sentence: str) -> None:
+    with pytest.raises(BadCall, match=sentence) as caught:
+        read_action(data)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sentence_stays_short_whatever_was_sent() -> None:
+    for data in (
+        {"verb": "x" * 100_000},
+        {"verb": "click", "x": 1, "y": 2, "k" * 100_000: 1},
+        {"verb": "press", "keys": ["k" * 9999]},
+    ):
+        with pytest.raises(BadCall) as caught:
+            read_action(data)
+        assert len(str(caught.value)) < 600
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from(sorted({name for model in VERBS.values() for name in model.model_fields} - {"verb"}))
+
+
+@given(st.sampled_from([*VERBS, "fly"]), st.dictionaries(FIELDS, JSON | st.integers(-5, 500), max_size=4))
+def test_any_data_is_an_action_or_a_bad_call(verb: str, fields: dict[str, Any]) -> None:
+    try:
+        action = read_action({"verb": verb, **fields})
+    except BadCall as error:
+        assert str(error) and "\n" not in str(error)
+        return
+    assert ACTION.validate_python(action.model_dump()) == action
+
+
+def test_text_may_have_line_breaks_and_tabs() -> None:
+    assert TypeText(text="a\n\tb").text == "a\n\tb"

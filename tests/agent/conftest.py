@@ -1,0 +1,20 @@
+"""Fixtures of the agent's tests. They may import agent_fakes, which lies beside this file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the settings of whoever runs it, or writes into their data folder."""
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    for name in ("PIXELHAND_MODEL", "PIXELHAND_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIXELHAND_RUNS", str(tmp_path / "runs"))

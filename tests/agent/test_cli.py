@@ -1,0 +1,396 @@
+"""The command as a person and a program meet it: exit codes, sentences, streams."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
+
+from actions import Denied, SurfaceError
+from agent import cli, launch
+from agent.trace import ids_in, read
+
+Agent = Callable[..., tuple[int, str, str]]
+PRACTICE = ("--url", "practice:click-test")
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Agent:
+    """Call the command in this process: (exit code, standard output, standard error)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["agent", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> FakeEnv:
+    fake = FakeEnv()
+    monkeypatch.setattr(launch, "environment", lambda settings, guard: fake)
+    return fake
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[Sequence[Any]], str]:
+    def write(replies: Sequence[Any]) -> str:
+        path = tmp_path / "script.jsonl"
+        path.write_text("".join(json.dumps(reply) + "\n" for reply in replies), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def actions(*replies: str) -> list[Any]:
+    return [json.loads(reply) for reply in replies]
+
+
+def last_run(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / ids_in(tmp_path / "runs")[-1]
+
+
+def test_success_is_0_and_the_end_says_verdict_and_trace(
+    agent: Agent, env: FakeEnv, script: Any, tmp_path: Path
+) -> None:
+    code, out, err = agent("run", "", *PRACTICE, "--seed", "7", "--script", script(actions(MISS, CLICK)))
+    assert (code, err) == (0, "") and env.seeds == [7] and env.surface.closed
+    assert out.splitlines()[-3:-1] == [
+        "end      success after 2 steps: the task is over: done",
+        "verdict  the page's own reward is 1",
+    ]
+    assert out.splitlines()[-1] == f"trace    {last_run(tmp_path)}"
+    run = read(last_run(tmp_path))
+    assert run.manifest["seed"] == 7 and run.manifest["settings"]["url"] == "practice:click-test"
+    assert run.manifest["policy"]["model"] == "script" and run.manifest["versions"]["numpy"]
+
+
+@pytest.mark.parametrize(
+    ("replies", "code", "status"),
+    [
+        ([CLICK], 0, "success"),
+        ([DONE], 1, "failure"),
+        ([MISS] * 9, 1, "failure"),
+        ([MISS], 4, "budget"),
+        (['{"verb": "open", "target": "file:///etc/passwd"}'] * 3, 3, "stopped"),
+    ],
+)
+def test_exit_codes(
+    agent: Agent, env: FakeEnv, script: Any, tmp_path: Path, replies: list[str], code: int, status: str
+) -> None:
+    from agent.guard import Guard
+
+    env.guard = Guard()
+    assert agent("run", "", *PRACTICE, "--script", script(actions(*replies)))[0] == code
+    assert read(last_run(tmp_path)).status == status
+
+
+def test_the_machines_trouble_is_5(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
+    env.surface.trouble = "the browser is gone"
+    code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
+    assert code == 5 and "error after 1 step: the browser is gone" in out
+
+
+def test_a_machine_that_never_came_up_is_5_and_has_a_trace(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, script: Any, tmp_path: Path
+) -> None:
+    def none(settings: Any, guard: Any) -> Any:
+        raise SurfaceError("no browser here")
+
+    monkeypatch.setattr(launch, "environment", none)
+    code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
+    assert code == 5 and "no browser here" in out and read(last_run(tmp_path)).status == "error"
+
+
+def test_ctrl_c_before_the_run_is_130(agent: Agent, monkeypatch: pytest.MonkeyPatch, script: Any) -> None:
+    def interrupted(*given: Any, **how: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "launch", interrupted)
+    code, _, err = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
+    assert (code, err) == (130, "")
+
+
+def test_without_a_model_it_says_which_there_are_and_how_to_get_one(agent: Agent) -> None:
+    code, out, err = agent("run", "buy milk", "--url", "https://example.org")
+    assert (code, out) == (2, "") and "Traceback" not in err
+    for words in (
+        "Qwen/Qwen2.5-VL-3B-Instruct",
+        "16.6 GB",
+        "Apache-2.0",
+        "Qwen Research License",
+        "agent models pull Qwen/Qwen2.5-VL-7B-Instruct",
+        "agent demo",
+    ):
+        assert words in err
+    assert agent("run", "buy milk")[2] == err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run"], "Missing argument"),
+        (["runn"], "Did you mean"),
+        (["run", "x", "--modle", "y"], "--model"),
+        (["run", "x", "--max-steps", "0"], "--max-steps"),
+        (["run", "x", "--max-steps", "many"], "valid integer"),
+        (["run", "x", "--model", "embedded"], "give the page to start from: --url"),
+        (["run", "", "--model", "embedded", "--url", "https://a.org"], "the goal is empty"),
+        (["run", "x", "--url", "practice:clik-test"], "did you mean 'click-test'"),
+        (["demo", "click-dialog-3"], "no practice task 'click-dialog-3'"),
+        (["run", "x", "--url", "https://a.org", "--script", "/no/such"], "the script /no/such cannot be read"),
+        (
+            ["run", "x", "--url", "https://a.org", "--allow-host", "http://a.org/", "--script", "SCRIPT"],
+            "is not a host",
+        ),
+        (["run", "x", "--url", "https://a.org", "--on", "browsr", "--script", "SCRIPT"], "Did you mean 'browser'?"),
+        (
+            ["run", "x", "--url", "https://a.org", "--prompt", "/no", "--script", "WORDS"],
+            "the prompt /no cannot be read",
+        ),
+        (["run", "x", "--url", "https://a.org", "--model", "no such model"], "no model 'no such model'"),
+        (["runs", "show", "nine"], "no run 'nine'"),
+        (["models", "pul"], "Did you mean 'pull'"),
+    ],
+)
+def test_a_persons_mistake_is_2_and_one_sentence(
+    agent: Agent, script: Any, arguments: list[str], sentence: str
+) -> None:
+    files = {"SCRIPT": lambda: script(actions(CLICK)), "WORDS": lambda: script(["words"])}
+    code, out, err = agent(*[files[argument]() if argument in files else argument for argument in arguments])
+    assert code == 2 and sentence in err and "Traceback" not in err
+    assert out in ("", "loading no such model …\n")
+
+
+@pytest.mark.parametrize("lines", ["", "3\n", '"words"\n{"verb": "done"}\n', "{\n", '{"verb":\n'])
+def test_a_script_that_is_none_is_refused(agent: Agent, tmp_path: Path, lines: str) -> None:
+    (tmp_path / "s").write_text(lines)
+    code, _, err = agent("run", "", *PRACTICE, "--script", str(tmp_path / "s"))
+    assert code == 2 and "JSON string" in err and not (tmp_path / "runs").exists()
+
+
+def test_a_script_of_words_speaks_the_models_dialect(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
+    call = {"name": "computer_use", "arguments": {"action": "left_click", "coordinate": [120, 110]}}
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("Another text.")
+    words = [f"There it is.\n<tool_call>\n{json.dumps(call)}\n</tool_call>"]
+    code, out, _ = agent("run", "", *PRACTICE, "--script", script(words), "--prompt", str(prompt))
+    assert code == 0 and "click (120, 110)" in out and "There it is." in out
+
+
+def test_what_nobody_foresaw_is_one_sentence_and_the_traceback_lies_in_the_run(
+    agent: Agent, env: FakeEnv, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(action: Any) -> str:
+        raise ZeroDivisionError("a bug\nof two lines")
+
+    env.surface.perform = bug  # type: ignore[method-assign]
+    code, _, err = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
+    assert code == 5 and env.surface.closed
+    path = re.search(r"the traceback is in (\S+),", err)
+    assert path and len(err.splitlines()) == 1 and "ZeroDivisionError: a bug" in err
+    assert "in bug" in Path(path[1]).read_text() and Path(path[1]).parent == last_run(tmp_path)
+    assert read(last_run(tmp_path)).status == "error"
+    monkeypatch.setenv("PIXELHAND_DEBUG", "1")
+    monkeypatch.setattr(sys, "argv", ["agent", "run", "", *PRACTICE, "--script", script(actions(CLICK))])
+    with pytest.raises(launch.Unforeseen):
+        cli.main()
+
+
+def test_a_mistake_of_ours_before_the_run_is_a_sentence_too(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, script: Any, tmp_path: Path
+) -> None:
+    def bug(*given: Any) -> Any:
+        raise ZeroDivisionError("early")
+
+    monkeypatch.setattr(launch, "_scripted", bug)
+    code, _, err = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
+    path = re.search(r"the traceback is in (\S+),", err)
+    assert code == 5 and path and "early" in Path(path[1]).read_text()
+    assert tmp_path in Path(path[1]).parents
+
+
+def test_a_seed_for_a_practice_page_is_drawn_from_those_never_trained_on(
+    agent: Agent, env: FakeEnv, script: Any, tmp_path: Path
+) -> None:
+    agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
+    assert env.seeds[0] is not None and env.seeds[0] >= 900_000
+    assert read(last_run(tmp_path)).manifest["seed"] == env.seeds[0]
+
+
+def test_the_guard_of_a_run_has_the_persons_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agent.config import Settings
+    from agent.guard import Guard
+    from envs import live
+
+    guards: list[Guard] = []
+    monkeypatch.setattr(live, "practice_env", lambda task, headed, guard: guards.append(guard))
+    launch.environment(Settings(url="practice:click-test"), Guard(hosts=("a.org",)))
+    with pytest.raises(Denied):
+        guards[0].address("https://b.org")
+    guards[0].address("https://a.org")
+
+
+def test_hosts_that_a_person_allows_reach_the_guard(agent: Agent, monkeypatch: pytest.MonkeyPatch, script: Any) -> None:
+    guards: list[Any] = []
+
+    def watched(settings: Any, guard: Any) -> FakeEnv:
+        guards.append(guard)
+        return FakeEnv(guard=guard)
+
+    monkeypatch.setattr(launch, "environment", watched)
+    lines = script(actions(CLICK))
+    assert agent("run", "", *PRACTICE, "--script", lines)[0] == 0
+    assert agent("run", "", *PRACTICE, "--script", lines, "--allow-host", "A.org", "--allow-host", "*.b.org")[0] == 0
+    assert [guard.hosts for guard in guards] == [None, ("a.org", "*.b.org")]
+
+
+def test_ctrl_c_while_the_browser_starts_is_130_and_has_a_trace(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, script: Any, tmp_path: Path
+) -> None:
+    def starting(settings: Any, guard: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "environment", starting)
+    code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
+    assert code == 130 and "before it began" in out and read(last_run(tmp_path)).status == "stopped"
+
+
+def test_earlier_runs_are_listed_and_told(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
+    assert "no runs in" in agent("runs", "list")[1]
+    agent("run", "press \x1b[31mit", *PRACTICE, "--script", script(["nonsense", *[]]))
+    agent("run", "", *PRACTICE, "--script", script(actions(MISS, CLICK)))
+    code, out, _ = agent("runs", "list")
+    first, second = out.splitlines()
+    assert code == 0 and "budget" in first and "success" in second and "\x1b" not in out
+    code, out, _ = agent("runs", "show")
+    assert code == 0 and "did      click (120, 110)" in out and "trace    whole: " in out
+    code, out, _ = agent("runs", "show", first.split()[0])
+    assert "mistake  " in out and "\x1b" not in out
+    path = last_run(tmp_path) / "steps.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"click", b"clack", 1))
+    assert "damaged" in agent("runs", "list")[1].splitlines()[1]
+    code, _, err = agent("runs", "show", "last")
+    assert code == 2 and "does not follow" in err
+
+
+def test_a_run_that_was_killed_is_told_with_what_is_not_known(
+    agent: Agent, env: FakeEnv, script: Any, tmp_path: Path
+) -> None:
+    agent("run", "", *PRACTICE, "--script", script(actions(MISS, CLICK)))
+    path = last_run(tmp_path) / "steps.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]) + lines[-2][:40])
+    code, out, _ = agent("runs", "show")
+    assert code == 0 and "step 2 was begun (click (120, 110)); whether it happened is not known" in out
+    assert "broken off" in out and "cut off by a crash" in out
+
+
+def test_demo_list_has_the_cards_figures(tmp_path: Path) -> None:
+    from actions import UsageError
+    from agent.demos import listing, measured
+
+    card = tmp_path / "card.json"
+    card.write_text('{"tasks": {"click-test": {"success": 49, "total": 50}}}')
+    assert re.search(r"click-test +49 of 50 unseen seeds", listing(card)) and measured(card) == {"click-test": (49, 50)}
+    assert listing(card).count("click-test\n") == 0 and "click-dialog-2" in listing(card)
+    assert measured(tmp_path / "none") == {}
+    card.write_text('{"tasks": {"click-test": 3}}')
+    with pytest.raises(UsageError, match="cannot be read"):
+        measured(card)
+
+
+def test_demo_list_by_command(agent: Agent) -> None:
+    code, out, _ = agent("demo", "--list")
+    assert code == 0 and "click-dialog-2" in out
+
+
+def test_models_lists_what_there_is(agent: Agent) -> None:
+    code, out, _ = agent("models")
+    assert code == 0 and "embedded" in out and "Qwen/Qwen2.5-VL-72B-Instruct" in out and "146.8 GB" in out
+
+
+def test_a_download_that_fails_is_one_sentence(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def unreachable(*given: Any, **how: Any) -> Any:
+        raise OSError("We could not connect\nto the hub")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
+    code, out, err = agent("models", "pull", "Qwen/Qwen2.5-VL-3B-Instruct")
+    assert code == 2 and out == "" and "Qwen Research License" in err
+    assert "could not be fetched (We could not connect); check the name" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["not a name", "Qwen/", "../x", ""])
+def test_a_name_that_no_hub_has_is_one_sentence(agent: Agent, name: str) -> None:
+    code, _, err = agent("models", "pull", name)
+    assert code == 2 and "could not be fetched" in err and "Traceback" not in err
+
+
+def test_another_architecture_is_not_fetched(agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *given, **how: types.SimpleNamespace(siblings=[]))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *given, **how: str(tmp_path / "config.json"))
+    code, _, err = agent("models", "pull", "some/llama")
+    assert code == 2 and "is not a Qwen2.5-VL" in err
+
+
+def test_a_model_is_fetched_without_what_is_no_part_of_it(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub
+
+    asked: list[Any] = []
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
+    files = [types.SimpleNamespace(rfilename=f"model-{n}.safetensors", size=3_000_000_000) for n in (1, 2)]
+    files.append(types.SimpleNamespace(rfilename="pytorch_model.bin", size=9_000_000_000))
+    info = types.SimpleNamespace(siblings=files)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *given, **how: info)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *given, **how: str(tmp_path / "config.json"))
+
+    def fetched(hub_id: str, allow_patterns: list[str]) -> str:
+        asked.extend(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
+    code, out, err = agent("models", "pull", "Qwen/Qwen2.5-VL-3B-Instruct")
+    assert code == 0 and f"ready in {tmp_path}" in out and "6.0 GB of weights" in err
+    assert "*.safetensors" in asked and not {"*", "*.bin", "*.py", "*.pt"} & set(asked)
+
+
+def test_models_lists_those_in_the_hubs_cache(agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    for name, kind in (("ours", "qwen2_5_vl"), ("theirs", "llama")):
+        snapshot = tmp_path / "hub" / f"models--a--{name}" / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+        snapshot.mkdir(parents=True)
+        (snapshot / "config.json").write_text(json.dumps({"model_type": kind}))
+        (snapshot.parent.parent / "refs").mkdir()
+        (snapshot.parent.parent / "refs" / "main").write_text(snapshot.name)
+    scan = huggingface_hub.scan_cache_dir
+    monkeypatch.setattr(huggingface_hub, "scan_cache_dir", lambda: scan(tmp_path / "hub"))
+    out = agent("models")[1]
+    assert "a/ours" in out and "a/theirs" not in out
+
+
+def test_a_reader_that_goes_away_leaves_no_stack_trace() -> None:
+    line = [sys.executable, "-m", "agent", "demo", "--list"]
+    process = subprocess.Popen(line, cwd=HERE.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(timeout=60) == 1 and errors == ""

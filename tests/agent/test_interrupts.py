@@ -1,0 +1,76 @@
+"""Ctrl-C: held back during an act, answered in between, and never lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from agent.interrupts import Hold, held
+
+
+def ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_held_back_until_the_next_place_that_may_be_interrupted(capfd: pytest.CaptureFixture[str]) -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), held() as hold:
+        ctrl_c()
+        done.append("the act is finished")
+        with hold.released():
+            done.append("never")
+    assert done == ["the act is finished"] and "Ctrl-C again stops at once" in capfd.readouterr().err
+
+
+def test_answered_at_once_where_it_may_be() -> None:
+    with pytest.raises(KeyboardInterrupt), held() as hold, hold.released():
+        ctrl_c()
+        raise AssertionError("it went on")
+
+
+def test_a_second_one_does_not_wait() -> None:
+    with pytest.raises(KeyboardInterrupt), held():
+        ctrl_c()
+        ctrl_c()
+        raise AssertionError("it went on")
+
+
+def test_what_is_released_is_held_again_after() -> None:
+    done = []
+    with held() as hold:
+        with hold.released():
+            pass
+        ctrl_c()
+        done.append("finished")
+    assert done == ["finished"] and hold.pending
+
+
+def test_nested_uses_share_one() -> None:
+    with held() as outer, held() as inner:
+        assert inner is outer
+
+
+def test_the_handler_of_before_comes_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with held() as hold:
+        assert signal.getsignal(signal.SIGINT) == hold.handle
+    assert signal.getsignal(signal.SIGINT) == before
+    with pytest.raises(ZeroDivisionError), held():
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_in_another_thread_nothing_is_touched() -> None:
+    seen: list[object] = []
+
+    def work() -> None:
+        with held() as hold, hold.released():
+            seen.extend([type(hold), signal.getsignal(signal.SIGINT)])
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [Hold, before]

@@ -1,0 +1,98 @@
+"""Where a browser is looked for, on each platform, with no browser needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from actions import UsageError
+from envs.chromium.find import VARIABLE, find_chrome, install_command
+
+
+@pytest.fixture
+def program(tmp_path):
+    def make(*parts):
+        path = tmp_path.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def test_the_one_that_is_named_comes_first_then_the_variable(program):
+    named, variable = program("a", "mine"), program("b", "other")
+    environ = {VARIABLE: str(variable), "PATH": str(program("bin", "chromium").parent)}
+    assert find_chrome(str(named), environ=environ) == named
+    assert find_chrome(environ=environ) == variable
+
+
+def test_a_named_browser_that_is_not_there_is_no_reason_to_take_another(program, tmp_path):
+    environ = {"PATH": str(program("bin", "chromium").parent)}
+    with pytest.raises(UsageError, match="the browser asked for is /nowhere/chrome, which is no file"):
+        find_chrome("/nowhere/chrome", environ=environ)
+    with pytest.raises(UsageError, match=f"{VARIABLE} is {tmp_path}"):
+        find_chrome(environ={**environ, VARIABLE: str(tmp_path)})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="PATH lookups of this test are POSIX")
+def test_on_the_path_chrome_before_chromium_before_edge(program, tmp_path):
+    environ = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}
+    edge = program("bin", "microsoft-edge")
+    assert find_chrome(platform="linux", environ=environ, root=tmp_path) == edge
+    chromium = program("bin", "chromium")
+    assert find_chrome(platform="linux", environ=environ, root=tmp_path) == chromium
+    chrome = program("bin", "google-chrome")
+    assert find_chrome(platform="linux", environ=environ, root=tmp_path) == chrome
+
+
+def test_usual_places_of_linux_and_macos(program, tmp_path):
+    nothing = {"PATH": "", "HOME": str(tmp_path / "home")}
+    linux = program("opt", "google", "chrome", "chrome")
+    assert find_chrome(platform="linux", environ=nothing, root=tmp_path) == linux
+    mine = program("home", "Applications", "Chromium.app", "Contents", "MacOS", "Chromium")
+    assert find_chrome(platform="darwin", environ=nothing, root=tmp_path) == mine
+    chrome = program("Applications", "Google Chrome.app", "Contents", "MacOS", "Google Chrome")
+    assert find_chrome(platform="darwin", environ=nothing, root=tmp_path) == chrome
+
+
+def test_usual_places_of_windows(program, tmp_path):
+    environ = {"PATH": "", "PROGRAMFILES": str(tmp_path / "pf"), "LOCALAPPDATA": str(tmp_path / "local")}
+    edge = program("pf", "Microsoft", "Edge", "Application", "msedge.exe")
+    assert find_chrome(platform="win32", environ=environ, root=tmp_path) == edge
+    chrome = program("local", "Google", "Chrome", "Application", "chrome.exe")
+    assert find_chrome(platform="win32", environ=environ, root=tmp_path) == chrome
+
+
+@pytest.mark.parametrize(
+    ("platform", "cache", "inside"),
+    [
+        ("linux", ".cache/ms-playwright", "chrome-linux64/chrome"),
+        ("darwin", "Library/Caches/ms-playwright", "chrome-mac-arm64/Chrome.app/Contents/MacOS/Chrome"),
+        ("win32", "AppData/Local/ms-playwright", "chrome-win64/chrome.exe"),
+    ],
+)
+def test_playwrights_own_the_newest(program, tmp_path, platform, cache, inside):
+    environ = {"PATH": "", "HOME": str(tmp_path)}
+    program(cache, "chromium-999", inside)
+    newest = program(cache, "chromium-1200", inside)
+    program(cache, "chromium_headless_shell-1300", inside)
+    assert find_chrome(platform=platform, environ=environ, root=tmp_path) == newest
+
+
+def test_playwrights_own_in_a_named_folder(program, tmp_path):
+    own = program("browsers", "chromium-7", "chrome-linux", "chrome")
+    environ = {"PATH": "", "HOME": str(tmp_path / "home"), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path / "browsers")}
+    assert find_chrome(platform="linux", environ=environ, root=tmp_path) == own
+
+
+def test_none_at_all_says_how_to_get_one(tmp_path):
+    environ = {"PATH": "", "HOME": str(tmp_path)}
+    with pytest.raises(UsageError) as error:
+        find_chrome(platform="linux", environ=environ, root=tmp_path)
+    assert install_command() in str(error.value)
+    assert f"{sys.executable} -m playwright install chromium" == install_command()
+    assert "apt-get install chromium" in str(error.value) and VARIABLE in str(error.value)

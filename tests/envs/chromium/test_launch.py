@@ -1,0 +1,37 @@
+"""A browser that does not start is one sentence."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from actions import SurfaceError, UsageError
+from envs.chromium.launch import SANDBOX_VARIABLE, wants_sandbox
+from envs.surfaces.browser import Surface
+
+
+def test_a_program_that_is_no_browser(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(SurfaceError, match="did not start") as error:
+        Surface(executable=sys.executable)
+    assert "\n" not in str(error.value)
+    assert time.monotonic() - began < 30
+
+
+def test_the_sandbox_can_be_switched_off_by_name_only(monkeypatch):
+    monkeypatch.setenv(SANDBOX_VARIABLE, "off")
+    assert wants_sandbox() is False
+    monkeypatch.setenv(SANDBOX_VARIABLE, "perhaps")
+    with pytest.raises(UsageError, match="must be on or off"):
+        wants_sandbox()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="root and its sandbox are a matter of Linux")
+def test_root_on_linux_has_no_sandbox(monkeypatch):
+    monkeypatch.delenv(SANDBOX_VARIABLE, raising=False)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert wants_sandbox() is False
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert wants_sandbox() is True

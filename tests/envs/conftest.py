@@ -1,0 +1,95 @@
+"""A web site in the test's hand, and a browser to look at it. Nothing here leaves 127.0.0.1."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from actions import UsageError
+from envs.chromium.find import find_chrome
+
+
+@dataclass
+class Site:
+    """Pages by path. add() returns the address of a new one."""
+
+    port: int = 0
+    pages: dict[str, tuple[bytes, dict[str, str], float]] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def add(self, html: str, *, delay_s: float = 0.0, host: str = "127.0.0.1", **headers: str) -> str:
+        path = f"/{next(self.numbers)}"
+        self.pages[path] = (f"<!doctype html><meta charset=utf-8>{html}".encode(), headers, delay_s)
+        return f"http://{host}:{self.port}{path}"
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    pages = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body, headers, delay_s = pages.pages.get(self.path.partition("?")[0], (b"nothing here", {}, 0.0))
+            time.sleep(delay_s)
+            self.send_response(200)
+            for name, value in {"Content-Type": "text/html", **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    pages.port = server.server_address[1]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield pages
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def chrome() -> str:
+    try:
+        return str(find_chrome())
+    except UsageError as error:
+        pytest.skip(f"Chrome or Chromium is missing: {error}")
+
+
+@pytest.fixture(scope="module")
+def browser(chrome: str) -> Iterator[Any]:
+    from envs.surfaces.browser import Surface
+
+    with Surface(width=400, height=300, executable=chrome) as surface:
+        yield surface
+
+
+@pytest.fixture(scope="module")
+def quick(chrome: str) -> Iterator[Any]:
+    """A browser that calls a page hung after a second and a half."""
+    from envs.surfaces.browser import Surface
+
+    with Surface(width=400, height=300, executable=chrome, timeout_s=1.5) as surface:
+        yield surface
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait for something that the page does in its own time."""
+
+    def wait(holds: Callable[[], object], seconds: float = 5.0) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it did not come to be in time"
+            time.sleep(0.02)
+
+    return wait

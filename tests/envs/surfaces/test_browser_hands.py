@@ -1,0 +1,313 @@
+"""What a verb does to a real page, to the pixel and to the character."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from actions import (
+    Back,
+    BadCall,
+    Click,
+    Done,
+    Drag,
+    Home,
+    LongPress,
+    Move,
+    Open,
+    PressKeys,
+    Scroll,
+    SurfaceError,
+    TypeText,
+    UsageError,
+    Wait,
+)
+from envs.surfaces.browser import VERBS, Surface
+
+RECORD = """<body style="margin:0;height:3000px;width:2000px"><script>
+window.seen = [];
+for (const type of ['mousedown', 'mouseup', 'mousemove', 'click', 'dblclick', 'contextmenu', 'auxclick', 'keydown'])
+  addEventListener(type, e => seen.push({type, x: e.clientX, y: e.clientY, button: e.button, detail: e.detail,
+    key: e.key, buttons: e.buttons, when: e.timeStamp,
+    held: ['ctrlKey', 'shiftKey', 'altKey', 'metaKey'].filter(name => e[name]).join()}));
+</script>"""
+FIELD = "<textarea id=t style='position:fixed;inset:0;width:100%;height:100%'></textarea><script>t.focus()</script>"
+
+
+@pytest.fixture
+def record(browser, site):
+    browser.goto(site.add(RECORD))
+    browser.capture()
+    return lambda *types: [event for event in browser.evaluate("seen") if event["type"] in types]
+
+
+@pytest.fixture
+def field(browser, site):
+    browser.goto(site.add(FIELD))
+    browser.capture()
+    return lambda: browser.evaluate("t.value")
+
+
+@pytest.fixture(scope="module")
+def fine(chrome):
+    with Surface(width=160, height=208, scale=1.75, executable=chrome) as surface:
+        yield surface
+
+
+def test_the_screen_is_css_pixels_times_scale(browser, fine, site):
+    for surface, size in ((browser, (400, 300)), (fine, (280, 364))):
+        surface.goto(site.add("<p>hello"))
+        screen = surface.capture()
+        assert (screen.width, screen.height) == size
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (7, 7), (139, 181), (278, 2), (279, 363)])
+def test_at_scale_1_75_a_click_lands_on_the_css_pixel_under_the_middle(fine, site, x, y):
+    fine.goto(site.add(RECORD))
+    fine.capture()
+    fine.perform(Click(x=x, y=y))
+    event = next(event for event in fine.evaluate("seen") if event["type"] == "mousedown")
+    assert (event["x"], event["y"]) == (int((x + 0.5) / 1.75), int((y + 0.5) / 1.75))
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (1, 299), (399 - 20, 17), (123, 45)])
+def test_at_scale_1_a_click_lands_on_its_pixel(browser, record, x, y):
+    browser.perform(Click(x=x, y=y))
+    assert [(event["x"], event["y"]) for event in record("mousedown")] == [(x, y)]
+
+
+def test_what_is_seen_at_a_pixel_is_what_a_click_there_hits(fine, site):
+    """One red CSS pixel: every screen pixel that is wholly red hits it, and no wholly white one does."""
+    dot = "position:fixed;left:40px;top:60px;width:1px;height:1px;background:red"
+    fine.goto(
+        site.add(
+            f"<body style='margin:0'><div id=d style='{dot}'></div>"
+            "<script>window.hits=[];onclick=e=>hits.push(e.target.id)</script>"
+        )
+    )
+    pixels = fine.capture().pixels[95:115, 60:80].astype(int)
+    red = (pixels[..., 0] > 200) & (pixels[..., 1] < 60)
+    white = pixels.min(axis=2) > 200
+    rows, columns = red.nonzero()
+    assert len(rows) >= 1
+    for row, column in zip(rows, columns, strict=True):
+        fine.perform(Click(x=int(column) + 60, y=int(row) + 95))
+    beside = [
+        (row, column)
+        for row, column in zip(*white.nonzero(), strict=True)
+        if abs(row - rows[0]) <= 2 and abs(column - columns[0]) <= 2
+    ]
+    assert len(beside) >= 10
+    for row, column in beside:
+        fine.perform(Click(x=int(column) + 60, y=int(row) + 95))
+    assert fine.evaluate("hits") == ["d"] * len(rows) + [""] * len(beside)
+
+
+def test_buttons_and_counts(browser, record):
+    browser.perform(Click(x=5, y=5, count=2))
+    browser.perform(Click(x=50, y=50, button="right"))
+    browser.perform(Click(x=90, y=90, button="middle"))
+    browser.perform(Click(x=130, y=130, count=3))  # and a left click still works after the native context menu
+    assert len(record("dblclick")) == 2
+    assert [event["button"] for event in record("auxclick")] == [2, 1]
+    assert len(record("contextmenu")) == 1
+    assert [event["detail"] for event in record("click")] == [1, 2, 1, 2, 3]
+
+
+def test_modifiers_are_held_and_let_go(browser, record):
+    browser.perform(Click(x=5, y=5, modifiers=("ctrl", "shift")))
+    browser.perform(Click(x=50, y=50))
+    assert [event["held"] for event in record("click")] == ["ctrlKey,shiftKey", ""]
+
+
+def test_drag_goes_along_its_points(browser, record):
+    browser.perform(Drag(path=((10, 10), (60, 10), (60, 80))))
+    (down,), (up,) = record("mousedown"), record("mouseup")
+    assert (down["x"], down["y"], up["x"], up["y"]) == (10, 10, 60, 80)
+    moves = [(event["x"], event["y"]) for event in record("mousemove") if event["buttons"] == 1]
+    assert (60, 10) in moves and moves[-1] == (60, 80) and len(moves) >= 10
+
+
+def test_a_drag_to_one_point_starts_at_the_pointer(browser, record):
+    browser.perform(Move(x=33, y=44))
+    browser.perform(Drag(path=((200, 100),), modifiers=("alt",)))
+    (down,), (up,) = record("mousedown"), record("mouseup")
+    assert (down["x"], down["y"], up["x"], up["y"], up["held"]) == (33, 44, 200, 100, "altKey")
+
+
+def test_html_drag_and_drop(browser, site):
+    browser.goto(
+        site.add(
+            "<div draggable=true style='position:fixed;left:0;top:0;width:100px;height:100px;background:red' "
+            'ondragstart=\'event.dataTransfer.setData("text", "payload")\'></div>'
+            "<div style='position:fixed;left:200px;top:0;width:100px;height:100px;background:blue' "
+            "ondragover='event.preventDefault()' ondrop='document.title = event.dataTransfer.getData(\"text\")'></div>"
+        )
+    )
+    browser.capture()
+    browser.perform(Drag(path=((50, 50), (250, 50))))
+    assert browser.evaluate("document.title") == "payload"
+
+
+def test_long_press_holds_its_time(browser, record):
+    browser.perform(LongPress(x=20, y=30, seconds=0.4))
+    (down,), (up,) = record("mousedown"), record("mouseup")
+    assert up["when"] - down["when"] >= 390
+
+
+def test_a_notch_is_100_css_pixels(browser, record, until):
+    browser.perform(Scroll(x=100, y=100, down=3, right=2))
+    until(lambda: browser.evaluate("[scrollX, scrollY]") == [200, 300])
+    browser.perform(Scroll(down=-1))  # where the pointer is
+    until(lambda: browser.evaluate("[scrollX, scrollY]") == [200, 200])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Olá zł €5 你好 😀 <a@b>",
+        "Þórður — naïve “quotes” … ½ ‰",
+        "日本語テキスト 한국어 русский ελληνικά עברית العربية",
+        "👩‍👩‍👧 🏳️‍🌈 e\u0301 ﬁ \u00a0|",
+        "~!@#$%^&*()_+`-={}[]:\";'<>?,./|\\",
+        "two\nlines\n\nand ünïcode\nends",
+    ],
+)
+def test_typed_text_arrives_exactly(browser, field, text):
+    browser.perform(TypeText(text=text))
+    assert field() == text
+
+
+def test_a_long_text_arrives_whole(browser, field):
+    text = "The quick brown fox, 0123456789 — jumps. " * 50
+    browser.perform(TypeText(text=text))
+    assert field() == text
+
+
+def test_a_typed_tab_moves_on_and_a_new_line_is_enter(browser, site):
+    browser.goto(
+        site.add(
+            "<form onsubmit='document.title = [a.value, b.value]; return false'>"
+            "<input id=a autofocus><input id=b><button>ok</button></form><script>a.focus()</script>"
+        )
+    )
+    browser.capture()
+    browser.perform(TypeText(text="one\ttwö\n"))
+    assert browser.evaluate("document.title") == "one,twö"
+
+
+def test_keys_and_chords(browser, field):
+    browser.perform(TypeText(text="abc"))
+    browser.perform(PressKeys(keys=("ctrl", "A")))
+    browser.perform(PressKeys(keys=("x",)))
+    assert field() == "x"
+    browser.perform(PressKeys(keys=("ñ",)))
+    browser.perform(PressKeys(keys=("home",)))
+    browser.perform(PressKeys(keys=("shift", "right")))
+    browser.perform(PressKeys(keys=("delete",)))
+    assert field() == "ñ"
+    with pytest.raises(BadCall, match="together"):
+        browser.perform(PressKeys(keys=("ctrl", "ñ")))
+    with pytest.raises(BadCall, match="does not exist on playwright"):
+        browser.perform(PressKeys(keys=("volume_up",)))
+    assert field() == "ñ"
+
+
+def test_open_back_and_home(browser, site):
+    one, two = site.add("<title>one"), site.add("<title>two")
+    browser.goto(one)
+    browser.capture()
+    assert browser.perform(Back()) == "there is no page to go back to"
+    browser.perform(Open(target=two.removeprefix("http://")))
+    assert browser.url == two
+    browser.perform(Back())
+    assert browser.url == one
+    browser.perform(Home())
+    assert browser.url == "about:blank"  # where this surface started
+
+
+def test_an_address_that_does_not_answer_is_told(browser, site):
+    page = site.add("<title>here")
+    browser.goto(page)
+    browser.capture()
+    note = browser.perform(Open(target="http://127.0.0.1:9/"))
+    assert "was not opened (net::ERR_" in note
+    with pytest.raises(SurfaceError, match=r"was not opened \(net::ERR_"):
+        browser.goto("http://127.0.0.1:9/")
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "javascript:alert(1)", "chrome://crash", "data:text/html,x"])
+def test_addresses_that_are_not_for_the_model(browser, site, target):
+    page = site.add("<title>here")
+    browser.goto(page)
+    browser.capture()
+    with pytest.raises(BadCall, match="not for you"):
+        browser.perform(Open(target=target))
+    assert browser.url == page
+
+
+def test_a_slow_page_is_busy_until_it_comes(browser, site, until):
+    slow = site.add("<title>slow", delay_s=0.6)
+    browser.goto(site.add(f"<a href='{slow}' style='position:fixed;inset:0'>go</a>"))
+    browser.capture()
+    assert not browser.busy()
+    browser.perform(Click(x=100, y=100))
+    until(browser.busy)
+    until(lambda: not browser.busy())
+    assert browser.evaluate("document.title") == "slow"
+
+
+def test_files_are_neither_given_nor_taken(browser, site, until):
+    load = site.add("data", Content_Disposition="attachment; filename=report.zip", Content_Type="application/zip")
+    browser.goto(
+        site.add(
+            "<input type=file style='position:fixed;left:0;top:0;width:200px;height:100px'>"
+            f"<a href='{load}' style='position:fixed;left:0;top:100px;width:200px;height:100px'>get</a>"
+        )
+    )
+    browser.capture()
+    notes = [browser.perform(Click(x=30, y=12))]
+    until(lambda: notes.append(browser.news()) or any("asks for a file" in note for note in notes))
+    browser.capture()
+    notes.append(browser.perform(Click(x=50, y=150)))
+    until(lambda: notes.append(browser.news()) or any('refused: "report.zip"' in note for note in notes))
+    assert "refused" in browser.perform(Open(target=load)) + browser.news()
+    browser.capture()
+
+
+def test_wait_waits_and_control_verbs_are_not_for_a_browser(browser, record):
+    began = time.monotonic()
+    browser.perform(Wait(seconds=0.2))
+    assert 0.2 <= time.monotonic() - began < 2
+    assert browser.perform(Move(x=1, y=1)) == ""
+    with pytest.raises(BadCall, match="cannot 'done'"):
+        browser.perform(Done())
+    assert browser.verbs() == VERBS
+
+
+def test_the_caret_is_steady(browser, field):
+    browser.perform(TypeText(text="a"))
+    frames = set()
+    for _ in range(8):
+        frames.add(browser.capture().digest)
+        browser.perform(Wait(seconds=0.15))
+    assert len(frames) == 1
+
+
+def test_sizes_must_be_whole_screens(chrome):
+    for wrong in ({"width": 101, "scale": 1.75}, {"width": 0}, {"height": 9000}, {"scale": -1.0}):
+        with pytest.raises(UsageError, match="must be whole"):
+            Surface(executable=chrome, **wrong)
+    with pytest.raises(UsageError, match="did you mean"):
+        Surface("practice:click-tset", executable=chrome)
+
+
+def test_nothing_works_after_close(chrome):
+    surface = Surface(executable=chrome, width=100, height=100)
+    surface.close()
+    surface.close()
+    with pytest.raises(SurfaceError, match="closed"):
+        surface.capture()
+    with pytest.raises(SurfaceError, match="closed"):
+        surface.perform(Wait(seconds=0.0))

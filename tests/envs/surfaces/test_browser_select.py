@@ -1,0 +1,185 @@
+"""A <select> works from plain clicks and from the keyboard, as its native list does for a person."""
+
+from __future__ import annotations
+
+import pytest
+
+from actions import Click, Drag, Move, PressKeys, Scroll, TypeText
+from envs.settle import changed
+
+SELECT = """<style>select {{
+  position: fixed; left: 20px; top: {top}px; width: 150px; height: 24px; font: 14px Arial }}</style>
+<select id=s {attributes}><option>Alpha<option>Beta<option disabled>Closed
+<optgroup label=More><option>Delta<option hidden>Hidden<option value=e>Épsilon</optgroup></select>
+<button style='position:fixed;right:0;bottom:0;width:80px;height:40px' onclick='clicked++'>b</button>
+<script>window.log = []; window.clicked = 0; onmousedown = () => log.push('mousedown');
+for (const type of ['input', 'change']) s.addEventListener(type, () => log.push(type + ':' + s.value))</script>"""
+MIDDLE = {"x": 90, "y": 32}
+BESIDE = {"x": 300, "y": 200}
+
+
+@pytest.fixture
+def page(browser, site):
+    def show(top=20, attributes="", html=SELECT):
+        browser.goto(site.add(html.format(top=top, attributes=attributes)))
+        return browser.capture()
+
+    return show
+
+
+def rows(browser, before):
+    """Where the list is: what changed on the screen, below the <select>."""
+    box = changed(before, browser.capture())
+    assert box is not None and box.bottom > 60, "no list came up"
+    return box
+
+
+def value(browser):
+    return browser.evaluate("s.value")
+
+
+def test_a_click_opens_and_a_click_chooses(browser, page):
+    before = page()
+    browser.perform(Click(**MIDDLE))
+    box = rows(browser, before)
+    row = (box.bottom - 44) / 6  # Alpha, Beta, Closed, More, Delta, Épsilon
+    browser.perform(Click(x=60, y=int(44 + row * 1.5)))
+    assert value(browser) == "Beta"
+    assert browser.evaluate("log") == ["mousedown", "input:Beta", "change:Beta"]
+    assert browser.evaluate("document.activeElement.id") == "s"
+    browser.perform(Move(**BESIDE))
+    after = changed(before, browser.capture())
+    assert after.bottom <= 48  # the list is gone again; only the <select> shows its new value
+
+
+def test_a_disabled_option_and_a_group_cannot_be_chosen(browser, page):
+    before = page()
+    browser.perform(Click(**MIDDLE))
+    row = (rows(browser, before).bottom - 44) / 6
+    for line in (2, 3):
+        browser.perform(Click(x=60, y=int(44 + row * (line + 0.5))))
+        assert value(browser) == "Alpha"
+    browser.perform(Click(x=60, y=int(44 + row * 5.5)))  # still open
+    assert value(browser) == "e"
+
+
+def test_press_drag_and_release_chooses(browser, page):
+    before = page()
+    browser.perform(Click(**MIDDLE))
+    row = (rows(browser, before).bottom - 44) / 6
+    browser.perform(PressKeys(keys=("escape",)))
+    browser.perform(Drag(path=((90, 32), (90, int(44 + row * 1.5)))))
+    assert value(browser) == "Beta"
+
+
+def test_a_click_elsewhere_and_escape_and_a_second_click_close_it(browser, page):
+    before = page()
+    for close in (Click(x=390, y=290), PressKeys(keys=("escape",)), Click(**MIDDLE)):
+        browser.perform(Click(**MIDDLE))
+        rows(browser, before)
+        browser.perform(close)
+        box = changed(before, browser.capture())
+        assert box is None or box.bottom <= 48 or box.left > 300  # the focus ring, the pressed button
+        assert value(browser) == "Alpha"
+    assert browser.evaluate("log").count("input:Alpha") == 0
+    assert browser.evaluate("clicked") == 1  # what was clicked beside it got its click
+
+
+def test_the_keyboard_works_closed_and_open(browser, page):
+    page()
+    browser.evaluate("s.focus()")
+    browser.perform(PressKeys(keys=("down",)))  # Chromium's own: the closed list steps
+    assert value(browser) == "Beta"
+    before = browser.capture()
+    browser.perform(PressKeys(keys=("space",)))
+    rows(browser, before)
+    browser.perform(PressKeys(keys=("down",)))
+    assert value(browser) == "Beta"  # chosen on Enter only
+    browser.perform(PressKeys(keys=("enter",)))
+    assert value(browser) == "Delta"
+    browser.perform(PressKeys(keys=("alt", "down")))
+    browser.perform(PressKeys(keys=("end",)))
+    browser.perform(PressKeys(keys=("escape",)))
+    assert value(browser) == "Delta"
+    browser.perform(PressKeys(keys=("f4",)))
+    browser.perform(TypeText(text="be\n"))
+    assert value(browser) == "Beta"
+    assert browser.evaluate("log") == [
+        f"{event}:{to}" for to in ("Beta", "Delta", "Beta") for event in ("input", "change")
+    ]
+
+
+def test_typing_without_opening_is_chromiums_own(browser, page):
+    page()
+    browser.evaluate("s.focus()")
+    browser.perform(TypeText(text="del"))
+    assert value(browser) == "Delta"
+
+
+def test_near_the_lower_edge_the_list_goes_up(browser, page):
+    before = page(top=270)
+    browser.perform(Click(x=90, y=282))
+    box = changed(before, browser.capture())
+    assert box.top < 200
+    row = (270 - box.top) / 6
+    browser.perform(Click(x=60, y=int(box.top + row * 1.5)))
+    assert value(browser) == "Beta"
+
+
+def test_a_long_list_scrolls_by_wheel(browser, page):
+    many = "".join(f"<option>item {number}" for number in range(100))
+    before = page(html="<select id=s style='position:fixed;left:20px;top:20px;width:150px;height:24px'>" + many)
+    browser.perform(Click(**MIDDLE))
+    top = browser.capture()
+    assert changed(before, top).bottom > 250
+    browser.perform(Scroll(x=60, y=150, down=50))
+    assert changed(top, browser.capture()) is not None
+    browser.perform(Click(x=60, y=285))
+    assert int(value(browser).split()[1]) >= 90
+
+
+def test_a_select_in_a_modal_dialog_can_be_used(browser, page):
+    html = (
+        "<dialog id=d style='inset:0;margin:0;width:300px;height:200px'><select id=s style='position:fixed;left:20px;"
+        "top:20px;width:150px;height:24px'><option>Alpha<option>Beta</select></dialog><script>d.showModal()</script>"
+    )
+    before = page(html=html)
+    browser.perform(Click(**MIDDLE))
+    box = changed(before, browser.capture())
+    browser.perform(Click(x=60, y=int(box.bottom - (box.bottom - 44) / 4)))
+    assert value(browser) == "Beta"
+
+
+def test_a_select_in_a_frame_can_be_used(browser, site, page):
+    inner = site.add("<select id=s style='position:fixed;left:10px;top:10px'><option>Alpha<option>Beta</select>")
+    before = page(
+        html=f"<iframe id=f style='position:fixed;left:10px;top:10px;width:300px;height:200px' src='{inner}'>"
+    )
+    browser.perform(Click(x=35, y=33))
+    box = changed(before, browser.capture())
+    browser.perform(Click(x=45, y=int(box.bottom - 12)))
+    assert browser.evaluate("f.contentDocument.getElementById('s').value") == "Beta"
+
+
+@pytest.mark.parametrize("attributes", ["multiple size=4", "size=4"])
+def test_list_boxes_stay_as_they_are(browser, page, attributes):
+    page(attributes=f"{attributes} style='height:90px'")
+    browser.perform(Click(x=60, y=44))
+    assert value(browser) == "Beta"
+
+
+def test_a_disabled_select_stays_shut(browser, page):
+    before = page(attributes="disabled")
+    browser.perform(Click(**MIDDLE))
+    assert changed(before, browser.capture()) is None
+
+
+def test_hostile_styles_do_not_reach_the_list(browser, page):
+    html = "<style>div {{ display: none !important; font-size: 90px; pointer-events: none }}</style>" + SELECT
+    before = page(html=html)
+    browser.perform(Click(**MIDDLE))
+    row = (rows(browser, before).bottom - 44) / 6
+    assert row < 30
+    browser.perform(Click(x=60, y=int(44 + row * 1.5)))
+    assert value(browser) == "Beta"
+    assert browser.evaluate("document.querySelectorAll('html > div').length") == 0  # nothing is left behind

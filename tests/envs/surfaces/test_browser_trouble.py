@@ -1,0 +1,274 @@
+"""Pages that crash, hang, open tabs and close themselves: bounded, told, and mended where that can be."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from actions import Back, Click, LongPress, Open, PressKeys, SurfaceError, TypeText, Wait
+from envs.chromium.tabs import MAX_TABS
+from envs.surfaces.browser import Surface
+
+FULL = "position:fixed;left:0;top:0;width:400px;height:300px"
+CENTRE = {"x": 200, "y": 150}
+
+
+def crash(browser):
+    """Kill the shown page's process, as running out of memory would."""
+
+    async def kill():
+        session = await browser._tabs.session(browser._tabs.shown)
+        browser._tabs.chore(session.send("Page.crash"))
+
+    browser._thread.call(kill(), 5, "crashing")
+
+
+def crashed(browser):
+    return lambda: browser._tabs.lost == "crashed"
+
+
+def test_a_crashed_page_is_opened_again_with_its_cookies(browser, site, until):
+    url = site.add("<title>alive</title><p>hello")
+    browser.goto(url)
+    browser.evaluate("document.cookie = 'kept=yes'")
+    browser.capture()
+    crash(browser)
+    until(crashed(browser))
+    screen = browser.capture()
+    assert (screen.width, screen.height) == (400, 300)
+    assert browser.url == url
+    assert browser.evaluate("document.cookie") == "kept=yes"
+    assert browser.news() == f"the page crashed and was opened again at {url}"
+
+
+def test_an_action_on_a_crashed_page_is_not_done_and_says_so(browser, site, until):
+    browser.goto(site.add(f"<button style='{FULL}' onclick='document.title=1'>b</button>"))
+    browser.capture()
+    crash(browser)
+    until(crashed(browser))
+    note = browser.perform(Click(**CENTRE))
+    assert "crashed and was opened again" in note and "'click' was not done" in note
+    assert browser.evaluate("document.title") == ""
+    browser.capture()
+    assert browser.perform(Click(**CENTRE)) == ""
+    assert browser.evaluate("document.title") == "1"
+
+
+def test_two_crashes_in_a_row_are_the_machines_trouble(browser, site, until):
+    browser.goto(site.add("<p>fragile"))
+    browser.capture()
+    crash(browser)
+    until(crashed(browser))
+    browser.capture()
+    crash(browser)
+    until(crashed(browser))
+    with pytest.raises(SurfaceError, match="crashed, twice in a row"):
+        browser.capture()
+    browser.goto(site.add("<title>new"))  # a new start is a new start
+    browser.capture()
+    assert browser.evaluate("document.title") == "new"
+
+
+def test_an_endless_loop_costs_its_time_and_a_new_page(quick, site):
+    url = site.add(f"<button style='{FULL}' onclick='for(;;);'>b</button>")
+    quick.goto(url)
+    quick.capture()
+    began = time.monotonic()
+    note = quick.perform(Click(**CENTRE))
+    assert 1.5 <= time.monotonic() - began < 8.0
+    assert note == f"the page stopped responding and was opened again at {url}"
+    quick.capture()
+    with pytest.raises(SurfaceError, match="stopped responding, twice in a row"):
+        quick.perform(Click(**CENTRE))
+    quick.goto(site.add("<title>new"))
+    quick.capture()
+
+
+def test_a_page_that_hangs_by_itself_is_found_by_the_next_look(quick, site):
+    once = "if (!localStorage.hung) { localStorage.hung = 1; setTimeout(() => { for (;;); }, 300) }"
+    quick.goto(site.add(f"<title>again</title><script>{once}</script>"))
+    quick.capture()
+    quick.perform(Wait(seconds=0.5))
+    began = time.monotonic()
+    quick.capture()
+    assert time.monotonic() - began < 8.0
+    assert "stopped responding" in quick.news()
+    assert quick.evaluate("document.title") == "again"
+
+
+def test_a_page_that_hangs_while_it_loads_is_the_machines_trouble(quick, site):
+    began = time.monotonic()
+    with pytest.raises(SurfaceError, match="stopped responding, twice in a row"):
+        quick.goto(site.add("<p>text<script>for (;;);</script>"))
+        quick.capture()
+    assert time.monotonic() - began < 30.0
+
+
+def test_an_address_that_never_answers_is_told_and_the_page_stays(quick, site):
+    url, never = site.add("<title>here"), site.add("late", delay_s=20)
+    quick.goto(url)
+    quick.capture()
+    began = time.monotonic()
+    note = quick.perform(Open(target=never))
+    assert "did not answer within" in note and "opened again" not in note
+    quick.capture()
+    assert quick.evaluate("document.title") == "here"
+    with pytest.raises(SurfaceError, match="did not answer within"):
+        quick.goto(never)
+    assert time.monotonic() - began < 15
+
+
+def test_an_endless_script_of_ours_is_given_up(quick, site):
+    quick.goto(site.add("<p>text"))
+    with pytest.raises(SurfaceError, match="did not end within"):
+        quick.evaluate("new Promise(() => {})")
+    quick.capture()
+
+
+def test_an_endless_popup_gives_way_to_its_opener(quick, site, until):
+    opener = site.add(
+        f"<title>opener</title><button style='{FULL}' onclick='window.open(\"\").document.write("
+        f'"<button style={FULL.replace(" ", "")} onclick=for(;;);>x</button>")\'>b</button>'
+    )
+    quick.goto(opener)
+    quick.capture()
+    quick.perform(Click(**CENTRE))
+    until(lambda: quick.url == "about:blank")
+    quick.capture()
+    note = quick.perform(Click(x=100, y=100))
+    assert "the tab stopped responding; the one before it is shown" in note
+    quick.capture()
+    assert quick.evaluate("document.title") == "opener"
+
+
+def test_a_popup_is_followed_and_closing_it_shows_the_opener(browser, site, until):
+    popup = site.add(f"<title>popup</title><button style='{FULL}' onclick='window.close()'>b</button>")
+    browser.goto(
+        site.add(
+            f"<title>opener</title><button style='{FULL}' "
+            f'onclick=\'window.open("{popup}", "", "width=120,height=100")\'>b</button>'
+        )
+    )
+    browser.capture()
+    notes = browser.perform(Click(**CENTRE))
+    until(lambda: browser.url == popup)
+    screen = browser.capture()
+    assert (screen.width, screen.height) == (400, 300)  # not the size that the opener wished
+    assert "a new tab opened and is shown" in notes + browser.news()
+    assert browser.evaluate("document.title") == "popup"
+    notes = browser.perform(Click(**CENTRE))
+    until(lambda: browser.url != popup)
+    browser.capture()
+    assert "the tab was closed; the one before it is shown" in notes + browser.news()
+    assert browser.evaluate("document.title") == "opener"
+
+
+def test_back_in_a_new_tab_returns_to_the_one_before(browser, site, until):
+    other = site.add("<title>other")
+    browser.goto(site.add(f"<title>first</title><a target=_blank style='{FULL}' href='{other}'>go</a>"))
+    browser.capture()
+    browser.perform(Click(**CENTRE))
+    until(lambda: browser.url == other)
+    browser.capture()
+    assert "the tab before it is shown" in browser.perform(Back())
+    browser.capture()
+    assert browser.evaluate("document.title") == "first"
+
+
+def test_a_click_meant_for_another_tab_is_not_made(browser, site, until):
+    other = site.add(f"<button style='{FULL}' onclick='document.title=\"hit\"'>b</button>")
+    browser.goto(site.add(f"<p>hello<script>setTimeout(() => window.open('{other}'), 200)</script>"))
+    browser.capture()
+    until(lambda: browser.url == other)
+    note = browser.perform(Click(**CENTRE))
+    assert "the screen changed before 'click', which was not done" in note
+    browser.capture()
+    assert browser.evaluate("document.title") == ""
+    browser.perform(Click(**CENTRE))
+    assert browser.evaluate("document.title") == "hit"
+
+
+def test_tabs_without_end_are_refused(browser, site, until):
+    browser.goto(
+        site.add(
+            f"<button style='{FULL}' onclick='for (let n = 0; n < 15; n++) window.open(\"about:blank\")'>b</button>"
+        )
+    )
+    browser.capture()
+    notes = [browser.perform(Click(**CENTRE))]
+    until(lambda: notes.append(browser.news()) or any("a new tab was refused" in note for note in notes))
+    assert len(browser._tabs.pages) == MAX_TABS
+    browser.capture()
+    browser.goto(site.add("<title>alone"))
+    assert len(browser._tabs.pages) == 1
+
+
+def test_a_page_that_closes_itself_is_opened_again(browser, site, until):
+    url = site.add("<title>page</title>")
+    browser.goto(url)
+    browser.capture()
+
+    async def close():
+        await browser._tabs.shown.close()
+
+    browser._thread.call(close(), 5, "closing")
+    until(lambda: browser._tabs.lost == "closed itself")
+    browser.capture()
+    assert "closed itself and was opened again" in browser.news()
+
+
+def test_a_browser_that_ends_is_said_so_at_once(chrome, site):
+    with Surface(width=200, height=100, executable=chrome) as surface:
+        surface.capture()
+
+        async def end():
+            await surface._browser.close()
+
+        surface._thread.call(end(), 10, "ending")
+        began = time.monotonic()
+        for call in (surface.capture, lambda: surface.perform(Click(x=1, y=1)), lambda: surface.evaluate("1")):
+            with pytest.raises(SurfaceError, match=r"the browser (ended|was closed); start the run again"):
+                call()
+        assert time.monotonic() - began < 3
+
+
+def test_a_crash_in_the_middle_of_an_action(browser, site):
+    url = site.add("<title>fine")
+    browser.goto(url)
+    browser.capture()
+    killer = threading.Timer(0.3, crash, [browser])
+    killer.start()
+    began = time.monotonic()
+    note = browser.perform(LongPress(x=10, y=10, seconds=5.0))
+    killer.join()
+    assert time.monotonic() - began < 4  # not to the end of the press
+    assert note == f"the page crashed and was opened again at {url}"
+    browser.capture()
+    assert browser.evaluate("document.title") == "fine"
+
+
+def test_the_browsers_own_crash_address(browser, site):
+    """By goto, as a person might; a model cannot name it."""
+    try:
+        browser.goto("chrome://crash")
+    except SurfaceError as error:
+        assert "was not opened" in str(error)
+    browser.goto(site.add("<title>fine"))
+    browser.capture()
+    assert browser.evaluate("document.title") == "fine"
+
+
+def test_keys_after_a_popup_closed_go_to_the_opener(browser, site, until):
+    popup = site.add("<title>popup</title><body onkeydown='window.close()'>press")
+    browser.goto(site.add(f"<input id=t style='{FULL}' onclick='window.open(\"{popup}\")'>"))
+    browser.capture()
+    browser.perform(Click(**CENTRE))
+    until(lambda: browser.url == popup)
+    browser.capture()
+    browser.perform(PressKeys(keys=("a",)))
+    until(lambda: browser.url != popup)
+    browser.capture()
+    browser.perform(TypeText(text="ok"))
+    assert browser.evaluate("t.value") == "ok"

@@ -1,0 +1,234 @@
+"""LiveEnv: dispatch, settle, verdict; and gymnasium's own checks on a practice page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import envs
+from actions import Answer, Ask, BadCall, Click, Denied, Done, Move, Screen, SurfaceError, TypeText, UsageError, Wait
+from envs.live import LiveEnv, Verdict, practice_env
+from envs.settle import SettleOptions
+
+QUICK = SettleOptions(first_s=0.0, interval_s=0.0, cap_s=0.2)
+
+
+class Fake:
+    """A surface of memory: a click paints its pixel."""
+
+    name = "fake"
+
+    def __init__(self):
+        self.pixels = np.zeros((20, 30, 3), np.uint8)
+        self.performed = []
+        self.late = ""
+
+    def capture(self):
+        return Screen(self.pixels.copy())
+
+    def perform(self, action):
+        self.performed.append(action)
+        if action.verb == "click":
+            self.pixels[action.y, action.x] = 255
+        return "clicked" if action.verb == "click" else ""
+
+    def verbs(self):
+        return frozenset({"click", "wait"})
+
+    def news(self):
+        late, self.late = self.late, ""
+        return late
+
+    def close(self):
+        pass
+
+
+class Paint:
+    """Done when the pixel of the seed is white; reward 1 for it alone."""
+
+    def setup(self, surface, seed):
+        surface.pixels[:] = 0
+        self.x = seed % 30
+        return f"paint {self.x}"
+
+    def verdict(self, surface):
+        white = surface.pixels[0, :, 0] > 0
+        return Verdict(True, 1.0 if white[self.x] else -1.0) if white.any() else Verdict()
+
+
+def test_a_task_gives_goal_reward_and_end():
+    env = LiveEnv(Fake(), task=Paint(), settle=QUICK)
+    pixels, info = env.reset(seed=7)
+    assert pixels.shape == (20, 30, 3) and pixels.dtype == np.uint8
+    assert info["goal"] == "paint 7" and info["seed"] == 7 and info["note"] == ""
+    assert info["verdict"] == {"done": False, "reward": None}
+    pixels, reward, terminated, truncated, info = env.step(Click(x=3, y=5))
+    assert (reward, terminated, truncated) == (0.0, False, False)
+    assert info["note"] == "clicked" and info["still"] is True
+    assert set(info["timings_s"]) == {"act", "settle"}
+    assert np.array_equal(pixels, info["screen"].pixels) and pixels[5, 3].tolist() == [255] * 3
+    *_, reward, terminated, truncated, info = env.step(Click(x=7, y=0))
+    assert (reward, terminated, truncated) == (1.0, True, False)
+    assert info["verdict"] == {"done": True, "reward": 1.0}
+
+
+def test_a_seed_is_drawn_where_none_is_given_and_repeats_after_one():
+    env = LiveEnv(Fake(), task=Paint(), settle=QUICK)
+    env.reset(seed=1)
+    drawn = [env.reset()[1]["seed"] for _ in range(3)]
+    env.reset(seed=1)
+    assert [env.reset()[1]["seed"] for _ in range(3)] == drawn
+    assert len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize("action", [Done(), Done(status="failure"), Answer(text="42")])
+def test_done_and_answer_end_without_touching_the_machine(action):
+    surface = Fake()
+    env = LiveEnv(surface, goal="what", settle=QUICK)
+    env.reset()
+    *_, reward, terminated, _, info = env.step(action)
+    assert (reward, terminated, surface.performed) == (0.0, True, [])
+    assert info["goal"] == "what" and info["verdict"] is None
+
+
+def test_mistakes_of_the_model_pass_through_and_the_episode_goes_on():
+    surface = Fake()
+    env = LiveEnv(surface, task=Paint(), settle=QUICK)
+    env.reset(seed=0)
+    for action, words in (
+        (Click(x=30, y=0), "outside the screen"),
+        (TypeText(text="x"), "cannot 'type'"),
+        (Ask(question="which?"), "for the person"),
+    ):
+        with pytest.raises(BadCall, match=words):
+            env.step(action)
+    assert surface.performed == []
+    assert env.step(Click(x=0, y=0))[1] == 1.0
+
+
+def test_a_guard_may_refuse():
+    def guard(action, screen):
+        raise Denied("not today")
+
+    surface = Fake()
+    env = LiveEnv(surface, guard=guard, settle=QUICK)
+    env.reset()
+    with pytest.raises(Denied, match="not today"):
+        env.step(Click(x=1, y=1))
+    assert surface.performed == []
+
+
+def test_the_machines_trouble_passes_through():
+    class Broken(Fake):
+        def perform(self, action):
+            raise SurfaceError("the cable is out")
+
+    env = LiveEnv(Broken(), settle=QUICK)
+    env.reset()
+    with pytest.raises(SurfaceError, match="cable"):
+        env.step(Click(x=1, y=1))
+
+
+def test_what_the_machine_says_late_is_in_the_note():
+    surface = Fake()
+    env = LiveEnv(surface, settle=QUICK)
+    env.reset()
+    surface.late = "a tab opened"
+    assert env.step(Click(x=1, y=1))[4]["note"] == "clicked; a tab opened"
+    assert env.step(Wait(seconds=0))[4]["note"] == ""
+
+
+def test_observations_are_the_callers_own():
+    env = LiveEnv(Fake(), settle=QUICK)
+    pixels, info = env.reset()
+    pixels[:] = 9
+    assert int(info["screen"].pixels.max()) == 0
+    assert not info["screen"].pixels.flags.writeable
+
+
+def test_verbs_are_the_surfaces_and_the_persons():
+    assert LiveEnv(Fake()).verbs() == {"click", "wait", "answer", "ask", "done"}
+
+
+def test_render_modes():
+    env = LiveEnv(Fake(), render_mode="rgb_array", settle=QUICK)
+    env.reset()
+    assert env.render().shape == (20, 30, 3)
+    assert LiveEnv(Fake()).render() is None
+    with pytest.raises(UsageError, match="rgb_array"):
+        LiveEnv(Fake(), render_mode="human")
+
+
+def test_a_live_surface_passes_gymnasiums_check():
+    check_env(LiveEnv(Fake(), task=Paint(), settle=QUICK), skip_render_check=True, skip_close_check=True)
+
+
+def test_importing_envs_loads_nothing_heavy_and_the_ids_come_lazily():
+    script = (
+        "import sys, envs, envs.settle, envs.practice, envs.chromium.find, envs.chromium.address\n"
+        "heavy = {'gymnasium', 'playwright', 'torch', 'transformers', 'cv2'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "import gymnasium\n"
+        "assert envs.MINIWOB_ID not in gymnasium.registry\n"
+        "import envs.live\n"
+        "assert {envs.MINIWOB_ID, envs.LIVE_ID} <= set(gymnasium.registry)\n"
+        "assert 'playwright' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    after = "import sys, gymnasium, envs\nassert envs.MINIWOB_ID in gymnasium.registry"
+    subprocess.run([sys.executable, "-c", after], check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def practice(chrome):
+    env = practice_env("click-dialog-2")
+    yield env
+    env.close()
+
+
+def test_a_practice_page_passes_gymnasiums_check(chrome):
+    env = gymnasium.make(envs.MINIWOB_ID, task="click-test", render_mode="rgb_array")
+    check_env(env.unwrapped)
+    env.close()
+
+
+def test_a_seed_gives_the_same_page_to_the_pixel(practice):
+    first = [practice.reset(seed=seed)[1] for seed in (900_000, 900_001, 900_000)]
+    assert first[0]["goal"] == first[2]["goal"] != ""
+    assert first[0]["screen"].digest == first[2]["screen"].digest != first[1]["screen"].digest
+    assert (first[0]["screen"].width, first[0]["screen"].height) == (280, 364)
+
+
+def button(env, wanted, is_it):
+    """The middle of the dialog's button that says what is wanted, or of one that does not."""
+    x, y = env.surface.evaluate(
+        "(() => { const all = [...document.querySelectorAll('.ui-dialog button')];"
+        f"const one = all.find(button => (button.textContent.trim() === {json.dumps(wanted)}) === {json.dumps(is_it)});"
+        "const r = one.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()"
+    )
+    return {"x": int(x * 1.75), "y": int(y * 1.75)}
+
+
+@pytest.mark.parametrize(("right", "raw"), [(True, 1.0), (False, -1.0)])
+def test_the_pages_own_verdict_ends_the_episode(practice, right, raw):
+    _, info = practice.reset(seed=7)
+    spot = button(practice, info["goal"].split('"')[1], right)
+    *_, reward, terminated, _, info = practice.step(Move(x=5, y=300))
+    assert (reward, terminated, info["verdict"]) == (0.0, False, {"done": False, "reward": None})
+    *_, reward, terminated, truncated, info = practice.step(Click(**spot))
+    assert (reward, terminated, truncated) == (raw, True, False)
+    assert info["verdict"] == {"done": True, "reward": raw}
+
+
+def test_live_can_be_made_by_its_id_around_a_surface():
+    surface = Fake()
+    env = gymnasium.make(envs.LIVE_ID, surface=surface, goal="look", settle=QUICK)
+    assert env.reset(seed=1)[1]["goal"] == "look"
+    assert env.step(Click(x=1, y=1))[4]["note"] == "clicked"
+    assert env.unwrapped.surface is surface

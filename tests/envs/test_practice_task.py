@@ -1,0 +1,96 @@
+"""A practice page as a task: lost episodes begin anew, left pages have no verdict, dialogs hold nothing up."""
+
+from __future__ import annotations
+
+import pytest
+
+from actions import Click, Home, Open, PressKeys, TypeText, UsageError, Wait
+from envs.live import LiveEnv, Verdict
+from envs.practice_task import PracticeTask
+
+
+@pytest.fixture(scope="module")
+def env(chrome):
+    from envs.surfaces.browser import Surface
+
+    made = LiveEnv(Surface("practice:choose-list", executable=chrome), task=PracticeTask("choose-list"))
+    yield made
+    made.close()
+
+
+def middle(env, selector):
+    x, y = env.surface.evaluate(
+        f"(() => {{ const r = document.querySelector('{selector}').getBoundingClientRect();"
+        "return [r.x + r.width / 2, r.y + r.height / 2] })()"
+    )
+    return {"x": int(x * 1.75), "y": int(y * 1.75)}
+
+
+def test_a_list_is_chosen_from_with_plain_clicks_and_keys(env):
+    """The oracle's way with a <select>: click it, type what is wanted, Enter, Submit."""
+    for seed in (3, 900_002):
+        _, info = env.reset(seed=seed)
+        wanted = info["goal"].removeprefix("Select ").removesuffix(" from the list and click Submit.")
+        env.step(Click(**middle(env, "#options")))
+        env.step(TypeText(text=wanted))
+        env.step(PressKeys(keys=("enter",)))
+        *_, reward, terminated, _, _ = env.step(Click(**middle(env, "button")))
+        assert (reward, terminated) == (1.0, True), wanted
+
+
+def test_home_begins_the_same_episode_anew(env):
+    _, info = env.reset(seed=11)
+    goal, digest = info["goal"], info["screen"].digest
+    *_, terminated, _, info = env.step(Home())
+    assert not terminated
+    assert "the practice episode began anew" in info["note"]
+    assert info["screen"].digest == digest
+    assert env.surface.evaluate("core.getUtterance()") == goal
+
+
+def test_a_crash_begins_the_same_episode_anew(env):
+    _, info = env.reset(seed=12)
+    digest = info["screen"].digest
+    surface = env.surface
+
+    async def kill():
+        session = await surface._tabs.session(surface._tabs.shown)
+        surface._tabs.chore(session.send("Page.crash"))
+
+    surface._thread.call(kill(), 5, "crashing")
+    note = env.step(Wait(seconds=0.5))[4]["note"] + env.step(Wait(seconds=0.1))[4]["note"]
+    assert "crashed and was opened again" in note
+    assert env.screen.digest == digest
+
+
+def test_a_page_that_was_left_has_no_verdict(env):
+    env.reset(seed=13)
+    *_, reward, terminated, _, info = env.step(Open(target="about:blank"))
+    assert (reward, terminated, info["verdict"]) == (0.0, False, {"done": False, "reward": None})
+
+
+def test_a_dialog_over_the_page_leaves_the_verdict_open(env):
+    env.reset(seed=14)
+    env.surface.evaluate("setTimeout(() => confirm('really?'), 0); 1")
+    info = env.step(Wait(seconds=0.2))[4]
+    assert '"really?"' in info["note"] and info["verdict"] == {"done": False, "reward": None}
+    env.step(PressKeys(keys=("escape",)))
+    assert env.task.verdict(env.surface) == Verdict()
+
+
+def test_slow_steps_do_not_run_into_the_pages_clock(env):
+    env.reset(seed=15)
+    assert env.surface.evaluate("core.EPISODE_MAX_TIME") > 10**9
+    env.surface.evaluate("new Promise(done => setTimeout(done, 300))")
+    assert env.task.verdict(env.surface) == Verdict()
+
+
+def test_every_kind_of_instruction_is_read(env):
+    for task in ("email-inbox-forward-nl", "click-color"):
+        goal = PracticeTask(task).setup(env.surface, 5)
+        assert isinstance(goal, str) and len(goal) > 10
+
+
+def test_an_unknown_task_is_the_persons_mistake():
+    with pytest.raises(UsageError, match="choose-list"):
+        PracticeTask("choose-lits")

@@ -1,0 +1,68 @@
+"""Tiny checkpoints for the tests of the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.config import Config, TextConfig, VisionConfig
+from model.qwen25vl import Qwen25VL
+
+
+def tiny_config(**text: object) -> Config:
+    """A model of a few thousand parameters."""
+    sizes: dict = {
+        "vocab_size": 384,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "mrope_section": (2, 1, 1),
+        **text,
+    }
+    return Config(
+        VisionConfig(2, 32, 48, 2, sizes["hidden_size"], fullatt_block_indexes=(1,)),
+        TextConfig(**sizes),
+        image_token_id=262,
+        video_token_id=263,
+        vision_start_token_id=259,
+    )
+
+
+@pytest.fixture
+def tiny_model() -> Qwen25VL:
+    """Random weights, large enough that likelihoods differ."""
+    torch.manual_seed(0)
+    model = Qwen25VL(tiny_config()).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path, tiny_model: Qwen25VL) -> Path:
+    """A whole checkpoint folder: the embedded vocabulary and template over the tiny model."""
+    from model.training import vocabulary
+    from model.weights import save_model
+
+    tokens = vocabulary.build()
+    ids = [tokens.token_to_id(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start")]
+    config = tiny_model.config
+    config = Config(
+        config.vision,
+        TextConfig(**{**config.text.__dict__, "tie_word_embeddings": True}),
+        image_token_id=ids[0],
+        video_token_id=ids[1],
+        vision_start_token_id=ids[2],
+    )
+    torch.manual_seed(0)
+    model = Qwen25VL(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    vocabulary.write(tmp_path, config, 28 * 28, 200 * 28 * 28, 16)
+    save_model(model, tmp_path, torch.float32)
+    return tmp_path

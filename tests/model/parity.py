@@ -1,0 +1,198 @@
+"""Tiny random checkpoints of transformers' own, and the same questions put to them and to us. No test in here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+IMAGE, VIDEO, START, END, VOCABULARY = 290, 291, 292, 293, 300
+TOLERANCE = 1e-4  # of float32 logits whose spread is about 1
+NEW_TOKENS = 32
+
+
+def reference_config(*, heads: int = 4, kv_heads: int = 2, tied: bool = False, tokens_per_second: int = 2) -> Any:
+    from transformers import Qwen2_5_VLConfig
+
+    return Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": VOCABULARY,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_hidden_layers": 3,
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv_heads,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e6,
+                "mrope_section": {4: [2, 3, 3], 8: [1, 1, 2]}[heads],
+            },
+            "rms_norm_eps": 1e-6,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": tied,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+        },
+        vision_config={
+            "depth": 4,
+            "hidden_size": 80,
+            "intermediate_size": 72,
+            "num_heads": 2,  # of 40, which like the official 80 is no power of two
+            "out_hidden_size": 64,
+            "fullatt_block_indexes": [1, 3],
+            "tokens_per_second": tokens_per_second,
+        },
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+        vision_start_token_id=START,
+        vision_end_token_id=END,
+        tie_word_embeddings=tied,
+    )
+
+
+def reference(seed: int = 0, **sizes: Any) -> Any:
+    """transformers' model with every weight random, biases and norms too, and logits that spread by about 1.
+
+    Its own initialisation would not do: attention is all but even then, and a wrong position changes nothing.
+    """
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    model = Qwen2_5_VLForConditionalGeneration(reference_config(**sizes)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            values = torch.randn(weight.shape, generator=generator)
+            if "norm" in name or "ln_q" in name:
+                weight.copy_(1 + 0.3 * values)
+            elif "embed_tokens" in name:
+                weight.copy_(values * (0.12 if sizes.get("tied") else 1.0))
+            else:
+                scale = 0.3 if weight.dim() == 1 else weight[0].numel() ** -0.5 * (3 if "q_proj" in name else 1)
+                weight.copy_(values * scale)
+    return model
+
+
+@dataclass
+class Question:
+    """Model inputs under transformers' names; rows are left-padded where the mask says so."""
+
+    input_ids: Tensor
+    attention_mask: Tensor | None = None
+    pixel_values: Tensor | None = None
+    image_grid_thw: Tensor | None = None
+    pixel_values_videos: Tensor | None = None
+    video_grid_thw: Tensor | None = None
+    second_per_grid_ts: Tensor | None = None
+
+    def ours(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+    def theirs(self) -> dict[str, Any]:
+        """transformers also wants to be told which ids are pictures."""
+        kinds = (self.input_ids == IMAGE).int() + 2 * (self.input_ids == VIDEO).int()
+        return {**self.ours(), "mm_token_type_ids": kinds}
+
+
+def question(*rows: list[Any], seed: int = 0, seconds: list[float] | None = None) -> Question:
+    """Rows of parts: an int is that many random words, (h, w) a picture of so many patches, (t, h, w) a video."""
+    generator = torch.Generator().manual_seed(seed)
+    ids: list[list[int]] = []
+    grids: dict[int, list[tuple[int, int, int]]] = {IMAGE: [], VIDEO: []}
+    for row in rows:
+        ids.append([])
+        for part in row:
+            if isinstance(part, int):
+                ids[-1] += torch.randint(2, 280, (part,), generator=generator).tolist()
+                continue
+            token = IMAGE if len(part) == 2 else VIDEO
+            t, h, w = (1, *part) if len(part) == 2 else part
+            grids[token].append((t, h, w))
+            ids[-1] += [START, *[token] * (t * h * w // 4), END]
+    longest = max(len(row) for row in ids)
+    pads = [longest - len(row) for row in ids]
+    made = Question(torch.tensor([[0] * pad + row for pad, row in zip(pads, ids, strict=True)]))
+    if any(pads):
+        made.attention_mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads])
+
+    def patches(token: int) -> Tensor:
+        return torch.randn(sum(t * h * w for t, h, w in grids[token]), 1176, generator=generator)
+
+    if grids[IMAGE]:
+        made.pixel_values, made.image_grid_thw = patches(IMAGE), torch.tensor(grids[IMAGE])
+    if grids[VIDEO]:
+        made.pixel_values_videos, made.video_grid_thw = patches(VIDEO), torch.tensor(grids[VIDEO])
+        made.second_per_grid_ts = torch.tensor(seconds or [1.0] * len(grids[VIDEO]))
+    return made
+
+
+@torch.no_grad()
+def their_logits(model: Any, asked: Question) -> Tensor:
+    return model(**asked.theirs()).logits
+
+
+@torch.no_grad()
+def their_tokens(model: Any, asked: Question) -> Tensor:
+    """Greedy, nothing of generation_config's: [B, NEW_TOKENS]."""
+    ids = model.generate(
+        **asked.theirs(),
+        max_new_tokens=NEW_TOKENS,
+        do_sample=False,
+        repetition_penalty=1.0,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    return ids[:, asked.input_ids.shape[1] :]
+
+
+@torch.no_grad()
+def our_logits(model: Any, asked: Question) -> Tensor:
+    return model(**asked.ours())
+
+
+def our_tokens(model: Any, asked: Question) -> Tensor:
+    from model.engine.decode import generate
+
+    return generate(model, **asked.ours(), max_new_tokens=NEW_TOKENS)
+
+
+def distance(ours: Tensor, theirs: Tensor, asked: Question) -> float:
+    """The largest difference where a row is not padding."""
+    assert ours.shape == theirs.shape == (*asked.input_ids.shape, VOCABULARY)
+    gap = (ours - theirs).abs().amax(-1)
+    return float(gap.max() if asked.attention_mask is None else gap[asked.attention_mask.bool()].max())
+
+
+NESTED = (("visual.", "model.visual."), ("model.", "model.language_model."))
+
+
+def rewrite_nested(source: Path, target: Path) -> None:
+    """A checkpoint of one file with the names that transformers 4.52 and later gives its modules."""
+    target.mkdir(parents=True)
+    (target / "config.json").write_text((source / "config.json").read_text())
+    tensors = {}
+    for name, tensor in load_file(source / "model.safetensors").items():
+        old, new = next((pair for pair in NESTED if name.startswith(pair[0])), ("", ""))
+        tensors[new + name.removeprefix(old)] = tensor
+    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+
+
+def rewrite_config_flat(folder: Path) -> None:
+    """config.json as the hub has it: the decoder's sizes at the top, rope_scaling, in_chans."""
+    data = json.loads((folder / "config.json").read_text())
+    text = data.pop("text_config")
+    rope = text.pop("rope_parameters")
+    data.pop("dtype")
+    data["vision_config"]["in_chans"] = data["vision_config"].pop("in_channels")
+    data = {
+        **text,
+        **data,
+        "rope_theta": rope["rope_theta"],
+        "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
+        "torch_dtype": "bfloat16",
+    }
+    (folder / "config.json").write_text(json.dumps(data))

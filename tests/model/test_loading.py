@@ -1,0 +1,275 @@
+"""What is missing, damaged, foreign or too large is one sentence with the file and the remedy; loading stays small."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from actions import UsageError
+from model import load_model, memory
+from model.config import config_from_dict
+from model.qwen25vl import Qwen25VL
+from model.weights import INDEX, SINGLE, save_model
+
+CONFIG: dict[str, Any] = {
+    "model_type": "qwen2_5_vl",
+    "vocab_size": 300,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 1e6,
+    "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+    "hidden_act": "silu",
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+    "use_sliding_window": False,
+    "image_token_id": 290,
+    "video_token_id": 291,
+    "vision_start_token_id": 292,
+    "vision_config": {
+        "depth": 2,
+        "hidden_size": 64,
+        "intermediate_size": 80,
+        "num_heads": 4,
+        "out_hidden_size": 64,
+        "hidden_act": "silu",
+        "patch_size": 14,
+        "temporal_patch_size": 2,
+        "spatial_merge_size": 2,
+        "window_size": 112,
+        "fullatt_block_indexes": [1],
+        "tokens_per_second": 2,
+        "in_chans": 3,
+    },
+}
+NEEDED = [
+    *[(key,) for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")],
+    *[(key,) for key in ("num_attention_heads", "num_key_value_heads", "vision_config")],
+    *[("vision_config", key) for key in ("depth", "hidden_size", "intermediate_size", "num_heads", "out_hidden_size")],
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A whole checkpoint in two files."""
+    torch.manual_seed(0)
+    save_model(Qwen25VL(config_from_dict(CONFIG)), tmp_path, torch.float32)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    tensors = load_file(tmp_path / SINGLE)
+    (tmp_path / SINGLE).unlink()
+    names = {
+        name: f"model-0000{1 if name.startswith('visual') else 2}-of-00002.safetensors" for name in sorted(tensors)
+    }
+    for file in set(names.values()):
+        save_file({name: tensors[name] for name in names if names[name] == file}, tmp_path / file, {"format": "pt"})
+    (tmp_path / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    return tmp_path
+
+
+SHARD = "model-00002-of-00002.safetensors"
+
+
+def complaint(folder: Path) -> str:
+    with pytest.raises(UsageError) as caught:
+        load_model(folder)
+    text = str(caught.value)
+    assert "\n" not in text and 20 < len(text) < 500
+    return text
+
+
+def test_the_whole_checkpoint_loads(folder: Path) -> None:
+    assert sum(weight.numel() for weight in load_model(folder).parameters()) > 100_000
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors = {name: tensor.clone() for name, tensor in load_file(folder / SHARD).items()}
+    change(tensors)
+    save_file(tensors, folder / SHARD, {"format": "pt"})
+
+
+def truncate(file: Path, size: int) -> None:
+    file.write_bytes(file.read_bytes()[:size])
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "a missing shard": (lambda at: (at / SHARD).unlink(), [SHARD, "lacks 1 of 2 files", "download"]),
+    "a truncated shard": (lambda at: truncate(at / SHARD, 100_000), [SHARD, "delete it and download"]),
+    "a shard cut in its head": (lambda at: truncate(at / SHARD, 50), [SHARD, "delete it and download"]),
+    "an empty shard": (lambda at: (at / SHARD).write_bytes(b""), [SHARD, "delete it and download"]),
+    "a shard of something else": (lambda at: (at / SHARD).write_bytes(b"<html>" * 99), [SHARD, "delete it"]),
+    "a shard with an endless head": (lambda at: (at / SHARD).write_bytes(b"\xff" * 99), [SHARD, "delete it"]),
+    "a folder for a shard": (lambda at: ((at / SHARD).unlink(), (at / SHARD).mkdir()), [SHARD]),
+    "no weights": (lambda at: (at / INDEX).unlink(), [SINGLE, INDEX, "safetensors"]),
+    "a broken index": (lambda at: (at / INDEX).write_text("{"), [INDEX, "download"]),
+    "an index without names": (lambda at: (at / INDEX).write_text("{}"), [INDEX, "download"]),
+    "an index that is a list": (lambda at: (at / INDEX).write_text("[]"), [INDEX, "download"]),
+    "an index of numbers": (lambda at: (at / INDEX).write_text('{"weight_map": {"a": 1}}'), [INDEX, "download"]),
+    "an empty index": (lambda at: (at / INDEX).write_text('{"weight_map": {}}'), [INDEX, "download"]),
+    "an index that leads elsewhere": (
+        lambda at: (at / INDEX).write_text('{"weight_map": {"a": "../../x.safetensors"}}'),
+        [INDEX, "files of this folder"],
+    ),
+    "a tensor too few": (lambda at: rewrite(at, lambda all_: all_.pop("model.norm.weight")), ["'model.norm.weight'"]),
+    "a tensor too many": (
+        lambda at: rewrite(at, lambda all_: all_.update({"model.experts.0.weight": torch.zeros(2)})),
+        ["'model.experts.0.weight'", "another architecture"],
+    ),
+    "a tensor of another size": (
+        lambda at: rewrite(at, lambda all_: all_.update({"model.norm.weight": torch.zeros(65)})),
+        ["'model.norm.weight' is [65]", "[64]", "not of one checkpoint"],
+    ),
+    "no config": (lambda at: (at / "config.json").unlink(), ["config.json is missing"]),
+    "a broken config": (lambda at: (at / "config.json").write_text("{"), ["config.json", "download"]),
+    "a config that is a list": (lambda at: (at / "config.json").write_text("[]"), ["config.json", "download"]),
+    "a config of bytes": (lambda at: (at / "config.json").write_bytes(b"\xff\xfe\x00"), ["config.json", "download"]),
+    "another architecture": (
+        lambda at: (at / "config.json").write_text(json.dumps({**CONFIG, "model_type": "llama"})),
+        ["'llama'", "qwen2_5_vl"],
+    ),
+    "the family before": (
+        lambda at: (at / "config.json").write_text(json.dumps({**CONFIG, "model_type": "qwen2_vl"})),
+        ["'qwen2_vl'", "qwen2_5_vl"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_one_sentence_with_the_file_and_the_remedy(folder: Path, name: str) -> None:
+    harm, words = DAMAGE[name]
+    harm(folder)
+    said = complaint(folder)
+    assert all(word in said for word in words), said
+    assert str(folder) in said
+
+
+def test_what_is_no_checkpoint_folder_is_said(tmp_path: Path) -> None:
+    assert "config.json is missing" in complaint(tmp_path)
+    file = tmp_path / "weights.gguf"
+    file.write_bytes(b"GGUF")
+    assert "is a file; a checkpoint is a folder" in complaint(file)
+    assert "neither a folder nor a hub id" in complaint(Path("/nowhere/at/all"))
+
+
+@pytest.mark.parametrize("path", NEEDED, ids=".".join)
+def test_a_config_with_an_unknown_size_is_said(folder: Path, path: tuple[str, ...]) -> None:
+    config = copy.deepcopy(CONFIG)
+    part = config
+    for key in path[:-1]:
+        part = part[key]
+    del part[path[-1]]
+    (folder / "config.json").write_text(json.dumps(config))
+    said = complaint(folder)
+    assert path[-1] in said and "config.json" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rope_scaling": {"type": "yarn", "factor": 4, "mrope_section": [2, 3, 3]}}, "rope_scaling.type is 'yarn'"),
+        ({"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 4]}}, "three numbers summing to 8"),
+        ({"use_sliding_window": True}, "use_sliding_window"),
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
+        ({"num_key_value_heads": 3}, "num_attention_heads 4 must be a multiple of 3"),
+        ({"image_token_id": 300}, "image_token_id must be a whole number of 0 to 299"),
+        ({"vision_config": {**CONFIG["vision_config"], "out_hidden_size": 32}}, "out_hidden_size 32 must equal"),
+        (
+            {"vision_config": {**CONFIG["vision_config"], "window_size": 100}},
+            "window_size 100 must be a multiple of 28",
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_core_cannot_do_is_not_passed_over(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        config_from_dict({**CONFIG, **change})
+
+
+BAD = [None, "x", "64", -1, 0, 1.5, True, [], {}, ["a"], [1, -1], {"a": 1}, float("nan"), float("inf"), 10**12]
+
+
+def paths(data: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = [path for key, value in data.items() if isinstance(value, dict) for path in paths(value, (*above, key))]
+    return [(*above, key) for key in data] + inner
+
+
+@pytest.mark.parametrize("layout", ["flat", "nested"])
+def test_no_value_in_a_config_does_more_than_be_refused(layout: str) -> None:
+    """Each entry in turn replaced by what it should not be: a model that can be made, or a sentence."""
+    base = CONFIG
+    if layout == "nested":
+        text = {key: value for key, value in CONFIG.items() if key not in ("model_type", "vision_config")}
+        base = {key: CONFIG[key] for key in ("model_type", "vision_config", "image_token_id", "video_token_id")}
+        base = {**base, "vision_start_token_id": 292, "text_config": text}
+    refused = 0
+    for path in paths(base):
+        for bad in BAD:
+            config = copy.deepcopy(base)
+            part = config
+            for key in path[:-1]:
+                part = part[key]
+            part[path[-1]] = bad
+            try:
+                made = config_from_dict(config)
+            except UsageError as error:
+                refused += 1
+                assert len(str(error)) < 300
+                continue
+            with torch.device("meta"):
+                Qwen25VL(made)
+    assert refused > 300
+
+
+def test_too_little_memory_is_said_before_anything_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 100_000)
+    (folder / SHARD).write_bytes(b"never read")
+    said = complaint(folder)
+    assert "GB on cpu" in said and "are free" in said and "smaller model" in said
+
+
+@pytest.mark.parametrize(
+    ("stored", "loaded"), [("float32", "float32"), ("bfloat16", "bfloat16"), ("bfloat16", "float32")]
+)
+def test_loading_needs_little_more_than_the_weights(tmp_path: Path, stored: str, loaded: str) -> None:
+    """Peak of a process of its own, over what it was before: under 1.15 x the weights (a checkpoint of 300 MB)."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("the peak of a process is read from /proc, which only Linux has")
+    sizes = {"hidden_size": 1024, "intermediate_size": 4096, "vocab_size": 12_000, "num_attention_heads": 8}
+    rope = {"type": "mrope", "mrope_section": [16, 24, 24]}
+    layers = {"float32": 3, "bfloat16": 7 if loaded == "bfloat16" else 3}[stored]
+    vision = {**CONFIG["vision_config"], "out_hidden_size": 1024}
+    config = {**CONFIG, **sizes, "rope_scaling": rope, "num_hidden_layers": layers, "vision_config": vision}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = Qwen25VL(config_from_dict(config))
+    count = sum(weight.numel() for weight in model.parameters())
+    save_model(model, tmp_path, getattr(torch, stored))
+    del model
+    # VmHWM and not ru_maxrss, which begins with the peak of the process that started this one
+    script = """
+import re, sys, torch
+import model.weights
+peak = lambda: int(re.search(r"VmHWM:\\s+([0-9]+) kB", open("/proc/self/status").read())[1]) * 1024
+before = peak()
+loaded = model.weights.load_model(sys.argv[1], dtype=getattr(torch, sys.argv[2]))
+for weight in loaded.parameters():
+    weight.view(-1)[::256].sum()  # every page of what was mapped
+print(peak() - before)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), loaded], capture_output=True, text=True, timeout=120, check=True
+    )
+    grown = int(ran.stdout)
+    weights = count * getattr(torch, loaded).itemsize
+    assert 200e6 < weights < 400e6
+    assert 0.9 * weights < grown < 1.15 * weights, f"{grown / weights:.3f} x the weights"

@@ -1,0 +1,93 @@
+"""A folder is a registry; and every plug-in that is in one keeps its folder's promise."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actions import Screen, UsageError, plugins
+
+SURFACES, DIALECTS = plugins.names("envs.surfaces"), plugins.names("model.dialects")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package "garden.trees" with two plug-ins and a file that is none."""
+    trees = tmp_path / "garden" / "trees"
+    trees.mkdir(parents=True)
+    (tmp_path / "garden" / "__init__.py").write_text("")
+    (trees / "__init__.py").write_text("raise RuntimeError('the folder was imported')")
+    for name in ("oak", "birch", "_roots"):
+        (trees / f"{name}.py").write_text(f"NAME = {name!r}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "garden.trees"
+    for name in [name for name in sys.modules if name.startswith("garden")]:
+        del sys.modules[name]
+
+
+def test_names_are_the_files_and_nothing_is_imported(folder: str) -> None:
+    assert plugins.names(folder) == ["birch", "oak"]
+    assert folder not in sys.modules
+
+
+def test_loading_imports_one(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "garden" / "trees" / "__init__.py").write_text("")
+    assert plugins.load(folder, "oak").NAME == "oak"
+    assert f"{folder}.birch" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("oka", r"no tree 'oka'; have birch, oak\. Did you mean 'oak'\?"),
+        ("zzzzzz", r"no tree 'zzzzzz'; have birch, oak\.$"),
+        ("_roots", "no tree '_roots'"),
+        ("", "no tree ''"),
+        ("../oak", "no tree '../oak'"),
+    ],
+)
+def test_a_name_that_is_not_there_gets_the_nearest(folder: str, name: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        plugins.load(folder, name)
+
+
+def test_third_parties_add_by_an_entry_point(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    palm = types.ModuleType("somewhere_palm")
+    monkeypatch.setitem(sys.modules, "somewhere_palm", palm)
+
+    def points(group: str) -> list[object]:
+        found = types.SimpleNamespace(name="palm", value="somewhere_palm")
+        return [found] if group == "pixelhand.garden.trees" else []
+
+    monkeypatch.setattr(plugins, "entry_points", points)
+    assert plugins.names(folder) == ["birch", "oak", "palm"]
+    assert plugins.load(folder, "palm") is palm
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_every_surface_loads_and_has_what_a_surface_has(name: str) -> None:
+    surface = plugins.load("envs.surfaces", name).Surface
+    for method in ("capture", "perform", "verbs", "close"):
+        assert callable(getattr(surface, method)), f"{name}.Surface lacks {method}"
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_every_dialect_means_what_its_examples_say(name: str) -> None:
+    module = plugins.load("model.dialects", name)
+    from model.image import ImageLimits
+
+    dialect = module.Dialect(ImageLimits())
+    assert module.EXAMPLES, f"{name} has no EXAMPLES"
+    assert isinstance(dialect.prompt_hash, str) and len(dialect.prompt_hash) >= 16
+    for example in module.EXAMPLES:
+        width, height = example.screen_size
+        screen = Screen(np.zeros((height, width, 3), np.uint8))
+        assert dialect.ground(dialect.parse(example.text), screen) == example.action, example.text
+
+
+def test_there_is_something_to_test() -> None:
+    assert "browser" in SURFACES and "qwen25" in DIALECTS
