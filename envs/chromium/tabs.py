@@ -179,9 +179,16 @@ class Tabs:
         await asyncio.wait_for(_end(page, session), CLOSE_S)
 
     async def picture(self, page: Page) -> bytes:
-        """PNG of what the page shows now, in pixels of the surface."""
+        """PNG of what the page shows now, in pixels of the surface.
+
+        The clip's scale is the device's. To set the device metrics in this session instead gives the same picture, but
+        Chromium 156 then undoes them after each one, and 1 to 10 % of the clicks that follow land at x / scale.
+        """
         session = await self.session(page)
-        shot = await session.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True})
+        width, height = self._size
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": self._scale}
+        what = {"format": "png", "optimizeForSpeed": True, "clip": clip}
+        shot = await session.send("Page.captureScreenshot", what)
         return base64.b64decode(shot["data"])
 
     async def session(self, page: Page) -> CDPSession:
@@ -190,8 +197,6 @@ class Tabs:
             width, height = self._size
             await page.set_viewport_size({"width": width, "height": height})
             session = await self.context.new_cdp_session(page)
-            metrics = {"width": width, "height": height, "deviceScaleFactor": self._scale, "mobile": False}
-            await session.send("Emulation.setDeviceMetricsOverride", metrics)
             await page.bring_to_front()
             self._sessions[page] = session
         return self._sessions[page]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from playwright.async_api import CDPSession, Error, Page
 from playwright.async_api import TimeoutError as LateError
 
 from envs.chromium.dialog import quoted
 
+SWAP_TRIES, SWAP_PAUSE_S = 20, 0.05
 LOAD_S = 5.0  # for pictures and scripts after a page came; a slower one is shown as far as it got
 
 
@@ -21,7 +25,7 @@ async def open_address(page: Page, session: CDPSession, address: str, timeout_s:
     try:
         await page.goto(address, wait_until="commit", timeout=timeout_s * 1000)
     except LateError:
-        await session.send("Page.stopLoading")  # else the page is held, and gives way whenever the answer comes
+        await _send(session, "Page.stopLoading")  # else the page is held, and gives way whenever the answer comes
         return f"{quoted(shown_as or address, 200)} did not answer within {timeout_s:.0f} s"
     except Error as error:
         reason = first_line(error)
@@ -41,18 +45,30 @@ async def loaded(page: Page, timeout_s: float) -> None:
 
 async def go_back(page: Page, session: CDPSession, timeout_s: float) -> str | None:
     """One step back in the tab's history: what failed in words, "" when nothing did, None when there is no step."""
-    history = await session.send("Page.getNavigationHistory")
+    history = await _send(session, "Page.getNavigationHistory")
     now, entries = history["currentIndex"], history["entries"]
     if now == 0 or (now == 1 and entries[0]["url"] == "about:blank"):  # every tab begins with an empty page
         return None
     try:
         await page.go_back(wait_until="commit", timeout=timeout_s * 1000)
     except LateError:
-        await session.send("Page.stopLoading")
+        await _send(session, "Page.stopLoading")
         return f"the page before did not answer within {timeout_s:.0f} s"
     except Error as error:
         return f"the page stayed ({_code(first_line(error))})"
     return ""
+
+
+async def _send(session: CDPSession, method: str) -> dict[str, Any]:
+    """The answer of the page's own line, which is cut for a moment while one document gives way to the next."""
+    for _ in range(SWAP_TRIES):
+        try:
+            return await session.send(method)
+        except Error as error:
+            if "Not attached" not in error.message:
+                raise
+        await asyncio.sleep(SWAP_PAUSE_S)
+    return await session.send(method)
 
 
 def _code(reason: str) -> str:

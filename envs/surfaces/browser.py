@@ -47,7 +47,7 @@ PAGE_JS = Path(__file__).parent.parent / "chromium" / "page.js"
 DEFAULT_SIZE, DEFAULT_SCALE = (1288, 728), 1.0
 MAX_SIDE = 8192
 MAX_LOSSES = 2  # in a row: then the page is beyond help
-TRIES = 6  # pictures of one capture: pages navigate, ask and crash in between
+TRIES = 6  # of a script whose page gives way to the next one
 PAUSE_S = 0.1
 TRAVEL_S = 2.0  # more than an address may take to answer: its own timeout comes first, and is no hung page
 GRACE_S = 5.0
@@ -212,29 +212,32 @@ class Surface:
                     await asyncio.wait_for(close(), CLOSE_S / 2)
 
     async def _capture(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        problem = "no page"
-        for _ in range(TRIES):
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timeout_s
+        while True:  # recovery ends it: it helps once, and raises the second time
             self._require_alive()
             if self._tabs.dialogs:
                 return await self._capture_dialog(self._tabs.dialogs[-1])
             page = self._tabs.shown
             if self._tabs.lost or page is None:
                 await self._recover(self._tabs.lost or "closed itself")
+                deadline = clock() + self._timeout_s
                 continue
             task = asyncio.ensure_future(self._tabs.picture(page))
             task.add_done_callback(swallow)
             try:
-                await self._tabs.race(task, self._timeout_s)
+                await self._tabs.race(task, max(deadline - clock(), PAUSE_S))
             except TimeoutError:
                 task.cancel()
-                await self._recover("stopped responding")
+                self._tabs.lost = "stopped responding"
                 continue
             if not task.done():  # a dialog or a loss came first
                 task.cancel()
                 continue
-            if error := task.exception():
-                problem = first_line(error)
-                await asyncio.sleep(PAUSE_S)  # mid-navigation; or a crash whose event is on its way
+            if task.exception():  # mid-navigation, or not painted yet; or a crash whose event is on its way
+                if clock() > deadline:
+                    self._tabs.lost = "gave no picture"
+                await asyncio.sleep(PAUSE_S)
                 continue
             pixels = _decode(task.result())
             if pixels.shape[:2] != self._size[::-1]:
@@ -242,7 +245,6 @@ class Surface:
             self._behind = task.result()
             self._seen = page
             return pixels
-        raise SurfaceError(f"the page gave no picture in {TRIES} tries: {problem}")
 
     async def _capture_dialog(self, dialog: Dialog) -> np.ndarray[Any, np.dtype[np.uint8]]:
         if self._asked is not dialog:

@@ -1,4 +1,4 @@
-"""`python -m model.training render|train|measure-losses`: the recipe's commands. Knows arguments and folders only."""
+"""`python -m model.training render|train|publish`: the recipe's commands. Knows arguments and folders only."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def recipe() -> None:
     """How the embedded checkpoint is made: render screens, then train."""
 
 
+EMBEDDED = Path(__file__).parent.parent / "embedded"
 CHROMIUM_FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -72,6 +73,20 @@ def train(
     done = trainer.train(minutes)
     trainer.measure()
     raise typer.Exit(0 if done else 3)
+
+
+@app.command()
+def publish(
+    run: Annotated[Path, typer.Option(help="run folder of a finished training")] = Path(".training/first"),
+    into: Annotated[Path, typer.Option(help="folder of the embedded checkpoint")] = EMBEDDED,
+) -> None:
+    """Put a trained checkpoint and its log where the package carries it. Measure it next: see its README.md."""
+    import shutil
+
+    for file in sorted((run / "checkpoint").iterdir()):
+        shutil.copy(file, into / file.name)
+        print(f"{file.name}: {file.stat().st_size} bytes")
+    shutil.copy(run / "losses.jsonl", into / "training_log.jsonl")
 
 
 if __name__ == "__main__":

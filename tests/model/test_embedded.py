@@ -1,0 +1,91 @@
+"""The checkpoint that ships: small, whole, what its card says, and able to do what it is shown with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from actions import UsageError
+from agent.launch import local_policy
+from agent.policy import Policy
+from envs.chromium.find import find_chrome
+from envs.practice import HELD_OUT
+from evals.benchmarks.miniwob import evaluate
+from model.chat import load_chat
+from model.weights import EMBEDDED_FOLDER, load_model
+
+PROMISED = ("click-test", "click-dialog", "click-dialog-2", "focus-text")
+CARD = json.loads((EMBEDDED_FOLDER / "card.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def policy() -> Iterator[Policy]:
+    try:
+        find_chrome()
+    except UsageError as error:
+        pytest.skip(f"Chrome or Chromium is missing: {error}")
+    policy = local_policy("embedded")
+    yield policy
+    policy.close()
+
+
+def test_it_is_small() -> None:
+    size = sum(file.stat().st_size for file in EMBEDDED_FOLDER.iterdir())
+    assert size <= 25e6
+    assert sum(one.numel() for one in load_model("embedded").parameters()) < 10e6
+
+
+def test_the_card_is_of_these_weights_and_of_seeds_never_trained_on() -> None:
+    assert CARD["fingerprint"] == load_chat("embedded").fingerprint
+    first, _, last = CARD["seeds"].partition(" to ")
+    assert int(first) >= HELD_OUT and int(last) - int(first) + 1 >= 50
+    for task in PROMISED:
+        assert CARD["tasks"][task]["success"] >= 0.9 * CARD["tasks"][task]["total"], task
+
+
+def test_transformers_loads_it_and_agrees(tmp_path: Path) -> None:
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    theirs = Qwen2_5_VLForConditionalGeneration.from_pretrained(EMBEDDED_FOLDER, dtype=torch.float32).eval()
+    ours = load_model("embedded")
+    config = ours.config
+    cells = 6
+    ids = [[5, 6, config.vision_start_token_id, *[config.image_token_id] * cells, 7, 8]]
+    patches = torch.randn(cells * 4, 1176)
+    kinds = torch.tensor(ids) == config.image_token_id
+    with torch.no_grad():
+        expected = theirs(
+            input_ids=torch.tensor(ids),
+            pixel_values=patches,
+            image_grid_thw=torch.tensor([[1, 4, 6]]),
+            mm_token_type_ids=kinds.int(),
+        ).logits
+        got = ours(torch.tensor(ids), None, patches, [(1, 4, 6)])
+    assert torch.allclose(got, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("task", PROMISED)
+def test_it_does_a_few_unseen_pages(policy: Policy, task: str) -> None:
+    report = evaluate(policy, [task], range(HELD_OUT + 500, HELD_OUT + 508))
+    score = report.tasks[task]
+    assert not score.broken
+    assert score.success >= 6, f"failed on {score.failed}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", PROMISED)
+def test_it_does_what_was_promised(policy: Policy, task: str) -> None:
+    score = evaluate(policy, [task], range(HELD_OUT, HELD_OUT + 50)).tasks[task]
+    assert not score.broken
+    assert score.success >= 45, f"failed on {score.failed}"
+
+
+def test_bfloat16_sees_the_same_button(policy: Policy) -> None:
+    half = local_policy("embedded")
+    half.chat.model.to(torch.bfloat16)  # type: ignore[attr-defined]
+    score = evaluate(half, ["click-test"], range(HELD_OUT + 600, HELD_OUT + 604)).tasks["click-test"]
+    assert score.success >= 3
