@@ -18,6 +18,17 @@ from actions import UsageError
 
 PREFIX = "practice:"
 HELD_OUT = 900_000  # seeds from here on are for measuring: nothing is ever trained on them
+BROWSER_FLAGS = (  # how Chromium is started; what is drawn depends on some of them
+    "--disable-gpu",  # the same pixels on every machine
+    "--font-render-hinting=none",
+    "--disable-lcd-text",
+    "--disable-smooth-scrolling",  # a notch is there at once: screens come to rest sooner
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 FONTS = Path(__file__).parent / "fonts"
 MAX_EPISODE_MS = 2**31 - 1  # setTimeout's longest: a slow step must not run into the page's own ten seconds
 

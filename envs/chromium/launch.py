@@ -9,19 +9,9 @@ from playwright.async_api import Browser, Error, Playwright, async_playwright
 
 from actions import SurfaceError, UsageError
 from envs.chromium.find import find_chrome
+from envs.practice import BROWSER_FLAGS
 
 SANDBOX_VARIABLE = "PIXELHAND_CHROME_SANDBOX"  # "off" where the system forbids user namespaces
-FLAGS = (
-    "--disable-gpu",  # the same pixels on every machine
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-smooth-scrolling",  # a notch is there at once: screens come to rest sooner
-    "--font-render-hinting=none",
-    "--disable-lcd-text",
-)
 START_S = 60.0
 
 
@@ -43,7 +33,7 @@ async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Brow
         browser = await playwright.chromium.launch(
             executable_path=path,
             headless=not headed,
-            args=list(FLAGS),
+            args=list(BROWSER_FLAGS),
             ignore_default_args=["--hide-scrollbars"],  # a scroll bar tells that there is more
             chromium_sandbox=sandbox,
             handle_sigint=False,  # the loop ends a run, and it closes its surfaces

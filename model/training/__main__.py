@@ -17,16 +17,6 @@ def recipe() -> None:
 
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
-CHROMIUM_FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--font-render-hinting=none",
-    "--disable-lcd-text",
-]
 
 
 @app.command()
@@ -41,11 +31,12 @@ def render(
     """Draw practice pages with all their questions and answers. Resumes; 12 screens a second on one core."""
     from playwright.sync_api import sync_playwright
 
+    from envs.practice import BROWSER_FLAGS
     from model.training.oracles.clicks import ORACLES
     from model.training.render import render as draw
 
     chosen = tasks.split(",") if tasks else sorted(ORACLES)
-    flags = CHROMIUM_FLAGS if sandbox else [*CHROMIUM_FLAGS, "--no-sandbox"]
+    flags = [*BROWSER_FLAGS, *([] if sandbox else ["--no-sandbox"])]
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chrome, args=flags)
         for start in range(first, last, 200):  # in rounds, so that training can begin on all tasks early

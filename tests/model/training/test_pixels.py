@@ -10,11 +10,10 @@ import pytest
 from actions import UsageError
 from envs import practice
 from envs.chromium.find import find_chrome
-from model.training.__main__ import CHROMIUM_FLAGS
 from model.training.batches import decode
 from model.training.render import read, render
 
-FLAGS = ["--no-sandbox", *CHROMIUM_FLAGS]
+FLAGS = ["--no-sandbox", *practice.BROWSER_FLAGS]
 
 
 @pytest.mark.parametrize("task", ["click-dialog", "focus-text"])
