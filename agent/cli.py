@@ -53,6 +53,7 @@ def run(
     seed: Seed = None,
     json: Json = False,
     headed: Headed = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
     prompt: Annotated[str | None, typer.Option(help="File with a text for the system prompt.", metavar="FILE")] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Host that the model may open, or *.suffix; may be repeated.")
@@ -74,7 +75,7 @@ def run(
         "seed": seed,
         "headed": headed,
     }
-    flags |= {"prompt": prompt, "runs": runs, "allow_hosts": tuple(allow_host) if allow_host else None}
+    flags |= {"dtype": dtype, "prompt": prompt, "runs": runs, "allow_hosts": tuple(allow_host) if allow_host else None}
     _run(goal, flags, json, script)
 
 
@@ -223,6 +224,8 @@ def _explain(error: Exception) -> int:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own: a flag that does not exist, ...
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None else ""
+        if "--json" in sys.argv and sys.argv[1:2] in (["run"], ["demo"]):  # who reads lines gets the last one always
+            print('{"event": "end", "status": "error", "reward": null, "steps": 0, "run": ""}')
         return _stop(f"{usage}{error.format_message()}", int(error.exit_code))
     from actions import Denied, Error, SurfaceError, UsageError
     from agent import trace

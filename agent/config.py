@@ -22,7 +22,7 @@ from agent.guard import WEB_SCHEMES, narrows, normal_pattern
 PROJECT_FILE = "pixelhand.toml"
 PREFIX = "PIXELHAND_"
 NOT_SETTINGS = frozenset({"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX"})  # read by other files
-NOT_FOR_PROJECTS = frozenset({"runs", "prompt"})
+NOT_FOR_PROJECTS = frozenset({"runs", "prompt", "model"})  # a cloned folder must not choose who speaks
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Settings:
 
     model: str = ""  # embedded, a folder, or a Hub id
     device: str = "auto"  # auto, cpu, cuda, mps
+    dtype: str = "auto"  # auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16
     temperature: float = 0.0  # 0 takes the likeliest word
     on: str = "browser"  # a surface
     url: str = ""

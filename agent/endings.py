@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from actions import Answer, BadCall, Denied, Done, Error, Screen, Step, SurfaceError
+from actions import Answer, BadCall, Denied, Done, Error, Screen, Step, SurfaceError, Wait
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
 Cause = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
@@ -67,6 +67,8 @@ class Watch:
 
     def moved(self, action: Any, before: Screen, came: Outcome) -> Outcome:
         """The outcome, with a note for a model that goes on with what changes nothing."""
+        if isinstance(action, Wait):  # to wait on a still screen is no mistake
+            return came
         same = before.digest == came.screen.digest
         if same and self._before == (action, before.digest):
             self.repeats += 1

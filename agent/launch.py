@@ -57,6 +57,7 @@ def launch(
         policy = local_policy(
             settings.model,
             settings.device,
+            settings.dtype,
             prompt=settings.prompt,
             temperature=settings.temperature,
             seed=settings.seed,
@@ -130,6 +131,7 @@ def environment(settings: Settings, guard: Guard) -> Any:
 def local_policy(
     model: str,
     device: str = "auto",
+    dtype: str = "auto",
     *,
     prompt: str = "",
     temperature: float = 0.0,
@@ -139,7 +141,8 @@ def local_policy(
     """A checkpoint with its own dialect and memory. model: embedded, a folder or a hub id; prompt: a file's path."""
     from model.chat import load_chat
 
-    chat = load_chat(model, device)
+    chat = load_chat(model, device, dtype)
+    chat.warm_up()
     how = chat.settings
     dialect = _dialect(how.dialect, chat.limits, prompt, tool=how.tool, history=how.history)
     memory = Memory(how.history_steps, how.pictures)

@@ -68,9 +68,10 @@ class LocalPolicy:
         }
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        seed = None if self.seed is None else self.seed + len(steps)  # or every step would draw the same
         talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
         reply: Reply = self.chat.reply(
-            talk.messages, talk.tools, temperature=self.temperature, seed=self.seed, on_text=self.on_text
+            talk.messages, talk.tools, temperature=self.temperature, seed=seed, on_text=self.on_text
         )
         return replace(reply, pictures=_pictures(talk))
 

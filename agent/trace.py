@@ -48,7 +48,7 @@ def new_folder(root: Path) -> Path:
         run_id = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f") + "-" + secrets.token_hex(2)
         folder = root / run_id
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, mode=0o700)  # screens and typed text are private
         except FileExistsError:
             if folder.is_dir():
                 continue
@@ -71,7 +71,7 @@ class Trace:
         with _disk(folder):
             (folder / FRAMES).mkdir(exist_ok=True)
             _replace(folder / MANIFEST, text)
-            self._file = os.open(folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o644)
+            self._file = os.open(folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
             _sync_folder(folder)
         self._previous = hashlib.sha256(text).hexdigest()
 
@@ -85,11 +85,11 @@ class Trace:
                 line = _line({"event": event, "at": _now(), "prev": self._previous, **plain})
                 if os.write(self._file, line + b"\n") != len(line) + 1:
                     raise OSError(errno.ENOSPC, "the disk took only a part of a line")
+                self._previous = hashlib.sha256(line).hexdigest()  # before anything else can interrupt
                 os.fsync(self._file)
         except SurfaceError as error:
             self.broken = error  # nothing may follow half a line: as the last one it is only torn
             raise
-        self._previous = hashlib.sha256(line).hexdigest()
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""

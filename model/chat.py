@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from actions import Reply, Screen, UsageError
 from model.image import ImageLimits, patchify
 from model.tokenizer import Tokenizer, _json
 from model.weights import find, load_model, shard_files
 
 if TYPE_CHECKING:
-    import torch
 
     from model.qwen25vl import Qwen25VL
 
@@ -55,6 +56,12 @@ class Chat:
         self.limits = read_limits(folder)
         self.settings = read_settings(folder)
         self.fingerprint = fingerprint(folder)
+
+    def warm_up(self) -> None:
+        """Say one token about a blank screen, so that the first real step does not pay for what is done only once."""
+        pixels = np.zeros((364, 280, 3), np.uint8)
+        content = [{"type": "image", "image": Screen(pixels)}, {"type": "text", "text": "."}]
+        self.reply([{"role": "user", "content": content}], max_new_tokens=2)
 
     def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> Prompt:
         """Prompt of messages [{"role", "content": [{"type": "image", "image": Screen} | {"type": "text", "text"}]}]."""
@@ -125,16 +132,17 @@ class Chat:
         return Reply(self.tokenizer.decode(ids), prompt.text, len(prompt.input_ids), len(ids), timings)
 
 
-def load_chat(
-    name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: torch.dtype | None = None
-) -> Chat:
+def load_chat(name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: str = "auto") -> Chat:
     """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA if there is one, else CPU."""
     import torch
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    known = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype not in known:
+        raise UsageError(f"dtype must be one of {', '.join(known)}, not '{dtype}'")
     folder = find(name_or_path_or_hub_id)
-    return Chat(load_model(folder, device, dtype), folder, str(name_or_path_or_hub_id))
+    return Chat(load_model(folder, device, known[dtype]), folder, str(name_or_path_or_hub_id))
 
 
 def read_limits(folder: Path) -> ImageLimits:
@@ -161,12 +169,18 @@ def read_settings(folder: Path) -> ChatSettings:
 
 
 def fingerprint(folder: Path) -> str:
-    """16 hex digits that change with the weights: of every file its size, and 64 KB from each sixteenth of it."""
+    """16 hex digits of the weights' files: whole up to 64 MB, of larger ones the size and 64 KB of each sixteenth.
+
+    A large file whose bytes change elsewhere keeps its fingerprint: it tells checkpoints apart, not forgeries.
+    """
     hasher = hashlib.blake2b(digest_size=8)
     for file in shard_files(folder):
         size = file.stat().st_size
         hasher.update(f"{file.name}:{size}:".encode())
         with file.open("rb") as handle:
+            if size <= 64 << 20:
+                hasher.update(handle.read())
+                continue
             for part in range(16):
                 handle.seek(size * part // 16)
                 hasher.update(handle.read(65536))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actions import BadCall, UsageError
+from actions import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ def smart_resize(height: int, width: int, factor: int, min_pixels: int, max_pixe
     Source: transformers image_processing_qwen2_vl.py; Python's round, half to even, is part of the rule.
     """
     if min(height, width) < 1 or max(height, width) / min(height, width) > MAX_RATIO:
-        raise BadCall(
+        raise UsageError(
             f"a picture of {width}x{height} cannot be shown: sides must be positive and within a ratio of {MAX_RATIO}"
         )
     shown_h, shown_w = round(height / factor) * factor, round(width / factor) * factor

@@ -50,7 +50,11 @@ class Layout:
 @lru_cache(maxsize=256)
 def layout(grid_h: int, grid_w: int, merge: int, window: int, device: torch.device) -> Layout:
     """Layout of a frame of grid_h x grid_w patches; windows start at the top left, those at far edges are ragged."""
-    cells_h, cells_w = grid_h // merge, grid_w // merge
+    with torch.inference_mode(False):  # it is kept, and training may use it later
+        return _layout(grid_h // merge, grid_w // merge, merge, window, device)
+
+
+def _layout(cells_h: int, cells_w: int, merge: int, window: int, device: torch.device) -> Layout:
     cell = torch.arange(cells_h * cells_w).view(cells_h, cells_w)
     windows = [
         cell[top : top + window, left : left + window].reshape(-1)

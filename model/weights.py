@@ -44,7 +44,7 @@ def own_name(name: str) -> str:
 
 
 def find(path_or_hub_id: str | Path) -> Path:
-    """The folder of a checkpoint: "embedded", a folder, or a hub id (Qwen/Qwen2.5-VL-3B-Instruct, fetched if new)."""
+    """The folder of a checkpoint: "embedded", a folder, or a hub id (of what `agent models pull` fetched)."""
     text = str(path_or_hub_id)
     if text == EMBEDDED:
         return EMBEDDED_FOLDER
@@ -60,13 +60,9 @@ def find(path_or_hub_id: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(text, allow_patterns=HUB_FILES))
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(
-            f"model '{text}' is neither a folder nor to be had from the hub ({reason[:200]}); "
-            f"check the name and the network, then run: agent models pull {text}"
-        ) from None
+        return Path(snapshot_download(text, allow_patterns=HUB_FILES, local_files_only=True))
+    except Exception:  # nothing is fetched unasked: a checkpoint has gigabytes and a licence
+        raise UsageError(f"model '{text}' is not on this disk; fetch it first: agent models pull {text}") from None
 
 
 def shard_files(folder: Path) -> list[Path]:

@@ -1,13 +1,36 @@
-"""`python -m envs.chromium`: print the browser that would be used; without one, say what to install, exit code 2."""
+"""`python -m envs.chromium`: start the browser that would be used, once, and print its path.
 
+Exit code 2, with what to install, when there is none or it does not start: a file alone is no browser, for its
+libraries may be missing.
+"""
+
+import subprocess
 import sys
 
-from actions import UsageError
-from envs.chromium.find import find_chrome
+from actions import SurfaceError, UsageError
+from envs.chromium.find import find_chrome, install_command
+from envs.chromium.launch import wants_sandbox
+from envs.practice import BROWSER_FLAGS
+
+
+def start(path: str) -> None:
+    """Have it print an empty page. SurfaceError with its first words when it does not."""
+    flags = [*BROWSER_FLAGS, *([] if wants_sandbox() else ["--no-sandbox"])]
+    command = [path, "--headless", *flags, "--dump-dom", "about:blank"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SurfaceError(f"{path} does not start ({error})") from None
+    if "<html" not in done.stdout:
+        why = next((line for line in done.stderr.splitlines() if line.strip()), f"exit code {done.returncode}")
+        raise SurfaceError(f"{path} does not start ({why[:200]}); another can be had with: {install_command()}")
+
 
 if __name__ == "__main__":
     try:
-        print(find_chrome())
-    except UsageError as error:
+        found = str(find_chrome())
+        start(found)
+        print(found)
+    except (SurfaceError, UsageError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -31,7 +31,7 @@ def model_address(text: str) -> str:
     if scheme == "about" and rest.lower() == "blank":
         return "about:blank"
     if scheme not in ("", "http", "https"):
-        raise BadCall(f"addresses of the kind '{scheme}:' are not for you; use http, https, about:blank or practice")
+        raise BadCall(f"addresses of the kind '{scheme}:' are not for you; use http or https")
     address = text if scheme else _with_scheme(text)
     try:
         parts = urlsplit(address)

@@ -89,7 +89,7 @@ class DialogPage:
                 "words": words[:MAX_WORDS],
                 "ok": ok,
                 "cancel": cancel,
-                "text": dialog.default_value if dialog.type == "prompt" else None,
+                "text": dialog.default_value[:MAX_WORDS] if dialog.type == "prompt" else None,
                 "behind": base64.b64encode(behind_png).decode() if behind_png else None,
             },
         )

@@ -373,7 +373,9 @@ class Surface:
             await self._tabs.drop_shown()
             self._tabs.tell(f"the tab {befell}; the one before it is shown")
             return
-        self._tabs.tell(f"the page {befell} and was opened again at {where[:200]}")
+        others = len(self._tabs.pages) - 1
+        also = f"; {others} other tab{'s were' if others > 1 else ' was'} closed with it" if others > 0 else ""
+        self._tabs.tell(f"the page {befell} and was opened again at {where[:200]}{also}")
         await self._arrive(await self._fresh(), where)
 
     def _drop_pending(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from actions import UsageError
+from actions import SurfaceError, UsageError
 from agent.loop import run
 from agent.policy import Policy
 from envs import practice
@@ -76,16 +76,22 @@ def evaluate(
     step_s: list[float] = []
     for task in tasks:
         score = scores[task] = TaskScore()
-        env = make_env(task)
+        env: Any = None
         try:
             for seed in seeds:
+                try:
+                    env = env or make_env(task)
+                except SurfaceError:
+                    score.broken.append(seed)
+                    on_result(task, seed, "error")
+                    continue
                 episode = run("", env, policy, max_steps=max_steps, seed=seed)
                 if episode.cause == "interrupted":
                     raise KeyboardInterrupt
                 if episode.status == "error":  # the machine's trouble: a fresh one for the next seed
                     score.broken.append(seed)
                     env.close()
-                    env = make_env(task)
+                    env = None
                 else:
                     won = episode.reward is not None and episode.reward >= 1
                     score.total += 1
@@ -95,7 +101,8 @@ def evaluate(
                     step_s += [step.seconds for step in episode.steps]
                 on_result(task, seed, episode.status)
         finally:
-            env.close()
+            if env is not None:
+                env.close()
     return Report(scores, median(step_s) * 1000 if step_s else 0.0)
 
 

@@ -9,10 +9,9 @@ BLOCK = 256  # capacity grows in these
 
 
 class KVCache:
-    """Keys and values of all layers for a batch; grows by doubling, so appending a token copies nothing.
+    """Keys and values of all layers for a batch, with room ahead, so that appending a token copies nothing.
 
-    length is what all layers hold; a forward pass puts into every layer first and then advances it. Setting it back
-    drops the newest tokens.
+    length is what all layers hold; a forward pass puts into every layer first and then advances it.
     """
 
     def __init__(self, layers: int, capacity: int = BLOCK) -> None:

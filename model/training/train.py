@@ -132,6 +132,8 @@ class Trainer:
             raise UsageError(
                 f"{self.run / 'state.pt'} is damaged ({str(error)[:100]}); delete it to start the run again"
             ) from None
+        if state["recipe"] != json.dumps(self.recipe.data, sort_keys=True):
+            raise UsageError(f"{self.run} was begun with another recipe; go on with that one, or name a new run folder")
         self.model.load_state_dict(state["model"])
         self.helpers.load_state_dict(state["helpers"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -144,6 +146,7 @@ class Trainer:
             "helpers": self.helpers.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
+            "recipe": json.dumps(self.recipe.data, sort_keys=True),
         }
         partial = self.run / "state.partial"
         torch.save(state, partial)

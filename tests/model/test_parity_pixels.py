@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from actions import BadCall
+from actions import UsageError
 from model.image import ImageLimits, patchify, smart_resize
 
 SIZES = [  # (width, height)
@@ -66,12 +66,12 @@ def test_the_size_shown_is_theirs(height: int, width: int, budget: tuple[int, in
     try:
         expected = theirs(height, width, 28, *budget)
     except ValueError:
-        with pytest.raises(BadCall, match="within a ratio of 200"):
+        with pytest.raises(UsageError, match="within a ratio of 200"):
             smart_resize(height, width, 28, *budget)
         return
     assert smart_resize(height, width, 28, *budget) == expected
 
 
 def test_a_picture_too_long_to_be_shown_is_said() -> None:
-    with pytest.raises(BadCall, match="1x201 cannot be shown"):
+    with pytest.raises(UsageError, match="1x201 cannot be shown"):
         patchify(np.zeros((201, 1, 3), np.uint8), ImageLimits())

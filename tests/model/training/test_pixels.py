@@ -16,7 +16,12 @@ from model.training.render import read, render
 FLAGS = ["--no-sandbox", *practice.BROWSER_FLAGS]
 
 
-@pytest.mark.parametrize("task", ["click-dialog", "focus-text"])
+ALL = ("click-test", "click-test-2", "click-dialog-2", "click-tab", "click-widget", "click-color", "focus-text-2")
+
+
+@pytest.mark.parametrize(
+    "task", ["click-dialog", "focus-text", *(pytest.param(task, marks=pytest.mark.slow) for task in ALL)]
+)
 def test_rendered_screens_are_what_the_browser_surface_shows(task: str, tmp_path: Path) -> None:
     try:
         chrome = str(find_chrome())

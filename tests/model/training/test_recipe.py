@@ -6,6 +6,7 @@ import io
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,9 +118,19 @@ def test_a_packed_question_is_the_prompt_that_the_agent_sends(recipe: Recipe, da
 def test_a_run_repeats_with_its_seed_and_goes_on_where_it_stopped(recipe: Recipe, data: Path, tmp_path: Path) -> None:
     whole = Trainer(recipe, data, tmp_path / "whole")
     assert whole.train(minutes=5)
-    cut = Trainer(Recipe({**recipe.data, "steps": 2, "final_learning_rate": 1e-3}), data, tmp_path / "cut")
-    cut.rate = whole.rate  # type: ignore[method-assign] - the first half of the same schedule
-    assert cut.train(minutes=5)
+    cut = Trainer(recipe, data, tmp_path / "cut")
+    pack, packed = cut.packer.pack, []
+
+    def killed(*given: Any) -> Any:
+        if len(packed) == 2:
+            raise KeyboardInterrupt
+        packed.append(pack(*given))
+        return packed[-1]
+
+    cut.packer.pack = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        cut.train(minutes=5)
+    cut.save()
     resumed = Trainer(recipe, data, tmp_path / "cut")
     assert resumed.step == 2
     assert resumed.train(minutes=5)
@@ -138,6 +149,12 @@ def test_a_damaged_state_is_one_sentence(recipe: Recipe, data: Path, tmp_path: P
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UsageError, match="is damaged"):
         Trainer(recipe, data, tmp_path / "run")
+
+
+def test_a_run_does_not_go_on_with_another_recipe(recipe: Recipe, data: Path, tmp_path: Path) -> None:
+    Trainer(recipe, data, tmp_path / "run").save()
+    with pytest.raises(UsageError, match="another recipe"):
+        Trainer(Recipe({**recipe.data, "steps": 9}), data, tmp_path / "run")
 
 
 def test_measuring_counts_each_task(recipe: Recipe, data: Path, tmp_path: Path) -> None:
