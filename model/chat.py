@@ -17,7 +17,6 @@ from model.tokenizer import Tokenizer, _json
 from model.weights import find, load_model, shard_files
 
 if TYPE_CHECKING:
-
     from model.qwen25vl import Qwen25VL
 
 VISION_PAD = "<|image_pad|>"

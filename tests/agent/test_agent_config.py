@@ -28,7 +28,7 @@ def test_nothing_given_is_the_defaults(tmp_path: Path) -> None:
 
 
 def test_later_layers_win(tmp_path: Path) -> None:
-    user, project = "max_steps = 1\nmodel = 'a'\nseed = 5\ndevice = 'cpu'", "max_steps = 2\nmodel = 'b'\nseed = 6"
+    user, project = "max_steps = 1\nmodel = 'a'\nseed = 5\ndevice = 'cpu'", "max_steps = 2\nseed = 6"
     settings = layers(
         tmp_path, user, project, {"PIXELHAND_MAX_STEPS": "3", "PIXELHAND_MODEL": "c"}, max_steps=4, url=None
     )

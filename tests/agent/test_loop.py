@@ -229,3 +229,9 @@ def test_what_nobody_foresaw_is_told_and_raised() -> None:
 def test_a_script_that_is_too_short_says_so() -> None:
     with pytest.raises(UsageError, match="the script has 1 replies"):
         go(FakeEnv(), MISS)
+
+
+def test_waiting_on_a_still_screen_is_no_lack_of_progress() -> None:
+    replies = ['{"verb": "wait", "seconds": 0}'] * 7 + ['{"verb": "done"}']
+    episode = run("goal", FakeEnv(), ScriptPolicy(replies), max_steps=9)
+    assert len(episode.steps) == 8 and episode.cause != "no progress"

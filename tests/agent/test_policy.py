@@ -63,7 +63,7 @@ def test_a_local_policy_shows_what_memory_chooses_and_says_which_pictures_were_i
     )
     messages, tools, how = chat.asked
     assert messages[0]["content"][-1]["text"] == "goal" and tools == ({"verbs": ["click"]},)
-    assert (how["temperature"], how["seed"], heard) == (0.5, 3, ["so far"])
+    assert (how["temperature"], how["seed"], heard) == (0.5, 3 + 2, ["so far"])  # each step draws anew
     assert policy.ground(policy.parse(reply), GREY) == Click(x=1, y=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import random
@@ -242,3 +243,21 @@ def test_ctrl_c_ends_a_run_and_the_act_that_has_begun_is_finished_first(tmp_path
         assert json.loads(out.splitlines()[-1]) == ["stopped", "interrupted", steps, False]
         back = read(folder)
         assert back.status == "stopped" and not back.torn and back.unfinished is None and len(back.finished) == steps
+
+
+def test_an_interrupt_between_writing_and_syncing_leaves_a_whole_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = trace.Trace(tmp_path, {"goal": "g"})
+    writer.write("start", goal="g")
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        writer.write("reply", step=1)
+    monkeypatch.setattr(os, "fsync", sync)
+    writer.write("end", status="stopped")
+    writer.close()
+    lines = [json.loads(line) for line in (tmp_path / trace.EVENTS).read_bytes().splitlines()]
+    assert [line["event"] for line in lines] == ["start", "reply", "end"]
+    raw = (tmp_path / trace.EVENTS).read_bytes().splitlines()
+    assert lines[2]["prev"] == hashlib.sha256(raw[1]).hexdigest()

@@ -67,6 +67,20 @@ def test_success_failure_and_a_broken_machine_are_counted_apart() -> None:
     assert "2 of    5" in text and "machine failed on 1" in text
 
 
+def test_a_browser_that_does_not_come_back_costs_its_seeds_and_no_more() -> None:
+    made: list[Page] = []
+
+    def make(task: str) -> Page:
+        if len(made) == 1:
+            made.append(Page(task))
+            raise SurfaceError("the browser did not start")
+        made.append(Page(task))
+        return made[-1]
+
+    score = evaluate(Always(), ["click-test"], range(900_003, 900_008), make_env=make).tasks["click-test"]
+    assert score.broken == [900_004, 900_005] and score.total == 3
+
+
 def test_a_partial_reward_is_no_success() -> None:
     class Half(Page):
         def step(self, action: Any) -> tuple[None, float, bool, bool, dict[str, Any]]:

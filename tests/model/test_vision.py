@@ -1,0 +1,34 @@
+"""The picture encoder's own promises, beside its parity."""
+
+from __future__ import annotations
+
+import torch
+
+from model.qwen25vl import Qwen25VL
+from model.vision import layout
+
+
+def test_a_layout_made_while_generating_serves_training_later(tiny_model: Qwen25VL) -> None:
+    layout.cache_clear()
+    patches = torch.randn(6 * 4, 1176)
+    with torch.inference_mode():
+        tiny_model.visual(patches, [(1, 6, 4)])
+    tiny_model.visual(patches, [(1, 6, 4)]).sum().backward()
+    assert tiny_model.visual.patch_embed.proj.weight.grad is not None
+
+
+def test_pictures_of_several_sizes_do_not_see_each_other(tiny_model: Qwen25VL) -> None:
+    grids = [(1, 6, 4), (1, 2, 2), (1, 6, 4), (2, 8, 10)]
+    patches = [torch.randn(t * h * w, 1176) for t, h, w in grids]
+    together = tiny_model.visual(torch.cat(patches), grids)
+    alone = torch.cat([tiny_model.visual(one, [grid]) for one, grid in zip(patches, grids, strict=True)])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_windows_cover_every_cell_once_and_come_in_at_most_four_sizes() -> None:
+    for grid_h, grid_w in ((2, 2), (26, 20), (78, 138), (8, 8), (10, 2)):
+        plan = layout(grid_h, grid_w, 2, 4, torch.device("cpu"))
+        cells = grid_h * grid_w // 4
+        assert sorted(plan.order.tolist()) == list(range(cells))
+        assert plan.order[plan.inverse].tolist() == list(range(cells))
+        assert len(plan.groups) <= 4 and sum(count * size for count, size in plan.groups) == cells
