@@ -132,7 +132,7 @@ class Trainer:
             raise UsageError(
                 f"{self.run / 'state.pt'} is damaged ({str(error)[:100]}); delete it to start the run again"
             ) from None
-        if state["recipe"] != json.dumps(self.recipe.data, sort_keys=True):
+        if state.get("recipe") != json.dumps(self.recipe.data, sort_keys=True):
             raise UsageError(f"{self.run} was begun with another recipe; go on with that one, or name a new run folder")
         self.model.load_state_dict(state["model"])
         self.helpers.load_state_dict(state["helpers"])
