@@ -111,7 +111,7 @@ class LiveEnv(gymnasium.Env[Pixels, Any]):
         if isinstance(self.task, Resumable):
             note = _join(note, self.task.resume(self.surface))
         acted = time.perf_counter()
-        still = self._settle()
+        still = self._settle() if not self._over() else self._look()
         info = self._info(_join(note, self._news()))
         info["timings_s"] = {"act": acted - began, "settle": time.perf_counter() - acted}
         info["still"] = still
@@ -129,6 +129,14 @@ class LiveEnv(gymnasium.Env[Pixels, Any]):
         settled = settle(self.surface.capture, self.options, getattr(self.surface, "busy", None))
         self.screen = settled.screen
         return settled.still
+
+    def _over(self) -> bool:
+        return self.task is not None and self.task.verdict(self.surface).done
+
+    def _look(self) -> bool:
+        """One picture, at rest or not: of a finished episode, whose screen nobody acts on."""
+        self.screen = self.surface.capture()
+        return False
 
     def _news(self) -> str:
         """What the machine said while the screen came to rest; a surface need not have such a thing."""

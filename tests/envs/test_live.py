@@ -76,6 +76,7 @@ def test_a_task_gives_goal_reward_and_end():
     *_, reward, terminated, truncated, info = env.step(Click(x=7, y=0))
     assert (reward, terminated, truncated) == (1.0, True, False)
     assert info["verdict"] == {"done": True, "reward": 1.0}
+    assert info["still"] is False and info["screen"].pixels[0, 7].tolist() == [255] * 3  # seen once, not waited for
 
 
 def test_a_seed_is_drawn_where_none_is_given_and_repeats_after_one():
