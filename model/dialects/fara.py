@@ -185,7 +185,7 @@ class Dialect(FunctionFamily):
             return self.called("history_back")
         if verb == "open" and action.target.startswith(SCHEMES):
             return self.called("visit_url", url=action.target)
-        if verb == "done":
+        if verb == "done" and action.message == action.message.strip():  # read as a thought, whose edges are cut
             call = self.called("terminate", status=action.status)
             return f"{action.message}\n{call}" if action.message else call
         if verb == "scroll" and action in (paged("up", screen), paged("down", screen)):

@@ -7,8 +7,8 @@ will see them, always with the page's own question.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from model.training import vocabulary
 from model.training.batches import Batch, Packer, decode
 from model.training.fresh import fresh_model
 from model.training.losses import Helpers, Weights, losses
-from model.training.questions import ask
-from model.training.run import Recipe, load_state
+from model.training.questions import ask, lines_of, read_line, to_type
+from model.training.run import Recipe, load_state, precision
 from model.training.store import Question, Sample, read
 from model.training.visual import CELL, Heads, place_characters
 from model.weights import load_model, save_model
@@ -38,6 +38,9 @@ class Source:
 
     share: float
     questions: int
+    says: float
+    lines: int
+    copies: int
     moved: bool
     names: list[str]
     shares: list[float]
@@ -47,8 +50,10 @@ class Source:
 class AnswerStage:
     """The model over a recipe's [[data]] entries.
 
-    Each entry: folder (below the data folder), share, questions (of a screen, at most), moved (true for invented
-    screens), sources and emphasis (optional), held_back (seeds below it are kept for measuring).
+    Each entry: folder (below the data folder), share, questions (of a screen, at most), says (the share kept of those
+    that are answered in words), lines (to read besides, of a moved screen), copies (texts to type as they are,
+    besides), moved (true for invented screens), sources and emphasis (optional), held_back (seeds below it are kept for
+    measuring).
     """
 
     def __init__(self, recipe: Recipe, data: Path, run: Path, before: Path | None, device: str = "cpu") -> None:
@@ -63,7 +68,8 @@ class AnswerStage:
         weights = dict(recipe["losses"])
         torch.manual_seed(recipe["seed"] + 1)
         self.heads = Heads(self.config.text.hidden_size)
-        self.helpers = Helpers(self.model, self.packer, weights.pop("place_layer"), weights.pop("gaze_layer"))
+        layers = (weights.pop("place_layer"), weights.pop("gaze_layer"), weights.pop("spelled_layer"))
+        self.helpers = Helpers(self.model, self.packer, *layers)
         self.weights = Weights(**weights)
         if before is not None and (before / "config.json").exists():
             self.model.load_state_dict(load_model(before, dtype=torch.float32).state_dict())
@@ -81,9 +87,20 @@ class AnswerStage:
             self.model.visual.load_state_dict(modules["visual"])
             self.heads.load_state_dict(modules["helpers"])
         else:
-            self.model.load_state_dict(modules["model"])
+            self._take_model(modules["model"])
             self.heads.load_state_dict(modules["helper_heads"])
             self.helpers.load_state_dict(modules["helpers"])
+
+    def _take_model(self, state: Mapping[str, Tensor]) -> None:
+        """A model of fewer layers goes on deeper: what is new begins by adding nothing."""
+        missing, unknown = self.model.load_state_dict(state, strict=False)
+        new = sorted({name.split(".")[2] for name in missing if name.startswith("model.layers.")}, key=int)
+        if unknown or any(name.split(".")[:2] != ["model", "layers"] for name in missing):
+            raise UsageError(f"the stage before has other parts than this recipe: {(unknown or missing)[0]}")
+        for number in new:
+            layer = self.model.get_submodule(f"model.layers.{number}")
+            for name in ("self_attn.o_proj", "mlp.down_proj"):
+                nn.init.zeros_(layer.get_submodule(name).get_parameter("weight"))
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"model": self.model, "helper_heads": self.heads, "helpers": self.helpers}
@@ -93,14 +110,20 @@ class AnswerStage:
         for _ in range(self.recipe["batch"]):
             source = rng.choices(self.sources, [one.share for one in self.sources])[0]
             sample = rng.choice(source.samples[rng.choices(source.names, source.shares)[0]])
-            frame, questions, classes = _moved(sample, rng) if source.moved else _still(sample)
+            frame, questions, lines, classes = _moved(sample, rng) if source.moved else _still(sample)
             frames.append(frame)
-            asked.append(_chosen(sample, questions, source.questions, rng))
+            lines.sort(key=lambda one: rng.random() * len(one.letters), reverse=True)  # rather long ones than short
+            read_on = lines[: source.lines]
+            questions = [one for one in questions if "say" not in one.answer or rng.random() < source.says]
+            typed = [to_type(rng) for _ in range(source.copies)]
+            extra = read_on + [Question(one["goal"], one["answer"]) for one in typed]
+            asked.append(_chosen(sample, questions, source.questions, rng) + extra)
             characters.append(classes)
         return self.packer.pack(frames, asked, characters)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        return losses(self.model, self.heads, self.helpers, batch.to(self.device), self.weights)
+        with precision(self.recipe, self.device):
+            return losses(self.model, self.heads, self.helpers, batch.to(self.device), self.weights)
 
     def save(self, folder: Path) -> None:
         save_model(self.model, self.checkpoint, torch.float16, {})
@@ -119,16 +142,20 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     names = sorted(samples)
     emphasis = entry.get("emphasis", {})
     shares = [float(emphasis.get(name, 1.0)) for name in names]
-    return Source(entry["share"], entry["questions"], entry["moved"], names, shares, samples)
+    extra = entry.get("lines", 0), entry.get("copies", 0)
+    says = entry.get("says", 1.0)
+    return Source(entry["share"], entry["questions"], says, *extra, entry["moved"], names, shares, samples)
 
 
-def _still(sample: Sample) -> tuple[Any, list[Question], Any]:
+def _still(sample: Sample) -> tuple[Any, list[Question], list[Question], Any]:
     frame = decode(sample.png)
-    return frame, list(sample.questions), place_characters(sample.characters, frame.shape[1], frame.shape[0])
+    questions = [spelled(one, sample.characters) for one in sample.questions]
+    return frame, questions, [], place_characters(sample.characters, frame.shape[1], frame.shape[0])
 
 
-def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], Any]:
-    """An invented screen moved by up to a cell, what moves in being the colour of the nearest edge, and asked anew."""
+def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], list[Question], Any]:
+    """An invented screen moved by up to a cell, what moves in being the colour of the nearest edge, and asked anew;
+    its lines apart."""
     dx, dy = rng.randrange(-CELL, CELL), rng.randrange(-CELL, CELL)
     frame = decode(sample.png)
     height, width, _ = frame.shape
@@ -141,8 +168,21 @@ def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], Any
         if x + dx >= 0 and y + dy >= 0 and x + dx + w <= width and y + dy + h <= height:
             elements.append({**one, "box": [x + dx, y + dy, w, h]})
     asked = ask(elements, characters, rng.randrange(2**31))
-    questions = [Question(one["goal"], one["answer"], one["box"]) for one in asked]
-    return frame[rows][:, columns], questions, place_characters(characters, width, height)
+    questions = [spelled(Question(one["goal"], one["answer"], one["box"]), characters) for one in asked]
+    lines = [read_line(line) for line in lines_of(characters)]
+    read_on = [Question(one["goal"], one["answer"], None, tuple(map(tuple, one["letters"]))) for one in lines]
+    return frame[rows][:, columns], questions, read_on, place_characters(characters, width, height)
+
+
+def spelled(question: Question, characters: Sequence[Sequence[Any]]) -> Question:
+    """The same question; where it is answered by a word of the screen, with the places of the word's characters."""
+    if "say" not in question.answer or question.box is None:
+        return question
+    x, y, w, h = question.box
+    found = [one for one in characters if x <= one[1] < x + w and y <= one[2] < y + h]
+    if "".join(one[0] for one in found) != question.answer["say"]:
+        return question
+    return replace(question, letters=tuple((one[1], one[2]) for one in found))
 
 
 def _in(x: float, y: float, width: int, height: int) -> bool:

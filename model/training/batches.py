@@ -25,6 +25,7 @@ from model.training.store import Box, Question
 
 PAD = "<|image_pad|>"
 COORDINATE = '", "coordinate": ['
+TEXT = '", "text": "'
 TOOLS = ({"type": "function", "function": {"name": "computer_use"}},)
 
 
@@ -42,8 +43,10 @@ class Batch:
 
     frames [B, H, W, 3] uint8; ids, positions, targets, mask of the packed rows; target -100 where nothing is asked.
     looks: rows of (picture, token) where a token stands that should look at the answer's box; wanted [looks, cells]:
-    the share of that box in each cell. points: rows of (picture, token) of coordinates; spots [points, 2]: the answer's
-    point, x and y in pixels. characters [B, cells, places]: see visual.py.
+    the share of that box in each cell. spelled: rows of (picture, token, cell): the token before a character that is
+    read, and the cell of that character. copied: rows of (picture, token, earlier token): the token before one of a
+    text that stands in the question, and where it stands there. points: rows of (picture, token) of coordinates; spots
+    [points, 2]: the answer's point, x and y in pixels. characters [B, cells, places]: see visual.py.
     """
 
     frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -53,6 +56,8 @@ class Batch:
     targets: Tensor
     looks: Tensor
     wanted: Tensor
+    spelled: Tensor
+    copied: Tensor
     points: Tensor
     spots: Tensor
     characters: Tensor
@@ -78,7 +83,7 @@ class Packer:
         grid = [(1, self.cells_h * 2, self.cells_w * 2)]
         self.head_positions, offset = position_ids(torch.tensor([self.head]), config, None, grid)
         self.next_position = len(self.head) + int(offset)
-        self.coordinate = tokenizer.id(COORDINATE)
+        self.coordinate, self.text = tokenizer.id(COORDINATE), tokenizer.id(TEXT)
         self.inside = {*(tokenizer.encode(digit)[0] for digit in "0123456789"), tokenizer.encode(", ")[0]}
 
     def prompt(self, goal: str) -> list[int]:
@@ -98,6 +103,8 @@ class Packer:
         places: list[list[int]] = []
         looks: list[tuple[int, int]] = []
         wanted: list[Tensor] = []
+        spelled: list[tuple[int, int, int]] = []
+        copied: list[tuple[int, int, int]] = []
         points: list[tuple[int, int]] = []
         spots: list[Sequence[int]] = []
         for row, asked in enumerate(questions):
@@ -110,6 +117,10 @@ class Packer:
                 if question.box is not None and gaze:
                     looks += [(row, token) for token in gaze]
                     wanted += [self._share(question.box)] * len(gaze)
+                if question.letters and len(question.letters) == len(gaze):
+                    cells = [int(y // 28) * self.cells_w + int(x // 28) for x, y in question.letters]
+                    spelled += [(row, token, cell) for token, cell in zip(gaze, cells, strict=True)]
+                copied += [(row, start + a, len(ids) + b) for a, b in self._copied(question, prompt, said)]
                 if "coordinate" in question.answer:
                     points += [(row, token) for token in gaze]
                     spots += [question.answer["coordinate"]] * len(gaze)
@@ -140,6 +151,8 @@ class Packer:
             torch.tensor([row + [-100] * (length - len(row)) for row in targets]),
             torch.tensor(looks, dtype=torch.long).view(-1, 2),
             torch.stack(wanted) if wanted else torch.zeros(0, self.cells),
+            torch.tensor(spelled, dtype=torch.long).view(-1, 3),
+            torch.tensor(copied, dtype=torch.long).view(-1, 3),
             torch.tensor(points, dtype=torch.long).view(-1, 2),
             torch.tensor(spots, dtype=torch.long).view(-1, 2),
             torch.from_numpy(np.stack(characters)),
@@ -155,6 +168,19 @@ class Packer:
         while said[last + 1] in self.inside:
             last += 1
         return range(start + first, start + last)
+
+    def _copied(self, question: Question, prompt: list[int], said: list[int]) -> list[tuple[int, int]]:
+        """For a text to be typed that stands in the question: the token of the answer before each of its tokens and
+        before its end (-1 is the prompt's last), and the place of that token in the prompt."""
+        text = question.answer.get("text", "")
+        if not text or text not in question.goal or self.text not in said:
+            return []
+        before = question.goal.partition(text)[0]
+        first, tokens = len(self.tokenizer.encode(before)), self.tokenizer.encode(text)
+        place = said.index(self.text) + 1
+        if prompt[first : first + len(tokens)] != tokens or said[place : place + len(tokens)] != tokens:
+            return []  # a phrase of the vocabulary reaches into the text
+        return [(place - 1 + k, first + k) for k in range(len(tokens) + 1)]
 
     def _share(self, box: Box) -> Tensor:
         """How much of a box (x, y, width, height in pixels) lies in each cell, summing to one."""

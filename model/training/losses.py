@@ -1,9 +1,12 @@
 """What is asked of the model besides the next token, in training only: the checkpoint stays a plain Qwen2.5-VL.
 
-Answers of a few tokens teach slowly where to look; a page tells it for free. Four helpers on inner states:
+Answers of a few tokens teach slowly where to look; a page tells it for free. Six helpers on inner states:
 characters (each cell's embedding names the letters in it), places (each picture token names its row and column), gaze
 (one attention head of one layer, at every token of a coordinate or of a word that is read, looks at the cells of the
-element) and spots (behind that layer, the tokens of a coordinate know the point to ten pixels).
+element), spelled (heads of a later layer, one for each of its heads of values, at every character that is read look at
+the cell of that character), copied (one head of the gaze's layer, at every token of a text that stands in the question,
+looks at its place there) and spots (behind the gaze's layer, the tokens of a coordinate know the point to ten
+pixels).
 """
 
 from __future__ import annotations
@@ -32,20 +35,23 @@ class Weights:
     characters: float
     places: float
     gaze: float
+    spelled: float
+    copied: float
     spots: float
 
 
 class Helpers(nn.Module):
     """The small heads that read inner states; thrown away after training."""
 
-    def __init__(self, model: Qwen25VL, packer: Packer, place_layer: int, gaze_layer: int) -> None:
+    def __init__(self, model: Qwen25VL, packer: Packer, place_layer: int, gaze_layer: int, spelled_layer: int) -> None:
         super().__init__()
         width = model.config.text.hidden_size
         self.rows = nn.Linear(width, packer.cells_h)
         self.columns = nn.Linear(width, packer.cells_w)
         self.across = nn.Linear(width, packer.cells_w * 28 // SPOT + 1)
         self.down = nn.Linear(width, packer.cells_h * 28 // SPOT + 1)
-        self.packer, self.place_layer, self.gaze_layer = packer, place_layer, gaze_layer
+        self.packer, self.place_layer = packer, place_layer
+        self.gaze_layer, self.spelled_layer = gaze_layer, spelled_layer
 
 
 def losses(
@@ -62,13 +68,14 @@ def losses(
 
     def keep(name: str) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen[name] = inputs[0] if name == "gaze" else output
+            seen[name] = inputs[0] if name in ("gaze", "spelled") else output
 
         return hook
 
     hooks = [
         _layer(model, helpers.place_layer).register_forward_hook(keep("places")),
         _layer(model, helpers.gaze_layer).self_attn.register_forward_hook(keep("gaze")),
+        _layer(model, helpers.spelled_layer).self_attn.register_forward_hook(keep("spelled")),
         _layer(model, helpers.gaze_layer).register_forward_hook(keep("spots")),
     ]
     try:
@@ -92,7 +99,24 @@ def losses(
         helpers.columns(at).flatten(0, 1), columns.reshape(-1)
     )
 
-    gaze, gaze_right = _gaze(model, helpers, seen["gaze"], batch)
+    at_gaze = (helpers.gaze_layer, 0)
+    gaze, gaze_right = _gaze(model, helpers, at_gaze, seen["gaze"], batch, batch.looks, batch.wanted)
+    letters, cell = batch.spelled[:, :2], batch.spelled[:, 2]
+    one_cell = F.one_hot(cell, packer.cells).float()
+    text = model.config.text
+    shared = text.num_attention_heads // text.num_key_value_heads
+    spelled, spelled_right = token.new_zeros(()), token.new_zeros(())
+    for head in range(0, text.num_attention_heads, shared):
+        where = (helpers.spelled_layer, head)
+        one, one_right = _gaze(model, helpers, where, seen["spelled"], batch, letters, one_cell)
+        spelled = spelled + one / text.num_key_value_heads
+        spelled_right = spelled_right + one_right / text.num_key_value_heads
+    copied, copied_right = token.new_zeros(()), token.new_zeros(())
+    if len(batch.copied):
+        where = (helpers.gaze_layer, text.num_attention_heads - 1)
+        spread = _attention(model, where, seen["gaze"], batch, batch.copied[:, :2])
+        copied = F.nll_loss(spread, batch.copied[:, 2])
+        copied_right = (spread.argmax(-1) == batch.copied[:, 2]).float().mean()
     row, place = batch.points.unbind(1)
     behind = seen["spots"][row, place]
     spots = token.new_zeros(())
@@ -105,10 +129,14 @@ def losses(
         + weights.characters * characters
         + weights.places * places
         + weights.gaze * gaze
+        + weights.spelled * spelled
+        + weights.copied * copied
         + weights.spots * spots
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
     figures |= {"places": places, "spots": spots, "gaze": gaze, "gaze_right": gaze_right}
+    figures |= {"spelled": spelled, "spelled_right": spelled_right}
+    figures |= {"copied": copied, "copied_right": copied_right}
     return total, {name: float(value.detach()) for name, value in figures.items()}
 
 
@@ -118,22 +146,33 @@ def _layer(model: Qwen25VL, index: int) -> Layer:
     return layer
 
 
-def _gaze(model: Qwen25VL, helpers: Helpers, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of head 0's attention with the answer's cells, and how often its strongest cell is one of them."""
-    if not len(batch.looks):
+def _gaze(
+    model: Qwen25VL, helpers: Helpers, where: tuple[int, int], x: Tensor, batch: Batch, looks: Tensor, wanted: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the attention of a layer's head with the wanted cells, and how often its strongest cell is one
+    of them. where: layer and head; x: what the layer's attention reads."""
+    if not len(looks):
         return x.new_zeros(()), x.new_zeros(())
-    config, packer = model.config.text, helpers.packer
-    attention = _layer(model, helpers.gaze_layer).self_attn
+    packer = helpers.packer
+    spread = _attention(model, where, x, batch, looks)[:, packer.first_cell : packer.first_cell + packer.cells]
+    loss = -(wanted * spread).sum(-1).mean()
+    right = wanted.gather(1, spread.argmax(-1, keepdim=True)).gt(0).float().mean()
+    return loss, right.detach()
+
+
+def _attention(model: Qwen25VL, where: tuple[int, int], x: Tensor, batch: Batch, looks: Tensor) -> Tensor:
+    """Logarithms of how much tokens (picture, token) look at each token of their row [looks, S], by a layer's head."""
+    config = model.config.text
+    layer, head = where
+    attention = _layer(model, layer).self_attn
     size = config.head_dim
+    group = head * config.num_key_value_heads // config.num_attention_heads
     cos, sin = text_rotary(batch.positions, size, config.mrope_section, config.rope_theta, x.dtype)
-    weight_q, bias_q = attention.q_proj.weight[:size], attention.q_proj.bias[:size]
-    weight_k, bias_k = attention.k_proj.weight[:size], attention.k_proj.bias[:size]
-    row, token = batch.looks.unbind(1)
+    of_q, of_k = slice(head * size, (head + 1) * size), slice(group * size, (group + 1) * size)
+    weight_q, bias_q = attention.q_proj.weight[of_q], attention.q_proj.bias[of_q]
+    weight_k, bias_k = attention.k_proj.weight[of_k], attention.k_proj.bias[of_k]
+    row, token = looks.unbind(1)
     q = rotate(F.linear(x[row, token], weight_q, bias_q), cos[row, token], sin[row, token])  # [looks, D]
     k = rotate(F.linear(x, weight_k, bias_k), cos, sin)  # [B, S, D]
     scores = torch.einsum("ld,lsd->ls", q, k[row]) / size**0.5
-    scores = scores.masked_fill(~batch.mask[row, 0, token], float("-inf"))
-    spread = scores.log_softmax(-1)[:, packer.first_cell : packer.first_cell + packer.cells]
-    loss = -(batch.wanted * spread).sum(-1).mean()
-    right = batch.wanted.gather(1, spread.argmax(-1, keepdim=True)).gt(0).float().mean()
-    return loss, right.detach()
+    return scores.float().masked_fill(~batch.mask[row, 0, token], float("-inf")).log_softmax(-1)

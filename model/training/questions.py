@@ -7,6 +7,7 @@ the screen. Only what has one right answer is asked.
 from __future__ import annotations
 
 import random
+import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ FORMS = {  # kind -> how it is asked for; @ is its text
 }
 WORD_FORMS = ('Click on the word "@".', 'Point at "@".')
 MOST = 24  # questions kept of a screen
+LINE = 40  # characters of a line that is read
 
 
 def ask(elements: Sequence[Record], characters: Sequence[Sequence[Any]], seed: int) -> list[Record]:
@@ -49,6 +51,47 @@ def ask(elements: Sequence[Record], characters: Sequence[Sequence[Any]], seed: i
         found.append({"goal": f"What does it say at [{x}, {y}]?", "answer": {"say": text}, "box": box})
     found += _about(elements, texts, rng)
     return rng.sample(found, min(MOST, len(found)))
+
+
+def lines_of(characters: Sequence[Sequence[Any]]) -> list[list[list[Any]]]:
+    """Characters in reading order -> lines, each a list of characters, with a space (" ", x, y) between its words."""
+    lines: list[list[list[Any]]] = []
+    before: Sequence[Any] | None = None
+    for one in characters:
+        character, x, y, width = one
+        gap = None if before is None else (x - width / 2) - (before[1] + before[3] / 2)
+        if before is None or gap is None or abs(before[2] - y) >= 1 or not -3 < gap < width + 12:
+            lines.append([])
+        elif gap >= 2.5:
+            lines[-1].append([" ", x - width / 2 - gap / 2, y, gap])
+        lines[-1].append([character, x, y, width])
+        before = one
+    return lines
+
+
+def read_line(line: Sequence[Sequence[Any]]) -> Record:
+    """The question for a line from its first character on, at most LINE characters long."""
+    line = line[:LINE]
+    x, y = int(line[0][1]), int(line[0][2])
+    said = "".join(one[0] for one in line).rstrip()
+    return {
+        "goal": f"Read on from [{x}, {y}].",
+        "answer": {"say": said},
+        "letters": [one[1:3] for one in line[: len(said)]],
+    }
+
+
+def to_type(rng: random.Random) -> Record:
+    """A text that nobody has seen, to be typed as it is."""
+    letters = rng.choice((string.ascii_lowercase, string.ascii_letters, string.ascii_letters + string.digits))
+    text = "".join(rng.choice(letters) for _ in range(rng.randint(2, 9)))
+    kind = rng.random()
+    if kind < 0.2:
+        text = f"{rng.randint(1, 12):02}/{rng.randint(1, 31):02}/{rng.randint(1990, 2030)}"
+    elif kind < 0.5:
+        text = text.capitalize()
+    goal = rng.choice(('Type "@".', "Write @.", 'Type "@" here and nothing else.', 'The text is "@".'))
+    return {"goal": goal.replace("@", text), "answer": {"action": "type", "text": text}}
 
 
 def _about(elements: Sequence[Record], texts: Mapping[str, int], rng: random.Random) -> list[Record]:

@@ -171,6 +171,14 @@ class Run:
         self.step = int(state["step"])
 
 
+def precision(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """What a stage computes its loss under: the recipe's "precision", "float32" (the default) or "bfloat16"."""
+    name = recipe.get("precision", "float32")
+    if name not in ("float32", "bfloat16"):
+        raise UsageError(f"precision in {recipe.path} must be float32 or bfloat16, not {name!r}")
+    return torch.autocast(device.type, torch.bfloat16, enabled=name == "bfloat16")
+
+
 def load_state(folder: Path) -> dict[str, Any]:
     """What save() wrote; UsageError where it is missing or damaged."""
     path = folder / "state.pt"

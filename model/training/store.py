@@ -21,11 +21,15 @@ Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 
 @dataclass(frozen=True)
 class Question:
-    """The words of a turn and what answers them: arguments of a call, {"say": words}, and the element's box if any."""
+    """The words of a turn and what answers them: arguments of a call, {"say": words}, and the element's box if any.
+
+    letters: of a word that is read, the middle (x, y) of each of its characters in pixels.
+    """
 
     goal: str
     answer: Mapping[str, Any]
     box: Box | None = None
+    letters: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

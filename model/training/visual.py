@@ -21,7 +21,7 @@ from actions import UsageError
 from model.image import frames_to_patches
 from model.training.batches import decode
 from model.training.fresh import fresh_model
-from model.training.run import Recipe
+from model.training.run import Recipe, precision
 from model.training.store import Sample, read
 
 CELL = 28
@@ -153,7 +153,7 @@ class VisualStage:
     """The encoder and its heads over a data folder's screens, moved by up to a cell each time they are drawn."""
 
     def __init__(self, recipe: Recipe, data: Path, device: str = "cpu") -> None:
-        self.recipe = recipe
+        self.recipe, self.device = recipe, torch.device(device)
         self.model = fresh_model(recipe)
         self.visual = self.model.visual
         torch.manual_seed(recipe["seed"] + 1)
@@ -173,7 +173,8 @@ class VisualStage:
         return dense(rng.sample(self.samples, count), shifts)
 
     def loss(self, batch: Dense) -> tuple[Tensor, dict[str, float]]:
-        return dense_loss(self.heads, encode(self.visual, batch.frames), batch)
+        with precision(self.recipe, self.device):
+            return dense_loss(self.heads, encode(self.visual, batch.frames), batch)
 
     def save(self, folder: Path) -> None:
         """Nothing more: the next stage takes the encoder from the run's state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from actions import VERBS, Screen, UsageError
 from model.chat import load_chat
 from model.dialects.qwen25 import Dialect
 from model.image import frames_to_patches
-from model.training.answers import AnswerStage
+from model.training.answers import AnswerStage, spelled
 from model.training.batches import decode
 from model.training.measure import edits, own_goals, right
 from model.training.questions import ask, words_of
@@ -92,9 +93,11 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "characters": 0.5,
                 "places": 0.2,
                 "gaze": 0.5,
+                "spelled": 0.5,
                 "spots": 0.5,
                 "place_layer": 0,
                 "gaze_layer": 1,
+                "spelled_layer": 1,
             },
             **more,
         }
@@ -175,6 +178,45 @@ def test_the_second_stage_begins_with_what_the_first_learnt(data: Path, tmp_path
     third = AnswerStage(recipe("answers", seed=7), data, tmp_path / "three", tmp_path / "two")
     for key, value in second.model.state_dict().items():
         assert torch.equal(value, third.model.state_dict()[key])
+
+
+def test_a_deeper_model_begins_with_what_the_shallow_one_says(data: Path, tmp_path: Path) -> None:
+    shallow = Run(*stage_of("answers", data, tmp_path / "one"), tmp_path / "one")
+    shallow.save()
+    sizes = recipe("answers")["text"]
+    deep = AnswerStage(
+        recipe("answers", text={**sizes, "num_hidden_layers": 4}), data, tmp_path / "two", tmp_path / "one"
+    )
+    embeddings = torch.randn(1, 6, sizes["hidden_size"])
+    positions = torch.arange(6).expand(3, 1, -1)
+    said = [model.logits(model.model(embeddings, positions)) for model in (shallow.stage.model, deep.model)]
+    assert torch.equal(*said)
+    with pytest.raises(UsageError, match="other parts than this recipe"):
+        Run(recipe("answers"), deep, tmp_path / "two").save()
+        AnswerStage(recipe("answers"), data, tmp_path / "three", tmp_path / "two")
+
+
+def test_half_precision_loses_little(data: Path, tmp_path: Path) -> None:
+    figures = []
+    for precision in ("float32", "bfloat16"):
+        _, stage = stage_of("answers", data, tmp_path / precision, precision=precision)
+        figures.append(stage.loss(stage.draw(random.Random(1)))[1]["loss"])
+    assert figures[0] != figures[1] and figures[1] == pytest.approx(figures[0], rel=0.02)
+    with pytest.raises(UsageError, match="must be float32 or bfloat16, not 'half'"):
+        stage_of("answers", data, tmp_path / "half", precision="half")[1].loss(stage.draw(random.Random(1)))
+
+
+def test_a_word_that_is_read_is_followed_letter_by_letter(data: Path, tmp_path: Path) -> None:
+    asked = Question("What does it say at [50, 60]?", {"say": "abc"}, (14.0, 53.0, 34.0, 14.0))
+    found = spelled(asked, LETTERS)
+    assert found.letters == ((20.0, 60.0), (29.5, 60.0), (39.0, 60.0))
+    assert spelled(Question("g", {"say": "abd"}, asked.box), LETTERS).letters == ()
+    _, stage = stage_of("answers", data, tmp_path / "run")
+    characters = place_characters(LETTERS, 280, 364)
+    batch = stage.packer.pack([decode(png(0))], [[found]], [characters])
+    row = batch.ids[0].tolist()
+    assert [row[token + 1] for _, token, _ in batch.spelled.tolist()] == stage.tokenizer.encode("abc")
+    assert [cell for *_, cell in batch.spelled.tolist()] == [20, 21, 21]
 
 
 def test_a_slice_ends_in_time_and_says_there_is_more(data: Path, tmp_path: Path) -> None:
