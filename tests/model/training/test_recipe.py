@@ -13,19 +13,23 @@ import pytest
 import torch
 from PIL import Image
 
+import model.training
 from actions import VERBS, Screen, UsageError
 from model.chat import load_chat
 from model.dialects.qwen25 import Dialect
 from model.image import frames_to_patches
 from model.training.answers import AnswerStage, spelled
 from model.training.batches import decode
+from model.training.fresh import fresh_model
+from model.training.losses import Weights
 from model.training.measure import edits, own_goals, right
-from model.training.questions import ask, words_of
+from model.training.questions import ask, lines_of, read_line, to_type, words_of
 from model.training.render import render
 from model.training.run import Recipe, Run
 from model.training.store import Question, Writer, _repair, read
 from model.training.visual import VisualStage, encode, place_characters
 
+recipes = Path(model.training.__file__).parent / "recipes"
 TASKS = ["click-test", "focus-text"]
 SIZES = {"hidden_size": 32, "intermediate_size": 48}
 LETTERS = [[chr(97 + n % 26), 20.0 + 9.5 * (n % 25), 60.0 + 20 * (n // 25), 9.0] for n in range(50)]
@@ -94,6 +98,7 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "places": 0.2,
                 "gaze": 0.5,
                 "spelled": 0.5,
+                "copied": 0.5,
                 "spots": 0.5,
                 "place_layer": 0,
                 "gaze_layer": 1,
@@ -217,6 +222,42 @@ def test_a_word_that_is_read_is_followed_letter_by_letter(data: Path, tmp_path: 
     row = batch.ids[0].tolist()
     assert [row[token + 1] for _, token, _ in batch.spelled.tolist()] == stage.tokenizer.encode("abc")
     assert [cell for *_, cell in batch.spelled.tolist()] == [20, 21, 21]
+
+
+def test_a_text_to_type_is_looked_up_where_the_question_says_it(data: Path, tmp_path: Path) -> None:
+    _, stage = stage_of("answers", data, tmp_path / "run")
+    asked = to_type(random.Random(4))
+    text = asked["answer"]["text"]
+    assert text in asked["goal"]
+    batch = stage.packer.pack(
+        [decode(png(0))], [[Question(asked["goal"], asked["answer"])]], [place_characters(LETTERS, 280, 364)]
+    )
+    row, rows = batch.ids[0].tolist(), batch.copied.tolist()
+    assert [row[token + 1] for _, token, _ in rows[:-1]] == stage.tokenizer.encode(text)
+    assert [row[earlier] for *_, earlier in rows[:-1]] == stage.tokenizer.encode(text)
+    unsaid = Question("Enter it.", {"action": "type", "text": text})
+    assert not len(stage.packer.pack([decode(png(0))], [[unsaid]], [place_characters(LETTERS, 280, 364)]).copied)
+
+
+def test_a_line_is_read_on_from_its_first_character() -> None:
+    gap = [("a", 20.0, 60.0, 9.0), ("b", 29.0, 60.0, 9.0), ("c", 44.0, 60.0, 9.0), ("d", 20.0, 80.0, 9.0)]
+    lines = lines_of(gap)
+    assert ["".join(one[0] for one in line) for line in lines] == ["ab c", "d"]
+    asked = read_line(lines[0])
+    assert asked["goal"] == "Read on from [20, 60]." and asked["answer"] == {"say": "ab c"}
+    assert [round(x) for x, *_ in asked["letters"]] == [20, 29, 36, 44]
+    assert len(read_line(lines[0] * 20)["letters"]) == 40
+
+
+@pytest.mark.parametrize("path", sorted(Path(recipes).glob("*.toml")), ids=lambda path: path.stem)
+def test_the_recipes_that_ship_can_be_followed(path: Path) -> None:
+    found = Recipe.load(path)
+    layers = found["text"]["num_hidden_layers"]
+    assert fresh_model(found).config.text.num_hidden_layers == layers
+    if found["stage"] == "answers":
+        weights = dict(found["losses"])
+        assert all(weights.pop(f"{name}_layer") < layers for name in ("place", "gaze", "spelled"))
+        assert Weights(**weights).token > 0
 
 
 def test_a_slice_ends_in_time_and_says_there_is_more(data: Path, tmp_path: Path) -> None:
