@@ -1,6 +1,6 @@
 """Which earlier steps, and which of their pictures, the model is shown. Knows steps; knows no text and no model.
 
-An engine can keep what it computed for a prompt as far as the next one begins with the same tokens (ours does not yet).
+An engine can keep what it computed for a prompt as far as the next one begins with the same tokens.
 So history is append-only: from one step to the next the shown list only grows at its end, and what was shown with a
 picture keeps it. A list cannot grow for ever, and dropping its oldest entry at every step would change the beginning
 every time; so it is cut in blocks: it grows to its limit, then half of the limit goes at once, and it grows again.

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 from actions import BadCall, Call, Reply, Screen, Step, UsageError, read_action
 from agent.memory import Memory
+from model import dialect as dialects
 from model.dialect import Conversation, Dialect, Shown
+from model.engine.forms import form_of
 
 
 class Policy(Protocol):
@@ -28,7 +30,11 @@ class Policy(Protocol):
         ...
 
     def ground(self, call: Call, screen: Screen) -> Any:
-        """The Action that the call means, in pixels of the screen; BadCall when it means none."""
+        """The one Action that the call means, in pixels of the screen; BadCall when it means none, or several."""
+        ...
+
+    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+        """All that the call means, one Action after the other, in pixels of the same screen; BadCall when nothing."""
         ...
 
     def close(self) -> None: ...
@@ -65,13 +71,15 @@ class LocalPolicy:
             "pictures": self.memory.pictures,
             "max_new_tokens": settings.max_new_tokens,
             "temperature": self.temperature,
+            "grammar": settings.grammar,
         }
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)  # or every step would draw the same
         talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
+        how = {"form": form_of(self.dialect, verbs, screen)} if self.chat.settings.grammar else {}
         reply: Reply = self.chat.reply(
-            talk.messages, talk.tools, temperature=self.temperature, seed=seed, on_text=self.on_text
+            talk.messages, talk.tools, temperature=self.temperature, seed=seed, on_text=self.on_text, **how
         )
         return replace(reply, pictures=_pictures(talk))
 
@@ -80,6 +88,9 @@ class LocalPolicy:
 
     def ground(self, call: Call, screen: Screen) -> Any:
         return self.dialect.ground(call, screen)
+
+    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+        return dialects.actions(self.dialect, call, screen)
 
     def close(self) -> None:
         """Nothing to let go of: the weights belong to whoever loaded them."""
@@ -116,6 +127,9 @@ class ScriptPolicy:
 
     def ground(self, call: Call, screen: Screen) -> Any:
         return self.dialect.ground(call, screen)
+
+    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+        return dialects.actions(self.dialect, call, screen)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -6,17 +6,24 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from actions import Reply, Screen, UsageError
-from model.image import ImageLimits, patchify
+from model.image import PATCH, ImageLimits, still
 from model.tokenizer import Tokenizer, _json
 from model.weights import find, load_model, shard_files
 
 if TYPE_CHECKING:
+    import torch
+
+    from model.engine.confidence import Spread
+    from model.engine.forms import Form
+    from model.engine.grammar import Grammars
+    from model.engine.session import Picture
     from model.qwen25vl import Qwen25VL
 
 VISION_PAD = "<|image_pad|>"
@@ -27,7 +34,8 @@ class ChatSettings:
     """How a checkpoint wants to be used; pixelhand.json beside its config.json can say, else these.
 
     dialect: "" for the one that its files show (see model.choose); tool and history: "" for the dialect's own;
-    history_steps and pictures: how much of the past is shown.
+    history_steps and pictures: how much of the past is shown. grammar: calls are held to their form, where one is
+    known. budget_tokens: the longest context (0: as long as the model's positions reach), and with it the memory.
     """
 
     dialect: str = ""
@@ -36,6 +44,8 @@ class ChatSettings:
     history_steps: int = 30
     pictures: int = 3
     max_new_tokens: int = 512
+    grammar: bool = True
+    budget_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,16 +57,40 @@ class Prompt:
     screens: tuple[Screen, ...]
 
 
+@dataclass(frozen=True)
+class Work:
+    """What the last reply cost, in tokens, and how sure its point was.
+
+    reused: of the prompt, kept from the reply before; encoded: pictures that were not in the cache; forced: of the
+    reply, not asked for; passes: of the decoder; spread: see model.engine.confidence, None where no point was said.
+    """
+
+    reused: int
+    computed: int
+    encoded: int
+    sampled: int
+    forced: int
+    passes: int
+    spread: Spread | None
+
+
 class Chat:
-    """Owns a model and its tokenizer."""
+    """Owns a model and its tokenizer, and between replies the context and the pictures that the next one may share."""
 
     def __init__(self, model: Qwen25VL, folder: Path, name: str) -> None:
+        from model.engine.session import Session
+        from model.engine.vision_cache import VisionCache
+
         self.model, self.path, self.name = model, folder, name
         self.tokenizer = Tokenizer(folder)
         self.limits = read_limits(folder)
         self.settings = read_settings(folder)
         self._require_one_checkpoint()
         self.fingerprint = fingerprint(folder)
+        self.session = Session(model, self.settings.budget_tokens)
+        self.seen = VisionCache()
+        self.work: Work | None = None
+        self._grammars: Grammars | None = None
 
     def _require_one_checkpoint(self) -> None:
         """UsageError when the tokenizer's ids are not those of the weights."""
@@ -83,17 +117,33 @@ class Chat:
             for part in message["content"]
             if part["type"] == "image"
         )
-        pieces = text.split(VISION_PAD)
-        if len(pieces) != len(screens) + 1:
+        ids = self.tokenizer.encode(text)
+        pad = self.tokenizer.id(VISION_PAD)
+        if ids.count(pad) != len(screens):
             raise UsageError(
-                f"the chat template of {self.name} showed {len(pieces) - 1} of {len(screens)} pictures; "
+                f"the chat template of {self.name} showed {ids.count(pad)} of {len(screens)} pictures; "
                 "it is not a vision template"
             )
-        whole = pieces[0]
-        for screen, piece in zip(screens, pieces[1:], strict=True):
-            width, height = self.limits.resized(screen.width, screen.height)
-            whole += VISION_PAD * (width * height // self.limits.factor**2) + piece
-        return Prompt(text, self.tokenizer.encode(whole), screens)
+        cells = iter([self._cells(screen) for screen in screens])
+        spread = (one for token in ids for one in ([pad] * next(cells) if token == pad else (token,)))
+        return Prompt(text, list(spread), screens)
+
+    def _cells(self, screen: Screen) -> int:
+        width, height = self.limits.resized(screen.width, screen.height)
+        return width * height // self.limits.factor**2
+
+    def forget(self) -> None:
+        """Let go of the context and the pictures; the next reply is computed from the beginning."""
+        self.session.forget()
+        self.seen.clear()
+
+    def guide(self, form: Form) -> Any:
+        """What holds one reply to a form; see model.engine.grammar."""
+        if self._grammars is None:
+            from model.engine.grammar import Grammars
+
+            self._grammars = Grammars(self.path / "tokenizer.json", self.tokenizer.stop_ids)
+        return self._grammars.guide(form)
 
     def reply(
         self,
@@ -104,55 +154,100 @@ class Chat:
         temperature: float = 0.0,
         seed: int | None = None,
         on_text: Callable[[str], None] | None = None,
+        form: Form | None = None,
     ) -> Reply:
-        """What the model says, greedily unless a temperature is given. on_text gets the text so far, token by token."""
-        import torch
+        """What the model says, greedily unless a temperature is given. on_text gets the text so far, token by token.
 
-        from model.engine.decode import Sampling, stream
+        form: the reply will hold a call of that form (see model.engine.forms). What it cost stands in self.work.
+        """
+        from model.engine.confidence import spread
+        from model.engine.decode import Said, Sampling, speak
+        from model.engine.session import segments
 
         began = time.perf_counter()
         prompt = self.render(messages, tools)
-        device = self.model.device
-        pictures: dict[str, Any] = {}
-        if prompt.screens:
-            shown = [patchify(screen.pixels, self.limits, device) for screen in prompt.screens]
-            pictures = {
-                "pixel_values": torch.cat([patches for patches, _ in shown]),
-                "image_grid_thw": [grid for _, grid in shown],
-            }
+        pictures = [self._picture(screen) for screen in prompt.screens]
+        new = segments(prompt.input_ids, self.model.config.image_token_id, pictures)
+        screens = {picture.key: screen for picture, screen in zip(pictures, prompt.screens, strict=True)}
+        missing = {one.key for one in self.session.wanted(new) if one.key not in self.seen}
+        patches = {key: still(screens[key].pixels, self.limits, self.model.device)[0] for key in missing}
+        guide = None if form is None else self.guide(form)
         ready = time.perf_counter()
+
+        def make(picture: Picture) -> torch.Tensor:
+            ready = patches.pop(picture.key, None)  # None: it was in the cache, and fell out of it since
+            if ready is None:
+                ready, _ = still(screens[picture.key].pixels, self.limits, self.model.device)
+            return self.model.visual(ready, [picture.grid])
+
+        def encode(picture: Picture) -> torch.Tensor:
+            return self.seen.get(picture.key, lambda: make(picture))
+
         first = ready
-        ids: list[int] = []
-        for token in stream(
-            self.model,
-            torch.tensor([prompt.input_ids], device=device),
+        said = Said()
+        for _ in speak(
+            self.session,
+            new,
+            encode,
+            said,
             max_new_tokens=max_new_tokens or self.settings.max_new_tokens,
             stop_ids=self.tokenizer.stop_ids,
             sampling=Sampling(temperature=temperature, seed=seed),
             vocabulary=min(self.tokenizer.size, self.model.config.text.vocab_size),
-            **pictures,
+            guide=guide,
+            watched=self._digits,
         ):
-            if not ids:
+            if len(said.ids) == 1:
                 first = time.perf_counter()
-            ids.append(int(token[0]))
             if on_text is not None:
-                on_text(self.tokenizer.decode(ids))
+                on_text(self.tokenizer.decode(said.ids))
         done = time.perf_counter()
+        kept = self.session
+        self.work = Work(
+            kept.reused,
+            kept.computed,
+            len(missing),
+            said.sampled,
+            said.forced,
+            said.passes,
+            spread(said.ids, said.chances, self.tokenizer.decode),
+        )
         timings = {"preprocess": ready - began, "prefill": first - ready, "decode": done - first}
-        return Reply(self.tokenizer.decode(ids), prompt.text, len(prompt.input_ids), len(ids), timings)
+        return Reply(self.tokenizer.decode(said.ids), prompt.text, len(prompt.input_ids), len(said.ids), timings)
+
+    def _picture(self, screen: Screen) -> Picture:
+        """A screen as a segment; its key is all that its embeddings depend on."""
+        from model.engine.session import Picture
+
+        width, height = self.limits.resized(screen.width, screen.height)
+        key = f"{screen.digest}:{width}x{height}:{self.model.dtype}:{self.model.device}"
+        return Picture(key, (1, height // PATCH, width // PATCH), width * height // self.limits.factor**2)
+
+    @cached_property
+    def _digits(self) -> tuple[int, ...]:
+        """Ids of the digits 0 to 9; none where they are not tokens of their own."""
+        ids = [self.tokenizer.encode(str(digit)) for digit in range(10)]
+        return tuple(one[0] for one in ids) if all(len(one) == 1 for one in ids) else ()
 
 
 def load_chat(name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: str = "auto") -> Chat:
-    """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA if there is one, else CPU."""
+    """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA if there is one, else CPU.
+
+    dtype "auto": bfloat16 on CUDA, float32 elsewhere; "fast": bfloat16 also on a processor that is seen to be quick in
+    it, whose rounding (three digits) can move a digit of a close call.
+    """
     import torch
+
+    from model.engine import precision
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    known = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    known = {"auto": None, "fast": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in known:
         raise UsageError(f"dtype must be one of {', '.join(known)}, not '{dtype}'")
+    chosen = known[dtype] if dtype != "fast" else precision.fastest(device)
     folder = find(name_or_path_or_hub_id)
-    return Chat(load_model(folder, device, known[dtype]), folder, str(name_or_path_or_hub_id))
+    return Chat(load_model(folder, device, chosen), folder, str(name_or_path_or_hub_id))
 
 
 def read_limits(folder: Path) -> ImageLimits:
@@ -183,7 +278,8 @@ def read_settings(folder: Path) -> ChatSettings:
         raise UsageError(f"{path}: unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
     for key, value in data.items():
         if type(value) is not type(known[key]):
-            raise _wrong(path, key, "a text" if isinstance(known[key], str) else "a whole number", value)
+            kinds = {str: "a text", bool: "true or false", int: "a whole number"}
+            raise _wrong(path, key, kinds[type(known[key])], value)
         if isinstance(value, int) and value < (key == "max_new_tokens"):
             raise _wrong(path, key, f"{int(key == 'max_new_tokens')} or more", value)
     return ChatSettings(**data)

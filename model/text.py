@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.config import TextConfig
+from model.engine.attention import causal
 from model.engine.kv import KVCache
 from model.rope import rotate, text_rotary
 from model.vision import RMSNorm
@@ -35,8 +36,11 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.put(layer, k, v)  # [B, kv heads, T, D]
-        causal = mask is None and length > 1
-        out = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=self.shared)
+        if cache is not None and mask is None:
+            out = causal(q, k, v)
+        else:
+            plain = mask is None and length > 1
+            out = F.scaled_dot_product_attention(q, k, v, mask, is_causal=plain, enable_gqa=self.shared)
         return self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
 
 
@@ -85,8 +89,8 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """embeddings [B, S, C], positions [3, B, S] -> hidden states [B, S, C].
 
-        mask: bool [B or 1, 1, S, T], True where a token may look; None means plainly causal, and asks for an empty
-        cache or a single token.
+        mask: bool [B or 1, 1, S, T], True where a token may look; None means plainly causal, behind all that the cache
+        holds.
         """
         config = self.config
         cos, sin = text_rotary(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
@@ -104,13 +108,10 @@ def attention_mask(valid: Tensor | None, length: int, past: int, device: torch.d
 
     valid: [B, past + length], 0 for padding, or None.
     """
-    padded = valid is not None and not bool(valid.bool().all())
-    if not padded and (past == 0 or length == 1):
+    if valid is None or bool(valid.bool().all()):
         return None
     queries = torch.arange(past, past + length, device=device).view(-1, 1)
     seen = (torch.arange(past + length, device=device) <= queries).view(1, 1, length, -1)
-    if padded and valid is not None:
-        # a padding row would see nothing at all, which softmax turns into NaN; it sees itself, and nobody reads it
-        own = torch.eye(length, past + length, dtype=torch.bool, device=device).roll(past, dims=1)
-        seen = seen & valid.bool()[:, None, None, :] | own
-    return seen
+    # a padding row would see nothing at all, which softmax turns into NaN; it sees itself, and nobody reads it
+    own = torch.eye(length, past + length, dtype=torch.bool, device=device).roll(past, dims=1)
+    return seen & valid.bool()[:, None, None, :] | own

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.config import VisionConfig
+from model.engine.attention import windows
 from model.rope import rotate, vision_rotary
 
 
@@ -92,17 +93,7 @@ class Attention(nn.Module):
         frames, length, width = x.shape
         qkv = self.qkv(x).view(frames, length, 3, self.heads, -1)
         q, k = (rotate(part.float(), cos[:, None], sin[:, None]).to(x.dtype) for part in qkv[:, :, :2].unbind(2))
-        v = qkv[:, :, 2]
-        parts, start = [], 0
-        for count, size in spans:
-            piece = slice(start, start + count * size)
-            query, key, value = (
-                part[:, piece].reshape(frames * count, size, self.heads, -1).transpose(1, 2) for part in (q, k, v)
-            )
-            out = F.scaled_dot_product_attention(query, key, value)  # [F * count, heads, size, D]
-            parts.append(out.transpose(1, 2).reshape(frames, count * size, width))
-            start = piece.stop
-        return self.proj(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+        return self.proj(windows(q, k, qkv[:, :, 2], spans).view(frames, length, width))
 
 
 class MLP(nn.Module):
@@ -132,7 +123,11 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """One linear map of a patch's 1176 values. Checkpoints store it as a 3D convolution of the same values."""
+    """One linear map of a patch's 1176 values. Checkpoints store it as a 3D convolution of the same values.
+
+    A still picture fills both time slices alike, so its 588 values, given once, go through the sum of both slices'
+    weights: the same sum with half the products.
+    """
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -140,7 +135,10 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv3d(config.in_channels, config.hidden_size, size, stride=size, bias=False)
 
     def forward(self, patches: Tensor) -> Tensor:
-        return F.linear(patches.to(self.proj.weight.dtype), self.proj.weight.flatten(1))
+        weight = self.proj.weight  # [C, 3, T, 14, 14]
+        if patches.shape[-1] * weight.shape[2] == weight[0].numel():
+            weight = weight.sum(2)
+        return F.linear(patches.to(weight.dtype), weight.flatten(1))
 
 
 class Merger(nn.Module):
@@ -169,7 +167,10 @@ class Vision(nn.Module):
         self.merger = Merger(config)
 
     def forward(self, patches: Tensor, grid_thw: Tensor | list[tuple[int, int, int]]) -> Tensor:
-        """patches [N, 1176] of all pictures in a row, grids (t, h, w) in patches -> [N / 4, out_hidden_size]."""
+        """patches [N, 1176] of all pictures in a row, grids (t, h, w) in patches -> [N / 4, out_hidden_size].
+
+        Of pictures alone the patches may also be [N, 588], their one time slice (see model.image.still).
+        """
         grids = grid_thw.tolist() if isinstance(grid_thw, Tensor) else grid_thw
         sizes = [(h, w) for t, h, w in grids for _ in range(t)]  # one entry a frame
         frames = patches.split([h * w for h, w in sizes])

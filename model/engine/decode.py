@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from actions import UsageError
 from model.engine.kv import KVCache
+from model.engine.session import Picture, Segment, Session
 from model.qwen25vl import Qwen25VL
 from model.text import attention_mask as make_mask
 
@@ -65,13 +66,7 @@ def stream(
     them. vocabulary: ids from there on are padding of the embedding and never picked. Left padding only.
     """
     device = model.device
-    generator = None
-    if sampling.temperature > 0:
-        generator = torch.Generator(device=device)
-        if sampling.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(sampling.seed)
+    generator = _generator(sampling, device)
     cache = KVCache(model.config.text.num_hidden_layers, input_ids.shape[1] + max_new_tokens)
     hidden, deltas = model.prefill(input_ids.to(device), attention_mask, **pictures, cache=cache)
     valid = None if attention_mask is None else attention_mask.to(device)
@@ -80,11 +75,8 @@ def stream(
     held = torch.zeros(len(input_ids), dtype=torch.long, device=device)
     for step in range(max_new_tokens):
         logits = model.logits(hidden[:, -1])[:, :vocabulary]
-        if step == 0 and not bool(logits.isfinite().all()):
-            raise UsageError(
-                f"the model's numbers are not finite in {str(logits.dtype).removeprefix('torch.')}: its weights are "
-                "damaged (download the checkpoint again) or need float32 (--dtype float32)"
-            )
+        if step == 0:
+            _require_finite(logits)
         held = torch.where(stopped, held, pick(logits, sampling, generator))
         stopped = stopped | torch.isin(held, stops)
         yield held
@@ -95,6 +87,112 @@ def stream(
         mask = make_mask(valid, 1, cache.length, device)
         positions = (deltas + cache.length).expand(3, -1, 1)
         hidden = model.model(model.model.embed_tokens(held[:, None]), positions, mask, cache)
+
+
+class Guide(Protocol):
+    """What may be said next; see model.engine.grammar."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def forced(self, most: int) -> list[int]: ...
+
+    def take(self, token: int) -> None: ...
+
+    def masked(self, logits: Tensor, left: int) -> Tensor: ...
+
+
+@dataclass
+class Said:
+    """A reply as it came about. forced: ids that had no alternative and were not asked for; passes: of the decoder.
+
+    chances: place in ids -> the probabilities of the ids watched, and of all others together, where one was sampled.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    forced: int = 0
+    passes: int = 0
+    chances: dict[int, list[float]] = field(default_factory=dict)
+
+    @property
+    def sampled(self) -> int:
+        return len(self.ids) - self.forced
+
+
+@torch.inference_mode()
+def speak(
+    session: Session,
+    new: Sequence[Segment],
+    encode: Callable[[Picture], Tensor],
+    said: Said,
+    *,
+    max_new_tokens: int,
+    stop_ids: Sequence[int] = (),
+    sampling: Sampling = Sampling(),
+    vocabulary: int | None = None,
+    guide: Guide | None = None,
+    watched: Sequence[int] = (),
+) -> Iterator[int]:
+    """Yield a reply to the context `new`, id by id, and note it in `said`.
+
+    Without a guide this is plain generation, and ends with a stop id. With one, the reply ends when its grammar does;
+    ids that are forced are carried along into the next pass, unasked. watched: ids whose probabilities are noted.
+    """
+    generator = _generator(sampling, session.model.device)
+    stops = frozenset(stop_ids)
+    hidden = session.feed(new, encode)
+    said.passes += 1
+    pending: list[int] = []
+    while len(said.ids) < max_new_tokens:
+        left = max_new_tokens - len(said.ids)
+        if guide is not None:
+            for token in guide.forced(left):
+                said.ids.append(token)
+                said.forced += 1
+                pending.append(token)
+                yield token
+            left = max_new_tokens - len(said.ids)
+            if guide.done or not left:
+                return
+        if pending:
+            hidden = session.extend(pending)
+            said.passes += 1
+            pending = []
+        logits = session.model.logits(hidden)[:, :vocabulary]
+        if not said.sampled:
+            _require_finite(logits)
+        if guide is not None:
+            logits = guide.masked(logits, left)
+        token = int(pick(logits, sampling, generator))
+        if token in watched or (said.ids and said.ids[-1] in watched):
+            likely = logits[0].float().softmax(-1)[list(watched)].tolist()
+            said.chances[len(said.ids)] = [*likely, max(0.0, 1.0 - sum(likely))]
+        said.ids.append(token)
+        pending.append(token)
+        if guide is not None:
+            guide.take(token)
+        yield token
+        if token in stops if guide is None else guide.done:
+            return
+
+
+def _generator(sampling: Sampling, device: torch.device) -> torch.Generator | None:
+    if sampling.temperature == 0:
+        return None
+    generator = torch.Generator(device=device)
+    if sampling.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(sampling.seed)
+    return generator
+
+
+def _require_finite(logits: Tensor) -> None:
+    if not bool(logits.isfinite().all()):
+        raise UsageError(
+            f"the model's numbers are not finite in {str(logits.dtype).removeprefix('torch.')}: its weights are "
+            "damaged (download the checkpoint again) or need float32 (--dtype float32)"
+        )
 
 
 def generate(model: Qwen25VL, input_ids: Tensor, **options: Any) -> Tensor:

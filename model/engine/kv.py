@@ -11,14 +11,22 @@ BLOCK = 256  # capacity grows in these
 class KVCache:
     """Keys and values of all layers for a batch, with room ahead, so that appending a token copies nothing.
 
-    length is what all layers hold; a forward pass puts into every layer first and then advances it.
+    length is what all layers hold; a forward pass puts into every layer first and then advances it. limit: a number of
+    tokens that the room never grows beyond (0: none); whoever fills it keeps to it.
     """
 
-    def __init__(self, layers: int, capacity: int = BLOCK) -> None:
+    def __init__(self, layers: int, capacity: int = BLOCK, limit: int = 0) -> None:
         self.length = 0
+        self.limit = limit
         self._capacity = capacity
         self._keys: list[Tensor | None] = [None] * layers
         self._values: list[Tensor | None] = [None] * layers
+
+    @property
+    def bytes(self) -> int:
+        """What the room takes, filled or not."""
+        held = [one for one in (*self._keys, *self._values) if one is not None]
+        return sum(one.numel() * one.element_size() for one in held)
 
     def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append [B, heads, S, D] behind length; returns views of all [B, heads, length + S, D]."""
@@ -28,12 +36,20 @@ class KVCache:
             self._capacity = max(self._capacity, -(-end // BLOCK) * BLOCK)
             if old_keys is not None and self._capacity < 2 * old_keys.shape[2]:
                 self._capacity = 2 * old_keys.shape[2]
+            if self.limit:
+                self._capacity = max(end, min(self._capacity, self.limit))
             old_keys = self._grown(old_keys, keys)
             old_values = self._grown(old_values, values)
             self._keys[layer], self._values[layer] = old_keys, old_values
         old_keys[:, :, self.length : end] = keys
         old_values[:, :, self.length : end] = values
         return old_keys[:, :, :end], old_values[:, :, :end]
+
+    def crop(self, length: int) -> None:
+        """Forget all behind the first `length` tokens; the room stays."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"a cache of {self.length} tokens cannot be cut to {length}")
+        self.length = length
 
     def _grown(self, old: Tensor | None, like: Tensor) -> Tensor:
         batch, heads, _, size = like.shape

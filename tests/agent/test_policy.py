@@ -24,6 +24,7 @@ class ChatSettings:
     tool: str = "computer_use"
     history: str = "turns"
     max_new_tokens: int = 64
+    grammar: bool = True
 
 
 class Chat:
@@ -65,6 +66,19 @@ def test_a_local_policy_shows_what_memory_chooses_and_says_which_pictures_were_i
     assert messages[0]["content"][-1]["text"] == "goal" and tools == ({"verbs": ["click"]},)
     assert (how["temperature"], how["seed"], heard) == (0.5, 3 + 2, ["so far"])  # each step draws anew
     assert policy.ground(policy.parse(reply), GREY) == Click(x=1, y=1)
+
+
+def test_calls_are_held_to_the_form_that_a_dialect_has_unless_told_otherwise() -> None:
+    class Formed(Echo):
+        def form(self, verbs: frozenset[str], screen: Screen) -> Any:
+            return ("form", sorted(verbs), screen.width)
+
+    chat = Chat()
+    LocalPolicy(chat, Formed(), Memory(4, 1), on_text=lambda text: None).decide("goal", [], GREY, frozenset({"click"}))
+    assert chat.asked[2]["form"] == ("form", ["click"], 4)
+    chat.settings = ChatSettings(grammar=False)
+    LocalPolicy(chat, Formed(), Memory(4, 1), on_text=lambda text: None).decide("goal", [], GREY, frozenset({"click"}))
+    assert "form" not in chat.asked[2]
 
 
 def test_a_local_policy_says_all_that_a_trace_needs() -> None:

@@ -1,0 +1,96 @@
+"""Attention as an agent's context needs it: new tokens behind a long past, windows of many sizes. Knows tensors only.
+
+Two names, each with a plain path and a CUDA path behind it: `causal` for the decoder, `windows` for the encoder.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROWS = 512  # queries at a time: the mask is [ROWS, T] at most, and what lies behind the last of them is not computed
+
+
+def causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """q [B, heads, S, D] are the last S of the T tokens in k and v [B, kv heads, T, D]; each sees itself and before.
+
+    Query heads share a head of keys by being its rows or its batch: no key is copied. Returns [B, heads, S, D].
+    """
+    batch, heads, length, size = q.shape
+    kv_heads, total = k.shape[1], k.shape[2]
+    group = heads // kv_heads
+    if q.is_cuda:
+        from torch.nn.attention.bias import causal_lower_right
+
+        bias = None if length == 1 else causal_lower_right(length, total)
+        return F.scaled_dot_product_attention(q, k, v, bias, enable_gqa=group > 1)
+    if length == 1:
+        folded = q.reshape(batch, kv_heads, group, size)
+        return F.scaled_dot_product_attention(folded, k, v).view(batch, heads, 1, size)
+    spread = (batch * kv_heads, group, total, size)
+    keys, values = (part.flatten(0, 1)[:, None].expand(spread) for part in (k, v))
+    queries = q.reshape(batch * kv_heads, group, length, size)
+    if length == total and length <= ROWS:
+        out = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        return out.reshape(batch, heads, length, size)
+    parts = []
+    for start in range(0, length, ROWS):
+        rows = queries[:, :, start : start + ROWS]
+        seen = total - length + start + rows.shape[2]
+        places = torch.arange(seen - rows.shape[2], seen, device=q.device)
+        mask = torch.arange(seen, device=q.device) <= places[:, None]  # [rows, seen]
+        parts.append(F.scaled_dot_product_attention(rows, keys[:, :, :seen], values[:, :, :seen], mask))
+    out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+    return out.reshape(batch, heads, length, size)
+
+
+def windows(q: Tensor, k: Tensor, v: Tensor, spans: tuple[tuple[int, int], ...]) -> Tensor:
+    """Attention within windows: q, k, v [F, S, heads, D], spans ((windows, size), ...) side by side along S.
+
+    One batched call for each size; on CUDA one call over all of them. Returns [F, S, heads, D].
+    """
+    if q.is_cuda and len(spans) > 1 and q.dtype in (torch.float16, torch.bfloat16) and _varlen() is not None:
+        return _windows_varlen(q, k, v, spans)
+    frames, _, heads, size = q.shape
+    parts, start = [], 0
+    for count, width in spans:
+        piece = slice(start, start + count * width)
+        query, key, value = (
+            part[:, piece].reshape(frames * count, width, heads, size).transpose(1, 2) for part in (q, k, v)
+        )
+        out = F.scaled_dot_product_attention(query, key, value)  # [F * count, heads, width, D]
+        parts.append(out.transpose(1, 2).reshape(frames, count * width, heads, size))
+        start = piece.stop
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+@lru_cache(maxsize=1)
+def _varlen() -> object | None:
+    """torch's attention over rows of varying length; None in versions of torch that lack it."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    found: object = varlen_attn
+    return found
+
+
+@lru_cache(maxsize=64)
+def ends(frames: int, spans: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, int]:
+    """Where each window begins, int32 [windows + 1], in rows of all frames one after the other; and the widest one."""
+    one = [width for count, width in spans for _ in range(count)]
+    with torch.inference_mode(False):  # kept: training may meet it later
+        starts = torch.tensor([0, *one * frames], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+    return starts.to(device), max(one)
+
+
+def _windows_varlen(q: Tensor, k: Tensor, v: Tensor, spans: tuple[tuple[int, int], ...]) -> Tensor:
+    attend = _varlen()
+    assert callable(attend)
+    starts, widest = ends(len(q), spans, q.device)
+    flat = [part.flatten(0, 1) for part in (q, k, v)]  # [F * S, heads, D]
+    out: Tensor = attend(*flat, starts, starts, widest, widest)
+    return out.view(q.shape)

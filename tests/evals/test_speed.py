@@ -1,0 +1,62 @@
+"""The benchmark compares like with like: from the same weights and inputs both sides come to the same results."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from actions import UsageError
+from evals import speed
+from evals.speed import Bench, Result, parse_size
+from model.config import Config, TextConfig, VisionConfig
+
+TINY = Config(
+    VisionConfig(2, 32, 48, 2, 32, fullatt_block_indexes=(1,)),
+    TextConfig(384, 32, 48, 2, 4, 2, 8, (2, 1, 1), tie_word_embeddings=True),
+    image_token_id=262,
+    video_token_id=263,
+    vision_start_token_id=259,
+)
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    speed.RANDOM["random:tiny"] = TINY
+    made = Bench("random:tiny")
+    made.__dict__["rates"] = (1e10, 1e11)  # measuring the machine takes longer than all else
+    return made
+
+
+def test_the_peer_says_the_same_at_every_step_and_everything_is_timed(bench: Bench) -> None:
+    result = bench.step((112, 84), steps=3, said=5)
+    assert result.same is True
+    assert len(result.ours_ms) == len(result.peer_ms) == len(result.floor_ms) == 3
+    assert min(result.ours_ms + result.peer_ms + result.floor_ms) > 0
+    line = json.loads(json.dumps(result.as_dict()))
+    assert line["ratio"] == pytest.approx([b / a for a, b in zip(result.ours_ms, result.peer_ms, strict=True)], rel=0.1)
+    assert {"ours_ms", "peer_ms", "ratio", "floor_ms", "device", "dtype", "threads"} <= line.keys()
+    assert len(result.table().splitlines()) == 4
+
+
+@pytest.mark.parametrize("what", ["vision", "preprocess", "prefill", "decode"])
+def test_the_peer_comes_to_the_same_numbers(bench: Bench, what: str) -> None:
+    arguments = {"vision": ((112, 84), 1), "preprocess": ((112, 90), 1), "prefill": (40, 1), "decode": (20, 4, 1)}
+    result: Result = getattr(bench, what)(*arguments[what])
+    assert result.same is True
+    assert isinstance(result.as_dict()["ours_ms"], float)
+
+
+def test_loading_is_timed_on_files_made_for_it(bench: Bench) -> None:
+    assert min(bench.load(repeat=1).ours_ms + bench.load(repeat=1).peer_ms) > 0
+
+
+@pytest.mark.parametrize("wrong", ["1920", "0x5", "axb", "", "1920x1080x3"])
+def test_a_size_that_is_none_is_said(wrong: str) -> None:
+    with pytest.raises(UsageError, match="WIDTHxHEIGHT"):
+        parse_size(wrong)
+
+
+def test_an_unknown_peer_is_said() -> None:
+    with pytest.raises(UsageError, match="transformers or none"):
+        Bench("random:50m", against="llama")

@@ -1,0 +1,62 @@
+"""The fast ways of attending come to what the plain way comes to."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.engine import attention
+from model.engine.attention import causal, ends, windows
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 2), (6, 1)])
+@pytest.mark.parametrize(("length", "total"), [(1, 1), (1, 70), (5, 5), (5, 70), (600, 600), (530, 1100)])
+def test_new_tokens_see_the_past_and_no_later_one(heads: int, kv_heads: int, length: int, total: int) -> None:
+    torch.manual_seed(length)
+    q = torch.randn(1, heads, length, 16)
+    room = torch.randn(2, 1, kv_heads, total + 40, 16)  # keys and values stand in a larger room
+    k, v = room[0][:, :, :total], room[1][:, :, :total]
+    places = torch.arange(total - length, total)[:, None]
+    mask = torch.arange(total) <= places
+    expected = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+    assert torch.allclose(causal(q, k, v), expected, atol=1e-5)
+
+
+def per_window(q: Tensor, k: Tensor, v: Tensor, starts: Tensor, _: Tensor, *widest: int) -> Tensor:
+    """torch.nn.attention.varlen's varlen_attn, said plainly: rows [T, heads, D], windows from starts to starts."""
+    out = torch.empty_like(q)
+    bounds = starts.tolist()
+    assert starts.dtype == torch.int32 and max(b - a for a, b in pairwise(bounds)) == widest[0]
+    for a, b in pairwise(bounds):
+        one = (part[a:b].transpose(0, 1) for part in (q, k, v))
+        out[a:b] = F.scaled_dot_product_attention(*one).transpose(0, 1)
+    return out
+
+
+def test_windows_in_groups_and_windows_of_varying_length_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that CUDA gets, put to a plain stand-in with varlen_attn's arguments."""
+    spans = ((6, 16), (3, 12), (2, 8), (1, 4))
+    q, k, v = torch.randn(3, 2, sum(count * width for count, width in spans), 4, 10).unbind(0)
+    monkeypatch.setattr(attention, "_varlen", lambda: per_window)
+    expected = attention._windows_varlen(q, k, v, spans)
+    assert torch.allclose(windows(q, k, v, spans), expected, atol=1e-6)
+
+
+def test_varlen_takes_the_arguments_that_it_is_given() -> None:
+    import inspect
+
+    varlen: Any = attention._varlen()
+    if varlen is None:
+        pytest.skip("this torch has no torch.nn.attention.varlen")
+    names = list(inspect.signature(varlen).parameters)
+    assert names[:7] == ["query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k"]
+
+
+def test_where_windows_begin_counts_all_frames() -> None:
+    starts, widest = ends(2, ((2, 8), (1, 4)), torch.device("cpu"))
+    assert starts.tolist() == [0, 8, 16, 20, 28, 36, 40] and widest == 8

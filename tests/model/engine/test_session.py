@@ -1,0 +1,177 @@
+"""A context that is carried on equals one that is computed from the beginning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from growing import cold_logits, episode
+from torch import Tensor
+
+from actions import UsageError
+from agent.memory import Memory
+from model.chat import Chat, load_chat
+from model.engine.session import Picture, Session, Text, segments, shared
+from model.image import still
+from model.qwen25vl import Qwen25VL
+from model.rope import position_ids
+
+TOLERANCE = 1e-4
+
+
+def feed(chat: Chat, prompt_ids: list[int], screens: tuple) -> Tensor:
+    """[V] after a prompt, by the chat's own session and picture cache."""
+    pictures = [chat._picture(screen) for screen in screens]
+    new = segments(prompt_ids, chat.model.config.image_token_id, pictures)
+    pixels = {one.key: screen.pixels for one, screen in zip(pictures, screens, strict=True)}
+
+    def encode(one: Picture) -> Tensor:
+        return chat.seen.get(one.key, lambda: chat.model.visual(still(pixels[one.key], chat.limits)[0], [one.grid]))
+
+    return chat.model.logits(chat.session.feed(new, encode))[0]
+
+
+def compare(chat: Chat, seed: int, steps: int, memory: Memory) -> tuple[int, int]:
+    """Walk an episode; at each step warm and cold logits must agree. Returns tokens reused and computed."""
+    reused = computed = 0
+    for turn, words in episode(chat, seed, steps, memory):
+        prompt = chat.render(turn.messages, turn.tools)
+        cold = cold_logits(chat, prompt)
+        warm = feed(chat, prompt.input_ids, prompt.screens)
+        assert float((warm - cold).abs().max()) < TOLERANCE
+        assert int(warm.argmax()) == int(cold.argmax())
+        reused += chat.session.reused
+        computed += chat.session.computed
+        reply = chat.reply(turn.messages, turn.tools, max_new_tokens=8)
+        words.append(reply.text)
+    return reused, computed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_at_every_step_of_an_episode_the_logits_are_those_of_a_cold_pass(tiny_folder: Path, seed: int) -> None:
+    chat = load_chat(tiny_folder, "cpu")
+    reused, computed = compare(chat, seed, 7, Memory(history_steps=5, pictures=4))
+    assert reused > computed / 2  # it was carried on, or this test would show nothing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("model", ["tiny", "embedded"])
+def test_twenty_episodes_with_growth_repeats_and_compaction(tiny_folder: Path, seed: int, model: str) -> None:
+    chat = load_chat(tiny_folder if model == "tiny" else "embedded", "cpu")
+    memory = Memory(history_steps=(4, 9, 30)[seed % 3], pictures=(0, 2, 5)[seed // 3 % 3])
+    compare(chat, seed, 12, memory)
+
+
+def test_the_reply_is_the_same_with_and_without_what_is_kept(tiny_folder: Path) -> None:
+    warm, cold = load_chat(tiny_folder, "cpu"), load_chat(tiny_folder, "cpu")
+    for turn, words in episode(warm, 5, 6, Memory(30, 3)):
+        cold.forget()
+        said = [chat.reply(turn.messages, turn.tools, max_new_tokens=10).text for chat in (warm, cold)]
+        assert said[0] == said[1]
+        assert cold.work is not None and cold.work.reused == 0
+        words.append(said[0])
+    assert warm.work is not None and warm.work.reused > 0
+
+
+def test_an_append_only_episode_computes_at_each_step_only_what_is_new(tiny_folder: Path) -> None:
+    chat = load_chat(tiny_folder, "cpu")
+    computed = []
+    for turn, words in episode(chat, 1, 8, Memory(30, 30)):
+        words.append(chat.reply(turn.messages, turn.tools, max_new_tokens=4).text)
+        assert chat.work is not None
+        computed.append(chat.work.computed)
+        whole = chat.work.reused + chat.work.computed
+    assert max(computed) < 120 < whole / 4  # one picture, the outcome of a call, the reply said again
+
+
+def test_a_picture_with_other_pixels_is_not_taken_for_the_same() -> None:
+    one, other = (Picture(key, (1, 4, 4), 4) for key in "ab")
+    words = Text((1, 2, 3))
+    assert shared([words, one, Text((4,))], [words, other, Text((4,))]) == 3
+    assert shared([words, one, Text((4,))], [words, one, Text((4, 5))]) == 8
+    assert shared([words, one], [Text((1, 2)), one]) == 2
+    assert shared([Text((1, 2))], [Text((9, 2))]) == 0
+    assert shared([], [words]) == 0
+
+
+def test_the_last_token_is_always_computed_and_a_picture_never_in_part(tiny_model: Qwen25VL) -> None:
+    session = Session(tiny_model)
+    picture = Picture("a", (1, 4, 4), 4)
+    rows = torch.randn(4, 32)
+    first = session.feed([Text((5, 6)), picture], lambda _: rows)
+    again = session.feed([Text((5, 6)), picture], lambda _: rows)
+    assert (session.reused, session.computed) == (2, 4)
+    assert torch.allclose(first, again, atol=1e-5)
+    session.extend([7, 8])
+    assert session.length == 8
+    session.feed([Text((5, 6)), picture, Text((7, 8))], lambda _: rows)
+    assert (session.reused, session.computed) == (7, 1)
+
+
+def test_long_prompts_computed_in_pieces_are_the_same(tiny_model: Qwen25VL) -> None:
+    words = Text(tuple(torch.randint(0, 250, (1500,)).tolist()))
+    whole = Session(tiny_model).feed([words], lambda _: torch.empty(0))
+    parts = Session(tiny_model, chunk=70).feed([words], lambda _: torch.empty(0))
+    with torch.inference_mode():
+        plain = tiny_model(torch.tensor([words.ids]))[0, -1]
+        assert torch.allclose(tiny_model.logits(whole)[0], plain, atol=TOLERANCE)
+        assert torch.allclose(tiny_model.logits(parts)[0], plain, atol=TOLERANCE)
+
+
+def test_positions_are_those_of_a_whole_prompt(tiny_model: Qwen25VL, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_model.config
+    seen: list[Tensor] = []
+    forward = tiny_model.model.forward
+
+    def watch(embeddings: Tensor, positions: Tensor, *rest: object) -> Tensor:
+        seen.append(positions)
+        return forward(embeddings, positions, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tiny_model.model, "forward", watch)
+    pictures = [Picture("a", (1, 6, 4), 6), Picture("b", (1, 4, 12), 12)]
+    ids = [1, 2, *[config.image_token_id] * 6, 3, *[config.image_token_id] * 12, 4, 5]
+    session = Session(tiny_model)
+    session.feed(segments(ids, config.image_token_id, pictures), lambda one: torch.zeros(one.length, 32))
+    session.extend([6])
+    expected, _ = position_ids(torch.tensor([[*ids, 6]]), config, image_grid_thw=[one.grid for one in pictures])
+    assert torch.equal(torch.cat(seen, dim=-1), expected)
+
+
+def test_a_context_beyond_the_budget_is_one_sentence_and_the_room_never_exceeds_it(tiny_model: Qwen25VL) -> None:
+    session = Session(tiny_model, budget_tokens=300)
+    per_token = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, bytes
+    for length in (10, 290, 40, 300):
+        session.feed([Text((*range(1, length), 7))], lambda _: torch.empty(0))
+        assert session.bytes <= 300 * per_token
+    with pytest.raises(UsageError, match="301 tokens and the budget is 300"):
+        session.extend([1])
+    with pytest.raises(UsageError, match="the prompt is empty"):
+        session.feed([], lambda _: torch.empty(0))
+
+
+def test_an_error_while_feeding_leaves_nothing_half_known(tiny_model: Qwen25VL) -> None:
+    session = Session(tiny_model)
+    session.feed([Text((1, 2, 3))], lambda _: torch.empty(0))
+
+    def broken(_: Picture) -> Tensor:
+        raise UsageError("no")
+
+    with pytest.raises(UsageError):
+        session.feed([Text((1, 2, 3)), Picture("a", (1, 4, 4), 4), Text((9,))], broken)
+    assert session.reuse([Text((1, 2, 3, 4))]) == 0
+
+
+def test_weights_in_another_dtype_begin_anew(tiny_model: Qwen25VL) -> None:
+    session = Session(tiny_model)
+    session.feed([Text((1, 2, 3))], lambda _: torch.empty(0))
+    tiny_model.to(torch.bfloat16)
+    assert session.feed([Text((1, 2, 3, 4))], lambda _: torch.empty(0)).dtype == torch.bfloat16
+    assert session.reused == 0
+
+
+@pytest.mark.parametrize("ids", [[1, 9, 9, 2], [1, 9, 9, 9, 9, 9, 2], [1, 2], [9, 9]])
+def test_placeholders_that_do_not_fit_the_pictures_are_refused(ids: list[int]) -> None:
+    with pytest.raises(UsageError, match="placeholders"):
+        segments(ids, 9, [Picture("a", (1, 4, 4), 4)])
