@@ -1,7 +1,7 @@
 """The vocabulary: screens, verbs, surfaces, dispatch, errors. Knows neither models nor machines."""
 
 from actions.dispatch import dispatch
-from actions.errors import BadCall, Denied, Error, SurfaceError, UsageError
+from actions.errors import BadCall, Denied, Error, Refused, Stopped, SurfaceError, UsageError
 from actions.schema import (
     ACTION,
     CONTROL_VERBS,
@@ -51,10 +51,12 @@ __all__ = [
     "Open",
     "Point",
     "PressKeys",
+    "Refused",
     "Reply",
     "Screen",
     "Scroll",
     "Step",
+    "Stopped",
     "Surface",
     "SurfaceError",
     "TypeText",

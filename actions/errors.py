@@ -13,6 +13,18 @@ class Denied(BadCall):
     """The guard said no. The model reads the reason; a run that keeps asking for it is stopped."""
 
 
+class Refused(Denied):
+    """A person said no, or used the machine meanwhile. The model reads why; it is no mistake that counts against it."""
+
+
+class Stopped(Denied):
+    """The guard ended the run: a person said stop (by_person), or nobody is there to be asked. Nothing was done."""
+
+    def __init__(self, sentence: str, *, by_person: bool = False) -> None:
+        super().__init__(sentence)
+        self.by_person = by_person
+
+
 class SurfaceError(Error):
     """The machine's trouble: the episode stops, and it is never scored as the model's failure."""
 

@@ -44,11 +44,14 @@ KEYS: dict[str, Key] = {
     "power": Key("", "", "KEYCODE_POWER"),
     "camera": Key("", "", "KEYCODE_CAMERA"),
     "clear": Key("", "", "KEYCODE_CLEAR"),
+    "recents": Key("", "", "KEYCODE_APP_SWITCH"),
     **{f"f{n}": Key(f"F{n}", f"f{n}", f"KEYCODE_F{n}") for n in range(1, 13)},
 }
 
 ALIASES: dict[str, str] = {
     "return": "enter",
+    "app_switch": "recents",
+    "overview": "recents",
     "esc": "escape",
     "del": "delete",
     "ins": "insert",

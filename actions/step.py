@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -42,7 +42,8 @@ class Call:
 class Step:
     """One turn: what was seen, said, done, and what came of it.
 
-    action is None when the reply was a BadCall; error then holds the sentence that the model reads next turn.
+    actions are all that the reply meant and that were tried, in order; action is the last of them, None when the reply
+    meant none. error holds the sentence that the model reads next turn: of a BadCall, or of an action not done.
     note is what the machine said beyond its pixels; reward is the environment's for this step.
     """
 
@@ -55,3 +56,15 @@ class Step:
     note: str = ""
     reward: float = 0.0
     seconds: float = 0.0
+    actions: tuple[Any, ...] = ()
+
+
+def joined(parts: Sequence[Step]) -> Step:
+    """The parts of one turn as one Step: actions in order, notes one below the other, rewards and seconds summed."""
+    return replace(
+        parts[-1],
+        note="\n".join(part.note for part in parts if part.note),
+        reward=sum(part.reward for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        actions=tuple(part.action for part in parts if part.action is not None),
+    )

@@ -24,6 +24,11 @@ OTHER_FLOORS = {  # command: (module that holds its typer app as `app`, help)
     "models": ("model.cli", "List the models that can be used, or fetch one."),
     "eval": ("evals.cli", "Score a model on a benchmark."),
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
+    "bench": ("evals.bench_cli", "Measure how fast models and screens are on this machine."),
+    "serve": ("model.serve_cli", "Serve a model to other programs, as OpenAI's API."),
+    "mcp": ("agent.mcp_cli", "Give a screen to other agents, as an MCP server."),
+    "phone": ("envs.phone_cli", "Start a simulated Android phone."),
+    "doctor": ("envs.doctor_cli", "Say what this machine lacks, and what mends it."),
 }
 EXIT = {"success": 0, "failure": 1, "budget": 4, "error": 5}
 STOPPED_EXIT = {"denied": 3, "interrupted": 130}
@@ -38,25 +43,37 @@ app = typer.Typer(
 runs_app = typer.Typer(help="Read what earlier runs left behind.", rich_markup_mode=None, no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
-Model = Annotated[str | None, typer.Option(help="embedded, a checkpoint's folder, or a Hub id (see `agent models`).")]
+Model = Annotated[
+    str | None, typer.Option(help="embedded, a folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME.")
+]
 MaxSteps = Annotated[int | None, typer.Option(min=1, help="Steps after which the run ends unfinished.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Of the practice page, and of a model that samples.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, nothing else there.")]
 Headed = Annotated[bool | None, typer.Option("--headed/--headless", help="Show the browser's window.")]
+On = Annotated[str | None, typer.Option(help="The screen: browser, desktop[:virtual], android[:SERIAL].")]
 Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
 
 
 @app.command()
 def run(
     goal: Annotated[str, typer.Argument(help='What to do. "" with a practice: address takes the page\'s own words.')],
-    on: Annotated[str | None, typer.Option(help="The surface to act on.")] = None,
+    on: On = None,
     url: Annotated[str | None, typer.Option(help="Page to start from; practice:<task> is a practice page.")] = None,
+    window: Annotated[str | None, typer.Option(help="See and act in this window only.", metavar="TITLE")] = None,
+    program: Annotated[
+        str | None, typer.Option("--open", help="What to start on a virtual desktop.", metavar="PROGRAM")
+    ] = None,
+    approve: Annotated[
+        str | None,
+        typer.Option(help="each: ask before every action; never. By default each on your own screen.", metavar="WHEN"),
+    ] = None,
     model: Model = None,
     max_steps: MaxSteps = None,
     seed: Seed = None,
     json: Json = False,
     headed: Headed = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16 or fast.")] = None,
+    grammar: Annotated[bool | None, typer.Option(help="Hold the model's calls to their form.")] = None,
     prompt: Annotated[str | None, typer.Option(help="File with a text for the system prompt.", metavar="FILE")] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Host that the model may open, or *.suffix; may be repeated.")
@@ -66,7 +83,7 @@ def run(
         Path | None, typer.Option(help="File of replies, a JSON string a line: no model is asked.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Carry out GOAL in a browser, step by step.
+    """Carry out GOAL on a screen, step by step: in a browser, or where --on says.
 
     A model sees the screen and says one action; it is done; then the model sees what became of it. Without a page and
     a model, where no model but the embedded one is, a goal that it has managed on a practice page ("close the
@@ -75,18 +92,28 @@ def run(
     flags: dict[str, Any] = {
         "on": on,
         "url": url,
+        "window": window,
+        "program": program,
+        "approve": approve,
         "model": model,
         "max_steps": max_steps,
         "seed": seed,
         "headed": headed,
     }
-    flags |= {"dtype": dtype, "prompt": prompt, "runs": runs, "allow_hosts": tuple(allow_host) if allow_host else None}
+    flags |= {
+        "dtype": dtype,
+        "grammar": grammar,
+        "prompt": prompt,
+        "runs": runs,
+        "allow_hosts": tuple(allow_host) if allow_host else None,
+    }
     _run(goal, flags, json, script)
 
 
 @app.command()
 def demo(
     task: Annotated[str, typer.Argument(help="A practice task; --list names them.")] = "",
+    on: On = None,
     seed: Seed = None,
     json: Json = False,
     headed: Headed = None,
@@ -105,8 +132,42 @@ def demo(
         return
     from agent.demos import flagship
 
-    flags = {"url": f"practice:{task or flagship()}", "model": "embedded", "seed": seed, "headed": headed, "runs": runs}
-    _run("", flags | {"max_steps": max_steps}, json, None)
+    flags: dict[str, Any] = {"url": f"practice:{task or flagship()}", "model": "embedded", "on": on, "seed": seed}
+    _run("", flags | {"headed": headed, "runs": runs, "max_steps": max_steps}, json, None)
+
+
+@app.command()
+def calibrate(
+    on: On = None,
+    model: Annotated[str | None, typer.Option(help="Also have a model click the squares and read a colour.")] = None,
+    json: Json = False,
+) -> None:
+    """Find out in a minute whether clicks land: paint squares, look, move there, compare.
+
+    On a desktop of yours, each monitor is covered for a moment and the pointer moves. Exit code 1 where something is
+    more than a pixel off, or where the model missed.
+    """
+    from agent import config
+    from agent.calibrate import calibrated, table
+    from agent.launch import open_policy
+
+    settings = config.load({"on": on, "model": model})
+    programs = _own_stdout() if json else None
+    policy = open_policy(settings) if settings.model else None
+    rows = calibrated(settings, policy)
+    if programs is not None:
+        programs.write("".join(_json_line(row) for row in rows))
+        programs.close()
+    else:
+        print(table(rows))
+    raise typer.Exit(0 if all(row.ok for row in rows) else 1)
+
+
+def _json_line(row: Any) -> str:
+    from dataclasses import asdict
+    from json import dumps
+
+    return dumps(asdict(row)) + "\n"
 
 
 @runs_app.command("list")
@@ -147,8 +208,9 @@ def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None) -> N
         if script is None and flags.get("on") is None and _nothing_chosen(settings):
             goal, settings = _on_a_practice_page(goal, settings, shown.say)
         settings = _complete(settings, goal, script)
-        ask = shown.ask if isinstance(shown, Lines) and sys.stdin.isatty() else None
-        episode = launch(goal, settings, shown, ask=ask, script=script)
+        person = shown if isinstance(shown, Lines) and sys.stdin.isatty() else None
+        ask = person.ask if person else None
+        episode = launch(goal, settings, shown, ask=ask, person=person, script=script)
     raise typer.Exit(exit_code(episode))
 
 
@@ -190,7 +252,7 @@ def _complete(settings: Settings, goal: str, script: Path | None) -> Settings:
     from dataclasses import replace
 
     from actions import UsageError
-    from agent.launch import is_practice
+    from agent.launch import is_practice, kind
     from envs.practice import PREFIX, page
 
     practice = is_practice(settings.url)
@@ -202,7 +264,7 @@ def _complete(settings: Settings, goal: str, script: Path | None) -> Settings:
         from model.catalog import how_to_get_one
 
         raise UsageError(how_to_get_one())
-    if not settings.url:
+    if not settings.url and kind(settings) == "browser":
         raise UsageError("give the page to start from: --url https://example.org, or --url practice:click-dialog-2")
     if not goal and not practice:
         raise UsageError("the goal is empty; say what to do, in quotes")

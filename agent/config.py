@@ -21,8 +21,11 @@ from agent.guard import WEB_SCHEMES, narrows, normal_pattern
 
 PROJECT_FILE = "pixelhand.toml"
 PREFIX = "PIXELHAND_"
-NOT_SETTINGS = frozenset({"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX"})  # read by other files
-NOT_FOR_PROJECTS = frozenset({"runs", "prompt", "model"})  # a cloned folder must not choose who speaks
+NOT_SETTINGS = frozenset(  # read by other files
+    {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY"}
+)
+NOT_FOR_PROJECTS = frozenset({"runs", "prompt", "model", "program"})  # a cloned folder must not choose who speaks
+CHOICES = {"approve": ("each", "never")}
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,14 @@ class Settings:
 
     model: str = ""  # embedded, a folder, or a Hub id
     device: str = "auto"  # auto, cpu, cuda, mps
-    dtype: str = "auto"  # auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16
+    dtype: str = "auto"  # auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16, fast (measured at load)
+    grammar: bool = True  # hold calls to their form, where the dialect has one
     temperature: float = 0.0  # 0 takes the likeliest word
-    on: str = "browser"  # a surface
+    on: str = "browser"  # a surface, or NAME:WHERE
     url: str = ""
+    window: str = ""  # of a desktop: only the window with this title is seen and acted in
+    program: str = ""  # of a virtual desktop: what is started there
+    approve: str = ""  # each, never; "": each on somebody's own screen, never elsewhere
     width: int = 1288  # of the browser's page, in CSS px
     height: int = 728
     headed: bool = False  # show the browser's window
@@ -113,6 +120,8 @@ def _value(key: str, value: Any, kind: Any, where: str) -> Any:
             return kind(value)
         if type(value) is not kind:
             raise ValueError
+        if key in CHOICES and value not in CHOICES[key]:
+            raise UsageError(f"'{key}' in {where} must be {' or '.join(CHOICES[key])}, not {value!r}")
         return value
     except (ValueError, KeyError):
         name = "a list of texts" if get_origin(kind) is tuple else kind.__name__
@@ -127,6 +136,8 @@ def _only_narrows(user: Settings, both: Settings, project: Mapping[str, Any], pa
     if user.allow_hosts is not None and both.allow_hosts is not None:
         allowed = [normal_pattern(host) for host in user.allow_hosts]
         wider += [host for host in both.allow_hosts if not narrows(normal_pattern(host), allowed)]
+    if both.approve == "never" != user.approve:
+        wider.append("acting unasked (approve)")
     if wider:
         raise UsageError(
             f"{path} allows {', '.join(wider)}, which your own settings do not; a project may only narrow them: "

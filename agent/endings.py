@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from actions import Answer, BadCall, Denied, Done, Error, Screen, Step, SurfaceError, Wait
+from actions import Answer, BadCall, Denied, Done, Error, Refused, Screen, Step, Stopped, SurfaceError, Wait
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
 Cause = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
@@ -63,18 +63,18 @@ class Watch:
     def __init__(self, max_steps: int, patience: Patience) -> None:
         self.max_steps, self.patience = max_steps, patience
         self.denials = self.bad_calls = self.repeats = 0
-        self._before: tuple[Any, str] | None = None
+        self._before: tuple[tuple[Any, ...], str] | None = None
 
-    def moved(self, action: Any, before: Screen, came: Outcome) -> Outcome:
-        """The outcome, with a note for a model that goes on with what changes nothing."""
-        if isinstance(action, Wait):  # to wait on a still screen is no mistake
+    def moved(self, actions: tuple[Any, ...], before: Screen, came: Outcome) -> Outcome:
+        """The outcome of a turn's actions, with a note for a model that goes on with what changes nothing."""
+        if all(isinstance(action, Wait) for action in actions):  # to wait on a still screen is no mistake
             return came
         same = before.digest == came.screen.digest
-        if same and self._before == (action, before.digest):
+        if same and self._before == (actions, before.digest):
             self.repeats += 1
         else:
             self.repeats = int(same)
-        self._before = (action, came.screen.digest)
+        self._before = (actions, came.screen.digest)
         if self.repeats < self.patience.repeats_told:
             return came
         return came.noting(f"This action was done {self.repeats} times and nothing changed on the screen; do another.")
@@ -84,12 +84,14 @@ class Watch:
 
         A task's verdict decides where there is a task; the model's own word counts only where there is none.
         """
-        mistake = came.error if isinstance(came.error, BadCall) else None
+        mistake = came.error if isinstance(came.error, BadCall) and not isinstance(came.error, Refused) else None
         self.bad_calls = self.bad_calls + 1 if mistake else 0
         self.denials += isinstance(mistake, Denied)
         action = steps[-1].action if came.error is None else None
         if isinstance(came.error, SurfaceError):
             return Ending("error", "machine", str(came.error))
+        if isinstance(mistake, Stopped):
+            return Ending("stopped", "interrupted" if mistake.by_person else "denied", str(mistake))
         if came.verdict and came.verdict["done"]:
             reward = came.verdict["reward"]
             won = reward is not None and reward >= FULL_REWARD

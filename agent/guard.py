@@ -20,15 +20,20 @@ from actions import Denied, Open, Screen, UsageError
 WEB_SCHEMES = ("http", "https")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _HOST_AND_PORT = re.compile(r"(?:localhost|[^/:@?#]*\.[^/:@?#]*):\d{1,5}(?:[/?#].*)?")  # never "javascript:1/..."
+_APP = re.compile(r"[^./:\\?#@]+")  # "Calculator", "My Files"; com.android.settings is read as an address
 _NUMBER = re.compile(r"0x[0-9a-f]*|\d+")
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Rules for one run. hosts None: every host; an empty list: none at all. A host is exact or "*.suffix"."""
+    """Rules for one run. hosts None: every host; an empty list: none at all. A host is exact or "*.suffix".
+
+    apps: the surface opens apps too, so a target that could be no address is the name of one.
+    """
 
     schemes: tuple[str, ...] = WEB_SCHEMES
     hosts: tuple[str, ...] | None = None
+    apps: bool = False
 
     def __post_init__(self) -> None:
         if self.hosts is not None:
@@ -36,7 +41,7 @@ class Guard:
 
     def __call__(self, action: Any, screen: Screen) -> None:
         """Raise Denied, naming the rule and the remedy, when the action may not be done."""
-        if isinstance(action, Open):
+        if isinstance(action, Open) and not (self.apps and _APP.fullmatch(action.target)):
             self.address(action.target)
 
     def address(self, target: str) -> None:

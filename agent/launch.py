@@ -18,15 +18,18 @@ from typing import Any
 
 from actions import Error, UsageError, plugins
 from agent import config, trace
+from agent.approval import Attended, Person, is_personal
 from agent.config import Settings
 from agent.endings import Ending
 from agent.guard import Guard
 from agent.interrupts import held
-from agent.loop import AskPerson, Episode, run
+from agent.loop import Episode, run
 from agent.memory import Memory
 from agent.panel import Display
 from agent.policy import LocalPolicy, Plain, Policy, ScriptPolicy
+from agent.turn import AskPerson
 from envs import practice
+from envs.opening import Opening
 
 VERSIONS_OF = ("pixelhand", "torch", "transformers", "playwright", "gymnasium", "miniwob", "numpy")
 
@@ -40,29 +43,28 @@ def is_practice(url: str) -> bool:
 
 
 def launch(
-    goal: str, settings: Settings, display: Display, *, ask: AskPerson | None = None, script: Path | None = None
+    goal: str,
+    settings: Settings,
+    display: Display,
+    *,
+    ask: AskPerson | None = None,
+    person: Person | None = None,
+    script: Path | None = None,
 ) -> Episode:
     """Run once, told to the display and written to a new folder of runs. Raises Error with a sentence for the person.
 
-    goal "" is the practice page's own instruction. A script replays replies in place of a model.
+    goal "" is the practice page's own instruction. ask answers the model's questions; person approves actions on their
+    own screen. A script replays replies in place of a model.
     """
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=practice.HELD_OUT + randbelow(100_000))
-    guard = Guard(settings.allow_schemes, settings.allow_hosts)
-    if settings.on not in plugins.names("envs.surfaces"):
-        plugins.load("envs.surfaces", settings.on)  # says what there is
+    guard = Guard(settings.allow_schemes, settings.allow_hosts, apps=kind(settings) != "browser")
+    if kind(settings) not in plugins.names("envs.surfaces"):
+        plugins.load("envs.surfaces", kind(settings))  # says what there is
     policy: Policy
     if script is None:
         display.say(f"loading {settings.model} …")
-        policy = local_policy(
-            settings.model,
-            settings.device,
-            settings.dtype,
-            prompt=settings.prompt,
-            temperature=settings.temperature,
-            seed=settings.seed,
-            on_text=display.text,
-        )
+        policy = open_policy(settings, on_text=display.text, say=display.say)
     else:
         policy = _scripted(script, settings)
         settings = replace(settings, max_steps=min(settings.max_steps, len(policy.replies)))
@@ -72,14 +74,19 @@ def launch(
         stack.enter_context(_nothing_unforeseen(folder))
         writer = trace.Trace(folder, _manifest(goal, settings, policy))
         stack.callback(writer.close)
-        where = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else settings.url
-        display({"event": "begin", "run": str(folder), "model": policy.about["model"], "where": where})
+        display({"event": "begin", "run": str(folder), "model": policy.about["model"], "where": _where(settings)})
         try:
             with hold.released():
                 env = environment(settings, guard)
         except (Error, KeyboardInterrupt) as error:
             return _never_began(error, writer, display)
         stack.callback(env.close)
+
+        def tell(event: str, **facts: Any) -> None:
+            writer.write(event, **facts)
+            display({"event": event, **facts})
+
+        attend(env, settings, folder, tell, person)
         return run(
             goal,
             env,
@@ -112,20 +119,83 @@ def runs_root(settings: Settings) -> Path:
 
 
 def environment(settings: Settings, guard: Guard) -> Any:
-    """The LiveEnv of an address, practice or not, guarded. Raises SurfaceError when the machine cannot show it."""
-    if is_practice(settings.url):
-        from envs.live import practice_env
+    """The LiveEnv of a screen, with a practice page or without, guarded. SurfaceError when the machine fails."""
+    from envs import live
 
-        return practice_env(settings.url.removeprefix(practice.PREFIX), headed=settings.headed, guard=guard)
-    from envs.live import LiveEnv
-
-    make = plugins.load("envs.surfaces", settings.on).Surface
-    surface = make(settings.url, width=settings.width, height=settings.height, headed=settings.headed)
+    task = settings.url.removeprefix(practice.PREFIX) if is_practice(settings.url) else ""
+    if task and kind(settings) == "browser":
+        return live.practice_env(task, headed=settings.headed, guard=guard)
+    surface = open_surface(settings)
     try:
-        return LiveEnv(surface, guard=guard)
+        return live.practice_env(task, guard=guard, surface=surface) if task else live.LiveEnv(surface, guard=guard)
     except BaseException:
         surface.close()
         raise
+
+
+def kind(settings: Settings) -> str:
+    """The surface's name, without where it is: "desktop" of "desktop:virtual"."""
+    return settings.on.partition(":")[0]
+
+
+def open_surface(settings: Settings) -> Any:
+    """The surface that the settings name. UsageError, or SurfaceError, when it cannot be had."""
+    name, _, where = settings.on.partition(":")
+    module = plugins.load("envs.surfaces", name)
+    if not hasattr(module, "open_surface"):
+        raise UsageError(f"the surface '{name}' cannot be opened by its name: its module has no open_surface")
+    opening = Opening(
+        where=where,
+        url=settings.url,
+        width=settings.width,
+        height=settings.height,
+        headed=settings.headed,
+        window=settings.window,
+        program=settings.program,
+    )
+    return module.open_surface(opening)
+
+
+def attend(env: Any, settings: Settings, folder: Path, tell: Callable[..., None], person: Person | None) -> None:
+    """Put the person behind the environment's rules where its screen is somebody's own, or where they ask for it.
+
+    Where the settings leave it open, each action is asked for on somebody's own screen, and none elsewhere.
+    """
+    approve = settings.approve or ("never" if is_practice(settings.url) else "")
+    live = env.unwrapped
+    personal = is_personal(live.surface)
+    if personal or approve == "each":
+        each = (approve or "each") == "each"
+        live.guard = Attended(live.guard, live.surface, folder, tell, each=each, person=person)
+
+
+def _where(settings: Settings) -> str:
+    """The screen and what is on it, in words."""
+    url = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else settings.url
+    if settings.on == "browser":
+        return url
+    return ", ".join(filter(None, [settings.on, settings.window, settings.program, url]))
+
+
+def open_policy(
+    settings: Settings, *, on_text: Callable[[str], None] | None = None, say: Callable[[str], None] | None = None
+) -> Policy:
+    """Who decides, as the settings name it: a checkpoint on this machine, or a server's http://host:port/v1#NAME."""
+    if "://" in settings.model:
+        from agent.remote import remote_policy
+
+        how: dict[str, Any] = {"prompt": settings.prompt, "temperature": settings.temperature, "seed": settings.seed}
+        return remote_policy(settings.model, **how, on_text=on_text, say=say)
+    return local_policy(
+        settings.model,
+        settings.device,
+        settings.dtype,
+        prompt=settings.prompt,
+        temperature=settings.temperature,
+        seed=settings.seed,
+        on_text=on_text,
+        grammar=settings.grammar,
+    )
 
 
 def local_policy(
@@ -137,6 +207,7 @@ def local_policy(
     temperature: float = 0.0,
     seed: int | None = None,
     on_text: Callable[[str], None] | None = None,
+    grammar: bool = True,
 ) -> LocalPolicy:
     """A checkpoint with its own dialect and memory. model: embedded, a folder or a hub id; prompt: a file's path."""
     from model.chat import load_chat
@@ -146,7 +217,9 @@ def local_policy(
     chat.warm_up()
     how, name = chat.settings, choose(chat.path).require()
     dialect = _dialect(name, chat.limits, prompt, tool=how.tool, history=how.history)
-    chat.settings = replace(how, dialect=name, tool=dialect.tool, history=dialect.history)
+    chat.settings = replace(
+        how, dialect=name, tool=dialect.tool, history=dialect.history, grammar=how.grammar and grammar
+    )
     memory = Memory(how.history_steps, how.pictures)
     return LocalPolicy(chat, dialect, memory, temperature=temperature, seed=seed, on_text=on_text)
 

@@ -1,25 +1,26 @@
 """The loop: look, think, call, act, look again. Knows an environment and a policy by their protocols, nothing else.
 
 Each event is told, first to the trace, before the next thing happens: nothing is lost when the power goes. Ctrl-C is
-answered while the model thinks or a person is asked; an act that has begun is finished and written down first.
+answered while the model thinks or a person is asked; an act that has begun is finished and written down first. What
+one turn does with the model's words stands in agent/turn.py.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from actions import Ask, BadCall, Step, SurfaceError, UsageError, Wait
+from actions import Step, SurfaceError, UsageError
 from agent.endings import Cause, Ending, Outcome, Patience, Status, Watch
-from agent.interrupts import Hold, held
+from agent.interrupts import held
 from agent.policy import Policy
 from agent.trace import Trace
+from agent.turn import AskPerson, Hands
 
 OnEvent = Callable[[Mapping[str, Any]], None]
-AskPerson = Callable[[str], str]  # a question -> the answer; EOFError when nobody is there
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def run(
                 on_event({"event": event, **facts})
 
     with held() as hold:
+        hands = Hands(env, policy, watch, tell, hold, ask)
         try:
             _, info = env.reset(seed=seed)  # look
             came = Outcome.of(info)
@@ -78,25 +80,8 @@ def run(
                     reply = policy.decide(goal, steps, screen, verbs)  # think
                 thought_s = time.perf_counter() - began
                 tell("reply", step=turn, screen=screen, reply=reply)
-                call = action = None
-                try:
-                    call = policy.parse(reply)  # call
-                    action = policy.ground(call, screen)
-                    tell("act.intent", step=turn, call=call, action=action)
-                    came = watch.moved(action, screen, _act(action, env, ask, hold))  # act, and look again
-                except (BadCall, SurfaceError) as error:  # a BadCall is the model's mistake: it reads of it next turn
-                    came = Outcome(screen, came.verdict, error=error)
-                seconds = time.perf_counter() - began
-                step = Step(turn, screen, reply, call, action, str(came.error or ""), came.note, came.reward, seconds)
+                step, came = hands.turn(turn, reply, came, began, thought_s)  # call, act, and look again
                 steps.append(step)
-                tell(
-                    "act.result",
-                    **{name: getattr(step, name) for name in ("call", "action", "error", "note", "reward", "seconds")},
-                    step=turn,
-                    verdict=came.verdict,
-                    screen=came.screen,
-                    timings_s={"think": thought_s, **reply.timings_s, **came.timings_s},
-                )
                 ending = watch.ending(steps, came)
         except SurfaceError as error:
             ending = Ending("error", "machine", str(error))
@@ -113,22 +98,3 @@ def run(
                     tell("end", **said, reward=reward, steps=len(steps))
     folder = str(trace.folder) if trace else ""
     return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause)
-
-
-def _act(action: Any, env: Any, ask: AskPerson | None, hold: Hold) -> Outcome:
-    """env.step; but a question goes to the person, and then the screen is looked at again: they may have used it."""
-    if not isinstance(action, Ask):
-        with hold.released() if isinstance(action, Wait) else nullcontext():  # to wait no longer does no harm
-            _, reward, terminated, truncated, info = env.step(action)
-        return Outcome.of(info, reward, terminated or truncated)
-    try:
-        if ask is None:
-            raise EOFError
-        with hold.released():
-            answer = ask(action.question)
-    except EOFError:
-        raise BadCall(
-            "nobody is there to answer; decide by yourself, or end the run with status failure and say why"
-        ) from None
-    _, reward, terminated, truncated, info = env.step(Wait(seconds=0))
-    return Outcome.of(info, reward, terminated or truncated).noting(f"The person answers: {answer}")

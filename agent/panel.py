@@ -10,7 +10,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
@@ -65,7 +67,8 @@ class JsonLines:
                 facts = {key: event[key] for key in ("error", "note", "reward", "verdict")}
                 times = {name: round(value, 4) for name, value in event["timings_s"].items()}
                 thought = event["call"].thought if event["call"] is not None else ""
-                said = {"event": "step", "step": event["step"], "thought": thought, "action": action, **facts}
+                which = {key: event[key] for key in ("step", "part", "parts") if key in event}
+                said = {"event": "step", **which, "thought": thought, "action": action, **facts}
                 self._line({**said, "seconds": round(event["seconds"], 4), "timings_s": times})
             case "end":
                 self.end(event["status"], event["reward"], event["steps"])
@@ -107,6 +110,10 @@ class Lines:
             case "start":
                 self.max_steps = event["max_steps"]
                 self.say(f"{'goal':8} {plain(event['goal'])}")
+            case "paused" if event["rests_s"] is not None:
+                self.say(
+                    f"{'paused':8} {event['why']}; it goes on when the mouse has rested for {event['rests_s']:g} s"
+                )
             case "act.result":
                 self.judged = event["verdict"] is not None
                 for name, words in (("step", _step_line(event, self.max_steps)), *_asides(event)):
@@ -132,7 +139,19 @@ class Lines:
     def ask(self, question: str) -> str:
         """The person's answer; EOFError when the input has ended."""
         self.say(f"{'asks':8} {plain(question)}")
-        return input("answer   ")
+        return _fresh_line("answer   ")
+
+    def approve(self, words: str, picture: Path) -> str:
+        """What the person says to an action that is not done yet; EOFError when the input has ended."""
+        self.say(f"{'wants':8} {plain(words)}")
+        self.say(f"{'picture':8} {picture}")
+        self.say(f"{'':8} y: do it; s: stop the run; anything else: not done, and the model reads what you write")
+        return _fresh_line("approve? ")
+
+    def paused(self, why: str) -> str:
+        """What the person types to go on; EOFError when the input has ended."""
+        self.say(f"{'paused':8} {why}; Enter goes on, s stops the run")
+        return _fresh_line("go on?   ")
 
 
 class Panel(Lines):
@@ -147,7 +166,7 @@ class Panel(Lines):
         self.title = self.goal = self.words = self.phase = ""
         self.last: Mapping[str, Any] = {}
         self.done: list[tuple[int, str, str]] = []
-        self.spent: list[float] = []
+        self.spent: dict[int, float] = {}  # seconds by step
         self.step, self.since = 0, time.monotonic()
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -167,7 +186,7 @@ class Panel(Lines):
                 self._phase("acting")
             case "act.result":
                 self.last, self.judged = event, event["verdict"] is not None
-                self.spent.append(event["seconds"])
+                self.spent[event["step"]] = self.spent.get(event["step"], 0.0) + event["seconds"]
                 self.done.append((event["step"], _did(event), seconds(event["seconds"])))
                 self.words, self.step = "", event["step"] + 1
                 self._phase("thinking")
@@ -183,9 +202,23 @@ class Panel(Lines):
         self.words = plain(words, 600)
 
     def ask(self, question: str) -> str:
+        with self._aside():
+            return super().ask(question)
+
+    def approve(self, words: str, picture: Path) -> str:
+        with self._aside():
+            return super().approve(words, picture)
+
+    def paused(self, why: str) -> str:
+        with self._aside():
+            return super().paused(why)
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """The panel gives way to plain lines for a while."""
         self._stop()
         try:
-            return super().ask(question)
+            yield
         finally:
             self._start()
 
@@ -213,7 +246,7 @@ class Panel(Lines):
             for name, words in _asides(self.last, thought=False):
                 rows.add_row(name, Text(words, style="yellow"))
             rows.add_row("verdict", Text(_verdict(self.last["verdict"])))
-            mean = sum(self.spent) / len(self.spent)
+            mean = sum(self.spent.values()) / len(self.spent)
             rows.add_row("time", Text(f"{seconds(mean)} a step; last: {breakdown(self.last['timings_s'])}"))
         return Box(rows, title=Text(self.title), title_align="left", border_style=_COLOURS.get(self.phase, "cyan"))
 
@@ -234,6 +267,21 @@ class Panel(Lines):
             live.stop()
 
 
+def _fresh_line(prompt: str) -> str:
+    """A line typed after the prompt: what was typed before it, by whomever, is no answer to it."""
+    if sys.stdin.isatty():
+        if sys.platform == "win32":
+            import msvcrt
+
+            while msvcrt.kbhit():
+                msvcrt.getwch()
+        else:
+            import termios
+
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    return input(prompt)
+
+
 _COLOURS = {"success": "green", "failure": "red", "error": "red", "budget": "yellow", "stopped": "yellow"}
 
 
@@ -246,7 +294,8 @@ def display(json_to: TextIO | None, out: TextIO) -> JsonLines | Lines:
 
 def _step_line(event: Mapping[str, Any], max_steps: int) -> str:
     times = breakdown(event["timings_s"])
-    return f"{event['step']} of {max_steps}: {_did(event)}  [{seconds(event['seconds'])}: {times}]"
+    part = f", part {event['part']} of {event['parts']}" if "part" in event else ""
+    return f"{event['step']} of {max_steps}{part}: {_did(event)}  [{seconds(event['seconds'])}: {times}]"
 
 
 def _did(event: Mapping[str, Any]) -> str:

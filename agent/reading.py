@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from actions import UsageError
 from agent.trace import FRAMES, Run, find, ids_in, read
@@ -18,7 +20,7 @@ def table(root: Path) -> str:
         except UsageError as error:
             lines.append(f"{run_id}  {'damaged':10}  {plain(error, 100)}")
             continue
-        count = len(run.finished)
+        count = run.count
         goal = plain(run.goal, 60)
         lines.append(f"{run_id}  {run.status:10}  {_reward(run):10}  {count:3} steps  {goal}")
     return "\n".join(lines) if lines else f"no runs in {root}; `agent demo` makes one"
@@ -36,10 +38,13 @@ def story(root: Path, name: str) -> str:
     ]
     for result in run.finished:
         said = run.reply(result["step"])
-        lines.append("")
-        lines.append(f"{'step':8} {result['step']}  [{seconds(result['seconds'])}: {breakdown(result['timings_s'])}]")
-        lines.append(f"{'saw':8} {run.folder / FRAMES / said['screen']}.png")
-        lines.append(f"{'said':8} {plain(said['reply']['text'], 600)}")
+        if result.get("part", 1) == 1:
+            lines.append("")
+            lines.append(f"{'step':8} {result['step']}  [{_times(result)}]")
+            lines.append(f"{'saw':8} {run.folder / FRAMES / said['screen']}.png")
+            lines.append(f"{'said':8} {plain(said['reply']['text'], 600)}")
+        else:
+            lines.append(f"{'part':8} {result['part']} of {result['parts']}  [{_times(result)}]")
         lines.append(f"{'did':8} {describe(run.action(result))}")
         lines += [f"{label:8} {plain(result[key])}" for label, key in _ASIDES if result[key]]
     lines.append("")
@@ -58,6 +63,10 @@ def story(root: Path, name: str) -> str:
 
 
 _ASIDES = (("mistake", "error"), ("machine", "note"))
+
+
+def _times(result: Mapping[str, Any]) -> str:
+    return f"{seconds(result['seconds'])}: {breakdown(result['timings_s'])}"
 
 
 def _reward(run: Run) -> str:

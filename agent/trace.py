@@ -5,10 +5,11 @@
     frames/         every picture once, as PNG, named by Screen.digest (its pixels, not its file)
 
 The events, in order: `start`; then for each step `reply` (the prompt, the digests of its pictures, the model's words),
-`act.intent` before an action meets the machine, `act.result` after; then `end`. An intent without a result says that
-the process died in between, so the action may or may not have happened. Every line holds the SHA-256 of the line
-before it (the first: of manifest.json), so a changed, lost or added line is seen. A torn last line, which is what a
-power cut leaves, is not an error.
+`act.intent` before an action meets the machine, `act.result` after, both of them for each action where a reply means
+several (`part` of `parts`); then `end`. Where a person is asked first, `approval` stands between the two. An intent
+without a result says that the process died in between, so the action may or may not have happened. Every line holds
+the SHA-256 of the line before it (the first: of manifest.json), so a changed, lost or added line is seen. A torn last
+line, which is what a power cut leaves, is not an error.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from actions import Call, Reply, Screen, Step, SurfaceError, UsageError, read_action
+from actions.step import joined
 
 MANIFEST, EVENTS, FRAMES, CRASH = "manifest.json", "steps.jsonl", "frames", "error.txt"
 
@@ -162,7 +165,7 @@ class Run:
 
     @property
     def finished(self) -> list[Mapping[str, Any]]:
-        """The results of the finished steps."""
+        """The results of the finished actions; a step has several where its reply meant several."""
         return [event for event in self.events if event["event"] == "act.result"]
 
     def reply(self, step: int) -> Mapping[str, Any]:
@@ -196,24 +199,30 @@ class Run:
 
     def steps(self) -> list[Step]:
         """The finished steps, pictures and all, as the loop had them."""
-        steps = []
-        for result in self.finished:
-            said = self.reply(result["step"])
-            reply = {**said["reply"], "pictures": tuple(said["reply"]["pictures"])}
-            steps.append(
-                Step(
-                    index=result["step"],
-                    screen=self.screen(said["screen"]),
-                    reply=Reply(**reply),
-                    call=Call(**result["call"]) if result["call"] else None,
-                    action=self.action(result),
-                    error=result["error"],
-                    note=result["note"],
-                    reward=result["reward"],
-                    seconds=result["seconds"],
-                )
-            )
-        return steps
+        return [joined([self._part(result) for result in part]) for part in self._by_step()]
+
+    @property
+    def count(self) -> int:
+        """How many steps have a result."""
+        return len(self._by_step())
+
+    def _by_step(self) -> list[list[Mapping[str, Any]]]:
+        return [list(results) for _, results in groupby(self.finished, key=lambda result: result["step"])]
+
+    def _part(self, result: Mapping[str, Any]) -> Step:
+        said = self.reply(result["step"])
+        reply = {**said["reply"], "pictures": tuple(said["reply"]["pictures"])}
+        return Step(
+            index=result["step"],
+            screen=self.screen(said["screen"]),
+            reply=Reply(**reply),
+            call=Call(**result["call"]) if result["call"] else None,
+            action=self.action(result),
+            error=result["error"],
+            note=result["note"],
+            reward=result["reward"],
+            seconds=result["seconds"],
+        )
 
 
 def read(folder: Path) -> Run:

@@ -162,10 +162,19 @@ def practice_env(
     guard: Guard | None = None,
     settle: SettleOptions | None = None,
     render_mode: str | None = None,
+    surface: Any = None,
 ) -> LiveEnv:
-    """A practice page in its own browser, 280 x 364 pixels, with the page's own goal and raw reward."""
+    """A practice page with its own goal and raw reward: in its own browser, 280 x 364 pixels, or on the surface given.
+
+    A surface shows one when it offers goto(address), evaluate(js) and url; the environment then closes it. UsageError
+    when it does not; it is then left open.
+    """
     from envs import practice
-    from envs.practice_task import PracticeTask
+    from envs.practice_task import PracticeTask, require_pages
+
+    if surface is not None:
+        require_pages(surface)
+        return LiveEnv(surface, task=PracticeTask(task), guard=guard, settle=settle, render_mode=render_mode)
     from envs.surfaces.browser import Surface as Browser
 
     browser = Browser(practice.PREFIX + task, headed=headed)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from actions import SurfaceError
+from actions import SurfaceError, UsageError
 from envs import practice
 from envs.live import Verdict
 
 MARK = "__pixelhandEpisode"  # set in the page when its episode starts: a page that was loaded again lacks it
+
+
+def require_pages(surface: Any) -> None:
+    """UsageError when the surface cannot set up and judge a practice page: a person's own screen cannot."""
+    if not all(hasattr(surface, name) for name in ("goto", "evaluate", "url")):
+        raise UsageError(
+            f"this {surface.name} surface cannot set up a practice page and read its verdict; "
+            "use --on browser, --on desktop:virtual, or --on android:SERIAL with a phone of `agent phone`"
+        )
 
 
 class PracticeTask:

@@ -40,6 +40,7 @@ from envs.chromium.launch import START_S, launch
 from envs.chromium.tabs import Tabs, swallow
 from envs.chromium.thread import LoopThread
 from envs.chromium.travel import LOAD_S, first_line, go_back, loaded, open_address
+from envs.opening import Opening
 
 T = TypeVar("T")
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "open", "back", "home", "wait"})
@@ -63,6 +64,7 @@ class Surface:
     """
 
     name = "browser"
+    personal = False  # a window of its own, with nobody's cookies in it
 
     def __init__(
         self,
@@ -469,6 +471,17 @@ class Surface:
     def _css(self, point: Point) -> hands.Css:
         """The CSS pixel under the middle of a screen pixel. Whole: Chromium lets (39.5, y) hit what begins at 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
+
+
+def open_surface(opening: Opening) -> Surface:
+    """A browser at opening.url. UsageError for what belongs to other screens."""
+    for what, value in (("where", opening.where), ("window", opening.window), ("program", opening.program)):
+        if value:
+            raise UsageError(f"the browser has no {what} to choose ('{value}'); leave it out, or choose another screen")
+    url = opening.url or "about:blank"
+    if _is_practice(url):
+        return Surface(url, headed=opening.headed)  # the page brings its own size
+    return Surface(url, width=opening.width, height=opening.height, headed=opening.headed)
 
 
 def _is_practice(url: str) -> bool:

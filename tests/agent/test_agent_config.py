@@ -57,6 +57,7 @@ def test_every_kind_of_value_in_toml_and_in_the_environment(tmp_path: Path) -> N
         ({"user": "max_steps = true"}, "must be int, not True"),
         ({"user": "headed = 'perhaps'"}, "must be bool, not 'perhaps'"),
         ({"user": "allow_hosts = [3]"}, "must be a list of texts"),
+        ({"user": "approve = 'sometimes'"}, r"'approve' in .* must be each or never, not 'sometimes'"),
         ({"user": "model = 3"}, "must be str, not 3"),
         ({"user": "model ="}, "cannot be read as TOML"),
     ],
@@ -77,7 +78,12 @@ def test_a_project_may_narrow_what_the_user_allows_and_not_widen_it(tmp_path: Pa
     ):
         with pytest.raises(UsageError, match="a project may only narrow"):
             layers(tmp_path, user, project)
-    for project in ("runs = '/tmp'", "prompt = 'words'"):
+    assert layers(tmp_path, "approve = 'never'", "approve = 'each'").approve == "each"
+    assert layers(tmp_path, "approve = 'never'", "approve = 'never'").approve == "never"
+    for user in ("", "approve = 'each'"):
+        with pytest.raises(UsageError, match=r"allows acting unasked \(approve\), which your own settings do not"):
+            layers(tmp_path, user, "approve = 'never'")
+    for project in ("runs = '/tmp'", "prompt = 'words'", "program = 'sh'"):
         with pytest.raises(UsageError, match="may not stand in"):
             layers(tmp_path, "", project)
 

@@ -551,3 +551,160 @@ def test_a_reader_that_goes_away_leaves_no_stack_trace() -> None:
     process.stdout.close()
     errors = process.stderr.read()
     assert process.wait(timeout=60) == 1 and errors == ""
+
+
+# other screens, and who is asked
+
+PAGE = ("--url", "https://example.org")
+
+
+class Terminal:
+    """Standard input with somebody at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def own(env: FakeEnv) -> FakeEnv:
+    env.surface.personal = True
+    return env
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
+    """Answers typed at a terminal; the prompts as they were."""
+    from agent import panel
+
+    prompts: list[str] = []
+    lines = iter(answers)
+
+    def fresh_line(prompt: str) -> str:
+        prompts.append(prompt)
+        try:
+            return next(lines)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(panel, "_fresh_line", fresh_line)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    return prompts
+
+
+def test_on_an_own_screen_without_a_terminal_nothing_is_done_and_it_is_3(
+    agent: Agent, own: FakeEnv, script: Any, tmp_path: Path
+) -> None:
+    for arguments in ([], ["--approve", "each"]):
+        own.guard = None  # each run has an environment of its own
+        code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(CLICK)), *arguments)
+        assert (code, own.surface.performed) == (3, [])
+    assert "needs a person's approval" in out and read(last_run(tmp_path)).status == "stopped"
+
+
+def test_on_an_own_screen_a_person_approves_in_the_terminal(
+    agent: Agent, own: FakeEnv, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = answering(monkeypatch, "not that one", "y")
+    code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(MISS, CLICK)))
+    assert (code, len(prompts)) == (0, 2) and own.surface.clicked
+    assert "wants    click (5, 5)" in out and "mistake  the person refused this: not that one" in out
+    assert f"picture  {last_run(tmp_path) / 'asked' / '0002.png'}" in out
+    own.guard = None
+    prompts = answering(monkeypatch, "s")
+    code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(MISS, CLICK)))
+    assert code == 130 and "a person stopped the run" in out
+
+
+def test_approve_never_asks_nobody_and_a_settings_file_may_say_so(
+    agent: Agent, own: FakeEnv, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert agent("run", "press it", *PAGE, "--script", script(actions(CLICK)), "--approve", "never")[0] == 0
+    monkeypatch.setenv("PIXELHAND_APPROVE", "never")
+    own.guard = None
+    assert agent("run", "press it", *PAGE, "--script", script(actions(CLICK)))[0] == 0
+    code, _, err = agent("run", "press it", *PAGE, "--script", script(actions(CLICK)), "--approve", "always")
+    assert code == 2 and "'approve' in the command line must be each or never, not 'always'" in err
+
+
+def test_on_a_practice_page_nobody_is_asked_wherever_it_is(agent: Agent, own: FakeEnv, script: Any) -> None:
+    assert agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))[0] == 0
+    own.guard = None
+    assert agent("run", "", *PRACTICE, "--script", script(actions(CLICK)), "--approve", "each")[0] == 3
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The openings that a desktop surface was asked for, in place of a real one."""
+    from actions import plugins
+    from envs.live import LiveEnv  # noqa: F401 - loaded before the clock of a test runs
+
+    openings: list[Any] = []
+    env = FakeEnv(task=False)
+
+    def open_surface(opening: Any) -> Any:
+        openings.append(opening)
+        return env.surface
+
+    module = types.SimpleNamespace(open_surface=open_surface)
+    monkeypatch.setattr(plugins, "names", lambda package: ["browser", "desktop", "bare"])
+    real = plugins.load
+
+    def load(package: str, name: str) -> Any:
+        if package != "envs.surfaces":
+            return real(package, name)
+        return {"desktop": module, "bare": types.SimpleNamespace()}[name]
+
+    monkeypatch.setattr(plugins, "load", load)
+    return openings
+
+
+def test_name_and_where_window_and_program_reach_the_surface(
+    agent: Agent, opened: list[Any], script: Any, tmp_path: Path
+) -> None:
+    arguments = ["--on", "desktop:virtual", "--open", "galculator -x", "--window", "Calc", "--max-steps", "1"]
+    code, out, _ = agent("run", "add", *arguments, "--script", script(actions(CLICK)))
+    (opening,) = opened
+    assert (opening.where, opening.program, opening.window, opening.url) == ("virtual", "galculator -x", "Calc", "")
+    assert code == 4 and "script on desktop:virtual, Calc, galculator -x" in out
+    assert read(last_run(tmp_path)).manifest["surface"] == "desktop:virtual"
+
+
+def test_a_screen_that_cannot_show_a_practice_page_says_which_can(agent: Agent, opened: list[Any], script: Any) -> None:
+    code, _, err = agent("run", "", "--on", "desktop", *PRACTICE, "--script", script(actions(CLICK)))
+    assert code == 2 and "--on desktop:virtual, or --on android:SERIAL" in err
+    code, _, err = agent("run", "x", "--on", "bare", "--script", script(actions(CLICK)))
+    assert code == 2 and "its module has no open_surface" in err
+
+
+def test_a_practice_page_runs_on_any_surface_that_can_show_it(
+    agent: Agent, opened: list[Any], script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agent_fakes import ButtonSurface
+
+    from envs import practice
+
+    gone: list[str] = []
+    page = practice.page("click-test").url
+
+    def evaluate(surface: ButtonSurface, js: str) -> Any:
+        if practice.VERDICT_JS in js:
+            return {"done": surface.clicked, "reward": 1.0 if surface.clicked else None}
+        return "press it" if "startEpisode" in js else True
+
+    monkeypatch.setattr(ButtonSurface, "goto", lambda surface, address: gone.append(address), raising=False)
+    monkeypatch.setattr(ButtonSurface, "evaluate", evaluate, raising=False)
+    monkeypatch.setattr(ButtonSurface, "url", page, raising=False)
+    code, out, _ = agent("run", "", "--on", "desktop:virtual", *PRACTICE, "--script", script(actions(MISS, CLICK)))
+    assert code == 0 and gone == ["practice:click-test"] and "goal     press it" in out
+    assert opened[0].url == "practice:click-test" and "on desktop:virtual, practice:click-test, seed 9" in out
+
+
+def test_demo_takes_a_screen(agent: Agent, launched: list[Any]) -> None:
+    assert agent("demo", "click-dialog-2", "--on", "android:127.0.0.1:5555")[0] == 0
+    assert launched[0][1].on == "android:127.0.0.1:5555" and launched[0][1].url == "practice:click-dialog-2"
+
+
+def test_every_command_of_another_floor_has_its_module() -> None:
+    from importlib.util import find_spec
+
+    for module, about in cli.OTHER_FLOORS.values():
+        assert find_spec(module) is not None and about.endswith("."), module

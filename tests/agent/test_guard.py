@@ -146,3 +146,15 @@ def test_a_suffix_covers_what_is_below_it_only() -> None:
     assert covers("*.a.org", "b.a.org") and not covers("*.a.org", "a.org") and not covers("*.a.org", "ba.org")
     assert narrows("b.a.org", ["*.a.org"]) and narrows("*.b.a.org", ["*.a.org"]) and narrows("*.a.org", ["*.a.org"])
     assert not narrows("a.org", ["*.a.org"]) and not narrows("*.a.org", ["a.org", "b.a.org"])
+
+
+@pytest.mark.parametrize("name", ["Calculator", "My Files", "微信"])
+def test_where_apps_are_opened_a_name_that_is_no_address_passes(name: str) -> None:
+    assert may_open(Guard(hosts=("a.org",), apps=True), name) and not may_open(LISTED, name)
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.test", "evil.test", "javascript:alert(1)", "com.evil.app", "x/y", "a@b", "localhost:80"]
+)
+def test_where_apps_are_opened_an_address_still_meets_the_rules(target: str) -> None:
+    assert not may_open(Guard(hosts=("a.org",), apps=True), target)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from agent_fakes import CLICK, DONE, MISS, FakeEnv
 
-from actions import Denied, SurfaceError, UsageError
+from actions import Call, Denied, SurfaceError, UsageError, read_action
 from agent.endings import Patience
 from agent.loop import Episode, run
-from agent.policy import ScriptPolicy
+from agent.policy import Plain, ScriptPolicy
 
 
 def act(**fields: Any) -> str:
@@ -235,3 +235,108 @@ def test_waiting_on_a_still_screen_is_no_lack_of_progress() -> None:
     replies = ['{"verb": "wait", "seconds": 0}'] * 7 + ['{"verb": "done"}']
     episode = run("goal", FakeEnv(), ScriptPolicy(replies), max_steps=9)
     assert len(episode.steps) == 8 and episode.cause != "no progress"
+
+
+class Several(Plain):
+    """Plain, whose replies are lists of actions."""
+
+    def parse(self, text: str) -> Call:
+        return Call("several", {"list": json.loads(text)})
+
+    def actions(self, call: Call, screen: Any) -> tuple[Any, ...]:
+        return tuple(read_action(one) for one in call.arguments["list"])
+
+
+def several(*actions: str) -> str:
+    plain = [json.loads(action) for action in actions]
+    return json.dumps([{name: value for name, value in one.items() if name != "thought"} for one in plain])
+
+
+def go_several(env: FakeEnv, *replies: str, **how: Any) -> tuple[Episode, list[Any]]:
+    events: list[Any] = []
+    episode = run("", env, ScriptPolicy(replies, Several()), max_steps=9, on_event=events.append, **how)
+    return episode, [event for event in events if event["event"].startswith("act.")]
+
+
+def test_several_actions_of_a_reply_are_done_in_order_with_two_events_each() -> None:
+    env = FakeEnv(task=False)
+    episode, events = go_several(env, several(MISS, act(verb="wait", seconds=0), CLICK), several(DONE))
+    assert [action.verb for action in env.surface.performed] == ["click", "wait", "click"]
+    assert [(e["event"], e["step"], e.get("part"), e.get("parts")) for e in events] == [
+        ("act.intent", 1, 1, 3),
+        ("act.result", 1, 1, 3),
+        ("act.intent", 1, 2, 3),
+        ("act.result", 1, 2, 3),
+        ("act.intent", 1, 3, 3),
+        ("act.result", 1, 3, 3),
+        ("act.intent", 2, None, None),
+        ("act.result", 2, None, None),
+    ]
+    first, last = episode.steps
+    assert [action.verb for action in first.actions] == ["click", "wait", "click"] and first.action == first.actions[-1]
+    assert episode.status == "success" and len(episode.steps) == 2 and last.actions == (last.action,)
+    results = [event for event in events if event["event"] == "act.result"]
+    assert first.seconds == pytest.approx(sum(event["seconds"] for event in results[:3]))
+    assert "think" in results[0]["timings_s"] and "think" not in results[1]["timings_s"]
+
+
+def test_a_mistake_among_several_ends_the_reply_and_says_which_it_was() -> None:
+    env = FakeEnv(task=False)
+    episode, _ = go_several(env, several(MISS, act(verb="click", x=900, y=3), CLICK), several(DONE))
+    assert [action.verb for action in env.surface.performed] == ["click"]
+    assert "action 2 of 3, click (900, 3), was not done: point (900, 3) is outside" in episode.steps[0].error
+    assert len(episode.steps[0].actions) == 2
+
+
+def test_word_from_the_machine_ends_the_reply() -> None:
+    """A dialog that nobody has seen must not be answered by what was meant for the page before it."""
+    env = FakeEnv(task=False)
+    episode, _ = go_several(env, several(act(verb="type", text="hi"), CLICK, CLICK), several(DONE))
+    assert [action.verb for action in env.surface.performed] == ["type"]
+    assert episode.steps[0].note == (
+        "The screen is another now: the last 2 of the 3 actions were not done.\ntyped 2 characters"
+    )
+
+
+def test_a_screen_of_another_size_ends_the_reply() -> None:
+    env = FakeEnv(task=False)
+    perform = env.surface.perform
+
+    def turning(action: Any) -> str:
+        env.surface.pixels = env.surface.pixels.transpose(1, 0, 2)
+        return perform(action)
+
+    env.surface.perform = turning  # type: ignore[method-assign]
+    episode, _ = go_several(env, several(MISS, CLICK), several(DONE))
+    assert len(env.surface.performed) == 1 and "last 1 of the 2 actions were not done" in episode.steps[0].note
+
+
+def test_a_task_that_is_over_ends_the_reply_without_a_word() -> None:
+    env = FakeEnv()
+    episode, _ = go_several(env, several(CLICK, MISS))
+    assert episode.status == "success" and len(env.surface.performed) == 1 and episode.steps[0].note == ""
+
+
+def test_a_reply_that_means_no_action_is_a_mistake() -> None:
+    episode, events = go_several(FakeEnv(task=False), several(), several(DONE))
+    assert "means no action" in episode.steps[0].error and episode.steps[0].actions == ()
+    assert events[0]["event"] == "act.result" and events[0]["action"] is None
+
+
+def test_the_same_several_that_change_nothing_are_no_progress() -> None:
+    episode, _ = go_several(FakeEnv(), *[several(MISS, act(verb="click", x=6, y=6))] * 9)
+    assert (episode.cause, len(episode.steps)) == ("no progress", 5)
+
+
+def test_the_first_family_of_the_package_that_means_several_has_them_done() -> None:
+    """Fara's type: click the place, empty it, type, press enter."""
+    from actions import plugins
+    from model.image import ImageLimits
+
+    fara = plugins.load("model.dialects", "fara").Dialect(ImageLimits())
+    arguments = {"action": "type", "coordinate": [120, 110], "text": "hi", "press_enter": False}
+    reply = f"<tool_call>\n{json.dumps({'name': 'computer_use', 'arguments': arguments})}\n</tool_call>"
+    env = FakeEnv(task=False)
+    episode = run("", env, ScriptPolicy([reply], fara), max_steps=1)
+    assert [action.verb for action in env.surface.performed][:1] == ["click"] and env.surface.clicked
+    assert len(episode.steps[0].actions) >= 2

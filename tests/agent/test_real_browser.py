@@ -80,6 +80,19 @@ def test_json_is_alone_on_standard_output_and_ends_with_the_end(command: Any, tm
     assert "trace    whole" in subprocess.run(again, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+def test_where_each_action_is_to_be_approved_and_nobody_is_there_nothing_is_clicked(
+    command: Any, tmp_path: Path
+) -> None:
+    line = command([BUTTON], "", "--url", "practice:click-test", "--seed", str(CLICK_TEST_SEED), "--json")
+    done = subprocess.run(
+        [*line, "--approve", "each"], cwd=ROOT, capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL
+    )
+    end = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 3 and (end["status"], end["reward"]) == ("stopped", None), done.stderr
+    back = read(only_run(tmp_path))
+    assert back.first("approval")["answer"] == "nobody" and "--approve never" in back.finished[0]["error"]
+
+
 def test_json_ends_with_the_end_also_when_the_person_is_wrong(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "agent", "run", "x", "--json"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)

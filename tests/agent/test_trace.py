@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from agent_fakes import CLICK, HERE, MISS, FakeEnv
 
-from actions import Call, Reply, Screen, UsageError
+from actions import Call, Reply, Screen, UsageError, read_action
 from agent import trace
 from agent.loop import Episode, run
-from agent.policy import ScriptPolicy
+from agent.policy import Plain, ScriptPolicy
 from agent.trace import Trace, find, ids_in, new_folder, read
 
 NAN = '{"verb": "click", "x": NaN, "y": 1}'
@@ -261,3 +261,24 @@ def test_an_interrupt_between_writing_and_syncing_leaves_a_whole_trace(
     assert [line["event"] for line in lines] == ["start", "reply", "end"]
     raw = (tmp_path / trace.EVENTS).read_bytes().splitlines()
     assert lines[2]["prev"] == hashlib.sha256(raw[1]).hexdigest()
+
+
+def test_a_reply_of_several_actions_is_one_step_with_an_entry_each(folder: Path) -> None:
+    class Several(Plain):
+        def parse(self, text: str) -> Call:
+            return Call("several", {"list": json.loads(text)})
+
+        def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+            return tuple(read_action(one) for one in call.arguments["list"])
+
+    two = json.dumps([{"verb": "click", "x": 5, "y": 5}, {"verb": "type", "text": "hi"}])
+    writer = Trace(folder, {"goal": "", "policy": {"model": "script"}})
+    policy = ScriptPolicy([two, json.dumps([{"verb": "click", "x": 120, "y": 110}])], Several())
+    episode = run("", FakeEnv(), policy, max_steps=9, trace=writer)
+    writer.close()
+    back = read(folder)
+    assert (len(back.finished), back.count, len(back.steps())) == (3, 2, 2)
+    for old, new in zip(episode.steps, back.steps(), strict=True):
+        assert (old.actions, old.action, old.note, old.error) == (new.actions, new.action, new.note, new.error)
+        assert old.seconds == pytest.approx(new.seconds)
+    assert [action.verb for action in back.steps()[0].actions] == ["click", "type"]

@@ -6,17 +6,20 @@ import io
 import json
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_fakes import CLICK, DONE, MISS, FakeEnv
+from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
 from actions import CONTROL_VERBS, VERBS, make
+from agent import panel
 from agent.loop import run
 from agent.panel import Display, JsonLines, Lines, Panel, display
 from agent.policy import ScriptPolicy
 from agent.words import breakdown, describe, plain, seconds
 
+ROOT = HERE.parent.parent
 EVIL = "\x1b[2J\x1b]0;title\x07 \u202emirrored \ud800 [red]markup[/red] \x9b31m"
 
 
@@ -252,3 +255,60 @@ def test_a_program_that_stops_reading_ends_the_run_without_a_second_error() -> N
     with pytest.raises(BrokenPipeError):
         show(JsonLines(os.fdopen(writer, "w")), MISS, CLICK, env=env)
     assert env.surface.performed == []
+
+
+def test_a_question_about_an_action_has_its_words_its_picture_and_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["y", "the other one", ""])
+    monkeypatch.setattr(panel, "_fresh_line", lambda prompt: next(answers))
+    for make_one in (Lines, Panel):
+        answers = iter(["y", "the other one", ""])
+        out = Terminal()
+        with make_one(out) as shown:
+            shown({"event": "begin", "run": "/runs/1", "model": "script", "where": "a fake"})
+            assert shown.approve("click (1, 2)", Path("/runs/1/asked/0001.png")) == "y"
+            assert shown.approve("type \x1b[2J", Path("/runs/1/asked/0002.png")) == "the other one"
+            assert shown.paused("you moved the mouse") == ""
+        text = unstyled(out.getvalue())
+        assert "wants    click (1, 2)" in text and "picture  /runs/1/asked/0001.png" in text
+        assert "y: do it; s: stop the run" in text and "paused   you moved the mouse; Enter goes on" in text
+
+
+def test_a_pause_without_a_terminal_is_told() -> None:
+    out = io.StringIO()
+    Lines(out)({"event": "paused", "why": "the person moved the mouse", "rests_s": 3.0})
+    assert "goes on when the mouse has rested for 3 s" in out.getvalue()
+    quiet = io.StringIO()
+    Lines(quiet)({"event": "paused", "why": "the person moved the mouse", "rests_s": None})
+    assert quiet.getvalue() == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_what_was_typed_before_a_question_does_not_answer_it() -> None:
+    """An agent that types "y" into the very terminal that it asks in must not approve itself."""
+    import pty
+    import select
+    import subprocess
+    import sys
+    import time
+
+    ours, theirs = pty.openpty()
+    code = "import time; time.sleep(1); from agent.panel import _fresh_line; print('got', repr(_fresh_line('now? ')))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT)
+    os.close(theirs)
+    os.write(ours, b"y\n")
+    seen, until = b"", time.monotonic() + 60
+    asked = False
+    while b"got" not in seen and time.monotonic() < until:
+        if select.select([ours], [], [], 0.2)[0]:
+            seen += os.read(ours, 1000)
+        if b"now? " in seen and not asked:
+            asked = True
+            os.write(ours, b"no\n")
+    while process.poll() is None and select.select([ours], [], [], 5)[0]:
+        try:
+            seen += os.read(ours, 1000)
+        except OSError:
+            break  # the other end is closed
+    process.wait(10)
+    os.close(ours)
+    assert b"got 'no'" in seen, seen

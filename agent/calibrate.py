@@ -1,0 +1,154 @@
+"""Whether clicks land: squares are painted, seen in a picture, moved to, and told where the pointer really came.
+
+Knows surfaces and policies by their protocols. A model, where one is given, clicks the squares itself and reads a
+colour that fills the screen; nothing but its clicks is carried out, and our own window or page lies under them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from actions import BadCall, Click, dispatch, make
+from agent.config import Settings
+from agent.launch import kind, open_surface
+from agent.policy import Policy
+from agent.words import describe, plain
+from envs.doctor import settled
+from envs.easel import COLOURS, PageEasel, Seen, Touch, WindowEasel, shown, squares
+
+MOST_PX = 1.0  # off by more is a miss
+MODEL_SIDE = 61  # of the squares that a model clicks, in the easel's units
+READ = ("blue", "red", "green")  # colours that a model reads
+QUESTION = "What colour fills the whole screen? Answer with one word."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One test. intended and arrived are pixels of the screen, None where there were none; off_px is between them."""
+
+    screen: str
+    test: str
+    ok: bool
+    intended: tuple[int, int] | None = None
+    arrived: tuple[float, float] | None = None
+    off_px: float | None = None
+    note: str = ""
+
+
+def calibrated(settings: Settings, policy: Policy | None = None) -> list[Row]:
+    """Every row, for the screen that the settings name: of somebody's desktop, for each monitor."""
+    rows: list[Row] = []
+    for name, surface, easel in _easels(settings):
+        rows += pointer_rows(name, surface, easel)
+        if policy is not None:
+            rows += model_rows(name, surface, easel, policy)
+    return rows
+
+
+def pointer_rows(name: str, surface: Any, easel: Any) -> list[Row]:
+    """Move to the middle of each square (tap it, where nothing hovers), and compare."""
+    painted, rows = squares(), []
+    easel.paint(painted)
+    _, seen = shown(surface.capture, [square.colour for square in painted])
+    verb = "move" if "move" in surface.verbs() else "click"
+    for square in painted:
+        test = f"{verb} to {square.colour}"
+        if square.colour not in seen:
+            rows.append(Row(name, test, False, note="the square is not in the picture"))
+            continue
+        spot = seen[square.colour]
+        surface.perform(make(verb, x=spot.x, y=spot.y))
+        touch = settled(easel.touched, partial(_met, colour=square.colour))
+        rows.append(_compared(Row(name, test, False, (spot.x, spot.y)), spot, touch, square.colour, MOST_PX))
+    return rows
+
+
+def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[Row]:
+    """Have the model click each square, and read a colour."""
+    painted = squares()
+    for square in painted:
+        easel.paint(painted, side=MODEL_SIDE)
+        screen, seen = shown(surface.capture, [square.colour for square in painted], MODEL_SIDE)
+        row = Row(name, f"model clicks {square.colour}", False)
+        if square.colour not in seen:
+            yield replace(row, note="the square is not in the picture")
+            continue
+        spot = seen[square.colour]
+        row = replace(row, intended=(spot.x, spot.y))
+        reply = policy.decide(f"Click the {square.colour} square.", [], screen, surface.verbs())
+        try:
+            action = policy.actions(policy.parse(reply), screen)[0]
+            if not isinstance(action, Click):
+                raise BadCall(f"it wants to {describe(action)}")
+            dispatch(action, surface, screen)
+        except BadCall as error:
+            yield replace(row, note=plain(error, 200))
+            continue
+        touch = settled(easel.touched, partial(_met, colour=square.colour, pressed=True))
+        yield _compared(row, spot, touch, square.colour, MODEL_SIDE / 2 * spot.scale)
+    for colour in READ:
+        easel.paint([], ground=COLOURS[colour])
+        screen = settled(surface.capture, partial(_filled, rgb=COLOURS[colour]))
+        reply = policy.decide(QUESTION, [], screen, surface.verbs() | {"answer"})
+        said = reply.text.lower()
+        right = colour in said and not any(other in said for other in COLOURS if other != colour)
+        yield Row(name, f"model reads {colour}", right, note=f"it says: {plain(reply.text, 200)}")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows for a person, and a verdict."""
+    lines = [f"{'screen':22} {'test':22} {'intended':>14} {'arrived':>16} {'off by':>9}"]
+    for row in rows:
+        intended = "" if row.intended is None else f"({row.intended[0]}, {row.intended[1]})"
+        arrived = "" if row.arrived is None else f"({row.arrived[0]:g}, {row.arrived[1]:g})"
+        off = "" if row.off_px is None else f"{row.off_px:.1f} px"
+        end = f"{'ok' if row.ok else 'MISS'}{'; ' + row.note if row.note else ''}"
+        lines.append(f"{row.screen:22} {row.test:22} {intended:>14} {arrived:>16} {off:>9}  {end}")
+    missed = sum(not row.ok for row in rows)
+    lines.append(f"{len(rows) - missed} of {len(rows)} landed" + ("" if missed else ": clicks go where they are sent"))
+    return "\n".join(lines)
+
+
+def _easels(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
+    """(name, surface, what is painted on) for each screen; both are closed when the next one is asked for."""
+    if kind(settings) != "desktop" or settings.on == "desktop:virtual":
+        on_a_page = replace(settings, url="about:blank")
+        with closing(open_surface(on_a_page)) as surface, closing(PageEasel(surface)) as page:
+            yield settings.on, surface, page
+        return
+    from envs.desktop.capture import Camera
+
+    with closing(Camera()) as camera:
+        monitors = camera.monitors()
+    for monitor in monitors:
+        where = f"desktop:monitor:{monitor.number}"
+        if settings.on in ("desktop", where):
+            with (
+                closing(open_surface(replace(settings, on=where))) as surface,
+                closing(WindowEasel(monitor.box, bare=True)) as window,
+            ):
+                yield where, surface, window
+
+
+def _compared(row: Row, spot: Seen, touch: Touch | None, colour: str, most_px: float) -> Row:
+    if touch is None:
+        return replace(row, note="nothing arrived there")
+    dx, dy = touch.dx * spot.scale, touch.dy * spot.scale
+    if touch.colour != colour:
+        return replace(row, note=f"it arrived nearer to {touch.colour}")
+    off = max(abs(dx), abs(dy))
+    arrived = (round(spot.x + dx, 1), round(spot.y + dy, 1))
+    return replace(row, arrived=arrived, off_px=round(math.hypot(dx, dy), 2), ok=off <= most_px)
+
+
+def _met(touch: Touch | None, colour: str, pressed: bool = False) -> bool:
+    return touch is not None and touch.colour == colour and (touch.pressed or not pressed)
+
+
+def _filled(screen: Any, rgb: tuple[int, int, int]) -> bool:
+    return all(tuple(int(value) for value in screen.pixels[y, x]) == rgb for x, y in ((9, 9), (-9, -9)))

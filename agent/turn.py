@@ -1,0 +1,144 @@
+"""One turn, from the model's words to the next screen: call, act, look again. Knows an environment and a policy.
+
+A reply may mean several actions. They are done one after the other, each with its own two events, and the rest is left
+undone where the screen that they were meant for is no more: after a mistake, after word from the machine (a dialog, a
+new tab), when the task is over, when the screen's size changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+from actions import Ask, BadCall, Call, Refused, Reply, Screen, Step, SurfaceError, Wait
+from actions.step import joined
+from agent.endings import Outcome, Watch
+from agent.interrupts import Hold
+from agent.policy import Policy
+from agent.words import describe
+
+AskPerson = Callable[[str], str]  # a question -> the answer; EOFError when nobody is there
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What carries a turn out. tell(event, **facts) is told of each action before it meets the machine, and after.
+
+    ask: answers the model's questions; None where nobody is there.
+    """
+
+    env: Any
+    policy: Policy
+    watch: Watch
+    tell: Callable[..., None]
+    hold: Hold
+    ask: AskPerson | None = None
+
+    def turn(self, index: int, reply: Reply, came: Outcome, began: float, thought_s: float) -> tuple[Step, Outcome]:
+        """Do what the reply means on the screen that came last; the turn as a Step, and how things stand after it.
+
+        began: time.perf_counter() at the turn's beginning; thought_s: how much of it the reply took.
+        """
+        screen, lap = came.screen, began
+        call, meant, came = self._read(reply, came)
+        timings_s: Mapping[str, float] = {"think": thought_s, **reply.timings_s}
+        parts: list[Step] = []
+        for number, action in enumerate(meant or (None,), 1):
+            which = {"step": index, **({"part": number, "parts": len(meant)} if len(meant) > 1 else {})}
+            if action is not None:
+                self.tell("act.intent", **which, call=call, action=action)
+                came = self._act(action, came)
+            ends = number >= len(meant) or _leaves(came, screen)
+            if ends:
+                came = self._last(came, screen, meant, number)
+            error, spent_s = _sentence(came, meant, number), time.perf_counter() - lap
+            lap += spent_s
+            part = Step(index, screen, reply, call, action, error, came.note, came.reward, spent_s)
+            parts.append(part)
+            self.tell(
+                "act.result",
+                **which,
+                **{name: getattr(part, name) for name in ("call", "action", "error", "note", "reward", "seconds")},
+                verdict=came.verdict,
+                screen=came.screen,
+                timings_s={**timings_s, **came.timings_s},
+            )
+            timings_s = {}  # of the first part alone: the others cost no thought
+            if ends:
+                break
+        return joined(parts), came
+
+    def _read(self, reply: Reply, came: Outcome) -> tuple[Call | None, tuple[Any, ...], Outcome]:
+        """The call in a reply, the actions that it means, and the state before them; none, and why, for a BadCall."""
+        call, came = None, Outcome(came.screen, came.verdict)
+        try:
+            call = self.policy.parse(reply)
+            meant = self.policy.actions(call, came.screen)
+            if not meant:
+                raise BadCall("the reply means no action; say what to do next, or that it is done")
+            return call, meant, came
+        except BadCall as error:  # the model's mistake: it reads of it next turn
+            return call, (), replace(came, error=error)
+
+    def _act(self, action: Any, came: Outcome) -> Outcome:
+        """env.step; but a question goes to the person. An error of the model's or the machine's is in the outcome."""
+        try:
+            if isinstance(action, Ask):
+                answer = self._answer(action)
+                return self._step(Wait(seconds=0)).noting(f"The person answers: {answer}")  # they may have used it
+            with self.hold.released() if isinstance(action, Wait) else nullcontext():  # to wait no longer does no harm
+                return self._step(action)
+        except Refused as error:
+            came = self._look_again(came)
+            return came if came.error is not None else replace(came, error=error)
+        except (BadCall, SurfaceError) as error:
+            return Outcome(came.screen, came.verdict, error=error)
+
+    def _step(self, action: Any) -> Outcome:
+        _, reward, terminated, truncated, info = self.env.step(action)
+        return Outcome.of(info, reward, terminated or truncated)
+
+    def _answer(self, question: Ask) -> str:
+        try:
+            if self.ask is None:
+                raise EOFError
+            with self.hold.released():
+                return self.ask(question.question)
+        except EOFError:
+            raise BadCall(
+                "nobody is there to answer; decide by yourself, or end the run with status failure and say why"
+            ) from None
+
+    def _look_again(self, came: Outcome) -> Outcome:
+        """What is to be seen after a person was there; what it was before where the environment cannot just look."""
+        try:
+            return self._step(Wait(seconds=0))
+        except BadCall:
+            return Outcome(came.screen, came.verdict)
+        except SurfaceError as error:
+            return Outcome(came.screen, came.verdict, error=error)
+
+    def _last(self, came: Outcome, screen: Screen, meant: tuple[Any, ...], number: int) -> Outcome:
+        """The outcome of a turn's last action, with a word on those after it, and on what changes nothing."""
+        if came.error is not None:
+            return came
+        if number < len(meant) and not came.over:
+            rest = f"the last {len(meant) - number} of the {len(meant)} actions were not done"
+            came = came.noting(f"The screen is another now: {rest}.")
+        return self.watch.moved(meant[:number], screen, came)
+
+
+def _leaves(came: Outcome, meant_for: Screen) -> bool:
+    """Whether what follows in the same reply is left undone: it was meant for a screen that is no more."""
+    same_size = (came.screen.width, came.screen.height) == (meant_for.width, meant_for.height)
+    return came.error is not None or came.over or bool(came.note) or not same_size
+
+
+def _sentence(came: Outcome, meant: tuple[Any, ...], number: int) -> str:
+    """What the model reads of an error; of one among several actions, which one it was."""
+    if came.error is None or len(meant) < 2:
+        return str(came.error or "")
+    return f"action {number} of {len(meant)}, {describe(meant[number - 1])}, was not done: {came.error}"
