@@ -1,7 +1,11 @@
-"""Which checkpoints there are, on this disk and on the hub. Knows names, sizes and licences; knows no tensors."""
+"""Which checkpoints there are, on this disk and on the hub, and which of them fit here. Knows no tensors.
+
+The families' facts stand in model/families.py.
+"""
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -9,25 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actions import UsageError
-from model.config import MODEL_TYPE
+from model.config import MODEL_TYPE, OFFICIAL
+from model.families import FAMILIES, GRID_TOKENS, Checkpoint, Family, Use, needs, parameters
 
 HUB_ANSWERS_S = 20.0
 
 
 @dataclass(frozen=True)
 class Known:
-    """An official checkpoint on the hub. gigabytes: of its weights in bfloat16, 2 bytes a parameter."""
+    """A checkpoint of the base family on the hub. gigabytes: of its weights in bfloat16, 2 bytes a parameter."""
 
     hub_id: str
     gigabytes: float
     licence: str
 
 
-KNOWN = (
-    Known("Qwen/Qwen2.5-VL-3B-Instruct", 7.5, "Qwen Research License (not for commercial use)"),
-    Known("Qwen/Qwen2.5-VL-7B-Instruct", 16.6, "Apache-2.0"),
-    Known("Qwen/Qwen2.5-VL-32B-Instruct", 66.9, "Apache-2.0"),
-    Known("Qwen/Qwen2.5-VL-72B-Instruct", 146.8, "Qwen License (its own terms)"),
+KNOWN = tuple(
+    Known(one.hub_id, round(2 * sum(parameters(OFFICIAL[one.size])) / 1e9, 1), one.licence)
+    for one in FAMILIES[0].checkpoints
 )
 SUGGESTED = "Qwen/Qwen2.5-VL-7B-Instruct"
 
@@ -39,6 +42,122 @@ class Cached:
     hub_id: str
     bytes: int
     path: Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a model may use. gpu_bytes: free memory of the first CUDA device, 0 where there is none."""
+
+    memory_bytes: int
+    gpu_bytes: int = 0
+    gpu: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A checkpoint that fits, and how. kind: bf16, int8 or int4; place: "gpu" or "cpu"; needed: bytes."""
+
+    family: Family
+    checkpoint: Checkpoint
+    kind: str
+    place: str
+    needed: int
+
+
+BENCHMARKS: dict[Use, tuple[str, ...]] = {
+    "desktop": ("OSWorld", "OSWorld-Verified"),
+    "browser": ("WebTailBench",),
+    "phone": ("AndroidWorld",),
+    "grounding": ("ScreenSpot-Pro",),
+}
+SPARE = 0.9  # share of the free memory that weights and context may take
+
+
+def this_machine() -> Machine:
+    """Free memory here, now."""
+    import psutil
+
+    from model.memory import available_bytes
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            return Machine(free, available_bytes("cuda"), torch.cuda.get_device_name())
+    except ImportError:
+        pass  # without torch there is no GPU for us either
+    return Machine(free)
+
+
+def recommend(machine: Machine, use: Use) -> list[Advice]:
+    """What fits and runs here for a use: in each family the largest checkpoint that fits, as finely as it fits.
+
+    The families come by their best published score on the use's benchmark (BENCHMARKS), those without one last. A GPU
+    goes before the CPU, bf16 before int8 before int4.
+    """
+    able = [family for family in FAMILIES if use in family.use and family.runs == "here"]
+    able.sort(key=lambda family: -_best(family, use))
+    found = (_largest(family, machine, use) for family in able)
+    return [advice for advice in found if advice is not None]
+
+
+def _best(family: Family, use: Use) -> float:
+    return max((score.value for score in family.scores if score.benchmark in BENCHMARKS[use]), default=0.0)
+
+
+def _largest(family: Family, machine: Machine, use: Use) -> Advice | None:
+    for place, free in (("gpu", machine.gpu_bytes), ("cpu", machine.memory_bytes)):
+        for checkpoint in reversed(family.checkpoints):
+            if checkpoint.use and use not in checkpoint.use:
+                continue
+            for kind, needed in needs(checkpoint).items():
+                if needed <= SPARE * free:
+                    return Advice(family, checkpoint, kind, place, needed)
+    return None
+
+
+def family_table() -> str:
+    """Each family on a line, with its sizes; for a person."""
+    lines = [f"{'dialect':12} {'family':26} {'runs':7} {'sizes':14} good at"]
+    for family in FAMILIES:
+        sizes = " ".join(one.size or f"{one.billions:g}B" for one in family.checkpoints) or "-"
+        lines.append(f"{family.dialect:12} {family.name:26} {family.runs:7} {sizes:14} {family.good_at}")
+    return "\n".join(lines)
+
+
+def family_card(name: str) -> str:
+    """All that is known of one family, by its dialect or name. UsageError, with the nearest, for an unknown one."""
+    by_name = {family.dialect: family for family in FAMILIES}
+    family = by_name.get(name) or next((one for one in FAMILIES if one.name.lower() == name.lower()), None)
+    if family is None:
+        near = difflib.get_close_matches(name, by_name, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise UsageError(f"no family '{name}'; have {', '.join(by_name)}.{hint}")
+    where = "in our engine, or behind a server" if family.runs == "here" else "behind a server (docs/servers.md)"
+    lines = [f"{family.name} (dialect {family.dialect}): {family.good_at}", f"runs {where}", ""]
+    if family.checkpoints:
+        lines.append(f"  {'checkpoint':34} {'bf16':>8} {'int8':>8} {'int4':>8}  licence")
+    for one in family.checkpoints:
+        figures = needs(one)
+        shown = " ".join(_gigabytes(figures.get(kind)) for kind in ("bf16", "int8", "int4"))
+        lines.append(f"  {one.hub_id:34} {shown}  {one.licence}")
+    if family.checkpoints:
+        lines.append(
+            f"  memory for weights and {GRID_TOKENS} tokens of context (of other shapes: weights only); int8 and int4 "
+            "shrink the decoder's layers"
+        )
+    lines += [
+        "",
+        "  published scores, in percent, by their sources:" if family.scores else "  no published score at hand",
+    ]
+    for score in family.scores:
+        lines.append(f"  {score.checkpoint:12} {score.benchmark:18} {score.value:6.1f}  {score.source}")
+    return "\n".join(lines)
+
+
+def _gigabytes(count: int | None) -> str:
+    return f"{'-':>8}" if count is None else f"{count / 1e9:5.1f} GB"
 
 
 def none_for_your_screen() -> str:

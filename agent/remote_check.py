@@ -1,0 +1,152 @@
+"""Does a server see, and does it keep coordinates? Asked at the start of a run. Knows a RemotePolicy; no machine.
+
+Quantised builds and servers without the picture half of a model answer fluently and blindly, and servers that shrink
+pictures on their own give points of another picture. So it is shown two solid colours to name, and a page with one
+button, painted at two places, to click. Colours named or buttons hit prove sight, and buttons hit prove that points are
+kept. A model that does neither (a very small one) must at least say other things to other pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from actions import VERBS, BadCall, Screen, UsageError
+from model.dialect import Conversation
+
+if TYPE_CHECKING:
+    from agent.remote import RemotePolicy
+
+COLOURS = {"red": (220, 20, 30), "green": (20, 150, 40), "blue": (20, 50, 220)}
+NAMED = ("blue", "red")  # those that are shown
+QUESTION = "Which colour fills this picture: red, green or blue? Answer with that one word."
+WORD_TOKENS = 16
+GOAL = "Click the button."
+SMALL, LARGE = (280, 364), (1288, 728)  # width and height in pixels, multiples of 28: nothing is resampled on the way
+PLACES = ((0.30, 0.42), (0.72, 0.80))  # of the button's centre, as shares of the picture
+BUTTON = (70, 37)
+SCALED = 0.07  # ratios of answer and target that agree within this are a scale
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One button: where its centre is, what was answered, and the words."""
+
+    target: tuple[int, int]
+    answer: tuple[int, int] | None
+    words: str
+    problem: str = ""
+
+    @property
+    def hit(self) -> bool:
+        return self.answer is not None and all(
+            abs(said - real) <= side / 2 for said, real, side in zip(self.answer, self.target, BUTTON, strict=True)
+        )
+
+
+def look(policy: RemotePolicy, *, ours: bool = False) -> str:
+    """What was found, in a sentence; UsageError when the server is blind or moves coordinates.
+
+    ours: it is our own server, which shows pictures as they come: then the small page alone is shown.
+    """
+    said = [_colour(policy, name) for name in NAMED]
+    named = all(_names(words, name) for words, name in zip(said, NAMED, strict=True))
+    shots = [_shot(policy, SMALL, place) for place in PLACES]
+    hit = all(shot.hit for shot in shots)
+    where = f"the server {policy.server.base} ({policy.server.name})"
+    if not named and not hit and not _looks(policy, said, shots):
+        raise UsageError(
+            f"{where} answers without looking: to a {NAMED[0]} and a {NAMED[1]} picture it says {said[0][:40]!r} and "
+            f"{said[1][:40]!r}, and two pages with a button at two places make no difference; serve it with the vision "
+            "part of the model (llama.cpp: --mmproj), or another build of it"
+        )
+    scale = _scale(shots)
+    if scale is None and hit and not ours and _larger(policy):
+        shots = [_shot(policy, LARGE, place) for place in PLACES]
+        scale = _scale(shots)
+    if scale is not None:
+        raise UsageError(
+            f"{where} does not keep coordinates: of a button at {_pair(shots[0].target)} it says "
+            f"{_pair(shots[0].answer)}, of one at {_pair(shots[1].target)} {_pair(shots[1].answer)}, about {scale:.2f} "
+            "times what it is; it resizes pictures on its own: raise its limit of pixels, or say the limit here, "
+            "?max_pixels=N before the #"
+        )
+    if hit and all(shot.hit for shot in shots):
+        return f"{where} sees pictures and keeps coordinates"
+    missed = next(shot for shot in shots if not shot.hit)
+    sight = "sees pictures" if named or hit else "tells pictures apart"
+    came = _pair(missed.answer) if missed.answer else missed.problem
+    return (
+        f"{where} {sight}; that it keeps coordinates is not shown: of a button at {_pair(missed.target)} it says {came}"
+    )
+
+
+def _colour(policy: RemotePolicy, name: str) -> str:
+    pixels = np.full((SMALL[1], SMALL[0], 3), COLOURS[name], np.uint8)
+    content = [{"type": "image", "image": Screen(pixels)}, {"type": "text", "text": QUESTION}]
+    talk = Conversation(({"role": "user", "content": content},))
+    return policy.reply(talk, temperature=0, max_new_tokens=WORD_TOKENS).text.strip()
+
+
+def _names(words: str, name: str) -> bool:
+    return name in words.lower() and not any(other in words.lower() for other in COLOURS if other != name)
+
+
+def page(size: tuple[int, int], place: tuple[float, float]) -> tuple[Screen, tuple[int, int]]:
+    """A painted page that says what to do, with one button; and where the button's centre is, in its pixels."""
+    width, height = size
+    x, y = round(width * place[0]), round(height * place[1])
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, width - 1, 86), fill=(255, 255, 0))
+    draw.text((6, 6), GOAL, fill="black", font=ImageFont.load_default(18))
+    half_w, half_h = BUTTON[0] // 2, BUTTON[1] // 2
+    edges = (x - half_w, y - half_h, x + half_w, y + half_h)
+    draw.rounded_rectangle(edges, 4, fill=(239, 239, 239), outline=(118, 118, 118), width=2)
+    draw.text((x, y), "Click Me!", fill="black", anchor="mm", font=ImageFont.load_default(14))
+    return Screen(np.asarray(image)), (x, y)
+
+
+def _shot(policy: RemotePolicy, size: tuple[int, int], place: tuple[float, float]) -> Shot:
+    screen, target = page(size, place)
+    talk = policy.dialect.conversation(GOAL, (), screen, frozenset(VERBS))
+    reply = policy.reply(talk, temperature=0)
+    try:
+        meant = policy.actions(policy.parse(reply), screen)
+    except BadCall as error:
+        return Shot(target, None, reply.text, f"nothing that can be done ({error})"[:200])
+    points = [point for action in meant for point in action.points()]
+    if not points:
+        return Shot(target, None, reply.text, "no point")
+    return Shot(target, (points[0].x, points[0].y), reply.text)
+
+
+def _looks(policy: RemotePolicy, said: list[str], shots: list[Shot]) -> bool:
+    """Whether other pictures make other words, and the same picture the same."""
+    if said[0] == said[1] and shots[0].words == shots[1].words:
+        return False
+    if shots[0].words != shots[1].words:
+        return _shot(policy, SMALL, PLACES[0]).words == shots[0].words
+    return _colour(policy, NAMED[0]) == said[0]
+
+
+def _scale(shots: list[Shot]) -> float | None:
+    """By how much points are too near or too far, when all agree on it; None when they do not, or when it is 1."""
+    if any(shot.answer is None for shot in shots):
+        return None
+    ratios = [said / real for shot in shots for said, real in zip(shot.answer or (), shot.target, strict=True)]
+    middle = sum(ratios) / len(ratios)
+    same = all(abs(ratio / middle - 1) <= SCALED for ratio in ratios) if middle > 0 else False
+    return middle if same and abs(middle - 1) > SCALED else None
+
+
+def _larger(policy: RemotePolicy) -> bool:
+    """Whether the large page is shown as it is painted."""
+    return policy.speech.limits.resized(*LARGE) == LARGE
+
+
+def _pair(point: tuple[int, int] | None) -> str:
+    return "nowhere" if point is None else f"({point[0]}, {point[1]})"

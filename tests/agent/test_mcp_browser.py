@@ -1,0 +1,78 @@
+"""The whole way: the official client starts `agent mcp`, sees a page in a real browser and clicks in it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mcp", reason="the package mcp is missing (extra [mcp])")
+
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from PIL import Image
+
+from actions import UsageError
+from envs.chromium.find import find_chrome
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = b"""<!doctype html><style>* { position: absolute; margin: 0 }</style>
+<button style="left: 20px; top: 20px; width: 200px; height: 60px"
+ onclick="document.body.style.background = 'rgb(0, 128, 0)'">Go</button>"""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(PAGE)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+    server.server_close()
+
+
+def pixels(result: Any) -> np.ndarray:
+    (data,) = [part.data for part in result.content if part.type == "image"]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_the_official_client_lists_the_tools_sees_the_page_and_clicks(address: str, tmp_path: Path) -> None:
+    try:
+        find_chrome()
+    except UsageError as error:
+        pytest.skip(f"Chrome or Chromium is missing: {error}")
+    line = ["-m", "agent", "mcp", "--url", address, "--runs", str(tmp_path / "runs"), "--allow-host", "127.0.0.1"]
+    server = StdioServerParameters(command=sys.executable, args=line, cwd=ROOT, env=dict(os.environ))
+
+    async def go() -> Any:
+        async with Client(server, read_timeout_seconds=90) as client:
+            tools = await client.list_tools()
+            before = await client.call_tool("screenshot", {})
+            after = await client.call_tool("act", {"action": {"verb": "click", "x": 120, "y": 50}})
+            denied = await client.call_tool("act", {"action": {"verb": "open", "target": "https://example.org/"}})
+            return [tool.name for tool in tools.tools], before, after, denied
+
+    tools, before, after, denied = asyncio.run(go())
+    assert set(tools) == {"screenshot", "act", "run_task", "status", "stop"}
+    assert pixels(before).shape == (728, 1288, 3) and (pixels(before)[400, 600] == 255).all()
+    assert not after.is_error and tuple(pixels(after)[400, 600]) == (0, 128, 0)
+    assert denied.is_error and "rule 'hosts'" in denied.content[0].text
