@@ -1,25 +1,168 @@
-"""`agent eval`: a model's score on a benchmark. Thin: arguments in, a table or JSON out."""
+"""`agent eval`: a model's score on a benchmark. Thin: arguments in, a table or JSON out.
+
+`agent eval NAME` is `agent eval predict NAME` for every recorded benchmark; the other commands have names of their own.
+"""
 
 from __future__ import annotations
 
 import json as json_
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evals.score_cli import doctor
+from evals.score_cli import Data, Json, doctor, table
 
 if TYPE_CHECKING:
     from evals.benchmarks.miniwob import TaskScore
+    from evals.run import Progress
 
-app = typer.Typer(help="Score a model.", rich_markup_mode=None, add_completion=False)
+TELL_S = 10.0  # between two lines of progress where there is no terminal
+
+
+class Benchmarks(typer.core.TyperGroup):
+    """A first word that is no command is a benchmark's name: `predict` takes it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["predict", *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=Benchmarks, help="Score a model.", rich_markup_mode=None, add_completion=False)
 app.command("doctor")(doctor)
 
 
 @app.callback()
 def benchmarks() -> None:
     """Score a model on a benchmark."""
+
+
+@app.command()
+def predict(
+    name: Annotated[str, typer.Argument(help="screenspot-pro, android-control, ...; a wrong name lists them.")],
+    data: Data,
+    model: Annotated[str, typer.Option(help="embedded, a checkpoint's folder, or a Hub id.")] = "embedded",
+    limit: Annotated[int | None, typer.Option(min=1, help="So many pictures, or episodes, drawn by --seed.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each with a model of its own.")] = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results.", metavar="DIR")] = None,
+    protocol: Annotated[str | None, typer.Option(help="One of the benchmark's named protocols.")] = None,
+    level: Annotated[str, typer.Option(help="high: the goal alone; low: each step's instruction too.")] = "high",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    prompt: Annotated[str, typer.Option(help="File with a text for the system prompt.", metavar="FILE")] = "",
+    threads: Annotated[int, typer.Option(min=1, help="Of each worker; another number may be another answer.")] = 1,
+    json: Json = False,
+) -> None:
+    """Ask a model all of a recorded benchmark, and score it.
+
+    Answers are kept as they come: the same command goes on where a killed one stopped. Exit code 5: the machine
+    failed on every task, and there is no score.
+    """
+    from actions import UsageError
+    from evals import run
+    from evals.worker import Order
+
+    if level not in run.LEVELS:
+        raise UsageError(f"--level is one of {', '.join(run.LEVELS)}, not {level!r}")
+    planned = run.plan(name, data, protocol, limit, seed)
+    for note in planned.dataset.notes:
+        print(note, file=sys.stderr)
+    if planned.broken:
+        print(
+            f"{len(planned.broken):,} tasks have no picture in {data / 'images'} and are not asked; "
+            f"get them from {planned.bench.pictures}",
+            file=sys.stderr,
+        )
+    from model.chat import fingerprint
+    from model.weights import find
+
+    order = Order(
+        name=name,
+        data=str(data),
+        protocol=planned.protocol,
+        level=level,
+        model=model,
+        device=device,
+        dtype=dtype,
+        prompt=prompt,
+        seed=seed,
+        threads=threads,
+        fingerprint=fingerprint(find(model)),
+    )
+    folder = out or run.default_folder(order, planned.dataset.revision, limit)
+    told = run.predict(planned, order, folder, workers=workers, limit=limit, on_progress=_teller())
+    print(json_.dumps({**told, "out": str(folder)}) if json else _told(told, folder))
+
+
+def _teller() -> Any:
+    """Progress on standard error: one line that changes on a terminal, else a line now and then."""
+    last = 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal last
+        over = progress.done + progress.broken == progress.total
+        if sys.stderr.isatty():
+            print(f"\r{progress.line():78}", end="\n" if over else "", file=sys.stderr, flush=True)
+        elif over or time.monotonic() - last > TELL_S:
+            last = time.monotonic()
+            print(progress.line(), file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _told(told: dict[str, Any], folder: Path) -> str:
+    lines = [table(told)]
+    if told["broken"]:
+        first = told["broken_ids"][0]
+        lines.append(f"broken, in no figure: {told['broken']:,}, the first {first['id']}: {first['why']}")
+    return "\n".join([*lines, f"kept in {folder}"])
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A run's folder, or a file of `agent score --verdicts`.")],
+    b: Annotated[Path, typer.Argument(help="Another, of the same tasks.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    json: Json = False,
+) -> None:
+    """Say whether B is better than A on the same tasks: McNemar's test and a paired bootstrap."""
+    from evals.compare import compare as compared
+
+    result = compared(a, b, seed=seed)
+    print(json_.dumps(result.as_dict()) if json else result.story())
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run's folder, or a folder of them.", metavar="DIR")],
+    out: Annotated[Path | None, typer.Option(help="Default: report.html in DIR.", metavar="FILE")] = None,
+    data: Annotated[Path | None, typer.Option(help="Where the pictures lie now.", metavar="DIR")] = None,
+    failures: Annotated[int, typer.Option(min=0, help="Failures shown with their pictures, of each run.")] = 40,
+) -> None:
+    """Write one HTML file: tables, and the failures with picture, target, point and reply."""
+    from evals.report import write
+
+    print(write(folder, out, data=data, failures=failures))
+
+
+@app.command()
+def unpack(
+    name: Annotated[str, typer.Argument(help="android-control.")],
+    data: Annotated[Path, typer.Option(help="Folder with the shards and splits.json.", metavar="DIR")],
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+) -> None:
+    """Turn AndroidControl's own shards into pictures and annotations, without TensorFlow."""
+    from actions import UsageError
+    from evals.shards import unpack as unpacked
+
+    if name != "android-control":
+        raise UsageError(f"only android-control comes in shards, not '{name}'")
+    count = unpacked(data, split, lambda done: print(f"\r{done:,} episodes", end="", file=sys.stderr, flush=True))
+    print(f"\n{count:,} episodes in {data}", file=sys.stderr)
 
 
 @app.command()
@@ -64,9 +207,10 @@ def miniwob(
         options = ["--seeds", seeds, "--model", model, "--device", device, "--max-steps", str(max_steps)]
         report, facts = evaluate_apart(chosen, workers, options, on_task=tell_task)
     else:
-        from agent.launch import local_policy
+        from agent.config import Settings
+        from agent.launch import open_policy
 
-        policy = local_policy(model, device)
+        policy = open_policy(Settings(model=model, device=device))
         report = evaluate(policy, chosen, span, max_steps=max_steps, on_result=tell, on_task=tell_task)
         facts = {"model": policy.about["model"], "fingerprint": policy.about["fingerprint"]}
         facts["prompt"] = policy.about["prompt_hash"][:16]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actions import UsageError
-from evals.score import Outcome, Said, Verdict, pixel, read_json, share
+from evals.score import Outcome, Right, Said, Verdict, box_shape, pixel, read_json, share
 
 Point = tuple[float, float]
 
@@ -95,6 +95,14 @@ def judge(
         outcome = rule(task, said[task.id]) if task.id in said else "missing"
         verdicts.append(Verdict(task.id, outcome, task.picture, float(outcome == "correct")))
     return tuple(verdicts)
+
+
+def right(task: GroundingTask, size: tuple[int, int]) -> Right:
+    """The target as a shape."""
+    if task.target.kind == "refusal":
+        return Right(words="nothing: it cannot be done on this screen")
+    values = task.target.values
+    return Right((values if task.target.kind == "polygon" else box_shape(values),), "a click in the box")
 
 
 def oracle(task: GroundingTask) -> Said:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -44,7 +44,13 @@ class Dataset:
     tasks: Sequence[Any]
     notes: tuple[str, ...] = ()  # what a reader of the numbers must know
     protocol: str | None = None  # the default, where it hangs on the form of these files
+    more: Sequence[Any] = ()  # tasks that only some protocols judge
     extra: Mapping[str, Any] = field(default_factory=dict)  # what only this benchmark's scorer knows
+
+    def only(self, ids: Container[str]) -> Dataset:
+        """The same benchmark with these tasks alone."""
+        tasks, more = ([one for one in held if one.id in ids] for held in (self.tasks, self.more))
+        return replace(self, tasks=tasks, more=more)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,20 @@ class Verdict:
     outcome: Outcome
     cluster: str
     score: float  # 1 or 0; between them where the official scorer gives a part
+
+
+@dataclass(frozen=True)
+class Right:
+    """What would have been right, for people to see. shapes: polygons x, y, x, y, ... in pixels of the picture."""
+
+    shapes: tuple[tuple[float, ...], ...] = ()
+    words: str = ""
+
+
+def box_shape(box: Sequence[float]) -> tuple[float, ...]:
+    """x1, y1, x2, y2 as a polygon."""
+    x1, y1, x2, y2 = box
+    return x1, y1, x2, y1, x2, y2, x1, y2
 
 
 @dataclass(frozen=True)
@@ -70,6 +90,10 @@ class Benchmark:
     oracle: Callable[[Any], Said]  # a task's right answer as a prediction
     doctor: Callable[[Dataset], list[tuple[str, list[str]]]]  # (what is wrong, the ids)
     samples: int | None = None  # how many the published benchmark has
+    verbs: frozenset[str] = frozenset({"click"})  # what may be said on a picture
+    episodes: bool = False  # tasks are steps of recorded episodes, and predictions are actions, not a point
+    judged: Callable[[Dataset, str], Sequence[Any]] = lambda dataset, protocol: dataset.tasks  # by a protocol
+    right: Callable[[Any, tuple[int, int]], Right] = lambda task, size: Right()  # of a task on a picture of that size
 
 
 @dataclass(frozen=True)
@@ -112,6 +136,13 @@ class Result:
             "about": dict(self.about),
             "notes": list(self.notes),
         }
+
+    def lines(self) -> str:
+        """The word on each task, a JSON line each; `agent eval compare` reads them."""
+        words = (
+            {"id": one.id, "outcome": one.outcome, "cluster": one.cluster, "score": one.score} for one in self.verdicts
+        )
+        return "".join(json.dumps(word) + "\n" for word in words)
 
 
 def count(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -177,14 +208,19 @@ def benchmark(name: str) -> Benchmark:
 def score(name: str, data: Path, predictions: Path, protocol: str | None = None, form: str = "auto") -> Result:
     """Score a file of predictions. UsageError, in one sentence, for a file, an id or a protocol that does not fit."""
     bench = benchmark(name)
-    if protocol is not None and protocol not in bench.protocols:
-        raise UsageError(f"{name} has no protocol '{protocol}'; have {', '.join(bench.protocols)}")
     dataset = load(bench, data)
-    chosen = protocol or dataset.protocol or bench.protocols[0]
+    chosen = protocol_of(bench, dataset, protocol)
     said, about = read_predictions(predictions, dataset, form)
     result = bench.score(dataset, said, chosen)
     digest = hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]
     return replace(result, about={**about, "predictions": predictions.name, "predictions_hash": digest})
+
+
+def protocol_of(bench: Benchmark, dataset: Dataset, named: str | None = None) -> str:
+    """The protocol that was named, else the default for these files. UsageError when there is no such one."""
+    if named is not None and named not in bench.protocols:
+        raise UsageError(f"{bench.name} has no protocol '{named}'; have {', '.join(bench.protocols)}")
+    return named or dataset.protocol or bench.protocols[0]
 
 
 def load(bench: Benchmark, data: Path) -> Dataset:
@@ -192,7 +228,7 @@ def load(bench: Benchmark, data: Path) -> Dataset:
     dataset = bench.read(data)
     held = len(dataset.tasks)
     if bench.samples is not None and held != bench.samples:
-        note = f"{data} holds {held:,} samples, the published benchmark {bench.samples:,}: this is not its score"
+        note = f"the folder holds {held:,} samples, the published benchmark {bench.samples:,}: this is not its score"
         return replace(dataset, notes=(*dataset.notes, note))
     return dataset
 
@@ -265,7 +301,7 @@ def read_predictions(path: Path, dataset: Dataset, form: str = "auto") -> tuple[
                 about |= value["about"]
             else:
                 lines.append((f"line {number}", value))
-    known = {task.id for task in dataset.tasks} | set(dataset.extra.get("more_ids", ()))
+    known = {task.id for task in (*dataset.tasks, *dataset.more)}
     return _by_id(lines, known, path), about
 
 

@@ -37,8 +37,7 @@ def score(
         raise UsageError(f"--leaderboard is for {screenspot_pro.NAME}, not {name}")
     result = scoring.score(name, data, predictions, protocol, form)
     if verdicts:
-        lines = ({"id": one.id, "outcome": one.outcome, "score": one.score} for one in result.verdicts)
-        verdicts.write_text("".join(json_.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        verdicts.write_text(result.lines(), encoding="utf-8")
     if leaderboard:
         board = screenspot_pro.leaderboard(result, predictions.name)
         leaderboard.write_text(json_.dumps(board, indent=4) + "\n", encoding="utf-8")

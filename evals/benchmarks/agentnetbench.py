@@ -26,9 +26,11 @@ from evals.score import (
     Dataset,
     Outcome,
     Result,
+    Right,
     Said,
     Verdict,
     annotation_files,
+    box_shape,
     mean,
     read_json,
     revision,
@@ -190,6 +192,22 @@ def oracle(step: Step) -> Said:
         else:
             actions.append({"verb": "done", "status": act.value or "success"})
     return {"id": step.id, "actions": actions, "reply": "as recorded"}
+
+
+def right(step: Step, size: tuple[int, int]) -> Right:
+    """The recorded boxes, a small one around a point without any, and the recorded actions in words."""
+    shapes = []
+    for act in step.options[0]:
+        boxes = act.boxes
+        if act.kind in AT_POINT and not boxes:
+            boxes = ((act.value[0] - 0.01, act.value[1] - 0.01, 0.02, 0.02),)
+        for x, y, width, height in boxes:
+            shapes.append(box_shape((x * size[0], y * size[1], (x + width) * size[0], (y + height) * size[1])))
+    words = "; ".join(
+        act.kind if act.kind in AT_POINT or act.value is None else f"{act.kind} {act.value!r}"
+        for act in step.options[0]
+    )
+    return Right(tuple(shapes), words)
 
 
 # ---- the official scorer
@@ -357,4 +375,9 @@ def _beside(act: Act) -> bool:
     return bool(act.boxes) and _points(Act(act.kind, (9.0, 9.0), act.boxes), act.value) < 1
 
 
-BENCHMARKS = {NAME: Benchmark(NAME, SOURCE, PICTURES, (OLD, NEW), read, score, oracle, examine)}
+VERBS = frozenset({"click", "move", "drag", "scroll", "type", "press", "wait"})
+BENCHMARKS = {
+    NAME: Benchmark(
+        NAME, SOURCE, PICTURES, (OLD, NEW), read, score, oracle, examine, verbs=VERBS, episodes=True, right=right
+    )
+}

@@ -27,90 +27,44 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from actions import (
-    Answer,
-    Back,
-    Click,
-    Done,
-    Drag,
-    Home,
-    LongPress,
-    Open,
-    PressKeys,
-    Scroll,
-    TypeText,
-    UsageError,
-    Wait,
+from actions import UsageError
+from evals import episodes, phones
+from evals.phones import (
+    Deed,
+    Judge,
+    Point,
+    Step,
+    Word,
+    apart,
+    apart_of_longer,
+    area,
+    contains,
+    enlarged,
+    inside,
+    middle,
 )
-from evals import episodes
-from evals.score import (
-    Benchmark,
-    Dataset,
-    Outcome,
-    Result,
-    Said,
-    Verdict,
-    annotation_files,
-    count,
-    mean,
-    read_json,
-    revision,
-    share,
-)
+from evals.score import Benchmark, Dataset, Result, Said, annotation_files, read_json, revision
 
 NAME = "android-control"
 SOURCE = "github.com/X-PLUG/MobileAgent, UI-S1/evaluation/dataset/android_control_evaluation_std.jsonl (2.7 MB)"
 PICTURES = "gs://gresearch/android_control (20 TFRecord shards with all splits, 49.9 GB)"
 IDS_7708 = "github.com/OS-Copilot/OS-Atlas, eval/data/ac_idx.txt (0.2 MB)"
 SUBSPLITS = "gs://gresearch/android_control/test_subsplits.json"
+PUBLIC, UNPACKED = ("test_8444.jsonl", "android_control_evaluation_std.jsonl"), "android_control_unpacked.jsonl"
+OWN_BOXES = "unpacked from the shards: candidate boxes are the accessibility nodes that hold the point, all of them"
 ASSUMED = (1080, 2400)  # of nearly every recording; width, height in pixels
-Box = Sequence[float]
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Deed:
-    """What is done on one step, by a person or by a model, in one vocabulary.
-
-    verb: click, long_press, swipe, type, open, wait, press, stop, other. text: what is typed, or the app's name.
-    """
-
-    verb: str
-    point: Point | None = None  # pixels of the original picture
-    text: str = ""
-    side: str | None = None  # which comes into view
-    button: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One recorded step. boxes contain the true point (of an opening: the app's icon), pixels, x1, y1, x2, y2."""
-
-    id: str
-    episode: str
-    index: int
-    goal: str
-    instruction: str
-    picture: str
-    size: tuple[int, int]
-    deed: Deed
-    boxes: tuple[Box, ...] = ()
-
-
-Word = tuple[bool, bool]  # (the verb is right, the whole action is)
-
-
 # ---- reading
 
 
 def read(folder: Path) -> Dataset:
-    files = annotation_files(folder, ("test_8444.jsonl", "android_control_evaluation_std.jsonl"), SOURCE)[:1]
+    unpacked = _found(folder, UNPACKED) is not None and not any(_found(folder, name) for name in PUBLIC)
+    files = annotation_files(folder, (UNPACKED,) if unpacked else PUBLIC, SOURCE)[:1]
     pictures = folder / "images" if (folder / "images").is_dir() else None
     steps: list[Step] = []
     for number, record in enumerate(read_json(files[0]), 1):
@@ -121,11 +75,10 @@ def read(folder: Path) -> Dataset:
             raise UsageError(f"{files[0]}, episode {number}: not in the expected form ({what})") from None
     stops = [_stop(last) for last, after in zip(steps, [*steps[1:], None], strict=True) if _ends(last, after)]
     subsplits = _found(folder, "test_subsplits.json")
-    extra: dict[str, Any] = {"stops": stops, "more_ids": [one.id for one in stops]}
-    extra["subsplits"] = (
-        {name: {str(one) for one in ids} for name, ids in read_json(subsplits).items()} if subsplits else {}
+    splits = {name: {str(one) for one in ids} for name, ids in read_json(subsplits).items()} if subsplits else {}
+    return Dataset(
+        folder, revision(files), steps, (OWN_BOXES,) if unpacked else (), more=stops, extra={"subsplits": splits}
     )
-    return Dataset(folder, revision(files), steps, extra=extra)
 
 
 def _episode(record: Mapping[str, Any], pictures: Path | None) -> list[Step]:
@@ -191,94 +144,7 @@ def _found(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / "annotations" / name, folder / name) if path.is_file()), None)
 
 
-# ---- predictions
-
-
-def heard(said: Said) -> Deed | None:
-    """The first action in the recorded vocabulary; None when the prediction cannot be read."""
-    actions = episodes.spoken(said)
-    return None if actions is None else deed(actions[0])
-
-
-def deed(action: Any) -> Deed:
-    match action:
-        case Click(x=x, y=y, button="left", count=1):
-            return Deed("click", point=(x, y))
-        case LongPress(x=x, y=y):
-            return Deed("long_press", point=(x, y))
-        case Scroll() | Drag():
-            return Deed("swipe", side=episodes.shown(action))
-        case TypeText(text=text):
-            return Deed("type", text=text)
-        case Open(target=target):
-            return Deed("open", text=target)
-        case Back():
-            return Deed("press", button="back")
-        case Home():
-            return Deed("press", button="home")
-        case PressKeys(keys=("enter",)):
-            return Deed("press", button="enter")
-        case Wait():
-            return Deed("wait")
-        case Done() | Answer():
-            return Deed("stop")
-    return Deed("other")
-
-
-def oracle(step: Step) -> Said:
-    """The recorded action in our schema."""
-    true = step.deed
-    x, y = (round(one) for one in true.point or (0, 0))
-    if true.verb in ("click", "long_press"):
-        action: dict[str, Any] = {"verb": true.verb, "x": x, "y": y}
-    elif true.verb == "swipe":
-        action = {
-            "verb": "scroll",
-            **{"down": {"down": 5}, "up": {"down": -5}, "right": {"right": 5}}.get(str(true.side), {"right": -5}),
-        }
-    elif true.verb == "type":
-        action = {"verb": "type", "text": true.text}
-    elif true.verb == "open":
-        action = {"verb": "open", "target": true.text}
-    else:
-        action = {"verb": {"wait": "wait", "stop": "done"}.get(true.verb, true.button)}
-    return {"id": step.id, "actions": [action], "reply": "as recorded"}
-
-
 # ---- the scorers' rules
-
-
-def contains(a: str, b: str) -> bool:
-    a, b = a.lower().strip(), b.lower().strip()
-    return a in b or b in a
-
-
-def apart(step: Step, a: Point, b: Point) -> float:
-    """The distance with each axis by the screen's own length."""
-    width, height = step.size
-    return math.hypot((a[0] - b[0]) / width, (a[1] - b[1]) / height)
-
-
-def apart_of_longer(step: Step, a: Point, b: Point) -> float:
-    return math.dist(a, b) / max(step.size)
-
-
-def enlarged(box: Box, factor: float = 1.2) -> Box:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    width, height = (box[2] - box[0]) * factor / 2, (box[3] - box[1]) * factor / 2
-    return x - width, y - height, x + width, y + height
-
-
-def inside(point: Point, box: Box) -> bool:
-    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
-
-
-def middle(box: Box) -> Point:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def qwen(distance: Callable[[Step, Point, Point], float], sides: bool, step: Step, said: Deed) -> Word:
@@ -364,7 +230,7 @@ class Rule:
     """A protocol: which steps are judged, and how one is."""
 
     steps: Callable[[Dataset], tuple[list[Step], tuple[str, ...]]]  # and what a reader must know of them
-    word: Callable[[Step, Deed], Word]
+    word: Judge
 
 
 def _all(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
@@ -380,7 +246,7 @@ def _of_os_atlas(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
 
 
 def _of_agentcpm(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
-    steps: list[Step] = [*dataset.tasks, *dataset.extra["stops"]]
+    steps: list[Step] = [*dataset.tasks, *dataset.more]
     kept = sorted((one for one in steps if one.deed.verb != "open"), key=lambda one: (int(one.episode), one.index))
     return kept, (
         f"{len(kept):,} steps: the test split alone; the published 10,161 include the validation split",
@@ -421,102 +287,18 @@ PROTOCOLS = {
 def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
     rule = PROTOCOLS[protocol]
     steps, notes = rule.steps(dataset)
-    verdicts: list[Verdict] = []
-    types: list[bool] = []
-    for step in steps:
-        one = heard(said[step.id]) if step.id in said else None
-        type_right, right = rule.word(step, one) if one else (False, False)
-        outcome: Outcome = "correct" if right else "wrong"
-        if one is None:
-            outcome = "wrong_format" if step.id in said else "missing"
-        verdicts.append(Verdict(step.id, outcome, step.episode, float(right)))
-        types.append(type_right)
-    rights = [one.outcome == "correct" for one in verdicts]
-    per_action = _groups(steps, types, rights, lambda step: [step.deed.verb])
-    splits = {name: [step.episode in ids for step in steps] for name, ids in dataset.extra["subsplits"].items()}
     assumed = sum(step.size == ASSUMED for step in steps)
     if assumed:
         notes = (*notes, f"{assumed:,} screens are taken for {ASSUMED[0]} x {ASSUMED[1]}: the file does not say")
-    outside = len(set(said) - {step.id for step in steps})
-    if outside:
-        notes = (*notes, f"{outside:,} predictions are for steps that this protocol does not judge")
-    if not splits:
+    subsplits = dataset.extra["subsplits"]
+    if not subsplits:
         notes = (*notes, f"no IDD, app, task or category figures: test_subsplits.json is not here ({SUBSPLITS})")
-    return Result(
-        NAME,
-        protocol,
-        dataset.revision,
-        tuple(verdicts),
-        {
-            "type": _part(types),
-            "grounding": _grounding(steps, types, rights, conditional=False),
-            "grounding_conditional": _grounding(steps, types, rights, conditional=True),
-            "step_success": _part(rights),
-            "episode_success": episodes.whole(verdicts, [step.episode for step in steps]),
-        },
-        {
-            "micro (step success over steps)": count(verdicts)["accuracy"],
-            f"macro (step success over {len(per_action)} kinds of action)": mean(
-                one["accuracy"] for one in per_action.values()
-            ),
-        },
-        "episode",
-        cells={
-            **{f"action {name}": held for name, held in per_action.items()},
-            **{
-                f"split {name}": _part([right for right, chosen in zip(rights, mask, strict=True) if chosen])
-                for name, mask in splits.items()
-            },
-        },
-        baselines=baselines(steps, rule),
-        notes=(*dataset.notes, *notes),
-    )
+    splits = {name: partial(_among, ids) for name, ids in subsplits.items()}
+    return phones.result(NAME, protocol, dataset, steps, rule.word, said, splits=splits, notes=notes)
 
 
-def baselines(steps: Sequence[Step], rule: Rule) -> dict[str, Any]:
-    """Two policies that see nothing: always click the middle, and always do the commonest recorded action."""
-    found: dict[str, Any] = {}
-    often = Counter(step.deed for step in steps if step.deed.point is None)
-    commonest = often.most_common(1)[0][0] if often else Deed("click")
-    told = " ".join(word for word in (commonest.verb, commonest.side, commonest.text, commonest.button) if word)
-    policies: dict[str, Callable[[Step], Deed]] = {
-        "centre click": lambda step: Deed("click", point=(step.size[0] / 2, step.size[1] / 2)),
-        f"commonest action ({told})": lambda step: commonest,
-    }
-    for name, policy in policies.items():
-        words = [rule.word(step, policy(step)) for step in steps]
-        types, rights = [one for one, _ in words], [one for _, one in words]
-        found[name] = {
-            "type": _part(types),
-            "grounding": _grounding(steps, types, rights, conditional=False),
-            "step_success": _part(rights),
-        }
-    return found
-
-
-def _grounding(
-    steps: Sequence[Step], types: Sequence[bool], rights: Sequence[bool], conditional: bool
-) -> dict[str, Any]:
-    """Clicks that hit, of all click steps, or of those on which a click was said."""
-    judged = zip(steps, types, rights, strict=True)
-    return _part([right for step, typed, right in judged if step.deed.verb == "click" and (typed or not conditional)])
-
-
-def _groups(
-    steps: Sequence[Step], types: Sequence[bool], rights: Sequence[bool], names: Callable[[Step], Iterable[str]]
-) -> dict[str, dict[str, Any]]:
-    held: dict[str, list[tuple[bool, bool]]] = {}
-    for step, typed, right in zip(steps, types, rights, strict=True):
-        for name in names(step):
-            held.setdefault(name, []).append((typed, right))
-    return {
-        name: {**_part([right for _, right in group]), "type": share(sum(typed for typed, _ in group), len(group))}
-        for name, group in held.items()
-    }
-
-
-def _part(rights: Sequence[bool]) -> dict[str, Any]:
-    return {"correct": sum(rights), "total": len(rights), "accuracy": share(sum(rights), len(rights))}
+def _among(episodes_of_split: Container[str], step: Step) -> bool:
+    return step.episode in episodes_of_split
 
 
 def examine(dataset: Dataset) -> list[tuple[str, list[str]]]:
@@ -550,4 +332,20 @@ def _boxed(step: Step, point: Point) -> bool:
     return any(inside(point, box) for box in step.boxes)
 
 
-BENCHMARKS = {NAME: Benchmark(NAME, SOURCE, PICTURES, tuple(PROTOCOLS), read, score, oracle, examine, samples=8444)}
+BENCHMARKS = {
+    NAME: Benchmark(
+        NAME,
+        SOURCE,
+        PICTURES,
+        tuple(PROTOCOLS),
+        read,
+        score,
+        phones.oracle,
+        examine,
+        samples=8444,
+        verbs=phones.VERBS,
+        episodes=True,
+        right=phones.right,
+        judged=lambda dataset, protocol: PROTOCOLS[protocol].steps(dataset)[0],
+    )
+}

@@ -161,6 +161,7 @@ BENCHMARKS = {
         grounding.oracle,
         lambda dataset: grounding.examine(dataset.tasks),
         samples=564,
+        right=grounding.right,
     )
     for name in FILES
 }

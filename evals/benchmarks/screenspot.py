@@ -151,6 +151,7 @@ BENCHMARKS = {
         grounding.oracle,
         doctor_v1,
         samples=1272,
+        right=grounding.right,
     ),
     "screenspot-v2": Benchmark(
         "screenspot-v2",
@@ -162,5 +163,6 @@ BENCHMARKS = {
         grounding.oracle,
         lambda dataset: grounding.examine(dataset.tasks),
         samples=1272,
+        right=grounding.right,
     ),
 }

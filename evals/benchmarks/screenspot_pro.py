@@ -77,5 +77,6 @@ BENCHMARKS = {
         grounding.oracle,
         lambda dataset: grounding.examine(dataset.tasks),
         samples=1581,
+        right=grounding.right,
     )
 }

@@ -16,7 +16,7 @@ from evals import score
 from evals.score import Verdict, interval, pixel
 from evals.score_cli import app
 
-NAMES = {"agentnetbench", "android-control", "osworld-g", "osworld-g-refined", "screenspot", "screenspot-pro"}
+NAMES = {"agentnetbench", "aitz", "android-control", "osworld-g", "osworld-g-refined", "screenspot", "screenspot-pro"}
 
 
 @pytest.fixture

@@ -1,0 +1,269 @@
+"""Recorded benchmarks as environments, and one recorded step put to a policy. Knows tasks, envs and the loop.
+
+Each recorded step is one run of agent.loop of one turn, on the recorded screen whatever was said before; what was said
+on earlier steps of its episode is the history that the policy is shown. So a reply that cannot be read, or an early
+"done", costs its own step and no other. A judge's word is the benchmark's official scorer's, on that one prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actions import ACTION, BadCall, Call, Click, Done, Error, Reply, Screen, Step, UsageError
+from agent.loop import run
+from agent.policy import Policy
+from envs.episode import EpisodeEnv, Frame, Judge, Level, Recording
+from envs.grounding import GroundingEnv
+from envs.surfaces.still import read_picture
+from evals import score
+from evals.score import Benchmark, Dataset, Said
+from model.dialect import actions as all_actions
+
+PictureReader = Callable[[Path], Screen]
+
+
+def frame(dataset: Dataset, task: Any) -> Frame:
+    """A task as the environment shows it: a step has its own instruction, a picture its only one."""
+    return Frame(task.id, dataset.folder / "images" / task.picture, task.instruction, task)
+
+
+def recordings(dataset: Dataset, tasks: Sequence[Any]) -> list[Recording]:
+    """Steps, in their order, as episodes."""
+    held: dict[str, list[Any]] = {}
+    for task in tasks:
+        held.setdefault(task.episode, []).append(task)
+    return [
+        Recording(name, steps[0].goal, tuple(frame(dataset, step) for step in steps)) for name, steps in held.items()
+    ]
+
+
+def prediction(bench: Benchmark, name: str, said: Sequence[Any], reply: str) -> Said:
+    """A line of a file of predictions. said: the Actions of one reply, none when it could not be read.
+
+    On a picture the first action is the answer: a click its point, "done" with status failure a refusal.
+    """
+    if bench.episodes:
+        return {"id": name, "actions": [ACTION.dump_python(one, mode="json") for one in said], "reply": reply}
+    first = said[0] if said else None
+    line: Said = {"id": name, "point": [first.x, first.y] if isinstance(first, Click) else None}
+    if isinstance(first, Done) and first.status == "failure":
+        line["refused"] = True
+    return {**line, "reply": reply}
+
+
+def worth(bench: Benchmark, dataset: Dataset, protocol: str, line: Said) -> float:
+    """The official scorer's word on one prediction, 0 to 1."""
+    verdicts = bench.score(dataset.only({line["id"]}), {line["id"]: line}, protocol).verdicts
+    return verdicts[0].score if verdicts else 0.0
+
+
+def judge(bench: Benchmark, dataset: Dataset, protocol: str) -> Judge:
+    """What EpisodeEnv asks of each step."""
+
+    def word(shown: Frame, action: Any) -> float:
+        return worth(bench, dataset, protocol, prediction(bench, shown.id, [action], ""))
+
+    return word
+
+
+def make_env(
+    name: str,
+    data: str | Path,
+    *,
+    protocol: str | None = None,
+    level: Level = "high",
+    ids: Sequence[str] | None = None,
+    canvas: tuple[int, int] | None = None,
+    render_mode: str | None = None,
+) -> EpisodeEnv:
+    """A benchmark's folder as an environment; what gymnasium's ids of recorded benchmarks make.
+
+    ids: samples or, of recorded episodes, episodes, in place of all. Those without their pictures are left out;
+    UsageError, with the place to get them, when none is left.
+    """
+    bench = score.benchmark(name)
+    dataset = score.load(bench, Path(data))
+    chosen = score.protocol_of(bench, dataset, protocol)
+    tasks = list(bench.judged(dataset, chosen))
+    word = judge(bench, dataset, chosen)
+    if bench.episodes:
+        whole = _named(recordings(dataset, tasks), ids, name)
+        there = [one for one in whole if all(shown.picture.is_file() for shown in one.frames)]
+        _some(there, bench, dataset)
+        return EpisodeEnv(there, word, level=level, canvas=canvas, verbs=bench.verbs, render_mode=render_mode)
+    frames = _named([frame(dataset, task) for task in tasks], ids, name)
+    pictures = [shown for shown in frames if shown.picture.is_file()]
+    _some(pictures, bench, dataset)
+    return GroundingEnv(pictures, word, canvas=canvas, render_mode=render_mode)
+
+
+def _named(held: list[Any], ids: Sequence[str] | None, name: str) -> list[Any]:
+    if ids is None:
+        return held
+    by_id = {one.id: one for one in held}
+    unknown = [one for one in ids if one not in by_id]
+    if unknown:
+        raise UsageError(f"{name} has no '{unknown[0]}'; its ids look like '{min(by_id, default='')}'")
+    return [by_id[one] for one in ids]
+
+
+def _some(held: Sequence[Any], bench: Benchmark, dataset: Dataset) -> None:
+    if not held:
+        raise UsageError(
+            f"none of the pictures asked for is in {dataset.folder / 'images'}; get them from {bench.pictures}"
+        )
+
+
+class Pictures:
+    """Pictures read ahead of the model, in a thread of their own."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._coming: dict[Path, Future[Screen]] = {}
+
+    def ahead(self, path: Path) -> None:
+        """Begin to read a picture that will be asked for soon."""
+        if path not in self._coming:
+            self._coming[path] = self._pool.submit(read_picture, path)
+
+    def read(self, path: Path) -> Screen:
+        """The picture; SurfaceError when it cannot be read."""
+        coming = self._coming.pop(path, None)
+        return coming.result() if coming else read_picture(path)
+
+
+class Attending:
+    """A policy that remembers the earlier steps of an episode though each step is a run of its own.
+
+    said: all Actions that its last reply meant. Some families say several at once; a recording ends with the first.
+    """
+
+    def __init__(self, policy: Policy, past: Sequence[Step]) -> None:
+        self.policy, self.past = policy, list(past)
+        self.said: tuple[Any, ...] = ()
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        return self.policy.about
+
+    def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        return self.policy.decide(goal, [*self.past, *steps], screen, verbs)
+
+    def parse(self, reply: Reply) -> Call:
+        return self.policy.parse(reply)
+
+    def ground(self, call: Call, screen: Screen) -> Any:
+        return self.policy.ground(call, screen)
+
+    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+        policy: Any = self.policy  # one that never says several at once may have no such method
+        self.said = all_actions(policy, call, screen)
+        return self.said
+
+    def close(self) -> None:
+        """The policy is its owner's."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came of one task: its prediction, or why the machine could not ask it (broken)."""
+
+    id: str
+    line: Said | None
+    score: float = 0.0
+    seconds: float = 0.0
+    broken: str = ""
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
+
+
+class Asker:
+    """Puts recorded tasks to a policy, one after the other. Owns the pictures that are read ahead."""
+
+    def __init__(self, bench: Benchmark, dataset: Dataset, protocol: str, level: Level, policy: Policy) -> None:
+        self.bench, self.dataset, self.protocol, self.level, self.policy = bench, dataset, protocol, level, policy
+        self.tasks = {task.id: task for task in bench.judged(dataset, protocol)}
+        self.pictures = Pictures()
+
+    def ahead(self, ids: Sequence[str]) -> None:
+        """Begin to read what will be asked next."""
+        for name in ids[:2]:
+            self.pictures.ahead(frame(self.dataset, self.tasks[name]).picture)
+
+    def ask(self, ids: Sequence[str], known: Mapping[str, Said], answered: Callable[[Answered], None]) -> None:
+        """The steps of one episode in order (or one picture); those in known were answered before, and are history.
+
+        Once a step is broken so are those after it: they would be asked with another history.
+        """
+        past: list[Step] = []
+        broken = ""
+        for place, name in enumerate(ids):
+            self.ahead(ids[place + 1 : place + 2])
+            shown = frame(self.dataset, self.tasks[name])
+            if broken:
+                answered(Answered(name, None, broken=broken))
+                continue
+            try:
+                if name in known:
+                    past.append(self._as_before(shown, known[name], len(past) + 1))
+                    continue
+                answer, step = self._once(shown, past)
+            except Exception as error:  # whatever it was, it was no answer of the model's
+                answer, step = Answered(name, None, broken=_why(error)), None
+            if step is None:
+                broken = f"the step {name} before it is broken"
+            else:
+                past.append(step)
+            answered(answer)
+
+    def _once(self, shown: Frame, past: Sequence[Step]) -> tuple[Answered, Step | None]:
+        policy = Attending(self.policy, past)
+        task = self.tasks[shown.id]
+        word = judge(self.bench, self.dataset.only({shown.id}), self.protocol)
+        if self.bench.episodes:
+            alone = Recording(task.episode, task.goal, (shown,))
+            env = EpisodeEnv(
+                [alone],
+                word,
+                level=self.level,
+                verbs=self.bench.verbs,
+                read=self.pictures.read,
+            )
+        else:
+            env = GroundingEnv([shown], word, read=self.pictures.read)
+        episode = run("", env, policy, max_steps=1, seed=0)
+        if episode.cause == "interrupted":
+            raise KeyboardInterrupt
+        if episode.status == "error" or not episode.steps:
+            return Answered(shown.id, None, broken=episode.message), None
+        (step,) = episode.steps
+        said = () if step.error else policy.said
+        line = prediction(self.bench, shown.id, said, step.reply.text)
+        if step.error:
+            line["error"] = step.error
+        value = worth(self.bench, self.dataset, self.protocol, line)
+        answer = Answered(shown.id, line, value, step.seconds)
+        return answer, _remembered(len(past) + 1, step.screen, step.call, said, line)
+
+    def _as_before(self, shown: Frame, line: Said, index: int) -> Step:
+        """The step of an answer that was given in an earlier run."""
+        screen = self.pictures.read(shown.picture)
+        call, said = None, tuple[Any, ...]()
+        try:
+            call = self.policy.parse(Reply(str(line["reply"])))
+            said = Attending(self.policy, ()).actions(call, screen)
+        except BadCall:
+            pass
+        return _remembered(index, screen, call, () if line.get("error") else said, line)
+
+
+def _remembered(index: int, screen: Screen, call: Call | None, said: Sequence[Any], line: Said) -> Step:
+    """An answered step as history: the same whether it was answered now or in a run that was killed."""
+    reply, error = Reply(str(line["reply"])), str(line.get("error", ""))
+    return Step(index, screen, reply, call, said[0] if said else None, error, actions=tuple(said))

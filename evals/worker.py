@@ -1,0 +1,132 @@
+"""One process that answers tasks of a run: JSON lines on standard input, JSON lines on standard output.
+
+    {"run": {...}}                          the first line: which benchmark, model, ...; answered by {"ready": about}
+    {"job": n, "ids": [...], "known": {}}   answered by a line for each id that is not known, then by {"done": n}
+    {"id", "line", "score", "seconds"}      an answer; {"id", "broken"} where the machine failed
+
+It ends when its input does. Knows no files of results. Run by evals.crew as `python -m evals.worker`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from actions import Error, UsageError
+from evals import score
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run asks for, the same for all its workers.
+
+    fingerprint: of the model's weights; maker: "module:function" that makes the policy from the order, in place of a
+    model on this machine.
+    """
+
+    name: str
+    data: str
+    protocol: str
+    level: str = "high"
+    model: str = "embedded"
+    device: str = "auto"
+    dtype: str = "auto"
+    prompt: str = ""
+    seed: int = 0
+    threads: int = 1
+    fingerprint: str = ""
+    maker: str = ""
+
+
+def make_policy(order: Order) -> Any:
+    """The policy that answers, made in this process."""
+    if order.maker:
+        module, _, function = order.maker.partition(":")
+        return getattr(import_module(module), function)(order)
+    import torch
+
+    from agent.launch import local_policy
+
+    torch.set_num_threads(order.threads)  # sums split among another number of threads can differ in their last bit
+    return local_policy(order.model, order.device, order.dtype, prompt=order.prompt)
+
+
+def about(policy: Any) -> dict[str, Any]:
+    """What a number must carry: model, its hash, the prompt's hash, how pictures are resized, and what else decides."""
+    told = {key: value for key, value in policy.about.items() if key != "path"}
+    chat = getattr(policy, "chat", None)
+    if chat is not None:
+        limits = chat.limits
+        told["resize"] = (
+            f"smart_resize to multiples of {limits.factor}, {limits.min_pixels} to {limits.max_pixels} pixels, bicubic"
+        )
+        told["device"] = str(getattr(chat.model.device, "type", chat.model.device))
+        told["dtype"] = str(next(chat.model.parameters()).dtype).removeprefix("torch.")
+    return told
+
+
+def main() -> int:
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever any library prints
+
+    def tell(**line: Any) -> None:
+        own.write(json.dumps(line) + "\n")
+        own.flush()
+
+    first = json.loads(sys.stdin.readline())
+    try:
+        _answer(Order(**first["run"]), tell)
+    except BrokenPipeError:
+        return 1  # nobody listens any more
+    except Error as error:
+        print(str(error), file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 5
+    return 0
+
+
+def _answer(order: Order, tell: Any) -> None:
+    from evals.recorded import Answered, Asker
+
+    bench = score.benchmark(order.name)
+    policy = make_policy(order)
+    asker = Asker(bench, bench.read(Path(order.data)), order.protocol, order.level, policy)  # type: ignore[arg-type]
+    tell(ready=about(policy))
+
+    def answered(one: Answered) -> None:
+        if one.line is None:
+            tell(id=one.id, broken=one.broken)
+        else:
+            tell(id=one.id, line=one.line, score=one.score, seconds=one.seconds)
+
+    for job in _jobs(asker):
+        asker.ask(job["ids"], job["known"], answered)
+        tell(done=job["job"])
+    policy.close()
+
+
+def _jobs(asker: Any) -> Iterator[dict[str, Any]]:
+    """The jobs as they come; the pictures of one that waits are read meanwhile."""
+    waiting: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            job = json.loads(line)
+            asker.ahead([one for one in job["ids"] if one not in job["known"]])
+            waiting.put(job)
+        waiting.put(None)
+
+    Thread(target=listen, daemon=True).start()
+    while (job := waiting.get()) is not None:
+        yield job
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""AITZ: a hand-made episode in its form, its three rules, and what the official bug does to every click."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from actions import UsageError
+from evals import score
+from evals.benchmarks import aitz
+from evals.benchmarks.aitz import AitzStep, likeness
+from evals.doctor import examine
+from evals.phones import Deed
+
+
+def step(number: int, words: str, **more: Any) -> dict[str, Any]:
+    """One step on a picture of 100 x 200 pixels with two elements; lists are texts, as in the files."""
+    return {
+        "episode_id": "E1",
+        "step_id": number,
+        "instruction": "set an alarm",
+        "ui_positions": "[[40, 10, 20, 30], [100, 0, 100, 100]]",  # y, x, height, width
+        "result_action_text": "",
+        "result_touch_yx": "[-1.0, -1.0]",
+        "result_lift_yx": "[-1.0, -1.0]",
+        "image_path": f"general/E1/E1_{number}.png",
+        "coat_action_desc": words,
+        **more,
+    }
+
+
+STEPS = [
+    step(0, "click on the clock", result_touch_yx="[0.25, 0.25]", result_lift_yx="[0.25, 0.26]"),
+    step(1, "scroll up", result_touch_yx="[0.8, 0.5]", result_lift_yx="[0.2, 0.5]"),
+    step(2, 'input "seven"', result_action_text="seven"),
+    step(3, "press the back button"),
+    step(4, "stop and set the query as completed"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "images" / "general" / "E1"
+    place.mkdir(parents=True)
+    for number in range(len(STEPS)):
+        Image.new("RGB", (100, 200)).save(place / f"E1_{number}.png")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "E1.json").write_text(json.dumps(list(reversed(STEPS))))
+    return tmp_path
+
+
+def test_the_files_form_is_read(folder: Path) -> None:
+    tasks = aitz.read(folder).tasks
+    assert [one.id for one in tasks] == [f"E1/{n}" for n in range(5)]
+    assert [one.deed for one in tasks] == [
+        Deed("click", point=(25.0, 50.0)),
+        Deed("swipe", side="down"),  # the finger goes up
+        Deed("type", text="seven"),
+        Deed("press", button="back"),
+        Deed("stop"),
+    ]
+    assert tasks[0].boxes == ((10.0, 40.0, 40.0, 60.0), (0.0, 100.0, 100.0, 200.0)) and tasks[0].subset == "general"
+    assert not examine("aitz", folder).findings
+
+
+def scored(folder: Path, protocol: str, **changed: Any) -> dict[str, Any]:
+    bench = score.benchmark("aitz")
+    dataset = bench.read(folder)
+    said = {task.id: bench.oracle(task) for task in dataset.tasks}
+    for name, line in changed.items():
+        said[f"E1/{name[1:]}"] = {"id": f"E1/{name[1:]}", **line}
+    return bench.score(dataset, said, protocol).as_dict()
+
+
+def test_the_recorded_actions_are_right_but_for_the_bug(folder: Path) -> None:
+    assert scored(folder, "fixed")["correct"] == scored(folder, "aitw")["correct"] == 5
+    told = scored(folder, "official-buggy")
+    assert told["correct"] == 4 and told["cells"]["action click"]["accuracy"] == 0
+    assert "the true point of every click is 0, 0" in told["notes"][-1]
+    corner = {"actions": [{"verb": "click", "x": 0, "y": 0}], "box": [0, 0, 4, 4]}
+    assert scored(folder, "official-buggy", _0=corner)["correct"] == 5  # the corner is right, whatever was asked
+    assert scored(folder, "fixed", _0=corner)["correct"] == 4
+    assert scored(folder, "fixed")["cells"]["split general"]["total"] == 5
+
+
+CLICK = AitzStep(
+    "e/0",
+    "e",
+    0,
+    "goal",
+    "",
+    "p.png",
+    (1000, 2000),
+    Deed("click", (500.0, 1000.0)),
+    ((450.0, 950.0, 550.0, 1050.0),),
+    touch=(0.5, 0.5),
+    lift=(0.5, 0.51),
+)
+SWIPE = replace(CLICK, deed=Deed("swipe", side="down"), touch=(0.5, 0.8), lift=(0.5, 0.2), boxes=())
+BARE = replace(CLICK, boxes=())
+
+
+def at(x: float, y: float) -> Deed:
+    return Deed("click", (x, y))
+
+
+def drag(x1: float, y1: float, x2: float, y2: float) -> Deed:
+    return Deed("swipe", side="up", path=((x1, y1), (x2, y2)))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "task", "said", "right"),
+    [
+        ("fixed", BARE, at(640, 1000), True),  # 0.14 of the width
+        ("fixed", BARE, at(641, 1000), False),
+        ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 549), True),  # near, and grown by a fifth
+        ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 551), False),
+        ("fixed", SWIPE, Deed("swipe", side="up"), False),
+        ("aitw", BARE, at(640, 1000), True),
+        ("aitw", BARE, at(641, 1000), False),
+        ("aitw", replace(CLICK, boxes=((300.0, 900.0, 500.0, 1000.0),)), at(639, 1065), True),  # 2.4 times the box
+        ("aitw", replace(CLICK, boxes=((300.0, 900.0, 500.0, 1000.0),)), at(645, 1130), False),
+        ("aitw", SWIPE, Deed("swipe", side="up"), True),  # the main axis alone
+        ("aitw", SWIPE, Deed("swipe", side="left"), False),
+        ("aitw", SWIPE, drag(100, 100, 400, 500), False),  # by shares of the screen it goes sideways
+        ("aitw", SWIPE, drag(100, 100, 400, 900), True),
+        ("aitw", BARE, drag(500, 1000, 510, 1010), True),  # so short a drag is a tap
+        ("aitw", SWIPE, at(500, 1000), False),
+        ("aitw", replace(CLICK, deed=Deed("type", text="a")), Deed("type", text="b"), True),  # by its kind alone
+        ("aitw", replace(CLICK, deed=Deed("press", button="back")), Deed("press", button="home"), False),
+        ("official-buggy", replace(CLICK, deed=Deed("type", text="seven")), Deed("type", text="sevem"), False),
+        ("official-buggy", replace(CLICK, deed=Deed("type", text="seventeen")), Deed("type", text="sevemteen"), True),
+    ],
+)
+def test_each_rule(protocol: str, task: AitzStep, said: Deed, right: bool) -> None:
+    assert aitz.RULES[protocol](task, said)[1] is right
+
+
+def test_the_official_box_rule() -> None:
+    assert aitz.as_box((10, 10, 20, 20), (9, 9), ())  # the box grown by a fifth holds it
+    assert not aitz.as_box((10, 10, 20, 20), (8.9, 9), ())
+    assert aitz.as_box((11, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])  # and 0.57 of the element that holds it
+    assert not aitz.as_box((14, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])
+
+
+def test_likeness_is_levenshteins_ratio() -> None:
+    assert likeness("seven", "sevem") == pytest.approx(0.8) and likeness("", "") == 1 and likeness("a", "b") == 0
+
+
+def test_a_click_needs_its_pictures_size(folder: Path) -> None:
+    (folder / "images" / "general" / "E1" / "E1_0.png").unlink()
+    with pytest.raises(UsageError, match=r"E1_0\.png is missing"):
+        scored(folder, "fixed", _0={"actions": [{"verb": "click", "x": 9, "y": 9}]})

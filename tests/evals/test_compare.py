@@ -1,0 +1,98 @@
+"""Two runs over the same tasks: known McNemar values, a bootstrap that knows clusters, and what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from actions import UsageError
+from evals.cli import app
+from evals.compare import bootstrap, compare, mcnemar
+
+
+def verdicts(path: Path, words: list[tuple[str, bool]], clusters: int = 0) -> Path:
+    lines = [
+        {"id": name, "outcome": "correct" if right else "wrong", "score": float(right)}
+        | ({"cluster": str(n % clusters)} if clusters else {})
+        for n, (name, right) in enumerate(words)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p"),
+    [(0, 0, 1.0), (5, 5, 1.0), (0, 5, 0.0625), (10, 2, 0.0385742), (1, 9, 0.0214844), (600, 700, 0.0060)],
+)
+def test_mcnemars_exact_values(a: int, b: int, p: float) -> None:
+    assert mcnemar(a, b) == mcnemar(b, a) == pytest.approx(p, rel=0.02)
+
+
+def test_what_two_runs_differ_by(tmp_path: Path) -> None:
+    names = [f"t{n}" for n in range(100)]
+    a = verdicts(tmp_path / "a", [(name, n < 50) for n, name in enumerate(names)])
+    b = verdicts(tmp_path / "b", list(reversed([(name, 5 <= n < 70) for n, name in enumerate(names)])))
+    told = compare(a, b)
+    assert (told.both, told.only_a, told.only_b, told.neither) == (45, 5, 20, 30)
+    assert told.difference == pytest.approx(0.15) and 0 < told.low < 0.15 < told.high < 0.3
+    assert told.p == pytest.approx(0.00408, rel=0.02) and "leaves out 0" in told.story()
+    back = compare(b, a)
+    assert (back.difference, back.p) == (-told.difference, told.p)
+    same = compare(a, a)
+    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0) and "may be luck" in same.story()
+    assert compare(a, b) == told
+
+
+def test_tasks_that_fall_together_make_the_interval_wider() -> None:
+    rng = random.Random(3)
+    values = [rng.choice([-1.0, 0.0, 1.0]) for _ in range(40)]
+    alone = bootstrap([[value] for value in values for _ in range(10)], 0)
+    together = bootstrap([[value] * 10 for value in values], 0)
+    assert together[1] - together[0] > 2.5 * (alone[1] - alone[0])
+    assert bootstrap([[value] for value in values], 0) == bootstrap([[value] for value in values], 0)
+
+
+def test_the_bootstrap_holds_the_truth_about_as_often_as_it_says() -> None:
+    rng = random.Random(5)
+    held = 0
+    for _ in range(200):
+        clusters = [[rng.gauss(luck, 1) for _ in range(3)] for luck in (rng.gauss(0.3, 0.7) for _ in range(40))]
+        low, high = bootstrap(clusters, 0, draws=400)
+        held += low <= 0.3 <= high
+    assert 0.88 <= held / 200 <= 0.985
+
+
+def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+    a = verdicts(tmp_path / "a", [("x", True), ("y", False)])
+    b = verdicts(tmp_path / "b", [("x", True), ("z", False)])
+    with pytest.raises(UsageError, match="2 are in one alone, the first 'y'"):
+        compare(a, b)
+    with pytest.raises(UsageError, match="holds no finished run"):
+        compare(tmp_path, a)
+    (tmp_path / "c").write_text('{"id": "x"}\n')
+    with pytest.raises(UsageError, match="line 1: no verdict"):
+        compare(tmp_path / "c", a)
+
+
+def test_runs_of_two_protocols_are_not_compared(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        verdicts(tmp_path / name / "verdicts.jsonl", [("x", True)])
+        head = {"benchmark": "b", "revision": "r", "protocol": name}
+        (tmp_path / name / "result.json").write_text(json.dumps(head))
+    with pytest.raises(UsageError, match="protocol is 'one' in one, 'two' in the other"):
+        compare(tmp_path / "one", tmp_path / "two")
+
+
+def test_the_command_says_it_as_a_story_or_json(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    a = verdicts(tmp_path / "a", [(f"t{n}", n < 3) for n in range(9)], clusters=3)
+    b = verdicts(tmp_path / "b", [(f"t{n}", n < 6) for n in range(9)], clusters=3)
+    shown = CliRunner().invoke(app, ["compare", str(a), str(b)])
+    assert shown.exit_code == 0 and "9 tasks in 3 clusters" in shown.stdout
+    told = json.loads(CliRunner().invoke(app, ["compare", str(a), str(b), "--json"]).stdout)
+    assert (told["only_a"], told["only_b"], told["clusters"]) == (0, 3, 3)

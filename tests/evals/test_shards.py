@@ -1,0 +1,185 @@
+"""TFRecord and protocol buffers by hand: known checksums, damaged files, an episode from shard to score."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from actions import UsageError
+from evals import score, shards, tfrecord
+
+
+def varint(value: int) -> bytes:
+    value &= 2**64 - 1
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def part(number: int, value: bytes | str | int) -> bytes:
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def feature(values: list[Any], packed: bool = True) -> bytes:
+    if isinstance(values[0], float):
+        floats = [struct.pack("<f", one) for one in values]
+        body = part(1, b"".join(floats)) if packed else b"".join(varint(1 << 3 | 5) + one for one in floats)
+        return part(2, body)
+    if isinstance(values[0], int):
+        body = part(1, b"".join(map(varint, values))) if packed else b"".join(part(1, one) for one in values)
+        return part(3, body)
+    return part(1, b"".join(part(1, one) for one in values))
+
+
+def example(held: dict[str, list[Any]], packed: bool = True) -> bytes:
+    entries = (part(1, part(1, name) + part(2, feature(values, packed))) for name, values in held.items())
+    return part(1, b"".join(entries))
+
+
+def framed(data: bytes) -> bytes:
+    def sum_of(some: bytes) -> bytes:
+        crc = tfrecord.crc32c(some)
+        return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+    length = struct.pack("<Q", len(data))
+    return length + sum_of(length) + data + sum_of(data)
+
+
+def node(box: tuple[int, int, int, int], text: str = "", **more: Any) -> bytes:
+    rect = b"".join(part(n, side) for n, side in enumerate(box, 1) if side)
+    return part(2, rect) + part(7, text) + part(14, 1) + part(25, b"\x01\x02") + b"".join(more.values())
+
+
+def forest(*nodes: bytes) -> bytes:
+    tree = b"".join(part(1, one) for one in nodes)
+    return part(1, part(5, "a window") + part(11, tree)) + part(1, part(6, 1))
+
+
+def test_known_checksums() -> None:
+    """The check value of CRC-32C, and two of RFC 3720, appendix B.4."""
+    assert tfrecord.crc32c(b"123456789") == 0xE3069283
+    assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA and tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert tfrecord.crc32c(bytes(range(32))) == 0x46DD794E and tfrecord.crc32c(b"") == 0
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.lists(st.binary(), min_size=1), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_read(numbers: list[int], texts: list[bytes], packed: bool) -> None:
+    held = {"numbers": numbers, "texts": texts, "shares": [0.5, -2.0]}
+    assert tfrecord.example(example(held, packed)) == held
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    for read in (tfrecord.example, tfrecord.nodes):
+        try:
+            read(data)
+        except (ValueError, IndexError):
+            pass
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damage_is_named_with_its_place(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "shard"
+
+    def write(data: bytes) -> None:
+        path.write_bytes(gzip.compress(data) if zipped else data)
+
+    whole = framed(b"first") + framed(b"second one")
+    write(whole)
+    assert list(tfrecord.records(path)) == [b"first", b"second one"]
+    for damaged, words in (
+        (whole[:-3], "record 1: the file is cut off"),
+        (whole[:-9] + b"?" + whole[-8:], "record 1: its checksum is wrong"),
+        (whole[:4] + b"\x01" + whole[5:], "record 0: its length is damaged"),
+    ):
+        write(damaged)
+        with pytest.raises(UsageError, match=words):
+            list(tfrecord.records(path))
+
+
+def png(width: int, height: int) -> bytes:
+    held = io.BytesIO()
+    Image.new("RGB", (width, height)).save(held, "PNG")
+    return held.getvalue()
+
+
+ACTS = [
+    {"action_type": "open_app", "app_name": "Clock"},
+    {"action_type": "click", "x": 30, "y": 50},
+    {"action_type": "scroll", "direction": "down"},
+    {"action_type": "input_text", "text": "sieben ä"},
+    {"action_type": "navigate_back"},
+    {"action_type": "wait"},
+    {"action_type": "long_press", "x": 30, "y": 50},
+]
+TREE = forest(
+    node((0, 0, 100, 200)),
+    node((20, 40, 60, 60), "Alarm"),
+    node((-5, 100, 40, 140), "clock"),
+    node((20, 40, 20, 60), "no area"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    def episode(number: int, acts: list[dict[str, Any]]) -> bytes:
+        return example(
+            {
+                "episode_id": [number],
+                "goal": ["set an alarm ä".encode()],
+                "screenshots": [png(100, 200)] * (len(acts) + 1),
+                "accessibility_trees": [TREE] * (len(acts) + 1),
+                "screenshot_widths": [100] * (len(acts) + 1),
+                "actions": [json.dumps(one).encode() for one in acts],
+                "step_instructions": [f"step {n}".encode() for n in range(len(acts))],
+            }
+        )
+
+    for name, held in (("00000", [(7, ACTS), (8, ACTS[:1])]), ("00001", [(3, ACTS[1:3])])):
+        data = b"".join(framed(episode(number, acts)) for number, acts in held)
+        (tmp_path / f"android_control-{name}-of-00002").write_bytes(gzip.compress(data))
+    (tmp_path / "splits.json").write_text(json.dumps({"train": [8], "test": [7, 3]}))
+    return tmp_path
+
+
+def test_an_episode_goes_from_its_shard_to_a_score(folder: Path) -> None:
+    assert shards.unpack(folder) == 2
+    dataset = score.load(bench := score.benchmark("android-control"), folder)
+    steps = dataset.tasks
+    assert [one.id for one in steps] == ["3/0", "3/1", *(f"7/{n}" for n in range(7))]
+    assert [one.deed.verb for one in steps[2:]] == ["open", "click", "swipe", "type", "press", "wait", "long_press"]
+    opened, click = steps[2], steps[3]
+    assert opened.boxes == ((-5.0, 100.0, 40.0, 140.0),) and opened.deed.text == "Clock"
+    assert click.boxes == ((0.0, 0.0, 100.0, 200.0), (20.0, 40.0, 60.0, 60.0))
+    assert click.size == (100, 200) and steps[5].deed.text == "sieben ä" and click.instruction == "step 1"
+    assert (folder / "images" / "7_7.png").is_file() and not (folder / "images" / "8_0.png").exists()
+    told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "strict").as_dict()
+    assert (told["correct"], told["total"]) == (9, 9) and any("accessibility nodes" in one for one in told["notes"])
+
+
+def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
+    (folder / "android_control-00001-of-00002").unlink()
+    with pytest.raises(UsageError, match=r"1 of 2 episodes are in none of the 1 shards, the first 3; .* gs://"):
+        shards.unpack(folder)
+    assert not (folder / "android_control_unpacked.jsonl").exists()
+    with pytest.raises(UsageError, match="has no split 'all'"):
+        shards.unpack(folder, "all")
+    (folder / "splits.json").unlink()
+    with pytest.raises(UsageError, match=r"there are no splits\.json .* get them from gs://gresearch"):
+        shards.unpack(folder)
