@@ -58,6 +58,7 @@ def test_help_answers_in_under_300_ms() -> None:
         "model",
         "model.dialect",
         "model.image",
+        "envs.phone_cli",
         "model.catalog",
         "envs",
         "envs.practice",

@@ -1,0 +1,1 @@
+"""Machines that are none: programs that speak a device's own protocol, for trials and tests."""

@@ -1,0 +1,185 @@
+"""The pieces that need no phone: the closed list, text, dumps of real phones, names of apps."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from actions import BadCall
+from envs.android import apps, commands, display
+from envs.android.commands import Command
+from envs.android.display import BrokenPicture, Frame
+from envs.android.text import Piece, needs_keyboard, pieces
+
+# Shapes as real phones give them; the numbers are ours.
+FOLD = (
+    "  mViewports=[DisplayViewport{type=EXTERNAL, valid=true, isActive=true, displayId=2, orientation=0, "
+    "logicalFrame=Rect(0, 0 - 1920, 1080), deviceWidth=1920, deviceHeight=1080}, "
+    "DisplayViewport{type=INTERNAL, valid=true, isActive=false, displayId=0, orientation=0, "
+    "logicalFrame=Rect(0, 0 - 2560, 1600)}, DisplayViewport{type=INTERNAL, valid=true, isActive=true, displayId=0, "
+    "uniqueId='local:1', physicalPort=130, orientation=3, logicalFrame=Rect(0, 0 - 1600, 2560), deviceWidth=2560}]\n"
+    "  mCurrentOrientation=0\n"
+)
+OLD = (
+    "  mInternalViewport=DisplayViewport{valid=true, displayId=0, orientation=1, deviceWidth=1920, deviceHeight=1080}\n"
+)
+WINDOW = """  Window #4 Window{8bf3 u0 com.android.systemui/StatusBar}:
+    mAttrs={(0,0)(fillx63) ty=STATUS_BAR fl=NOT_FOCUSABLE SECURE}
+  Window #3 Window{5f3a u0 com.bank/com.bank.Main}:
+    mAttrs={(0,0)(fillxfill) sim={adjust=pan} ty=BASE_APPLICATION
+      fl=LAYOUT_IN_SCREEN %s HARDWARE_ACCELERATED}
+  mCurrentFocus=Window{5f3a u0 com.bank/com.bank.Main}
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("reboot",),
+        ("sh", "-c", "id"),
+        ("input", "tap", "1", "2; reboot"),
+        ("input", "keyevent", "KEYCODE_HOME", "x"),
+        ("settings", "put", "secure", "default_input_method"),
+        ("pm", "uninstall", "com.bank"),
+        ("am", "start", "-a", "android.intent.action.VIEW", "-d", "file:///sdcard/x"),
+        ("am", "start", "-a", "android.intent.action.VIEW", "-d", "intent://x"),
+        ("am", "broadcast", "-a", "ADB_INPUT_B64", "--es", "msg", "YQ==; reboot"),
+        ("getprop", "$(id)"),
+        (),
+    ],
+)
+def test_what_is_not_in_the_closed_list_is_no_command(words):
+    with pytest.raises(ValueError, match="closed list"):
+        Command(words)
+
+
+def test_a_text_is_one_word_of_its_command_whatever_it_holds():
+    assert commands.text("$(id); 'x'\n").words == ("input", "text", "$(id); 'x'\n")
+    with pytest.raises(ValueError, match="closed list"):
+        replace(commands.tap(1, 2), words=("input", "tap", "1"))
+
+
+def test_ascii_goes_word_by_word_and_keeps_every_percent_sign():
+    assert pieces("go  now\n100%s, %%s") == [
+        Piece("words", "go  "),
+        Piece("words", "now"),
+        Piece("key", "KEYCODE_ENTER"),
+        Piece("words", "100%"),
+        Piece("words", "s, "),
+        Piece("words", "%%"),
+        Piece("words", "s"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["a" * 500, "  lead", "%" * 9 + "s", "\t\t", "", "ы" * 900, "a ы\n" * 5])
+def test_pieces_make_up_the_text(text):
+    keys = {"KEYCODE_ENTER": "\n", "KEYCODE_TAB": "\t"}
+    split = pieces(text)
+    assert "".join(keys.get(piece.text, piece.text) if piece.kind == "key" else piece.text for piece in split) == text
+    assert not any("%s" in piece.text for piece in split if piece.kind == "words")
+    assert all(len(piece.text) <= 400 for piece in split)
+    assert needs_keyboard(text) == ("ы" in text)
+
+
+def test_the_active_internal_screen_tells_how_it_is_turned():
+    assert display.read_frame(FOLD) == Frame(3, 1600, 2560)
+
+
+def test_an_old_phone_tells_its_size_elsewhere():
+    assert display.read_frame(OLD) is None
+    assert display.read_frame(OLD, "Physical size: 1080x1920") == Frame(1, 1920, 1080)
+    assert display.read_frame(OLD, "Physical size: 1080x1920\nOverride size: 720x1280") == Frame(1, 1280, 720)
+    assert display.read_frame("nothing", "Physical size: 1080x1920") is None
+
+
+def test_density_is_the_override_where_there_is_one():
+    assert display.read_density("Physical density: 420\nOverride density: 360") == 360
+    assert display.read_density("Physical density: 420") == 420
+
+
+@pytest.mark.parametrize(("flags", "package"), [("SECURE", "com.bank"), ("", ""), ("FLAG_NOTSECURE", "")])
+def test_the_focused_windows_flags_say_whether_it_is_secure(flags, package):
+    assert display.secure_window(WINDOW % flags) == package
+
+
+@pytest.mark.parametrize(("flags", "package"), [("#81812100", "com.bank"), ("#81810100", "")])
+def test_flags_of_old_phones_are_bits(flags, package):
+    lines = (WINDOW % "X").replace("fl=LAYOUT_IN_SCREEN X HARDWARE_ACCELERATED", f"fl={flags}")
+    assert display.secure_window(lines) == package
+
+
+def test_locked_and_asleep_are_read():
+    assert display.is_locked("    mShowingDream=false mDreamingLockscreen=true") and not display.is_locked("=false")
+    assert display.is_asleep("  mWakefulness=Asleep") and not display.is_asleep("  mWakefulness=Awake")
+
+
+def png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_pictures_are_whole_or_no_pictures():
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 10, 4), np.uint8)
+    whole = png(pixels)
+    assert (display.decode(whole) == pixels[:, :, :3]).all()
+    assert (display.decode(b"[Warning] several displays\n" + whole + b"\r\n") == pixels[:, :, :3]).all()
+    for broken in (b"", b"error: closed", whole[:-1], whole[: len(whole) // 2], whole.replace(b"IDAT", b"IDAX")):
+        with pytest.raises(BrokenPicture):
+            display.decode(broken)
+
+
+def test_black_and_dark_differ():
+    black = np.zeros((400, 200, 3), np.uint8)
+    bar = black.copy()
+    bar[3, 7] = 255
+    assert display.is_black(black) and display.is_dark(black)
+    assert not display.is_black(bar) and display.is_dark(bar)
+    bar[:40] = 255
+    assert not display.is_dark(bar)
+
+
+HAVE = [
+    "com.android.settings/.Settings",
+    "com.google.android.deskclock/com.android.deskclock.DeskClock",
+    "com.android.chrome/com.google.android.apps.chrome.Main",
+    "org.example.notes/.Main",
+    "org.example.notesplus/.Main",
+    "com.spotify.music/.MainActivity",
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "component"),
+    [
+        ("Settings", HAVE[0]),
+        ("Clock", HAVE[1]),
+        ("the Clock"[4:] + " app", HAVE[1]),
+        ("com.android.chrome", HAVE[2]),
+        (HAVE[2], HAVE[2]),
+        ("Notes", HAVE[3]),
+        ("spotify", HAVE[5]),
+    ],
+)
+def test_apps_are_found_by_name_package_and_component(target, component):
+    assert apps.find(target, HAVE) == component
+
+
+def test_apps_that_are_many_or_none_are_named():
+    with pytest.raises(BadCall, match=r"several apps could be 'not': org.example.notes, org.example.notesplus"):
+        apps.find("not", HAVE)
+    with pytest.raises(BadCall, match="no app 'spotifi' on this phone; did you mean 'spotify'"):
+        apps.find("spotifi", HAVE)
+    with pytest.raises(BadCall, match=r"have com\.android\.chrome, com\.android\.settings"):
+        apps.find("xxxxxxxx", HAVE)
+
+
+def test_what_can_be_launched_is_read_from_androids_list():
+    said = (
+        "2 activities found:\n  Activity #0:\n    priority=0 match=0x8\n    com.a/.B\n  Activity #1:\n    c.d/e.F$G\n"
+    )
+    assert apps.components(said) == ["com.a/.B", "c.d/e.F$G"]
