@@ -2,15 +2,15 @@
 PYTHON ?=
 export PYTHON
 
-.PHONY: demo test test-all check format env browser clean
+.PHONY: demo test test-all check format env browser screens clean
 
 demo: browser            ## the agent books a practice job with the embedded model
 	.venv/bin/agent demo click-dialog-2 --seed 900001
 
-test: browser            ## the whole test suite
+test: browser screens    ## the whole test suite
 	.venv/bin/python -m pytest
 
-test-all: browser        ## with the slow proofs
+test-all: browser screens  ## with the slow proofs
 	.venv/bin/python -m pytest -m "slow or not slow" --timeout 1800
 
 check: env               ## format, lint, types
@@ -29,6 +29,10 @@ env: .venv/.installed
 
 browser: env
 	@scripts/browser.sh
+
+screens:                 # what the tests of desktop and phone drive: an X server, small programs, adb
+	@scripts/desktop.sh
+	@scripts/android.sh
 
 clean:
 	rm -rf .venv build dist *.egg-info
