@@ -157,17 +157,42 @@ def load_model(
     return model.eval()
 
 
-def save_model(model: Qwen25VL, folder: Path, dtype: torch.dtype, metadata: dict[str, Any] | None = None) -> Path:
-    """Write the weights as the hub's flat layout, one file; config.json and the tokenizer are the caller's."""
+def save_model(
+    model: Qwen25VL,
+    folder: Path,
+    dtype: torch.dtype,
+    metadata: dict[str, Any] | None = None,
+    shard_bytes: int | None = None,
+) -> list[Path]:
+    """Write the weights as the hub's flat layout; config.json and the tokenizer are the caller's. Returns the files.
+
+    shard_bytes: the most that one file's tensors take, with an index beside the files; None for a single file.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
-    path = folder / SINGLE
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"format": "pt", **{k: str(v) for k, v in (metadata or {}).items()}})
-    partial.replace(path)
-    return path
+    shards: list[dict[str, Tensor]] = [{}]
+    room = shard_bytes
+    for name, tensor in tensors.items():
+        if room is not None and shard_bytes is not None:
+            if tensor.nbytes > room and shards[-1]:
+                shards.append({})
+                room = shard_bytes
+            room -= tensor.nbytes
+        shards[-1][name] = tensor
+    count = len(shards)
+    names = [SINGLE] if count == 1 else [f"model-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)]
+    for name, shard in zip(names, shards, strict=True):
+        partial = folder / f"{name}.partial"
+        save_file(shard, partial, metadata={"format": "pt", **{k: str(v) for k, v in (metadata or {}).items()}})
+        partial.replace(folder / name)
+    if count > 1:
+        where = {name: file for file, shard in zip(names, shards, strict=True) for name in shard}
+        total = sum(tensor.nbytes for tensor in tensors.values())
+        index = {"metadata": {"total_size": total}, "weight_map": where}
+        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    return [folder / name for name in names]
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -11,6 +11,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True)
 
+FILE_BYTES = 12_000_000  # of a file of weights, at most
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 
 Data = Annotated[Path, typer.Option(help="data folder")]
@@ -133,8 +134,18 @@ def publish(
     """Put a trained checkpoint where the package carries it. Measure it next: see its README.md."""
     import shutil
 
-    for file in sorted((run / "checkpoint").iterdir()):
-        shutil.copy(file, into / file.name)
+    import torch
+
+    from model.weights import INDEX, SINGLE, load_model, save_model
+
+    made = run / "checkpoint"
+    model = load_model(made)  # before anything is replaced: a damaged one is refused here
+    for file in sorted(made.iterdir()):
+        if file.name not in (SINGLE, INDEX):
+            shutil.copy(file, into / file.name)
+    for old in [*into.glob("*.safetensors"), into / INDEX]:
+        old.unlink(missing_ok=True)
+    for file in save_model(model, into, torch.float16, shard_bytes=FILE_BYTES):
         print(f"{file.name}: {file.stat().st_size} bytes")
 
 

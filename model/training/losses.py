@@ -4,9 +4,9 @@ Answers of a few tokens teach slowly where to look; a page tells it for free. Si
 characters (each cell's embedding names the letters in it), places (each picture token names its row and column), gaze
 (one attention head of one layer, at every token of a coordinate or of a word that is read, looks at the cells of the
 element), spelled (heads of a later layer, one for each of its heads of values, at every character that is read look at
-the cell of that character), copied (one head of the gaze's layer, at every token of a text that stands in the question,
-looks at its place there) and spots (behind the gaze's layer, the tokens of a coordinate know the point to ten
-pixels).
+the cell of that character), copied (one head of the gaze's layer, at every token of a text that stands in the
+question, looks at its place there) and spots (behind the gaze's layer, the tokens of a coordinate know the point to
+ten pixels). The few tokens of copied texts can count once more by themselves (typed).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Weights:
     gaze: float
     spelled: float
     copied: float
+    typed: float
     spots: float
 
 
@@ -111,8 +112,11 @@ def losses(
         one, one_right = _gaze(model, helpers, where, seen["spelled"], batch, letters, one_cell)
         spelled = spelled + one / text.num_key_value_heads
         spelled_right = spelled_right + one_right / text.num_key_value_heads
-    copied, copied_right = token.new_zeros(()), token.new_zeros(())
+    copied, copied_right, typed = token.new_zeros(()), token.new_zeros(()), token.new_zeros(())
     if len(batch.copied):
+        from_row, from_token, _ = batch.copied.unbind(1)
+        of_text = model.logits(hidden[from_row, from_token]).float()
+        typed = F.cross_entropy(of_text, batch.targets[from_row, from_token])
         where = (helpers.gaze_layer, text.num_attention_heads - 1)
         spread = _attention(model, where, seen["gaze"], batch, batch.copied[:, :2])
         copied = F.nll_loss(spread, batch.copied[:, 2])
@@ -131,12 +135,13 @@ def losses(
         + weights.gaze * gaze
         + weights.spelled * spelled
         + weights.copied * copied
+        + weights.typed * typed
         + weights.spots * spots
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
     figures |= {"places": places, "spots": spots, "gaze": gaze, "gaze_right": gaze_right}
     figures |= {"spelled": spelled, "spelled_right": spelled_right}
-    figures |= {"copied": copied, "copied_right": copied_right}
+    figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
     return total, {name: float(value.detach()) for name, value in figures.items()}
 
 

@@ -121,7 +121,7 @@ def test_ctrl_c_is_no_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     from envs import live
 
     monkeypatch.setattr(live, "practice_env", interrupted)
-    monkeypatch.setattr(launch, "local_policy", lambda model, device: Always())
+    monkeypatch.setattr(launch, "open_policy", lambda settings: Always())
     line = ["agent", "eval", "miniwob", "--tasks", "click-test,focus-text", "--seeds", "0:9", "--json"]
     monkeypatch.setattr("sys.argv", line)
     with pytest.raises(SystemExit) as left:
@@ -151,7 +151,7 @@ def test_the_command_has_a_line_for_each_task_beside_its_json(
         return left.value.code, *capsys.readouterr()
 
     monkeypatch.setattr(live, "practice_env", page)
-    monkeypatch.setattr(launch, "local_policy", lambda model, device: Always())
+    monkeypatch.setattr(launch, "open_policy", lambda settings: Always())
     code, out, errors = call("--tasks", "focus-text, click-test,focus-text", "--seeds", "0:4", "--json")
     report = json.loads(out)
     assert code == 0 and made == ["focus-text", "click-test"]

@@ -273,3 +273,15 @@ print(peak() - before)
     weights = count * getattr(torch, loaded).itemsize
     assert 200e6 < weights < 400e6
     assert 0.9 * weights < grown < 1.15 * weights, f"{grown / weights:.3f} x the weights"
+
+
+def test_weights_in_several_files_are_the_same_weights(tmp_path: Path) -> None:
+    model = Qwen25VL(config_from_dict(CONFIG))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    largest = max(one.nbytes for one in model.state_dict().values())
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    files = save_model(model, tmp_path, torch.float32, shard_bytes=largest)
+    assert len(files) > 1 and not (tmp_path / "model.safetensors").exists()
+    loaded = load_model(tmp_path).state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())

@@ -99,6 +99,7 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "gaze": 0.5,
                 "spelled": 0.5,
                 "copied": 0.5,
+                "typed": 0.5,
                 "spots": 0.5,
                 "place_layer": 0,
                 "gaze_layer": 1,
