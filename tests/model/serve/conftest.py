@@ -55,6 +55,7 @@ def serving(chat: Any, name: str = "embedded", **how: Any) -> Iterator[Served]:
 
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen(128)  # who comes before the server runs waits for it
         app = make_app(chat, name, **{"token": TOKEN, "hosts": ["127.0.0.1"], **how})
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
