@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ SELECT_ALL = ("ctrl", "a")
 Parts = list[dict[str, Any]]
 
 
-class Family:
+class Family(ABC):
     """One family: a subclass says how it asks, how it is read and what its calls mean.
 
     prompt: a text instead of our sentences (the authors' own, say); names in braces that the family knows ({goal},
@@ -59,20 +60,21 @@ class Family:
 
     # --- what a family says for itself ---
 
+    @abstractmethod
     def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
-        raise NotImplementedError
+        """The messages that ask for the next step, as the family was trained on them."""
 
+    @abstractmethod
     def read(self, text: str) -> Call:
         """The call in a reply; BadCall when there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
         """The Action that one call means, or a tuple of several; BadCall when it means none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, action: Any, screen: Screen) -> str:
         """The reply that means an Action; UsageError where the family has no words for it."""
-        raise NotImplementedError
 
     # --- what they share ---
 
