@@ -32,6 +32,7 @@ def screens(
     first: First = 0,
     last: Last = 160,
     fonts: Annotated[Path | None, typer.Option(help="folder of font files to mix with the shipped one")] = None,
+    sparse: Annotated[bool, typer.Option(help="screens with few things on them")] = False,
     unseen: Annotated[bool, typer.Option(help="draw the 16 pages that are for measuring")] = False,
     chrome: Chrome = "/usr/bin/chromium",
     sandbox: Sandbox = False,
@@ -39,7 +40,9 @@ def screens(
     """Draw invented screens, 64 a page, with all that is on them. Resumes; 40 screens a second on one core."""
     from model.training.screens import UNSEEN, draw
 
-    folder, name = (out / "unseen", "screens") if unseen else (out / "screens", f"screens-{first}")
+    folder, name = (
+        (out / "unseen", "screens") if unseen else (out / "screens", f"{'sparse' if sparse else 'screens'}-{first}")
+    )
     if unseen:
         first, last = UNSEEN, UNSEEN + 16
     elif last > UNSEEN:
@@ -47,7 +50,7 @@ def screens(
     with _browser(chrome, sandbox) as browser:
         for start in range(first, last, 10):
             began = time.monotonic()
-            new = draw(start, min(last, start + 10), folder, name, browser, fonts)
+            new = draw(start, min(last, start + 10), folder, name, browser, fonts, sparse)
             print(f"{name} {start}: {new} new in {time.monotonic() - began:.1f} s", flush=True)
 
 

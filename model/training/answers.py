@@ -7,6 +7,8 @@ will see them, always with the page's own question.
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from actions import UsageError
+from model.text import Layer
 from model.tokenizer import Tokenizer
 from model.training import vocabulary
 from model.training.batches import Batch, Packer, decode
 from model.training.fresh import fresh_model
-from model.training.losses import Helpers, Weights, losses
-from model.training.questions import ask, lines_of, read_line, to_type
+from model.training.losses import Helpers, Weights, Where, losses
+from model.training.questions import ask, point_at, to_type, words_of
 from model.training.run import Recipe, load_state, precision
 from model.training.store import Question, Sample, read
 from model.training.visual import CELL, Heads, place_characters
@@ -39,7 +42,7 @@ class Source:
     share: float
     questions: int
     says: float
-    lines: int
+    words: int
     copies: int
     moved: bool
     names: list[str]
@@ -51,9 +54,9 @@ class AnswerStage:
     """The model over a recipe's [[data]] entries.
 
     Each entry: folder (below the data folder), share, questions (of a screen, at most), says (the share kept of those
-    that are answered in words), lines (to read besides, of a moved screen), copies (texts to type as they are,
-    besides), moved (true for invented screens), sources and emphasis (optional), held_back (seeds below it are kept for
-    measuring).
+    that are answered in words), words (to point at besides, of a screen that stands), copies (texts to type as they
+    are, besides), moved (true for invented screens), sources and emphasis (optional), held_back (seeds below it are
+    kept for measuring).
     """
 
     def __init__(self, recipe: Recipe, data: Path, run: Path, before: Path | None, device: str = "cpu") -> None:
@@ -68,8 +71,7 @@ class AnswerStage:
         weights = dict(recipe["losses"])
         torch.manual_seed(recipe["seed"] + 1)
         self.heads = Heads(self.config.text.hidden_size)
-        layers = (weights.pop("place_layer"), weights.pop("gaze_layer"), weights.pop("spelled_layer"))
-        self.helpers = Helpers(self.model, self.packer, *layers)
+        self.helpers = Helpers(self.model, self.packer, Where.of(weights.pop("where")))
         self.weights = Weights(**weights)
         if before is not None and (before / "config.json").exists():
             self.model.load_state_dict(load_model(before, dtype=torch.float32).state_dict())
@@ -80,6 +82,11 @@ class AnswerStage:
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(tuple(recipe.get("frozen", ["-"]))))
         self.sources = [_source(entry, data) for entry in recipe["data"]]
+        if recipe.get("compiled", False):
+            for layer in self.model.model.layers:
+                assert isinstance(layer, Layer)  # its attention varies with more than torch's compiler likes
+                for part in (layer.mlp, layer.input_layernorm, layer.post_attention_layernorm):
+                    part.compile(dynamic=True)
 
     def _take(self, modules: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Begin with what an earlier stage's run learnt."""
@@ -89,7 +96,7 @@ class AnswerStage:
         else:
             self._take_model(modules["model"])
             self.heads.load_state_dict(modules["helper_heads"])
-            self.helpers.load_state_dict(modules["helpers"])
+            self.helpers.load_state_dict(modules["helpers"], strict=False)  # what is asked newly begins anew
 
     def _take_model(self, state: Mapping[str, Tensor]) -> None:
         """A model of fewer layers goes on deeper: what is new begins by adding nothing."""
@@ -110,13 +117,12 @@ class AnswerStage:
         for _ in range(self.recipe["batch"]):
             source = rng.choices(self.sources, [one.share for one in self.sources])[0]
             sample = rng.choice(source.samples[rng.choices(source.names, source.shares)[0]])
-            frame, questions, lines, classes = _moved(sample, rng) if source.moved else _still(sample)
+            frame, questions, classes = _moved(sample, rng) if source.moved else _still(sample)
+            pointed = _words(sample, source.words, rng) if source.words else []
             frames.append(frame)
-            lines.sort(key=lambda one: rng.random() * len(one.letters), reverse=True)  # rather long ones than short
-            read_on = lines[: source.lines]
             questions = [one for one in questions if "say" not in one.answer or rng.random() < source.says]
             typed = [to_type(rng) for _ in range(source.copies)]
-            extra = read_on + [Question(one["goal"], one["answer"]) for one in typed]
+            extra = pointed + [Question(one["goal"], one["answer"]) for one in typed]
             asked.append(_chosen(sample, questions, source.questions, rng) + extra)
             characters.append(classes)
         return self.packer.pack(frames, asked, characters)
@@ -142,20 +148,28 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     names = sorted(samples)
     emphasis = entry.get("emphasis", {})
     shares = [float(emphasis.get(name, 1.0)) for name in names]
-    extra = entry.get("lines", 0), entry.get("copies", 0)
+    extra = entry.get("words", 0), entry.get("copies", 0)
     says = entry.get("says", 1.0)
     return Source(entry["share"], entry["questions"], says, *extra, entry["moved"], names, shares, samples)
 
 
-def _still(sample: Sample) -> tuple[Any, list[Question], list[Question], Any]:
+def _still(sample: Sample) -> tuple[Any, list[Question], Any]:
     frame = decode(sample.png)
-    questions = [spelled(one, sample.characters) for one in sample.questions]
-    return frame, questions, [], place_characters(sample.characters, frame.shape[1], frame.shape[0])
+    questions = [located(one, sample.characters) for one in sample.questions]
+    return frame, questions, place_characters(sample.characters, frame.shape[1], frame.shape[0])
 
 
-def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], list[Question], Any]:
-    """An invented screen moved by up to a cell, what moves in being the colour of the nearest edge, and asked anew;
-    its lines apart."""
+def _words(sample: Sample, most: int, rng: random.Random) -> list[Question]:
+    """Pointing at words that stand once on the screen."""
+    words = words_of(sample.characters)
+    count = Counter(text for text, _ in words)
+    single = [(text, box) for text, box in words if count[text] == 1 and len(text) > 1]
+    asked = [point_at(text, box, rng) for text, box in rng.sample(single, min(most, len(single)))]
+    return [located(Question(one["goal"], one["answer"], one["box"]), sample.characters) for one in asked]
+
+
+def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], Any]:
+    """An invented screen moved by up to a cell, what moves in being the colour of the nearest edge, and asked anew."""
     dx, dy = rng.randrange(-CELL, CELL), rng.randrange(-CELL, CELL)
     frame = decode(sample.png)
     height, width, _ = frame.shape
@@ -168,21 +182,28 @@ def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], lis
         if x + dx >= 0 and y + dy >= 0 and x + dx + w <= width and y + dy + h <= height:
             elements.append({**one, "box": [x + dx, y + dy, w, h]})
     asked = ask(elements, characters, rng.randrange(2**31))
-    questions = [spelled(Question(one["goal"], one["answer"], one["box"]), characters) for one in asked]
-    lines = [read_line(line) for line in lines_of(characters)]
-    read_on = [Question(one["goal"], one["answer"], None, tuple(map(tuple, one["letters"]))) for one in lines]
-    return frame[rows][:, columns], questions, read_on, place_characters(characters, width, height)
+    questions = [located(Question(one["goal"], one["answer"], one["box"]), characters) for one in asked]
+    return frame[rows][:, columns], questions, place_characters(characters, width, height)
 
 
-def spelled(question: Question, characters: Sequence[Sequence[Any]]) -> Question:
-    """The same question; where it is answered by a word of the screen, with the places of the word's characters."""
-    if "say" not in question.answer or question.box is None:
+def located(question: Question, characters: Sequence[Sequence[Any]]) -> Question:
+    """The same question with the places of the characters that it says (letters), or that it names (named)."""
+    if question.box is None:
         return question
     x, y, w, h = question.box
     found = [one for one in characters if x <= one[1] < x + w and y <= one[2] < y + h]
-    if "".join(one[0] for one in found) != question.answer["say"]:
+    if not found:
         return question
-    return replace(question, letters=tuple((one[1], one[2]) for one in found))
+    if "say" in question.answer:
+        if "".join(one[0] for one in found) != question.answer["say"]:
+            return question
+        return replace(question, letters=tuple((one[1], one[2]) for one in found))
+    pattern = r"(?<![^\W_])" + r"\s*".join(re.escape(one[0]) for one in found) + r"(?![^\W_])"
+    *_, last = [None, *re.finditer(pattern, question.goal)]
+    if last is None:
+        return question
+    offsets = [k for k in range(*last.span()) if not question.goal[k].isspace()]
+    return replace(question, named=tuple((k, one[1], one[2]) for k, one in zip(offsets, found, strict=True)))
 
 
 def _in(x: float, y: float, width: int, height: int) -> bool:

@@ -42,7 +42,8 @@ class Batch:
     """B pictures and their questions.
 
     frames [B, H, W, 3] uint8; ids, positions, targets, mask of the packed rows; target -100 where nothing is asked.
-    looks: rows of (picture, token) where a token stands that should look at the answer's box; wanted [looks, cells]:
+    looks: rows of (picture, token) where a token stands that should look at the answer's box: the one that opens a
+    coordinate, and each before a character that is read; wanted [looks, cells]:
     the share of that box in each cell. spelled: rows of (picture, token, cell): the token before a character that is
     read, and the cell of that character. copied: rows of (picture, token, earlier token): the token before one of a
     text that stands in the question, and where it stands there. points: rows of (picture, token) of coordinates; spots
@@ -57,6 +58,7 @@ class Batch:
     looks: Tensor
     wanted: Tensor
     spelled: Tensor
+    named: Tensor
     copied: Tensor
     points: Tensor
     spots: Tensor
@@ -104,6 +106,7 @@ class Packer:
         looks: list[tuple[int, int]] = []
         wanted: list[Tensor] = []
         spelled: list[tuple[int, int, int]] = []
+        named: list[tuple[int, int, int]] = []
         copied: list[tuple[int, int, int]] = []
         points: list[tuple[int, int]] = []
         spots: list[Sequence[int]] = []
@@ -115,11 +118,13 @@ class Packer:
                 start = len(ids) + len(prompt)
                 gaze = self._looking(said, start)
                 if question.box is not None and gaze:
-                    looks += [(row, token) for token in gaze]
-                    wanted += [self._share(question.box)] * len(gaze)
+                    first = gaze[:1] if "coordinate" in question.answer else gaze  # behind it the rest is easy
+                    looks += [(row, token) for token in first]
+                    wanted += [self._share(question.box)] * len(first)
                 if question.letters and len(question.letters) == len(gaze):
-                    cells = [int(y // 28) * self.cells_w + int(x // 28) for x, y in question.letters]
+                    cells = [self._cell(x, y) for x, y in question.letters]
                     spelled += [(row, token, cell) for token, cell in zip(gaze, cells, strict=True)]
+                named += [(row, len(ids) + token, cell) for token, cell in self._named(question, prompt)]
                 copied += [(row, start + a, len(ids) + b) for a, b in self._copied(question, prompt, said)]
                 if "coordinate" in question.answer:
                     points += [(row, token) for token in gaze]
@@ -152,6 +157,7 @@ class Packer:
             torch.tensor(looks, dtype=torch.long).view(-1, 2),
             torch.stack(wanted) if wanted else torch.zeros(0, self.cells),
             torch.tensor(spelled, dtype=torch.long).view(-1, 3),
+            torch.tensor(named, dtype=torch.long).view(-1, 3),
             torch.tensor(copied, dtype=torch.long).view(-1, 3),
             torch.tensor(points, dtype=torch.long).view(-1, 2),
             torch.tensor(spots, dtype=torch.long).view(-1, 2),
@@ -181,6 +187,23 @@ class Packer:
         if prompt[first : first + len(tokens)] != tokens or said[place : place + len(tokens)] != tokens:
             return []  # a phrase of the vocabulary reaches into the text
         return [(place - 1 + k, first + k) for k in range(len(tokens) + 1)]
+
+    def _cell(self, x: float, y: float) -> int:
+        return int(y // 28) * self.cells_w + int(x // 28)
+
+    def _named(self, question: Question, prompt: list[int]) -> list[tuple[int, int]]:
+        """For a question that names a text of the screen: the token of each of its characters, and the cell where it
+        stands."""
+        if not question.named:
+            return []
+        start, end = question.named[0][0], question.named[-1][0] + 1
+        first, tokens = (
+            len(self.tokenizer.encode(question.goal[:start])),
+            self.tokenizer.encode(question.goal[start:end]),
+        )
+        if len(tokens) != end - start or prompt[first : first + len(tokens)] != tokens:
+            return []  # a phrase of the vocabulary reaches into the text
+        return [(first + offset - start, self._cell(x, y)) for offset, x, y in question.named]
 
     def _share(self, box: Box) -> Tensor:
         """How much of a box (x, y, width, height in pixels) lies in each cell, summing to one."""

@@ -1,16 +1,18 @@
 """What is asked of the model besides the next token, in training only: the checkpoint stays a plain Qwen2.5-VL.
 
-Answers of a few tokens teach slowly where to look; a page tells it for free. Six helpers on inner states:
-characters (each cell's embedding names the letters in it), places (each picture token names its row and column), gaze
-(one attention head of one layer, at every token of a coordinate or of a word that is read, looks at the cells of the
-element), spelled (heads of a later layer, one for each of its heads of values, at every character that is read look at
-the cell of that character), copied (one head of the gaze's layer, at every token of a text that stands in the
-question, looks at its place there) and spots (behind the gaze's layer, the tokens of a coordinate know the point to
-ten pixels). The few tokens of copied texts can count once more by themselves (typed).
+Answers of a few tokens teach slowly where to look; a page tells it for free. Eight helpers on inner states:
+characters (each cell's embedding names the letters in it), places (each picture token names its row and column), named
+(some attention heads, at every character of a question that stands on the screen, look at the cell where), gaze (some
+heads, at the token that opens a coordinate and before every character that is read, look at the cells of the element),
+sought (what a layer leaves at the tokens of named and gaze is like what it leaves at the cells that belong to them),
+spelled (some heads, at every character that is read, look at the cell of that character), copied (some heads, at every
+token of a text that stands in the question, look at its place there) and spots (behind some layers, the tokens of a
+coordinate know the point to ten pixels). The few tokens of copied texts can count once more by themselves (typed).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,8 @@ from model.text import Layer
 from model.training.batches import Batch, Packer
 from model.training.visual import Heads, character_loss, encode
 
+HEADS = ("named", "gaze", "spelled", "copied")  # helpers that are heads of the model's attention
+SOUGHT = 256  # what is compared of tokens and cells
 SPOT = 10  # pixels: tens and hundreds of a coordinate follow from it
 
 
@@ -34,25 +38,50 @@ class Weights:
     token: float
     characters: float
     places: float
+    named: float
     gaze: float
+    sought: float
     spelled: float
     copied: float
     typed: float
     spots: float
 
 
+@dataclass(frozen=True)
+class Where:
+    """Which layers and which of their attention heads, as (layer, head), the helpers are asked of.
+
+    sought: the layers for "named" and for "gaze".
+    """
+
+    places: int
+    sought: Mapping[str, int]
+    spots: tuple[int, ...]
+    named: tuple[tuple[int, int], ...]
+    gaze: tuple[tuple[int, int], ...]
+    spelled: tuple[tuple[int, int], ...]
+    copied: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> Where:
+        """From a recipe's [losses.where]."""
+        heads = {name: tuple((layer, head) for layer, head in table[name]) for name in HEADS}
+        return cls(table["places"], dict(table["sought"]), tuple(table["spots"]), **heads)
+
+
 class Helpers(nn.Module):
     """The small heads that read inner states; thrown away after training."""
 
-    def __init__(self, model: Qwen25VL, packer: Packer, place_layer: int, gaze_layer: int, spelled_layer: int) -> None:
+    def __init__(self, model: Qwen25VL, packer: Packer, where: Where) -> None:
         super().__init__()
         width = model.config.text.hidden_size
         self.rows = nn.Linear(width, packer.cells_h)
         self.columns = nn.Linear(width, packer.cells_w)
-        self.across = nn.Linear(width, packer.cells_w * 28 // SPOT + 1)
-        self.down = nn.Linear(width, packer.cells_h * 28 // SPOT + 1)
-        self.packer, self.place_layer = packer, place_layer
-        self.gaze_layer, self.spelled_layer = gaze_layer, spelled_layer
+        self.across = nn.ModuleList(nn.Linear(width, packer.cells_w * 28 // SPOT + 1) for _ in where.spots)
+        self.down = nn.ModuleList(nn.Linear(width, packer.cells_h * 28 // SPOT + 1) for _ in where.spots)
+        self.wish = nn.ModuleDict({name: nn.Linear(width, SOUGHT) for name in where.sought})
+        self.thing = nn.ModuleDict({name: nn.Linear(width, SOUGHT) for name in where.sought})
+        self.packer, self.where = packer, where
 
 
 def losses(
@@ -65,25 +94,20 @@ def losses(
     first, count = packer.first_cell, packer.cells
     embeddings = torch.cat([embeddings[:, :first], picture, embeddings[:, first + count :]], dim=1)
 
-    seen: dict[str, Tensor] = {}
+    where = helpers.where
+    left = {-1: embeddings}  # what each layer leaves behind
 
-    def keep(name: str) -> Any:
-        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen[name] = inputs[0] if name in ("gaze", "spelled") else output
+    def leaves(layer: int) -> Any:
+        return lambda _module, _inputs, output: left.__setitem__(layer, output)
 
-        return hook
-
-    hooks = [
-        _layer(model, helpers.place_layer).register_forward_hook(keep("places")),
-        _layer(model, helpers.gaze_layer).self_attn.register_forward_hook(keep("gaze")),
-        _layer(model, helpers.spelled_layer).self_attn.register_forward_hook(keep("spelled")),
-        _layer(model, helpers.gaze_layer).register_forward_hook(keep("spots")),
-    ]
+    hooks = [_layer(model, one).register_forward_hook(leaves(one)) for one in range(len(model.model.layers))]
     try:
         hidden = model.model(embeddings, batch.positions, batch.mask)
     finally:
         for hook in hooks:
             hook.remove()
+    attended = {layer for name in HEADS for layer, _ in getattr(where, name)}
+    read = {layer: _layer(model, layer).input_layernorm(left[layer - 1]) for layer in attended}  # by its attention
 
     asked = batch.targets != -100
     logits = model.logits(hidden[asked])
@@ -93,46 +117,63 @@ def losses(
 
     characters, right, _ = character_loss(heads, picture, batch.characters)
 
-    at = seen["places"][:, first : first + count]
+    at = left[where.places][:, first : first + count]
     rows = torch.arange(packer.cells_h, device=at.device).repeat_interleave(packer.cells_w).expand(len(batch.ids), -1)
     columns = torch.arange(packer.cells_w, device=at.device).repeat(packer.cells_h).expand(len(batch.ids), -1)
     places = F.cross_entropy(helpers.rows(at).flatten(0, 1), rows.reshape(-1)) + F.cross_entropy(
         helpers.columns(at).flatten(0, 1), columns.reshape(-1)
     )
 
-    at_gaze = (helpers.gaze_layer, 0)
-    gaze, gaze_right = _gaze(model, helpers, at_gaze, seen["gaze"], batch, batch.looks, batch.wanted)
-    letters, cell = batch.spelled[:, :2], batch.spelled[:, 2]
-    one_cell = F.one_hot(cell, packer.cells).float()
-    text = model.config.text
-    shared = text.num_attention_heads // text.num_key_value_heads
-    spelled, spelled_right = token.new_zeros(()), token.new_zeros(())
-    for head in range(0, text.num_attention_heads, shared):
-        where = (helpers.spelled_layer, head)
-        one, one_right = _gaze(model, helpers, where, seen["spelled"], batch, letters, one_cell)
-        spelled = spelled + one / text.num_key_value_heads
-        spelled_right = spelled_right + one_right / text.num_key_value_heads
+    def look(heads_: Sequence[tuple[int, int]], looks: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        return _looking(model, packer, heads_, read, batch, looks, wanted)
+
+    def cells(of: Tensor) -> Tensor:
+        return F.one_hot(of[:, 2], count).float()
+
+    gaze, gaze_right = look(where.gaze, batch.looks, batch.wanted)
+    named, named_right = look(where.named, batch.named[:, :2], cells(batch.named))
+    sought = token.new_zeros(())
+    rights: dict[str, Tensor] = {}
+    for name, looks, wanted in (
+        ("gaze", batch.looks, batch.wanted),
+        ("named", batch.named[:, :2], cells(batch.named)),
+    ):
+        if len(looks):
+            behind = left[where.sought[name]]
+            behind = F.rms_norm(behind, behind.shape[-1:])
+            wish, thing = (
+                helpers.wish[name](behind[looks.unbind(1)]),
+                helpers.thing[name](behind[:, first : first + count]),
+            )
+            alike = (_by_row(looks[:, 0], wish, thing) / SOUGHT**0.5).float().log_softmax(-1)
+            sought = sought - (wanted * alike).sum(-1).mean()
+            rights[f"{name}_sought"] = _hit(alike, wanted)
+    spelled, spelled_right = look(where.spelled, batch.spelled[:, :2], cells(batch.spelled))
     copied, copied_right, typed = token.new_zeros(()), token.new_zeros(()), token.new_zeros(())
     if len(batch.copied):
         from_row, from_token, _ = batch.copied.unbind(1)
         of_text = model.logits(hidden[from_row, from_token]).float()
         typed = F.cross_entropy(of_text, batch.targets[from_row, from_token])
-        where = (helpers.gaze_layer, text.num_attention_heads - 1)
-        spread = _attention(model, where, seen["gaze"], batch, batch.copied[:, :2])
-        copied = F.nll_loss(spread, batch.copied[:, 2])
-        copied_right = (spread.argmax(-1) == batch.copied[:, 2]).float().mean()
-    row, place = batch.points.unbind(1)
-    behind = seen["spots"][row, place]
+        for head in where.copied:
+            spread = _attention(model, head, read[head[0]], batch, batch.copied[:, :2])
+            copied = copied + F.nll_loss(spread, batch.copied[:, 2]) / len(where.copied)
+            right_here = (spread.argmax(-1) == batch.copied[:, 2]).float().mean()
+            copied_right = copied_right + right_here / len(where.copied)
     spots = token.new_zeros(())
-    if len(behind):
-        spots = F.cross_entropy(helpers.across(behind), batch.spots[:, 0] // SPOT) + F.cross_entropy(
-            helpers.down(behind), batch.spots[:, 1] // SPOT
-        )
+    if len(batch.points):
+        row, place = batch.points.unbind(1)
+        for layer, across, down in zip(where.spots, helpers.across, helpers.down, strict=True):
+            behind = left[layer][row, place]
+            behind = F.rms_norm(behind, behind.shape[-1:])
+            spots = spots + F.cross_entropy(across(behind), batch.spots[:, 0] // SPOT) / len(where.spots)
+            spots = spots + F.cross_entropy(down(behind), batch.spots[:, 1] // SPOT) / len(where.spots)
     total = (
         weights.token * token
         + weights.characters * characters
         + weights.places * places
+        + weights.named * named
         + weights.gaze * gaze
+        + weights.sought * sought
         + weights.spelled * spelled
         + weights.copied * copied
         + weights.typed * typed
@@ -140,6 +181,7 @@ def losses(
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
     figures |= {"places": places, "spots": spots, "gaze": gaze, "gaze_right": gaze_right}
+    figures |= {"named": named, "named_right": named_right, "sought": sought, **rights}
     figures |= {"spelled": spelled, "spelled_right": spelled_right}
     figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
     return total, {name: float(value.detach()) for name, value in figures.items()}
@@ -151,18 +193,39 @@ def _layer(model: Qwen25VL, index: int) -> Layer:
     return layer
 
 
-def _gaze(
-    model: Qwen25VL, helpers: Helpers, where: tuple[int, int], x: Tensor, batch: Batch, looks: Tensor, wanted: Tensor
+def _looking(
+    model: Qwen25VL,
+    packer: Packer,
+    heads: Sequence[tuple[int, int]],
+    read: Mapping[int, Tensor],
+    batch: Batch,
+    looks: Tensor,
+    wanted: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the attention of a layer's head with the wanted cells, and how often its strongest cell is one
-    of them. where: layer and head; x: what the layer's attention reads."""
+    """Cross-entropy of the attention of heads with the wanted cells, and how often the strongest cell is one of them,
+    each a mean over the heads. read: what the attention of each layer reads."""
+    loss = right = wanted.new_zeros(())
     if not len(looks):
-        return x.new_zeros(()), x.new_zeros(())
-    packer = helpers.packer
-    spread = _attention(model, where, x, batch, looks)[:, packer.first_cell : packer.first_cell + packer.cells]
-    loss = -(wanted * spread).sum(-1).mean()
-    right = wanted.gather(1, spread.argmax(-1, keepdim=True)).gt(0).float().mean()
+        return loss, right
+    for head in heads:
+        spread = _attention(model, head, read[head[0]], batch, looks)
+        spread = spread[:, packer.first_cell : packer.first_cell + packer.cells]
+        loss = loss - (wanted * spread).sum(-1).mean() / len(heads)
+        right = right + _hit(spread, wanted) / len(heads)
     return loss, right.detach()
+
+
+def _hit(spread: Tensor, wanted: Tensor) -> Tensor:
+    """How often the strongest cell is a wanted one."""
+    return wanted.gather(1, spread.argmax(-1, keepdim=True)).gt(0).float().mean()
+
+
+def _by_row(row: Tensor, q: Tensor, k: Tensor) -> Tensor:
+    """Products of each q [looks, D] with the k [B, S, D] of its row -> [looks, S]; looks lie row by row."""
+    counts = torch.bincount(row, minlength=len(k))
+    slot = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    padded = q.new_zeros(len(k), int(counts.max()), q.shape[-1]).index_put((row, slot), q)
+    return (padded @ k.transpose(1, 2))[row, slot]
 
 
 def _attention(model: Qwen25VL, where: tuple[int, int], x: Tensor, batch: Batch, looks: Tensor) -> Tensor:
@@ -179,5 +242,5 @@ def _attention(model: Qwen25VL, where: tuple[int, int], x: Tensor, batch: Batch,
     row, token = looks.unbind(1)
     q = rotate(F.linear(x[row, token], weight_q, bias_q), cos[row, token], sin[row, token])  # [looks, D]
     k = rotate(F.linear(x, weight_k, bias_k), cos, sin)  # [B, S, D]
-    scores = torch.einsum("ld,lsd->ls", q, k[row]) / size**0.5
+    scores = _by_row(row, q, k) / size**0.5  # [looks, S]
     return scores.float().masked_fill(~batch.mask[row, 0, token], float("-inf")).log_softmax(-1)

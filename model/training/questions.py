@@ -28,9 +28,9 @@ FORMS = {  # kind -> how it is asked for; @ is its text
     "color": ("Click on the @ colored box.", "Click on the @ box.", "Click on @."),
     "heading": ('Point at the title "@".',),
 }
+ALONE = {"button": ("Click the button.", "Press the button."), "field": ("Focus into the textbox.",)}  # the only one
 WORD_FORMS = ('Click on the word "@".', 'Point at "@".')
 MOST = 24  # questions kept of a screen
-LINE = 40  # characters of a line that is read
 
 
 def ask(elements: Sequence[Record], characters: Sequence[Sequence[Any]], seed: int) -> list[Record]:
@@ -41,44 +41,20 @@ def ask(elements: Sequence[Record], characters: Sequence[Sequence[Any]], seed: i
     for one in elements:
         if one["text"] and texts[one["text"]] == 1:
             found.append(click(rng.choice(FORMS[one["kind"]]).replace("@", one["text"]), one["box"]))
+    for kind, forms in ALONE.items():
+        of_kind = [one for one in elements if one["kind"] == kind]
+        if len(of_kind) == 1:
+            found.append(click(rng.choice(forms), of_kind[0]["box"]))
     words = words_of(characters)
     count = Counter(text for text, _ in words)
     single = [(text, box) for text, box in words if count[text] == 1 and len(text) > 1 and text not in texts]
     for text, box in rng.sample(single, min(8, len(single))):
-        found.append(click(rng.choice(WORD_FORMS).replace("@", text), box))
+        found.append(point_at(text, box, rng))
     for text, box in rng.sample(words, min(10, len(words))):
         x, y = middle(box)
         found.append({"goal": f"What does it say at [{x}, {y}]?", "answer": {"say": text}, "box": box})
     found += _about(elements, texts, rng)
     return rng.sample(found, min(MOST, len(found)))
-
-
-def lines_of(characters: Sequence[Sequence[Any]]) -> list[list[list[Any]]]:
-    """Characters in reading order -> lines, each a list of characters, with a space (" ", x, y) between its words."""
-    lines: list[list[list[Any]]] = []
-    before: Sequence[Any] | None = None
-    for one in characters:
-        character, x, y, width = one
-        gap = None if before is None else (x - width / 2) - (before[1] + before[3] / 2)
-        if before is None or gap is None or abs(before[2] - y) >= 1 or not -3 < gap < width + 12:
-            lines.append([])
-        elif gap >= 2.5:
-            lines[-1].append([" ", x - width / 2 - gap / 2, y, gap])
-        lines[-1].append([character, x, y, width])
-        before = one
-    return lines
-
-
-def read_line(line: Sequence[Sequence[Any]]) -> Record:
-    """The question for a line from its first character on, at most LINE characters long."""
-    line = line[:LINE]
-    x, y = int(line[0][1]), int(line[0][2])
-    said = "".join(one[0] for one in line).rstrip()
-    return {
-        "goal": f"Read on from [{x}, {y}].",
-        "answer": {"say": said},
-        "letters": [one[1:3] for one in line[: len(said)]],
-    }
 
 
 def to_type(rng: random.Random) -> Record:
@@ -105,7 +81,7 @@ def _about(elements: Sequence[Record], texts: Mapping[str, int], rng: random.Ran
         number = sum(one["kind"] == kind for one in elements)
         if number and rng.random() < 0.3:
             found.append(_say(f"How many {name} are there?", str(number)))
-    buttons = [one for one in elements if one["kind"] == "button"]
+    buttons = [one for one in elements if one["kind"] == "button" and one["text"]]
     if buttons and rng.random() < 0.3:
         found.append(_say("List the buttons.", ", ".join(one["text"] for one in buttons[:6])))
     return found
@@ -113,6 +89,11 @@ def _about(elements: Sequence[Record], texts: Mapping[str, int], rng: random.Ran
 
 def _say(goal: str, text: str, box: Sequence[float] | None = None) -> Record:
     return {"goal": goal, "answer": {"say": text}, "box": box}
+
+
+def point_at(text: str, box: Sequence[float], rng: random.Random) -> Record:
+    """Pointing at a word."""
+    return click(rng.choice(WORD_FORMS).replace("@", text), box)
 
 
 def click(goal: str, box: Sequence[float]) -> Record:

@@ -175,7 +175,7 @@ class Studio:
         return found
 
     def characters(self) -> list[list[Any]]:
-        """[character, x, y] of the middle of each that can be seen, in pixels."""
+        """[character, x, y, width] of each that can be seen, x and y of its middle, in pixels."""
         found: list[list[Any]] = self._tab.evaluate(oracles.characters_js(self.page.scale))
         return found
 

@@ -38,10 +38,13 @@ LABELS = (
 )
 
 
-def draw(first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None) -> int:
+def draw(
+    first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None, sparse: bool = False
+) -> int:
     """Draw pages of seeds first to last - 1, COUNT screens each, into a store; returns how many screens were new.
 
-    fonts: a folder of font files to mix with the shipped one. browser: Playwright's.
+    fonts: a folder of font files to mix with the shipped one. sparse: screens with few things on them. browser:
+    Playwright's.
     """
     writer = Writer(folder, name)
     files = sorted(one for one in fonts.iterdir() if one.suffix in (".ttf", ".otf")) if fonts else []
@@ -58,8 +61,8 @@ def draw(first: int, last: int, folder: Path, name: str, browser: Any, fonts: Pa
         if writer.has(seed):
             continue
         drawn = tab.evaluate(
-            "([seed, count, columns, w, h, fonts, words]) => drawScreens(seed, count, columns, w, h, fonts, words)",
-            [seed, COUNT, COLUMNS, WIDTH, HEIGHT, names or ["Arial"], words()],
+            "given => drawScreens(...given)",
+            [seed, COUNT, COLUMNS, WIDTH, HEIGHT, names or ["Arial"], words(), sparse],
         )
         shot = wire.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True, "clip": clip})
         page = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB"))

@@ -23,18 +23,21 @@ Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 class Question:
     """The words of a turn and what answers them: arguments of a call, {"say": words}, and the element's box if any.
 
-    letters: of a word that is read, the middle (x, y) of each of its characters in pixels.
+    letters: of a word that is read, the middle (x, y) of each of its characters in pixels. named: characters of the
+    goal that stand in the box: (offset in the goal, x, y of its middle in pixels).
     """
 
     goal: str
     answer: Mapping[str, Any]
     box: Box | None = None
     letters: tuple[tuple[float, float], ...] = ()
+    named: tuple[tuple[int, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One screen. png is the frame; characters: (character, x, y, ...) in pixels; elements as screens.js has them."""
+    """One screen. png is the frame; characters: (character, x, y, width) in pixels, x and y of its middle; elements as
+    screens.js has them."""
 
     source: str
     seed: int

@@ -118,7 +118,8 @@ window.__oracle = (() => {
     return { action: 'left_click', coordinate: at };
   };
 
-  // characters: [character, x, y] of the middle of each that can be seen, in pixels of the picture, line by line
+  // characters: [character, x, y, width] of each that can be seen, x and y of its middle, in pixels of the picture, line
+  // by line
 
   const ruler = document.createElement('canvas').getContext('2d');
   const inField = (field) => {
@@ -131,23 +132,24 @@ window.__oracle = (() => {
     const end = box.right - side('borderRightWidth') - side('paddingRight');
     return [...text].map((character, n) => {
       const left = ruler.measureText(text.slice(0, n)).width, right = ruler.measureText(text.slice(0, n + 1)).width;
-      return [character, start + (left + right) / 2, box.top + box.height / 2];
+      return [character, start + (left + right) / 2, box.top + box.height / 2, right - left];
     }).filter(([, x]) => x > box.left && x < end);
   };
   const characters = (pixelsPerPx) => {
     const found = [], range = document.createRange();
-    const note = (character, x, y, owner) => {
+    const pixels = (css) => Math.round(css * pixelsPerPx * 10) / 10;
+    const note = (character, x, y, width, owner) => {
       if (!character.trim() || x < 0 || y < 0 || x >= innerWidth || y >= innerHeight) return;
       const top = document.elementFromPoint(x, y);
       if (top && (top.contains(owner) || owner.contains(top))) {
-        found.push([character, Math.round(x * pixelsPerPx * 10) / 10, Math.round(y * pixelsPerPx * 10) / 10]);
+        found.push([character, pixels(x), pixels(y), pixels(width)]);
       }
     };
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       if (node instanceof HTMLInputElement && ['text', 'password'].includes(node.type)) {
         if (node.checkVisibility({ visibilityProperty: true })) {
-          for (const [character, x, y] of inField(node)) note(character, x, y, node);
+          for (const [character, x, y, width] of inField(node)) note(character, x, y, width, node);
         }
         continue;
       }
@@ -159,7 +161,7 @@ window.__oracle = (() => {
         range.setStart(node, n);
         range.setEnd(node, n + 1);
         const box = range.getBoundingClientRect();
-        if (box.width) note(node.data[n], box.left + box.width / 2, box.top + box.height / 2, parent);
+        if (box.width) note(node.data[n], box.left + box.width / 2, box.top + box.height / 2, box.width, parent);
       }
     }
     return found;

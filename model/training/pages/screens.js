@@ -1,7 +1,7 @@
 // Invented small screens, many in one page, each with its own look: what is on them is known, for this drew them.
-// drawScreens(seed, count, columns, width, height, fonts, words) fills the body and returns one record a screen:
+// drawScreens(seed, count, columns, width, height, fonts, words, sparse) fills the body and returns one record a screen:
 // {elements: [{kind, text, state, box}], characters: [[c, x, y]]} in CSS px of that screen. Knows no questions.
-function drawScreens(seed, count, columns, width, height, fonts, words) {
+function drawScreens(seed, count, columns, width, height, fonts, words, sparse) {
     let state = seed >>> 0;
     const random = () => { // mulberry32
         state = (state + 0x6D2B79F5) >>> 0;
@@ -274,9 +274,25 @@ function drawScreens(seed, count, columns, width, height, fonts, words) {
         if (chance(.25)) { // a yellow bar with words, as practice pages have their query
             screen.append(make('div', times(3, 14, word).join(' '), {background: '#ff0', color: '#000', height: '50px', padding: '3px', margin: '-' + screen.style.padding, marginBottom: '2px', fontSize: '10px', fontFamily: 'Arial', overflow: 'hidden'}));
         }
+        const bare = () => { // a button that nothing is written on
+            const one = button('');
+            Object.assign(one.style, {width: between(16, 80) + 'px', height: between(12, 44) + 'px', verticalAlign: 'middle'});
+            return one;
+        };
+        if (sparse) { // a few things, each somewhere in a band of its own
+            if (chance(.5)) screen.append(make('span', times(2, 5, word).join(' ')));
+            const alone = chance(.5), bands = alone ? 1 : between(2, 4), high = (height - 24) / bands;
+            for (let k = 0; k < bands; k++) {
+                const holder = make('div', undefined, {position: 'absolute', whiteSpace: 'nowrap'});
+                const maker = pick([button, button, link, () => box('checkbox'), () => box('radio'), () => BLOCKS.icons()]);
+                holder.append(alone && chance(.7) ? (chance(.6) ? bare() : button()) : chance(.15) ? field() : maker());
+                screen.append(holder);
+                Object.assign(holder.style, {left: below(Math.max(1, width - holder.offsetWidth)) + 'px', top: 22 + k * high + below(Math.max(1, high - holder.offsetHeight)) + 'px'});
+            }
+        }
         const content = make('div', undefined, {marginLeft: between(0, 10) + 'px'});
         screen.append(content);
-        for (let k = 0; k < 8 && content.offsetHeight < height - 30; k++) content.append(BLOCKS[pick(kinds)]());
+        for (let k = 0; !sparse && k < 8 && content.offsetHeight < height - 30; k++) content.append(BLOCKS[pick(kinds)]());
         screens.push([screen, known]);
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from actions import VERBS, Screen, UsageError
 from model.chat import load_chat
 from model.dialects.qwen25 import Dialect
 from model.image import frames_to_patches
-from model.training.answers import AnswerStage, spelled
+from model.rope import text_rotary
+from model.training.answers import AnswerStage, located
 from model.training.batches import decode
 from model.training.fresh import fresh_model
-from model.training.losses import Weights
+from model.training.losses import Where, _attention
 from model.training.measure import edits, own_goals, right
-from model.training.questions import ask, lines_of, read_line, to_type, words_of
+from model.training.questions import ask, to_type, words_of
 from model.training.render import render
 from model.training.run import Recipe, Run
 from model.training.store import Question, Writer, _repair, read
@@ -96,14 +98,22 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "token": 2.0,
                 "characters": 0.5,
                 "places": 0.2,
+                "named": 0.5,
                 "gaze": 0.5,
+                "sought": 0.5,
                 "spelled": 0.5,
                 "copied": 0.5,
                 "typed": 0.5,
                 "spots": 0.5,
-                "place_layer": 0,
-                "gaze_layer": 1,
-                "spelled_layer": 1,
+                "where": {
+                    "places": 0,
+                    "sought": {"named": 0, "gaze": 1},
+                    "spots": [0, 1],
+                    "named": [[0, 1]],
+                    "gaze": [[0, 0], [1, 0]],
+                    "spelled": [[1, 0], [1, 2]],
+                    "copied": [[1, 3]],
+                },
             },
             **more,
         }
@@ -214,9 +224,9 @@ def test_half_precision_loses_little(data: Path, tmp_path: Path) -> None:
 
 def test_a_word_that_is_read_is_followed_letter_by_letter(data: Path, tmp_path: Path) -> None:
     asked = Question("What does it say at [50, 60]?", {"say": "abc"}, (14.0, 53.0, 34.0, 14.0))
-    found = spelled(asked, LETTERS)
+    found = located(asked, LETTERS)
     assert found.letters == ((20.0, 60.0), (29.5, 60.0), (39.0, 60.0))
-    assert spelled(Question("g", {"say": "abd"}, asked.box), LETTERS).letters == ()
+    assert located(Question("g", {"say": "abd"}, asked.box), LETTERS).letters == ()
     _, stage = stage_of("answers", data, tmp_path / "run")
     characters = place_characters(LETTERS, 280, 364)
     batch = stage.packer.pack([decode(png(0))], [[found]], [characters])
@@ -240,14 +250,47 @@ def test_a_text_to_type_is_looked_up_where_the_question_says_it(data: Path, tmp_
     assert not len(stage.packer.pack([decode(png(0))], [[unsaid]], [place_characters(LETTERS, 280, 364)]).copied)
 
 
-def test_a_line_is_read_on_from_its_first_character() -> None:
-    gap = [("a", 20.0, 60.0, 9.0), ("b", 29.0, 60.0, 9.0), ("c", 44.0, 60.0, 9.0), ("d", 20.0, 80.0, 9.0)]
-    lines = lines_of(gap)
-    assert ["".join(one[0] for one in line) for line in lines] == ["ab c", "d"]
-    asked = read_line(lines[0])
-    assert asked["goal"] == "Read on from [20, 60]." and asked["answer"] == {"say": "ab c"}
-    assert [round(x) for x, *_ in asked["letters"]] == [20, 29, 36, 44]
-    assert len(read_line(lines[0] * 20)["letters"]) == 40
+def test_a_text_that_is_named_is_looked_up_where_it_stands(data: Path, tmp_path: Path) -> None:
+    answer, box = {"action": "left_click", "coordinate": [31, 60]}, (14.0, 53.0, 34.0, 14.0)
+    found = located(Question('Click "abc".', answer, box), LETTERS)
+    assert found.named == ((7, 20.0, 60.0), (8, 29.5, 60.0), (9, 39.0, 60.0))
+    assert located(Question('Select abc, "a bc" too.', answer, box), LETTERS).named[0][0] == 13  # the last that fits
+    for other in ('Click "abcd".', 'Click "ab".', "Click the button."):
+        assert located(Question(other, answer, box), LETTERS).named == ()
+    _, stage = stage_of("answers", data, tmp_path / "run")
+    batch = stage.packer.pack([decode(png(0))], [[found]], [place_characters(LETTERS, 280, 364)])
+    row = batch.ids[0].tolist()
+    assert [row[token] for _, token, _ in batch.named.tolist()] == stage.tokenizer.encode("abc")
+    assert [cell for *_, cell in batch.named.tolist()] == [20, 21, 21]
+
+
+def test_heads_look_as_the_whole_attention_does(data: Path, tmp_path: Path) -> None:
+    """What the losses read of one head is what that head does in the model."""
+    _, stage = stage_of("answers", data, tmp_path / "run")
+    batch, model = stage.draw(random.Random(3)), stage.model
+    layer = model.model.layers[1]
+    x = torch.randn(*batch.ids.shape, model.config.text.hidden_size)
+    looks = torch.tensor([[0, 150], [0, 151], [1, 150]])
+    with torch.no_grad():
+        spread = [_attention(model, (1, head), x, batch, looks).exp() for head in range(4)]
+        size, config = model.config.text.head_dim, model.config.text
+        values = layer.self_attn.v_proj(x).view(*x.shape[:2], -1, size)
+        seen = torch.cat(
+            [torch.einsum("ls,lsd->ld", one, values[looks[:, 0], :, head // 2]) for head, one in enumerate(spread)], -1
+        )
+        cos, sin = text_rotary(batch.positions, size, config.mrope_section, config.rope_theta, x.dtype)
+        whole = layer.self_attn(x, cos.unsqueeze(1), sin.unsqueeze(1), batch.mask, None, 1)
+    assert torch.allclose(layer.self_attn.o_proj(seen), whole[looks[:, 0], looks[:, 1]], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs g++")
+def test_a_compiled_run_loses_the_same(data: Path, tmp_path: Path) -> None:
+    figures = []
+    for compiled in (False, True):
+        _, stage = stage_of("answers", data, tmp_path / str(compiled), compiled=compiled)
+        figures.append(stage.loss(stage.draw(random.Random(1)))[1])
+    assert figures[1] == pytest.approx(figures[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("path", sorted(Path(recipes).glob("*.toml")), ids=lambda path: path.stem)
@@ -256,9 +299,10 @@ def test_the_recipes_that_ship_can_be_followed(path: Path) -> None:
     layers = found["text"]["num_hidden_layers"]
     assert fresh_model(found).config.text.num_hidden_layers == layers
     if found["stage"] == "answers":
-        weights = dict(found["losses"])
-        assert all(weights.pop(f"{name}_layer") < layers for name in ("place", "gaze", "spelled"))
-        assert Weights(**weights).token > 0
+        where = Where.of(found["losses"]["where"])
+        asked = [*where.named, *where.gaze, *where.spelled, *where.copied]
+        assert max(where.places, *where.sought.values(), *where.spots, *(layer for layer, _ in asked)) < layers
+        assert max(head for _, head in asked) < found["text"]["num_attention_heads"]
 
 
 def test_a_slice_ends_in_time_and_says_there_is_more(data: Path, tmp_path: Path) -> None:
