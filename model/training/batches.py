@@ -59,6 +59,7 @@ class Batch:
     wanted: Tensor
     spelled: Tensor
     named: Tensor
+    recalled: Tensor
     copied: Tensor
     points: Tensor
     spots: Tensor
@@ -107,6 +108,7 @@ class Packer:
         wanted: list[Tensor] = []
         spelled: list[tuple[int, int, int]] = []
         named: list[tuple[int, int, int]] = []
+        recalled: list[tuple[int, int, int]] = []
         copied: list[tuple[int, int, int]] = []
         points: list[tuple[int, int]] = []
         spots: list[Sequence[int]] = []
@@ -124,7 +126,10 @@ class Packer:
                 if question.letters and len(question.letters) == len(gaze):
                     cells = [self._cell(x, y) for x, y in question.letters]
                     spelled += [(row, token, cell) for token, cell in zip(gaze, cells, strict=True)]
-                named += [(row, len(ids) + token, cell) for token, cell in self._named(question, prompt)]
+                found = [(row, len(ids) + token, cell) for token, cell in self._named(question, prompt)]
+                named += found
+                if found and "coordinate" in question.answer:
+                    recalled += [(row, token, found[-1][1]) for token in gaze]
                 copied += [(row, start + a, len(ids) + b) for a, b in self._copied(question, prompt, said)]
                 if "coordinate" in question.answer:
                     points += [(row, token) for token in gaze]
@@ -158,6 +163,7 @@ class Packer:
             torch.stack(wanted) if wanted else torch.zeros(0, self.cells),
             torch.tensor(spelled, dtype=torch.long).view(-1, 3),
             torch.tensor(named, dtype=torch.long).view(-1, 3),
+            torch.tensor(recalled, dtype=torch.long).view(-1, 3),
             torch.tensor(copied, dtype=torch.long).view(-1, 3),
             torch.tensor(points, dtype=torch.long).view(-1, 2),
             torch.tensor(spots, dtype=torch.long).view(-1, 2),

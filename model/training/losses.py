@@ -1,13 +1,15 @@
 """What is asked of the model besides the next token, in training only: the checkpoint stays a plain Qwen2.5-VL.
 
-Answers of a few tokens teach slowly where to look; a page tells it for free. Eight helpers on inner states:
+Answers of a few tokens teach slowly where to look; a page tells it for free. Nine helpers on inner states:
 characters (each cell's embedding names the letters in it), places (each picture token names its row and column), named
 (some attention heads, at every character of a question that stands on the screen, look at the cell where), gaze (some
 heads, at the token that opens a coordinate and before every character that is read, look at the cells of the element),
 sought (what a layer leaves at the tokens of named and gaze is like what it leaves at the cells that belong to them),
 spelled (some heads, at every character that is read, look at the cell of that character), copied (some heads, at every
-token of a text that stands in the question, look at its place there) and spots (behind some layers, the tokens of a
-coordinate know the point to ten pixels). The few tokens of copied texts can count once more by themselves (typed).
+token of a text that stands in the question, look at its place there), recalled (some heads, at the tokens of a
+coordinate, look at the last character of what is named) and spots (behind some layers, the tokens of a coordinate know
+the point to ten pixels, and behind an earlier one that last character does). The few tokens of copied texts can count
+once more by themselves (typed).
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from model.text import Layer
 from model.training.batches import Batch, Packer
 from model.training.visual import Heads, character_loss, encode
 
-HEADS = ("named", "gaze", "spelled", "copied")  # helpers that are heads of the model's attention
+HEADS = ("named", "gaze", "spelled", "recalled", "copied")  # helpers that are heads of the model's attention
 SOUGHT = 256  # what is compared of tokens and cells
 SPOT = 10  # pixels: tens and hundreds of a coordinate follow from it
 
@@ -42,6 +44,7 @@ class Weights:
     gaze: float
     sought: float
     spelled: float
+    recalled: float
     copied: float
     typed: float
     spots: float
@@ -51,22 +54,25 @@ class Weights:
 class Where:
     """Which layers and which of their attention heads, as (layer, head), the helpers are asked of.
 
-    sought: the layers for "named" and for "gaze".
+    sought: the layers for "named" and for "gaze". spots: the layers behind which the tokens of a coordinate know the
+    point; known: that behind which the last character of what is named does.
     """
 
     places: int
     sought: Mapping[str, int]
     spots: tuple[int, ...]
+    known: int
     named: tuple[tuple[int, int], ...]
     gaze: tuple[tuple[int, int], ...]
     spelled: tuple[tuple[int, int], ...]
+    recalled: tuple[tuple[int, int], ...]
     copied: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Where:
         """From a recipe's [losses.where]."""
         heads = {name: tuple((layer, head) for layer, head in table[name]) for name in HEADS}
-        return cls(table["places"], dict(table["sought"]), tuple(table["spots"]), **heads)
+        return cls(table["places"], dict(table["sought"]), tuple(table["spots"]), table["known"], **heads)
 
 
 class Helpers(nn.Module):
@@ -77,6 +83,8 @@ class Helpers(nn.Module):
         width = model.config.text.hidden_size
         self.rows = nn.Linear(width, packer.cells_h)
         self.columns = nn.Linear(width, packer.cells_w)
+        self.known_across = nn.Linear(width, packer.cells_w * 28 // SPOT + 1)
+        self.known_down = nn.Linear(width, packer.cells_h * 28 // SPOT + 1)
         self.across = nn.ModuleList(nn.Linear(width, packer.cells_w * 28 // SPOT + 1) for _ in where.spots)
         self.down = nn.ModuleList(nn.Linear(width, packer.cells_h * 28 // SPOT + 1) for _ in where.spots)
         self.wish = nn.ModuleDict({name: nn.Linear(width, SOUGHT) for name in where.sought})
@@ -149,16 +157,13 @@ def losses(
             sought = sought - (wanted * alike).sum(-1).mean()
             rights[f"{name}_sought"] = _hit(alike, wanted)
     spelled, spelled_right = look(where.spelled, batch.spelled[:, :2], cells(batch.spelled))
-    copied, copied_right, typed = token.new_zeros(()), token.new_zeros(()), token.new_zeros(())
+    copied, copied_right = _looking_back(model, where.copied, read, batch, batch.copied)
+    recalled, recalled_right = _looking_back(model, where.recalled, read, batch, batch.recalled)
+    typed = token.new_zeros(())
     if len(batch.copied):
         from_row, from_token, _ = batch.copied.unbind(1)
         of_text = model.logits(hidden[from_row, from_token]).float()
         typed = F.cross_entropy(of_text, batch.targets[from_row, from_token])
-        for head in where.copied:
-            spread = _attention(model, head, read[head[0]], batch, batch.copied[:, :2])
-            copied = copied + F.nll_loss(spread, batch.copied[:, 2]) / len(where.copied)
-            right_here = (spread.argmax(-1) == batch.copied[:, 2]).float().mean()
-            copied_right = copied_right + right_here / len(where.copied)
     spots = token.new_zeros(())
     if len(batch.points):
         row, place = batch.points.unbind(1)
@@ -167,6 +172,18 @@ def losses(
             behind = F.rms_norm(behind, behind.shape[-1:])
             spots = spots + F.cross_entropy(across(behind), batch.spots[:, 0] // SPOT) / len(where.spots)
             spots = spots + F.cross_entropy(down(behind), batch.spots[:, 1] // SPOT) / len(where.spots)
+    known = token.new_zeros(())
+    if len(batch.recalled):
+        at = {
+            (row, token): spot for (row, token), spot in zip(batch.points.tolist(), batch.spots.tolist(), strict=True)
+        }
+        ends = {(row, end): at[row, token] for row, token, end in batch.recalled.tolist()}
+        row, place = torch.tensor(list(ends), device=hidden.device).unbind(1)
+        x, y = torch.tensor(list(ends.values()), device=hidden.device).unbind(1)
+        behind = left[where.known][row, place]
+        behind = F.rms_norm(behind, behind.shape[-1:])
+        across_, down_ = helpers.known_across(behind), helpers.known_down(behind)
+        known = F.cross_entropy(across_, x // SPOT) + F.cross_entropy(down_, y // SPOT)
     total = (
         weights.token * token
         + weights.characters * characters
@@ -175,14 +192,16 @@ def losses(
         + weights.gaze * gaze
         + weights.sought * sought
         + weights.spelled * spelled
+        + weights.recalled * recalled
         + weights.copied * copied
         + weights.typed * typed
-        + weights.spots * spots
+        + weights.spots * (spots + known)
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
-    figures |= {"places": places, "spots": spots, "gaze": gaze, "gaze_right": gaze_right}
+    figures |= {"places": places, "spots": spots, "known": known, "gaze": gaze, "gaze_right": gaze_right}
     figures |= {"named": named, "named_right": named_right, "sought": sought, **rights}
     figures |= {"spelled": spelled, "spelled_right": spelled_right}
+    figures |= {"recalled": recalled, "recalled_right": recalled_right}
     figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
     return total, {name: float(value.detach()) for name, value in figures.items()}
 
@@ -212,6 +231,18 @@ def _looking(
         spread = spread[:, packer.first_cell : packer.first_cell + packer.cells]
         loss = loss - (wanted * spread).sum(-1).mean() / len(heads)
         right = right + _hit(spread, wanted) / len(heads)
+    return loss, right.detach()
+
+
+def _looking_back(
+    model: Qwen25VL, heads: Sequence[tuple[int, int]], read: Mapping[int, Tensor], batch: Batch, looks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same for (picture, token, earlier token): the attention of heads with the earlier token."""
+    loss = right = batch.wanted.new_zeros(())
+    for head in heads if len(looks) else ():
+        spread = _attention(model, head, read[head[0]], batch, looks[:, :2])
+        loss = loss + F.nll_loss(spread, looks[:, 2]) / len(heads)
+        right = right + (spread.argmax(-1) == looks[:, 2]).float().mean() / len(heads)
     return loss, right.detach()
 
 

@@ -102,6 +102,7 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "gaze": 0.5,
                 "sought": 0.5,
                 "spelled": 0.5,
+                "recalled": 0.5,
                 "copied": 0.5,
                 "typed": 0.5,
                 "spots": 0.5,
@@ -109,9 +110,11 @@ def recipe(stage: str, **more: Any) -> Recipe:
                     "places": 0,
                     "sought": {"named": 0, "gaze": 1},
                     "spots": [0, 1],
+                    "known": 0,
                     "named": [[0, 1]],
                     "gaze": [[0, 0], [1, 0]],
                     "spelled": [[1, 0], [1, 2]],
+                    "recalled": [[1, 1]],
                     "copied": [[1, 3]],
                 },
             },
@@ -262,6 +265,9 @@ def test_a_text_that_is_named_is_looked_up_where_it_stands(data: Path, tmp_path:
     row = batch.ids[0].tolist()
     assert [row[token] for _, token, _ in batch.named.tolist()] == stage.tokenizer.encode("abc")
     assert [cell for *_, cell in batch.named.tolist()] == [20, 21, 21]
+    last = batch.named[-1, 1].item()
+    assert row[batch.recalled[0, 1]] == stage.packer.coordinate
+    assert {end for *_, end in batch.recalled.tolist()} == {last} and len(batch.recalled) == len(batch.points)
 
 
 def test_heads_look_as_the_whole_attention_does(data: Path, tmp_path: Path) -> None:
@@ -300,8 +306,11 @@ def test_the_recipes_that_ship_can_be_followed(path: Path) -> None:
     assert fresh_model(found).config.text.num_hidden_layers == layers
     if found["stage"] == "answers":
         where = Where.of(found["losses"]["where"])
-        asked = [*where.named, *where.gaze, *where.spelled, *where.copied]
-        assert max(where.places, *where.sought.values(), *where.spots, *(layer for layer, _ in asked)) < layers
+        asked = [*where.named, *where.gaze, *where.spelled, *where.recalled, *where.copied]
+        assert (
+            max(where.places, where.known, *where.sought.values(), *where.spots, *(layer for layer, _ in asked))
+            < layers
+        )
         assert max(head for _, head in asked) < found["text"]["num_attention_heads"]
 
 
