@@ -1,15 +1,17 @@
 """What is asked of the model besides the next token, in training only: the checkpoint stays a plain Qwen2.5-VL.
 
-Answers of a few tokens teach slowly where to look; a page tells it for free. Nine helpers on inner states:
-characters (each cell's embedding names the letters in it), places (each picture token names its row and column), named
-(some attention heads, at every character of a question that stands on the screen, look at the cell where), gaze (some
-heads, at the token that opens a coordinate and before every character that is read, look at the cells of the element),
-sought (what a layer leaves at the tokens of named and gaze is like what it leaves at the cells that belong to them),
-spelled (some heads, at every character that is read, look at the cell of that character), copied (some heads, at every
-token of a text that stands in the question, look at its place there), recalled (some heads, at the tokens of a
-coordinate, look at the last character of what is named) and spots (behind some layers, the tokens of a coordinate know
-the point to ten pixels, and behind an earlier one that last character does). The few tokens of copied texts can count
-once more by themselves (typed).
+Answers of a few tokens teach slowly where to look; a page tells it for free. Helpers on inner states:
+- characters: each cell's embedding names the letters in it; bag: behind a layer each picture token knows which letters
+  and pairs of letters are in it, wherever; places: it names its own row and column.
+- before: heads of early layers, at every character of a question that stands on the screen, look at the ones before it;
+  named: heads, at the same characters, look at the cell where they stand.
+- gaze: heads, at the token that opens a coordinate and before every character that is read, look at the cells of the
+  element; spelled: heads, at every character that is read, look at its cell; sought: what a layer leaves at the tokens
+  of named and gaze is like what it leaves at the cells that belong to them.
+- copied: heads, at every token of a text that stands in the question, look at its place there; typed: those few tokens
+  once more by themselves; recalled: heads, at the tokens of a coordinate, look at the last character of what is named.
+- spots: behind some layers, the tokens of a coordinate know the point to ten pixels; known: and behind an earlier one
+  that last character does.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from model.qwen25vl import Qwen25VL
 from model.rope import rotate, text_rotary
 from model.text import Layer
 from model.training.batches import Batch, Packer
-from model.training.visual import Heads, character_loss, encode
+from model.training.visual import ACROSS, CLASSES, DOWN, Heads, character_loss, encode
 
 HEADS = ("named", "gaze", "spelled", "recalled", "copied")  # helpers that are heads of the model's attention
+PAIRS = 512  # buckets that pairs of letters fall into
 SOUGHT = 256  # what is compared of tokens and cells
 SPOT = 10  # pixels: tens and hundreds of a coordinate follow from it
 
@@ -39,7 +42,9 @@ class Weights:
 
     token: float
     characters: float
+    bag: float
     places: float
+    before: float
     named: float
     gaze: float
     sought: float
@@ -55,13 +60,16 @@ class Where:
     """Which layers and which of their attention heads, as (layer, head), the helpers are asked of.
 
     sought: the layers for "named" and for "gaze". spots: the layers behind which the tokens of a coordinate know the
-    point; known: that behind which the last character of what is named does.
+    point; known: that behind which the last character of what is named does. before: (layer, head, how many tokens
+    it looks back).
     """
 
+    bag: int
     places: int
     sought: Mapping[str, int]
     spots: tuple[int, ...]
     known: int
+    before: tuple[tuple[int, int, int], ...]
     named: tuple[tuple[int, int], ...]
     gaze: tuple[tuple[int, int], ...]
     spelled: tuple[tuple[int, int], ...]
@@ -71,8 +79,8 @@ class Where:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Where:
         """From a recipe's [losses.where]."""
-        heads = {name: tuple((layer, head) for layer, head in table[name]) for name in HEADS}
-        return cls(table["places"], dict(table["sought"]), tuple(table["spots"]), table["known"], **heads)
+        heads = {name: tuple(tuple(head) for head in table[name]) for name in (*HEADS, "before")}
+        return cls(**{**table, **heads, "spots": tuple(table["spots"])})
 
 
 class Helpers(nn.Module):
@@ -83,6 +91,8 @@ class Helpers(nn.Module):
         width = model.config.text.hidden_size
         self.rows = nn.Linear(width, packer.cells_h)
         self.columns = nn.Linear(width, packer.cells_w)
+        self.bag = nn.Linear(width, CLASSES + PAIRS)
+        nn.init.constant_(self.bag.bias, -4.0)  # most are not there
         self.known_across = nn.Linear(width, packer.cells_w * 28 // SPOT + 1)
         self.known_down = nn.Linear(width, packer.cells_h * 28 // SPOT + 1)
         self.across = nn.ModuleList(nn.Linear(width, packer.cells_w * 28 // SPOT + 1) for _ in where.spots)
@@ -114,7 +124,7 @@ def losses(
     finally:
         for hook in hooks:
             hook.remove()
-    attended = {layer for name in HEADS for layer, _ in getattr(where, name)}
+    attended = {layer for name in (*HEADS, "before") for layer, *_ in getattr(where, name)}
     read = {layer: _layer(model, layer).input_layernorm(left[layer - 1]) for layer in attended}  # by its attention
 
     asked = batch.targets != -100
@@ -124,6 +134,8 @@ def losses(
         tokens_right = (logits.argmax(-1) == batch.targets[asked]).float().mean()
 
     characters, right, _ = character_loss(heads, picture, batch.characters)
+
+    bag = _bag(helpers.bag(F.rms_norm(left[where.bag], left[where.bag].shape[-1:])[:, first : first + count]), batch)
 
     at = left[where.places][:, first : first + count]
     rows = torch.arange(packer.cells_h, device=at.device).repeat_interleave(packer.cells_w).expand(len(batch.ids), -1)
@@ -159,6 +171,13 @@ def losses(
     spelled, spelled_right = look(where.spelled, batch.spelled[:, :2], cells(batch.spelled))
     copied, copied_right = _looking_back(model, where.copied, read, batch, batch.copied)
     recalled, recalled_right = _looking_back(model, where.recalled, read, batch, batch.recalled)
+    before, before_right = token.new_zeros(()), token.new_zeros(())
+    for layer, head, back in where.before:
+        row, place, _ = batch.named.unbind(1)
+        earlier = torch.stack([row, place, place - back], dim=1)[batch.mask[row, 0, place, place - back]]
+        loss, right_here = _looking_back(model, [(layer, head)], read, batch, earlier)
+        before = before + loss / len(where.before)
+        before_right = before_right + right_here / len(where.before)
     typed = token.new_zeros(())
     if len(batch.copied):
         from_row, from_token, _ = batch.copied.unbind(1)
@@ -187,7 +206,9 @@ def losses(
     total = (
         weights.token * token
         + weights.characters * characters
+        + weights.bag * bag
         + weights.places * places
+        + weights.before * before
         + weights.named * named
         + weights.gaze * gaze
         + weights.sought * sought
@@ -198,12 +219,27 @@ def losses(
         + weights.spots * (spots + known)
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
-    figures |= {"places": places, "spots": spots, "known": known, "gaze": gaze, "gaze_right": gaze_right}
+    figures |= {"bag": bag, "places": places, "spots": spots, "known": known, "gaze": gaze, "gaze_right": gaze_right}
     figures |= {"named": named, "named_right": named_right, "sought": sought, **rights}
     figures |= {"spelled": spelled, "spelled_right": spelled_right}
+    figures |= {"before": before, "before_right": before_right}
     figures |= {"recalled": recalled, "recalled_right": recalled_right}
     figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
     return total, {name: float(value.detach()) for name, value in figures.items()}
+
+
+def _bag(logits: Tensor, batch: Batch) -> Tensor:
+    """Binary cross-entropy of which characters, and which buckets of neighbouring pairs, are in each cell [B, cells,
+    CLASSES + PAIRS], for each that is there."""
+    there = torch.zeros_like(logits, dtype=torch.float32).scatter_(2, batch.characters, 1.0)
+    lines = batch.characters.unflatten(2, (DOWN, ACROSS))
+    for apart in (1, 2):  # beside each other, or with an empty place between
+        one, two = lines[..., :-apart], lines[..., apart:]
+        bucket = CLASSES + (one * 31 + two) % PAIRS
+        empty = (one == 0) | (two == 0) | ((lines[..., 1:-1] != 0) if apart == 2 else False)
+        there.scatter_(2, bucket.masked_fill(empty, 0).flatten(2), 1.0)
+    there[..., 0] = 0.0  # class 0 is no character
+    return F.binary_cross_entropy_with_logits(logits.float(), there, reduction="sum") / there.sum().clamp(min=1)
 
 
 def _layer(model: Qwen25VL, index: int) -> Layer:

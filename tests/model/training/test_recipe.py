@@ -98,6 +98,8 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "token": 2.0,
                 "characters": 0.5,
                 "places": 0.2,
+                "bag": 0.5,
+                "before": 0.5,
                 "named": 0.5,
                 "gaze": 0.5,
                 "sought": 0.5,
@@ -107,10 +109,12 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "typed": 0.5,
                 "spots": 0.5,
                 "where": {
+                    "bag": 0,
                     "places": 0,
                     "sought": {"named": 0, "gaze": 1},
                     "spots": [0, 1],
                     "known": 0,
+                    "before": [[0, 1, 1], [0, 3, 2]],
                     "named": [[0, 1]],
                     "gaze": [[0, 0], [1, 0]],
                     "spelled": [[1, 0], [1, 2]],
@@ -308,9 +312,17 @@ def test_the_recipes_that_ship_can_be_followed(path: Path) -> None:
         where = Where.of(found["losses"]["where"])
         asked = [*where.named, *where.gaze, *where.spelled, *where.recalled, *where.copied]
         assert (
-            max(where.places, where.known, *where.sought.values(), *where.spots, *(layer for layer, _ in asked))
+            max(
+                where.bag,
+                where.places,
+                where.known,
+                *where.sought.values(),
+                *where.spots,
+                *(layer for layer, _ in asked),
+            )
             < layers
         )
+        assert max(layer for layer, *_ in where.before or [(0,)]) < layers
         assert max(head for _, head in asked) < found["text"]["num_attention_heads"]
 
 
