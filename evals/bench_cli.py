@@ -8,30 +8,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evals.bench_miniwob import miniwob
+from evals.surfaces_bench import surfaces
+
 if TYPE_CHECKING:
     from evals.speed import Bench, Result
 
 app = typer.Typer(help="Measure the engine's speed.", rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+app.command("miniwob")(miniwob)
+app.command("surfaces")(surfaces)
 
 Model = Annotated[
     str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, random:50m, random:3b, random:7b.")
 ]
 Size = Annotated[str, typer.Option(help="Of the screenshots, WIDTHxHEIGHT.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Dtype = Annotated[
+    str, typer.Option(help="float32, bfloat16 or float16; int8 or int4, where the peer stays in bfloat16.")
+]
+Graphs = Annotated[bool, typer.Option("--graphs", help="Decode and encode by recorded steps (CUDA).")]
 Against = Annotated[str, typer.Option(help="transformers, or none.")]
 Json = Annotated[bool, typer.Option("--json", help="No table: one JSON object a line.")]
+DTYPES = ("float32", "bfloat16", "float16", "int8", "int4")
 Repeat = Annotated[int, typer.Option(min=1, help="Times that each is measured; the median counts.")]
 
 
-def _bench(model: str, device: str, dtype: str, against: str) -> Bench:
+def _bench(model: str, device: str, dtype: str, against: str, graphs: bool = False) -> Bench:
     from actions import UsageError
 
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise UsageError(f"dtype must be float32, bfloat16 or float16, not '{dtype}'")
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, not '{dtype}'")
     from evals.speed import Bench
 
-    return Bench(model, device, dtype, against)
+    return Bench(model, device, dtype, against, graphs)
 
 
 def _tell(result: Result, json: bool) -> None:
@@ -50,12 +59,13 @@ def step(
     device: Device = "cpu",
     dtype: Dtype = "float32",
     against: Against = "transformers",
+    graphs: Graphs = False,
     json: Json = False,
 ) -> None:
     """Steps of an append-only episode: one more screenshot, one more reply."""
     from evals.speed import parse_size
 
-    _tell(_bench(model, device, dtype, against).step(parse_size(size), steps, said, repeat), json)
+    _tell(_bench(model, device, dtype, against, graphs).step(parse_size(size), steps, said, repeat), json)
 
 
 @app.command()
@@ -67,10 +77,11 @@ def decode(
     device: Device = "cpu",
     dtype: Dtype = "float32",
     against: Against = "transformers",
+    graphs: Graphs = False,
     json: Json = False,
 ) -> None:
     """One token after the other, in milliseconds a token."""
-    _tell(_bench(model, device, dtype, against).decode(tokens, said, repeat), json)
+    _tell(_bench(model, device, dtype, against, graphs).decode(tokens, said, repeat), json)
 
 
 @app.command()
@@ -95,12 +106,13 @@ def vision(
     device: Device = "cpu",
     dtype: Dtype = "float32",
     against: Against = "transformers",
+    graphs: Graphs = False,
     json: Json = False,
 ) -> None:
     """A screenshot: its pixels to patches on the CPU, then its patches to embeddings; two lines."""
     from evals.speed import parse_size
 
-    bench = _bench(model, device, dtype, against)
+    bench = _bench(model, device, dtype, against, graphs)
     _tell(bench.preprocess(parse_size(size), 2 * repeat - 1), json)
     _tell(bench.vision(parse_size(size), repeat), json)
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from evals.benchmarks.miniwob import TaskScore
     from evals.run import Progress
 
+Ray = Annotated[
+    str, typer.Option(help="Workers on a Ray cluster: its address, or auto. DIR and the model are seen by all.")
+]
 TELL_S = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -44,7 +47,9 @@ def benchmarks() -> None:
 def predict(
     name: Annotated[str, typer.Argument(help="screenspot-pro, android-control, ...; a wrong name lists them.")],
     data: Data,
-    model: Annotated[str, typer.Option(help="embedded, a checkpoint's folder, or a Hub id.")] = "embedded",
+    model: Annotated[
+        str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://host:port/v1#NAME.")
+    ] = "embedded",
     limit: Annotated[int | None, typer.Option(min=1, help="So many pictures, or episodes, drawn by --seed.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each with a model of its own.")] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -55,6 +60,7 @@ def predict(
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     prompt: Annotated[str, typer.Option(help="File with a text for the system prompt.", metavar="FILE")] = "",
     threads: Annotated[int, typer.Option(min=1, help="Of each worker; another number may be another answer.")] = 1,
+    ray: Ray = "",
     json: Json = False,
 ) -> None:
     """Ask a model all of a recorded benchmark, and score it.
@@ -77,9 +83,6 @@ def predict(
             f"get them from {planned.bench.pictures}",
             file=sys.stderr,
         )
-    from model.chat import fingerprint
-    from model.weights import find
-
     order = Order(
         name=name,
         data=str(data),
@@ -91,11 +94,23 @@ def predict(
         prompt=prompt,
         seed=seed,
         threads=threads,
-        fingerprint=fingerprint(find(model)),
+        fingerprint=_fingerprint(model),
     )
     folder = out or run.default_folder(order, planned.dataset.revision, limit)
-    told = run.predict(planned, order, folder, workers=workers, limit=limit, on_progress=_teller())
+    told = run.predict(planned, order, folder, workers=workers, limit=limit, on_progress=_teller(), ray=ray)
     print(json_.dumps({**told, "out": str(folder)}) if json else _told(told, folder))
+
+
+def _fingerprint(model: str) -> str:
+    """Of the weights; "" of a server's, who says it himself once he is asked."""
+    from evals.worker import is_address
+
+    if is_address(model):
+        return ""
+    from model.chat import fingerprint
+    from model.weights import find
+
+    return fingerprint(find(model))
 
 
 def _teller() -> Any:
@@ -151,16 +166,19 @@ def report(
 
 @app.command()
 def unpack(
-    name: Annotated[str, typer.Argument(help="android-control.")],
-    data: Annotated[Path, typer.Option(help="Folder with the shards and splits.json.", metavar="DIR")],
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    name: Annotated[str, typer.Argument(help="android-control or aitw.")],
+    data: Annotated[Path, typer.Option(help="Folder with the shards and their splits.", metavar="DIR")],
+    split: Annotated[str, typer.Option(help="test, validation or train; of aitw also unseen_verb/test, ...")] = "test",
 ) -> None:
-    """Turn AndroidControl's own shards into pictures and annotations, without TensorFlow."""
+    """Turn TFRecord shards as they were published into pictures and annotations, without TensorFlow."""
     from actions import UsageError
-    from evals.shards import unpack as unpacked
 
-    if name != "android-control":
-        raise UsageError(f"only android-control comes in shards, not '{name}'")
+    if name == "android-control":
+        from evals.shards import unpack as unpacked
+    elif name == "aitw":
+        from evals.shards_aitw import unpack as unpacked
+    else:
+        raise UsageError(f"only android-control and aitw come in shards, not '{name}'")
     count = unpacked(data, split, lambda done: print(f"\r{done:,} episodes", end="", file=sys.stderr, flush=True))
     print(f"\n{count:,} episodes in {data}", file=sys.stderr)
 

@@ -81,8 +81,8 @@ def deed(action: Any) -> Deed:
             return Deed("press", button="back")
         case Home():
             return Deed("press", button="home")
-        case PressKeys(keys=("enter",)):
-            return Deed("press", button="enter")
+        case PressKeys(keys=("enter" | "recents" as key,)):
+            return Deed("press", button=key)
         case Wait():
             return Deed("wait")
         case Done(status="failure"):

@@ -7,10 +7,12 @@ on earlier steps of its episode is the history that the policy is shown. So a re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from actions import ACTION, BadCall, Call, Click, Done, Error, Reply, Screen, Step, UsageError
@@ -23,7 +25,7 @@ from evals import score
 from evals.score import Benchmark, Dataset, Said
 from model.dialect import actions as all_actions
 
-PictureReader = Callable[[Path], Screen]
+AHEAD = 6  # pictures that wait for their turn
 
 
 def frame(dataset: Dataset, task: Any) -> Frame:
@@ -119,21 +121,39 @@ def _some(held: Sequence[Any], bench: Benchmark, dataset: Dataset) -> None:
 
 
 class Pictures:
-    """Pictures read ahead of the model, in a thread of their own."""
+    """Pictures made ready ahead of the model in a thread of their own: read, hashed, and, where the policy has
+    `prepare(screen)`, resized and encoded as it needs them. At most AHEAD wait at a time, so memory stays bounded.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Any = None) -> None:
+        self._prepare = getattr(policy, "prepare", None)
         self._pool = ThreadPoolExecutor(1)
-        self._coming: dict[Path, Future[Screen]] = {}
+        self._coming: OrderedDict[Path, Future[Screen]] = OrderedDict()
+        self._lock = Lock()
 
     def ahead(self, path: Path) -> None:
-        """Begin to read a picture that will be asked for soon."""
-        if path not in self._coming:
-            self._coming[path] = self._pool.submit(read_picture, path)
+        """Begin to make ready a picture that will be asked for soon. The one that waited longest goes for it."""
+        with self._lock:
+            if path not in self._coming:
+                self._coming[path] = self._pool.submit(self._ready, path)
+            while len(self._coming) > AHEAD:
+                self._coming.popitem(last=False)[1].cancel()
 
     def read(self, path: Path) -> Screen:
         """The picture; SurfaceError when it cannot be read."""
-        coming = self._coming.pop(path, None)
+        with self._lock:
+            coming = self._coming.pop(path, None)
         return coming.result() if coming else read_picture(path)
+
+    def _ready(self, path: Path) -> Screen:
+        screen = read_picture(path)
+        screen.digest  # noqa: B018 - computed once, and kept
+        if self._prepare is not None:
+            self._prepare(screen)
+        return screen
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Attending:
@@ -184,22 +204,27 @@ def _why(error: Exception) -> str:
 
 
 class Asker:
-    """Puts recorded tasks to a policy, one after the other. Owns the pictures that are read ahead."""
+    """Puts recorded tasks to a policy, one after the other. Owns the pictures that are made ready ahead, and closes
+    the policy with itself."""
 
     def __init__(self, bench: Benchmark, dataset: Dataset, protocol: str, level: Level, policy: Policy) -> None:
         self.bench, self.dataset, self.protocol, self.level, self.policy = bench, dataset, protocol, level, policy
         self.tasks = {task.id: task for task in bench.judged(dataset, protocol)}
-        self.pictures = Pictures()
+        self._more = {task.id for task in dataset.more}
+        self.pictures = Pictures(policy)
 
     def ahead(self, ids: Sequence[str]) -> None:
         """Begin to read what will be asked next."""
         for name in ids[:2]:
             self.pictures.ahead(frame(self.dataset, self.tasks[name]).picture)
 
-    def ask(self, ids: Sequence[str], known: Mapping[str, Said], answered: Callable[[Answered], None]) -> None:
-        """The steps of one episode in order (or one picture); those in known were answered before, and are history.
+    def close(self) -> None:
+        self.pictures.close()
+        self.policy.close()
 
-        Once a step is broken so are those after it: they would be asked with another history.
+    def ask(self, ids: Sequence[str], known: Mapping[str, Said]) -> Iterator[Answered]:
+        """The steps of one episode in order (or one picture), each answer as it comes; those in known were answered
+        before, and are history. Once a step is broken so are those after it: they would be asked with another history.
         """
         past: list[Step] = []
         broken = ""
@@ -207,7 +232,7 @@ class Asker:
             self.ahead(ids[place + 1 : place + 2])
             shown = frame(self.dataset, self.tasks[name])
             if broken:
-                answered(Answered(name, None, broken=broken))
+                yield Answered(name, None, broken=broken)
                 continue
             try:
                 if name in known:
@@ -220,12 +245,13 @@ class Asker:
                 broken = f"the step {name} before it is broken"
             else:
                 past.append(step)
-            answered(answer)
+            yield answer
 
     def _once(self, shown: Frame, past: Sequence[Step]) -> tuple[Answered, Step | None]:
         policy = Attending(self.policy, past)
         task = self.tasks[shown.id]
-        word = judge(self.bench, self.dataset.only({shown.id}), self.protocol)
+        one = self._alone(shown.id)
+        word = judge(self.bench, one, self.protocol)
         if self.bench.episodes:
             alone = Recording(task.episode, task.goal, (shown,))
             env = EpisodeEnv(
@@ -247,9 +273,14 @@ class Asker:
         line = prediction(self.bench, shown.id, said, step.reply.text)
         if step.error:
             line["error"] = step.error
-        value = worth(self.bench, self.dataset, self.protocol, line)
+        value = worth(self.bench, one, self.protocol, line)
         answer = Answered(shown.id, line, value, step.seconds)
         return answer, _remembered(len(past) + 1, step.screen, step.call, said, line)
+
+    def _alone(self, name: str) -> Dataset:
+        """The benchmark with this task only: what a judge looks through must not grow with the benchmark."""
+        task = [self.tasks[name]]
+        return replace(self.dataset, tasks=[] if name in self._more else task, more=task if name in self._more else [])
 
     def _as_before(self, shown: Frame, line: Said, index: int) -> Step:
         """The step of an answer that was given in an earlier run."""

@@ -20,7 +20,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -115,9 +115,11 @@ def predict(
     limit: int | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     command: Sequence[str] = COMMAND,
+    ray: str = "",
 ) -> dict[str, Any]:
     """Ask what is not answered yet, and write the result; returns it. See the module for the files.
 
+    ray: the address of a Ray cluster that has the workers, in place of processes here; the files are the same.
     UsageError when the folder holds another run, or another process writes in it. KeyboardInterrupt leaves a folder
     that can be gone on with.
     """
@@ -136,7 +138,7 @@ def predict(
         began, before = time.monotonic(), len(lines)
         jobs = [Job(ids, {one: lines[one] for one in ids if one in lines}) for ids in planned.jobs()]
         jobs = [job for job in jobs if job.left()]
-        for one in answers(order, jobs, workers, command=command) if jobs else ():
+        for one in _asked(order, jobs, workers, command, ray):
             if "ready" in one:
                 about = _same_model(out, asked, about, one["ready"])
             elif "broken" in one:
@@ -158,6 +160,19 @@ def predict(
                 )
             )
         return _finish(planned, out, about, lines, broken)
+
+
+def _asked(
+    order: Order, jobs: Sequence[Job], workers: int, command: Sequence[str], ray: str
+) -> Iterable[Mapping[str, Any]]:
+    """What the workers say, wherever they are; nobody is started where nothing is left to ask."""
+    if not jobs:
+        return ()
+    if ray:
+        from evals import ray_crew
+
+        return ray_crew.answers(order, jobs, workers, ray)
+    return answers(order, jobs, workers, command=command)
 
 
 def _finish(

@@ -21,7 +21,7 @@ from evals.stats import wilson
 
 Outcome = Literal["correct", "wrong", "wrong_format", "missing"]
 Said = dict[str, Any]  # one prediction, as its line holds it
-FOLDER, IMPORTERS = "evals.benchmarks", "evals.importers"
+FOLDER = "evals.benchmarks"
 INTERVAL = "95 % Wilson interval; effective sample size from the variance between clusters"
 
 
@@ -210,7 +210,7 @@ def score(name: str, data: Path, predictions: Path, protocol: str | None = None,
     bench = benchmark(name)
     dataset = load(bench, data)
     chosen = protocol_of(bench, dataset, protocol)
-    said, about = read_predictions(predictions, dataset, form)
+    said, about = read_predictions(predictions, dataset, form, name)
     result = bench.score(dataset, said, chosen)
     digest = hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]
     return replace(result, about={**about, "predictions": predictions.name, "predictions_hash": digest})
@@ -254,16 +254,21 @@ def revision(files: Iterable[Path]) -> str:
 
 def read_json(path: Path) -> Any:
     """A JSON or JSON-lines file, the latter as a list; UsageError names the line that is neither."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    text = read_text(path)
     if path.suffix != ".jsonl":
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
             raise UsageError(f"{path} is not JSON (line {error.lineno}: {error.msg})") from None
     return [value for _, value in json_lines(text, path)]
+
+
+def read_text(path: Path) -> str:
+    """A file's text; UsageError when there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def json_lines(text: str, path: Path) -> list[tuple[int, Any]]:
@@ -278,48 +283,31 @@ def json_lines(text: str, path: Path) -> list[tuple[int, Any]]:
     return lines
 
 
-def read_predictions(path: Path, dataset: Dataset, form: str = "auto") -> tuple[dict[str, Said], dict[str, Any]]:
+def read_predictions(
+    path: Path, dataset: Dataset, form: str = "auto", name: str = ""
+) -> tuple[dict[str, Said], dict[str, Any]]:
     """({id: prediction}, what the file says of its making).
 
     Own form: JSON lines {"id", "point": [x, y] | null, "reply"}, for episodes {"id": "EPISODE/STEP", "actions",
     "reply"}; a line {"about": {...}} tells what made them. Files of other harnesses are known by their structure,
     never by the size of a number. UsageError for an id that comes twice or that the benchmark does not have.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    foreign = _foreign(text, path, form)
-    about: dict[str, Any] = {}
+    from evals import importing
+
     lines: list[tuple[str, Any]] = []
-    if foreign is not None:
-        importer, content = foreign
-        lines = [(f"entry {i}", one) for i, one in enumerate(importer.read(content, dataset.tasks, path), 1)]
+    about: dict[str, Any] = {}
+    imported = importing.read(path, dataset, form, name)
+    if imported is not None:
+        about["imported"], entries = imported
+        lines = [(f"entry {i}", one) for i, one in enumerate(entries, 1)]
     else:
-        for number, value in json_lines(text, path):
+        for number, value in json_lines(read_text(path), path):
             if isinstance(value, dict) and "id" not in value and isinstance(value.get("about"), dict):
                 about |= value["about"]
             else:
                 lines.append((f"line {number}", value))
     known = {task.id for task in (*dataset.tasks, *dataset.more)}
     return _by_id(lines, known, path), about
-
-
-def _foreign(text: str, path: Path, form: str) -> tuple[Any, Any] | None:
-    """(importer, the file's content) for a file that is one JSON value of another harness; None for our own lines."""
-    if form == "lines":
-        return None
-    if form != "auto":
-        return plugins.load(IMPORTERS, form), read_json(path)
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    for name in plugins.names(IMPORTERS):
-        importer = plugins.load(IMPORTERS, name)
-        if importer.recognises(content):
-            return importer, content
-    return None
 
 
 def _by_id(lines: Iterable[tuple[str, Any]], known: set[str], path: Path) -> dict[str, Said]:

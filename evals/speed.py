@@ -7,6 +7,7 @@ memory for what is read token by token. Norms, positions, Python and attention w
 
 from __future__ import annotations
 
+import copy
 import platform
 import statistics
 import tempfile
@@ -15,13 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 
 from actions import Screen, UsageError
 from model.config import OFFICIAL, Config, TextConfig, VisionConfig
 from model.engine.decode import Said, speak
+from model.engine.graphs import Encoder
 from model.engine.session import Picture, Segment, Session, Text
 from model.engine.vision_cache import VisionCache
 from model.image import ImageLimits, still
@@ -101,13 +103,24 @@ class Result:
 class Bench:
     """One model, ours and the peer's over the same weights. model: embedded, a folder, a hub id or random:50m|3b|7b."""
 
-    def __init__(self, model: str, device: str = "cpu", dtype: str = "float32", against: str = "transformers") -> None:
+    def __init__(
+        self,
+        model: str,
+        device: str = "cpu",
+        dtype: str = "float32",
+        against: str = "transformers",
+        graphs: bool = False,
+    ) -> None:
         import torch
+
+        from model.engine.narrow import narrow
 
         if against not in PEERS:
             raise UsageError(f"can be measured against {' or '.join(PEERS)}, not '{against}'")
         self.name, self.device, self.against = model, device, against
-        self.dtype: torch.dtype = getattr(torch, dtype)
+        self.bits: Literal[8, 4] | None = 8 if dtype == "int8" else 4 if dtype == "int4" else None
+        self.dtype: torch.dtype = torch.bfloat16 if self.bits else getattr(torch, dtype)
+        self.weights, self.graphs = dtype, graphs
         self.limits = ImageLimits()
         if model in RANDOM:
             self.model = random_model(RANDOM[model], device, self.dtype)
@@ -117,6 +130,10 @@ class Bench:
             self.model = load_model(model, device, self.dtype)
             self.limits = read_limits(find(model))
         self.config = self.model.config
+        self.whole = self.model  # what the peer is made of
+        if self.bits:
+            self.model = narrow(copy.deepcopy(self.model), self.bits)
+        self.encoder = Encoder(self.model.visual, graphs)
 
     @cached_property
     def peer(self) -> Any:
@@ -126,7 +143,7 @@ class Bench:
 
         with torch.device("meta"):
             made = Qwen2_5_VLForConditionalGeneration(their_config(self.config))
-        state = {their_name(name): value for name, value in self.model.state_dict().items()}
+        state = {their_name(name): value for name, value in self.whole.state_dict().items()}
         if self.config.text.tie_word_embeddings:
             state["lm_head.weight"] = state["model.language_model.embed_tokens.weight"]
         made.load_state_dict(state, assign=True)
@@ -163,10 +180,11 @@ class Bench:
         bandwidth, flops = self.rates
         return {
             "model": self.name,
-            "parameters": sum(one.numel() for one in self.model.parameters()),
+            "parameters": sum(one.numel() for one in self.whole.parameters()),
+            "weights_mb": round(_bytes(self.model) / 1e6, 1),
             "device": device,
             "threads": torch.get_num_threads(),
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": self.weights,
             "against": self.against,
             "gb_per_s": round(bandwidth / 1e9, 1),
             "gflop_per_s": round(flops / 1e9, 1),
@@ -180,13 +198,13 @@ class Bench:
     def _floor_ms(self, patches: int, tokens: int, said: int) -> float:
         """Of encoding so many patches, computing so many tokens, and then saying so many one by one."""
         bandwidth, flops = self.rates
-        vision, text = self.config.vision, self.config.text
+        vision = self.config.vision
         full = len(vision.fullatt_block_indexes) * 4 * patches * patches * vision.hidden_size if patches else 0
-        seen = sum(one.numel() for one in self.model.visual.parameters()) * 2 * patches
-        layers = sum(one.numel() for one in self.model.model.layers.parameters())
-        head = text.vocab_size * text.hidden_size
+        seen = sum(one.numel() for one in self.whole.visual.parameters()) * 2 * patches
+        layers = sum(one.numel() for one in self.whole.model.layers.parameters())
         product = (seen + full + 2 * layers * tokens) / flops
-        return 1e3 * (product + said * (layers + head) * self.dtype.itemsize / bandwidth)
+        head = self.model.model.embed_tokens if self.model.lm_head is None else self.model.lm_head
+        return 1e3 * (product + said * (_bytes(self.model.model.layers) + _bytes(head)) / bandwidth)
 
     def step(self, size: tuple[int, int], steps: int, said: int, repeat: int = 1) -> Result:
         """An append-only episode: at each step one more screenshot, and a reply of so many ids, none of them forced.
@@ -211,7 +229,7 @@ class Bench:
     def _episode(
         self, result: Result, size: tuple[int, int], steps: int, said: int, seed: int
     ) -> tuple[list[float], list[float]]:
-        session, seen = Session(self.model), VisionCache()
+        session, seen = Session(self.model, graphs=self.graphs), VisionCache()
         rng = np.random.default_rng(seed)
         context: list[Segment] = [Text(words(rng, SYSTEM_TOKENS))]
         shown: list[Screen] = []
@@ -225,7 +243,7 @@ class Bench:
             def encode(picture: Picture, pixels: dict[str, Screen] = pixels) -> Tensor:
                 def make() -> Tensor:
                     patches, grid = still(pixels[picture.key].pixels, self.limits, self.device)
-                    return self.model.visual(patches, [grid])
+                    return self.encoder(patches, grid)
 
                 return seen.get(picture.key, make)
 
@@ -283,7 +301,7 @@ class Bench:
         screen = screenshot(np.random.default_rng(0), size)
         patches, grid = still(screen.pixels, self.limits, self.device)
         result = Result("vision", self._facts(size=f"{size[0]}x{size[1]}", patches=len(patches)))
-        calls: list[Callable[[], Tensor]] = [lambda: self.model.visual(patches, [grid])]
+        calls: list[Callable[[], Tensor]] = [lambda: self.encoder(patches, grid)]
         if self.against == "transformers":
             from model.image import patchify
 
@@ -354,7 +372,9 @@ class Bench:
 
         def ours(count: int) -> list[int]:
             reply = Said()
-            for _ in speak(Session(self.model), [Text(ids)], _no_picture, reply, max_new_tokens=count):
+            for _ in speak(
+                Session(self.model, graphs=self.graphs), [Text(ids)], _no_picture, reply, max_new_tokens=count
+            ):
                 pass
             return reply.ids
 
@@ -388,8 +408,8 @@ class Bench:
             folder = Path(made) if self.name in RANDOM else find(self.name)
             if self.name in RANDOM:
                 their_config(self.config).save_pretrained(folder)
-                save_model(self.model, folder, self.dtype)
-            calls: list[Callable[[], object]] = [lambda: load_model(folder, self.device, self.dtype)]
+                save_model(self.whole, folder, self.dtype)
+            calls: list[Callable[[], object]] = [lambda: load_model(folder, self.device, self.dtype, bits=self.bits)]
             if self.against == "transformers":
 
                 def theirs() -> object:
@@ -405,6 +425,11 @@ class Bench:
         import torch
 
         return 1e-3 if self.dtype == torch.float32 else 0.2
+
+
+def _bytes(module: Any) -> int:
+    """What a module's weights take."""
+    return sum(one.numel() * one.element_size() for one in module.state_dict().values())
 
 
 def random_model(config: Config, device: str, dtype: torch.dtype) -> Qwen25VL:

@@ -51,6 +51,10 @@ def make_policy(order: Order) -> Any:
     if order.maker:
         module, _, function = order.maker.partition(":")
         return getattr(import_module(module), function)(order)
+    if is_address(order.model):
+        from agent.remote import remote_policy
+
+        return remote_policy(order.model, prompt=order.prompt)
     import torch
 
     from agent.launch import local_policy
@@ -59,15 +63,21 @@ def make_policy(order: Order) -> Any:
     return local_policy(order.model, order.device, order.dtype, prompt=order.prompt)
 
 
+def is_address(model: str) -> bool:
+    """Whether a model is a server's http://host:port/v1#NAME and no name, folder or hub id."""
+    return "://" in model
+
+
 def about(policy: Any) -> dict[str, Any]:
     """What a number must carry: model, its hash, the prompt's hash, how pictures are resized, and what else decides."""
     told = {key: value for key, value in policy.about.items() if key != "path"}
     chat = getattr(policy, "chat", None)
-    if chat is not None:
-        limits = chat.limits
+    limits = getattr(chat or getattr(policy, "speech", None), "limits", None)
+    if limits is not None:
         told["resize"] = (
             f"smart_resize to multiples of {limits.factor}, {limits.min_pixels} to {limits.max_pixels} pixels, bicubic"
         )
+    if chat is not None:
         told["device"] = str(getattr(chat.model.device, "type", chat.model.device))
         told["dtype"] = str(next(chat.model.parameters()).dtype).removeprefix("torch.")
     return told
@@ -92,24 +102,30 @@ def main() -> int:
     return 0
 
 
-def _answer(order: Order, tell: Any) -> None:
-    from evals.recorded import Answered, Asker
+def open_asker(order: Order) -> Any:
+    """Who puts the order's tasks to its model, made in this process."""
+    from evals.recorded import Asker
 
     bench = score.benchmark(order.name)
     policy = make_policy(order)
-    asker = Asker(bench, bench.read(Path(order.data)), order.protocol, order.level, policy)  # type: ignore[arg-type]
-    tell(ready=about(policy))
+    return Asker(bench, bench.read(Path(order.data)), order.protocol, order.level, policy)  # type: ignore[arg-type]
 
-    def answered(one: Answered) -> None:
-        if one.line is None:
-            tell(id=one.id, broken=one.broken)
-        else:
-            tell(id=one.id, line=one.line, score=one.score, seconds=one.seconds)
 
+def told(one: Any) -> dict[str, Any]:
+    """An answer as a line."""
+    if one.line is None:
+        return {"id": one.id, "broken": one.broken}
+    return {"id": one.id, "line": one.line, "score": one.score, "seconds": one.seconds}
+
+
+def _answer(order: Order, tell: Any) -> None:
+    asker = open_asker(order)
+    tell(ready=about(asker.policy))
     for job in _jobs(asker):
-        asker.ask(job["ids"], job["known"], answered)
+        for one in asker.ask(job["ids"], job["known"]):
+            tell(**told(one))
         tell(done=job["job"])
-    policy.close()
+    asker.close()
 
 
 def _jobs(asker: Any) -> Iterator[dict[str, Any]]:

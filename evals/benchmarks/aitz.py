@@ -10,8 +10,8 @@ what is right stands in the first words of `coat_action_desc`.
 `official-buggy`: coat/evaluate.py as it is, to reproduce old numbers. It reads the touched point of scrolls only, so of
     every click the true point is 0, 0. A click is judged as a box there ("box": [x1, y1, x2, y2] in pixels in a
     prediction's line; without one, the point is a box without area); texts by containment or a likeness above 0.8.
-`aitw`: google-research, android_in_the_wild/action_matching.py (read): taps within 0.14 or in a common box of 2.4 times
-    its size, drags by their main axis alone, all else by its kind alone.
+`aitw`: Android in the Wild's matching (see evals.dual_point): taps within 0.14 or in a common box of 2.4 times its
+    size, drags by their main axis alone, all else by its kind alone.
 
 "scroll up" is a finger that goes up: what is below comes into view, which is "down" in our words.
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import episodes, phones
+from evals import dual_point, episodes, phones
 from evals.phones import Box, Deed, Point, Step, Word, apart, contains, enlarged, inside, middle
 from evals.score import Benchmark, Dataset, Result, Said, annotation_files, read_json, revision
 
@@ -35,9 +35,7 @@ NAME = "aitz"
 SOURCE = "the link in github.com/IMNearth/CoAT (test split: 506 episodes, 4,724 steps)"
 PICTURES = "the same archive; image_path of each step, below images/"
 VERBS_OF = {"input": "type", "click": "click", "scroll": "swipe", "type": "type", "press": "press", "stop": "stop"}
-TOUCHING = 4  # AITW's DUAL_POINT
-TAP, FAR = 0.04, 0.14  # of the screen: how far a finger moves in a tap, how far a tap may be off
-GROWN_BY = 1.4
+FAR = 0.14  # of the screen
 
 
 @dataclass(frozen=True)
@@ -133,39 +131,12 @@ def aitw(step: Step, said: Deed) -> Word:
     kind, said_kind = (kinds.get(one, one) for one in (step.deed.verb, said.verb))
     if kind != "dual" or said_kind != "dual":
         return (right := (kind, step.deed.button) == (said_kind, said.button)), right
-    touch, lift = step.touch, step.lift or step.touch
-    if touch is None or lift is None:
+    if step.touch is None:
         return False, False
-    at = _shares(step, said.path[0] if said.path else said.point)
-    to = _shares(step, said.path[1]) if said.path else at
-    tap = math.dist(touch, lift) <= TAP
-    said_tap = at is not None and to is not None and math.dist(at, to) <= TAP
-    if tap != said_tap:
-        return False, False
-    if tap and at is not None:
-        boxes = [_grown(step, box) for box in step.boxes]
-        together = any(inside(at, box) and inside(touch, box) for box in boxes)
-        return True, together or math.dist(at, touch) <= FAR
-    upright = abs(lift[1] - touch[1]) >= abs(lift[0] - touch[0])  # the first axis of y, x where they are equal
-    if at is not None and to is not None:
-        return True, upright == (abs(to[1] - at[1]) >= abs(to[0] - at[0]))
-    return True, upright == (said.side in ("up", "down"))
-
-
-def _shares(step: Step, point: Point | None) -> Point | None:
-    if point is None:
-        return None
-    _need_size(step)
-    return point[0] / step.size[0], point[1] / step.size[1]
-
-
-def _grown(step: Step, box: Box) -> Box:
-    """As shares of the screen; corner and size are each kept within it, as there."""
-    _need_size(step)
-    width, height = step.size
-    x, y, w, h = box[0] / width, box[1] / height, (box[2] - box[0]) / width, (box[3] - box[1]) / height
-    left, top = max(0.0, x - GROWN_BY * w / 2), max(0.0, y - GROWN_BY * h / 2)
-    return left, top, left + min(1.0, w + GROWN_BY * w), top + min(1.0, h + GROWN_BY * h)
+    if said.point is not None or said.path is not None:
+        _need_size(step)
+    true = dual_point.Gesture(step.touch, step.lift or step.touch)
+    return dual_point.match(true, dual_point.gesture(said, step.size), dual_point.grown(step))
 
 
 def official(boxes: Mapping[str, Any], step: Step, said: Deed) -> Word:

@@ -1,1 +1,1 @@
-"""Predictions of other harnesses: a file each, `recognises(content)` by structure, `read(content, tasks, path)`."""
+"""Predictions of other harnesses: a file each; see evals.importing for what it exports."""

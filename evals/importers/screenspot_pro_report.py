@@ -12,15 +12,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actions import UsageError
-from evals.grounding import GroundingTask
+from evals.score import Dataset
 
 
 def recognises(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("details"), list)
 
 
-def read(content: Any, tasks: Sequence[GroundingTask], path: Path) -> list[dict[str, Any]]:
+def space(benchmark: str) -> str:
+    return "pixels"
+
+
+def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[str, Any]]:
     """Our form of each detail. UsageError for a mixture of languages, styles or kinds, which no one score describes."""
+    if space != "pixels":
+        raise UsageError(f"a report of ScreenSpot-Pro holds pixels of the original picture, not {space}")
     if not recognises(content):
         raise UsageError(f"{path} is no report of ScreenSpot-Pro: it has no list 'details'")
     details = content["details"]
@@ -31,7 +37,7 @@ def read(content: Any, tasks: Sequence[GroundingTask], path: Path) -> list[dict[
     if any(kind[2] == "negative" for kind in kinds):
         raise UsageError(f"{path} holds negative samples, which the public annotations do not have")
     waiting: dict[Any, list[str]] = defaultdict(list)
-    for task in tasks:
+    for task in dataset.tasks:
         waiting[_key(task.picture, task.instruction, task.labels.get("bbox", ()))].append(task.id)
     lines = []
     for number, one in enumerate(details, 1):

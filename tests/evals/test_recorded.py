@@ -146,6 +146,5 @@ def test_all_actions_of_a_reply_are_scored_and_the_first_is_done() -> None:
     task = next(one for one in dataset.tasks if len(bench.oracle(one)["actions"]) > 1)
     policy = ScriptPolicy(['{"verb": "wait"}'], Several())
     policy.dialect.all = [dict(one) for one in bench.oracle(task)["actions"]]  # type: ignore[attr-defined]
-    answers: list[Any] = []
-    Asker(bench, dataset, bench.protocols[0], "high", policy).ask([task.id], {}, answers.append)
-    assert [one.score for one in answers] == [1.0] and len(answers[0].line["actions"]) > 1
+    answers = list(Asker(bench, dataset, bench.protocols[0], "high", policy).ask([task.id], {}))
+    assert [one.score for one in answers] == [1.0] and len((answers[0].line or {})["actions"]) > 1

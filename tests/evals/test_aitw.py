@@ -1,0 +1,260 @@
+"""Android in the Wild: from shards written in the original form to a score; its matching at each edge."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from shards_by_hand import example, framed
+from typer.testing import CliRunner
+
+from actions import UsageError
+from evals import run, score, shards_aitw
+from evals.benchmarks import aitw
+from evals.cli import app
+from evals.doctor import examine
+from evals.dual_point import Gesture, match
+from evals.phones import Deed
+
+WIDTH, HEIGHT = 60, 120
+PIXELS = np.random.default_rng(5).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+BOXES = [0.25, 0.25, 0.125, 0.5, 0.75, 0.0, 0.25, 1.0]  # y, x, height, width; exact as 32-bit floats
+KINDS: list[tuple[int, str, list[float], list[float]]] = [
+    (4, "", [0.3125, 0.5], [0.3125, 0.5]),  # a tap in the first box
+    (4, "", [0.75, 0.5], [0.25, 0.5]),  # the finger goes up
+    (3, "seven ä", [-1.0, -1.0], [-1.0, -1.0]),
+    (7, "", [-1.0, -1.0], [-1.0, -1.0]),
+    (5, "", [-1.0, -1.0], [-1.0, -1.0]),
+    (6, "", [-1.0, -1.0], [-1.0, -1.0]),
+    (10, "", [-1.0, -1.0], [-1.0, -1.0]),
+]
+
+
+def record(episode: str, step: int, kinds: list[Any], **changed: list[Any]) -> bytes:
+    kind, text, touch, lift = kinds[step]
+    return example(
+        {
+            "android_api_level": [30],
+            "current_activity": [b"com.example/.Main"],
+            "device_type": [b"pixel_4"],
+            "episode_id": [episode.encode()],
+            "episode_length": [len(kinds)],
+            "goal_info": [f"set an alarm, {episode}".encode()],
+            "image/channels": [3],
+            "image/height": [HEIGHT],
+            "image/width": [WIDTH],
+            "image/encoded": [PIXELS.tobytes()],
+            "image/ui_annotations_positions": BOXES,
+            "image/ui_annotations_text": [b"Alarm", b""],
+            "image/ui_annotations_ui_types": [b"TEXT", b"ICON_PLUS"],
+            "results/action_type": [kind],
+            "results/type_action": [text.encode()],
+            "results/yx_touch": touch,
+            "results/yx_lift": lift,
+            "step_id": [step],
+            **changed,
+        }
+    )
+
+
+def shard(path: Path, *records: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(b"".join(map(framed, records))))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two sets: an episode of every kind of action, spread over two shards and out of order; one that gives up."""
+    whole = [record("111", n, KINDS) for n in range(len(KINDS))]
+    shard(tmp_path / "general" / "general-00000-of-00002", *reversed(whole[:4]), record("999", 0, KINDS[:1]))
+    shard(tmp_path / "general" / "general-00001-of-00002", *whole[4:])
+    shard(tmp_path / "single" / "single-00000-of-00001", record("222", 0, [(11, "", [-1.0, -1.0], [-1.0, -1.0])]))
+    (tmp_path / "splits").mkdir()
+    splits = {"train": ["999"], "validation": [], "test": ["111", "222"]}
+    (tmp_path / "splits" / "standard.json").write_text(json.dumps(splits))
+    (tmp_path / "splits" / "unseen_verb.json").write_text(json.dumps({"test": ["999"]}))
+    return tmp_path
+
+
+def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
+    assert CliRunner().invoke(app, ["unpack", "aitw", "--data", str(folder)]).exit_code == 0
+    bench = score.benchmark("aitw")
+    dataset = score.load(bench, folder)
+    steps = dataset.tasks
+    assert [one.id for one in steps] == [*(f"111/{n}" for n in range(7)), "222/0"]
+    assert [one.deed for one in steps] == [
+        Deed("click", point=(30.0, 37.5)),
+        Deed("swipe", side="down"),
+        Deed("type", text="seven ä"),
+        Deed("press", button="enter"),
+        Deed("press", button="back"),
+        Deed("press", button="home"),
+        Deed("stop"),
+        Deed("stop", text="failure"),
+    ]
+    assert steps[0].boxes == ((15.0, 30.0, 45.0, 45.0), (0.0, 90.0, 60.0, 120.0)) and steps[0].size == (60, 120)
+    with Image.open(folder / "images" / steps[0].picture) as picture:
+        assert np.array_equal(np.asarray(picture), PIXELS)
+    assert not examine("aitw", folder).findings
+    told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "aitw").as_dict()
+    assert (told["correct"], told["total"]) == (8, 8) and told["metrics"]["action_matching"] == 1
+    assert told["metrics"]["episode_success"]["correct"] == 2 and any(
+        "mean of all five" in one for one in told["notes"]
+    )
+    wrong = {"id": "222/0", "actions": [{"verb": "done"}], "reply": "impossible is not done"}
+    told = bench.score(dataset, {"222/0": wrong, "111/0": bench.oracle(steps[0])}, "aitw").as_dict()
+    assert told["metrics"]["of each set"] == {"general": 1 / 7, "single": 0} and told["missing"] == 6
+    assert told["metrics"]["action_matching"] == pytest.approx(1 / 14) and told["correct"] == 1  # mean of sets, not 1/8
+    assert len(run.plan("aitw", folder).ids) == 8
+
+
+def test_another_split_may_be_named(folder: Path) -> None:
+    assert shards_aitw.unpack(folder, "train") == 1 and shards_aitw.unpack(folder, "unseen_verb/test") == 1
+    (folder / "general" / "general-00000-of-00002").unlink()
+    with pytest.raises(UsageError, match=r"no episode of the split 'test' .*unseen_verb\.json"):
+        shards_aitw.unpack(folder, "unseen_verb/test")
+
+
+def test_what_is_missing_or_damaged_is_said(folder: Path) -> None:
+    with pytest.raises(UsageError, match="has no split 'all'"):
+        shards_aitw.unpack(folder, "all")
+    with pytest.raises(UsageError, match=r"no splits/unseen_domain\.json .* get it from gs://gresearch"):
+        shards_aitw.unpack(folder, "unseen_domain/test")
+    (folder / "general" / "general-00001-of-00002").unlink()
+    with pytest.raises(UsageError, match=r"episode 111 of general has 4 of its 7 steps .* get the missing shards"):
+        shards_aitw.unpack(folder)
+    short = record("222", 0, KINDS[:1], **{"image/encoded": [b"\x00" * 5]})
+    for bad, words in (
+        (short, r"record 0: not a step .*5 bytes are no picture of 60 x 120 x 3"),
+        (record("222", 0, KINDS[:1], **{"image/ui_annotations_positions": [0.5]}), "no boxes of four"),
+        (record("222", 0, KINDS[:1], goal_info=[]), "no 'goal_info'"),
+    ):
+        shard(folder / "single" / "single-00000-of-00001", bad)
+        with pytest.raises(UsageError, match=words):
+            shards_aitw.unpack(folder)
+    assert not (folder / "aitw_unpacked.jsonl").exists()
+    with pytest.raises(UsageError, match="get them from gs://gresearch"):
+        score.load(score.benchmark("aitw"), folder)
+
+
+TAP = aitw.AitwStep(
+    "e/0",
+    "e",
+    0,
+    "goal",
+    "",
+    "p.png",
+    (1000, 2000),
+    Deed("click", (500.0, 1000.0)),
+    gesture=Gesture((0.5, 0.5), (0.5, 0.5)),
+)
+SWIPE = replace(TAP, deed=Deed("swipe", side="down"), gesture=Gesture((0.5, 0.8), (0.5, 0.2)))
+BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..640 by 830..1070
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "right"),
+    [
+        (TAP, Deed("click", (640, 1000)), True),  # 0.14 of the width
+        (TAP, Deed("click", (641, 1000)), False),
+        (TAP, Deed("click", (500, 1280)), True),  # 0.14 of the height
+        (TAP, Deed("click", (500, 1281)), False),
+        (BOXED, Deed("click", (165, 835)), True),
+        (BOXED, Deed("click", (155, 1000)), False),
+        (TAP, Deed("swipe", side="down"), False),
+        (TAP, Deed("swipe", side="up", path=((500, 1000), (510, 1010))), True),  # so short a drag is a tap
+        (SWIPE, Deed("swipe", side="up"), True),  # the main axis alone
+        (SWIPE, Deed("swipe", side="left"), False),
+        (SWIPE, Deed("click", (500, 1000)), False),
+        (replace(TAP, deed=Deed("type", text="a")), Deed("type", text="b"), True),  # by its kind alone
+        (replace(TAP, deed=Deed("press", button="back")), Deed("press", button="home"), False),
+        (replace(TAP, deed=Deed("stop")), Deed("stop", text="failure"), False),
+        (replace(TAP, deed=Deed("stop")), Deed("wait"), False),
+        (TAP, Deed("other"), False),
+    ],
+)
+def test_each_rule(task: aitw.AitwStep, said: Deed, right: bool) -> None:
+    assert aitw.word(task, said)[1] is right
+
+
+def test_the_matching_is_the_same_both_ways_but_for_the_order() -> None:
+    rng = random.Random(3)
+    for _ in range(500):
+        a, b = (Gesture(*((rng.random(), rng.random()) for _ in range(2))) for _ in range(2))
+        boxes = [(0.1, 0.1, 0.1 + rng.random(), 0.1 + rng.random())]
+        assert match(a, b, boxes) == match(b, a, boxes)
+        near = Gesture(a.touch, (a.touch[0] + 0.04 * rng.random() / math.sqrt(2), a.touch[1]))  # type: ignore[index]
+        assert near.tap and match(near, near, [])[1]
+
+
+SEECLICK = {
+    "general": [
+        [
+            {
+                "ep_id": "77",
+                "step": 0,
+                "img_filename": "general/77_0",
+                "goal": "open maps",
+                "action_type_id": 4,
+                "action_type_text": "click",
+                "touch": [0.25, 0.5],  # x, y
+                "lift": [0.25, 0.5],
+                "annot_position": [0.48, 0.2, 0.04, 0.1],
+                "type_text": "",
+            },
+            {
+                "img_filename": "general/77_1",
+                "goal": "open maps",
+                "action_type_id": 4,
+                "action_type_text": "scroll down",
+                "touch": [0.5, 0.7],
+                "lift": [0.5, 0.3],
+                "annot_position": [],
+                "type_text": "",
+            },
+        ]
+    ],
+    "webshopping": [
+        [
+            {
+                "img_filename": "webshopping/5_0",
+                "goal": "buy",
+                "action_type_id": 3,
+                "action_type_text": "type",
+                "annot_position": [],
+                "type_text": "Shoes",
+            }
+        ]
+    ],
+}
+
+
+def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
+    (tmp_path / "images" / "general").mkdir(parents=True)
+    (tmp_path / "images" / "webshopping").mkdir()
+    for name in ("general/77_0", "general/77_1", "webshopping/5_0"):
+        Image.new("RGB", (100, 200)).save(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "aitw_data_test.json").write_text(json.dumps(SEECLICK))
+    bench = score.benchmark("aitw")
+    dataset = score.load(bench, tmp_path)
+    assert [one.id for one in dataset.tasks] == ["general-0/0", "general-0/1", "webshopping-0/0"]
+    assert dataset.tasks[0].deed == Deed("click", point=(25.0, 100.0))
+    assert dataset.tasks[0].boxes[0] == pytest.approx((20, 96, 30, 104)) and dataset.tasks[1].deed.side == "down"
+    said = {one.id: bench.oracle(one) for one in dataset.tasks}
+    assert bench.score(dataset, said, "aitw").as_dict()["correct"] == 3
+    said["webshopping-0/0"]["actions"] = [{"verb": "type", "text": "no such"}]
+    told = bench.score(dataset, said, "aitw").as_dict()
+    assert told["metrics"]["action_matching"] == 1  # the text is no part of it, and stands beside it
+    assert told["metrics"]["typed texts that contain each other, not part of the score"]["correct"] == 0
+    assert not examine("aitw", tmp_path).findings
+    (tmp_path / "aitw_unpacked.jsonl").write_text("")
+    with pytest.raises(UsageError, match="two test sets"):
+        score.load(bench, tmp_path)

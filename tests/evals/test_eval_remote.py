@@ -1,0 +1,97 @@
+"""A model behind a server is measured as one in process: the same command, the same predictions."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+pytest.importorskip("starlette", reason="the package starlette is missing (extra [serve])")
+pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [serve])")
+
+from agent.remote_check import GOAL, page
+from evals import run
+from evals.cli import app
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "a-token-of-this-test"
+PLACES = ((0.30, 0.42), (0.72, 0.80), (0.50, 0.60))
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """`agent serve` with the embedded model, with as many threads as a worker has; its address."""
+    line = [sys.executable, "-m", "agent", "serve", "--port", "0"]
+    environment = {**os.environ, "PIXELHAND_API_KEY": TOKEN, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    found = re.search(r"http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
+    assert found is not None
+    yield f"{found[0]}#embedded"
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three practice-like pages with a button each, as a ScreenSpot-Pro."""
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "annotations").mkdir()
+    (folder / "images").mkdir()
+    records = []
+    for n, place in enumerate(PLACES):
+        screen, (x, y) = page((280, 364), place)
+        Image.fromarray(screen.pixels).save(folder / "images" / f"{n}.png")
+        records.append(
+            {
+                "img_filename": f"{n}.png",
+                "bbox": [x - 35, y - 20, x + 35, y + 20],
+                "instruction": GOAL,
+                "id": f"page_{n}",
+                "application": "page",
+                "platform": "web",
+                "img_size": [280, 364],
+                "ui_type": "text",
+                "group": "Office",
+            }
+        )
+    (folder / "annotations" / "page_web.json").write_text(json.dumps(records))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_served_model_gives_the_predictions_that_it_gives_in_process(
+    served: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIXELHAND_API_KEY", TOKEN)
+    told = {}
+    for name, model in (("local", "embedded"), ("served", served)):
+        line = ["screenspot-pro", "--data", str(data), "--model", model, "--out", str(tmp_path / name), "--json"]
+        done = CliRunner().invoke(app, line)
+        assert done.exit_code == 0, done.output
+        told[name] = json.loads(done.stdout.strip().splitlines()[-1])
+    lines = {name: (tmp_path / name / run.PREDICTIONS).read_bytes().splitlines() for name in told}
+    assert lines["local"][1:] == lines["served"][1:] and len(lines["local"]) == 4
+    assert (tmp_path / "local" / run.VERDICTS).read_bytes() == (tmp_path / "served" / run.VERDICTS).read_bytes()
+    assert told["local"]["correct"] == told["served"]["correct"] >= 2
+    own, other = told["local"]["about"], told["served"]["about"]
+    for key in ("fingerprint", "prompt_hash", "resize", "dialect", "pictures"):
+        assert own[key] == other[key], key
+    assert other["server"].startswith("http://127.0.0.1:")
+
+
+def test_a_server_that_is_not_there_is_said_in_one_sentence(data: Path, tmp_path: Path) -> None:
+    from actions import Error
+
+    line = ["screenspot-pro", "--data", str(data), "--model", "http://127.0.0.1:9/v1#x", "--out", str(tmp_path / "o")]
+    done = CliRunner().invoke(app, line)
+    assert isinstance(done.exception, Error) and "127.0.0.1:9" in str(done.exception)

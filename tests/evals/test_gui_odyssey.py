@@ -1,0 +1,233 @@
+"""GUI-Odyssey: episodes in its own JSON, its four splits, its two averages and the edges of its matching."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+from PIL import Image
+
+import envs
+from actions import UsageError
+from evals import run, score
+from evals.benchmarks import gui_odyssey
+from evals.benchmarks.gui_odyssey import OdysseyStep, alike, distance
+from evals.doctor import examine
+from evals.phones import Deed
+
+STEPS: list[tuple[str, Any, Any]] = [
+    ("CLICK", [[500, 250], [500, 250]], [400, 200, 600, 300]),
+    ("LONG_PRESS", [[100, 900], [100, 900]], [50, 880, 150, 920]),
+    ("SCROLL", [[500, 800], [510, 200]], None),
+    ("TEXT", "Zürich hotels", None),
+    ("CLICK", "KEY_HOME", None),
+    ("CLICK", "KEY_BACK", None),
+    ("CLICK", "KEY_APPSELECT", None),
+    ("COMPLETE", "", None),
+]
+
+
+def episode(name: str, category: str, steps: list[tuple[str, Any, Any]], **more: Any) -> dict[str, Any]:
+    return {
+        "episode_id": name,
+        "device_info": {
+            "product": "sdk",
+            "release_version": "14",
+            "sdk_version": "34",
+            "h": 2000,
+            "w": 1000,
+            "device_name": "Pixel 7 Pro" if name < "2" else "Pixel Tablet",
+        },
+        "task_info": {
+            "category": category,
+            "app": ["Maps"],
+            "meta_task": "{}",
+            "task": "t",
+            "instruction": f"do {name}",
+        },
+        "step_length": len(steps),
+        "steps": [
+            {
+                "step": number,
+                "screenshot": f"{name}_{number}.png",
+                "action": action,
+                "info": info,
+                "ps": "",
+                "sam2_bbox": box,
+                "low_level_instruction": f"low {number}",
+                "description": "",
+                "intention": "",
+                "context": "",
+            }
+            for number, (action, info, box) in enumerate(steps)
+        ],
+        **more,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "splits").mkdir()
+    held = [
+        episode("1000", "Multi_Apps", STEPS),
+        episode("2000", "Web_Shopping", [("INCOMPLETE", "", None)]),
+        episode("3000", "Web_Shopping", STEPS[:2], step_length=3),  # a step was lost: no part of SR
+        episode("4000", "General_Tool", STEPS[:1]),
+    ]
+    for one in held:
+        (tmp_path / "annotations" / f"{one['episode_id']}.json").write_text(json.dumps(one))
+        for step in one["steps"]:
+            Image.new("RGB", (100, 200)).save(tmp_path / "images" / step["screenshot"])
+    for name, test in (("random", ["1000.json", "2000.json", "3000.json"]), ("device", ["2000.json", "9000.json"])):
+        (tmp_path / "splits" / f"{name}_split.json").write_text(json.dumps({"train": ["4000.json"], "test": test}))
+    return tmp_path
+
+
+def test_the_files_form_is_read(folder: Path) -> None:
+    dataset = score.load(score.benchmark("gui-odyssey"), folder)
+    first = [one for one in dataset.tasks if one.episode == "1000"]
+    assert [one.deed for one in first] == [
+        Deed("click", point=(50.0, 50.0)),
+        Deed("long_press", point=(10.0, 180.0)),
+        Deed("swipe", side="down"),  # the finger goes up
+        Deed("type", text="Zürich hotels"),
+        Deed("press", button="home"),
+        Deed("press", button="back"),
+        Deed("press", button="recents"),
+        Deed("stop"),
+    ]
+    assert (
+        first[0].boxes == ((40.0, 40.0, 60.0, 60.0),) and first[0].instruction == "low 0" and first[0].goal == "do 1000"
+    )
+    assert dataset.protocol == "random" and first[0].size == (100, 200)  # the picture's, not the device's
+    found = examine("gui-odyssey", folder)
+    assert [what for what, _ in found.findings] == ["an episode that lacks steps"]
+
+
+def test_the_recorded_actions_are_right_on_every_split(folder: Path) -> None:
+    bench = score.benchmark("gui-odyssey")
+    dataset = score.load(bench, folder)
+    for protocol, steps in (("random", 11), ("device", 1), ("all", 12)):
+        said = {task.id: bench.oracle(task) for task in bench.judged(dataset, protocol)}
+        told = bench.score(dataset, said, protocol).as_dict()
+        assert (told["correct"], told["total"], told["metrics"]["AMS"], told["metrics"]["SR"]) == (steps, steps, 1, 1)
+    assert any(
+        "1 episodes of the split device are not here" in note for note in bench.score(dataset, {}, "device").notes
+    )
+    with pytest.raises(UsageError, match=r"needs splits/task_split\.json .* get it from huggingface"):
+        bench.judged(dataset, "task")
+
+
+def test_the_random_split_is_a_mean_of_categories_and_the_others_are_over_samples(folder: Path) -> None:
+    """Three steps of the Web_Shopping episodes right, none of Multi_Apps' eight: 3 of 11, or the mean of 1 and 0."""
+    bench = score.benchmark("gui-odyssey")
+    dataset = score.load(bench, folder)
+    said = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
+    random, every = (bench.score(dataset, said, protocol).as_dict() for protocol in ("random", "all"))
+    assert random["metrics"]["AMS"] == pytest.approx(1 / 2) and random["correct"] == 3 and random["missing"] == 8
+    assert every["metrics"]["AMS"] == pytest.approx(3 / 12)
+    assert random["metrics"]["SR"] == pytest.approx(1 / 2)  # 2000 alone of its category is whole
+    assert every["metrics"]["SR"] == pytest.approx(1 / 3)  # of 1000, 2000, 4000
+    assert any("2 categories; the published mean is over 6" in note for note in random["notes"])
+    assert any("1 episodes lack steps" in note for note in random["notes"])
+    assert random["cells"]["split device Pixel Tablet"]["correct"] == 3
+    assert random["metrics"]["text"] == {"correct": 0, "total": 1, "accuracy": 0}
+
+
+def test_the_older_annotations_have_no_boxes_and_say_so(folder: Path) -> None:
+    for path in (folder / "annotations").iterdir():
+        told = json.loads(path.read_text())
+        for one in told["steps"]:
+            del one["sam2_bbox"], one["low_level_instruction"]
+        path.write_text(json.dumps(told))
+    bench = score.benchmark("gui-odyssey")
+    dataset = score.load(bench, folder)
+    result = bench.score(dataset, {task.id: bench.oracle(task) for task in dataset.tasks}, "all")
+    assert result.as_dict()["correct"] == 12 and any("before July 2025" in note for note in result.notes)
+
+
+def test_without_splits_all_episodes_are_judged_and_damage_is_named(folder: Path) -> None:
+    for path in (folder / "splits").iterdir():
+        path.unlink()
+    bench = score.benchmark("gui-odyssey")
+    assert score.protocol_of(bench, score.load(bench, folder)) == "all"
+    planned = run.plan("gui-odyssey", folder)
+    assert len(planned.ids) == 12 and len(planned.jobs()) == 4
+    told = episode("5000", "General_Tool", [("FLY", "", None)])
+    (folder / "annotations" / "5000.json").write_text(json.dumps(told))
+    with pytest.raises(UsageError, match=r"5000\.json is not in GUI-Odyssey's form \(action 'FLY'\)"):
+        score.load(bench, folder)
+
+
+def test_it_is_an_environment(folder: Path) -> None:
+    envs.register()
+    env = gymnasium.make("pixelhand/GUIOdyssey-v0", data=folder, level="low")
+    _, info = env.reset(seed=0)
+    assert info["goal"] == "do 1000\nThe step to do now: low 0" and info["id"] == "1000/0"
+    env.close()
+
+
+CLICK = OdysseyStep(
+    "e/0", "e", 0, "goal", "", "p.png", (1000, 2000), Deed("click", (500.0, 500.0)), goal_point=(500, 250)
+)
+BOXED = replace(CLICK, box=(100, 100, 600, 300))
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "right"),
+    [
+        (CLICK, Deed("click", (640, 500)), True),  # 140 of 1000
+        (CLICK, Deed("click", (640.5, 500)), False),
+        (CLICK, Deed("click", (500, 780)), True),
+        (CLICK, Deed("click", (500, 781)), False),
+        (BOXED, Deed("click", (100, 200)), True),  # the box's very corner, far from the point
+        (BOXED, Deed("click", (99, 200)), False),
+        (CLICK, Deed("long_press", (500, 500)), False),
+        (replace(CLICK, deed=Deed("press", button="home")), Deed("press", button="back"), False),
+        (replace(CLICK, deed=Deed("stop")), Deed("stop", text="failure"), False),
+        (replace(CLICK, deed=Deed("swipe", side="down")), Deed("swipe", side="up"), False),
+        (replace(CLICK, deed=Deed("swipe", side="down")), Deed("swipe", side="down"), True),
+    ],
+)
+def test_each_rule(task: OdysseyStep, said: Deed, right: bool) -> None:
+    assert gui_odyssey.word(task, said)[1] is right
+
+
+@pytest.mark.parametrize(
+    ("true", "said", "right"),
+    [
+        (" seven ", "seven", True),
+        ("seven o'clock", "seven", True),
+        ("Seven", "seven", True),  # one letter of five
+        ("abcd", "abxy", True),  # half of them
+        ("abcde", "abxyz", False),
+        ("abcd", "", True),  # nothing is in everything, as in the official script
+    ],
+)
+def test_texts(true: str, said: str, right: bool) -> None:
+    assert alike(true, said) is right
+
+
+def test_distance_is_levenshteins() -> None:
+    assert [distance(*pair) for pair in (("kitten", "sitting"), ("", "abc"), ("abc", "abc"), ("ab", "ba"))] == [
+        3,
+        3,
+        0,
+        2,
+    ]
+
+
+def test_a_scroll_goes_where_its_longer_way_goes(tmp_path: Path) -> None:
+    for info, side in (
+        ([[500, 500], [900, 480]], "left"),  # the finger goes right: what is at the left comes
+        ([[500, 500], [100, 480]], "right"),
+        ([[500, 500], [600, 600]], "up"),  # both as long: the upright one
+        ([[500, 500], [400, 400]], "down"),
+    ):
+        assert gui_odyssey._deed("SCROLL", info)[0].side == side

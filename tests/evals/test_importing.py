@@ -1,0 +1,331 @@
+"""Other harnesses' files: read by their structure, their numbers by what is declared, each sample found or refused."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pytest
+
+from actions import UsageError
+from evals import score, sheets
+from evals.importers import lmms_eval, ui_s1, vlmevalkit
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+here = pytest.mark.skipif(not DATA.is_dir(), reason="the public data is not in ../shared/data")
+MIXED = [
+    ("say Ü & <b>", [10, 20, 30, 40], "a.png"),
+    ("shared", [10, 20, 30, 40], "b.png"),
+    ("shared", [50, 60, 70, 80], "b.png"),  # the same words on the same picture, somewhere else
+    ("last", [0, 0, 9, 9], "folder/c.png"),
+]
+
+
+@pytest.fixture
+def pro(tmp_path: Path) -> Path:
+    (tmp_path / "annotations").mkdir()
+    records = [
+        {
+            "img_filename": picture,
+            "bbox": box,
+            "instruction": words,
+            "id": f"word_{n}",
+            "application": "word",
+            "platform": "macos",
+            "img_size": [200, 100],
+            "ui_type": "icon",
+            "group": "Office",
+        }
+        for n, (words, box, picture) in enumerate(MIXED)
+    ]
+    (tmp_path / "annotations" / "word_macos.json").write_text(json.dumps(records))
+    return tmp_path
+
+
+def write_xlsx(path: Path, table: list[list[Any]], *, shared: bool = True) -> Path:
+    """As pandas has it written: shared texts and numbers; or each text in its own cell. Empty cells are left out."""
+    texts: list[str] = []
+    rows = ""
+    for r, row in enumerate(table, 1):
+        cells = ""
+        for c, value in enumerate(row):
+            place = f"{chr(ord('A') + c)}{r}"
+            if isinstance(value, int | float):
+                cells += f'<c r="{place}"><v>{value}</v></c>'
+            elif value and shared:
+                texts.append(f'<si><t xml:space="preserve">{escape(value)}</t></si>')
+                cells += f'<c r="{place}" s="1" t="s"><v>{len(texts) - 1}</v></c>'
+            elif value:
+                half = len(value) // 2
+                runs = f"<r><t>{escape(value[:half])}</t></r><r><rPr/><t>{escape(value[half:])}</t></r>"
+                cells += f'<c r="{place}" t="inlineStr"><is>{runs}<rPh sb="0" eb="1"><t>aloud</t></rPh></is></c>'
+        rows += f'<row r="{r}">{cells}</row>'
+    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/worksheets/sheet1.xml", f"<worksheet {space}><sheetData>{rows}</sheetData></worksheet>")
+        book.writestr("xl/worksheets/sheet2.xml", f"<worksheet {space}><sheetData/></worksheet>")
+        if shared:
+            book.writestr("xl/sharedStrings.xml", f"<sst {space}>{''.join(texts)}</sst>")
+    return path
+
+
+def vlm_row(words: str, box: list[int], picture: str, said: str) -> list[Any]:
+    return [1, words, json.dumps(box), picture, "", said]
+
+
+VLM_HEADS = ["index", "question", "bbox", "image_path", "category", "prediction"]
+
+
+@pytest.mark.parametrize("form", ["xlsx", "inline.xlsx", "tsv", "json"])
+def test_vlmevalkits_tables(pro: Path, form: str) -> None:
+    said = [
+        "pyautogui.click(x=11, y=21)",
+        "pyautogui.click(x=11.5, y=21)",
+        "pyautogui.click(x=51, y=61)",
+        "I do not know",
+    ]
+    rows = [vlm_row(*one, words) for one, words in zip(MIXED, said, strict=True)]
+    rows[3][3] = "c.png"
+    order = [rows[2], rows[0], rows[3], rows[1]]  # whatever their order, the boxes tell the shared ones apart
+    path = pro / f"model.{form}"
+    if form.endswith("xlsx"):
+        write_xlsx(path, [VLM_HEADS, *order], shared=form == "xlsx")
+    elif form == "tsv":
+        lines = ["\t".join('"' + str(cell).replace('"', '""') + '"' for cell in row) for row in [VLM_HEADS, *order]]
+        path.write_text("\n".join(lines))
+    else:
+        path.write_text(json.dumps([dict(zip(VLM_HEADS, row, strict=True)) for row in order]))
+    told = score.score("screenspot-pro", pro, path).as_dict()
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (
+        3,
+        1,
+        0,
+    )  # not the point 0, 0, which is in c's box
+    assert told["about"]["imported"] == "vlmevalkit:pixels"
+    assert score.score("screenspot-pro", pro, path, form="vlmevalkit").as_dict()["correct"] == 3
+
+
+def test_what_the_numbers_mean_is_said_and_never_their_size(pro: Path) -> None:
+    rows = [vlm_row(*one, "pyautogui.click(x=0.1, y=0.3)") for one in MIXED]
+    path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
+    assert score.score("screenspot-pro", pro, path).as_dict()["correct"] == 1  # the very corner, where word_3 is
+    assert score.score("screenspot-pro", pro, path, form="vlmevalkit:shares").as_dict()["correct"] == 2
+    for space, point in (
+        ("pixels", [400.0, 500.0]),
+        ("shares", [400 * 200.0, 500 * 100.0]),
+        ("thousandths", [80.0, 50.0]),
+    ):
+        rows = [vlm_row(*MIXED[0], "pyautogui.click(x=400, y=500)")]
+        path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
+        dataset = score.load(score.benchmark("screenspot-pro"), pro)
+        said, about = score.read_predictions(path, dataset, f"vlmevalkit:{space}", "screenspot-pro")
+        assert said["word_0"]["point"] == pytest.approx(point) and about["imported"] == f"vlmevalkit:{space}"
+    assert vlmevalkit.space("osworld-g-refined") == "thousandths"
+    with pytest.raises(UsageError, match=r"'guess' is no space of points; have pixels .*; shares \(0 to 1\)"):
+        score.score("screenspot-pro", pro, path, form="vlmevalkit:guess")
+
+
+def test_an_entry_of_another_benchmark_or_without_its_box_is_refused(pro: Path) -> None:
+    for row, words in (
+        (vlm_row("no such words", [1, 2, 3, 4], "a.png", ""), "entry 1: no task of this benchmark.* 'a.png'"),
+        (vlm_row("shared", [1, 2, 3, 4], "b.png", ""), "2 tasks share the picture 'b.png'.*that of 0"),
+    ):
+        path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, row])
+        with pytest.raises(UsageError, match=words):
+            score.score("screenspot-pro", pro, path)
+    path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, vlm_row(*MIXED[0], "x"), vlm_row(*MIXED[0], "y")])
+    with pytest.raises(UsageError, match="entry 2: no task of this benchmark, or none that is left"):
+        score.score("screenspot-pro", pro, path)
+
+
+def test_a_damaged_table_is_said_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "x.xlsx"
+    for content in (b"", b"PK\x03\x04 no zip"):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"cannot read .* as a table"):
+            sheets.rows(path)
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("xl/other.xml", "<a/>")
+    with pytest.raises(UsageError, match="no sheet"):
+        sheets.rows(path)
+    with pytest.raises(UsageError, match="no headings"):
+        sheets.rows(write_xlsx(path, []))
+    written = write_xlsx(path, [["a", "", "c"], [1, "", "x_x000D_y"], ["", "", ""]])
+    assert sheets.rows(written) == [{"a": "1", "": "", "c": "x\ry"}]
+
+
+def lmms_line(doc_id: int, words: str, reply: str, **more: Any) -> dict[str, Any]:
+    return {
+        "doc_id": doc_id,
+        "target": words,
+        "filtered_resps": [reply],
+        "doc_hash": "0" * 64,
+        "screenspot_pro_action_acc": {"correct": False, "ui_type": "icon"},
+        "input": f"Identify the UI element ... Do not output a bounding box.\nInstruction: {words}",
+        **more,
+    }
+
+
+def write_lines(path: Path, lines: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_lmms_evals_samples(pro: Path) -> None:
+    replies = ["[0.06, 0.25]", "(5.5% 25%)", "x: 0.3, y: 0.7", "no idea"]
+    lines = [lmms_line(n, MIXED[n][0], replies[n]) for n in (3, 1, 0, 2)]
+    path = write_lines(pro / "samples.jsonl", lines)
+    told = score.score("screenspot-pro", pro, path).as_dict()
+    assert (told["correct"], told["wrong_format"]) == (3, 1) and told["about"]["imported"] == "lmms_eval:shares"
+    old = pro / "old.json"
+    old.write_text(json.dumps({"args": {}, "logs": lines}))
+    assert score.score("screenspot-pro", pro, old, form="lmms-eval").as_dict()["correct"] == 3
+
+
+def test_shared_words_need_the_order_or_the_document(pro: Path) -> None:
+    """The two tasks "shared" cannot be told apart once the order is another; the documents tell."""
+    turned = [lmms_line(9 - n, MIXED[n][0], "[0.06, 0.25]") for n in range(4)]
+    with pytest.raises(UsageError, match=r"2 samples have an instruction that several tasks share, such as 'shared'"):
+        score.score("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
+    with pytest.raises(UsageError, match="1 samples have an instruction"):
+        score.score("screenspot-pro", pro, write_lines(pro / "samples.jsonl", [turned[0], turned[1], turned[3]]))
+    for line, (words, box, picture) in zip(turned, MIXED, strict=True):
+        line["doc"] = {"instruction": words, "bbox": box, "img_filename": picture}
+    told = score.score("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned)).as_dict()
+    assert told["correct"] == 2  # the first two boxes are the same
+    turned[0] = lmms_line(0, "no such words", "")
+    with pytest.raises(UsageError, match=r"entry 1: no task .* 'no such words'"):
+        score.score("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
+
+
+@pytest.mark.parametrize(
+    ("reply", "tokens"),
+    [
+        ("<bbox>[0.1, 0.2, 0.3, 0.4]</bbox>", ["0.1", "0.2", "0.3", "0.4"]),
+        ("at [0.1, 0.2] or (3, 4)", ["0.1", "0.2"]),
+        ('{"x": 5, "y": 6}', ["5", "6"]),
+        ("the box is 1 2 3 4", ["1", "2", "3", "4"]),
+        ("1 2 3 4", ["1", "2"]),
+        ("[-1, -1]", ["-1", "-1"]),
+        ("12", None),
+        ("", None),
+    ],
+)
+def test_how_lmms_eval_reads_a_reply(reply: str, tokens: list[str] | None) -> None:
+    assert lmms_eval._tokens(reply) == tokens
+
+
+def test_a_reply_of_lmms_eval_that_refuses_and_one_of_two_kinds(pro: Path) -> None:
+    lines = [lmms_line(0, MIXED[0][0], "[-1, -1]"), lmms_line(3, MIXED[3][0], "[50%, 3]")]
+    dataset = score.load(score.benchmark("screenspot-pro"), pro)
+    said, _ = score.read_predictions(write_lines(pro / "s.jsonl", lines), dataset, "auto", "screenspot-pro")
+    assert said["word_0"]["refused"] is True and said["word_3"]["point"] is None
+    with pytest.raises(UsageError, match=r"say which it did: --format lmms_eval:shares"):
+        lmms_eval.space("osworld-g")
+
+
+UI_S1 = {
+    "goal": "set an alarm",
+    "is_successful": True,
+    "steps": [
+        {"screenshot": f"/datasets/AndroidControl/images/7_{n}.png", "action_content": action, "thought": "hm"}
+        for n, action in enumerate(
+            [
+                {"action": "click", "coordinate": [502.8, 1654.02]},
+                {"action": "swipe", "coordinate": [540.0, 1799.99], "coordinate2": [540.0, 600.0]},
+                {"action": "type", "text": "seven"},
+                {"action": "system_button", "button": "Back"},
+                {"action": "open", "text": "Clock"},
+                {"action": "wait", "time": 200},
+                {"action": "key", "text": "KEYCODE_CAMERA"},
+                {"action": "terminate", "status": "success"},
+            ]
+        )
+    ],
+}
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Path:
+    true: list[dict[str, Any]] = [
+        {"action": "click", "coordinate": [500, 1650], "candidate_bbox": [[400, 1600, 600, 1700]]},
+        {"action": "swipe", "direction": "down"},
+        {"action": "type", "text": "Seven"},
+        {"action": "system_button", "button": "Back"},
+        {"action": "open", "text": "clock"},
+        {"action": "wait"},
+        {"action": "wait"},
+    ]
+    steps = [{"screenshot": f"7_{n}.png", "step_instruction": "", "check_options": one} for n, one in enumerate(true)]
+    (tmp_path / "test_8444.jsonl").write_text(json.dumps({"episode_id": 7, "goal": "set an alarm", "steps": steps}))
+    return tmp_path
+
+
+def test_ui_s1s_episodes(control: Path) -> None:
+    path = write_lines(control / "said.jsonl", [UI_S1])
+    told = score.score("android-control", control, path, "infigui-8444").as_dict()
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (6, 1, 0)  # a key event is no action of ours
+    assert told["about"]["imported"] == "ui_s1:pixels"
+    stops = score.score("android-control", control, path, "agentcpm-10161").as_dict()
+    assert stops["correct"] == 6 and stops["cells"]["action stop"]["correct"] == 1
+    dataset = score.load(score.benchmark("android-control"), control)
+    said, _ = score.read_predictions(path, dataset)
+    assert said["7/0"]["actions"] == [{"verb": "click", "x": 502, "y": 1654}]
+
+
+def test_a_result_of_ui_s1s_script_holds_no_action(control: Path) -> None:
+    result = {"goal": "set an alarm", "num_steps": 7, "task_success": False, "final_step_id": 3}
+    with pytest.raises(UsageError, match="holds no action, only where an episode failed"):
+        score.score("android-control", control, write_lines(control / "said.jsonl", [result, result]))
+    other = {**UI_S1, "steps": [{"screenshot": "9_9.png", "action_content": {"action": "wait"}}]}
+    with pytest.raises(UsageError, match=r"no step of this benchmark has the picture '9_9\.png'"):
+        score.score("android-control", control, write_lines(control / "said.jsonl", [other]))
+    assert not ui_s1.recognises([{"id": "1/0", "actions": []}]) and not ui_s1.recognises([])
+
+
+@here
+def test_the_recorded_actions_in_ui_s1s_own_file_are_right_but_for_its_sideways_swipes() -> None:
+    """The public file holds the recorded actions beside what is checked. Its 168 swipes to a side are drawn the wrong
+    way round: the finger goes left where its instruction says "swipe right"; a rule that compares sides sees it.
+    """
+    folder = DATA / "android_control"
+    for protocol, right in (("qwen-8444", 8444), ("infigui-8444", 8444 - 168)):
+        told = score.score("android-control", folder, folder / "test_8444.jsonl", protocol, "ui_s1").as_dict()
+        assert (told["correct"], told["total"], told["wrong_format"]) == (right, 8444, 0)
+    assert told["cells"]["action swipe"] == {"correct": 1043, "total": 1211, "accuracy": 1043 / 1211, "type": 1.0}
+
+
+@here
+@pytest.mark.parametrize("harness", ["vlmevalkit", "lmms_eval"])
+def test_a_real_models_predictions_in_their_form_score_the_same(harness: str, tmp_path: Path) -> None:
+    """MAI-UI-8B on ScreenSpot-Pro, written as each harness would have written it: 1,046 of 1,581, sample by sample."""
+    folder = DATA / "screenspot_pro"
+    report = folder / "predictions" / "mai_ui_8b.json"
+    before = score.score("screenspot-pro", folder, report)
+    dataset = score.load(score.benchmark("screenspot-pro"), folder)
+    points = {one["id"]: one["pred"] for one in json.loads(report.read_text())["details"]}
+    if harness == "vlmevalkit":
+        rows = [
+            [
+                number,
+                task.instruction,
+                json.dumps(task.labels["bbox"]),
+                Path(task.picture).name,
+                task.labels["group"],
+                "pyautogui.click(x={!r}, y={!r})".format(*point) if (point := points[task.id]) else "?",
+            ]
+            for number, task in enumerate(dataset.tasks, 1)
+        ]
+        path = write_xlsx(tmp_path / "model.xlsx", [VLM_HEADS, *rows])
+    else:
+        lines = []
+        for number, task in enumerate(dataset.tasks):
+            point = points[task.id]
+            shares = [one / side for one, side in zip(point, task.size, strict=True)] if point else None
+            lines.append(lmms_line(number, task.instruction, "?" if shares is None else str(shares)))
+        path = write_lines(tmp_path / "samples.jsonl", lines)
+    after = score.score("screenspot-pro", folder, path)
+    assert after.verdicts == before.verdicts and after.as_dict()["correct"] == 1046

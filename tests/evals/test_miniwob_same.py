@@ -1,0 +1,96 @@
+"""Our practice pages and the miniwob package's own, in its own driver: the same rewards for the same actions."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from miniwob_oracles import ORACLES, script
+
+from actions import Click, TypeText, UsageError
+from envs.chromium.find import find_chrome
+from envs.live import practice_env
+
+SEEDS = (900_001, 900_002)
+FOR_EVER_MS = 2**31 - 1
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package needs a Chromium and the ChromeDriver of its version, both named to it."""
+    path = os.environ.get("MINIWOB_CHROMEDRIVER") or shutil.which("chromedriver")
+    if not path:
+        pytest.skip("ChromeDriver is missing: apt-get install chromium-driver, or name it in MINIWOB_CHROMEDRIVER")
+    try:
+        chrome = find_chrome()
+    except UsageError as error:
+        pytest.skip(f"Chrome or Chromium is missing: {error}")
+    monkeypatch.setenv("MINIWOB_CHROMEDRIVER", path)
+    monkeypatch.setenv("MINIWOB_CHROME_BINARY", str(chrome))
+
+
+Did = list[tuple[str, list[Any], float | None]]  # the goal, what was done, and the raw reward, None where it went on
+
+
+def ours(task: str) -> Did:
+    """The oracle's actions, and all but its first, on our page."""
+    env: Any = practice_env(task)
+    scale, found = env.task.page.scale, Did()
+    try:
+        for seed in SEEDS:
+            for first in (0, 1):
+                _, info = env.reset(seed=seed)
+                acts = env.surface.evaluate(f"(() => {{ {script(task)} }})()")[first:] or [[2, 200]]
+                for act in acts:
+                    if isinstance(act, str):
+                        action: Any = TypeText(text=act)
+                    else:
+                        action = Click(x=round(act[0] * scale), y=round(act[1] * scale))
+                    over = env.step(action)[2]
+                    if over:
+                        break
+                found.append((info["goal"], acts, env._info("")["verdict"]["reward"]))
+    finally:
+        env.close()
+    return found
+
+
+def theirs(task: str, ours: Did) -> Iterator[tuple[str, float | None]]:
+    """The same actions, in CSS pixels, by the package's own environment, without its page's clock."""
+    import miniwob
+    from miniwob.action import ActionTypes
+
+    gymnasium.register_envs(miniwob)
+    env: Any = gymnasium.make(f"miniwob/{task}-v1").unwrapped
+    try:
+        env.instance.driver.execute_script(f"core.EPISODE_MAX_TIME = {FOR_EVER_MS};")
+        for n, (_, acts, _) in enumerate(ours):
+            observation, info = env.reset(seed=SEEDS[n // 2])
+            over = False
+            for act in acts:
+                if isinstance(act, str):
+                    action = env.create_action(ActionTypes.TYPE_TEXT, text=act)
+                else:
+                    action = env.create_action(ActionTypes.CLICK_COORDS, coords=np.array(act, np.float32))
+                _, _, over, _, info = env.step(action)
+                if over:
+                    break
+            yield observation["utterance"], float(info["raw_reward"]) if over else None
+    finally:
+        env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("task", sorted(ORACLES))
+def test_the_same_actions_earn_the_same_raw_reward(task: str, driver: None) -> None:
+    """Twenty tasks, two seeds each: all of the oracle's actions, and all but the first, which is mostly wrong."""
+    own = ours(task)
+    assert [reward for _, _, reward in own[::2]] == [1.0, 1.0], "the oracle does not solve it"
+    other = list(theirs(task, own))
+    assert [(goal, reward) for goal, _, reward in own] == other
