@@ -15,7 +15,8 @@ class Reply:
     """The policy's own words, before anybody read them.
 
     prompt is the text that the model was shown (pictures as placeholders); pictures are the digests of the Screens in
-    it, in order; timings_s names seconds by phase.
+    it, in order; timings_s names seconds by phase. looks: of each time that the model looked and pointed, where and how
+    surely, in its own pixels: x, y, x_px and y_px (the spread), probability, and what else is known of that look.
     """
 
     text: str
@@ -24,6 +25,7 @@ class Reply:
     reply_tokens: int = 0
     timings_s: Mapping[str, float] = field(default_factory=dict)
     pictures: tuple[str, ...] = ()
+    looks: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,14 @@ def run(
     seed: Seed = None,
     json: Json = False,
     headed: Headed = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16 or fast.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16, fast, int8 or int4.")] = None,
     grammar: Annotated[bool | None, typer.Option(help="Hold the model's calls to their form.")] = None,
+    zoom: Annotated[
+        str | None, typer.Option(help="Look again, closer, before pointing: off, on, or auto (where unsure).")
+    ] = None,
+    shrink: Annotated[
+        bool | None, typer.Option(help="Where memory runs out, go on with fewer pictures of the past.")
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="File with a text for the system prompt.", metavar="FILE")] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Host that the model may open, or *.suffix; may be repeated.")
@@ -103,6 +109,8 @@ def run(
     flags |= {
         "dtype": dtype,
         "grammar": grammar,
+        "zoom": zoom,
+        "shrink": shrink,
         "prompt": prompt,
         "runs": runs,
         "allow_hosts": tuple(allow_host) if allow_host else None,

@@ -25,7 +25,7 @@ NOT_SETTINGS = frozenset(  # read by other files
     {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY"}
 )
 NOT_FOR_PROJECTS = frozenset({"runs", "prompt", "model", "program"})  # a cloned folder must not choose who speaks
-CHOICES = {"approve": ("each", "never")}
+CHOICES = {"approve": ("each", "never"), "zoom": ("off", "on", "auto")}
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,12 @@ class Settings:
 
     model: str = ""  # embedded, a folder, or a Hub id
     device: str = "auto"  # auto, cpu, cuda, mps
-    dtype: str = "auto"  # auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16, fast (measured at load)
+    dtype: str = (
+        "auto"  # auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16, fast (measured), int8, int4
+    )
     grammar: bool = True  # hold calls to their form, where the dialect has one
+    zoom: str = "off"  # look again, closer, before pointing: on, or auto (where the model is unsure)
+    shrink: bool = False  # where memory runs out, go on with fewer pictures of the past
     temperature: float = 0.0  # 0 takes the likeliest word
     on: str = "browser"  # a surface, or NAME:WHERE
     url: str = ""

@@ -185,6 +185,7 @@ def open_policy(
         from agent.remote import remote_policy
 
         how: dict[str, Any] = {"prompt": settings.prompt, "temperature": settings.temperature, "seed": settings.seed}
+        how["grammar"] = settings.grammar
         return remote_policy(settings.model, **how, on_text=on_text, say=say)
     return local_policy(
         settings.model,
@@ -195,6 +196,8 @@ def open_policy(
         seed=settings.seed,
         on_text=on_text,
         grammar=settings.grammar,
+        zoom=settings.zoom,
+        shrink=settings.shrink,
     )
 
 
@@ -208,6 +211,8 @@ def local_policy(
     seed: int | None = None,
     on_text: Callable[[str], None] | None = None,
     grammar: bool = True,
+    zoom: str = "off",
+    shrink: bool = False,
 ) -> LocalPolicy:
     """A checkpoint with its own dialect and memory. model: embedded, a folder or a hub id; prompt: a file's path."""
     from model.chat import load_chat
@@ -221,7 +226,12 @@ def local_policy(
         how, dialect=name, tool=dialect.tool, history=dialect.history, grammar=how.grammar and grammar
     )
     memory = Memory(how.history_steps, how.pictures)
-    return LocalPolicy(chat, dialect, memory, temperature=temperature, seed=seed, on_text=on_text)
+    given: dict[str, Any] = {"temperature": temperature, "seed": seed, "on_text": on_text, "shrink": shrink}
+    if zoom != "off":
+        from agent.zoom import Zooming
+
+        return Zooming(chat, dialect, memory, zoom=zoom, **given)
+    return LocalPolicy(chat, dialect, memory, **given)
 
 
 def _dialect(name: str, limits: Any, prompt: str, **how: Any) -> Any:

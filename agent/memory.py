@@ -35,6 +35,12 @@ class Memory:
                 f"history_steps and pictures must be 0 or more, not {self.history_steps} and {self.pictures}"
             )
 
+    def smaller(self) -> Memory | None:
+        """Half the pictures, then none, then half the steps, then none; None when there is nothing to leave out."""
+        if self.pictures:
+            return Memory(self.history_steps, self.pictures // 2)
+        return Memory(self.history_steps // 2, 0) if self.history_steps else None
+
     def shown(self, steps: Sequence[Step]) -> tuple[Shown, ...]:
         """The steps to show, oldest first, each with or without its picture."""
         first = cut(len(steps), self.history_steps)

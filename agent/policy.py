@@ -41,7 +41,10 @@ class Policy(Protocol):
 
 
 class LocalPolicy:
-    """A model on this machine: memory chooses, the dialect asks, the chat answers, the dialect reads."""
+    """A model on this machine: memory chooses, the dialect asks, the chat answers, the dialect reads.
+
+    shrink: where the device has no room for what memory chooses, memory becomes smaller for the rest of the run.
+    """
 
     def __init__(
         self,
@@ -52,9 +55,10 @@ class LocalPolicy:
         temperature: float = 0.0,
         seed: int | None = None,
         on_text: Callable[[str], None] | None = None,
+        shrink: bool = False,
     ) -> None:
         self.chat, self.dialect, self.memory = chat, dialect, memory
-        self.temperature, self.seed, self.on_text = temperature, seed, on_text
+        self.temperature, self.seed, self.on_text, self.shrink = temperature, seed, on_text, shrink
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -74,7 +78,23 @@ class LocalPolicy:
             "grammar": settings.grammar,
         }
 
+    def prepare(self, screen: Screen) -> None:
+        """Make a screen ready that will be shown soon; from any thread."""
+        self.chat.prepare(screen)
+
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        from model.engine.room import OutOfMemory
+
+        while True:
+            try:
+                return self._decide(goal, steps, screen, verbs)
+            except OutOfMemory:
+                smaller = self.memory.smaller() if self.shrink else None
+                if smaller is None:
+                    raise
+                self.memory = smaller
+
+    def _decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)  # or every step would draw the same
         talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
         how = {"form": form_of(self.dialect, verbs, screen)} if self.chat.settings.grammar else {}

@@ -111,6 +111,7 @@ class Trace:
                 "prompt_tokens": value.prompt_tokens,
                 "reply_tokens": value.reply_tokens,
                 "timings_s": dict(value.timings_s),
+                "looks": [self._plain(one) for one in value.looks],
             }
         if isinstance(value, Call):
             return {"name": value.name, "arguments": _arguments(value), "thought": value.thought}
@@ -211,7 +212,8 @@ class Run:
 
     def _part(self, result: Mapping[str, Any]) -> Step:
         said = self.reply(result["step"])
-        reply = {**said["reply"], "pictures": tuple(said["reply"]["pictures"])}
+        looks = tuple(said["reply"].get("looks", ()))  # older traces have none
+        reply = {**said["reply"], "pictures": tuple(said["reply"]["pictures"]), "looks": looks}
         return Step(
             index=result["step"],
             screen=self.screen(said["screen"]),

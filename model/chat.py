@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from model.engine.session import Picture
     from model.qwen25vl import Qwen25VL
 
-VISION_PAD = "<|image_pad|>"
-
 
 @dataclass(frozen=True)
 class ChatSettings:
@@ -36,6 +34,7 @@ class ChatSettings:
     dialect: "" for the one that its files show (see model.choose); tool and history: "" for the dialect's own;
     history_steps and pictures: how much of the past is shown. grammar: calls are held to their form, where one is
     known. budget_tokens: the longest context (0: as long as the model's positions reach), and with it the memory.
+    graphs: decoding and encoding by recorded steps (see model.engine.graphs), never tried on a device yet.
     """
 
     dialect: str = ""
@@ -46,6 +45,7 @@ class ChatSettings:
     max_new_tokens: int = 512
     grammar: bool = True
     budget_tokens: int = 0
+    graphs: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Chat:
     """Owns a model and its tokenizer, and between replies the context and the pictures that the next one may share."""
 
     def __init__(self, model: Qwen25VL, folder: Path, name: str) -> None:
+        from model.engine.graphs import Encoder
         from model.engine.session import Session
         from model.engine.vision_cache import VisionCache
 
@@ -87,17 +88,20 @@ class Chat:
         self.settings = read_settings(folder)
         self._require_one_checkpoint()
         self.fingerprint = fingerprint(folder)
-        self.session = Session(model, self.settings.budget_tokens)
+        self.session = Session(model, self.settings.budget_tokens, graphs=self.settings.graphs)
+        self.encoder = Encoder(model.visual, self.settings.graphs)
         self.seen = VisionCache()
+        self._ready: dict[str, torch.Tensor] = {}
         self.work: Work | None = None
         self._grammars: Grammars | None = None
 
     def _require_one_checkpoint(self) -> None:
         """UsageError when the tokenizer's ids are not those of the weights."""
         config, tokens = self.model.config, self.tokenizer
-        if tokens.id(VISION_PAD) != config.image_token_id or tokens.size > config.text.vocab_size:
+        pad = config.image_name
+        if tokens.id(pad) != config.image_token_id or tokens.size > config.text.vocab_size:
             raise UsageError(
-                f"{self.path}: tokenizer.json has {VISION_PAD} as {tokens.id(VISION_PAD)} of {tokens.size} ids, "
+                f"{self.path}: tokenizer.json has {pad} as {tokens.id(pad)} of {tokens.size} ids, "
                 f"config.json as {config.image_token_id} of {config.text.vocab_size}; they are not of one checkpoint"
             )
 
@@ -118,7 +122,7 @@ class Chat:
             if part["type"] == "image"
         )
         ids = self.tokenizer.encode(text)
-        pad = self.tokenizer.id(VISION_PAD)
+        pad = self.model.config.image_token_id
         if ids.count(pad) != len(screens):
             raise UsageError(
                 f"the chat template of {self.name} showed {ids.count(pad)} of {len(screens)} pictures; "
@@ -136,6 +140,7 @@ class Chat:
         """Let go of the context and the pictures; the next reply is computed from the beginning."""
         self.session.forget()
         self.seen.clear()
+        self._ready.clear()
 
     def guide(self, form: Form) -> Any:
         """What holds one reply to a form; see model.engine.grammar."""
@@ -160,17 +165,37 @@ class Chat:
 
         form: the reply will hold a call of that form (see model.engine.forms). What it cost stands in self.work.
         """
+        from model.engine.room import OutOfMemory, enough, give_back
+
+        began = time.perf_counter()
+        prompt = self.render(messages, tools)
+        try:
+            with enough(len(prompt.input_ids), self.model.device):
+                return self._reply(began, prompt, max_new_tokens, temperature, seed, on_text, form)
+        except OutOfMemory:
+            self.forget()
+            give_back(self.model.device)
+            raise
+
+    def _reply(
+        self,
+        began: float,
+        prompt: Prompt,
+        max_new_tokens: int | None,
+        temperature: float,
+        seed: int | None,
+        on_text: Callable[[str], None] | None,
+        form: Form | None,
+    ) -> Reply:
         from model.engine.confidence import spread
         from model.engine.decode import Said, Sampling, speak
         from model.engine.session import segments
 
-        began = time.perf_counter()
-        prompt = self.render(messages, tools)
         pictures = [self._picture(screen) for screen in prompt.screens]
         new = segments(prompt.input_ids, self.model.config.image_token_id, pictures)
         screens = {picture.key: screen for picture, screen in zip(pictures, prompt.screens, strict=True)}
         missing = {one.key for one in self.session.wanted(new) if one.key not in self.seen}
-        patches = {key: still(screens[key].pixels, self.limits, self.model.device)[0] for key in missing}
+        patches = {key: self._patches(key, screens[key]) for key in missing}
         guide = None if form is None else self.guide(form)
         ready = time.perf_counter()
 
@@ -178,7 +203,7 @@ class Chat:
             ready = patches.pop(picture.key, None)  # None: it was in the cache, and fell out of it since
             if ready is None:
                 ready, _ = still(screens[picture.key].pixels, self.limits, self.model.device)
-            return self.model.visual(ready, [picture.grid])
+            return self.encoder(ready, picture.grid)
 
         def encode(picture: Picture) -> torch.Tensor:
             return self.seen.get(picture.key, lambda: make(picture))
@@ -212,8 +237,23 @@ class Chat:
             said.passes,
             spread(said.ids, said.chances, self.tokenizer.decode),
         )
+        point = self.work.spread
+        looks = () if point is None else (asdict(point),)
         timings = {"preprocess": ready - began, "prefill": first - ready, "decode": done - first}
-        return Reply(self.tokenizer.decode(said.ids), prompt.text, len(prompt.input_ids), len(said.ids), timings)
+        text = self.tokenizer.decode(said.ids)
+        return Reply(text, prompt.text, len(prompt.input_ids), len(said.ids), timings, looks=looks)
+
+    def prepare(self, screen: Screen) -> None:
+        """Resize a screen and cut it into patches ahead of its turn, from any thread; the last READY are kept."""
+        key = self._picture(screen).key
+        if key not in self.seen:
+            self._ready[key] = still(screen.pixels, self.limits, self.model.device)[0]
+            while len(self._ready) > READY:
+                self._ready.pop(next(iter(self._ready)), None)
+
+    def _patches(self, key: str, screen: Screen) -> torch.Tensor:
+        ready = self._ready.pop(key, None)
+        return still(screen.pixels, self.limits, self.model.device)[0] if ready is None else ready
 
     def _picture(self, screen: Screen) -> Picture:
         """A screen as a segment; its key is all that its embeddings depend on."""
@@ -230,11 +270,16 @@ class Chat:
         return tuple(one[0] for one in ids) if all(len(one) == 1 for one in ids) else ()
 
 
+READY = 6  # pictures that are prepared ahead, at most
+DTYPES = ("auto", "fast", "float32", "bfloat16", "float16", "int8", "int4")
+
+
 def load_chat(name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: str = "auto") -> Chat:
     """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA if there is one, else CPU.
 
-    dtype "auto": bfloat16 on CUDA, float32 elsewhere; "fast": bfloat16 also on a processor that is seen to be quick in
-    it, whose rounding (three digits) can move a digit of a close call.
+    dtype "auto": bfloat16 on CUDA, float32 elsewhere, and an AWQ checkpoint's own 4 bits; "fast": bfloat16 also on a
+    processor that is seen to be quick in it, whose rounding (three digits) can move a digit of a close call; "int8" and
+    "int4": weights of so many bits, in memory that is a quarter and a sixth of float32's, coarser still.
     """
     import torch
 
@@ -242,12 +287,14 @@ def load_chat(name_or_path_or_hub_id: str | Path = "embedded", device: str = "au
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    known = {"auto": None, "fast": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in known:
-        raise UsageError(f"dtype must be one of {', '.join(known)}, not '{dtype}'")
-    chosen = known[dtype] if dtype != "fast" else precision.fastest(device)
-    folder = find(name_or_path_or_hub_id)
-    return Chat(load_model(folder, device, chosen), folder, str(name_or_path_or_hub_id))
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
+    folder, name = find(name_or_path_or_hub_id), str(name_or_path_or_hub_id)
+    if dtype in ("int8", "int4"):
+        return Chat(load_model(folder, device, bits=8 if dtype == "int8" else 4), folder, name)
+    if dtype == "fast":
+        return Chat(load_model(folder, device, precision.fastest(device)), folder, name)
+    return Chat(load_model(folder, device, None if dtype == "auto" else getattr(torch, dtype)), folder, name)
 
 
 def read_limits(folder: Path) -> ImageLimits:

@@ -10,7 +10,28 @@ from typing import Any
 
 from actions import UsageError
 
-MODEL_TYPE = "qwen2_5_vl"
+
+@dataclass(frozen=True)
+class Variant:
+    """In what a model_type differs from Qwen2.5-VL.
+
+    image_key: where config.json has the id that stands for a picture's cell; image_name: that token in the tokenizer;
+    flat_rope: a picture's cells have positions like words. videos: whether it has an id that stands for a video.
+    """
+
+    image_key: str = "image_token_id"
+    image_id: int = 151655
+    image_name: str = "<|image_pad|>"
+    flat_rope: bool = False
+    videos: bool = True
+
+
+VARIANTS: dict[str, Variant] = {
+    "qwen2_5_vl": Variant(),
+    # OpenCUA's modeling_opencua.py, and vLLM's opencua.py: Qwen2.5-VL's weights with a 1D RoPE and Kimi's tokenizer
+    "opencua": Variant("media_placeholder_token_id", 151664, "<|media_placeholder|>", flat_rope=True, videos=False),
+}
+NO_TOKEN = -1  # no id of a tokenizer's
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,7 @@ class TextConfig:
     rms_norm_eps: float = 1e-6
     max_position_embeddings: int = 128000
     tie_word_embeddings: bool = False
+    flat_rope: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,7 @@ class Config:
     video_token_id: int = 151656
     vision_start_token_id: int = 151652
     dtype: str = "bfloat16"
+    image_name: str = "<|image_pad|>"
 
 
 def read_config(folder: Path) -> Config:
@@ -148,9 +171,11 @@ def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Co
     if not isinstance(data, Mapping):
         raise UsageError(f"{source} holds no JSON object; download the checkpoint again")
     kind = data.get("model_type")
-    if kind != MODEL_TYPE:
+    variant = VARIANTS.get(kind) if isinstance(kind, str) else None
+    if variant is None:
         raise UsageError(
-            f"{source} is of a {kind!r:.60} model; this core runs '{MODEL_TYPE}' (Qwen2.5-VL and its fine-tunes)"
+            f"{source} is of a {kind!r:.60} model; this core runs {' and '.join(map(repr, VARIANTS))} (Qwen2.5-VL and "
+            "its fine-tunes)"
         )
     parts = {key: data.get(key) or {} for key in ("vision_config", "text_config")}
     for key, part in parts.items():
@@ -171,7 +196,7 @@ def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Co
         raise UsageError(f"{source}: use_sliding_window is set, which no Qwen2.5-VL checkpoint uses; not supported")
     heads, hidden = text.size("num_attention_heads"), text.size("hidden_size")
     head_dim = text.size("head_dim", hidden // heads)
-    section = turn.sizes("mrope_section", (16, 24, 24))
+    section = turn.sizes("mrope_section", (head_dim // 2, 0, 0) if variant.flat_rope else (16, 24, 24))
     if len(section) != 3 or sum(section) * 2 != head_dim:
         raise UsageError(f"{source}: mrope_section {list(section)} must be three numbers summing to {head_dim // 2}")
     vocabulary = text.size("vocab_size")
@@ -203,10 +228,14 @@ def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Co
             rms_norm_eps=float(text.number("rms_norm_eps", 1e-6)),
             max_position_embeddings=text.size("max_position_embeddings", 128000),
             tie_word_embeddings=top.flag("tie_word_embeddings", text.flag("tie_word_embeddings", False)),
+            flat_rope=variant.flat_rope,
         ),
-        image_token_id=top.size("image_token_id", 151655, 0, vocabulary - 1),
-        video_token_id=top.size("video_token_id", 151656, 0, vocabulary - 1),
-        vision_start_token_id=top.size("vision_start_token_id", 151652, 0, vocabulary - 1),
+        image_token_id=top.size(variant.image_key, variant.image_id, 0, vocabulary - 1),
+        video_token_id=top.size("video_token_id", 151656, 0, vocabulary - 1) if variant.videos else NO_TOKEN,
+        vision_start_token_id=top.size("vision_start_token_id", 151652, 0, vocabulary - 1)
+        if variant.videos
+        else NO_TOKEN,
+        image_name=variant.image_name,
         dtype=str(data.get("dtype") or data.get("torch_dtype") or text.data.get("dtype") or "bfloat16"),
     )
     seen = config.vision

@@ -22,5 +22,5 @@ def require(needed: int, device: str, what: str) -> None:
     if needed > free:
         raise UsageError(
             f"{what} needs {needed / 1e9:.1f} GB on {device}, where {free / 1e9:.1f} GB are free; "
-            "halve it with dtype bfloat16 (agent run --dtype bfloat16), take a smaller model, or close other programs"
+            "halve it with --dtype bfloat16 or quarter it with int8, take a smaller model, or close other programs"
         )

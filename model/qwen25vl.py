@@ -36,16 +36,18 @@ class Qwen25VL(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.model.embed_tokens.weight.device
+        return self.model.norm.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.model.embed_tokens.weight.dtype
+        return self.model.norm.weight.dtype
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., C] -> [..., V]; tied checkpoints use the embeddings' own rows."""
-        weight = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return nn.functional.linear(hidden, weight)
+        head = self.model.embed_tokens if self.lm_head is None else self.lm_head
+        if isinstance(head, nn.Embedding):
+            return nn.functional.linear(hidden, head.weight)
+        return getattr(head, "product", head)(hidden)  # product: of embeddings in 8 bits (model.engine.narrow)
 
     def embed(
         self,

@@ -5,6 +5,8 @@ over rows and columns; a video's frames advance in time by the seconds between t
 2.1.2, and the original rule of the authors' code (transformers 4.49 to 4.51): text after a video starts behind the
 largest position so far. transformers 5.19 to 5.23 start it max(rows, columns) behind the video's first position
 instead; `rule="hf5"` repeats that, for comparisons.
+
+Checkpoints with flat positions (TextConfig.flat_rope: OpenCUA) count a picture's cells like words, on all three axes.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ from model.config import Config
 Rule = Literal["original", "hf5"]
 
 
-def vision_positions(grid: tuple[int, int, int], merge: int, seconds_per_step: float) -> Tensor:
+def vision_positions(grid: tuple[int, int, int], merge: int, seconds_per_step: float, flat: bool = False) -> Tensor:
     """[3, t * h/2 * w/2] positions of one picture or video relative to its first, axes time, row, column.
 
     grid is (t, h, w) in patches; seconds_per_step is time positions per temporal patch (0 for a still picture).
     """
     t, h, w = grid[0], grid[1] // merge, grid[2] // merge
+    if flat:
+        return torch.arange(t * h * w).expand(3, -1)
     times = (torch.arange(t) * seconds_per_step).long()
     return torch.stack(
         [
@@ -36,6 +40,11 @@ def vision_positions(grid: tuple[int, int, int], merge: int, seconds_per_step: f
             torch.arange(w).view(1, 1, -1).expand(t, h, w).reshape(-1),
         ]
     )
+
+
+def picture_advance(grid: tuple[int, int, int], merge: int, flat: bool = False) -> int:
+    """How far behind a picture's first position the text after it begins."""
+    return grid[0] * grid[1] * grid[2] // merge**2 if flat else max(grid[1:]) // merge
 
 
 def position_ids(
@@ -54,7 +63,7 @@ def position_ids(
     images = iter(_rows(image_grid_thw))
     videos = iter(_rows(video_grid_thw))
     seconds = iter(_rows(second_per_grid_ts))
-    merge = config.vision.spatial_merge_size
+    merge, one_axis = config.vision.spatial_merge_size, config.text.flat_rope
     positions = torch.ones(3, *input_ids.shape, dtype=torch.long)
     deltas = torch.zeros(len(input_ids), 1, dtype=torch.long)
     for row, ids in enumerate(input_ids.tolist()):
@@ -74,11 +83,12 @@ def position_ids(
                 if grid is None:
                     raise BadCall(f"the prompt has more {kind} placeholders than {kind} grids; give one grid for each")
                 step = 0.0 if kind == "image" else next(seconds, 1.0) * config.vision.tokens_per_second
-                block = vision_positions((int(grid[0]), int(grid[1]), int(grid[2])), merge, step) + current
+                shape = int(grid[0]), int(grid[1]), int(grid[2])
+                block = vision_positions(shape, merge, step, one_axis) + current
                 left -= block.shape[1]
                 parts.append(block)
                 largest = max(largest, int(block.max()))
-                current = largest + 1 if rule == "original" else current + max(int(grid[1]), int(grid[2])) // merge
+                current = largest + 1 if rule == "original" else current + picture_advance(shape, merge, one_axis)
             if left < 0:
                 raise BadCall(f"a {kind} has {-left} more cells than placeholders; each merged cell needs one")
         flat = torch.cat(parts, dim=1) if parts else torch.zeros(3, 0, dtype=torch.long)

@@ -16,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from actions import UsageError
-from model import memory
+from model import awq, memory
 from model.config import read_config
+from model.engine import narrow
 from model.qwen25vl import Qwen25VL
 from model.rope import Rule
 
@@ -31,6 +32,8 @@ SINGLE = "model.safetensors"
 NAMES: tuple[tuple[str, str], ...] = (
     (r"^model\.visual\.", "visual."),
     (r"^model\.language_model\.", "model."),
+    (r"^language_model\.", ""),  # a Qwen2 of its own, as OpenCUA has it
+    (r"^vision_tower\.", "visual."),
 )
 
 HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
@@ -115,46 +118,113 @@ def load_model(
     device: str = "cpu",
     dtype: torch.dtype | None = None,
     mrope: Rule = "original",
+    bits: narrow.Bits | None = None,
 ) -> Qwen25VL:
     """A Qwen2.5-VL checkpoint, ready to be called: the official 3B, 7B, 32B and 72B, their fine-tunes, or "embedded".
 
-    dtype: default bfloat16 on CUDA and float32 elsewhere. UsageError, one sentence with the file and the remedy, for
-    whatever is missing, damaged, foreign or too large.
+    dtype: default bfloat16 on CUDA and for weights of few bits, else float32. bits: 8 or 4 for weights that take so
+    little (see model.engine.narrow); an AWQ checkpoint keeps its own 4 unless a dtype or 8 bits are asked for.
+    UsageError, one sentence with the file and the remedy, for whatever is missing, damaged, foreign or too large.
     """
     folder = find(path_or_hub_id)
     config = read_config(folder)
     files = shard_files(folder)
+    group = awq.read_group(folder)
+    as_packed = group is not None and bits != 8 and (bits == 4 or dtype is None)
     if dtype is None:
-        dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+        dtype = torch.bfloat16 if bits or as_packed or device.startswith("cuda") else torch.float32
+    if bits and dtype == torch.float32:
+        raise UsageError("weights of 8 and 4 bits are multiplied in bfloat16; leave the dtype out, or say bfloat16")
     with torch.device("meta"):
         model = Qwen25VL(config, mrope)
-    owners = {
-        f"{at}.{name}": one for at, one in model.named_modules() for name, _ in one.named_parameters(recurse=False)
-    }
-    wanted = dict(model.named_parameters())
-    memory.require(
-        sum(one.numel() for one in wanted.values()) * dtype.itemsize, device, f"{folder.name} in {_short(dtype)}"
-    )
+    left = _Left(model, folder, device, dtype, bits)
+    left.require_room(as_packed)
+    packed: dict[str, dict[str, Tensor]] = {}
     for file_name, tensor in _tensors(files):
         name = own_name(file_name)
-        if name == "lm_head.weight" and config.text.tie_word_embeddings:
+        part = awq.kind_of(name) if group is not None else None
+        if part is not None and group is not None:
+            at, kind = part
+            packed.setdefault(at, {})[kind] = tensor.clone()
+            if len(packed[at]) == len(awq.KINDS):
+                shape = left.take(f"{at}.weight", file_name).shape
+                values, pairs = awq.read(packed.pop(at), shape, group, at, torch.float32)
+                left.put_packed(at, values, pairs, as_packed)
+        elif name == "lm_head.weight" and config.text.tie_word_embeddings:
             continue  # the same rows as the embeddings, which some writers store twice
-        parameter = wanted.pop(name, None)
+        else:
+            parameter = left.take(name, file_name)
+            if parameter.shape != tensor.shape:
+                raise UsageError(
+                    f"{folder}: '{file_name}' is {list(tensor.shape)} where config.json says {list(parameter.shape)}; "
+                    "config.json and the weights are not of one checkpoint"
+                )
+            left.put(name, tensor)
+        del tensor
+    left.require_whole()
+    return model.eval()
+
+
+class _Left:
+    """A model without numbers, and which of its parameters have none yet."""
+
+    def __init__(
+        self, model: Qwen25VL, folder: Path, device: str, dtype: torch.dtype, bits: narrow.Bits | None
+    ) -> None:
+        self.model, self.folder = model, folder
+        self.device, self.dtype, self.bits = device, dtype, bits
+        self._owners = dict(model.named_modules())
+        self._wanted = dict(model.named_parameters())
+
+    def require_room(self, as_packed: bool) -> None:
+        """UsageError when the device has no memory for it."""
+
+        def size(name: str, one: Tensor) -> int:
+            four = as_packed and name.startswith("model.layers.")
+            bits = self.bits or (4 if four else None)
+            if bits and narrow.is_narrowed(name, self._owners[name.rpartition(".")[0]]):
+                return narrow.narrowed_bytes(name, one.shape, bits)
+            return one.numel() * self.dtype.itemsize
+
+        held = f"int{self.bits}" if self.bits else "4 bits" if as_packed else _short(self.dtype)
+        needed = sum(size(name, one) for name, one in self._wanted.items())
+        memory.require(needed, self.device, f"{self.folder.name} in {held}")
+
+    def take(self, name: str, file_name: str) -> Tensor:
+        """The parameter that a tensor in a file is for, without its numbers; it counts as there from now on."""
+        parameter = self._wanted.pop(name, None)
         if parameter is None:
             raise UsageError(
-                f"{folder} has a tensor '{file_name}' that Qwen2.5-VL does not; is it another architecture?"
+                f"{self.folder} has a tensor '{file_name}' that Qwen2.5-VL does not; is it another architecture?"
             )
-        if parameter.shape != tensor.shape:
+        return parameter
+
+    def put(self, name: str, tensor: Tensor) -> None:
+        at, _, kind = name.rpartition(".")
+        if self.bits and narrow.is_narrowed(name, self._owners[at]):
+            narrow.put(self.model, name, tensor.to(self.device), self.bits, self.dtype)
+            return
+        loaded = tensor.to(device=self.device, dtype=self.dtype)
+        owner = self.model.get_submodule(at)  # which may be a narrow one by now
+        setattr(owner, kind, nn.Parameter(loaded, requires_grad=False) if kind in owner._parameters else loaded)
+
+    def put_packed(self, at: str, values: Tensor, pairs: Tensor, as_packed: bool) -> None:
+        """A weight of 4 bits, kept so or widened."""
+        if not as_packed or len(values) % narrow.BLOCK:
+            self.put(f"{at}.weight", narrow.widened(values, pairs))
+            return
+        four = narrow.Int4.of(values.to(self.device), pairs.to(self.device, self.dtype), None)
+        before: Any = self.model.get_submodule(at)
+        narrow.replace(self.model, at, four)
+        narrow.set_bias(self.model, at, before.bias)
+
+    def require_whole(self) -> None:
+        """UsageError while a parameter has no numbers."""
+        if self._wanted:
             raise UsageError(
-                f"{folder}: '{file_name}' is {list(tensor.shape)} where config.json says {list(parameter.shape)}; "
-                "config.json and the weights are not of one checkpoint"
+                f"{self.folder} lacks {len(self._wanted)} tensors, '{min(self._wanted)}' first; "
+                "download the checkpoint again"
             )
-        loaded = tensor.to(device=device, dtype=dtype)
-        setattr(owners[name], name.rpartition(".")[2], nn.Parameter(loaded, requires_grad=False))
-        del tensor, loaded
-    if wanted:
-        raise UsageError(f"{folder} lacks {len(wanted)} tensors, '{min(wanted)}' first; download the checkpoint again")
-    return model.eval()
 
 
 def save_model(

@@ -1,8 +1,8 @@
 """What a reply of a dialect may be, as a grammar: from the dialect's own table of acts and the verbs of a surface.
 
 Knows the wire form of calls (a JSON object in <tool_call>) and what each argument may hold; knows no tokens. A dialect
-may say its own grammar by a method `form(verbs, screen) -> Form`; those of the Qwen2.5-VL functions are made here.
-Other families have none yet and are decoded freely.
+may say its own grammar by a method `form(verbs, screen) -> Form`; those of the Qwen2.5-VL functions are made here,
+those of the other families in family_forms.py. What has none is decoded freely.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from actions import CONTROL_VERBS, Screen
 from actions.keys import ALIASES, KEYS
 from model.dialects import _qwen25_functions as functions
+from model.dialects._family import Family
 from model.tools_prompt import CALL_CLOSE, CALL_OPEN
 
 MAX_KEYS = 8
@@ -26,15 +27,24 @@ OPTIONAL = {("scroll", "coordinate"), ("wait", "time"), ("long_press", "time")}
 
 @dataclass(frozen=True)
 class Form:
-    """open and close: the tags around a call; body: rules in Lark for what stands between them, the first is `call`.
+    """open and close: what stands around a call ("": nothing, and the reply is the call alone).
 
-    samples: calls as long as they get, their free texts empty; they tell how much room a call needs.
+    body: rules in Lark for what stands between them, the first is `call`; @{<|name|>} in it is a tag that may be a
+    token of its own. samples: calls as long as they get, their free texts empty; they tell how much room a call needs.
+    before: a regular expression for one character of the words before `open`. closers: with what an open text, list or
+    call ends, innermost first; where the room runs out they are said as soon as they may be. roomy: that begins as soon
+    as a whole call would no longer fit. ends_itself: the reply ends with its call; else words may follow, and a stop
+    token ends it.
     """
 
     open: str
     close: str
     body: str
     samples: tuple[str, ...]
+    before: str = r"(.|\n)"
+    closers: tuple[str, ...] = ('"', "]", "}")
+    roomy: bool = False
+    ends_itself: bool = True
 
 
 def form_of(dialect: Any, verbs: frozenset[str], screen: Screen) -> Form | None:
@@ -45,6 +55,10 @@ def form_of(dialect: Any, verbs: frozenset[str], screen: Screen) -> Form | None:
         return made
     if type(dialect).__module__ == "model.dialects.qwen25":
         return qwen25(dialect.tool, verbs, *dialect.limits.resized(screen.width, screen.height))
+    if isinstance(dialect, Family):
+        from model.engine.family_forms import family_form
+
+        return family_form(dialect, verbs, screen)
     return None
 
 

@@ -7,6 +7,8 @@ alternative is not asked of the model at all. The work is llguidance's.
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -40,56 +42,86 @@ class Grammars:
 
     def guide(self, form: Form, thought: bool = True) -> Guide:
         """What guides one reply. thought: words may come before the call; without, the reply is the call."""
-        matcher, opening, call_room, close_room = self._first(form, thought)
-        return Guide(matcher.deep_copy(), opening, call_room, close_room, self)
+        return Guide(self._first(form, thought and bool(form.open)), self)
 
-    def _build(self, form: Form, thought: bool) -> tuple[llguidance.LLMatcher, tuple[int, ...], int, int]:
-        first = "thought " if thought else ""
-        rules = [f"start: {first}{self._tag(form.open)} call {self._tag(form.close)}", form.body]
-        if thought:
-            rules += ["thought: THOUGHT", rf"THOUGHT: /(.|\n)*/ & ~/(.|\n)*{form.open}(.|\n)*/"]
+    def _build(self, form: Form, thought: bool) -> _Start:
+        own = form.open != "" and self._is_token(form.open)
+        call = " ".join(part for part in ("call", self._tag(form.close), "" if form.ends_itself else "AFTER") if part)
+        body = re.sub(r"@\{(.*?)\}", lambda match: self._tag(match.group(1)), form.body)
+        rules = [body] if form.ends_itself else [body, r"AFTER: /(.|\n)*/"]
+        if not thought:
+            rules = [f"start: {self._tag(form.open)} {call}", *rules]
+        elif own:
+            rules = [f"start: thought {form.open} {call}", *rules, "thought: THOUGHT"]
+            rules += [rf"THOUGHT: /{form.before}*/ & ~/(.|\n)*{form.open}(.|\n)*/"]
+        else:
+            rules = [f"start: thought {call}", *rules, f"thought[suffix={json.dumps(form.open)}]: /{form.before}*/"]
         lark = "\n".join(rules)
         matcher = llguidance.LLMatcher(self._tokens, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
         if matcher.is_error():
             raise ValueError(f"not a grammar: {matcher.get_error()[:400]}\n{lark}")
-        counts = [len(self._ids(sample)) for sample in form.samples]
-        tail = len(self._ids('"]}}\n' + form.close))
-        return matcher, tuple(self._ids(form.open)), max(counts) + MARGIN, tail + MARGIN
+        call_room = max(len(self._ids(sample)) for sample in form.samples) + MARGIN
+        close_room = call_room if form.roomy else len(self._ids('"]}}\n' + form.close)) + MARGIN
+        return _Start(form, matcher, tuple(self._ids(form.open)), own, call_room, close_room)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokens.tokenize_str(text, parse_special=True)
 
-    def _tag(self, tag: str) -> str:
-        """A tag as a grammar names it: a token of its own, or the letters."""
+    def _is_token(self, tag: str) -> bool:
         ids = self._ids(tag)
-        return tag if len(ids) == 1 and self._tokens.is_special_token(ids[0]) else json.dumps(tag)
+        return len(ids) == 1 and bool(self._tokens.is_special_token(ids[0]))
+
+    def _tag(self, tag: str) -> str:
+        """A tag as a grammar names it: a token of its own, or the letters; nothing for none."""
+        return (tag if self._is_token(tag) else json.dumps(tag)) if tag else ""
+
+    def letters(self, token: int) -> bytes:
+        return bytes(self._tokens.decode_bytes([token]))
 
     @property
     def size(self) -> int:
         """Ids of the tokenizer."""
         return int(self._tokens.vocab_size)
 
+    @property
+    def stops(self) -> np.ndarray:
+        """bool [V]: the id that ends a reply whose grammar lets it end."""
+        return np.arange(self.size) == self._tokens.eos_token
+
+    def closers(self, closers: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+        """bool [V] each: ids that begin with one of these characters."""
+        return tuple(np.array([one == end.encode() for one in self._beginnings]) for end in closers)
+
     @cached_property
-    def closers(self) -> tuple[np.ndarray, ...]:
-        """bool [V] each: ids that begin with the end of a string, of a list, of an object."""
-        first = [self._tokens.decode_bytes([one])[:1] for one in range(self._tokens.vocab_size)]
-        return tuple(np.array([one == end for one in first]) for end in (b'"', b"]", b"}"))
+    def _beginnings(self) -> list[bytes]:
+        return [self.letters(one)[:1] for one in range(self.size)]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A form's matcher before anything is said; own: its opening is a token of its own; rooms in tokens."""
+
+    form: Form
+    matcher: llguidance.LLMatcher
+    opening: tuple[int, ...]
+    own: bool
+    call_room: int
+    close_room: int
 
 
 class Guide:
     """One reply's way through its grammar. done: the reply is whole."""
 
-    def __init__(
-        self, matcher: llguidance.LLMatcher, opening: tuple[int, ...], call_room: int, close_room: int, of: Grammars
-    ) -> None:
-        self._matcher, self._opening, self._of = matcher, opening, of
-        self._call_room, self._close_room = call_room, close_room
-        self._said = 0
-        self._opened = False
+    def __init__(self, start: _Start, of: Grammars) -> None:
+        self._start, self._of = start, of
+        self._matcher = start.matcher.deep_copy()
+        self._opened = not start.opening
+        self._opening = 0  # tokens of the opening that were said since there was no room for other words
+        self._tail = b""
 
     @property
     def done(self) -> bool:
-        return self._matcher.is_stopped() or self._matcher.is_accepting()
+        return self._matcher.is_stopped() or (self._start.form.ends_itself and self._matcher.is_accepting())
 
     def forced(self, most: int) -> list[int]:
         """The ids that must come next, taken as said; at most so many."""
@@ -102,8 +134,15 @@ class Guide:
         """The next id is said. ValueError when the grammar forbids it."""
         if not self._matcher.consume_token(token):
             raise ValueError(f"id {token} is not allowed here: {self._matcher.get_error()[:200]}")
-        self._said += 1
-        self._opened = self._opened or token == self._opening[0]
+        if self._opened:
+            return
+        start = self._start
+        if start.own:
+            self._opened = token == start.opening[0]
+            return
+        sign = start.form.open.encode()
+        self._tail = self._tail[-len(sign) :] + self._of.letters(token)
+        self._opened = sign in self._tail
 
     def masked(self, logits: Tensor, left: int) -> Tensor:
         """logits [1, V] with what may not come at -inf. left: how many ids may still be said, this one included.
@@ -111,13 +150,16 @@ class Guide:
         When the room runs out, the call is opened, and then its open string or list is closed, as soon as that is
         allowed; so a reply holds a whole call unless it had no room for one from the beginning.
         """
+        start = self._start
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         allowed = np.unpackbits(bits, bitorder="little")[: self._of.size].astype(bool)
         wanted: tuple[np.ndarray, ...] = ()
-        if not self._opened and left <= self._call_room:
-            wanted = (np.arange(len(allowed)) == self._opening[0],)
-        elif self._opened and left <= self._close_room:
-            wanted = self._of.closers  # the end of a string first: within one, brackets are only letters
+        if not self._opened and left <= start.call_room:
+            wanted = (np.arange(len(allowed)) == start.opening[self._opening % len(start.opening)],)
+            self._opening += 1
+        elif self._opened and left <= start.close_room:  # the end of a string first: within one, brackets are letters
+            whole = (self._of.stops,) if self._matcher.is_accepting() else ()
+            wanted = (*whole, *self._of.closers(start.form.closers))
         allowed = next((both for one in wanted if (both := allowed & one).any()), allowed)
         may = torch.zeros(logits.shape[-1], dtype=torch.bool)
         known = min(len(allowed), len(may))

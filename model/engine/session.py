@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from actions import UsageError
+from model.engine.fused import Fused, fused
+from model.engine.graphs import Steps
 from model.engine.kv import KVCache
 from model.qwen25vl import Qwen25VL
-from model.rope import vision_positions
+from model.rope import picture_advance, vision_positions
 
 CHUNK = 4096  # tokens computed at a time: bounds what a long cold prompt takes beside the cache
 
@@ -85,10 +87,21 @@ class Session:
 
     reused and computed count the tokens of the last feed that were kept, and that were not. The weights may change
     their dtype or device between feeds, which forgets everything; whoever changes their values calls forget().
+    fuse: False leaves the decoder's own products as they are (see model.engine.fused); graphs: what is said token by
+    token goes by steps of fixed shape (see model.engine.graphs), which needs the former.
     """
 
-    def __init__(self, model: Qwen25VL, budget_tokens: int = 0, chunk: int = CHUNK) -> None:
-        self.model, self.chunk = model, chunk
+    def __init__(
+        self,
+        model: Qwen25VL,
+        budget_tokens: int = 0,
+        chunk: int = CHUNK,
+        fuse: bool = True,
+        graphs: bool = False,
+    ) -> None:
+        self.model, self.chunk, self.fuse, self.graphs = model, chunk, fuse, graphs
+        self._fused: Fused | None = None
+        self._steps: Steps | None = None
         self.budget_tokens = budget_tokens or model.config.text.max_position_embeddings
         self.reused = self.computed = 0
         self.forget()
@@ -139,13 +152,14 @@ class Session:
             raise UsageError("the prompt is empty; a model must be asked something")
         if self._of != (self.model.dtype, self.model.device):
             self.forget()
+        self._fused = fused(self.model.model) if self.fuse else None  # looked at here: it costs as much as a token
         kept = self.reuse(new)
         self._cache.crop(kept)
         self._held, self._next_position = [], 0  # until all is computed: an error on the way leaves nothing half known
         parts: list[Tensor] = []
         places: list[Tensor] = []
         position = 0
-        merge = self.model.config.vision.spatial_merge_size
+        merge, flat = self.model.config.vision.spatial_merge_size, self.model.config.text.flat_rope
         for segment, start in _starts(new):
             skip = min(max(kept - start, 0), segment.length)
             if isinstance(segment, Text):
@@ -159,8 +173,8 @@ class Session:
                     if len(rows) != segment.length:
                         raise ValueError(f"a picture of {segment.length} places came as {len(rows)} embeddings")
                     parts.append(rows.to(self._of[1], self._of[0]))
-                    places.append(vision_positions(segment.grid, merge, 0.0) + position)
-                position += max(segment.grid[1:]) // merge
+                    places.append(vision_positions(segment.grid, merge, 0.0, flat) + position)
+                position += picture_advance(segment.grid, merge, flat)
         hidden = self._forward(torch.cat(parts), torch.cat(places, dim=1))
         self._held, self._next_position = _merged(new), position
         self.reused, self.computed = kept, total - kept
@@ -172,7 +186,9 @@ class Session:
         self._require(self.length + len(ids))
         position = self._next_position
         held, self._held = self._held, []
-        hidden = self._forward(self._embed(ids), (torch.arange(len(ids)) + position).expand(3, -1))
+        hidden = self._stepped(ids, position) if self.graphs else None
+        if hidden is None:
+            hidden = self._forward(self._embed(ids), (torch.arange(len(ids)) + position).expand(3, -1))
         self._held = _merged([*held, Text(tuple(ids))])
         self._next_position = position + len(ids)
         return hidden
@@ -187,12 +203,22 @@ class Session:
     def _embed(self, ids: Sequence[int]) -> Tensor:
         return self.model.model.embed_tokens(torch.tensor(ids, device=self._of[1]))
 
+    def _stepped(self, ids: Sequence[int], position: int) -> Tensor | None:
+        if self._fused is None:
+            return None
+        if self._steps is None or self._steps.fused is not self._fused or self._steps.cache is not self._cache:
+            self._steps = Steps(self._fused, self._cache)
+        return self._steps(ids, position)
+
     def _forward(self, embeddings: Tensor, positions: Tensor) -> Tensor:  # [S, C], [3, S] -> [1, C]
         positions = positions.to(self._of[1])
         hidden = embeddings
         for start in range(0, len(embeddings), self.chunk):
-            piece = slice(start, start + self.chunk)
-            hidden = self.model.model(embeddings[None, piece], positions[:, None, piece], None, self._cache)[0]
+            words, places = embeddings[None, start : start + self.chunk], positions[:, None, start : start + self.chunk]
+            if self._fused is not None:
+                hidden = self._fused(words, places, self._cache)[0]
+            else:
+                hidden = self.model.model(words, places, None, self._cache)[0]
         return hidden[-1:]
 
 

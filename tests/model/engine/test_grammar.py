@@ -43,7 +43,7 @@ def prove(grammars: Grammars, count: int, tool: str, verbs: frozenset[str], size
     kinds: Counter = Counter()
     for number in range(count):
         guide = grammars.guide(form, thought=number % 2 == 0)
-        room = (guide._call_room, 200, 400)[number % 3] if tool == "computer_use" else 400
+        room = (guide._start.call_room, 200, 400)[number % 3] if tool == "computer_use" else 400
         ids: list[int] = []
         while not guide.done and len(ids) < room:
             ids += guide.forced(room - len(ids))

@@ -1,0 +1,160 @@
+"""What a family was taught to say its grammar takes, and nothing else: random logits make good calls alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from actions import CONTROL_VERBS, VERBS, BadCall, Screen, UsageError
+from model import dialect as dialects
+from model.dialects import ui_tars
+from model.engine.forms import form_of
+from model.engine.grammar import Grammars, Guide
+from model.weights import EMBEDDED_FOLDER
+
+BROWSER = frozenset({"click", "move", "drag", "scroll", "type", "press", "wait", "open", "back"})
+PHONE = frozenset({"click", "drag", "long_press", "type", "press", "open", "back", "home", "wait"})
+FAMILIES = [  # family, tool, its examples, the verbs of a surface that it is for
+    ("ui_tars", "computer_use", "EXAMPLES", BROWSER),
+    ("ui_tars", "mobile_use", "EXAMPLES", PHONE),
+    ("ui_tars_v1", "computer_use", "EXAMPLES", BROWSER),
+    ("opencua", "computer_use", "EXAMPLES", BROWSER),
+    ("gui_owl", "computer_use", "EXAMPLES", BROWSER),
+    ("gui_owl", "mobile_use", "MOBILE_EXAMPLES", PHONE),
+    ("fara", "computer_use", "EXAMPLES", BROWSER),
+    ("holo", "navigate", "EXAMPLES", BROWSER | {"home"}),
+    ("holo", "click", "LOCALISED", BROWSER),
+    ("holo", "click_absolute", "LOCALISED", BROWSER),
+    ("ui_venus", "mobile_use", "EXAMPLES", PHONE),
+    ("ui_venus", "ground", "GROUNDED", PHONE),
+    ("autoglm", "mobile_use", "EXAMPLES", PHONE),
+    ("qwen3vl", "computer_use", "EXAMPLES", BROWSER),
+    ("qwen3vl", "mobile_use", "MOBILE_EXAMPLES", PHONE),
+    ("jedi", "computer_use", "EXAMPLES", BROWSER),
+    ("gta1", "computer_use", "EXAMPLES", BROWSER),
+]
+
+
+TAKEN = {  # how many examples are said as they stand
+    ("ui_tars", "computer_use"): 19,
+    ("ui_tars", "mobile_use"): 16,
+    ("ui_tars_v1", "computer_use"): 17,
+    ("opencua", "computer_use"): 4,  # the authors' fence is asked for, which most examples leave out
+    ("gui_owl", "computer_use"): 17,
+    ("gui_owl", "mobile_use"): 12,
+    ("fara", "computer_use"): 18,
+    ("holo", "navigate"): 13,
+    ("holo", "click"): 4,
+    ("holo", "click_absolute"): 2,
+    ("ui_venus", "mobile_use"): 12,
+    ("ui_venus", "ground"): 4,
+    ("autoglm", "mobile_use"): 15,
+    ("qwen3vl", "computer_use"): 15,
+    ("qwen3vl", "mobile_use"): 12,
+    ("jedi", "computer_use"): 12,
+    ("gta1", "computer_use"): 6,
+}
+
+
+@lru_cache(maxsize=1)
+def grammars() -> Grammars:
+    return Grammars(EMBEDDED_FOLDER / "tokenizer.json", (258, 256))
+
+
+def screen(size: tuple[int, int]) -> Screen:
+    return Screen(np.zeros((size[1], size[0], 3), np.uint8))
+
+
+def made(family: str, tool: str) -> tuple[ModuleType, Any]:
+    module = import_module(f"model.dialects.{family}")
+    return module, module.Dialect(module.LIMITS, tool)
+
+
+def takes(guide: Guide, text: str) -> bool:
+    """Whether a reply is allowed from its first token to its end, and is whole there."""
+    for token in grammars()._ids(text):
+        if guide.done:
+            return False
+        try:
+            guide.take(token)
+        except ValueError:
+            return False
+    return guide.done or guide._matcher.is_accepting()
+
+
+@pytest.mark.parametrize(("family", "tool", "examples", "verbs"), FAMILIES)
+def test_every_example_is_taken_as_it_is_or_as_the_family_writes_it(
+    family: str, tool: str, examples: str, verbs: frozenset[str]
+) -> None:
+    """What readers forgive (fractions, boxes, full-width digits, a missing end) is not offered to be said."""
+    module, dialect = made(family, tool)
+    as_it_is = 0
+    for example in getattr(module, examples):
+        shown = screen(example.screen_size)
+        form = form_of(dialect, frozenset(VERBS), shown)
+        assert form is not None
+        taken = takes(grammars().guide(form), example.text)
+        as_it_is += taken
+        try:
+            words = dialect.write(example.action, shown)
+        except UsageError:
+            assert taken, example.text
+            continue
+        name = words.removeprefix("Action: ").partition("(")[0]
+        offered = family[:7] != "ui_tars" or name in ui_tars.SPACES[tool]  # its examples are of both action spaces
+        assert takes(grammars().guide(form), words) == offered, words
+    assert as_it_is >= TAKEN[family, tool]
+
+
+def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple[int, int]) -> Counter:
+    """So many replies of random logits; each must be read, stay on the screen, and be what the surface can do."""
+    _, dialect = made(family, tool)
+    shown = screen(size)
+    form = form_of(dialect, verbs, shown)
+    assert form is not None
+    generator = torch.Generator().manual_seed(count)
+    kinds: Counter = Counter()
+    for number in range(count):
+        guide = grammars().guide(form, thought=number % 2 == 0)
+        room = (guide._start.call_room, 220, 400)[number % 3]
+        ids: list[int] = []
+        while not guide.done and len(ids) < room:
+            ids += guide.forced(room - len(ids))
+            if guide.done or len(ids) == room:
+                break
+            logits = 4 * torch.randn(1, grammars().size + 8, generator=generator)
+            ids.append(int(guide.masked(logits, room - len(ids)).argmax()))
+            guide.take(ids[-1])
+        text = grammars()._tokens.decode_str([one for one in ids if one not in (258, 256)])
+        try:
+            meant = dialects.actions(dialect, dialect.parse(text), shown)
+        except BadCall as error:
+            raise AssertionError(f"{error}: {text!r}") from None
+        for action in meant:
+            assert action.verb in verbs | CONTROL_VERBS, text
+            for point in action.points():
+                shown.require(*point)
+        kinds[meant[0].verb] += 1
+    return kinds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "tool", "examples", "verbs"), FAMILIES)
+def test_hundreds_of_calls_at_other_sizes(family: str, tool: str, examples: str, verbs: frozenset[str]) -> None:
+    for size in ((1288, 728), (56, 56), (3840, 2160)):
+        prove(family, tool, verbs, 200, size)
+
+
+@pytest.mark.parametrize(("family", "tool", "examples", "verbs"), FAMILIES)
+def test_random_logits_make_nothing_but_good_calls(
+    family: str, tool: str, examples: str, verbs: frozenset[str]
+) -> None:
+    kinds = prove(family, tool, verbs, 30, (1080, 2400) if "mobile" in tool else (1920, 1080))
+    assert len(kinds) >= (1 if tool in ("click", "click_absolute", "ground") or family == "gta1" else 4), kinds
