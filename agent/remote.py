@@ -15,10 +15,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from actions import Call, Reply, Screen, Step, SurfaceError, UsageError, plugins
+import numpy as np
+
+from actions import VERBS, Call, Reply, Screen, Step, SurfaceError, UsageError, plugins
+from agent import remote_form
 from agent.memory import Memory
 from agent.remote_wire import Server, data_uri, find_key
 from model.dialect import Conversation, Dialect
@@ -28,8 +32,8 @@ from model.tools_prompt import tools_block
 
 SCHEMES = ("http", "https")
 NUMBERS = ("history_steps", "pictures", "max_new_tokens", "min_pixels", "max_pixels", "timeout_s")
-TEXTS = ("dialect", "tool", "history", "files", "tools", "check")
-CHOICES = {"tools": ("server", "system"), "check": ("on", "off")}
+TEXTS = ("dialect", "tool", "history", "files", "tools", "check", "structured")
+CHOICES = {"tools": ("server", "system"), "check": ("on", "off"), "structured": remote_form.KINDS}
 KEPT_PICTURES = 32
 SPECIAL = re.compile(r"<\|(?=[a-z_]+\|>)")  # as model.tokenizer has it
 
@@ -48,7 +52,8 @@ class Speech:
     """How a checkpoint is asked, wherever it runs.
 
     tools: "server" hands the functions over for the checkpoint's own template, "system" writes them into the system
-    turn as model.tokenizer does for templates that render none. source says where these facts are from.
+    turn as model.tokenizer does for templates that render none. structured: how the server holds replies to their form
+    (see agent.remote_form). source says where these facts are from.
     """
 
     dialect: str
@@ -59,6 +64,7 @@ class Speech:
     max_new_tokens: int = 512
     limits: ImageLimits = ImageLimits()  # noqa: RUF009 - frozen
     tools: str = "system"
+    structured: str = "off"
     fingerprint: str = ""
     source: str = ""
 
@@ -108,11 +114,12 @@ def remote_policy(
     on_text: Callable[[str], None] | None = None,
     say: Callable[[str], None] | None = None,
     check: bool = True,
+    grammar: bool = True,
 ) -> RemotePolicy:
     """The policy for an address, its server looked at and checked first.
 
-    prompt: a file's path; say: told in a sentence what the check found. UsageError when the server cannot be reached,
-    lacks the model, is blind, or moves coordinates.
+    prompt: a file's path; say: told in a sentence what the check found; grammar: hold replies to their form where the
+    server can. UsageError when the server cannot be reached, lacks the model, is blind, or moves coordinates.
     """
     where = read_address(address)
     timeout_s = float(where.options.get("timeout_s", 300))
@@ -125,8 +132,13 @@ def remote_policy(
         server.name = _named(where, listed)
         entry: Mapping[str, Any] = next((one for one in listed if one.get("id") == server.name), {})
         speech = find_speech(server.name, entry.get("pixelhand"), where.options)
+        asked = str(where.options.get("structured", "auto")) if grammar else "off"
+        kind = remote_form.kind_for(entry, entry.get("pixelhand")) if asked == "auto" else asked
         dialect = _dialect(speech, prompt)
+        speech = replace(speech, structured=kind)
         policy = RemotePolicy(server, dialect, speech, temperature=temperature, seed=seed, on_text=on_text)
+        if kind not in ("off", "pixelhand"):
+            _try_form(policy, required=asked != "auto", say=say)
         if check and where.options.get("check", "on") == "on":
             from agent.remote_check import look
 
@@ -137,6 +149,23 @@ def remote_policy(
     except BaseException:
         server.close()
         raise
+
+
+def _try_form(policy: RemotePolicy, *, required: bool, say: Callable[[str], None] | None) -> None:
+    """Ask once for words in their form: a server that refuses it is not asked again, and that is said."""
+    screen = Screen(np.zeros((56, 56, 3), np.uint8))
+    held = remote_form.fields(policy.speech.structured, policy.dialect, frozenset(VERBS), screen)
+    if not held:
+        return
+    content = [{"type": "text", "text": "."}]
+    try:
+        policy.reply(Conversation(({"role": "user", "content": content},)), max_new_tokens=1, held=held)
+    except UsageError as error:
+        if required:
+            raise
+        policy.speech = replace(policy.speech, structured="off")
+        if say is not None:
+            say(f"replies are not held to their form: {error}")
 
 
 def _named(where: Address, listed: Sequence[Mapping[str, Any]]) -> str:
@@ -286,6 +315,7 @@ class RemotePolicy:
             "max_pixels": speech.limits.max_pixels,
             "tools": speech.tools,
             "temperature": self.temperature,
+            "structured": speech.structured,
             "facts_from": speech.source,
             "checked": self.checked,
         }
@@ -293,7 +323,8 @@ class RemotePolicy:
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)
         talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
-        return self.reply(talk, seed=seed, on_text=self.on_text)
+        held = remote_form.fields(self.speech.structured, self.dialect, verbs, screen)
+        return self.reply(talk, seed=seed, on_text=self.on_text, held=held)
 
     def reply(
         self,
@@ -303,14 +334,16 @@ class RemotePolicy:
         seed: int | None = None,
         on_text: Callable[[str], None] | None = None,
         max_new_tokens: int | None = None,
+        held: Mapping[str, Any] = MappingProxyType({}),
     ) -> Reply:
-        """The server's words to a conversation."""
+        """The server's words to a conversation. held: fields that hold them to a form, of agent.remote_form."""
         began = time.perf_counter()
         messages, tools = spoken(talk, self.speech.tools)
         fields: dict[str, Any] = {
             "messages": [self._on_the_wire(message) for message in messages],
             "max_tokens": max_new_tokens or self.speech.max_new_tokens,
             "temperature": self.temperature if temperature is None else temperature,
+            **held,
         }
         if seed is not None:
             fields["seed"] = seed

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from actions import VERBS, BadCall, Screen, UsageError
+from agent import remote_form
 from model.dialect import Conversation
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def page(size: tuple[int, int], place: tuple[float, float]) -> tuple[Screen, tup
 def _shot(policy: RemotePolicy, size: tuple[int, int], place: tuple[float, float]) -> Shot:
     screen, target = page(size, place)
     talk = policy.dialect.conversation(GOAL, (), screen, frozenset(VERBS))
-    reply = policy.reply(talk, temperature=0)
+    held = remote_form.fields(policy.speech.structured, policy.dialect, frozenset(VERBS), screen)
+    reply = policy.reply(talk, temperature=0, held=held)
     try:
         meant = policy.actions(policy.parse(reply), screen)
     except BadCall as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actions import UsageError
-from model.config import MODEL_TYPE, OFFICIAL
+from model.config import OFFICIAL, VARIANTS
 from model.families import FAMILIES, GRID_TOKENS, Checkpoint, Family, Use, needs, parameters
 
 HUB_ANSWERS_S = 20.0
@@ -246,6 +246,8 @@ def pull(hub_id: str, say: Callable[[str], None]) -> Path:
 
 def _is_ours(config: Path) -> bool:
     try:
-        return json.loads(config.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE
+        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError):
         return False
+    # OpenCUA's own files have a tokenizer of another kind, which is not read here
+    return kind == "qwen2_5_vl" or (kind in VARIANTS and (config.parent / "tokenizer.json").exists())

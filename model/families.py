@@ -224,6 +224,22 @@ FAMILIES: tuple[Family, ...] = (
         ("phone",),
         "server",
     ),
+    Family(
+        "openai",
+        "OpenAI's computer use",
+        (),
+        "the items of OpenAI's computer tool; its models are not to be had as weights",
+        ("desktop", "browser"),
+        "server",
+    ),
+    Family(
+        "anthropic",
+        "Anthropic's computer use",
+        (),
+        "the blocks of Anthropic's computer tool; its models are not to be had as weights",
+        ("desktop", "browser"),
+        "server",
+    ),
 )
 
 

@@ -23,7 +23,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = DEFAULT_PORT,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, fast, int8 or int4.")] = "auto",
     waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait; one more gets 429.")] = 32,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Name by which clients reach it beside loopback; may be repeated.")

@@ -18,6 +18,7 @@ has Xvfb || missing="$missing xvfb"
 has openbox || has jwm || missing="$missing jwm"
 has mousepad || missing="$missing mousepad"
 has galculator || missing="$missing galculator"
+has scrot || missing="$missing scrot" # what pyautogui takes its screenshots with, in the comparison of speeds
 has_tk || missing="$missing python3-tk"
 [ -z "$missing" ] && exit 0
 

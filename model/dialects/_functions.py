@@ -60,6 +60,7 @@ class Act:
 class FunctionFamily(Family):
     """A family of one function for each tool, called in <tool_call>."""
 
+    WHICH: ClassVar[str] = "action"  # the argument that says which act is called
     ACTS: ClassVar[Mapping[str, Mapping[str, Act]]] = {}
     PARAMETERS: ClassVar[Mapping[str, Mapping[str, dict[str, Any]]]] = {}
     DESCRIPTION: ClassVar[Mapping[str, str]] = {}
@@ -70,14 +71,18 @@ class FunctionFamily(Family):
         names = offered({name: act.verbs for name, act in acts.items()}, verbs)
         used = {key for name in names for key in acts[name].takes}
         choices = "\n".join(f"* `{name}`: {acts[name].says}" for name in names)
-        action = {"description": f"What to do:\n{choices}", "enum": names, "type": "string"}
+        which = {"description": f"What to do:\n{choices}", "enum": names, "type": "string"}
         others = {key: one for key, one in self.PARAMETERS[self.tool].items() if key in used}
         return {
             "type": "function",
             "function": {
                 "name": self.tool,
                 "description": sized(self.DESCRIPTION[self.tool], size),
-                "parameters": {"properties": {"action": action, **others}, "required": ["action"], "type": "object"},
+                "parameters": {
+                    "properties": {self.WHICH: which, **others},
+                    "required": [self.WHICH],
+                    "type": "object",
+                },
             },
         }
 
@@ -101,10 +106,10 @@ class FunctionFamily(Family):
         if name != self.tool:
             raise BadCall(f"there is no function {show(name)}; the one function is {self.tool}")
         acts = self.ACTS[self.tool]
-        action = arguments.get("action")
+        action = arguments.get(self.WHICH)
         if not isinstance(action, str) or action not in acts:
             raise unknown(action, [one for one, act in acts.items() if act.says])
-        only(action, arguments, ("action", *acts[action].takes))
+        only(action, arguments, (self.WHICH, *acts[action].takes))
         return acts[action].means(Given(action, arguments, frame.screen, frame.shown, frame, thought))
 
     def called(self, action: str, **arguments: Any) -> str:

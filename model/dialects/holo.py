@@ -209,6 +209,15 @@ class Dialect(Family):
             return "Click(x, y)"
         return '{"action": "click_absolute", "x": <x>, "y": <y>}' if self.tool == "click_absolute" else _FORM
 
+    def reply_schema(self, verbs: frozenset[str], screen: Screen) -> dict[str, Any] | None:
+        """What a reply must be, for servers that hold to a JSON schema; None where replies are no JSON."""
+        width, height = self.size(screen)
+        at = {"x": {**_WHOLE, "minimum": 0, "maximum": width - 1}, "y": {**_WHOLE, "minimum": 0, "maximum": height - 1}}
+        if self.tool == "click_absolute":
+            fields = {"action": {"const": "click_absolute"}, **at}
+            return {"properties": fields, "required": list(fields), "additionalProperties": False, "type": "object"}
+        return _closed(_schema(verbs), at) if self.tool == "navigate" else None
+
     def write(self, action: Any, screen: Screen) -> str:
         verb = action.verb
         if verb == "click" and action == make("click", x=action.x, y=action.y):
@@ -260,6 +269,20 @@ def _schema(verbs: frozenset[str]) -> dict[str, Any]:
         "required": ["thought", "action"],
         "type": "object",
     }
+
+
+def _closed(schema: dict[str, Any], at: dict[str, Any]) -> dict[str, Any]:
+    """The navigator's schema with nothing left open: all fields said, places on the picture, no empty address."""
+    choices = []
+    for one in schema["properties"]["action"]["anyOf"]:
+        fields = {key: at.get(key, field) for key, field in one["properties"].items()}
+        if "url" in fields:
+            fields["url"] = {**fields["url"], "minLength": 1}
+        choices.append(
+            {"properties": fields, "required": list(fields), "additionalProperties": False, "type": "object"}
+        )
+    parts = {**schema["properties"], "action": {"anyOf": choices}}
+    return {"properties": parts, "required": list(parts), "additionalProperties": False, "type": "object"}
 
 
 def _remembered(step: Step) -> str:

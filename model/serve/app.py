@@ -85,6 +85,7 @@ def about(chat: Chat) -> dict[str, Any]:
         "pictures": settings.pictures,
         "max_new_tokens": settings.max_new_tokens,
         "limits": asdict(chat.limits),
+        "grammar": settings.grammar,
         "template_renders_tools": "tools" in chat.tokenizer.template_source,
         "fingerprint": chat.fingerprint,
     }

@@ -9,13 +9,14 @@ import base64
 import binascii
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from actions import Screen
+from model.engine.forms import Form
 from model.serve.refusal import Refused
 from model.tools_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
@@ -50,6 +51,7 @@ class Body(BaseModel):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
+    pixelhand_form: dict[str, Any] | None = None  # ours: words, then a call of this form (model.engine.forms.Form)
 
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
@@ -67,7 +69,7 @@ class Body(BaseModel):
 
 @dataclass(frozen=True)
 class Talk:
-    """What is asked. messages and tools as model.chat takes them; grammar: a JSON schema, or calls of some tools.
+    """What is asked. messages and tools as model.chat takes them; must_call, schema or form: what the reply must be.
 
     calls: whether <tool_call> in the reply is given back as tool calls; max_new_tokens None: as the checkpoint says.
     """
@@ -77,6 +79,7 @@ class Talk:
     calls: bool = False
     must_call: tuple[dict[str, Any], ...] = ()
     schema: dict[str, Any] | None = None
+    form: Form | None = None
     max_new_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
@@ -106,12 +109,18 @@ def read(data: Any, name: str) -> Talk:
     schema = _schema(body.response_format)
     if schema is not None and must_call:
         raise Refused(400, "response_format and a forced tool_choice exclude each other", param="tool_choice")
+    form = _form(body.pixelhand_form)
+    if form is not None and (schema is not None or must_call or body.top_p not in (None, 1)):
+        raise Refused(
+            400, "pixelhand_form excludes response_format, a forced tool_choice and top_p", param="pixelhand_form"
+        )
     return Talk(
         messages=read_messages(body.messages),
         tools=tools,
         calls=calls,
         must_call=must_call,
         schema=schema,
+        form=form,
         max_new_tokens=body.max_completion_tokens or body.max_tokens,
         temperature=body.temperature or 0.0,
         top_p=body.top_p or 1.0,
@@ -170,6 +179,22 @@ def _schema(form: dict[str, Any] | None) -> dict[str, Any] | None:
         '{"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}',
         param="response_format",
     )
+
+
+def _form(given: dict[str, Any] | None) -> Form | None:
+    if given is None:
+        return None
+    try:
+        form = TypeAdapter(Form).validate_python(given, strict=False)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in ("pixelhand_form", *first["loc"]))[:80]
+        raise Refused(400, f"{where}: {first['msg'][:200]}", param="pixelhand_form") from None
+    unknown = sorted(set(given) - {field.name for field in fields(Form)})
+    if unknown or not form.samples or not form.body:
+        what = f"has no {unknown[0][:40]!r}" if unknown else "needs a body and samples"
+        raise Refused(400, f"pixelhand_form {what}", param="pixelhand_form")
+    return form
 
 
 def read_messages(messages: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:

@@ -65,6 +65,12 @@ class Voice:
             grammar = schema.call_grammar(talk.must_call, self._tokens)
         elif talk.schema is not None:
             grammar = schema.json_grammar(talk.schema)
+        elif talk.form is not None:
+            try:
+                self.chat.guide(talk.form)
+            except ValueError as error:
+                said = " ".join(str(error).split())[:300]
+                raise Refused(400, f"the form cannot be followed: {said}", param="pixelhand_form") from None
         try:
             length = len(self.chat.render(talk.messages, talk.tools).input_ids)
         except UsageError as error:
@@ -101,9 +107,12 @@ class Voice:
                     temperature=talk.temperature,
                     seed=talk.seed,
                     on_text=on_text,
+                    form=talk.form,
                 )
                 text, count = reply.text, reply.reply_tokens
                 finish = "length" if count >= asked.max_new_tokens else "stop"
+                if talk.form is not None and text.endswith(talk.form.close):
+                    finish = "stop"  # whole, even with its last token
             else:
                 text, count, finish = self._stream(asked, on_text)
         except _Enough:

@@ -191,18 +191,7 @@ def losses(
             behind = F.rms_norm(behind, behind.shape[-1:])
             spots = spots + F.cross_entropy(across(behind), batch.spots[:, 0] // SPOT) / len(where.spots)
             spots = spots + F.cross_entropy(down(behind), batch.spots[:, 1] // SPOT) / len(where.spots)
-    known = token.new_zeros(())
-    if len(batch.recalled):
-        at = {
-            (row, token): spot for (row, token), spot in zip(batch.points.tolist(), batch.spots.tolist(), strict=True)
-        }
-        ends = {(row, end): at[row, token] for row, token, end in batch.recalled.tolist()}
-        row, place = torch.tensor(list(ends), device=hidden.device).unbind(1)
-        x, y = torch.tensor(list(ends.values()), device=hidden.device).unbind(1)
-        behind = left[where.known][row, place]
-        behind = F.rms_norm(behind, behind.shape[-1:])
-        across_, down_ = helpers.known_across(behind), helpers.known_down(behind)
-        known = F.cross_entropy(across_, x // SPOT) + F.cross_entropy(down_, y // SPOT)
+    known = _known(helpers, left[where.known], batch) if len(batch.recalled) else token.new_zeros(())
     total = (
         weights.token * token
         + weights.characters * characters
@@ -226,6 +215,15 @@ def losses(
     figures |= {"recalled": recalled, "recalled_right": recalled_right}
     figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
     return total, {name: float(value.detach()) for name, value in figures.items()}
+
+
+def _known(helpers: Helpers, behind: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy of the point, x and y, at the last character of what is named. behind: what a layer leaves."""
+    points = dict(zip(map(tuple, batch.points.tolist()), batch.spots.tolist(), strict=True))
+    ends = {(row, end): points[row, token] for row, token, end in batch.recalled.tolist()}
+    at = F.rms_norm(behind, behind.shape[-1:])[torch.tensor(list(ends), device=behind.device).unbind(1)]
+    x, y = torch.tensor(list(ends.values()), device=behind.device).unbind(1)
+    return F.cross_entropy(helpers.known_across(at), x // SPOT) + F.cross_entropy(helpers.known_down(at), y // SPOT)
 
 
 def _bag(logits: Tensor, batch: Batch) -> Tensor:

@@ -33,6 +33,8 @@ class Fake:
     names: tuple[str, ...] = ("tiny",)
     troubles: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # (status, headers) of the next answers
     apart: bool = False  # takes calls out of the words
+    owner: str = ""  # of its models, as vLLM says of its own
+    refuses: tuple[str, ...] = ()  # fields of a request that it knows nothing of
     cut: int = 0  # streams that break off in the middle
     listed: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -44,6 +46,8 @@ class Fake:
             part["image_url"]["url"] for message in body["messages"] for part in message["content"]
             if part["type"] == "image_url"
         ]  # fmt: skip
+        if not pictures:
+            return "."
         raw = base64.b64decode(pictures[-1].partition(",")[2])
         pixels = np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
         if self.mode == "blind":
@@ -69,7 +73,7 @@ def serving(fake: Fake) -> Iterator[Fake]:
             if not fake.listed:
                 self.send(404, {"error": {"message": "nothing here"}})
             else:
-                self.send(200, {"data": [{"id": name} for name in fake.names]})
+                self.send(200, {"data": [{"id": name, "owned_by": fake.owner} for name in fake.names]})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -78,6 +82,9 @@ def serving(fake: Fake) -> Iterator[Fake]:
                 said = self.headers.get("Authorization", "")
                 return self.send(401, {"error": {"message": f"wrong key {said}"}})
             fake.asked.append(body)
+            unknown = [key for key in fake.refuses if key in body]
+            if unknown:
+                return self.send(400, {"error": {"message": f"unknown field {unknown[0]}"}})
             if fake.troubles:
                 status, headers = fake.troubles.pop(0)
                 return self.send(status, {"error": {"message": "not now"}}, headers)

@@ -53,6 +53,8 @@ SPOKEN = [
     Spoken("qwen3vl", "computer_use"),
     Spoken("qwen3vl", "mobile_use", "MOBILE_EXAMPLES"),
     Spoken("autoglm", "mobile_use"),
+    Spoken("openai", "computer"),
+    Spoken("anthropic", "computer"),
 ]
 
 

@@ -1,0 +1,157 @@
+"""OpenAI's and Anthropic's items: what is particular to them, and that what is written is what their clients take."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from families import Spoken, meant, screen_of
+
+from actions import Ask, BadCall, Click, Done, Drag, Move, PressKeys, Scroll, TypeText, UsageError, Wait
+from model.dialects import anthropic
+from model.dialects import openai as items
+
+OPENAI, CLAUDE = Spoken("openai", "computer").dialect(), Spoken("anthropic", "computer").dialect()
+SAID = [
+    Click(x=8, y=9),
+    Click(x=8, y=9, button="middle", modifiers=("ctrl", "shift")),
+    Click(x=8, y=9, count=2),
+    Move(x=100, y=200),
+    Drag(path=((8, 9), (80, 90))),
+    Scroll(x=8, y=9, down=3),
+    TypeText(text='Zürich "{a}"\n\''),
+    PressKeys(keys=("ctrl", "+")),
+    Wait(seconds=2.0),
+]
+
+
+@pytest.mark.parametrize("action", SAID, ids=lambda action: action.verb)
+def test_a_written_item_is_one_that_openais_client_takes(action: Any) -> None:
+    responses = pytest.importorskip("openai.types.responses", reason="the package openai is not installed")
+    said = json.loads(OPENAI.write(action, screen_of(1288, 728)))
+    taken = responses.ResponseComputerToolCall.model_validate(said)
+    again = taken.model_dump_json(exclude_none=True)
+    assert meant(OPENAI, again) == (action,)
+
+
+def test_every_example_that_is_a_computer_call_fits_openais_types() -> None:
+    responses = pytest.importorskip("openai.types.responses", reason="the package openai is not installed")
+    fits = 0
+    for example in items.EXAMPLES:
+        if not example.text.startswith('{"type": "computer_call"'):
+            continue
+        said = json.loads(example.text)
+        if "scrollX" in said["action"] or any(isinstance(one, (list, float)) for one in said["action"].values()):
+            continue  # spellings beyond the types, which models and guides have
+        responses.ResponseComputerToolCall.model_validate(said)
+        fits += 1
+    assert fits >= 12
+
+
+def test_a_batch_is_done_in_order() -> None:
+    acts = [{"type": "click", "button": "left", "x": 8, "y": 9}, {"type": "type", "text": "penguin"},
+            {"type": "keypress", "keys": ["ENTER"]}]  # fmt: skip
+    item = {"type": "computer_call", "call_id": "c", "actions": acts, "pending_safety_checks": []}
+    found = (Click(x=8, y=9), TypeText(text="penguin"), PressKeys(keys=("enter",)))
+    assert meant(OPENAI, json.dumps(item)) == found
+    assert meant(OPENAI, json.dumps([{**item, "actions": acts[:1]}, {**item, "actions": acts[1:]}])) == found
+    assert meant(OPENAI, json.dumps(acts)) == found
+    assert meant(OPENAI, "\n".join(json.dumps(act) for act in acts)) == found
+    call = json.dumps({"name": "computer", "arguments": {"actions": acts}})
+    assert meant(OPENAI, f"<tool_call>\n{call}\n</tool_call>") == found
+    blocks = [
+        {"type": "tool_use", "name": "computer", "input": {"action": "left_click", "coordinate": [8, 9]}},
+        {"type": "tool_use", "name": "computer", "input": {"action": "type", "text": "penguin"}},
+        {"type": "tool_use", "name": "computer", "input": {"action": "key", "text": "Return"}},
+    ]
+    assert meant(CLAUDE, json.dumps(blocks)) == found
+
+
+def test_a_pending_safety_check_is_asked_of_the_person_and_nothing_else_is_done() -> None:
+    item = {
+        "type": "computer_call",
+        "pending_safety_checks": [{"id": "sc", "code": "sensitive_domain", "message": None}],
+        "actions": [{"type": "type", "text": "4111 1111"}, {"type": "keypress", "keys": ["ENTER"]}],
+    }
+    (found,) = meant(OPENAI, json.dumps([{"type": "reasoning", "summary": []}, item]))
+    assert isinstance(found, Ask) and "sensitive_domain" in found.question
+
+
+def test_keys_in_xdotools_spelling_may_be_several() -> None:
+    said = {"type": "tool_use", "name": "computer", "input": {"action": "key", "text": "Down Down ctrl+Return"}}
+    down = PressKeys(keys=("down",))
+    assert meant(CLAUDE, json.dumps(said)) == (down, down, PressKeys(keys=("ctrl", "enter")))
+    said["input"] = {"action": "key", "text": "Tab", "repeat": 3}
+    assert meant(CLAUDE, json.dumps(said)) == (PressKeys(keys=("tab",)),) * 3
+    said["input"] = {"action": "key", "text": "Tab", "repeat": 1000}
+    with pytest.raises(BadCall, match="'repeat' must be"):
+        meant(CLAUDE, json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"action": "hold_key", "text": "shift", "duration": 2}, "no hold_key here; press it with key"),
+        ({"action": "left_mouse_down"}, "drag with left_click_drag"),
+        ({"action": "cursor_position"}, "can be seen on the screen"),
+        ({"action": "zoom", "region": [0, 0, 9, 9]}, "no zoom here"),
+        ({"action": "left_click"}, "needs 'coordinate'"),
+        ({"action": "left_click", "coordinate": [8, 9], "text": "a"}, "is held, and may be ctrl, shift, alt, meta"),
+        ({"action": "left_click", "coordinate": [1288, 9]}, "outside the picture"),
+        ({"action": "scroll", "scroll_direction": "down", "scroll_amount": 0}, "scroll_amount"),
+        ({"action": "scroll", "scroll_direction": "down", "scroll_amount": 3, "text": "ctrl"}, "takes .* only"),
+        ({"action": "clik"}, "there is no action 'clik'"),
+    ],
+    ids=range(10),
+)
+def test_what_claude_asks_for_and_is_not_here_is_said(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadCall, match=words):
+        meant(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": given}))
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({"type": "computer_call", "status": "incomplete", "action": {"type": "wait"}}, "cut off"),
+        ({"type": "computer_call", "action": {"type": "click", "button": "forward", "x": 8, "y": 9}}, "forward"),
+        ({"type": "computer_call", "action": {"type": "move", "x": 8, "y": 9, "keys": ["CTRL"]}}, "not 'keys'"),
+        ({"type": "computer_call", "action": {"type": "click", "x": 8, "y": 9, "keys": ["A"]}}, "are held"),
+        ({"type": "computer_call", "action": {"type": "scroll", "x": 8, "y": 9}}, "are both 0"),
+        ({"type": "computer_call", "action": {"type": "drag", "path": [{"x": 8, "y": 9}]}}, "two points or more"),
+        ({"type": "computer_call"}, "must hold an action"),
+        ({"type": "function_call", "name": "shell", "arguments": "{}"}, "there is no function 'shell'"),
+        ({"type": "function_call", "name": "finish", "arguments": "{"}, "no JSON object"),
+        ({"type": "web_search_call", "id": "ws"}, "there is no action 'web_search_call'"),
+        ({"type": "reasoning", "summary": []}, "no call and no words"),
+        ({"type": "computer_call", "action": {"type": "wait", "then": [1]}}, "takes no 'then'"),
+    ],
+    ids=range(12),
+)
+def test_what_openai_asks_for_and_is_not_here_is_said(item: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadCall, match=words):
+        meant(OPENAI, json.dumps(item))
+
+
+def test_words_beside_a_call_are_its_thought() -> None:
+    text = next(example.text for example in anthropic.EXAMPLES if "Eu==" in example.text)
+    assert CLAUDE.parse(text).thought == "The button is there.\nI click {it}."
+    text = next(example.text for example in items.EXAMPLES if "rs_67cc" in example.text)
+    assert OPENAI.parse(text).thought == "Clicking {it}."
+    assert OPENAI.parse('So I wait.\n{"type": "wait"}\nThat is all.').thought == "So I wait.\nThat is all."
+
+
+def test_finishing_is_a_function_beside_theirs() -> None:
+    for dialect in (OPENAI, CLAUDE):
+        talk = dialect.conversation("goal", [], screen_of(1288, 728), frozenset({"click"}))
+        assert [tool["function"]["name"] for tool in talk.tools] == ["computer", "finish"]
+        said = '<tool_call>{"name": "finish", "arguments": {"status": "failure"}}</tool_call>'
+        assert meant(dialect, said) == (Done(status="failure"),)
+
+
+def test_what_they_have_no_words_for() -> None:
+    screen = screen_of(1288, 728)
+    for dialect, action in ((OPENAI, Click(x=8, y=9, count=3)), (OPENAI, Wait(seconds=1.0)), (OPENAI, Scroll(down=1)),
+                            (CLAUDE, Drag(path=((1, 1), (2, 2), (3, 3))))):  # fmt: skip
+        with pytest.raises(UsageError, match="has no words for"):
+            dialect.write(action, screen)
