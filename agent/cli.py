@@ -46,6 +46,7 @@ app.add_typer(runs_app, name="runs")
 Model = Annotated[
     str | None, typer.Option(help="embedded, a folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME.")
 ]
+Grounder = Annotated[str | None, typer.Option(help="A second model, which finds what the first one points at.")]
 MaxSteps = Annotated[int | None, typer.Option(min=1, help="Steps after which the run ends unfinished.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Of the practice page, and of a model that samples.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, nothing else there.")]
@@ -68,6 +69,7 @@ def run(
         typer.Option(help="each: ask before every action; never. By default each on your own screen.", metavar="WHEN"),
     ] = None,
     model: Model = None,
+    grounder: Grounder = None,
     max_steps: MaxSteps = None,
     seed: Seed = None,
     json: Json = False,
@@ -107,6 +109,7 @@ def run(
         "headed": headed,
     }
     flags |= {
+        "grounder": grounder,
         "dtype": dtype,
         "grammar": grammar,
         "zoom": zoom,
@@ -148,6 +151,7 @@ def demo(
 def calibrate(
     on: On = None,
     model: Annotated[str | None, typer.Option(help="Also have a model click the squares and read a colour.")] = None,
+    grounder: Grounder = None,
     json: Json = False,
 ) -> None:
     """Find out in a minute whether clicks land: paint squares, look, move there, compare.
@@ -159,7 +163,7 @@ def calibrate(
     from agent.calibrate import calibrated, table
     from agent.launch import open_policy
 
-    settings = config.load({"on": on, "model": model})
+    settings = config.load({"on": on, "model": model, "grounder": grounder})
     programs = _own_stdout() if json else None
     policy = open_policy(settings) if settings.model else None
     rows = calibrated(settings, policy)

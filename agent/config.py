@@ -24,7 +24,9 @@ PREFIX = "PIXELHAND_"
 NOT_SETTINGS = frozenset(  # read by other files
     {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY"}
 )
-NOT_FOR_PROJECTS = frozenset({"runs", "prompt", "model", "program"})  # a cloned folder must not choose who speaks
+NOT_FOR_PROJECTS = frozenset(  # a cloned folder must not choose who speaks
+    {"runs", "prompt", "model", "grounder", "program"}
+)
 CHOICES = {"approve": ("each", "never"), "zoom": ("off", "on", "auto")}
 
 
@@ -33,6 +35,7 @@ class Settings:
     """What a run needs to know beside its goal. "" and None mean: not chosen."""
 
     model: str = ""  # embedded, a folder, or a Hub id
+    grounder: str = ""  # a second model, which finds what the first one points at
     device: str = "auto"  # auto, cpu, cuda, mps
     dtype: str = (
         "auto"  # auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16, fast (measured), int8, int4

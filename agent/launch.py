@@ -181,6 +181,8 @@ def open_policy(
     settings: Settings, *, on_text: Callable[[str], None] | None = None, say: Callable[[str], None] | None = None
 ) -> Policy:
     """Who decides, as the settings name it: a checkpoint on this machine, or a server's http://host:port/v1#NAME."""
+    if settings.grounder:
+        return _pair(settings, on_text, say)
     if "://" in settings.model:
         from agent.remote import remote_policy
 
@@ -199,6 +201,24 @@ def open_policy(
         zoom=settings.zoom,
         shrink=settings.shrink,
     )
+
+
+def _pair(settings: Settings, on_text: Callable[[str], None] | None, say: Callable[[str], None] | None) -> Policy:
+    """Planner and grounder. The prompt and the temperature are the planner's; who points is who looks twice."""
+    from agent.pair import Pair
+
+    first = replace(settings, grounder="", zoom="off")
+    second = replace(settings, grounder="", model=settings.grounder, prompt="", temperature=0.0)
+    with ExitStack() as stack:
+        planner = open_policy(first, on_text=on_text, say=say)
+        stack.callback(planner.close)
+        if say is not None:
+            say(f"loading {settings.grounder} …")
+        grounder = open_policy(second, say=say)
+        stack.callback(grounder.close)
+        pair = Pair(planner, grounder)
+        stack.pop_all()
+        return pair
 
 
 def local_policy(

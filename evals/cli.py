@@ -18,10 +18,13 @@ from evals.score_cli import Data, Json, doctor, table
 if TYPE_CHECKING:
     from evals.benchmarks.miniwob import TaskScore
     from evals.run import Progress
+    from evals.worker import Order
 
 Ray = Annotated[
     str, typer.Option(help="Workers on a Ray cluster: its address, or auto. DIR and the model are seen by all.")
 ]
+Grounder = Annotated[str, typer.Option(help="A second model, which finds what the first one points at.")]
+AND = " + "  # between the two models of a pair, in an order
 TELL_S = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -50,6 +53,7 @@ def predict(
     model: Annotated[
         str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://host:port/v1#NAME.")
     ] = "embedded",
+    grounder: Grounder = "",
     limit: Annotated[int | None, typer.Option(min=1, help="So many pictures, or episodes, drawn by --seed.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each with a model of its own.")] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -83,22 +87,36 @@ def predict(
             f"get them from {planned.bench.pictures}",
             file=sys.stderr,
         )
+    models = [model, grounder] if grounder else [model]
     order = Order(
         name=name,
         data=str(data),
         protocol=planned.protocol,
         level=level,
-        model=model,
+        model=AND.join(models),
         device=device,
         dtype=dtype,
         prompt=prompt,
         seed=seed,
         threads=threads,
-        fingerprint=_fingerprint(model),
+        fingerprint=AND.join(map(_fingerprint, models)),
+        maker="evals.cli:pair" if grounder else "",
     )
     folder = out or run.default_folder(order, planned.dataset.revision, limit)
     told = run.predict(planned, order, folder, workers=workers, limit=limit, on_progress=_teller(), ray=ray)
     print(json_.dumps({**told, "out": str(folder)}) if json else _told(told, folder))
+
+
+def pair(order: Order) -> Any:
+    """The policy of an order whose model is a planner's, AND, a grounder's. The prompt is the planner's."""
+    from dataclasses import replace
+
+    from agent.pair import Pair
+    from evals.worker import make_policy
+
+    planner, _, grounder = order.model.partition(AND)
+    alone = replace(order, maker="")
+    return Pair(make_policy(replace(alone, model=planner)), make_policy(replace(alone, model=grounder, prompt="")))
 
 
 def _fingerprint(model: str) -> str:
@@ -188,6 +206,7 @@ def miniwob(
     tasks: Annotated[str, typer.Option(help="Comma-separated practice tasks; default: those on the card.")] = "",
     seeds: Annotated[str, typer.Option(help="FIRST:LAST, LAST not included.")] = "900000:900050",
     model: Annotated[str, typer.Option(help="embedded, a checkpoint's folder, or a Hub id.")] = "embedded",
+    grounder: Grounder = "",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     max_steps: Annotated[int, typer.Option(min=1)] = 30,
     workers: Annotated[
@@ -223,12 +242,13 @@ def miniwob(
         from evals.apart import evaluate_apart
 
         options = ["--seeds", seeds, "--model", model, "--device", device, "--max-steps", str(max_steps)]
+        options += ["--grounder", grounder] if grounder else []
         report, facts = evaluate_apart(chosen, workers, options, on_task=tell_task)
     else:
         from agent.config import Settings
         from agent.launch import open_policy
 
-        policy = open_policy(Settings(model=model, device=device))
+        policy = open_policy(Settings(model=model, grounder=grounder, device=device))
         report = evaluate(policy, chosen, span, max_steps=max_steps, on_result=tell, on_task=tell_task)
         facts = {"model": policy.about["model"], "fingerprint": policy.about["fingerprint"]}
         facts["prompt"] = policy.about["prompt_hash"][:16]
