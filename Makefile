@@ -4,8 +4,8 @@ export PYTHON
 
 .PHONY: demo test test-all check format env browser screens clean
 
-demo: browser            ## the agent books a practice job with the embedded model
-	.venv/bin/agent demo click-dialog-2 --seed 900001
+demo: browser            ## the embedded model does a practice page it never saw
+	.venv/bin/agent demo enter-password --seed 900001
 
 test: browser screens    ## the whole test suite
 	.venv/bin/python -m pytest

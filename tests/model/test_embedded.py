@@ -20,7 +20,7 @@ from evals.stats import wilson
 from model.chat import load_chat
 from model.weights import EMBEDDED_FOLDER, load_model
 
-PROMISED = ("click-test", "click-dialog", "click-dialog-2", "focus-text")
+PROMISED = ("click-test", "click-dialog", "click-dialog-2", "click-tab", "enter-password", "focus-text")
 CARD = json.loads((EMBEDDED_FOLDER / "card.json").read_text(encoding="utf-8"))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +19,10 @@ def test_it_starts_takes_faults_and_ends(adb, chrome, monkeypatch):
     monkeypatch.setenv("PIXELHAND_CHROME", chrome)
     code = "from envs.phone_cli import app; app()"
     command = [sys.executable, "-c", code, "--port", "0", "--page", "practice:click-test-2", "--fault", "truncated:1"]
-    run = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    # a shell's background jobs are born deaf to Ctrl-C, and with them what they start
+    hears = {"preexec_fn": partial(signal.signal, signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    run = subprocess.Popen(command, **pipes, text=True, encoding="utf-8", **hears)
     assert run.stdin is not None and run.stdout is not None
     try:
         assert run.stdout.readline() == "a simulated phone is on; connect it and use it:\n"
