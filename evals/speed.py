@@ -229,7 +229,11 @@ class Bench:
     def _episode(
         self, result: Result, size: tuple[int, int], steps: int, said: int, seed: int
     ) -> tuple[list[float], list[float]]:
-        session, seen = Session(self.model, graphs=self.graphs), VisionCache()
+        cells = self._picture(Screen(np.zeros((size[1], size[0], 3), np.uint8))).length
+        # time does not care whether positions were ever trained: an episode may be longer than the model's
+        room = SYSTEM_TOKENS + steps * (cells + TURN_TOKENS + 2 * said)
+        budget = max(room, self.config.text.max_position_embeddings)
+        session, seen = Session(self.model, budget, graphs=self.graphs), VisionCache()
         rng = np.random.default_rng(seed)
         context: list[Segment] = [Text(words(rng, SYSTEM_TOKENS))]
         shown: list[Screen] = []
