@@ -57,5 +57,5 @@ def stray_js(scale: float, seed: int) -> str:
 
 
 def characters_js(scale: float) -> str:
-    """An expression for [[character, x, y], ...]: the middle of each visible character, in pixels."""
+    """An expression for [[character, x, y, width], ...] of each visible character, x and y of its middle, in pixels."""
     return f"__oracle.characters({scale})"
