@@ -56,6 +56,9 @@ def step(
     steps: Annotated[int, typer.Option(min=1, help="Of the episode, each with one more screenshot.")] = 10,
     said: Annotated[int, typer.Option(min=1, help="Ids of each reply.")] = 14,
     repeat: Repeat = 1,
+    pictures: Annotated[
+        int | None, typer.Option(min=0, help="Of so many earlier steps at most the picture is kept, as a run does.")
+    ] = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
     against: Against = "transformers",
@@ -65,7 +68,7 @@ def step(
     """Steps of an append-only episode: one more screenshot, one more reply."""
     from evals.speed import parse_size
 
-    _tell(_bench(model, device, dtype, against, graphs).step(parse_size(size), steps, said, repeat), json)
+    _tell(_bench(model, device, dtype, against, graphs).step(parse_size(size), steps, said, repeat, pictures), json)
 
 
 @app.command()

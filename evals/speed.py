@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import numpy as np
 
 from actions import Screen, UsageError
+from agent.memory import cut
 from model.config import OFFICIAL, Config, TextConfig, VisionConfig
 from model.engine.decode import Said, speak
 from model.engine.graphs import Encoder
@@ -206,16 +207,21 @@ class Bench:
         head = self.model.model.embed_tokens if self.model.lm_head is None else self.model.lm_head
         return 1e3 * (product + said * (_bytes(self.model.model.layers) + _bytes(head)) / bandwidth)
 
-    def step(self, size: tuple[int, int], steps: int, said: int, repeat: int = 1) -> Result:
+    def step(
+        self, size: tuple[int, int], steps: int, said: int, repeat: int = 1, pictures: int | None = None
+    ) -> Result:
         """An append-only episode: at each step one more screenshot, and a reply of so many ids, none of them forced.
 
-        The peer gets the whole conversation each time, as its generate() asks for, with its cache within the reply.
+        pictures: of how many earlier steps the context holds picture and reply at most; older ones go in blocks, as
+        agent.memory cuts. None: of all. The peer gets the whole conversation each time, as its generate() asks for, with its cache within the reply.
         """
-        result = Result("step", self._facts(size=f"{size[0]}x{size[1]}", steps=steps, said=said), same=True)
+        result = Result(
+            "step", self._facts(size=f"{size[0]}x{size[1]}", steps=steps, said=said, pictures=pictures), same=True
+        )
         runs_ours: list[list[float]] = []
         runs_peer: list[list[float]] = []
         for seed in range(repeat + 1):  # the first warms up, and is short
-            ours, peer = self._episode(result, size, 2 if seed == 0 else steps, said, seed)
+            ours, peer = self._episode(result, size, 2 if seed == 0 else steps, said, seed, pictures)
             if seed:
                 runs_ours.append(ours)
                 runs_peer.append(peer)
@@ -227,21 +233,26 @@ class Bench:
         return result
 
     def _episode(
-        self, result: Result, size: tuple[int, int], steps: int, said: int, seed: int
+        self, result: Result, size: tuple[int, int], steps: int, said: int, seed: int, pictures: int | None
     ) -> tuple[list[float], list[float]]:
         cells = self._picture(Screen(np.zeros((size[1], size[0], 3), np.uint8))).length
         # time does not care whether positions were ever trained: an episode may be longer than the model's
-        room = SYSTEM_TOKENS + steps * (cells + TURN_TOKENS + 2 * said)
+        kept = steps if pictures is None else min(steps, pictures + 1)
+        room = SYSTEM_TOKENS + kept * (cells + TURN_TOKENS + 2 * said)
         budget = max(room, self.config.text.max_position_embeddings)
         session, seen = Session(self.model, budget, graphs=self.graphs), VisionCache()
         rng = np.random.default_rng(seed)
-        context: list[Segment] = [Text(words(rng, SYSTEM_TOKENS))]
-        shown: list[Screen] = []
+        system = Text(words(rng, SYSTEM_TOKENS))
+        turns: list[list[Segment]] = []
+        screens: list[Screen] = []
         ours: list[float] = []
         peer: list[float] = []
-        for _ in range(steps):
-            shown.append(screenshot(rng, size))
-            context += [self._picture(shown[-1]), Text(words(rng, TURN_TOKENS))]
+        for number in range(steps):
+            screens.append(screenshot(rng, size))
+            turns.append([self._picture(screens[-1]), Text(words(rng, TURN_TOKENS))])
+            first = 0 if pictures is None else cut(number, pictures)
+            shown = screens[first:]
+            context: list[Segment] = [system, *(part for turn in turns[first:] for part in turn)]
             pixels = {self._picture(one).key: one for one in shown}
 
             def encode(picture: Picture, pixels: dict[str, Screen] = pixels) -> Tensor:
@@ -261,7 +272,7 @@ class Bench:
                 heard = self._their_reply(context, shown, said)
                 peer.append(self._now() - began)
                 result.same = bool(result.same) and heard == reply.ids
-            context.append(Text(words(rng, said)))  # a random model's own words might be placeholders
+            turns[-1].append(Text(words(rng, said)))  # a random model's own words might be placeholders
         return ours, peer
 
     @without_gradients

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from model.training import vocabulary
 from model.training.batches import Batch, Packer, decode
 from model.training.fresh import fresh_model
 from model.training.losses import Helpers, Weights, Where, losses
-from model.training.questions import ask, point_at, to_type, words_of
+from model.training.questions import ask, point_at, read_at, to_type, words_of
 from model.training.run import Recipe, load_state, precision
 from model.training.store import Question, Sample, read
 from model.training.visual import CELL, Heads, place_characters
@@ -43,6 +44,7 @@ class Source:
     questions: int
     says: float
     words: int
+    reads: int
     copies: int
     moved: bool
     names: list[str]
@@ -54,9 +56,9 @@ class AnswerStage:
     """The model over a recipe's [[data]] entries.
 
     Each entry: folder (below the data folder), share, questions (of a screen, at most), says (the share kept of those
-    that are answered in words), words (to point at besides, of a screen that stands), copies (texts to type as they
-    are, besides), moved (true for invented screens), sources and emphasis (optional), held_back (seeds below it are
-    kept for measuring).
+    that are answered in words), words (to point at besides), reads (words to read besides), copies (texts to type as
+    they are, besides), moved (true for invented screens), sources and emphasis (optional), held_back (seeds below it
+    are kept for measuring).
     """
 
     def __init__(self, recipe: Recipe, data: Path, run: Path, before: Path | None, device: str = "cpu") -> None:
@@ -96,7 +98,9 @@ class AnswerStage:
         else:
             self._take_model(modules["model"])
             self.heads.load_state_dict(modules["helper_heads"])
-            self.helpers.load_state_dict(modules["helpers"], strict=False)  # what is asked newly begins anew
+            anew, _ = self.helpers.load_state_dict(modules["helpers"], strict=False)
+            if anew:
+                print(f"asked for the first time, and begun anew: {', '.join(anew)}", file=sys.stderr)
 
     def _take_model(self, state: Mapping[str, Tensor]) -> None:
         """A model of fewer layers goes on deeper: what is new begins by adding nothing."""
@@ -117,14 +121,14 @@ class AnswerStage:
         for _ in range(self.recipe["batch"]):
             source = rng.choices(self.sources, [one.share for one in self.sources])[0]
             sample = rng.choice(source.samples[rng.choices(source.names, source.shares)[0]])
-            frame, questions, classes = _moved(sample, rng) if source.moved else _still(sample)
-            pointed = _words(sample, source.words, rng) if source.words else []
+            frame, questions, written = _moved(sample, rng) if source.moved else _still(sample)
             frames.append(frame)
             questions = [one for one in questions if "say" not in one.answer or rng.random() < source.says]
             typed = [to_type(rng) for _ in range(source.copies)]
-            extra = pointed + [Question(one["goal"], one["answer"]) for one in typed]
+            extra = _words(written, source.words, source.reads, rng)
+            extra += [Question(one["goal"], one["answer"]) for one in typed]
             asked.append(_chosen(sample, questions, source.questions, rng) + extra)
-            characters.append(classes)
+            characters.append(place_characters(written, frame.shape[1], frame.shape[0]))
         return self.packer.pack(frames, asked, characters)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -148,27 +152,29 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     names = sorted(samples)
     emphasis = entry.get("emphasis", {})
     shares = [float(emphasis.get(name, 1.0)) for name in names]
-    extra = entry.get("words", 0), entry.get("copies", 0)
+    extra = entry.get("words", 0), entry.get("reads", 0), entry.get("copies", 0)
     says = entry.get("says", 1.0)
     return Source(entry["share"], entry["questions"], says, *extra, entry["moved"], names, shares, samples)
 
 
-def _still(sample: Sample) -> tuple[Any, list[Question], Any]:
-    frame = decode(sample.png)
+def _still(sample: Sample) -> tuple[Any, list[Question], Sequence[Sequence[Any]]]:
     questions = [located(one, sample.characters) for one in sample.questions]
-    return frame, questions, place_characters(sample.characters, frame.shape[1], frame.shape[0])
+    return decode(sample.png), questions, sample.characters
 
 
-def _words(sample: Sample, most: int, rng: random.Random) -> list[Question]:
-    """Pointing at words that stand once on the screen."""
-    words = words_of(sample.characters)
+def _words(characters: Sequence[Sequence[Any]], pointed: int, read: int, rng: random.Random) -> list[Question]:
+    """Pointing at words that stand once on the screen, and reading words wherever they stand; at most so many."""
+    if not pointed and not read:
+        return []
+    words = words_of(characters)
     count = Counter(text for text, _ in words)
     single = [(text, box) for text, box in words if count[text] == 1 and len(text) > 1]
-    asked = [point_at(text, box, rng) for text, box in rng.sample(single, min(most, len(single)))]
-    return [located(Question(one["goal"], one["answer"], one["box"]), sample.characters) for one in asked]
+    asked = [point_at(text, box, rng) for text, box in rng.sample(single, min(pointed, len(single)))]
+    asked += [read_at(text, box) for text, box in rng.sample(words, min(read, len(words)))]
+    return [located(Question(one["goal"], one["answer"], one["box"]), characters) for one in asked]
 
 
-def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], Any]:
+def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], Sequence[Sequence[Any]]]:
     """An invented screen moved by up to a cell, what moves in being the colour of the nearest edge, and asked anew."""
     dx, dy = rng.randrange(-CELL, CELL), rng.randrange(-CELL, CELL)
     frame = decode(sample.png)
@@ -183,7 +189,7 @@ def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], Any
             elements.append({**one, "box": [x + dx, y + dy, w, h]})
     asked = ask(elements, characters, rng.randrange(2**31))
     questions = [located(Question(one["goal"], one["answer"], one["box"]), characters) for one in asked]
-    return frame[rows][:, columns], questions, place_characters(characters, width, height)
+    return frame[rows][:, columns], questions, characters
 
 
 def located(question: Question, characters: Sequence[Sequence[Any]]) -> Question:

@@ -43,11 +43,14 @@ class Batch:
 
     frames [B, H, W, 3] uint8; ids, positions, targets, mask of the packed rows; target -100 where nothing is asked.
     looks: rows of (picture, token) where a token stands that should look at the answer's box: the one that opens a
-    coordinate, and each before a character that is read; wanted [looks, cells]:
-    the share of that box in each cell. spelled: rows of (picture, token, cell): the token before a character that is
-    read, and the cell of that character. copied: rows of (picture, token, earlier token): the token before one of a
-    text that stands in the question, and where it stands there. points: rows of (picture, token) of coordinates; spots
-    [points, 2]: the answer's point, x and y in pixels. characters [B, cells, places]: see visual.py.
+    coordinate, and each before a character that is read; wanted [looks, cells]: the share of that box in each cell.
+    named: rows of (picture, token, cell): a character that the question names, or that was read, and its cell.
+    recalled: rows of (picture, token, earlier token): the tokens of a coordinate, and the last character that its
+    question names. copied: rows of (picture, token, earlier token): the token before one of a text that stands in the
+    question, and where it stands there. read: rows of (picture, token): the token before a character that is read;
+    stand [read, 2]: that character's middle, x and y in pixels; spelled: rows of (picture, token, cell): the same
+    tokens, and its cell. points: rows of (picture, token) of coordinates; spots [points, 2]: the answer's point, x and
+    y in pixels. characters [B, cells, places]: see visual.py.
     """
 
     frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -61,6 +64,8 @@ class Batch:
     named: Tensor
     recalled: Tensor
     copied: Tensor
+    read: Tensor
+    stand: Tensor
     points: Tensor
     spots: Tensor
     characters: Tensor
@@ -110,6 +115,8 @@ class Packer:
         named: list[tuple[int, int, int]] = []
         recalled: list[tuple[int, int, int]] = []
         copied: list[tuple[int, int, int]] = []
+        read: list[tuple[int, int]] = []
+        stand: list[tuple[int, int]] = []
         points: list[tuple[int, int]] = []
         spots: list[Sequence[int]] = []
         for row, asked in enumerate(questions):
@@ -126,6 +133,9 @@ class Packer:
                 if question.letters and len(question.letters) == len(gaze):
                     cells = [self._cell(x, y) for x, y in question.letters]
                     spelled += [(row, token, cell) for token, cell in zip(gaze, cells, strict=True)]
+                    read += [(row, token) for token in gaze]
+                    stand += [(int(x), int(y)) for x, y in question.letters]
+                    named += [(row, token + 1, cell) for token, cell in zip(gaze, cells, strict=True)]
                 found = [(row, len(ids) + token, cell) for token, cell in self._named(question, prompt)]
                 named += found
                 if found and "coordinate" in question.answer:
@@ -165,6 +175,8 @@ class Packer:
             torch.tensor(named, dtype=torch.long).view(-1, 3),
             torch.tensor(recalled, dtype=torch.long).view(-1, 3),
             torch.tensor(copied, dtype=torch.long).view(-1, 3),
+            torch.tensor(read, dtype=torch.long).view(-1, 2),
+            torch.tensor(stand, dtype=torch.long).view(-1, 2),
             torch.tensor(points, dtype=torch.long).view(-1, 2),
             torch.tensor(spots, dtype=torch.long).view(-1, 2),
             torch.from_numpy(np.stack(characters)),

@@ -6,12 +6,14 @@ Answers of a few tokens teach slowly where to look; a page tells it for free. He
 - before: heads of early layers, at every character of a question that stands on the screen, look at the ones before it;
   named: heads, at the same characters, look at the cell where they stand.
 - gaze: heads, at the token that opens a coordinate and before every character that is read, look at the cells of the
-  element; spelled: heads, at every character that is read, look at its cell; sought: what a layer leaves at the tokens
-  of named and gaze is like what it leaves at the cells that belong to them.
+  element; sought: what a layer leaves at the tokens of named and gaze is like what it leaves at the cells that belong
+  to them.
 - copied: heads, at every token of a text that stands in the question, look at its place there; typed: those few tokens
   once more by themselves; recalled: heads, at the tokens of a coordinate, look at the last character of what is named.
 - spots: behind some layers, the tokens of a coordinate know the point to ten pixels; known: and behind an earlier one
   that last character does.
+- spelled: heads, before every character that is read, look at its cell; following: behind a layer its point is known
+  there; said: those characters once more by themselves. One that was read counts for named as one of the question does.
 """
 
 from __future__ import annotations
@@ -25,9 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.qwen25vl import Qwen25VL
-from model.rope import rotate, text_rotary
-from model.text import Layer
 from model.training.batches import Batch, Packer
+from model.training.looking import by_row, hit, layer_of, looking, looking_back
 from model.training.visual import ACROSS, CLASSES, DOWN, Heads, character_loss, encode
 
 HEADS = ("named", "gaze", "spelled", "recalled", "copied")  # helpers that are heads of the model's attention
@@ -53,6 +54,8 @@ class Weights:
     copied: float
     typed: float
     spots: float
+    following: float
+    said: float
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class Where:
     """Which layers and which of their attention heads, as (layer, head), the helpers are asked of.
 
     sought: the layers for "named" and for "gaze". spots: the layers behind which the tokens of a coordinate know the
-    point; known: that behind which the last character of what is named does. before: (layer, head, how many tokens
-    it looks back).
+    point; known: that behind which the last character of what is named does; following: that behind which the token
+    before a character that is read knows where it stands. before: (layer, head, how many tokens it looks back).
     """
 
     bag: int
@@ -69,6 +72,7 @@ class Where:
     sought: Mapping[str, int]
     spots: tuple[int, ...]
     known: int
+    following: int
     before: tuple[tuple[int, int, int], ...]
     named: tuple[tuple[int, int], ...]
     gaze: tuple[tuple[int, int], ...]
@@ -93,10 +97,11 @@ class Helpers(nn.Module):
         self.columns = nn.Linear(width, packer.cells_w)
         self.bag = nn.Linear(width, CLASSES + PAIRS)
         nn.init.constant_(self.bag.bias, -4.0)  # most are not there
-        self.known_across = nn.Linear(width, packer.cells_w * 28 // SPOT + 1)
-        self.known_down = nn.Linear(width, packer.cells_h * 28 // SPOT + 1)
-        self.across = nn.ModuleList(nn.Linear(width, packer.cells_w * 28 // SPOT + 1) for _ in where.spots)
-        self.down = nn.ModuleList(nn.Linear(width, packer.cells_h * 28 // SPOT + 1) for _ in where.spots)
+        wide, high = packer.cells_w * 28 // SPOT + 1, packer.cells_h * 28 // SPOT + 1
+        self.known_across, self.known_down = nn.Linear(width, wide), nn.Linear(width, high)
+        self.following_across, self.following_down = nn.Linear(width, wide), nn.Linear(width, high)
+        self.across = nn.ModuleList(nn.Linear(width, wide) for _ in where.spots)
+        self.down = nn.ModuleList(nn.Linear(width, high) for _ in where.spots)
         self.wish = nn.ModuleDict({name: nn.Linear(width, SOUGHT) for name in where.sought})
         self.thing = nn.ModuleDict({name: nn.Linear(width, SOUGHT) for name in where.sought})
         self.packer, self.where = packer, where
@@ -118,14 +123,14 @@ def losses(
     def leaves(layer: int) -> Any:
         return lambda _module, _inputs, output: left.__setitem__(layer, output)
 
-    hooks = [_layer(model, one).register_forward_hook(leaves(one)) for one in range(len(model.model.layers))]
+    hooks = [layer_of(model, one).register_forward_hook(leaves(one)) for one in range(len(model.model.layers))]
     try:
         hidden = model.model(embeddings, batch.positions, batch.mask)
     finally:
         for hook in hooks:
             hook.remove()
     attended = {layer for name in (*HEADS, "before") for layer, *_ in getattr(where, name)}
-    read = {layer: _layer(model, layer).input_layernorm(left[layer - 1]) for layer in attended}  # by its attention
+    read = {layer: layer_of(model, layer).input_layernorm(left[layer - 1]) for layer in attended}  # by its attention
 
     asked = batch.targets != -100
     logits = model.logits(hidden[asked])
@@ -145,7 +150,7 @@ def losses(
     )
 
     def look(heads_: Sequence[tuple[int, int]], looks: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        return _looking(model, packer, heads_, read, batch, looks, wanted)
+        return looking(model, packer, heads_, read, batch, looks, wanted)
 
     def cells(of: Tensor) -> Tensor:
         return F.one_hot(of[:, 2], count).float()
@@ -165,33 +170,26 @@ def losses(
                 helpers.wish[name](behind[looks.unbind(1)]),
                 helpers.thing[name](behind[:, first : first + count]),
             )
-            alike = (_by_row(looks[:, 0], wish, thing) / SOUGHT**0.5).float().log_softmax(-1)
+            alike = (by_row(looks[:, 0], wish, thing) / SOUGHT**0.5).float().log_softmax(-1)
             sought = sought - (wanted * alike).sum(-1).mean()
-            rights[f"{name}_sought"] = _hit(alike, wanted)
+            rights[f"{name}_sought"] = hit(alike, wanted)
     spelled, spelled_right = look(where.spelled, batch.spelled[:, :2], cells(batch.spelled))
-    copied, copied_right = _looking_back(model, where.copied, read, batch, batch.copied)
-    recalled, recalled_right = _looking_back(model, where.recalled, read, batch, batch.recalled)
+    copied, copied_right = looking_back(model, where.copied, read, batch, batch.copied)
+    recalled, recalled_right = looking_back(model, where.recalled, read, batch, batch.recalled)
     before, before_right = token.new_zeros(()), token.new_zeros(())
     for layer, head, back in where.before:
         row, place, _ = batch.named.unbind(1)
         earlier = torch.stack([row, place, place - back], dim=1)[batch.mask[row, 0, place, place - back]]
-        loss, right_here = _looking_back(model, [(layer, head)], read, batch, earlier)
+        loss, right_here = looking_back(model, [(layer, head)], read, batch, earlier)
         before = before + loss / len(where.before)
         before_right = before_right + right_here / len(where.before)
-    typed = token.new_zeros(())
-    if len(batch.copied):
-        from_row, from_token, _ = batch.copied.unbind(1)
-        of_text = model.logits(hidden[from_row, from_token]).float()
-        typed = F.cross_entropy(of_text, batch.targets[from_row, from_token])
+    typed, said = (_once_more(model, hidden, batch, looks) for looks in (batch.copied, batch.read))
     spots = token.new_zeros(())
-    if len(batch.points):
-        row, place = batch.points.unbind(1)
-        for layer, across, down in zip(where.spots, helpers.across, helpers.down, strict=True):
-            behind = left[layer][row, place]
-            behind = F.rms_norm(behind, behind.shape[-1:])
-            spots = spots + F.cross_entropy(across(behind), batch.spots[:, 0] // SPOT) / len(where.spots)
-            spots = spots + F.cross_entropy(down(behind), batch.spots[:, 1] // SPOT) / len(where.spots)
-    known = _known(helpers, left[where.known], batch) if len(batch.recalled) else token.new_zeros(())
+    for layer, across, down in zip(where.spots, helpers.across, helpers.down, strict=True):
+        spots = spots + _point(across, down, left[layer], batch.points, batch.spots) / len(where.spots)
+    known = _point(helpers.known_across, helpers.known_down, left[where.known], *_ends(batch))
+    across, down = helpers.following_across, helpers.following_down
+    following = _point(across, down, left[where.following], batch.read, batch.stand)
     total = (
         weights.token * token
         + weights.characters * characters
@@ -206,6 +204,8 @@ def losses(
         + weights.copied * copied
         + weights.typed * typed
         + weights.spots * (spots + known)
+        + weights.following * following
+        + weights.said * said
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
     figures |= {"bag": bag, "places": places, "spots": spots, "known": known, "gaze": gaze, "gaze_right": gaze_right}
@@ -214,16 +214,34 @@ def losses(
     figures |= {"before": before, "before_right": before_right}
     figures |= {"recalled": recalled, "recalled_right": recalled_right}
     figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
+    figures |= {"following": following, "said": said}
     return total, {name: float(value.detach()) for name, value in figures.items()}
 
 
-def _known(helpers: Helpers, behind: Tensor, batch: Batch) -> Tensor:
-    """Cross-entropy of the point, x and y, at the last character of what is named. behind: what a layer leaves."""
+def _once_more(model: Qwen25VL, hidden: Tensor, batch: Batch, looks: Tensor) -> Tensor:
+    """Cross-entropy of what follows some tokens (picture, token, ...), by itself; 0 where there are none."""
+    if not len(looks):
+        return batch.wanted.new_zeros(())
+    row, token = looks[:, 0], looks[:, 1]
+    return F.cross_entropy(model.logits(hidden[row, token]).float(), batch.targets[row, token])
+
+
+def _point(across: nn.Module, down: nn.Module, behind: Tensor, looks: Tensor, points: Tensor) -> Tensor:
+    """Cross-entropy of the points [looks, 2], x and y in pixels, at tokens (picture, token) of what a layer leaves."""
+    if not len(looks):
+        return behind.new_zeros(())
+    at = behind[looks.unbind(1)]
+    at = F.rms_norm(at, at.shape[-1:])
+    return F.cross_entropy(across(at), points[:, 0] // SPOT) + F.cross_entropy(down(at), points[:, 1] // SPOT)
+
+
+def _ends(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The last character of what each coordinate's question names [ends, 2], and that coordinate [ends, 2]."""
     points = dict(zip(map(tuple, batch.points.tolist()), batch.spots.tolist(), strict=True))
     ends = {(row, end): points[row, token] for row, token, end in batch.recalled.tolist()}
-    at = F.rms_norm(behind, behind.shape[-1:])[torch.tensor(list(ends), device=behind.device).unbind(1)]
-    x, y = torch.tensor(list(ends.values()), device=behind.device).unbind(1)
-    return F.cross_entropy(helpers.known_across(at), x // SPOT) + F.cross_entropy(helpers.known_down(at), y // SPOT)
+    device = batch.points.device
+    places = torch.tensor(list(ends), dtype=torch.long, device=device).view(-1, 2)
+    return places, torch.tensor(list(ends.values()), dtype=torch.long, device=device).view(-1, 2)
 
 
 def _bag(logits: Tensor, batch: Batch) -> Tensor:
@@ -238,74 +256,3 @@ def _bag(logits: Tensor, batch: Batch) -> Tensor:
         there.scatter_(2, bucket.masked_fill(empty, 0).flatten(2), 1.0)
     there[..., 0] = 0.0  # class 0 is no character
     return F.binary_cross_entropy_with_logits(logits.float(), there, reduction="sum") / there.sum().clamp(min=1)
-
-
-def _layer(model: Qwen25VL, index: int) -> Layer:
-    layer = model.model.layers[index]
-    assert isinstance(layer, Layer)
-    return layer
-
-
-def _looking(
-    model: Qwen25VL,
-    packer: Packer,
-    heads: Sequence[tuple[int, int]],
-    read: Mapping[int, Tensor],
-    batch: Batch,
-    looks: Tensor,
-    wanted: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the attention of heads with the wanted cells, and how often the strongest cell is one of them,
-    each a mean over the heads. read: what the attention of each layer reads."""
-    loss = right = wanted.new_zeros(())
-    if not len(looks):
-        return loss, right
-    for head in heads:
-        spread = _attention(model, head, read[head[0]], batch, looks)
-        spread = spread[:, packer.first_cell : packer.first_cell + packer.cells]
-        loss = loss - (wanted * spread).sum(-1).mean() / len(heads)
-        right = right + _hit(spread, wanted) / len(heads)
-    return loss, right.detach()
-
-
-def _looking_back(
-    model: Qwen25VL, heads: Sequence[tuple[int, int]], read: Mapping[int, Tensor], batch: Batch, looks: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The same for (picture, token, earlier token): the attention of heads with the earlier token."""
-    loss = right = batch.wanted.new_zeros(())
-    for head in heads if len(looks) else ():
-        spread = _attention(model, head, read[head[0]], batch, looks[:, :2])
-        loss = loss + F.nll_loss(spread, looks[:, 2]) / len(heads)
-        right = right + (spread.argmax(-1) == looks[:, 2]).float().mean() / len(heads)
-    return loss, right.detach()
-
-
-def _hit(spread: Tensor, wanted: Tensor) -> Tensor:
-    """How often the strongest cell is a wanted one."""
-    return wanted.gather(1, spread.argmax(-1, keepdim=True)).gt(0).float().mean()
-
-
-def _by_row(row: Tensor, q: Tensor, k: Tensor) -> Tensor:
-    """Products of each q [looks, D] with the k [B, S, D] of its row -> [looks, S]; looks lie row by row."""
-    counts = torch.bincount(row, minlength=len(k))
-    slot = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    padded = q.new_zeros(len(k), int(counts.max()), q.shape[-1]).index_put((row, slot), q)
-    return (padded @ k.transpose(1, 2))[row, slot]
-
-
-def _attention(model: Qwen25VL, where: tuple[int, int], x: Tensor, batch: Batch, looks: Tensor) -> Tensor:
-    """Logarithms of how much tokens (picture, token) look at each token of their row [looks, S], by a layer's head."""
-    config = model.config.text
-    layer, head = where
-    attention = _layer(model, layer).self_attn
-    size = config.head_dim
-    group = head * config.num_key_value_heads // config.num_attention_heads
-    cos, sin = text_rotary(batch.positions, size, config.mrope_section, config.rope_theta, x.dtype)
-    of_q, of_k = slice(head * size, (head + 1) * size), slice(group * size, (group + 1) * size)
-    weight_q, bias_q = attention.q_proj.weight[of_q], attention.q_proj.bias[of_q]
-    weight_k, bias_k = attention.k_proj.weight[of_k], attention.k_proj.bias[of_k]
-    row, token = looks.unbind(1)
-    q = rotate(F.linear(x[row, token], weight_q, bias_q), cos[row, token], sin[row, token])  # [looks, D]
-    k = rotate(F.linear(x, weight_k, bias_k), cos, sin)  # [B, S, D]
-    scores = _by_row(row, q, k) / size**0.5  # [looks, S]
-    return scores.float().masked_fill(~batch.mask[row, 0, token], float("-inf")).log_softmax(-1)

@@ -22,7 +22,7 @@ from model.image import frames_to_patches
 from model.qwen25vl import Qwen25VL
 from model.tokenizer import Tokenizer
 from model.training.batches import Packer, decode
-from model.training.questions import middle, words_of
+from model.training.questions import read_at, words_of
 from model.training.store import Question, Sample
 
 AT_ONCE = 25
@@ -91,8 +91,7 @@ def reading(
         if not found:
             continue
         text, box = rng.choice(found)
-        x, y = middle(box)
-        asked.append((sample.png, f"What does it say at [{x}, {y}]?"))
+        asked.append((sample.png, read_at(text, box)["goal"]))
         truth.append(text)
     score = Score()
     for part, expected in zip(_parts(asked), _parts(truth), strict=True):

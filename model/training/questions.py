@@ -51,8 +51,7 @@ def ask(elements: Sequence[Record], characters: Sequence[Sequence[Any]], seed: i
     for text, box in rng.sample(single, min(8, len(single))):
         found.append(point_at(text, box, rng))
     for text, box in rng.sample(words, min(10, len(words))):
-        x, y = middle(box)
-        found.append({"goal": f"What does it say at [{x}, {y}]?", "answer": {"say": text}, "box": box})
+        found.append(read_at(text, box))
     found += _about(elements, texts, rng)
     return rng.sample(found, min(MOST, len(found)))
 
@@ -94,6 +93,12 @@ def _say(goal: str, text: str, box: Sequence[float] | None = None) -> Record:
 def point_at(text: str, box: Sequence[float], rng: random.Random) -> Record:
     """Pointing at a word."""
     return click(rng.choice(WORD_FORMS).replace("@", text), box)
+
+
+def read_at(text: str, box: Sequence[float]) -> Record:
+    """Reading a word at its middle."""
+    x, y = middle(box)
+    return _say(f"What does it say at [{x}, {y}]?", text, box)
 
 
 def click(goal: str, box: Sequence[float]) -> Record:

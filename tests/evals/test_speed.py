@@ -39,6 +39,11 @@ def test_the_peer_says_the_same_at_every_step_and_everything_is_timed(bench: Ben
     assert len(result.table().splitlines()) == 4
 
 
+def test_with_few_pictures_kept_the_peer_still_says_the_same(bench: Bench) -> None:
+    result = bench.step((112, 84), steps=5, said=4, pictures=2)  # of 0, 1, 2, 2 and 2 earlier steps
+    assert result.same is True and result.as_dict()["pictures"] == 2
+
+
 @pytest.mark.parametrize("what", ["vision", "preprocess", "prefill", "decode"])
 def test_the_peer_comes_to_the_same_numbers(bench: Bench, what: str) -> None:
     arguments = {"vision": ((112, 84), 1), "preprocess": ((112, 90), 1), "prefill": (40, 1), "decode": (20, 4, 1)}

@@ -23,7 +23,8 @@ from model.rope import text_rotary
 from model.training.answers import AnswerStage, located
 from model.training.batches import decode
 from model.training.fresh import fresh_model
-from model.training.losses import Where, _attention
+from model.training.looking import attention
+from model.training.losses import Where
 from model.training.measure import edits, own_goals, right
 from model.training.questions import ask, to_type, words_of
 from model.training.render import render
@@ -108,12 +109,15 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "copied": 0.5,
                 "typed": 0.5,
                 "spots": 0.5,
+                "following": 0.5,
+                "said": 0.5,
                 "where": {
                     "bag": 0,
                     "places": 0,
                     "sought": {"named": 0, "gaze": 1},
                     "spots": [0, 1],
                     "known": 0,
+                    "following": 1,
                     "before": [[0, 1, 1], [0, 3, 2]],
                     "named": [[0, 1]],
                     "gaze": [[0, 0], [1, 0]],
@@ -282,7 +286,7 @@ def test_heads_look_as_the_whole_attention_does(data: Path, tmp_path: Path) -> N
     x = torch.randn(*batch.ids.shape, model.config.text.hidden_size)
     looks = torch.tensor([[0, 150], [0, 151], [1, 150]])
     with torch.no_grad():
-        spread = [_attention(model, (1, head), x, batch, looks).exp() for head in range(4)]
+        spread = [attention(model, (1, head), x, batch, looks).exp() for head in range(4)]
         size, config = model.config.text.head_dim, model.config.text
         values = layer.self_attn.v_proj(x).view(*x.shape[:2], -1, size)
         seen = torch.cat(
@@ -316,6 +320,7 @@ def test_the_recipes_that_ship_can_be_followed(path: Path) -> None:
                 where.bag,
                 where.places,
                 where.known,
+                where.following,
                 *where.sought.values(),
                 *where.spots,
                 *(layer for layer, _ in asked),
