@@ -213,8 +213,8 @@ class Bench:
         """An append-only episode: at each step one more screenshot, and a reply of so many ids, none of them forced.
 
         pictures: of how many earlier steps the context holds picture and reply at most; older ones go in blocks, as
-        agent.memory cuts. None: of all. The peer gets the whole conversation each time, as its generate() asks for, with
-        its cache within the reply.
+        agent.memory cuts. None: of all. The peer gets the whole conversation each time, as its generate() asks for, and
+        keeps its cache within the reply.
         """
         result = Result(
             "step", self._facts(size=f"{size[0]}x{size[1]}", steps=steps, said=said, pictures=pictures), same=True

@@ -181,13 +181,15 @@ class Tabs:
     async def picture(self, page: Page) -> bytes:
         """PNG of what the page shows now, in pixels of the surface.
 
-        The clip's scale is the device's. To set the device metrics in this session instead gives the same picture, but
-        Chromium 156 then undoes them after each one, and 1 to 10 % of the clicks that follow land at x / scale.
+        Without a clip a picture of 1920 x 1080 comes 7 ms earlier; another scale needs one. The clip's scale is the
+        device's. To set the device metrics in this session instead gives the same picture, but Chromium 156 then undoes
+        them after each one, and 1 to 10 % of the clicks that follow land at x / scale.
         """
         session = await self.session(page)
         width, height = self._size
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": self._scale}
-        what = {"format": "png", "optimizeForSpeed": True, "clip": clip}
+        what: dict[str, Any] = {"format": "png", "optimizeForSpeed": True}
+        if self._scale != 1:
+            what["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": self._scale}
         shot = await session.send("Page.captureScreenshot", what)
         return base64.b64decode(shot["data"])
 

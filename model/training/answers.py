@@ -26,7 +26,7 @@ from model.training import vocabulary
 from model.training.batches import Batch, Packer, decode
 from model.training.fresh import fresh_model
 from model.training.losses import Helpers, Weights, Where, losses
-from model.training.questions import ask, point_at, read_at, to_type, words_of
+from model.training.questions import ask, line_at, lines_of, point_at, read_at, to_type, words_of
 from model.training.run import Recipe, load_state, precision
 from model.training.store import Question, Sample, read
 from model.training.visual import CELL, Heads, place_characters
@@ -45,6 +45,7 @@ class Source:
     says: float
     words: int
     reads: int
+    lines: int
     copies: int
     moved: bool
     names: list[str]
@@ -56,9 +57,9 @@ class AnswerStage:
     """The model over a recipe's [[data]] entries.
 
     Each entry: folder (below the data folder), share, questions (of a screen, at most), says (the share kept of those
-    that are answered in words), words (to point at besides), reads (words to read besides), copies (texts to type as
-    they are, besides), moved (true for invented screens), sources and emphasis (optional), held_back (seeds below it
-    are kept for measuring).
+    that are answered in words), words (to point at besides), reads and lines (words and lines to read besides), copies
+    (texts to type as they are, besides), moved (true for invented screens), sources and emphasis (optional), held_back
+    (seeds below it are kept for measuring).
     """
 
     def __init__(self, recipe: Recipe, data: Path, run: Path, before: Path | None, device: str = "cpu") -> None:
@@ -125,7 +126,7 @@ class AnswerStage:
             frames.append(frame)
             questions = [one for one in questions if "say" not in one.answer or rng.random() < source.says]
             typed = [to_type(rng) for _ in range(source.copies)]
-            extra = _words(written, source.words, source.reads, rng)
+            extra = _words(written, source.words, source.reads, source.lines, rng)
             extra += [Question(one["goal"], one["answer"]) for one in typed]
             asked.append(_chosen(sample, questions, source.questions, rng) + extra)
             characters.append(place_characters(written, frame.shape[1], frame.shape[0]))
@@ -152,7 +153,7 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     names = sorted(samples)
     emphasis = entry.get("emphasis", {})
     shares = [float(emphasis.get(name, 1.0)) for name in names]
-    extra = entry.get("words", 0), entry.get("reads", 0), entry.get("copies", 0)
+    extra = entry.get("words", 0), entry.get("reads", 0), entry.get("lines", 0), entry.get("copies", 0)
     says = entry.get("says", 1.0)
     return Source(entry["share"], entry["questions"], says, *extra, entry["moved"], names, shares, samples)
 
@@ -162,15 +163,19 @@ def _still(sample: Sample) -> tuple[Any, list[Question], Sequence[Sequence[Any]]
     return decode(sample.png), questions, sample.characters
 
 
-def _words(characters: Sequence[Sequence[Any]], pointed: int, read: int, rng: random.Random) -> list[Question]:
-    """Pointing at words that stand once on the screen, and reading words wherever they stand; at most so many."""
-    if not pointed and not read:
+def _words(
+    characters: Sequence[Sequence[Any]], pointed: int, read: int, lines: int, rng: random.Random
+) -> list[Question]:
+    """Pointing at words that stand once on the screen, and reading words and lines; at most so many of each."""
+    if not (pointed or read or lines):
         return []
     words = words_of(characters)
     count = Counter(text for text, _ in words)
     single = [(text, box) for text, box in words if count[text] == 1 and len(text) > 1]
     asked = [point_at(text, box, rng) for text, box in rng.sample(single, min(pointed, len(single)))]
     asked += [read_at(text, box) for text, box in rng.sample(words, min(read, len(words)))]
+    long = [line for line in lines_of(words) if len(line) > 1]
+    asked += [line_at(line) for line in rng.sample(long, min(lines, len(long)))]
     return [located(Question(one["goal"], one["answer"], one["box"]), characters) for one in asked]
 
 
@@ -201,9 +206,13 @@ def located(question: Question, characters: Sequence[Sequence[Any]]) -> Question
     if not found:
         return question
     if "say" in question.answer:
-        if "".join(one[0] for one in found) != question.answer["say"]:
+        said = question.answer["say"]
+        if "".join(one[0] for one in found) != said.replace(" ", ""):
             return question
-        return replace(question, letters=tuple((one[1], one[2]) for one in found))
+        places, letters = [(one[1], one[2]) for one in found], list[tuple[float, float]]()
+        for character in said:  # a space is where the next word begins
+            letters.append(places[0] if character == " " else places.pop(0))
+        return replace(question, letters=tuple(letters))
     pattern = r"(?<![^\W_])" + r"\s*".join(re.escape(one[0]) for one in found) + r"(?![^\W_])"
     *_, last = [None, *re.finditer(pattern, question.goal)]
     if last is None:

@@ -31,6 +31,7 @@ FORMS = {  # kind -> how it is asked for; @ is its text
 ALONE = {"button": ("Click the button.", "Press the button."), "field": ("Focus into the textbox.",)}  # the only one
 WORD_FORMS = ('Click on the word "@".', 'Point at "@".')
 MOST = 24  # questions kept of a screen
+LINE, SPACE = 40, 14.0  # letters of a line that is read, at most; pixels between two of its words, at most
 
 
 def ask(elements: Sequence[Record], characters: Sequence[Sequence[Any]], seed: int) -> list[Record]:
@@ -101,6 +102,15 @@ def read_at(text: str, box: Sequence[float]) -> Record:
     return _say(f"What does it say at [{x}, {y}]?", text, box)
 
 
+def line_at(words: Sequence[tuple[str, Sequence[float]]]) -> Record:
+    """Reading the words of a line, from the left, at the middle of the line."""
+    boxes = [box for _, box in words]
+    left, top, right = boxes[0][0], boxes[0][1], boxes[-1][0] + boxes[-1][2]
+    box = [left, top, round(right - left, 1), boxes[0][3]]
+    x, y = middle(box)
+    return _say(f"Read the line at [{x}, {y}].", " ".join(text for text, _ in words), box)
+
+
 def click(goal: str, box: Sequence[float]) -> Record:
     """A question that a click in the middle of the box answers."""
     return {"goal": goal, "answer": {"action": "left_click", "coordinate": list(middle(box))}, "box": list(box)}
@@ -125,3 +135,19 @@ def words_of(characters: Sequence[Sequence[Any]]) -> list[tuple[str, list[float]
             words.append((character, [round(left, 1), round(y - 7, 1), round(width, 1), 14.0]))
         before = one
     return words
+
+
+def lines_of(words: Sequence[tuple[str, Sequence[float]]]) -> list[list[tuple[str, Sequence[float]]]]:
+    """Words, as words_of has them -> those that follow one another at a space's distance, at most LINE letters."""
+    lines: list[list[tuple[str, Sequence[float]]]] = []
+    for text, box in words:
+        line = lines[-1] if lines else []
+        if line:
+            before = line[-1][1]
+            gap = box[0] - (before[0] + before[2])
+            full = sum(len(one) + 1 for one, _ in line) + len(text) > LINE
+            if abs(before[1] - box[1]) < 1 and 2.5 <= gap < SPACE and not full:
+                line.append((text, box))
+                continue
+        lines.append([(text, box)])
+    return lines

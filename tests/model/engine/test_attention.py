@@ -72,3 +72,13 @@ def test_learning_attends_and_goes_back_as_torch_does(dtype: torch.dtype, tolera
     gradients = [torch.autograd.grad(out.square().sum(), (q, k, v)) for out in (ours, theirs)]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=tolerance, rtol=0)
+
+
+def test_a_wide_window_in_half_precision_comes_to_what_torch_comes_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(2)
+    q, k, v = (torch.randn(1, 1100, 2, 16, dtype=torch.bfloat16) for _ in range(3))
+    wide = windows(q, k, v, ((1, 1100),))
+    monkeypatch.setattr(attention, "WIDE", 10_000)
+    plain = windows(q, k, v, ((1, 1100),))
+    assert not torch.equal(wide, plain)  # two ways, not one twice
+    torch.testing.assert_close(wide, plain, atol=0.01, rtol=0.05)
