@@ -26,7 +26,7 @@ from model.training.fresh import fresh_model
 from model.training.looking import attention
 from model.training.losses import Where
 from model.training.measure import edits, own_goals, right
-from model.training.questions import ask, to_type, words_of
+from model.training.questions import ask, line_at, lines_of, to_type, words_of
 from model.training.render import render
 from model.training.run import Recipe, Run
 from model.training.store import Question, Writer, _repair, read
@@ -244,6 +244,26 @@ def test_a_word_that_is_read_is_followed_letter_by_letter(data: Path, tmp_path: 
     row = batch.ids[0].tolist()
     assert [row[token + 1] for _, token, _ in batch.spelled.tolist()] == stage.tokenizer.encode("abc")
     assert [cell for *_, cell in batch.spelled.tolist()] == [20, 21, 21]
+    assert batch.read.tolist() == [place[:2] for place in batch.spelled.tolist()]
+    assert batch.stand.tolist() == [[20, 60], [29, 60], [39, 60]]
+    assert batch.named.tolist() == [[0, token + 1, cell] for _, token, cell in batch.spelled.tolist()]
+
+
+def test_a_line_is_read_word_by_word_to_its_end() -> None:
+    line = [*(("so", 20.0), ("it", 46.0), ("is", 69.0)), ("far", 120.0)]  # "far" is no neighbour
+    characters = [[c, x + 9.0 * n, 60.0, 9.0] for word, x in line for n, c in enumerate(word)]
+    words = words_of([*characters, ["x", 20.0, 80.0, 9.0]])
+    assert [[text for text, _ in one] for one in lines_of(words)] == [["so", "it", "is"], ["far"], ["x"]]
+    asked = line_at(lines_of(words)[0])
+    assert asked["goal"] == "Read the line at [49, 60]." and asked["answer"] == {"say": "so it is"}
+    found = located(Question(asked["goal"], asked["answer"], asked["box"]), characters)
+    assert [x for x, _ in found.letters] == [20.0, 29.0, 46.0, 46.0, 55.0, 69.0, 69.0, 78.0]  # a space: the next word
+
+
+def test_long_lines_are_cut_between_words() -> None:
+    characters = [[c, 20.0 + 100 * n + 9 * k, 60.0, 9.0] for n in range(9) for k, c in enumerate("abcdefghij")]
+    lines = lines_of(words_of(characters))
+    assert [len(one) for one in lines] == [3, 3, 3]
 
 
 def test_a_text_to_type_is_looked_up_where_the_question_says_it(data: Path, tmp_path: Path) -> None:
