@@ -101,7 +101,7 @@ class Chat:
         pad = config.image_name
         if tokens.id(pad) != config.image_token_id or tokens.size > config.text.vocab_size:
             raise UsageError(
-                f"{self.path}: tokenizer.json has {pad} as {tokens.id(pad)} of {tokens.size} ids, "
+                f"{tokens.file} has {pad} as {tokens.id(pad)} of {tokens.size} ids, "
                 f"config.json as {config.image_token_id} of {config.text.vocab_size}; they are not of one checkpoint"
             )
 
@@ -147,7 +147,7 @@ class Chat:
         if self._grammars is None:
             from model.engine.grammar import Grammars
 
-            self._grammars = Grammars(self.path / "tokenizer.json", self.tokenizer.stop_ids)
+            self._grammars = Grammars(self.tokenizer.file, self.tokenizer.stop_ids, self.tokenizer.as_json())
         return self._grammars.guide(form)
 
     def reply(

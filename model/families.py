@@ -131,8 +131,7 @@ FAMILIES: tuple[Family, ...] = (
         ),
         "long tasks in desktop programs, with thoughts",
         ("desktop", "grounding"),
-        "server",
-        _of(
+        scores=_of(
             CUA,
             ("7B", "OSWorld-Verified", 26.6),
             ("7B", "ScreenSpot-Pro", 50.0),

@@ -12,25 +12,37 @@ from typing import Any
 from tokenizers import Tokenizer as Tokens
 
 from actions import UsageError
+from model import tiktoken_file
 from model.tools_prompt import tools_block
 
-_SPECIAL = re.compile(r"<\|(?=[a-z_]+\|>)")
+_SPECIAL = re.compile(r"<\|(?=[a-z0-9_]+\|>)")
+_TURN_END = "<|im_end|>"  # in Qwen's templates and in Kimi's, which OpenCUA has
 
 
 class Tokenizer:
-    """The tokenizer and chat template of a checkpoint folder (tokenizer.json and its template file)."""
+    """The tokenizer and chat template of a checkpoint folder.
+
+    file: where its tokens stand, tokenizer.json, or tiktoken.model where there is no such; size: its ids are below.
+    """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "tokenizer.json"
+        self.folder, self.file = folder, folder / "tokenizer.json"
+        if not self.file.exists() and (folder / tiktoken_file.FILE).exists():
+            self.file = folder / tiktoken_file.FILE
+            self._tokens = tiktoken_file.read_tokens(folder, _json(folder / "tokenizer_config.json"))
         try:
-            self._tokens = Tokens.from_file(str(path))
+            if self.file.suffix == ".json":
+                self._tokens = Tokens.from_file(str(self.file))
             self.size = max(self._tokens.get_vocab(with_added_tokens=True).values()) + 1  # from here on is padding
         except Exception as error:  # the library raises bare Exceptions
             raise UsageError(
-                f"{path} is missing or damaged ({str(error)[:120]}); download the checkpoint again"
+                f"{self.file} is missing or damaged ({str(error)[:120]}); download the checkpoint again"
             ) from None
-        self.folder = folder
         self.stop_ids = self._read_stop_ids()
+
+    def as_json(self) -> str:
+        """What tokenizer.json says, or would say where there is none: for what reads tokenizers by itself."""
+        return self._tokens.to_str()
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; the names of special tokens in it become those tokens."""
@@ -43,10 +55,11 @@ class Tokenizer:
     def id(self, token: str) -> int:
         found = self._tokens.token_to_id(token)
         if found is None:
-            raise UsageError(f"{self.folder}/tokenizer.json has no token {token}; is it a Qwen2.5-VL tokenizer?")
+            raise UsageError(f"{self.file} has no token {token}; is it a Qwen2.5-VL tokenizer?")
         return int(found)
 
     def _read_stop_ids(self) -> tuple[int, ...]:
+        """What generation_config.json names, and the end of the turn: OpenCUA's file names [EOS] alone."""
         path = self.folder / "generation_config.json"
         said = _json(path).get("eos_token_id")
         ids = said if isinstance(said, list) else [] if said is None else [said]
@@ -55,7 +68,8 @@ class Tokenizer:
                 f"{path}: eos_token_id must be a whole number or a list of them, not {said!r:.60}; "
                 "download the checkpoint again"
             )
-        return tuple(ids) or (self.id("<|im_end|>"),)
+        end = self._tokens.token_to_id(_TURN_END) if ids else self.id(_TURN_END)
+        return tuple(ids) if end is None or end in ids else (*ids, end)
 
     @cached_property
     def template_source(self) -> str:
@@ -107,7 +121,7 @@ class Tokenizer:
         A template that cannot render tools (the vision checkpoints' own) gets them in the system message. Names of
         special tokens inside the messages are broken up: what a page says must not end a turn.
         """
-        safe = [{**message, "content": _content(message["content"])} for message in messages]
+        safe = [{**message, "content": self._content(message["content"])} for message in messages]
         if tools and "tools" not in self.template_source:
             block = tools_block(tools)
             if safe and safe[0]["role"] == "system":
@@ -116,13 +130,24 @@ class Tokenizer:
                 safe.insert(0, {"role": "system", "content": [{"type": "text", "text": block}]})
         return self._fill(messages=safe, tools=list(tools) or None, add_generation_prompt=True)
 
+    def _content(self, content: str | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        return [
+            {"type": "text", "text": self._broken(part["text"])} if part["type"] == "text" else {"type": "image"}
+            for part in parts
+        ]
 
-def _content(content: str | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    return [
-        {"type": "text", "text": _SPECIAL.sub("< |", part["text"])} if part["type"] == "text" else {"type": "image"}
-        for part in parts
-    ]
+    def _broken(self, text: str) -> str:
+        """A text in which no special token is named."""
+        text = _SPECIAL.sub("< |", text)
+        return text if self._names is None else self._names.sub(lambda name: f"{name[0][0]} {name[0][1:]}", text)
+
+    @cached_property
+    def _names(self) -> re.Pattern[str] | None:
+        """The special tokens of another form than <|word|>, such as OpenCUA's [EOS]; None where there are none."""
+        special = [one.content for one in self._tokens.get_added_tokens_decoder().values() if one.special]
+        names = [re.escape(name) for name in sorted(special, key=len, reverse=True) if not _SPECIAL.match(name)]
+        return re.compile("|".join(names)) if names else None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -36,7 +36,8 @@ NAMES: tuple[tuple[str, str], ...] = (
     (r"^vision_tower\.", "visual."),
 )
 
-HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
+# tokenization_*.py: a text in it is read (model.tiktoken_file); no file of a checkpoint is ever run
+HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "tokenization_*.py"]
 
 
 def own_name(name: str) -> str:

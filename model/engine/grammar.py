@@ -26,17 +26,19 @@ MARGIN = (
 
 
 class Grammars:
-    """The grammars of one tokenizer. stop_ids: what ends a reply; a grammar's reply ends by itself, without one."""
+    """The grammars of one tokenizer. stop_ids: what ends a reply; a grammar's reply ends by itself, without one.
 
-    def __init__(self, tokenizer_json: Path, stop_ids: tuple[int, ...]) -> None:
+    file: where the tokenizer stands; text: it as tokenizer.json, where the file is of another form.
+    """
+
+    def __init__(self, file: Path, stop_ids: tuple[int, ...], text: str = "") -> None:
         try:
             self._tokens = llguidance.LLTokenizer(
-                tokenizer_json.read_text(encoding="utf-8"), eos_token=list(stop_ids) or None
+                text or file.read_text(encoding="utf-8"), eos_token=list(stop_ids) or None
             )
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"{tokenizer_json} makes no grammar ({str(error)[:120]}); download the checkpoint again, or go without "
-                "grammar"
+                f"{file} makes no grammar ({str(error)[:120]}); download the checkpoint again, or go without grammar"
             ) from None
         self._first = lru_cache(maxsize=16)(self._build)
 

@@ -56,7 +56,7 @@ class Voice:
 
     @cached_property
     def _tokens(self) -> LLTokenizer:
-        return schema.tokens_of(self.chat.path, self.vocabulary, self.chat.tokenizer.stop_ids)
+        return schema.tokens_of(self.chat.tokenizer.as_json(), self.vocabulary, self.chat.tokenizer.stop_ids)
 
     def asked(self, talk: Talk) -> Asked:
         """Refused when the talk cannot be had: a schema that cannot be enforced, a prompt that is too long."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,8 @@ from model.tools_prompt import CALL_CLOSE, CALL_OPEN
 TIGHT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
-def tokens_of(folder: Path, vocabulary: int, stop_ids: Sequence[int]) -> LLTokenizer:
-    """The checkpoint's tokens as llguidance reads them. Takes about a second for 150,000; keep it."""
-    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+def tokens_of(text: str, vocabulary: int, stop_ids: Sequence[int]) -> LLTokenizer:
+    """The checkpoint's tokens, as tokenizer.json has them, as llguidance reads them: a second for 150,000; keep it."""
     return LLTokenizer(text, n_vocab=vocabulary, eos_token=list(stop_ids))
 
 

@@ -100,7 +100,7 @@ def test_a_card_has_memory_licence_scores_and_sources() -> None:
     card = family_card("fara")
     for words in ("microsoft/Fara-7B", "17.5 GB", "WebTailBench", "38.4", "Fara README", "MIT", "bf16"):
         assert words in card
-    assert "no published score at hand" in family_card("jedi") and "behind a server" in family_card("OpenCUA")
+    assert "no published score at hand" in family_card("jedi") and "in our engine" in family_card("OpenCUA")
     assert len(family_table().splitlines()) == len(FAMILIES) + 1
     with pytest.raises(UsageError, match=r"no family 'farra'.*Did you mean 'fara'"):
         family_card("farra")
