@@ -52,7 +52,8 @@ def match(true: Gesture, said: Gesture, boxes: Iterable[Box]) -> tuple[bool, boo
     if true.tap != said.tap:
         return False, False
     if not true.tap:
-        return True, true.upright == said.upright
+        nowhere = said.touch is None and not said.side  # a scroll by nothing has no axis
+        return True, not nowhere and true.upright == said.upright
     assert true.touch is not None and said.touch is not None  # both are taps
     at, goal = said.touch, true.touch
     together = any(inside(at, box) and inside(goal, box) for box in boxes)

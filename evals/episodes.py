@@ -6,6 +6,7 @@ happens to the content: Scroll(down=1) shows what is further down, Drag moves a 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +19,32 @@ OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 
 
 def spoken(said: dict[str, Any]) -> list[Any] | None:
-    """A prediction's actions as our verbs; None when there are none or one does not fit the schema."""
+    """A prediction's actions as our verbs; None when there are none or one does not fit the schema.
+
+    Points may be fractions of pixels here, as the recorded ones and other harnesses' are: the pixel they lie on counts.
+    """
     held = said.get("actions")
     if not isinstance(held, list) or not held:
         return None
     try:
-        return [read_action(one) for one in held]
+        return [read_action(_on_pixels(one)) for one in held]
     except BadCall:
         return None
+
+
+def _on_pixels(action: Any) -> Any:
+    """x, y and path with whole numbers in place of finite fractions; everything else as it is."""
+    if not isinstance(action, dict):
+        return action
+    path = action.get("path")
+    whole = {key: _whole(action[key]) for key in ("x", "y") if key in action}
+    if isinstance(path, list):
+        whole["path"] = [[_whole(side) for side in point] if isinstance(point, list) else point for point in path]
+    return {**action, **whole}
+
+
+def _whole(side: Any) -> Any:
+    return math.floor(side) if isinstance(side, float) and math.isfinite(side) else side
 
 
 def shown(action: Scroll | Drag) -> str | None:

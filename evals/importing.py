@@ -2,7 +2,8 @@
 
 An importer is a file of `evals/importers`: `recognises(content)` by structure, `space(benchmark)`, what the numbers of
 its points mean unless `--format NAME:SPACE` says otherwise (what its harness asks of a model; never a guess from their
-size), `read(content, dataset, path, space)`, and, where its files are not JSON, `SUFFIXES` and `load(path)`.
+size), `read(content, dataset, path, space)`, EPISODES, whether it holds actions of episodes or points on pictures, and,
+where its files are not JSON, `SUFFIXES` and `load(path)`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from actions import UsageError, plugins
 from evals import episodes
+from evals.grounding import GroundingTask
 from evals.score import Dataset, json_lines, read_text
 
 FOLDER = "evals.importers"
@@ -21,11 +23,12 @@ SPACES: dict[str, tuple[float | None, str]] = {  # what is a whole side (None: a
     "pixels": (None, "of the original picture"),
     "shares": (1.0, "0 to 1"),
     "thousandths": (1000.0, "0 to 1000"),
+    "resized": (None, "of the picture as Qwen2.5-VL is shown it, with its official budget"),
 }
 
 
-def read(path: Path, dataset: Dataset, form: str, benchmark: str) -> tuple[str, list[dict[str, Any]]] | None:
-    """(the importer's name and the space, our form of each prediction); None for our own lines.
+def read(path: Path, dataset: Dataset, form: str, benchmark: str) -> tuple[str | None, list[tuple[str, Any]]]:
+    """(what was imported and its space, None for our own lines; each prediction in our form, with its place).
 
     form: "auto", "lines" (ours), or an importer's name; ":SPACE" behind it where its numbers mean something else.
     """
@@ -33,62 +36,97 @@ def read(path: Path, dataset: Dataset, form: str, benchmark: str) -> tuple[str, 
     if space and space not in SPACES:
         told = "; ".join(f"{one} ({what})" for one, (_, what) in SPACES.items())
         raise UsageError(f"--format {form}: '{space}' is no space of points; have {told}")
-    if name == "lines":
-        return None
-    if name != "auto":
-        importer = plugins.load(FOLDER, name)
-        return _read(name, importer, _load(importer, path), dataset, path, space or importer.space(benchmark))
-    importers = {one: plugins.load(FOLDER, one) for one in plugins.names(FOLDER)}
-    tables = {one: importer for one, importer in importers.items() if path.suffix in getattr(importer, "SUFFIXES", ())}
-    for one, importer in (tables or importers).items():
-        content = _load(importer, path)
-        if importer.recognises(content):
-            return _read(one, importer, content, dataset, path, space or importer.space(benchmark))
-    return None
+    importers = {}
+    if name != "lines":
+        names = plugins.names(FOLDER) if name == "auto" else [name]
+        importers = {one: plugins.load(FOLDER, one) for one in names}
+    tables = {one: held for one, held in importers.items() if path.suffix in getattr(held, "SUFFIXES", ())}
+    if tables:
+        return _table(path, tables, dataset, space, benchmark)
+    content = Content(path)
+    for one, importer in importers.items():
+        if name != "auto" or importer.recognises(content.value):
+            return _read(one, importer, content.value, dataset, path, space or importer.space(benchmark))
+    if space not in ("", "pixels"):
+        raise UsageError(f"--format {form}: our own lines hold pixels of the original picture, not {space}")
+    return None, content.entries()
+
+
+def _table(
+    path: Path, tables: dict[str, Any], dataset: Dataset, space: str, benchmark: str
+) -> tuple[str | None, list[tuple[str, Any]]]:
+    """A table in the form of the importer that knows it."""
+    for name, importer in tables.items():
+        content = importer.load(path)
+        if len(tables) == 1 or importer.recognises(content):
+            return _read(name, importer, content, dataset, path, space or importer.space(benchmark))
+    raise UsageError(f"{path} is a table that none of {', '.join(tables)} knows")
 
 
 def _read(
     name: str, importer: Any, content: Any, dataset: Dataset, path: Path, space: str
-) -> tuple[str, list[dict[str, Any]]]:
-    return f"{name}:{space}", importer.read(content, dataset, path, space)
+) -> tuple[str | None, list[tuple[str, Any]]]:
+    pictures = all(isinstance(task, GroundingTask) for task in dataset.tasks)
+    if pictures == importer.EPISODES:
+        held, wanted = ("actions", "points") if pictures else ("points", "actions")
+        raise UsageError(f"{path}: {name} reads {held}, and this benchmark's predictions are {wanted}")
+    lines = importer.read(content, dataset, path, space)
+    return f"{name}:{space}", [(f"entry {number}", line) for number, line in enumerate(lines, 1)]
 
 
-def _load(importer: Any, path: Path) -> Any:
-    return importer.load(path) if path.suffix in getattr(importer, "SUFFIXES", ()) else _json(path)
+class Content:
+    """A file's one JSON value, or the list of those of its lines; read once. UsageError when it is neither."""
 
+    def __init__(self, path: Path) -> None:
+        text = read_text(path)
+        self._lines: list[tuple[int, Any]] | None = None
+        try:
+            self.value: Any = json.loads(text)
+        except (ValueError, RecursionError):
+            self._lines = json_lines(text, path)
+            self.value = [value for _, value in self._lines]
 
-def _json(path: Path) -> Any:
-    """A file's one JSON value, or the list of those of its lines."""
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return [value for _, value in json_lines(text, path)]
+    def entries(self) -> list[tuple[str, Any]]:
+        """Each line's value, or each object of the one list that the file holds; and where it stands."""
+        if self._lines is not None:
+            return [(f"line {number}", value) for number, value in self._lines]
+        if isinstance(self.value, list) and all(isinstance(one, dict) for one in self.value):
+            return [(f"entry {number}", value) for number, value in enumerate(self.value, 1)]
+        return [("line 1", self.value)]
 
 
 def pixels(task: Any, dataset: Dataset, point: Sequence[float], space: str) -> list[float]:
     """A point in pixels of the task's original picture. UsageError where its size is needed and not known."""
-    whole, _ = SPACES[space]
-    if whole is None:
+    if space == "pixels":
         return [float(one) for one in point]
     size = task.size or episodes.picture_size(dataset.folder / "images" / task.picture)
-    return [one / whole * side for one, side in zip(point, size, strict=True)]
+    whole, _ = SPACES[space]
+    sides: Sequence[float] = (whole, whole) if whole is not None else _shown(*size)
+    return [one / full * side for one, full, side in zip(point, sides, size, strict=True)]
+
+
+def _shown(width: int, height: int) -> tuple[int, int]:
+    """(width, height) at which Qwen2.5-VL is shown a picture: its smart_resize, 3136 to 12845056 pixels."""
+    from model.image import ImageLimits
+
+    return ImageLimits().resized(width, height)
 
 
 class Finder:
-    """Tasks by picture, instruction and box, each found once: several tasks may share some of them."""
+    """Tasks by picture, instruction (in either language) and box, each found once: several may share some of them."""
 
     def __init__(self, tasks: Sequence[Any], path: Path) -> None:
         self.path = path
         self._by_picture: dict[tuple[str, str], list[Any]] = {}
         self._taken: set[str] = set()
         for task in tasks:
-            self._by_picture.setdefault((file_name(task.picture), task.instruction), []).append(task)
+            for said in {bare(task.instruction), bare(task.labels.get("instruction_cn") or "")} - {""}:
+                self._by_picture.setdefault((file_name(task.picture), said), []).append(task)
 
     def take(self, picture: str, instruction: str, box: Sequence[float], number: int) -> Any:
         """The task of an entry. box is compared only where picture and words are shared; () where there is none."""
-        alike = self._by_picture.get((file_name(picture), instruction), [])
-        fitting = alike if len(alike) < 2 or not box else [task for task in alike if _same_box(task, box)]
+        alike = self._by_picture.get((file_name(picture), bare(instruction)), [])
+        fitting = alike if len(alike) < 2 or not box else [task for task in alike if same_box(task, box)]
         if len({task.target for task in fitting}) > 1 or (alike and not fitting):
             raise UsageError(
                 f"{self.path}, entry {number}: {len(alike)} tasks share the picture '{file_name(picture)}' and the "
@@ -104,12 +142,26 @@ class Finder:
         return left[0]
 
 
-def _same_box(task: Any, box: Sequence[float]) -> bool:
+def same_box(task: Any, box: Sequence[float]) -> bool:
     """Whether it is the task's box, as two corners or as a corner and a size, or the numbers of its annotation."""
     values, given = tuple(task.target.values), tuple(float(one) for one in box)
     if given in (values, tuple(task.labels.get("bbox", ()))):
         return True
     return len(given) == 4 and (given[0], given[1], given[0] + given[2], given[1] + given[3]) == values
+
+
+def box_of(value: Any) -> list[float]:
+    """A list of numbers, or a text of one, as tables have it; [] for everything else."""
+    try:
+        held = json.loads(value) if isinstance(value, str) else value
+        return [float(one) for one in held] if isinstance(held, list) else []
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return []
+
+
+def bare(instruction: str) -> str:
+    """An instruction without the spaces that files put around it."""
+    return " ".join(instruction.split())
 
 
 def file_name(picture: str) -> str:

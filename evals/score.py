@@ -212,6 +212,7 @@ def score(name: str, data: Path, predictions: Path, protocol: str | None = None,
     chosen = protocol_of(bench, dataset, protocol)
     said, about = read_predictions(predictions, dataset, form, name)
     result = bench.score(dataset, said, chosen)
+    result = replace(result, notes=(*result.notes, *doubts(said, "actions" if bench.episodes else "point")))
     digest = hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]
     return replace(result, about={**about, "predictions": predictions.name, "predictions_hash": digest})
 
@@ -260,13 +261,15 @@ def read_json(path: Path) -> Any:
             return json.loads(text)
         except json.JSONDecodeError as error:
             raise UsageError(f"{path} is not JSON (line {error.lineno}: {error.msg})") from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in brackets
+            raise UsageError(f"{path} cannot be read as JSON ({str(error)[:80]})") from None
     return [value for _, value in json_lines(text, path)]
 
 
 def read_text(path: Path) -> str:
-    """A file's text; UsageError when there is none."""
+    """A file's text, without the mark that some editors put before it; UsageError when there is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -280,6 +283,8 @@ def json_lines(text: str, path: Path) -> list[tuple[int, Any]]:
                 lines.append((number, json.loads(line)))
             except json.JSONDecodeError as error:
                 raise UsageError(f"{path}, line {number}: not JSON ({error.msg}); one prediction a line") from None
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{path}, line {number}: cannot be read as JSON ({str(error)[:80]})") from None
     return lines
 
 
@@ -288,26 +293,41 @@ def read_predictions(
 ) -> tuple[dict[str, Said], dict[str, Any]]:
     """({id: prediction}, what the file says of its making).
 
-    Own form: JSON lines {"id", "point": [x, y] | null, "reply"}, for episodes {"id": "EPISODE/STEP", "actions",
-    "reply"}; a line {"about": {...}} tells what made them. Files of other harnesses are known by their structure,
-    never by the size of a number. UsageError for an id that comes twice or that the benchmark does not have.
+    Own form: JSON lines, or one JSON list of them, {"id", "point": [x, y] | null, "reply"}, for episodes {"id":
+    "EPISODE/STEP", "actions", "reply"}; a line {"about": {...}} tells what made them. Files of other harnesses are
+    known by their structure, never by the size of a number. UsageError for an id that comes twice or that the benchmark
+    does not have.
     """
     from evals import importing
 
+    imported, entries = importing.read(path, dataset, form, name)
+    about: dict[str, Any] = {} if imported is None else {"imported": imported}
     lines: list[tuple[str, Any]] = []
-    about: dict[str, Any] = {}
-    imported = importing.read(path, dataset, form, name)
-    if imported is not None:
-        about["imported"], entries = imported
-        lines = [(f"entry {i}", one) for i, one in enumerate(entries, 1)]
-    else:
-        for number, value in json_lines(read_text(path), path):
-            if isinstance(value, dict) and "id" not in value and isinstance(value.get("about"), dict):
-                about |= value["about"]
-            else:
-                lines.append((f"line {number}", value))
+    for place, value in entries:
+        if isinstance(value, dict) and "id" not in value and isinstance(value.get("about"), dict):
+            about |= value["about"]
+        else:
+            lines.append((place, value))
     known = {task.id for task in (*dataset.tasks, *dataset.more)}
     return _by_id(lines, known, path), about
+
+
+FEW = 10  # points of which nothing is said, whatever they have in common
+
+
+def doubts(said: Mapping[str, Said], key: str) -> tuple[str, ...]:
+    """Notes on a file that is likely of another form: nowhere the key that holds an answer, or all points within 0 to
+    1. They change no score."""
+    if not said:
+        return ()
+    if not any(key in one for one in said.values()):
+        others = sorted({str(other) for one in said.values() for other in one} - {"id", "reply"})[:5]
+        seen = f", but {', '.join(others)}" if others else ""
+        return (f"no prediction has the key '{key}'{seen}: all count as wrong format; is the file of another form?",)
+    points = [point for one in said.values() if (point := pixel(one.get(key))) is not None]
+    if len(points) >= FEW and all(0 <= side <= 1 for point in points for side in point):
+        return ("every point lies between 0 and 1 and is taken for pixels of the picture; are they shares of it?",)
+    return ()
 
 
 def _by_id(lines: Iterable[tuple[str, Any]], known: set[str], path: Path) -> dict[str, Said]:
@@ -339,6 +359,10 @@ def pixel(value: Any) -> tuple[float, float] | None:
     """[x, y] as two finite numbers; None for everything else."""
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
-    if any(isinstance(one, bool) or not isinstance(one, int | float) or not math.isfinite(one) for one in value):
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in value):
         return None
-    return float(value[0]), float(value[1])
+    try:
+        x, y = float(value[0]), float(value[1])
+    except OverflowError:  # an integer that no float holds
+        return None
+    return (x, y) if math.isfinite(x) and math.isfinite(y) else None

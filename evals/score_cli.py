@@ -37,12 +37,20 @@ def score(
         raise UsageError(f"--leaderboard is for {screenspot_pro.NAME}, not {name}")
     result = scoring.score(name, data, predictions, protocol, form)
     if verdicts:
-        verdicts.write_text(result.lines(), encoding="utf-8")
+        _write(verdicts, result.lines())
     if leaderboard:
-        board = screenspot_pro.leaderboard(result, predictions.name)
-        leaderboard.write_text(json_.dumps(board, indent=4) + "\n", encoding="utf-8")
+        _write(leaderboard, json_.dumps(screenspot_pro.leaderboard(result, predictions.name), indent=4) + "\n")
     told = result.as_dict()
     print(json_.dumps(told) if json else table(told))
+
+
+def _write(path: Path, text: str) -> None:
+    from actions import UsageError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror}); choose another file") from None
 
 
 def doctor(name: Name, data: Data, json: Json = False) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from actions import UsageError
 from evals import grounding
 from evals.score import Benchmark, Dataset, Result, Said, annotation_files, mean, revision
 
@@ -47,12 +48,18 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
 
 
 def leaderboard(result: Result, model: str) -> dict[str, Any]:
-    """What the leaderboard takes: {model: {"link", "description", "results": {group, application, overall}}}."""
+    """What the leaderboard takes: {model: {"link", "description", "results": {group, application, overall}}}.
+
+    UsageError where the folder does not hold all six groups, of which the leaderboard is made.
+    """
 
     def three(block: Mapping[str, Any]) -> dict[str, float]:
         return {"icon": block["icon_acc"], "text": block["text_acc"], "avg": block["action_acc"]}
 
     simple, detailed = result.metrics["leaderboard_simple_style"], result.metrics["leaderboard_detailed_style"]
+    lacking = [name for name in GROUPS if f"group:{name}" not in simple]
+    if lacking:
+        raise UsageError(f"the leaderboard needs all six groups, and there is no {', '.join(lacking)}; get {SOURCE}")
     return {
         model: {
             "link": "",

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals.importing import Finder, pixels
+from evals.importing import Finder, bare, box_of, pixels
 from evals.score import Dataset
 
+EPISODES = False
 NUMBER = r"-?\d+(?:\.\d+)?%?"
 TAG = re.compile(r"<\s*bbox[^>]*>(.*?)<\s*/\s*bbox\s*>", re.IGNORECASE | re.DOTALL)
 PAIR = re.compile(rf"[\[(]\s*({NUMBER})\s*[,\s]\s*({NUMBER})\s*[\])]")
@@ -53,6 +54,10 @@ def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[st
     if not recognises(content):
         raise UsageError(f"{path} holds no samples of lmms-eval: they have doc_id and filtered_resps")
     samples = _samples(content)
+    for number, sample in enumerate(samples, 1):
+        doc_id = sample.get("doc_id") if isinstance(sample, dict) else None
+        if not isinstance(doc_id, int) or "filtered_resps" not in sample:
+            raise UsageError(f"{path}, entry {number}: no sample with doc_id (an integer) and filtered_resps")
     lines = []
     for sample, task in zip(samples, _tasks(samples, dataset, path), strict=True):
         reply = _reply(sample)
@@ -91,16 +96,16 @@ def _tasks(samples: Sequence[Mapping[str, Any]], dataset: Dataset, path: Path) -
     if all(isinstance(doc, dict) and "img_filename" in doc for doc in docs):
         finder = Finder(dataset.tasks, path)
         return [
-            finder.take(str(doc["img_filename"]), str(doc["instruction"]), _numbers(doc.get("bbox")), number)
+            finder.take(str(doc["img_filename"]), str(doc["instruction"]), box_of(doc.get("bbox")), number)
             for number, doc in enumerate(docs, 1)
             if isinstance(doc, dict)
         ]
     places: dict[str, list[int]] = defaultdict(list)
     for place, task in enumerate(dataset.tasks):
-        places[task.instruction].append(place)
+        places[bare(task.instruction)].append(place)
     asked: dict[str, list[int]] = defaultdict(list)
     for number, sample in enumerate(samples):
-        asked[_instruction(sample)].append(number)
+        asked[bare(_instruction(sample))].append(number)
     found: dict[int, int] = {}
     shared = 0
     for words, numbers in asked.items():
@@ -140,10 +145,6 @@ def _by_order(
             sorted(numbers, key=lambda one: int(samples[one]["doc_id"])), places[words], strict=True
         ):
             found[number] = place
-
-
-def _numbers(box: Any) -> list[float]:
-    return [float(one) for one in box] if isinstance(box, list) else []
 
 
 # ---- what was said

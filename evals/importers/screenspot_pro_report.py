@@ -1,22 +1,42 @@
 """ScreenSpot-Pro's official report, {"details": [...], "metrics": {...}}: what eval_screenspot_pro.py writes.
 
-MAI-UI's and UI-Ins' files for ScreenSpot-v2 and OSWorld-G have the same form. `pred` is in pixels of the original
-picture, null where the reply had no point. The parallel script drops `id`: then picture, instruction and box tell.
+MAI-UI's and UI-Ins' files for ScreenSpot-v2 and OSWorld-G have the same form, DiMo-GUI's too. The details alone are
+read as well, as a JSON list or a line each, which is how OmniParser's log has them. `pred` is in pixels of the original
+picture, null where the reply had no point. The parallel script drops `id`: then picture and instruction tell, and the
+box where several tasks share them.
+
+The report says what it asked, so a file of the same ids in other words (OSWorld-G and its refined wording) is found.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from evals.importing import Finder, bare, box_of, same_box
 from evals.score import Dataset
+
+EPISODES = False
+WORDS, PICTURE = ("prompt_to_evaluate", "instruction"), ("img_path", "img_filename")
+OF_A_RUN = ("lang", "instruction_style", "gt_type")  # one value in a file that one score describes
 
 
 def recognises(content: Any) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("details"), list)
+    return _details(content) is not None
+
+
+def _details(content: Any) -> list[Any] | None:
+    """The details of a report, of a list of them, of one alone; None where it is none of these."""
+    if isinstance(content, dict) and isinstance(content.get("details"), list):
+        return list(content["details"])
+    held = content if isinstance(content, list) else [content]
+    first = held[0] if held else None
+    if isinstance(first, dict) and "pred" in first and any(key in first for key in (WORDS[0], PICTURE[0])):
+        return held
+    return None
 
 
 def space(benchmark: str) -> str:
@@ -24,33 +44,61 @@ def space(benchmark: str) -> str:
 
 
 def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[str, Any]]:
-    """Our form of each detail. UsageError for a mixture of languages, styles or kinds, which no one score describes."""
+    """Our form of each detail. UsageError for a mixture of languages, styles or kinds, which no one score describes,
+    and for details that were asked in other words than the benchmark's.
+    """
     if space != "pixels":
         raise UsageError(f"a report of ScreenSpot-Pro holds pixels of the original picture, not {space}")
-    if not recognises(content):
+    details = _details(content)
+    if details is None:
         raise UsageError(f"{path} is no report of ScreenSpot-Pro: it has no list 'details'")
-    details = content["details"]
-    kinds = {tuple(one.get(key) for key in ("lang", "instruction_style", "gt_type")) for one in details}
+    _one_run(details, path)
+    finder, tasks = Finder(dataset.tasks, path), {task.id: task for task in dataset.tasks}
+    lines: list[dict[str, Any]] = []
+    strange, boxes = [], 0  # asked in other words; with a box that is not the annotation's
+    for number, one in enumerate(details, 1):
+        name, asked, box = one.get("id"), _first(one, WORDS), box_of(one.get("bbox"))
+        if name is None:
+            name = finder.take(_first(one, PICTURE), asked, box, number).id
+        task = tasks.get(str(name))
+        if task is not None:
+            if asked and bare(asked) not in (bare(task.instruction), bare(task.labels.get("instruction_cn") or "")):
+                strange.append(task.id)
+            boxes += bool(box) and not same_box(task, box)
+        lines.append({"id": name, "point": _point(one.get("pred")), "reply": one.get("raw_response") or ""})
+    if len(strange) > len(details) / 2:
+        raise UsageError(
+            f"{path}: {len(strange):,} of {len(details):,} details were asked in other words than this benchmark's, "
+            f"the first '{strange[0]}'; it is of another benchmark or another wording"
+        )
+    facts = {"language": details[0].get("lang", "en")} if details and details[0].get("lang", "en") != "en" else {}
+    facts |= {"asked in other words": len(strange)} if strange else {}
+    facts |= {"boxes that are not this benchmark's": boxes} if boxes else {}
+    return [*lines, *([{"about": facts}] if facts else [])]
+
+
+def _one_run(details: list[Any], path: Path) -> None:
+    """UsageError unless all details are of one run of the script, over what the public annotations have."""
+    bare = next((number for number, one in enumerate(details, 1) if not isinstance(one, dict)), None)
+    if bare is not None:
+        raise UsageError(f"{path}, detail {bare}: expected an object with 'pred', came {str(details[bare - 1])[:40]!r}")
+    kinds = {tuple(str(one.get(key)) for key in OF_A_RUN) for one in details}
     if len(kinds) > 1:
-        told = "; ".join(sorted(" ".join(map(str, kind)) for kind in kinds))
+        told = "; ".join(sorted(" ".join(kind) for kind in kinds))
         raise UsageError(f"{path} mixes runs ({told}); score each by itself")
     if any(kind[2] == "negative" for kind in kinds):
         raise UsageError(f"{path} holds negative samples, which the public annotations do not have")
-    waiting: dict[Any, list[str]] = defaultdict(list)
-    for task in dataset.tasks:
-        waiting[_key(task.picture, task.instruction, task.labels.get("bbox", ()))].append(task.id)
-    lines = []
-    for number, one in enumerate(details, 1):
-        name = one.get("id")
-        if name is None:
-            instruction = str(one.get("prompt_to_evaluate"))
-            fitting = waiting[_key(str(one.get("img_path")), instruction, one.get("bbox") or ())]
-            if not fitting:
-                raise UsageError(f"{path}, detail {number}: has no id, and no task has its picture, words and box")
-            name = fitting.pop(0)
-        lines.append({"id": name, "point": one.get("pred"), "reply": one.get("raw_response") or ""})
-    return lines
 
 
-def _key(picture: str, instruction: str, box: Sequence[float]) -> tuple[str, str, tuple[float, ...]]:
-    return PurePosixPath(picture.replace("\\", "/")).name, instruction, tuple(float(one) for one in box)
+def _first(detail: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    return next((str(detail[key]) for key in keys if detail.get(key) is not None), "")
+
+
+def _point(pred: Any) -> Any:
+    """pred; one that a table made a text of is what the text says."""
+    if not isinstance(pred, str):
+        return pred
+    try:
+        return json.loads(pred)
+    except (ValueError, RecursionError):
+        return None

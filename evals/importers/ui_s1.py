@@ -18,6 +18,7 @@ from actions.schema import MAX_WAIT_S
 from evals.importing import file_name, pixels
 from evals.score import Dataset
 
+EPISODES = True
 BUTTONS: dict[str, dict[str, Any]] = {
     "back": {"verb": "back"},
     "home": {"verb": "home"},
@@ -47,12 +48,14 @@ def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[st
     by_picture = {file_name(task.picture): task for task in (*dataset.tasks, *dataset.more)}
     lines = []
     for number, episode in enumerate(episodes, 1):
-        if not _has_actions(episode):
+        if not isinstance(episode, dict) or not _has_actions(episode):
             raise UsageError(
                 f"{path}, entry {number}: a result of UI-S1's script holds no action, only where an episode failed; "
                 "give the episodes with their steps' action_content"
             )
         for step in episode["steps"]:
+            if not isinstance(step, dict):
+                raise UsageError(f"{path}, entry {number}: a step is no object ({str(step)[:40]!r})")
             picture = file_name(str(step.get("screenshot")))
             task = by_picture.get(picture)
             if task is None:
@@ -86,7 +89,7 @@ def _action(given: Mapping[str, Any], task: Any, dataset: Dataset, space: str) -
             return {"verb": "wait", "seconds": min(MAX_WAIT_S, max(0.0, float(given.get("time", 1))))}
         if kind == "terminate":
             return {"verb": "done", "status": "failure" if given.get("status") == "failure" else "success"}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         pass
     return None
 

@@ -9,16 +9,16 @@ of at most 1 is a share there; boxes lose their last pixel there.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from actions import UsageError
 from evals import sheets
-from evals.importing import Finder, pixels
+from evals.importing import Finder, box_of, pixels
 from evals.score import Dataset
 
+EPISODES = False
 SUFFIXES = (".xlsx", ".tsv")
 POINT = re.compile(r"x=([\d.]+), y=([\d.]+)")
 PICTURE = ("image_path", "img_filename")
@@ -43,8 +43,10 @@ def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[st
         raise UsageError(f"{path} is no table of VLMEvalKit: it has no columns question, prediction and image_path")
     finder, lines = Finder(dataset.tasks, path), []
     for number, row in enumerate(content, 1):
-        picture = next(str(row[key]) for key in PICTURE if row.get(key))
-        task = finder.take(picture, str(row["question"]), _box(row.get("bbox")), number)
+        picture = next((str(row[key]) for key in PICTURE if isinstance(row, dict) and row.get(key)), None)
+        if picture is None or not {"question", "prediction"} <= row.keys():
+            raise UsageError(f"{path}, entry {number}: has no question, prediction or image_path")
+        task = finder.take(picture, str(row["question"]), box_of(row.get("bbox")), number)
         reply = str(row["prediction"])
         point = _point(reply)
         at = None if point is None else pixels(task, dataset, point, space)
@@ -58,11 +60,3 @@ def _point(reply: str) -> tuple[float, float] | None:
         return (float(found.group(1)), float(found.group(2))) if found else None
     except ValueError:  # "1.2.3"
         return None
-
-
-def _box(value: Any) -> list[float]:
-    try:
-        held = json.loads(value) if isinstance(value, str) else value
-        return [float(one) for one in held] if isinstance(held, list) else []
-    except (ValueError, TypeError):
-        return []

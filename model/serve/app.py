@@ -25,7 +25,7 @@ from model.choose import choose
 from model.serve.door import Door
 from model.serve.line import Line, Turn
 from model.serve.refusal import Refused
-from model.serve.request import Talk, read
+from model.serve.request import Talk, parsed, read
 from model.serve.say import Said, Voice
 
 MOST_BODY_BYTES = 64 * 2**20
@@ -215,10 +215,7 @@ async def _json(request: Request) -> Any:
         body += chunk
         if len(body) > MOST_BODY_BYTES:
             raise Refused(413, f"a request may have {MOST_BODY_BYTES} bytes at most; send fewer or smaller pictures")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"the body is no JSON ({str(error)[:80]})") from None
+    return parsed(bytes(body))
 
 
 async def _last(pieces: AsyncIterator[str | Said]) -> str | Said:

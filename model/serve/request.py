@@ -89,8 +89,26 @@ class Talk:
     usage: bool = False
 
 
+def parsed(body: bytes) -> Any:
+    """A body's JSON. Refused where it is none, or has half a character in a text, which no tokenizer takes."""
+    try:
+        data = json.loads(body)
+        if b"\\ud" in body.lower():
+            json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refused(400, "a text of the body holds half a character (a lone surrogate)") from None
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"the body is no JSON ({str(error)[:80]})") from None
+    return data
+
+
 def read(data: Any, name: str) -> Talk:
-    """The Talk in a body; Refused, naming the field. name: of the model that is served."""
+    """The Talk in a body; Refused, naming the field. name: of the model that is served.
+
+    null is what clients write for "not given", also of fields that would be refused.
+    """
+    if isinstance(data, dict):
+        data = {key: value for key, value in data.items() if value is not None or key in Body.model_fields}
     try:
         body = Body.model_validate(data)
     except ValidationError as error:
@@ -216,7 +234,10 @@ def read_messages(messages: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
         else:
             results = False
         if role == "assistant":
-            for call in message.get("tool_calls") or ():
+            called = message.get("tool_calls") or ()
+            if not isinstance(called, list | tuple):
+                raise Refused(400, "tool_calls must be a list", param=f"{where}.tool_calls")
+            for call in called:
                 parts.append(_text(("\n" if parts else "") + _call_text(call, where)))
         if not parts:
             raise Refused(400, "a message must have content", param=f"{where}.content")
@@ -232,7 +253,7 @@ def _call_text(call: Any, where: str) -> str:
     function = call.get("function") if isinstance(call, dict) else None
     try:
         name, arguments = function["name"], json.loads(function["arguments"])  # type: ignore[index]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise Refused(400, "a tool call must have a name, and arguments as JSON", param=f"{where}.tool_calls") from None
     said = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"{CALL_OPEN}\n{said}\n{CALL_CLOSE}"
@@ -270,7 +291,7 @@ def picture(url: Any, param: str) -> Screen:
     head, _, encoded = url.partition(",")
     if not head.endswith(";base64"):
         raise Refused(400, "a picture's data URI must be in base64", param=param)
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=FORMATS) as image:
@@ -281,6 +302,8 @@ def picture(url: Any, param: str) -> Screen:
                 shown.alpha_composite(image.convert("RGBA"))
                 return Screen(np.asarray(shown.convert("RGB")))
             return Screen(np.asarray(image.convert("RGB")))
+    except UnidentifiedImageError:
+        raise Refused(400, f"a picture cannot be read (it is none); send {', '.join(FORMATS)}", param=param) from None
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Refused(
             400, f"a picture cannot be read ({str(error)[:80]}); send {', '.join(FORMATS)}", param=param

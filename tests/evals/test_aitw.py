@@ -258,3 +258,10 @@ def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
     (tmp_path / "aitw_unpacked.jsonl").write_text("")
     with pytest.raises(UsageError, match="two test sets"):
         score.load(bench, tmp_path)
+
+
+def test_a_scroll_by_nothing_is_no_drag_to_a_side() -> None:
+    sideways, upright = Gesture((0.8, 0.5), (0.2, 0.5)), Gesture((0.5, 0.8), (0.5, 0.2))
+    nowhere = Gesture(None, None)
+    assert match(sideways, nowhere, []) == match(upright, nowhere, []) == (True, False)
+    assert match(sideways, Gesture(None, None, "left"), []) == (True, True)

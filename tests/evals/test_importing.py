@@ -117,6 +117,7 @@ def test_what_the_numbers_mean_is_said_and_never_their_size(pro: Path) -> None:
         ("pixels", [400.0, 500.0]),
         ("shares", [400 * 200.0, 500 * 100.0]),
         ("thousandths", [80.0, 50.0]),
+        ("resized", [400 / 196 * 200, 500 / 112 * 100]),  # 200 x 100 is shown as 196 x 112
     ):
         rows = [vlm_row(*MIXED[0], "pyautogui.click(x=400, y=500)")]
         path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
@@ -276,6 +277,17 @@ def test_ui_s1s_episodes(control: Path) -> None:
     assert said["7/0"]["actions"] == [{"verb": "click", "x": 502, "y": 1654}]
 
 
+def test_ui_s1s_own_models_point_into_the_resized_picture(control: Path) -> None:
+    """1080 x 2400 is shown as 1092 x 2408; its evaluator divides by that, and so does the space `resized`."""
+    at = {"action": "click", "coordinate": [1091, 2407]}
+    path = write_lines(control / "said.jsonl", [{**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": at}]}])
+    dataset = score.load(score.benchmark("android-control"), control)
+    for form, point in (("ui_s1", (1091, 2407)), ("ui_s1:resized", (1079, 2399))):
+        said, about = score.read_predictions(path, dataset, form, "android-control")
+        assert said["7/0"]["actions"] == [{"verb": "click", "x": point[0], "y": point[1]}]
+    assert about["imported"] == "ui_s1:resized"
+
+
 def test_a_result_of_ui_s1s_script_holds_no_action(control: Path) -> None:
     result = {"goal": "set an alarm", "num_steps": 7, "task_success": False, "final_step_id": 3}
     with pytest.raises(UsageError, match="holds no action, only where an episode failed"):
@@ -329,3 +341,158 @@ def test_a_real_models_predictions_in_their_form_score_the_same(harness: str, tm
         path = write_lines(tmp_path / "samples.jsonl", lines)
     after = score.score("screenspot-pro", folder, path)
     assert after.verdicts == before.verdicts and after.as_dict()["correct"] == 1046
+
+
+def details(points: list[Any], **more: Any) -> list[dict[str, Any]]:
+    """What ScreenSpot-Pro's script says of each sample; the parallel script, DiMo-GUI and OmniParser drop the id."""
+    return [
+        {
+            "img_path": f"./ScreenSpot-Pro/images/{picture}",
+            "group": "Office",
+            "platform": "macos",
+            "application": "word",
+            "lang": "en",
+            "instruction_style": "instruction",
+            "prompt_to_evaluate": words,
+            "gt_type": "positive",
+            "ui_type": "icon",
+            "task_filename": "word_macos",
+            "pred": point,
+            "raw_response": {"Analysis": "...", "Click BBox ID": "16"},
+            "bbox": box,
+            "correctness": "wrong",
+            **more,
+        }
+        for (words, box, picture), point in zip(MIXED, points, strict=True)
+    ]
+
+
+HITS = [[11, 21], [11.5, 21], [51, 61], None]
+
+
+@pytest.mark.parametrize("form", ["report", "list", "lines", "one line"])
+def test_details_of_a_report_without_ids_in_every_form_that_was_published(pro: Path, form: str) -> None:
+    """A report; its bare list; OmniParser's log, a detail a line in any order; and a log of one line."""
+    held = details(HITS)
+    path, right, missing = pro / "log.json", 3, 0
+    if form == "report":
+        path.write_text(json.dumps({"details": held, "metrics": {}}))
+    elif form == "list":
+        path.write_text(json.dumps(held))
+    elif form == "lines":
+        write_lines(path, held[::-1])
+    else:
+        write_lines(path, held[:1])
+        right, missing = 1, 3
+    told = score.score("screenspot-pro", pro, path).as_dict()
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (right, 0 if missing else 1, missing)
+    assert told["about"]["imported"] == "screenspot_pro_report:pixels"
+
+
+def test_details_with_ids_a_line_each_are_not_taken_for_our_own_lines(pro: Path) -> None:
+    """`pred` is no `point`: read as ours, every one of them would be a reply without a point."""
+    held = [{"id": f"word_{n}", **one} for n, one in enumerate(details(HITS))]
+    assert score.score("screenspot-pro", pro, write_lines(pro / "log.jsonl", held)).as_dict()["correct"] == 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda one: one.pop("bbox"),
+        lambda one: one.update(bbox=str(one["bbox"])),
+        lambda one: one.update(bbox=[side + 1e-6 for side in one["bbox"]]),
+        lambda one: one.update(prompt_to_evaluate=f" {one['prompt_to_evaluate']}  "),
+        lambda one: one.update(img_path=one["img_path"].replace("/", "\\")),
+        lambda one: one.update(pred=None if one["pred"] is None else str(one["pred"])),
+        lambda one: one.update(raw_response=None),
+    ],
+)
+def test_a_detail_is_found_whatever_files_did_to_it(pro: Path, changed: Any) -> None:
+    held = [one for n, one in enumerate(details(HITS)) if n != 1]  # two tasks "shared" need their boxes
+    held[1]["prompt_to_evaluate"] = MIXED[0][0]
+    held[1].update(img_path="a.png", pred=[0, 0], bbox=MIXED[0][1])
+    held = [held[0], held[2]]
+    for one in held:
+        changed(one)
+    path = pro / "log.json"
+    path.write_text(json.dumps({"details": held}))
+    told = score.score("screenspot-pro", pro, path).as_dict()
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2)
+
+
+def test_a_report_in_chinese_is_found_and_says_so(pro: Path) -> None:
+    file = pro / "annotations" / "word_macos.json"
+    records = json.loads(file.read_text())
+    for n, one in enumerate(records):
+        one["instruction_cn"] = f"第{n}"
+    file.write_text(json.dumps(records))
+    held = [{**one, "lang": "cn", "prompt_to_evaluate": f"第{n}"} for n, one in enumerate(details(HITS))]
+    (pro / "log.json").write_text(json.dumps({"details": held}))
+    told = score.score("screenspot-pro", pro, pro / "log.json").as_dict()
+    assert told["correct"] == 3 and told["about"]["language"] == "cn"
+
+
+def test_a_report_of_the_same_ids_in_other_words_is_refused(pro: Path) -> None:
+    """OSWorld-G and its refined wording have the same ids: a file of one must not be scored under the other's name."""
+    held = [{"id": f"word_{n}", **one} for n, one in enumerate(details(HITS))]
+    held[0]["prompt_to_evaluate"] = "something else"
+    (pro / "log.json").write_text(json.dumps({"details": held}))
+    told = score.score("screenspot-pro", pro, pro / "log.json").as_dict()
+    assert told["correct"] == 3 and told["about"]["asked in other words"] == 1
+    for one in held[1:3]:
+        one["prompt_to_evaluate"] = "something else"
+    (pro / "log.json").write_text(json.dumps({"details": held}))
+    with pytest.raises(UsageError, match=r"3 of 4 details were asked in other words .* 'word_0'"):
+        score.score("screenspot-pro", pro, pro / "log.json")
+
+
+@here
+def test_the_refined_wordings_file_is_not_scored_under_the_other_name() -> None:
+    folder = DATA / "osworld_g"
+    for name, file in (("osworld-g", "mai_ui_8b_refined.json"), ("osworld-g-refined", "mai_ui_8b.json")):
+        with pytest.raises(UsageError, match="asked in other words"):
+            score.score(name, folder, folder / "predictions" / file)
+
+
+@pytest.mark.parametrize(
+    ("held", "sentence"),
+    [
+        ({"details": ["x", None]}, "detail 1: expected an object with 'pred', came 'x'"),
+        ({"details": details(HITS)[:1] + details(HITS, lang="cn")[1:]}, "mixes runs"),
+        ({"details": [{"pred": [1, 2], "lang": ["en"]}, {"pred": [1, 2]}]}, "mixes runs"),
+        ({"details": [{"pred": [1, 2]}]}, "no task of this benchmark"),
+        ([{"doc_id": "x", "filtered_resps": []}], "entry 1: no sample with doc_id"),
+        ([{"doc_id": 1, "filtered_resps": []}, 7], "entry 2: no sample with doc_id"),
+        ([{"question": "a", "prediction": "b", "image_path": "a"}, {"question": "a"}], "entry 1: no task|entry 2: has"),
+        ([{"question": "a", "prediction": "b", "image_path": ""}], "entry 1: has no question"),
+    ],
+)
+def test_a_damaged_file_of_another_harness_is_refused_in_a_sentence(pro: Path, held: Any, sentence: str) -> None:
+    (pro / "log.json").write_text(json.dumps(held))
+    with pytest.raises(UsageError, match=sentence):
+        score.score("screenspot-pro", pro, pro / "log.json")
+
+
+def test_points_are_no_actions_and_actions_no_points(pro: Path, control: Path) -> None:
+    (pro / "log.json").write_text(json.dumps({"details": details(HITS)}))
+    with pytest.raises(UsageError, match=r"screenspot_pro_report reads points, and .* are actions"):
+        score.score("android-control", control, pro / "log.json")
+    with pytest.raises(UsageError, match=r"ui_s1 reads actions, and .* are points"):
+        score.score("screenspot-pro", pro, write_lines(control / "said.jsonl", [UI_S1]))
+
+
+def test_a_damaged_episode_of_ui_s1_is_unreadable_not_a_crash(control: Path) -> None:
+    wild = {**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": {"action": "click", "coordinate": [1e999, 1]}}]}
+    told = score.score("android-control", control, write_lines(control / "said.jsonl", [wild])).as_dict()
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (0, 1, 6)
+    for bad in ([UI_S1, 7], [UI_S1, {**UI_S1, "steps": [UI_S1["steps"][0], 7]}]):
+        with pytest.raises(UsageError, match=r"entry 2: "):
+            score.score("android-control", control, write_lines(control / "said.jsonl", bad))
+
+
+def test_a_space_is_never_dropped_in_silence(pro: Path) -> None:
+    path = write_lines(pro / "own.jsonl", [{"id": "word_0", "point": [0.06, 0.25]}])
+    for form in ("lines:shares", "auto:thousandths"):
+        with pytest.raises(UsageError, match="our own lines hold pixels of the original picture, not"):
+            score.score("screenspot-pro", pro, path, form=form)
+    assert score.score("screenspot-pro", pro, path, form="lines:pixels").as_dict()["correct"] == 0

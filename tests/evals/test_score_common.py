@@ -129,6 +129,49 @@ def test_a_metric_is_never_bare(pro: Path) -> None:
     assert score.score("screenspot-pro", pro, write(pro)).revision != told["revision"]
 
 
+@pytest.mark.parametrize(
+    "wild",
+    ['{"id": "word_0", "point": [%s, 1]}' % ("9" * 5000), "[" * 100_000, '{"a":' * 50_000, "[" * 99_999 + "]" * 99_999],
+)
+def test_json_that_no_reader_can_hold_is_refused_in_a_sentence(pro: Path, wild: str) -> None:
+    with pytest.raises(UsageError, match="cannot be read as JSON"):
+        score.score("screenspot-pro", pro, write(pro, wild))
+
+
+def test_a_number_that_no_float_holds_is_no_point(pro: Path) -> None:
+    told = score.score("screenspot-pro", pro, write(pro, said(0, [10**400, 1]), said(1, [1, -(10**400)]))).as_dict()
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (0, 2, 2)
+
+
+def test_one_list_of_predictions_is_as_good_as_lines_and_a_byte_mark_is_no_letter(pro: Path) -> None:
+    lines = [{"about": {"model": "m"}}, said(0, [5, 30]), said(1, None)]
+    path = pro / "list.json"
+    path.write_text(json.dumps(lines, indent=1))
+    told = score.score("screenspot-pro", pro, path).as_dict()
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2) and told["about"]["model"] == "m"
+    path.write_text("[]")
+    assert score.score("screenspot-pro", pro, path).as_dict()["missing"] == 4
+    path.write_bytes(b"\xef\xbb\xbf" + write(pro, *lines).read_bytes())
+    assert score.score("screenspot-pro", pro, path).as_dict()["correct"] == 1
+
+
+def test_a_file_that_is_likely_of_another_form_is_doubted_in_a_note(pro: Path) -> None:
+    told = score.score("screenspot-pro", pro, write(pro, {"id": "word_0", "pixel": [1, 2]})).as_dict()
+    assert told["wrong_format"] == 1 and any("no prediction has the key 'point', but pixel" in n for n in told["notes"])
+    assert not any("has the key" in n for n in score.score("screenspot-pro", pro, write(pro, said(0, None))).notes)
+    shares = {str(n): {"point": [0.5, n / 20]} for n in range(10)}
+    assert "between 0 and 1" in score.doubts(shares, "point")[0]
+    assert score.doubts({**shares, "x": {"point": [5, 5]}}, "point") == () == score.doubts({}, "point")
+
+
+def test_what_cannot_be_written_is_said_in_a_sentence(pro: Path, tmp_path: Path) -> None:
+    arguments = ["screenspot-pro", "--data", str(pro), "--predictions", str(write(pro))]
+    for option in ("--verdicts", "--leaderboard"):
+        ran = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "no" / "file")])
+        wanted = "cannot write" if option == "--verdicts" else "needs all six groups, and there is no Dev, Creative"
+        assert isinstance(ran.exception, UsageError) and wanted in str(ran.exception)
+
+
 def verdicts(*groups: list[float]) -> list[Verdict]:
     return [
         Verdict(f"{g}/{i}", "correct" if value == 1 else "wrong", str(g), value)

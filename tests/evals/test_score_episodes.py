@@ -180,6 +180,27 @@ def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: Dee
     assert phones.deed(read_action(action)) == expected
 
 
+@pytest.mark.parametrize(
+    ("action", "heard"),
+    [
+        ({"verb": "click", "x": 3.0, "y": 4.9}, Deed("click", (3, 4))),  # the pixel it lies on
+        (
+            {"verb": "drag", "path": [[500.5, 1800.5], [500.5, 600.5]]},
+            Deed("swipe", side="down", path=((500, 1800), (500, 600))),
+        ),
+        ({"verb": "click", "x": float("nan"), "y": 4}, None),
+        ({"verb": "click", "x": float("inf"), "y": 4}, None),
+        ({"verb": "click", "x": "3", "y": 4}, None),
+        ({"verb": "click", "x": True, "y": 4}, None),
+        ({"verb": "click", "x": 10**400, "y": 4}, None),
+        ({"verb": "drag", "path": [[1.5, "2"]]}, None),
+        ([], None),
+    ],
+)
+def test_a_fraction_of_a_pixel_is_the_pixel_it_lies_on(action: Any, heard: Deed | None) -> None:
+    assert phones.heard({"id": "7/0", "actions": [action]}) == heard
+
+
 @here
 def test_what_the_folder_lacks_is_said(tmp_path: Path) -> None:
     (tmp_path / "test_8444.jsonl").write_bytes((AC / "test_8444.jsonl").read_bytes())
