@@ -2,7 +2,8 @@
 
 It stands behind the rules, at the one place where an action meets a machine (actions/dispatch.py). What it asks of a
 surface beyond its contract is optional: `personal` (whose screen it is), `pointer() -> (x, y)` in pixels of the last
-Screen, `keep_focus()`, which gives a function that puts the keyboard's focus back to where it is now.
+Screen, `keep_focus()`, which gives a function that puts the keyboard's focus back to where it is now, and says False
+where it could not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from actions import Refused, Screen, Stopped, Wait
 from actions.dispatch import Guard as Check
 from agent.interrupts import held
 from agent.marks import marked
-from agent.words import describe
+from agent.trace import disk
+from agent.words import WHOLE, describe
 
 PICTURES = "asked"  # folder within the run's
 STEADY_PX = 5  # a pointer this near to where it was left was not moved by a person
@@ -82,22 +84,26 @@ class Attended:
     # approval
 
     def _approve(self, action: Any, screen: Screen) -> None:
-        words = describe(action)
         if self.person is None:
-            raise self._nobody(words, action)
+            raise self._nobody(action)
         self._asked += 1
         name = f"{PICTURES}/{self._asked:04}.png"
-        (self.folder / PICTURES).mkdir(exist_ok=True)
-        marked(screen, action).save(self.folder / name)
+        with disk(self.folder):
+            (self.folder / PICTURES).mkdir(exist_ok=True)
+            marked(screen, action).save(self.folder / name)
+        words = describe(action, WHOLE)
         keep = getattr(self.surface, "keep_focus", None)
         give_back = keep() if keep else None
         try:
             line = self._line(lambda person: person.approve(words, self.folder / name))
         except EOFError:
-            raise self._nobody(words, action, name) from None
+            raise self._nobody(action, name) from None
         if line.lower() in YES:
-            if give_back is not None:
-                give_back()
+            if give_back is not None and give_back() is False and not action.points():
+                self._undone(action, name, "but the keyboard's focus did not come back")
+                raise Refused(
+                    "the keyboard's focus went elsewhere while the person was asked, so it was not done; look"
+                )
             self._still_there(action, screen, name)
             self.tell("approval", action=action, picture=name, answer="approved", reason="")
             return
@@ -109,11 +115,11 @@ class Attended:
         why = f"the person refused this: {reason}" if reason else "the person refused this and gave no reason"
         raise Refused(f"{why}; do something else, or ask them")
 
-    def _nobody(self, words: str, action: Any, picture: str = "") -> Stopped:
+    def _nobody(self, action: Any, picture: str = "") -> Stopped:
         self.tell("approval", action=action, picture=picture, answer="nobody", reason="")
         return Stopped(
-            f"'{words}' needs a person's approval on this screen, and nobody is at a terminal to give it; run it in a "
-            "terminal, or let it act unasked with --approve never"
+            f"'{describe(action)}' needs a person's approval on this screen, and nobody is at a terminal to give it; "
+            "run it in a terminal, or let it act unasked with --approve never"
         )
 
     def _line(self, ask: Callable[[Person], str]) -> str:
@@ -134,8 +140,12 @@ class Attended:
         now = self.surface.capture()
         if all(_alike(screen, now, point.x, point.y) for point in action.points()):
             return
-        self.tell("approval", action=action, picture=picture, answer="approved", reason="but the target had changed")
+        self._undone(action, picture, "but the target had changed")
         raise Refused("the screen changed at this place while the person was asked, so it was not done; look again")
+
+    def _undone(self, action: Any, picture: str, why: str) -> None:
+        """Write down that an approved action is not done after all."""
+        self.tell("approval", action=action, picture=picture, answer="approved", reason=why)
 
     # pause
 

@@ -122,17 +122,18 @@ def _easels(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
             yield settings.on, surface, page
         return
     from envs.desktop.capture import Camera
+    from envs.desktop.geometry import choose
 
     with closing(Camera()) as camera:
         monitors = camera.monitors()
-    for monitor in monitors:
+    named = settings.on.partition(":")[2]
+    for monitor in [choose(monitors, named)] if named else monitors:
         where = f"desktop:monitor:{monitor.number}"
-        if settings.on in ("desktop", where):
-            with (
-                closing(open_surface(replace(settings, on=where))) as surface,
-                closing(WindowEasel(monitor.box, bare=True)) as window,
-            ):
-                yield where, surface, window
+        with (
+            closing(open_surface(replace(settings, on=where))) as surface,
+            closing(WindowEasel(monitor.box, bare=True)) as window,
+        ):
+            yield where, surface, window
 
 
 def _compared(row: Row, spot: Seen, touch: Touch | None, colour: str, most_px: float) -> Row:

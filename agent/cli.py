@@ -159,11 +159,14 @@ def calibrate(
     On a desktop of yours, each monitor is covered for a moment and the pointer moves. Exit code 1 where something is
     more than a pixel off, or where the model missed.
     """
+    from actions import UsageError
     from agent import config
     from agent.calibrate import calibrated, table
     from agent.launch import open_policy
 
     settings = config.load({"on": on, "model": model, "grounder": grounder})
+    if grounder and not settings.model:
+        raise UsageError("a grounder finds what a model points at: name that one, too, with --model")
     programs = _own_stdout() if json else None
     policy = open_policy(settings) if settings.model else None
     rows = calibrated(settings, policy)
@@ -342,6 +345,7 @@ def _explain(error: Exception) -> int:
     from actions import Denied, Error, SurfaceError, UsageError
     from agent import trace
     from agent.launch import Unforeseen, unforeseen
+    from agent.words import safe
 
     if not isinstance(error, Error):
         try:
@@ -350,4 +354,4 @@ def _explain(error: Exception) -> int:
         except (Error, OSError) as second:
             return _stop(f"something unforeseen went wrong ({type(error).__name__}: {error}), and {second}", 5)
     codes = {UsageError: 2, Denied: 3, SurfaceError: 5, Unforeseen: 5}
-    return _stop(str(error), next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
+    return _stop(safe(str(error)), next((code for kind, code in codes.items() if isinstance(error, kind)), 1))

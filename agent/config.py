@@ -9,6 +9,7 @@ not decide where traces go or what the model is told.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ NOT_FOR_PROJECTS = frozenset(  # a cloned folder must not choose who speaks
     {"runs", "prompt", "model", "grounder", "program"}
 )
 CHOICES = {"approve": ("each", "never"), "zoom": ("off", "on", "auto")}
+LEAST = {"width": 1, "height": 1, "max_steps": 1, "seed": 0, "temperature": 0}
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,15 @@ def _value(key: str, value: Any, kind: Any, where: str) -> Any:
         if kind is bool and isinstance(value, str):
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
         if kind in (int, float) and (isinstance(value, str) or (kind is float and type(value) is int)):
-            return kind(value)
+            value = kind(value)
         if type(value) is not kind:
             raise ValueError
         if key in CHOICES and value not in CHOICES[key]:
             raise UsageError(f"'{key}' in {where} must be {' or '.join(CHOICES[key])}, not {value!r}")
+        if key in LEAST and not LEAST[key] <= value < math.inf:
+            raise UsageError(f"'{key}' in {where} must be {LEAST[key]} or more, not {value!r}")
         return value
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         name = "a list of texts" if get_origin(kind) is tuple else kind.__name__
         raise UsageError(f"'{key}' in {where} must be {name}, not {value!r}") from None
 

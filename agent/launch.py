@@ -26,7 +26,7 @@ from agent.interrupts import held
 from agent.loop import Episode, run
 from agent.memory import Memory
 from agent.panel import Display
-from agent.policy import LocalPolicy, Plain, Policy, ScriptPolicy
+from agent.policy import LocalPolicy, Plain, Policy, ScriptPolicy, open_dialect
 from agent.turn import AskPerson
 from envs import practice
 from envs.opening import Opening
@@ -122,12 +122,11 @@ def environment(settings: Settings, guard: Guard) -> Any:
     """The LiveEnv of a screen, with a practice page or without, guarded. SurfaceError when the machine fails."""
     from envs import live
 
-    task = settings.url.removeprefix(practice.PREFIX) if is_practice(settings.url) else ""
-    if task and kind(settings) == "browser":
-        return live.practice_env(task, headed=settings.headed, guard=guard)
     surface = open_surface(settings)
     try:
-        return live.practice_env(task, guard=guard, surface=surface) if task else live.LiveEnv(surface, guard=guard)
+        if not is_practice(settings.url):
+            return live.LiveEnv(surface, guard=guard)
+        return live.practice_env(settings.url.removeprefix(practice.PREFIX), guard=guard, surface=surface)
     except BaseException:
         surface.close()
         raise
@@ -241,7 +240,7 @@ def local_policy(
     chat = load_chat(model, device, dtype)
     chat.warm_up()
     how, name = chat.settings, choose(chat.path).require()
-    dialect = _dialect(name, chat.limits, prompt, tool=how.tool, history=how.history)
+    dialect = open_dialect(name, chat.limits, prompt, tool=how.tool, history=how.history)
     chat.settings = replace(
         how, dialect=name, tool=dialect.tool, history=dialect.history, grammar=how.grammar and grammar
     )
@@ -254,16 +253,6 @@ def local_policy(
     return LocalPolicy(chat, dialect, memory, **given)
 
 
-def _dialect(name: str, limits: Any, prompt: str, **how: Any) -> Any:
-    text = None
-    if prompt:
-        try:
-            text = Path(prompt).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise UsageError(f"the prompt {prompt} cannot be read ({error}); give a text file in UTF-8") from None
-    return plugins.load("model.dialects", name).Dialect(limits, prompt=text, **how)
-
-
 def _scripted(path: Path, settings: Settings) -> ScriptPolicy:
     """A file with a JSON string a line, words in qwen25; or with a JSON object a line, actions (see policy.Plain)."""
     from model.image import ImageLimits
@@ -274,7 +263,7 @@ def _scripted(path: Path, settings: Settings) -> ScriptPolicy:
     except (OSError, ValueError) as error:
         raise UsageError(f"the script {path} cannot be read ({error}); it holds one JSON string a line") from None
     if replies and all(isinstance(reply, str) for reply in replies):
-        return ScriptPolicy(replies, _dialect("qwen25", ImageLimits(), settings.prompt))
+        return ScriptPolicy(replies, open_dialect("qwen25", ImageLimits(), settings.prompt))
     if replies and all(isinstance(reply, dict) for reply in replies):
         return ScriptPolicy(lines, Plain())
     raise UsageError(

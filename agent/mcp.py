@@ -10,7 +10,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import reduce
 from operator import or_
@@ -173,12 +173,17 @@ class Session:
         if self._env is None:
             guard = Guard(self.settings.allow_schemes, self.settings.allow_hosts, apps=kind(self.settings) != "browser")
             folder = trace.new_folder(runs_root(self.settings))
-            self._trace = trace.Trace(folder, self.manifest("", {"model": "mcp client", "fingerprint": ""}))
-            self._env = self._open_env(self.settings, guard)
-            attend(self._env, self.settings, folder, self._tell, None)
-            _, info = self._env.reset(seed=self.settings.seed)
-            facts = {"goal": info["goal"], "seed": self.settings.seed, "max_steps": 0}
-            self._tell("start", **facts, screen=info["screen"], note=info["note"])
+            with ExitStack() as stack:  # what does not come up is let go of: the next call begins afresh
+                writer = trace.Trace(folder, self.manifest("", {"model": "mcp client", "fingerprint": ""}))
+                stack.callback(writer.close)
+                env = self._open_env(self.settings, guard)
+                stack.callback(env.close)
+                attend(env, self.settings, folder, self._tell, None)
+                _, info = env.reset(seed=self.settings.seed)
+                facts = {"goal": info["goal"], "seed": self.settings.seed, "max_steps": 0}
+                writer.write("start", **facts, screen=info["screen"], note=info["note"])
+                stack.pop_all()
+            self._trace, self._env = writer, env
         return self._env.unwrapped
 
     def _tell(self, event: str, **facts: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +72,16 @@ class Pair:
         self._limits = getattr(dialect, "limits", None)
         self.chat = getattr(planner, "chat", None)  # who asks a policy for its picture sizes is told the planner's
         self.speech = getattr(planner, "speech", None)
+
+    @property
+    def on_text(self) -> Callable[[str], None] | None:
+        """Who is told the planner's words while they come; the grounder's are told to nobody."""
+        return getattr(self.planner, "on_text", None)
+
+    @on_text.setter
+    def on_text(self, heard: Callable[[str], None] | None) -> None:
+        if hasattr(self.planner, "on_text"):
+            self.planner.on_text = heard
 
     @property
     def about(self) -> Mapping[str, Any]:

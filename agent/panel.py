@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
-from agent.words import breakdown, describe, plain, seconds
+from agent.words import WHOLE, breakdown, describe, plain, safe, seconds
 
 DONE_SHOWN = 8  # finished steps in the panel
 
@@ -81,7 +81,7 @@ class JsonLines:
         """Programs read whole steps."""
 
     def say(self, words: str) -> None:
-        print(words, file=sys.stderr)
+        print(safe(words), file=sys.stderr)
 
     def _line(self, data: Mapping[str, Any]) -> None:
         self.out.write(json.dumps(data) + "\n")
@@ -126,7 +126,7 @@ class Lines:
 
     def say(self, words: str) -> None:
         encoding = self.out.encoding or "utf-8"  # a log in ASCII must not end a run
-        print(words.encode(encoding, "replace").decode(encoding), file=self.out, flush=True)
+        print(safe(words).encode(encoding, "replace").decode(encoding), file=self.out, flush=True)
 
     def say_end(self, event: Mapping[str, Any]) -> None:
         """How it ended, who says so, and where the trace lies."""
@@ -143,7 +143,7 @@ class Lines:
 
     def approve(self, words: str, picture: Path) -> str:
         """What the person says to an action that is not done yet; EOFError when the input has ended."""
-        self.say(f"{'wants':8} {plain(words)}")
+        self.say(f"{'wants':8} {plain(words, WHOLE)}")
         self.say(f"{'picture':8} {picture}")
         self.say(f"{'':8} y: do it; s: stop the run; anything else: not done, and the model reads what you write")
         return _fresh_line("approve? ")

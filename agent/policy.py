@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
-from actions import BadCall, Call, Reply, Screen, Step, UsageError, read_action
+from actions import BadCall, Call, Reply, Screen, Step, UsageError, plugins, read_action
 from agent.memory import Memory
 from model import dialect as dialects
 from model.dialect import Conversation, Dialect, Shown
@@ -40,7 +41,34 @@ class Policy(Protocol):
     def close(self) -> None: ...
 
 
-class LocalPolicy:
+class Reading:
+    """What is the same of every policy whose words one dialect reads."""
+
+    dialect: Dialect
+
+    def parse(self, reply: Reply) -> Call:
+        return self.dialect.parse(reply.text)
+
+    def ground(self, call: Call, screen: Screen) -> Any:
+        return self.dialect.ground(call, screen)
+
+    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+        """All that a call means, one Action after the other."""
+        return dialects.actions(self.dialect, call, screen)
+
+
+def open_dialect(name: str, limits: Any, prompt: str = "", **how: Any) -> Any:
+    """A dialect by its name. prompt: a file whose text takes the place of its own; UsageError where it has none."""
+    text = None
+    if prompt:
+        try:
+            text = Path(prompt).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"the prompt {prompt} cannot be read ({error}); give a text file in UTF-8") from None
+    return plugins.load("model.dialects", name).Dialect(limits, prompt=text, **how)
+
+
+class LocalPolicy(Reading):
     """A model on this machine: memory chooses, the dialect asks, the chat answers, the dialect reads.
 
     shrink: where the device has no room for what memory chooses, memory becomes smaller for the rest of the run.
@@ -103,20 +131,11 @@ class LocalPolicy:
         )
         return replace(reply, pictures=_pictures(talk))
 
-    def parse(self, reply: Reply) -> Call:
-        return self.dialect.parse(reply.text)
-
-    def ground(self, call: Call, screen: Screen) -> Any:
-        return self.dialect.ground(call, screen)
-
-    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
-        return dialects.actions(self.dialect, call, screen)
-
     def close(self) -> None:
         """Nothing to let go of: the weights belong to whoever loaded them."""
 
 
-class ScriptPolicy:
+class ScriptPolicy(Reading):
     """Replays given replies, whatever is on the screen: for tests, and for runs without a model.
 
     The replies are words of the dialect given, else of Plain. Asking for more of them than there are is a UsageError.
@@ -141,15 +160,6 @@ class ScriptPolicy:
         text = self.replies[self._next]
         self._next += 1
         return Reply(text, prompt=goal, pictures=(screen.digest,))
-
-    def parse(self, reply: Reply) -> Call:
-        return self.dialect.parse(reply.text)
-
-    def ground(self, call: Call, screen: Screen) -> Any:
-        return self.dialect.ground(call, screen)
-
-    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
-        return dialects.actions(self.dialect, call, screen)
 
     def close(self) -> None:
         """Nothing to let go of."""

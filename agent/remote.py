@@ -21,12 +21,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
-from actions import VERBS, Call, Reply, Screen, Step, SurfaceError, UsageError, plugins
+from actions import VERBS, Reply, Screen, Step, SurfaceError, UsageError, plugins
 from agent import remote_form
 from agent.memory import Memory
+from agent.policy import Reading, open_dialect
 from agent.remote_wire import Server, data_uri, find_key
 from model.dialect import Conversation, Dialect
-from model.dialect import actions as all_actions
 from model.image import ImageLimits
 from model.tools_prompt import tools_block
 
@@ -93,7 +93,7 @@ def read_address(text: str) -> Address:
 
 def _option(key: str, value: str) -> str | int:
     if key in NUMBERS:
-        if not value.isdigit():
+        if not (value.isascii() and value.isdigit()):
             raise UsageError(f"{key} in the address must be a whole number, not {value!r:.40}")
         return int(value)
     if key not in TEXTS:
@@ -134,7 +134,7 @@ def remote_policy(
         speech = find_speech(server.name, entry.get("pixelhand"), where.options)
         asked = str(where.options.get("structured", "auto")) if grammar else "off"
         kind = remote_form.kind_for(entry, entry.get("pixelhand")) if asked == "auto" else asked
-        dialect = _dialect(speech, prompt)
+        dialect = open_dialect(speech.dialect, speech.limits, prompt, tool=speech.tool, history=speech.history)
         speech = replace(speech, structured=kind)
         policy = RemotePolicy(server, dialect, speech, temperature=temperature, seed=seed, on_text=on_text)
         if kind not in ("off", "pixelhand"):
@@ -265,18 +265,7 @@ def _from_files(folder: Path, dialect: str) -> Speech:
     )
 
 
-def _dialect(speech: Speech, prompt: str) -> Any:
-    text = None
-    if prompt:
-        try:
-            text = Path(prompt).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise UsageError(f"the prompt {prompt} cannot be read ({error}); give a text file in UTF-8") from None
-    make = plugins.load("model.dialects", speech.dialect).Dialect
-    return make(speech.limits, prompt=text, tool=speech.tool, history=speech.history)
-
-
-class RemotePolicy:
+class RemotePolicy(Reading):
     """A model on a server: memory chooses, the dialect asks, the server answers, the dialect reads.
 
     checked: what the start-up check found, "" where it was not made.
@@ -365,16 +354,6 @@ class RemotePolicy:
             {"preprocess": sent - began, "server": done - sent},
             tuple(part["image"].digest for message in messages for part in message["content"] if "image" in part),
         )
-
-    def parse(self, reply: Reply) -> Call:
-        return self.dialect.parse(reply.text)
-
-    def ground(self, call: Call, screen: Screen) -> Any:
-        return self.dialect.ground(call, screen)
-
-    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
-        """All that a call means, one Action after the other."""
-        return all_actions(self.dialect, call, screen)
 
     def close(self) -> None:
         self.server.close()

@@ -189,7 +189,7 @@ class Server:
 def _pause_s(attempt: int, response: httpx.Response | None) -> float:
     """Seconds before the next try: as the server says, else twice as long each time, half to one and a half of it."""
     said = "" if response is None else response.headers.get("Retry-After", "")
-    wanted = float(said) if said.isdigit() else FIRST_PAUSE_S * 2 ** (attempt - 1)
+    wanted = float(said) if said.isascii() and said.isdigit() else FIRST_PAUSE_S * 2 ** (attempt - 1)
     return min(MOST_PAUSE_S, wanted * random.uniform(0.5 if not said else 1.0, 1.5))
 
 

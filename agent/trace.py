@@ -71,7 +71,7 @@ class Trace:
         self.broken: SurfaceError | None = None  # why nothing is written any more
         self._frames: set[str] = set()
         text = _line({"format": 1, "run": folder.name, "made": _now(), **manifest}, indent=2)
-        with _disk(folder):
+        with disk(folder):
             (folder / FRAMES).mkdir(exist_ok=True)
             _replace(folder / MANIFEST, text)
             self._file = os.open(folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
@@ -83,7 +83,7 @@ class Trace:
         if self.broken is not None:
             raise self.broken
         try:
-            with _disk(self.folder):
+            with disk(self.folder):
                 plain = {name: self._plain(value) for name, value in facts.items()}
                 line = _line({"event": event, "at": _now(), "prev": self._previous, **plain})
                 if os.write(self._file, line + b"\n") != len(line) + 1:
@@ -278,7 +278,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write \r\n
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
+def disk(folder: Path) -> Iterator[None]:
     """A disk that fails is the machine's trouble: OSError becomes a SurfaceError that names the folder."""
     try:
         yield

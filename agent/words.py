@@ -9,6 +9,8 @@ from typing import Any
 from actions import Answer, Ask, Click, Done, Drag, LongPress, Move, Open, PressKeys, Scroll, TypeText, Wait
 
 MAX_WORDS = 200  # characters of a text that an action carries
+WHOLE = 100_000  # more than any action carries: for who decides, nothing is left out
+_KEYS = str.maketrans({"\n": "⏎", "\t": "⇥"})
 
 
 def plain(text: object, limit: int = 2000) -> str:
@@ -20,20 +22,28 @@ def plain(text: object, limit: int = 2000) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def describe(action: Any) -> str:
-    """What an action does, in a few words: 'click (12, 40)', 'press ctrl+c'."""
+def safe(text: str) -> str:
+    """The same for a sentence of ours, which may have lines: what it quotes may be of a page, a model or a server."""
+    return "\n".join(plain(line, WHOLE) for line in text.split("\n"))
+
+
+def describe(action: Any, limit: int = MAX_WORDS) -> str:
+    """What an action does, in a few words: 'click (12, 40)', 'press ctrl+c'. Of its texts, limit characters at most.
+
+    A new line and a tab in what is typed are shown as the keys that they are: ⏎ and ⇥.
+    """
     match action:
         case None:
             return "none"
         case Click(x=x, y=y, button=button, count=count, modifiers=modifiers):
-            held = "".join(f"{key}+" for key in modifiers)
             times = {1: "", 2: "double-", 3: "triple-"}[count]
-            return f"{held}{times}{'' if button == 'left' else button + '-'}click ({x}, {y})"
+            return f"{_held(modifiers)}{times}{'' if button == 'left' else button + '-'}click ({x}, {y})"
         case Move(x=x, y=y):
             return f"move to ({x}, {y})"
-        case Drag(path=path):
+        case Drag(path=path, modifiers=modifiers):
             start = "the pointer" if len(path) == 1 else f"({path[0].x}, {path[0].y})"
-            return f"drag from {start} to ({path[-1].x}, {path[-1].y})"
+            between = f" through {len(path) - 2} more" if len(path) > 2 else ""
+            return f"{_held(modifiers)}drag from {start}{between} to ({path[-1].x}, {path[-1].y})"
         case Scroll(x=x, y=y, down=down, right=right):
             moves = [f"{'up' if down < 0 else 'down'} {abs(down)}"] if down or not right else []
             moves += [f"{'left' if right < 0 else 'right'} {abs(right)}"] if right else []
@@ -41,21 +51,25 @@ def describe(action: Any) -> str:
         case LongPress(x=x, y=y, seconds=seconds):
             return f"press ({x}, {y}) for {seconds:g} s"
         case TypeText(text=text):
-            return f'type "{plain(text, MAX_WORDS)}"'
+            return f'type "{plain(text.translate(_KEYS), limit)}"'
         case PressKeys(keys=keys):
             return f"press {'+'.join(keys)}"
         case Open(target=target):
-            return f"open {plain(target, MAX_WORDS)}"
+            return f"open {plain(target, limit)}"
         case Wait(seconds=seconds):
             return f"wait {seconds:g} s"
         case Answer(text=text):
-            return f'answer "{plain(text, MAX_WORDS)}"'
+            return f'answer "{plain(text, limit)}"'
         case Ask(question=question):
-            return f'ask "{plain(question, MAX_WORDS)}"'
+            return f'ask "{plain(question, limit)}"'
         case Done(status=status, message=message):
-            return f"done: {status}" + (f' ("{plain(message, MAX_WORDS)}")' if message else "")
+            return f"done: {status}" + (f' ("{plain(message, limit)}")' if message else "")
         case _:
             return str(action.verb).replace("_", " ")
+
+
+def _held(modifiers: tuple[str, ...]) -> str:
+    return "".join(f"{key}+" for key in modifiers)
 
 
 def seconds(value: float) -> str:

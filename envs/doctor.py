@@ -174,16 +174,14 @@ def virtual(machine: Machine) -> Iterator[Finding]:
     """What desktop:virtual is made of."""
     if not machine.platform.startswith("linux"):
         return
-    missing = [name for name in ("Xvfb", "openbox") if not machine.which(name)]
+    manager = next((name for name in ("openbox", "jwm") if machine.which(name)), "")
+    missing = {} if machine.which("Xvfb") else {"Xvfb": "xvfb"}
+    missing |= {} if manager else {"a window manager (openbox or jwm)": "jwm"}
     if missing:
-        says, mend = f"{' and '.join(missing)} missing for --on desktop:virtual", f"apt-get install {_debian(missing)}"
-        yield Finding("virtual", "warning", says, mend)
+        says, mend = f"{' and '.join(missing)} missing for --on desktop:virtual", " ".join(missing.values())
+        yield Finding("virtual", "warning", says, f"apt-get install {mend}")
     else:
-        yield Finding("virtual", "ok", "Xvfb and openbox are here for --on desktop:virtual")
-
-
-def _debian(programs: list[str]) -> str:
-    return " ".join(name.lower() for name in programs)
+        yield Finding("virtual", "ok", f"Xvfb and {manager} are here for --on desktop:virtual")
 
 
 def chromium(machine: Machine) -> Iterator[Finding]:
@@ -227,6 +225,8 @@ def adb(machine: Machine) -> Iterator[Finding]:
 
 
 def _device(port: int, serial: str, state: str) -> Iterator[Finding]:
+    from envs.android.display import read_frame
+
     name = f"device {serial}"
     if state != "device":
         mends = {
@@ -240,11 +240,12 @@ def _device(port: int, serial: str, state: str) -> Iterator[Finding]:
     if host and host not in ("127.0.0.1", "localhost"):
         mend = f"adb disconnect {serial}; use USB, or wireless debugging with pairing"
         yield Finding(name, "warning", "reached over the network without encryption", mend)
-    keyboard = _shell(port, serial, "settings get secure default_input_method")
-    turned = _shell(port, serial, "settings get system user_rotation")
-    model = _shell(port, serial, "getprop ro.product.model")
-    degrees = {"0": "upright", "1": "turned to the left", "2": "upside down", "3": "turned to the right"}
-    yield Finding(name, "ok", f"{model or 'no model named'}, {degrees.get(turned, 'rotation unknown')}")
+    keyboard = _shell(port, serial, "settings get secure default_input_method")[:200]
+    turned = read_frame(_shell(port, serial, "dumpsys display"), _shell(port, serial, "wm size"))
+    model = _shell(port, serial, "getprop ro.product.model")[:200]
+    ways = ("upright", "turned to the left", "upside down", "turned to the right")
+    way = "rotation unknown" if turned is None else ways[turned.rotation % 4]
+    yield Finding(name, "ok", f"{model or 'no model named'}, {way}")
     if keyboard in BORROWED_KEYBOARDS:
         says = f"an automation's keyboard is still set ({keyboard})"
         yield Finding(f"keyboard {serial}", "warning", says, f"adb -s {serial} shell ime reset")
@@ -261,7 +262,7 @@ def _shell(port: int, serial: str, command: str) -> str:
         said = b""
         while part := line.recv(4096):
             said += part
-        return said.decode("utf-8", "replace").strip()[:200]
+        return said.decode("utf-8", "replace").strip()
     return ""
 
 

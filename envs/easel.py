@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from actions import Screen, SurfaceError, UsageError
+from envs.child import command
 
 SIDE = 15  # of a square, in the easel's own units: odd, so that it has a middle
 COLOURS = {  # names that any model has words for, far apart from each other and from the white ground
@@ -162,7 +162,7 @@ class WindowEasel:
 
     def __init__(self, geometry: tuple[int, int, int, int], *, bare: bool = False) -> None:
         left, top, width, height = geometry
-        line = [sys.executable, "-m", "envs.easel_window", str(left), str(top), str(width), str(height), str(int(bare))]
+        line = command("envs.easel_window", str(left), str(top), str(width), str(height), str(int(bare)))
         self._process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
         )

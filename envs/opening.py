@@ -6,7 +6,8 @@ screen, and raises UsageError for what it was given and cannot follow.
 Beyond the contract in actions/surface.py a Surface may offer, and others use where it is there:
     personal: bool                 whether it is somebody's own screen or device: then each action is asked for
     pointer() -> (x, y)            where the pointer is, in pixels of the last Screen: a moved mouse pauses a run
-    keep_focus() -> Callable       a function that gives the keyboard's focus back to where it is at this call
+    keep_focus() -> Callable       a function that gives the keyboard's focus back to where it is at this call; what it
+                                   returns is False where that failed: then nothing is typed
     goto(address), evaluate(js), url   a page for a task or a person, never for a model: practice pages need them
     busy() -> bool, news() -> str  whether more is to come; what happened since perform() returned
 """

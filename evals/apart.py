@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from actions import Error, SurfaceError, UsageError
+from envs import child
 from evals.benchmarks.miniwob import Report, TaskScore
 
-COMMAND = (sys.executable, "-m", "agent", "eval", "miniwob")
+COMMAND = tuple(child.command("agent", "eval", "miniwob"))
 
 
 def evaluate_apart(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json as json_
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from statistics import median
 from typing import Annotated, Any
 
 import typer
+
+from envs import child
 
 OURS = ("ours", "ours-settled")
 
@@ -37,10 +38,10 @@ def miniwob(
     practice.page(task)
     chrome = str(find_chrome())
     driver = chromedriver or os.environ.get("MINIWOB_CHROMEDRIVER") or shutil.which("chromedriver") or ""
-    runs: dict[str, list[str]] = {name: [sys.executable, "-m", "evals.miniwob_peers", name] for name in OURS}
+    runs: dict[str, list[str]] = {name: child.command("evals.miniwob_peers", name) for name in OURS}
     missing = []
     if driver:
-        runs["selenium"] = [sys.executable, "-m", "evals.miniwob_peers", "selenium"]
+        runs["selenium"] = child.command("evals.miniwob_peers", "selenium")
     else:
         missing.append("selenium: ChromeDriver is missing (apt-get install chromium-driver, or --chromedriver FILE)")
     if browsergym:

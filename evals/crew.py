@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +18,12 @@ from threading import Thread
 from typing import IO, Any
 
 from actions import Error, SurfaceError, UsageError
+from envs import child
 from evals.worker import Order
 
 AHEAD = 2  # jobs that a worker has: the one it is at, and one whose pictures it reads meanwhile
 LIVES = 2  # workers that a task may cost
-COMMAND = (sys.executable, "-m", "evals.worker")
+COMMAND = tuple(child.command("evals.worker"))
 
 
 @dataclass

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 INT, KEYCODE, COMPONENT, WORD64, PROPERTY = r"-?\d+", r"KEYCODE_[A-Z0-9_]+", r"[\w.]+/[\w.$]+", r"[\w+/]+=*", r"[\w.]+"
-ADDRESS = r"(https?://\S+|about:blank)"
+ADDRESS = r"((?i:https?)://\S+|about:blank)"
 ANY = r"(?s:.+)"
 LAUNCHABLE_WORDS = (
     *("cmd", "package", "query-activities", "--brief"),
@@ -108,4 +108,5 @@ def start_app(component: str) -> Command:
 
 
 def view(address: str) -> Command:
+    """ValueError for what is neither http, https nor about:blank, or has a space in it."""
     return Command(("am", "start", "-a", "android.intent.action.VIEW", "-d", address))

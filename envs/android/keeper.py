@@ -1,4 +1,4 @@
-"""`python -m envs.android.keeper SERIAL PORT RECORD`: waits until its input ends, then gives a keyboard back.
+"""The program `envs.android.keeper SERIAL PORT RECORD`: waits until its input ends, then gives a keyboard back.
 
 Run by envs.android.keyboard beside a run that borrows a phone's keyboard. The input ends when that run does, however it
 does; by then the run has given the keyboard back and deleted the record, unless it was killed.

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import NamedTuple
 from actions import BadCall, SurfaceError
 from envs.android import commands
 from envs.android.adb import Phone
+from envs.child import command
 
 READY_S, POLL_S, BOUND_PAUSE_S = 5.0, 0.05, 0.05
 BROADCAST_DONE = "result=-1"
@@ -144,14 +144,7 @@ class Keyboards:
         if self._keeper is not None and self._keeper.poll() is None:
             return
         self._keeper = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "envs.android.keeper",
-                self._phone.serial,
-                str(self._phone.server.port),
-                str(record),
-            ],
+            command("envs.android.keeper", self._phone.serial, str(self._phone.server.port), str(record)),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -161,12 +154,14 @@ class Keyboards:
 
 
 def _give_back(phone: Phone, borrowed: Borrowed) -> None:
-    if borrowed.previous:
+    """The user's keyboard again, unless they have chosen another one since: then that one stays."""
+    ours = {one.ime for one in KNOWN}
+    if borrowed.previous and phone.ask(commands.CURRENT_IME).text in ours:
         phone.ask(commands.ime("set", borrowed.previous))
     if borrowed.disable:
         phone.ask(commands.ime("disable", borrowed.disable))
     now = phone.ask(commands.CURRENT_IME).text
-    if borrowed.previous and now != borrowed.previous:
+    if borrowed.previous and now in ours - {borrowed.previous}:
         raise SurfaceError(
             f"the phone's keyboard is {now} and could not be set back to {borrowed.previous}; choose it in its settings"
         )

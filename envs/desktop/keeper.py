@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any
 
 END_S = 2.0  # from asking a process to end to ending it
+MARK = "_PIXELHAND_DESKTOP"  # variable of every program of a virtual desktop, handed down to what it starts itself
 
 
 class Keeper:
     """The parent's side.
 
     What can be noted: display, its name; keymap, [keycode, keysyms] each; keys and buttons that are held; lock, the
-    keycode of a Caps Lock that was switched off; pids, [pid, started(pid)] each; folders.
+    keycode of a Caps Lock that was switched off; pids, [pid, started(pid)] each; mark, of processes beside those;
+    folders.
     """
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-I", __file__, str(Path(__file__).parents[2])],
+            [sys.executable, "-P", __file__, str(Path(__file__).parents[2])],  # it sees the packages that we see
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -77,10 +79,24 @@ def end_processes(pids: list[list[Any]]) -> None:
         ours = [pid for pid, when in reversed(pids) if when and started(pid) == when]
         for pid in ours:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, how)
+                try:
+                    os.killpg(pid, how)
+                except ProcessLookupError:  # it leads no group
+                    os.kill(pid, how)
         end = time.monotonic() + wait_s
         while any(_runs(pid) for pid in ours) and time.monotonic() < end:
             time.sleep(0.02)
+
+
+def marked(mark: str) -> list[list[Any]]:
+    """[pid, started(pid)] of each process with this value of MARK: also of those whose parent ended, or let them go."""
+    line, found = f"{MARK}={mark}".encode(), []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it ended, or is another user's
+            when = started(int(name))
+            if line in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                found.append([int(name), when])
+    return found
 
 
 def _runs(pid: int) -> bool:
@@ -116,6 +132,8 @@ def _main() -> None:
     for line in sys.stdin.buffer:
         with contextlib.suppress(ValueError):  # a line cut by the parent's death
             undo = json.loads(line)
+    # First: a virtual desktop's server may hang, and is asked nothing then.
+    end_processes(undo.get("pids", []) + (marked(undo["mark"]) if "mark" in undo else []))
     if any(undo.get(name) for name in ("keymap", "keys", "buttons", "lock")):
         sys.path.append(sys.argv[1])
         with contextlib.suppress(Exception):  # the server may be gone, and its keyboard with it
@@ -124,7 +142,6 @@ def _main() -> None:
             connection = connect(undo["display"])
             restore_keyboard(connection, undo)
             connection.close()
-    end_processes(undo.get("pids", []))
     for folder in undo.get("folders", ()):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -39,7 +39,10 @@ class PortableHands:
         if (x, y) in self._gui.FAILSAFE_POINTS:
             raise BadCall(f"the corner at ({x}, {y}) is the person's way to stop the run; choose a point beside it")
         with self._stop():
-            self._gui.moveTo(x, y, duration=0)
+            if self._platform == "darwin" and self._buttons:  # macOS knows a move with a button down as another event
+                self._gui.dragTo(x, y, duration=0, button=self._buttons[-1], mouseDownUp=False)
+            else:
+                self._gui.moveTo(x, y, duration=0)
 
     def pointer(self) -> Native:
         x, y = self._gui.position()

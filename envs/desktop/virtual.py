@@ -1,6 +1,7 @@
 """A desktop of its own: Xvfb, a window manager, and Chromium or a program. Knows processes; touches no other display.
 
-Everything it starts leads a process group of its own and is ended by its id, by the keeper when this process is killed.
+Everything it starts leads a process group of its own and is ended by its id, by the keeper when this process is killed;
+so is what those programs start and let go of, which is known by a mark in its environment.
 What it starts is cut off from the person's session: no session bus, no settings, no Wayland, so that a program cannot
 open its window on the person's desktop instead.
 """
@@ -25,7 +26,7 @@ from envs import practice
 from envs.chromium.find import find_chrome
 from envs.chromium.launch import wants_sandbox
 from envs.desktop.devtools import Devtools
-from envs.desktop.keeper import Keeper, end_processes, started
+from envs.desktop.keeper import MARK, Keeper, end_processes, marked, started
 from envs.desktop.x11.connect import connect, write_cookie
 from envs.desktop.x11.windows import Windows
 
@@ -33,6 +34,16 @@ START_S = 20.0
 BROWSER_START_S = 60.0
 INSTALL = "as root: apt-get install xvfb jwm"
 GREY = 0x6B7780  # an empty desktop is not black: black is what a failed picture looks like
+OWN_SESSION = frozenset(  # variables that lead a program to the person's own desktop
+    {
+        "WAYLAND_DISPLAY",
+        "WAYLAND_SOCKET",
+        "SESSION_MANAGER",
+        "AT_SPI_BUS_ADDRESS",
+        "XDG_ACTIVATION_TOKEN",
+        "DESKTOP_STARTUP_ID",
+    }
+)
 PIPES = 'exec 3<"/dev/fd/$1" 4>"/dev/fd/$2"; shift 2; exec "$@"'  # Chromium's pipes have these two numbers
 
 OPENBOX = """<?xml version="1.0"?>
@@ -96,7 +107,7 @@ class VirtualDesktop:
         self._closed = False
         self._folder = Path(tempfile.mkdtemp(prefix="pixelhand-desktop-"))
         self.keeper = Keeper()
-        self.keeper.note(folders=[str(self._folder)], pids=[])
+        self.keeper.note(folders=[str(self._folder)], pids=[], mark=str(self._folder))
         try:
             self.authority = self._folder / "cookie"
             self.display = self._start_server(tools["server"])
@@ -138,7 +149,7 @@ class VirtualDesktop:
         if self._closed:
             return
         self._closed = True
-        end_processes(self._ids())
+        end_processes([*self._ids(), *marked(str(self._folder))])
         for _, child in self._children:
             try:
                 child.wait(1.0)
@@ -171,8 +182,12 @@ class VirtualDesktop:
 
     def _environment(self) -> dict[str, str]:
         """The person's, but for what leads to their own session."""
-        environ = {name: value for name, value in os.environ.items() if name not in ("WAYLAND_DISPLAY", "AT_SPI_BUS")}
+        environ = {name: value for name, value in os.environ.items() if name not in OWN_SESSION}
+        runtime = self._folder / "runtime"  # a Wayland client without WAYLAND_DISPLAY tries wayland-0 in this folder
+        runtime.mkdir(mode=0o700, exist_ok=True)
         environ |= {
+            MARK: str(self._folder),
+            "XDG_RUNTIME_DIR": str(runtime),
             "DISPLAY": self.display,
             "XAUTHORITY": str(self.authority),
             "XDG_SESSION_TYPE": "x11",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import time
 from dataclasses import dataclass
 
@@ -53,6 +54,9 @@ def read_fault(text: str) -> tuple[str, float]:
             f"no fault {kind!r}; " + (f"did you mean '{near[0]}'?" if near else f"have {', '.join(KINDS)}")
         )
     try:
-        return kind, float(amount) if amount.strip() else float(KINDS[kind][0])
+        number = float(amount) if amount.strip() else float(KINDS[kind][0])
+        if not math.isfinite(number):
+            raise ValueError
+        return kind, number
     except ValueError:
         raise UsageError(f"the fault '{kind}' takes a number ({KINDS[kind][1]}), not {amount!r}") from None

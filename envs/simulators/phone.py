@@ -23,6 +23,7 @@ from actions import SurfaceError, UsageError
 from envs import practice
 from envs.chromium.launch import START_S
 from envs.chromium.thread import LoopThread
+from envs.closing import Closing
 from envs.simulators.commands import ADB_KEYBOARD, Answer, Commands
 from envs.simulators.control import PROPERTY, serve_control
 from envs.simulators.faults import Faults, read_fault
@@ -35,7 +36,7 @@ STOP_S = 15.0
 STDOUT, STDERR, EXIT = 1, 2, 3  # shell,v2's packets. Source: AOSP shell_protocol.h
 
 
-class SimulatedPhone:
+class SimulatedPhone(Closing):
     """A running phone on 127.0.0.1. UsageError when it cannot start, SurfaceError when its Chromium fails.
 
     port: where adb connects, 0 for a free one; page: "practice:<task>" for a phone whose home is that page;
@@ -72,12 +73,6 @@ class SimulatedPhone:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> SimulatedPhone:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End it and its Chromium. Safe to call twice."""

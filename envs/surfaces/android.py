@@ -7,6 +7,7 @@ says what is known. What only a simulated phone can do (show a practice page, ju
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from envs.android.display import BrokenPicture, Frame
 from envs.android.keyboard import Keyboards, restore
 from envs.android.text import needs_keyboard, pieces
 from envs.chromium.address import model_address, person_address
+from envs.closing import Closing
 from envs.simulators.control import PROPERTY, Control
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ BLACK_S = 5.0  # a wholly black picture is looked at again for so long
 MAX_BROKEN = 6  # pictures in a row
 
 
-class Surface:
+class Surface(Closing):
     """A phone on the adb server. UsageError when it cannot be used as it is, SurfaceError when it fails.
 
     serial: which one, "" for the only one; url: where to start ("practice:<task>" on a simulated phone); port: the adb
@@ -87,12 +89,6 @@ class Surface:
         self.personal = self._control is None  # a simulated phone is nobody's own
         if url:
             self.goto(url)
-
-    def __enter__(self) -> Surface:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # the contract of a surface
 
@@ -283,9 +279,10 @@ class Surface:
             (action.down, frame.height, y, False),
             (action.right, frame.width, x, True),
         ):
-            left = abs(notches) * NOTCH_DP * self._density / 160
-            while left >= 1:
-                length = min(left, side * REACH)
+            whole = abs(notches) * NOTCH_DP * self._density / 160
+            swipes = math.ceil(whole / (side * REACH))
+            for _ in range(swipes):  # of one length: a short rest would be a tap
+                length = whole / swipes
                 low, high = side * (1 - REACH) / 2 * 0.5, side - side * (1 - REACH) / 2 * 0.5
                 middle = min(max(at, low + length / 2), high - length / 2)
                 way = length / 2 if notches > 0 else -length / 2  # the finger goes against what is wanted
@@ -293,7 +290,6 @@ class Surface:
                 seconds = max(SWIPE_S, length * 160 / self._density * SCROLL_S_PER_DP)
                 ends = ((start, y), (end, y)) if across else ((x, start), (x, end))
                 self._act(commands.swipe(*ends, seconds))
-                left -= length
 
     def _type(self, text: str) -> None:
         split = pieces(text)
@@ -331,7 +327,13 @@ class Surface:
             raise BadCall(f"the phone did not open {target[:80]!r}: {answer.said}")
 
     def _view(self, address: str, error: type[BadCall] | type[UsageError]) -> None:
-        answer = self._send(commands.view(address))
+        try:
+            command = commands.view(address)
+        except ValueError:
+            raise error(
+                f"a phone's browser opens http and https addresses without spaces, not {address[:200]!r}"
+            ) from None
+        answer = self._send(command)
         if answer.code or "Error" in answer.said:
             raise error(f"the phone did not open {address[:200]}: {answer.said}")
 

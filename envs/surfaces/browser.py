@@ -39,6 +39,7 @@ from envs.chromium.launch import START_S, launch
 from envs.chromium.tabs import Tabs, swallow
 from envs.chromium.thread import LoopThread
 from envs.chromium.travel import LOAD_S, first_line, go_back, loaded, open_address
+from envs.closing import Closing
 from envs.opening import Opening
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ GRACE_S = 5.0
 CLOSE_S = 10.0
 
 
-class Surface:
+class Surface(Closing):
     """A browser with a screen of fixed size. SurfaceError when the machine fails, UsageError when it cannot start.
 
     url: where it starts, and what Home goes back to; "practice:<task>" brings its own size and scale.
@@ -100,12 +101,6 @@ class Surface:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Surface:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # the contract of a surface
 

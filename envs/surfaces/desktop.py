@@ -16,6 +16,7 @@ from actions import BadCall, Drag, Error, Screen, Scroll, SurfaceError, UsageErr
 from envs import practice
 from envs.chromium.address import person_address
 from envs.chromium.thread import LoopThread
+from envs.closing import Closing
 from envs.desktop.geometry import Box, Monitor, View, choose
 from envs.desktop.hands import VERBS, act, own_time_s
 from envs.desktop.machine import X11Machine, open_machine, windows_of
@@ -36,7 +37,7 @@ BLACK = (
 )
 
 
-class Surface:
+class Surface(Closing):
     """One Screen of a desktop. SurfaceError when the machine fails, UsageError when it cannot start.
 
     where: "" for the primary monitor, "monitor:N", or "virtual". window: only the window of this title is seen and
@@ -82,12 +83,6 @@ class Surface:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Surface:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # the contract of a surface
 
@@ -135,14 +130,16 @@ class Surface:
         view = self._seen or self._call(self._view, CALL_S, "reading where the screen is")
         return (x - view.box.left) * view.width // view.box.width, (y - view.box.top) * view.height // view.box.height
 
-    def keep_focus(self) -> Callable[[], None]:
-        """A function that gives the keyboard back to the window that has it now."""
+    def keep_focus(self) -> Callable[[], bool]:
+        """A function that gives the keyboard back to the window that has it now, and says whether it has it again."""
         windows = self._machine.windows
         number = self._call(windows.active, CALL_S, "reading the focus") if windows else 0
 
-        def give_back() -> None:
-            if number:
-                self._call(lambda: windows.bring_front(number), CALL_S, "giving the focus back")
+        def give_back() -> bool:
+            if not windows:
+                return True  # whose windows cannot be told apart
+            back = (lambda: windows.give_focus(number)) if number else (lambda: windows.active() == 0)
+            return self._call(back, CALL_S, "giving the focus back")
 
         return give_back
 

@@ -18,3 +18,24 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PIXELHAND_MODEL", "PIXELHAND_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIXELHAND_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> None:
+    """For modules of which every test needs a browser."""
+    from actions import UsageError
+    from envs.chromium.find import find_chrome
+
+    try:
+        find_chrome()
+    except UsageError as error:
+        pytest.skip(f"Chrome or Chromium is missing: {error}")
+
+
+@pytest.fixture
+def quick_wire(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server is asked again at once, and without the key of whoever runs the tests."""
+    from agent import remote_wire
+
+    monkeypatch.setattr(remote_wire, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.delenv(remote_wire.KEY, raising=False)

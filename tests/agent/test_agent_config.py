@@ -59,6 +59,11 @@ def test_every_kind_of_value_in_toml_and_in_the_environment(tmp_path: Path) -> N
         ({"user": "allow_hosts = [3]"}, "must be a list of texts"),
         ({"user": "approve = 'sometimes'"}, r"'approve' in .* must be each or never, not 'sometimes'"),
         ({"user": "model = 3"}, "must be str, not 3"),
+        ({"user": "seed = -1"}, "'seed' in .* must be 0 or more, not -1"),
+        ({"user": "width = 0"}, "'width' in .* must be 1 or more, not 0"),
+        ({"environment": {"PIXELHAND_MAX_STEPS": "0"}}, "must be 1 or more, not 0"),
+        ({"environment": {"PIXELHAND_TEMPERATURE": "nan"}}, "must be 0 or more, not nan"),
+        ({"environment": {"PIXELHAND_TEMPERATURE": "inf"}}, "must be 0 or more, not inf"),
         ({"user": "model ="}, "cannot be read as TOML"),
     ],
 )

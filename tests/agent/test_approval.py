@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from agent.config import Settings
 from agent.launch import attend
 from agent.loop import Episode, run
 from agent.marks import EDGE, LINE, marked
+from agent.panel import Lines
 from agent.policy import ScriptPolicy
 from agent.trace import Trace, new_folder, read
 
@@ -177,6 +179,38 @@ def test_the_focus_is_given_back_before_an_approved_action_and_only_then(tmp_pat
     env.surface.perform = lambda action: order.append("done") or perform(action)  # type: ignore[method-assign]
     go(env, Someone("y", "no"), tmp_path, [TYPE, TYPE, DONE])
     assert order[:4] == ["kept", "given back", "done", "kept"] and order.count("given back") == 1
+
+
+def test_what_is_asked_for_is_shown_whole_and_its_enter_keys_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a person does not see they do not approve: the end of a long text, or the Enter that sends it off."""
+    text = "a" * 9000 + "; rm -rf ~\n"
+    person = Someone("no")
+    go(own_screen(), person, tmp_path, [json.dumps({"verb": "type", "text": text}), DONE])
+    words, picture = person.heard[0]
+    assert words == f'type "{text[:-1]}⏎"'
+    monkeypatch.setattr("builtins.input", lambda prompt: "no")
+    Lines(sys.stdout).approve(words, picture or tmp_path)
+    assert "; rm -rf ~⏎" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("action", "done"), [(TYPE, []), (CLICK, ["click"])])
+def test_nothing_is_typed_where_the_focus_did_not_come_back(action: str, done: list[str], tmp_path: Path) -> None:
+    """It would go to the terminal in which the person said yes."""
+    env = own_screen()
+    env.surface.keep_focus = lambda: lambda: False  # type: ignore[attr-defined]
+    episode, told = go(env, Someone("y"), tmp_path, [action, DONE])
+    assert touched(env) == done
+    assert ("focus" in episode.steps[0].error) == ("focus" in told[0][1]["reason"]) == (not done)
+
+
+def test_a_disk_that_takes_no_picture_is_the_machines_trouble_and_nothing_is_done(tmp_path: Path) -> None:
+    (tmp_path / approval.PICTURES).write_text("no folder")
+    env = own_screen()
+    episode, _ = go(env, Someone("y"), tmp_path, [CLICK, DONE])
+    assert (episode.status, episode.cause, touched(env)) == ("error", "machine", [])
+    assert "choose another folder with --runs" in episode.message
 
 
 def test_the_rules_come_first_and_are_asked_for_nothing(tmp_path: Path) -> None:

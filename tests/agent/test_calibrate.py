@@ -145,3 +145,21 @@ def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(calibrate, "settled", doctor.settled)
     rows = calibrated(Settings(on="browser", width=801, height=601))
     assert [row.off_px for row in rows] == [0.0] * 5 and all(row.ok and row.screen == "browser" for row in rows)
+
+
+def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of nothing says that all is well."""
+    from envs.desktop import capture
+    from envs.desktop.geometry import Box, Monitor
+
+    class One:
+        def monitors(self) -> list[Monitor]:
+            return [Monitor(1, Box(0, 0, 800, 500), True)]
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(capture, "Camera", One)
+    for on in ("desktop:monitor:9", "desktop:nonsense"):
+        with pytest.raises(UsageError, match=r"have virtual, monitor:1 \(800x500\)"):
+            calibrate.calibrated(Settings(on=on))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
-from actions import Denied, SurfaceError
+from actions import Denied, SurfaceError, UsageError
 from agent import cli, launch
 from agent.trace import ids_in, read
 
@@ -235,7 +235,8 @@ def test_the_guard_of_a_run_has_the_persons_hosts(monkeypatch: pytest.MonkeyPatc
     from envs import live
 
     guards: list[Guard] = []
-    monkeypatch.setattr(live, "practice_env", lambda task, headed, guard: guards.append(guard))
+    monkeypatch.setattr(launch, "open_surface", lambda settings: None)
+    monkeypatch.setattr(live, "practice_env", lambda task, guard, surface: guards.append(guard))
     launch.environment(Settings(url="practice:click-test"), Guard(hosts=("a.org",)))
     with pytest.raises(Denied):
         guards[0].address("https://b.org")
@@ -708,3 +709,25 @@ def test_every_command_of_another_floor_has_its_module() -> None:
 
     for module, about in cli.OTHER_FLOORS.values():
         assert find_spec(module) is not None and about.endswith("."), module
+
+
+def test_a_grounder_without_a_model_is_said_and_not_left_out(agent: Agent) -> None:
+    code, _, err = agent("calibrate", "--grounder", "some/model")
+    assert code == 2 and "with --model" in err
+
+
+def test_what_a_screen_cannot_follow_is_said_on_a_practice_page_too(agent: Agent, script: Any) -> None:
+    for more in (["--on", "browser:second"], ["--window", "Budget"], ["--open", "mousepad"]):
+        code, _, err = agent("run", "", "--url", "practice:click-test", *more, "--script", script(actions(CLICK)))
+        assert code == 2 and "the browser has no" in err, more
+
+
+def test_what_a_server_says_in_an_error_does_not_act_on_the_terminal(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*given: Any, **more: Any) -> Any:
+        raise UsageError("the server refuses (\x1b]0;owned\x07)\nand more")
+
+    monkeypatch.setattr(launch, "open_policy", refuses)
+    code, _, err = agent("run", "go", "--url", "https://a.org", "--model", "http://127.0.0.1:1/v1#x")
+    assert code == 2 and "owned" in err and "\nand more" in err and "\x1b" not in err

@@ -22,7 +22,7 @@ from agent_fakes import CLICK, DONE, MISS, FakeEnv
 from mcp import Client
 from PIL import Image
 
-from actions import Denied
+from actions import Denied, SurfaceError
 from agent import trace
 from agent.config import Settings
 from agent.guard import Guard
@@ -194,3 +194,24 @@ def test_a_model_that_cannot_be_had_is_said(env: FakeEnv) -> None:
 def test_closing_lets_go_of_the_screen(env: FakeEnv) -> None:
     talk(session(env), lambda client: client.call_tool("screenshot", {}))
     assert env.surface.closed
+
+
+def test_a_screen_that_does_not_come_up_is_let_go_of_and_tried_again(env: FakeEnv, tmp_path: Path) -> None:
+    """It must not be used half set up."""
+    reset, fails = env.reset, [True]
+
+    def reset_at_the_second_time(**more: Any) -> Any:
+        if fails:
+            fails.clear()
+            raise SurfaceError("the page did not load")
+        return reset(**more)
+
+    env.reset = reset_at_the_second_time  # type: ignore[method-assign]
+    one = session(env)
+    with pytest.raises(SurfaceError, match="did not load"):
+        one.screenshot()
+    assert env.surface.closed and one._env is None and one._trace is None
+    one.screenshot()
+    assert env.seeds == [3], "the second time the page was set up"
+    one.close()
+    assert sorted(run.status for run in traces(tmp_path)) == ["broken off", "stopped"]

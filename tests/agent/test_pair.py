@@ -285,3 +285,15 @@ def test_the_embedded_model_grounds_for_itself() -> None:
     assert [one[FOUND] for one in answers] == [[meant.x, meant.y]]
     assert (answers[0]["sent"] == GOAL) == (answers[0]["sent_is"] == "goal")  # its own words, if any, mean little
     assert json.loads(answers[0]["text"].split("tool_call>")[1].removesuffix("</"))["name"] == "computer_use"
+
+
+def test_whoever_listens_later_hears_the_planner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pair serves one task after another; the word that stopped the first must not stop the second."""
+    from model.dialects import qwen25
+
+    both = pair(spoken(qwen25, "x"))
+    assert both.on_text is None
+    both.planner.on_text = None  # type: ignore[attr-defined]
+    heard: list[str] = []
+    both.on_text = heard.append
+    assert both.planner.on_text == heard.append  # type: ignore[attr-defined]

@@ -12,27 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from actions import UsageError
 from agent.launch import local_policy
 from agent.loop import Episode, run
 from agent.policy import Policy
 from envs import practice
 
+pytestmark = pytest.mark.usefixtures("chromium")
 PAGES = {"click-dialog-2": (900_001, 900_002), "click-color": (900_003, 900_004), "focus-text-2": (900_005, 900_006)}
 PICTURE = """<!doctype html><title>a picture</title><style>
 html, body {{ margin: 0; overflow: hidden }}
 img {{ display: block; width: {width}px; height: {height}px; image-rendering: pixelated }}
 </style><img src="data:image/png;base64,{data}">"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _chromium() -> None:
-    from envs.chromium.find import find_chrome
-
-    try:
-        find_chrome()
-    except UsageError as error:
-        pytest.skip(f"Chrome or Chromium is missing: {error}")
 
 
 @pytest.fixture(scope="module")

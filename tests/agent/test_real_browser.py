@@ -15,25 +15,16 @@ from typing import Any
 import pytest
 from agent_fakes import HERE
 
-from actions import Answer, UsageError
+from actions import Answer
 from agent.loop import Episode, run
 from agent.policy import ScriptPolicy
 from agent.trace import Trace, ids_in, new_folder, read
 
+pytestmark = pytest.mark.usefixtures("chromium")
 ROOT = HERE.parent.parent
 LAST = {"event", "status", "reward", "steps", "run"}
 CLICK_TEST_SEED = 900001
 BUTTON = {"verb": "click", "x": 140, "y": 160}  # of click-test with that seed
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _chromium() -> None:
-    from envs.chromium.find import find_chrome
-
-    try:
-        find_chrome()
-    except UsageError as error:
-        pytest.skip(f"Chrome or Chromium is missing: {error}")
 
 
 @pytest.fixture

@@ -21,13 +21,8 @@ from agent.remote_check import GOAL, PLACES, page
 from agent.trace import Trace, new_folder
 from model.image import ImageLimits, resize
 
+pytestmark = pytest.mark.usefixtures("quick_wire")
 ALL = frozenset(VERBS)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_wire, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.delenv(remote_wire.KEY, raising=False)
 
 
 @pytest.fixture

@@ -13,23 +13,18 @@ from remote_fakes import Fake, serving
 
 import model
 from actions import VERBS, Click, Screen, UsageError, plugins
-from agent import remote_form, remote_wire
+from agent import remote_form
 from agent.remote import remote_policy
 from model.dialects import holo, qwen25
 from model.engine.forms import form_of
 from model.image import ImageLimits
 
+pytestmark = pytest.mark.usefixtures("quick_wire")
 ALL = frozenset(VERBS)
 SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))
 TOKENS = Path(model.__file__).parent / "embedded" / "tokenizer.json"
 ARGUMENTS = '{{"action": "left_click", "coordinate": [{}, {}]}}'
 CALL = '<tool_call>\n{{"name": "computer_use", "arguments": ' + ARGUMENTS + "}}\n</tool_call>"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_wire, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.delenv(remote_wire.KEY, raising=False)
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from actions import Call, Reply, Screen, UsageError, read_action
 from agent import trace
 from agent.loop import Episode, run
 from agent.policy import Plain, ScriptPolicy
-from agent.trace import Trace, find, ids_in, new_folder, read
+from agent.reading import story, table
+from agent.trace import Run, Trace, find, ids_in, new_folder, read
 
 NAN = '{"verb": "click", "x": NaN, "y": 1}'
 DEEP = '{"verb": "click", "x": ' + "[" * 600 + "]" * 600 + "}"
@@ -282,3 +283,45 @@ def test_a_reply_of_several_actions_is_one_step_with_an_entry_each(folder: Path)
         assert (old.actions, old.action, old.note, old.error) == (new.actions, new.action, new.note, new.error)
         assert old.seconds == pytest.approx(new.seconds)
     assert [action.verb for action in back.steps()[0].actions] == ["click", "type"]
+
+
+def test_a_strangers_trace_writes_nothing_but_words_to_a_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its chain may be whole: whoever made it chose what stands in it."""
+    evil = "\x1b]0;owned\x07"
+    policy = {"model": evil, "fingerprint": evil}
+    writer = Trace(folder, {"goal": evil, "surface": evil, "url": evil, "seed": evil, "policy": policy})
+    writer.write("reply", step=evil, screen=evil, reply=Reply(evil))
+    facts = {"call": None, "action": None, "error": evil, "note": evil, "reward": 0.0, "verdict": None, "screen": evil}
+    writer.write("act.result", step=evil, **facts, seconds=0.0, timings_s={})
+    writer.write("act.intent", step=evil, call=None, action=read_action({"verb": "wait"}))
+    writer.write("end", status=evil, cause="", message=evil, reward=None, steps=1)
+    writer.close()
+    monkeypatch.setattr(Run, "check_frames", lambda run: 0)
+    told = story(folder.parent, str(folder)) + table(folder.parent)
+    assert "owned" in told and not {"\x1b", "\x07"} & set(told)
+
+
+@pytest.mark.parametrize("lacks", ["manifest", "policy", "event", "reply", "reward"])
+def test_a_trace_that_is_not_one_of_ours_is_a_sentence_and_hides_no_other(folder: Path, lacks: str) -> None:
+    writer = Trace(
+        folder, {"goal": "", "surface": "", "url": "", "seed": 1, "policy": {"model": "", "fingerprint": ""}}
+    )
+    facts = {"call": None, "action": None, "error": "", "note": "", "verdict": None, "screen": "0" * 32}
+    if lacks == "reply":
+        writer.write("act.result", step=1, **facts, reward=0.0, seconds=0.0, timings_s={})
+    writer.write("end", status="success", cause="", message="", reward="much" if lacks == "reward" else 1.0, steps=1)
+    writer.close()
+    manifest, events = folder / trace.MANIFEST, folder / trace.EVENTS
+    if lacks in ("manifest", "policy"):
+        manifest.write_text("[]" if lacks == "manifest" else '{"goal": "", "surface": "", "url": "", "seed": 1}')
+        event = {"event": "end", "prev": hashlib.sha256(manifest.read_bytes()).hexdigest()}
+        events.write_text(json.dumps(event) + "\n")
+    if lacks == "event":
+        events.write_text(json.dumps({"prev": hashlib.sha256(manifest.read_bytes()).hexdigest()}) + "\n")
+    with pytest.raises(UsageError, match=r"lacks what a run's trace holds|is not the folder of a run"):
+        story(folder.parent, str(folder))
+    other = new_folder(folder.parent)
+    traced(other, CLICK)
+    assert "success" in table(folder.parent).splitlines()[1]

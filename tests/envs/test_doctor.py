@@ -58,7 +58,10 @@ def test_a_display_that_lets_nobody_in_is_an_error(monkeypatch: pytest.MonkeyPat
 
 def test_what_a_virtual_desktop_lacks_is_named() -> None:
     (finding,) = of(doctor.virtual, BARE)
-    assert finding.level == "warning" and finding.mend == "apt-get install xvfb openbox"
+    assert finding.level == "warning" and finding.mend == "apt-get install xvfb jwm"
+    for manager in ("openbox", "jwm"):  # one is enough, as for the desktop itself
+        has = replace(BARE, which=lambda name, manager=manager: name if name in ("Xvfb", manager) else None)
+        assert (of(doctor.virtual, has)[0].level, manager in of(doctor.virtual, has)[0].says) == ("ok", True)
     assert of(doctor.virtual, replace(BARE, which=lambda name: "/usr/bin/" + name))[0].level == "ok"
     assert of(doctor.virtual, replace(BARE, platform="darwin")) == []
 
@@ -141,7 +144,10 @@ def test_adb_and_its_server() -> None:
 
 
 def test_devices_their_keyboard_and_rotation(adb_server: Any) -> None:
-    machine = adb_server({"R5": "device"}, default_input_method="com.x/.Ime", user_rotation="1", model="Pixel 9")
+    # What the display says counts: the setting user_rotation is only a wish, and a phone that turns by itself has none.
+    shown = "x" * 300 + "DisplayViewport{type=INTERNAL, orientation=1, logicalFrame=Rect(0, 0 - 2400, 1080)}"
+    answers = {"default_input_method": "com.x/.Ime", "dumpsys display": shown, "user_rotation": "0", "model": "Pixel 9"}
+    machine = adb_server({"R5": "device"}, **answers)
     server, device, keyboard = of(doctor.adb, machine)
     assert "protocol 41" in server.says
     assert (device.name, device.says) == ("device R5", "Pixel 9, turned to the left")

@@ -101,11 +101,21 @@ class Keyboard:
 
     @contextlib.contextmanager
     def chord(self, keys: Sequence[str]) -> Iterator[None]:
-        """Keys down in order for the time of the block, and up in reverse whatever happens in it."""
+        """Keys down in order for the time of the block, and up in reverse whatever happens in it.
+
+        SurfaceError, with nothing pressed, where a person holds a key that would make another chord of it.
+        """
         if not keys:
             yield
             return
         self._refresh()
+        self._until_free()
+        characters = any(len(key) == 1 and key not in KEYSYMS for key in keys)
+        with self._without_caps_lock() if characters else contextlib.nullcontext(), self._held_down(keys):
+            yield
+
+    @contextlib.contextmanager
+    def _held_down(self, keys: Sequence[str]) -> Iterator[None]:
         wanted = [self._keysym(key) for key in keys]
         lacking = list(dict.fromkeys(sym for sym in wanted if self._stroke(sym, any_group=len(keys) > 1) is None))
         spare = self._spare()
@@ -310,7 +320,7 @@ class Keyboard:
                 names = ("Shift", "Lock", "Control", "Alt", "Mod2", "Mod3", "Super", "Mod5")
                 held = [name for bit, name in enumerate(names) if state & ~X.LockMask & ~numlock & 1 << bit]
                 raise SurfaceError(
-                    f"{' and '.join(held)} is held down on the keyboard, and would spoil the text; let go"
+                    f"{' and '.join(held)} is held down on the keyboard, and would spoil what is typed; let go"
                 )
             time.sleep(0.02)
 

@@ -7,6 +7,7 @@ which is a window of its own, is known to belong to the program that opened it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,12 +143,19 @@ class Windows:
         return 0 if focus in (X.NONE, X.PointerRoot) or focus.id == self._root.id else int(focus.id)
 
     def bring_front(self, number: int) -> bool:
-        """Ask the window manager to show and focus a window; whether it has the focus after at most 1.5 s."""
+        """Ask the window manager to show and focus a window; whether its program has the focus after at most 1.5 s."""
+        return self._front(number, lambda: self.has_focus(number))
+
+    def give_focus(self, number: int) -> bool:
+        """The same for this very window, and not for another one of its program; whether it has the focus then."""
+        return self._front(number, lambda: self.active() == number)
+
+    def _front(self, number: int, there: Callable[[], bool]) -> bool:
         from Xlib import X
         from Xlib.error import CatchError
         from Xlib.protocol import event
 
-        if self.has_focus(number):
+        if there():
             return True
         window, gone = self._window(number), CatchError()
         if self._property(self._root, "_NET_SUPPORTING_WM_CHECK"):
@@ -161,7 +169,7 @@ class Windows:
             window.configure(stack_mode=X.Above, onerror=gone)
             window.set_input_focus(X.RevertToParent, X.CurrentTime, onerror=gone)
         end = time.monotonic() + FRONT_S
-        while not (front := self.has_focus(number)) and time.monotonic() < end:
+        while not (front := there()) and time.monotonic() < end:
             time.sleep(0.02)
         return front
 

@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from actions import BadCall
+from actions import BadCall, Scroll, SurfaceError, UsageError
 from envs.android import apps, commands, display
+from envs.android import keyboard as keyboards
+from envs.android.adb import Answer
 from envs.android.commands import Command
 from envs.android.display import BrokenPicture, Frame
 from envs.android.text import Piece, needs_keyboard, pieces
+from envs.simulators.commands import ADB_KEYBOARD
+from envs.simulators.faults import read_fault
+from envs.surfaces.android import Surface
 
 # Shapes as real phones give them; the numbers are ours.
 FOLD = (
@@ -183,3 +188,91 @@ def test_what_can_be_launched_is_read_from_androids_list():
         "2 activities found:\n  Activity #0:\n    priority=0 match=0x8\n    com.a/.B\n  Activity #1:\n    c.d/e.F$G\n"
     )
     assert apps.components(said) == ["com.a/.B", "c.d/e.F$G"]
+
+
+class Deaf:
+    """A phone that remembers what it is asked and answers from a table; the keyboard that is set changes."""
+
+    serialno = "NUMBER"
+
+    def __init__(self, ime, installed):
+        self.ime, self.installed, self.heard = ime, installed, []
+
+    def ask(self, command):
+        self.heard.append(command.words)
+        if command == commands.CURRENT_IME:
+            return Answer(self.ime.encode(), b"", 0)
+        if command.words[:2] == ("ime", "set"):
+            if command.words[2] not in self.installed:
+                return Answer(b"", b"Unknown input method", 255)
+            self.ime = command.words[2]
+        if command.words[:2] == ("ime", "disable") and command.words[2] == self.ime:
+            self.ime = self.installed[0]
+        return Answer(b"", b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "disable", "after"),
+    [
+        (ADB_KEYBOARD, "", "com.user/.Ime"),  # ours was left: the user's comes back
+        ("com.user/.Ime", ADB_KEYBOARD, "com.user/.Ime"),
+        ("com.other/.Ime", "", "com.other/.Ime"),  # chosen by the person since, as the error tells them to
+    ],
+)
+def test_a_record_of_an_earlier_run_gives_back_and_is_gone(now, disable, after):
+    phone = Deaf(now, ["com.user/.Ime", "com.other/.Ime"])
+    keyboards._write(keyboards.record_path("NUMBER"), keyboards.Borrowed("NUMBER", "com.user/.Ime", disable))
+    assert keyboards.restore(phone) and phone.ime == after
+    assert not keyboards.record_path("NUMBER").exists() and not keyboards.restore(phone)
+
+
+def test_a_keyboard_that_is_no_more_blocks_no_run_once_another_is_chosen():
+    phone = Deaf(ADB_KEYBOARD, ["com.other/.Ime"])
+    keyboards._write(keyboards.record_path("NUMBER"), keyboards.Borrowed("NUMBER", "com.user/.Ime", ""))
+    with pytest.raises(SurfaceError, match=r"could not be set back to com\.user/\.Ime; choose it in its settings"):
+        keyboards.restore(phone)
+    phone.ime = "com.other/.Ime"
+    assert keyboards.restore(phone)
+
+
+def bare(frame, density=160):
+    """A surface that looked at a display of this size and notes the commands it would send."""
+    surface = object.__new__(Surface)
+    surface._size, surface._density, surface.sent = (frame.width, frame.height), density, []
+    surface._same_as_seen = lambda: frame
+    surface._act = surface._send = lambda command: surface.sent.append(command.words) or Answer(b"", b"", 0)
+    return surface
+
+
+@pytest.mark.parametrize(
+    ("frame", "density"), [(Frame(1, 2340, 1080), 440), (Frame(0, 280, 364), 280), (Frame(0, 540, 1080), 240)]
+)
+def test_no_swipe_of_a_scroll_is_so_short_that_it_is_a_tap(frame, density):
+    """Two notches were one swipe and a rest of ten pixels, which Android takes for a tap on what lies there."""
+    slop = 8 * density / 160
+    for down, right in ((n, m) for n in (*range(-7, 8), 25, 100) for m in (-3, 0, 9)):
+        surface = bare(frame, density)
+        surface._scroll(Scroll(down=down, right=right))
+        ways = [(int(w[4]) - int(w[2]), int(w[5]) - int(w[3])) for w in surface.sent]
+        assert all(max(map(abs, way)) > 4 * slop for way in ways)
+        for wanted, way in ((down, sum(y for _, y in ways)), (right, sum(x for x, _ in ways))):
+            assert way == pytest.approx(-wanted * 100 * density / 160, abs=len(ways))
+        assert all(0 <= int(x) < frame.width and 0 <= int(y) < frame.height for w in surface.sent
+                   for x, y in ((w[2], w[3]), (w[4], w[5])))  # fmt: skip
+
+
+def test_addresses_that_a_phone_cannot_be_sent_are_a_sentence():
+    surface = bare(Frame(0, 540, 1080))
+    surface._view("HTTPS://Example.org/", BadCall)
+    assert surface.sent[0][-1] == "HTTPS://Example.org/"
+    surface._closed = False
+    for address in ("file:///sdcard/x", "https://a.org/x y"):
+        with pytest.raises(UsageError, match="http and https addresses without spaces, not"):
+            surface.goto(address)
+
+
+@pytest.mark.parametrize("text", ["black:nan", "offline:inf", "rotate:-inf", "slow:often"])
+def test_a_fault_takes_a_finite_number(text):
+    """In `agent phone` any other ended the thread that listens."""
+    with pytest.raises(UsageError, match="takes a number"):
+        read_fault(text)

@@ -144,3 +144,14 @@ def test_the_corner_is_the_persons():
     made, _, _ = hands(cornered=True)
     with pytest.raises(SurfaceError, match="pushed into the corner"):
         made.move(5, 5)
+
+
+def test_a_pointer_that_moves_with_a_button_down_drags_on_macos():
+    """There a drag is an event of its own, which a move is not. Source: pyautogui 0.9.54, _mouseMoveDrag."""
+    for platform, moved in (("darwin", ("dragTo", 5, 6, 0, "left", False)), ("win32", ("moveTo", 5, 6, 0))):
+        made, calls, _ = hands(platform)
+        made.button("left", True)
+        made.move(5, 6)
+        made.button("left", False)
+        made.move(7, 8)
+        assert calls[1] == moved and calls[3] == ("moveTo", 7, 8, 0)

@@ -13,7 +13,7 @@ from desktop_rig import need, soon
 
 from actions import Move, PressKeys, SurfaceError, UsageError, Wait
 from envs.desktop import virtual as module
-from envs.desktop.keeper import Keeper, end_processes, started
+from envs.desktop.keeper import MARK, Keeper, end_processes, marked, started
 from envs.desktop.virtual import VirtualDesktop
 from envs.desktop.x11.connect import connect
 from envs.surfaces.desktop import Surface
@@ -37,13 +37,20 @@ def status(pid):
         return ""
 
 
-def test_it_opens_a_program_apart_from_the_persons_session_and_ends_it_by_id():
+def test_it_opens_a_program_apart_from_the_persons_session_and_ends_it_by_id(monkeypatch):
+    theirs = ("WAYLAND_DISPLAY", "WAYLAND_SOCKET", "SESSION_MANAGER", "AT_SPI_BUS_ADDRESS", "XDG_ACTIVATION_TOKEN")
+    for name in theirs:
+        monkeypatch.setenv(name, "theirs")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/theirs")
     desktop = VirtualDesktop(program="mousepad", width=640, height=480)
     pids, folder = [*desktop.pids(), desktop.keeper.pid], Path(desktop.authority).parent
     assert len(pids) == 4
     environ = Path(f"/proc/{desktop.pids()[-1]}/environ").read_bytes().split(b"\0")
     assert b"DBUS_SESSION_BUS_ADDRESS=disabled:" in environ and b"DISPLAY=" + desktop.display.encode() in environ
-    assert not [name for name in environ if name.startswith(b"WAYLAND_DISPLAY")]
+    assert not [one for one in environ if b"theirs" in one]
+    # A Wayland client that finds no WAYLAND_DISPLAY takes the socket wayland-0 of this folder: the person's had one.
+    runtime = next(Path(os.fsdecode(one[16:])) for one in environ if one.startswith(b"XDG_RUNTIME_DIR="))
+    assert runtime.is_relative_to(folder) and runtime.stat().st_mode & 0o777 == 0o700
     desktop.close()
     desktop.close()
     assert gone(pids) and not folder.exists()
@@ -101,6 +108,37 @@ def test_nothing_is_left_of_a_process_that_is_killed_or_fails(request, then):
         owner.kill()
     owner.wait()
     soon(lambda: gone(map(int, pids)) and not Path(folder).exists())
+
+
+def test_what_a_program_started_and_let_go_of_is_ended_too(tmp_path):
+    """A starter that ends leaves programs that are nobody's children, some in a session of their own."""
+    starter, go = tmp_path / "starter", tmp_path / "go"
+    starter.write_text(f"#!/bin/sh\nsetsid sleep 600 &\nmousepad &\nuntil test -e {go}; do sleep 0.1; done\n")
+    starter.chmod(0o755)
+    desktop = VirtualDesktop(program=str(starter), width=400, height=300)
+    go.touch()
+    soon(lambda: desktop.check() == "starter was closed")
+    mark = str(Path(desktop.authority).parent)
+    pids = [pid for pid, _ in marked(mark)]
+    assert len(pids) >= 3 and os.getpid() not in pids  # the window manager, the sleeper, the editor
+    desktop.close()
+    assert gone(pids) and marked(mark) == []
+
+
+def test_the_keeper_ends_what_carries_its_mark_and_nothing_else():
+    ours, others = (
+        subprocess.Popen(["sleep", "600"], env=os.environ | {MARK: mark}, start_new_session=own)
+        for mark, own in (("/tmp/this desktop", False), ("/tmp/this desktop/2", True))
+    )
+    try:
+        keeper = Keeper()
+        keeper.note(pids=[], mark="/tmp/this desktop")
+        keeper.close()
+        assert ours.wait(5) < 0 and others.poll() is None
+    finally:
+        for child in (ours, others):
+            child.kill()
+            child.wait()
 
 
 def test_a_pid_that_another_process_has_by_now_is_not_ended():

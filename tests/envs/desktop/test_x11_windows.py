@@ -121,3 +121,29 @@ def test_a_closed_window_is_a_surface_error(scene):
         for call in (surface.capture, lambda: surface.perform(TypeText(text="into nowhere"))):
             with pytest.raises(SurfaceError, match="the window 'Letters' was closed; open it and start again"):
                 call()
+
+
+def test_the_focus_comes_back_to_the_very_window_and_not_to_another_of_its_program():
+    """Two terminals are often one program: the text for the one must not go to that in which a person said yes."""
+    from Xlib import X
+
+    with x_server("400x300") as display:
+        connection = link(display)
+        both = [connection.screen().root.create_window(at, 0, 100, 100, 0, X.CopyFromParent) for at in (0, 200)]
+        with Surface(display=display) as surface:
+
+            def focus(window):
+                window.map()
+                connection.sync()
+                soon(lambda: window.get_attributes().map_state == X.IsViewable)
+                window.set_input_focus(X.RevertToParent, X.CurrentTime)
+                connection.sync()
+
+            focus(both[0])
+            give_back = surface.keep_focus()
+            focus(both[1])
+            assert give_back() and connection.get_input_focus().focus.id == both[0].id
+            both[0].destroy()
+            connection.sync()
+            assert not give_back()
+        connection.close()
