@@ -15,8 +15,8 @@ from actions import Screen
 class SettleOptions:
     """How long a screen is given to come to rest.
 
-    first_s: before the first look; interval_s: between two looks; cap_s: for a screen that never rests;
-    busy_cap_s: for one whose machine says that more is to come.
+    first_s: before the first look; interval_s: from the beginning of a look to that of the next, at least; cap_s: for
+    a screen that never rests; busy_cap_s: for one whose machine says that more is to come.
     """
 
     first_s: float = 0.02
@@ -55,13 +55,15 @@ def settle(
     options = options or SettleOptions()
     began = time.monotonic()
     time.sleep(options.first_s)
+    looked = time.monotonic()
     screen, frames = capture(), 1
     while True:
         passed = time.monotonic() - began
         waiting = busy is not None and busy()
         if passed >= (options.busy_cap_s if waiting else options.cap_s):
             return Settled(screen, False, passed, frames)
-        time.sleep(options.interval_s)
+        time.sleep(max(0.0, looked + options.interval_s - time.monotonic()))
+        looked = time.monotonic()
         before, screen, frames = screen, capture(), frames + 1
         if not waiting and same(before, screen) and not (busy is not None and busy()):
             return Settled(screen, True, time.monotonic() - began, frames)

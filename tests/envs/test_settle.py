@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,23 @@ def test_a_still_screen_takes_two_looks():
     settled = settle(film(5), QUICK)
     assert (settled.still, settled.frames) == (True, 2)
     assert settled.seconds < 0.2
+
+
+@pytest.mark.parametrize(("look_s", "wanted_s"), [(0.03, 0.02 + 0.05 + 0.03), (0.08, 0.02 + 2 * 0.08)])
+def test_the_time_of_a_look_counts_for_the_wait_between_two(
+    look_s: float, wanted_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def passes(seconds: float) -> None:
+        now[0] += seconds
+
+    def look() -> Screen:
+        passes(look_s)
+        return screen()
+
+    monkeypatch.setattr("envs.settle.time", SimpleNamespace(monotonic=lambda: now[0], sleep=passes))
+    assert settle(look, SettleOptions()).seconds == pytest.approx(wanted_s)
 
 
 def test_a_moving_screen_is_followed_to_its_rest():
