@@ -32,6 +32,7 @@ _CLOSE = ")）"
 _ENDS = "<`"  # a tag or a fence behind a call whose parenthesis is missing
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _MEANS = {"n": "\n", "t": "\t", "'": "'", '"': '"', "\\": "\\"}
+_CLOSED = re.compile(r"\s*</\w+>")
 _LEFT_OVER = re.compile(r"['\"][ \t]*[)）]")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 
@@ -87,7 +88,8 @@ class Calls:
                 raise Unclear(f"the reply has more than {MOST_CALLS} calls")
             found.append(_read(text, following))
         last = found[-1].end
-        if _LEFT_OVER.search(text, last, _line_end(text, last)):
+        closed = _CLOSED.match(text, last)  # what follows a closing tag is no part of a text
+        if closed is None and _LEFT_OVER.search(text, last, _line_end(text, last)):
             raise Unclear("a quote inside a text must be written with a backslash before it")
         return found
 

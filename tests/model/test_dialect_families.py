@@ -11,6 +11,7 @@ from families import SPOKEN, Spoken, meant, screen_of
 
 from actions import (
     VERBS,
+    Answer,
     Ask,
     BadCall,
     Call,
@@ -485,3 +486,11 @@ def test_a_page_is_what_the_screen_shows() -> None:
 def test_drags_of_two_points_keep_both() -> None:
     text = "<action>Drag(start=(8, 9), end=(80, 90))</action>"
     assert meant(Spoken("ui_venus", "").dialect(), text) == (Drag(path=(Point(8, 9), Point(80, 90))),)
+
+
+def test_what_follows_a_closed_action_is_no_part_of_its_text() -> None:
+    venus = Spoken("ui_venus", "mobile_use").dialect()
+    said = "<action>CallUser(content='Press \"Send\")?')</action> I point at \"it\"), and then 'that') too."
+    assert meant(venus, said) == (Answer(text='Press "Send")?'),)
+    with pytest.raises(BadCall, match="backslash"):
+        venus.parse(said.replace("</action>", ""))
