@@ -6,31 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import tiny_config
 
-from model.config import Config, TextConfig, VisionConfig
+from model.config import Config, TextConfig
 from model.qwen25vl import Qwen25VL
-
-
-def tiny_config(**text: object) -> Config:
-    """A model of a few thousand parameters."""
-    sizes: dict = {
-        "vocab_size": 384,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "mrope_section": (2, 1, 1),
-        **text,
-    }
-    return Config(
-        VisionConfig(2, 32, 48, 2, sizes["hidden_size"], fullatt_block_indexes=(1,)),
-        TextConfig(**sizes),
-        image_token_id=262,
-        video_token_id=263,
-        vision_start_token_id=259,
-    )
 
 
 @pytest.fixture

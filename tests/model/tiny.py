@@ -1,0 +1,27 @@
+"""The sizes of the tiny model that the tests of the model make."""
+
+from __future__ import annotations
+
+from model.config import Config, TextConfig, VisionConfig
+
+
+def tiny_config(**text: object) -> Config:
+    """A model of a few thousand parameters."""
+    sizes: dict = {
+        "vocab_size": 384,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "mrope_section": (2, 1, 1),
+        **text,
+    }
+    return Config(
+        VisionConfig(2, 32, 48, 2, sizes["hidden_size"], fullatt_block_indexes=(1,)),
+        TextConfig(**sizes),
+        image_token_id=262,
+        video_token_id=263,
+        vision_start_token_id=259,
+    )
