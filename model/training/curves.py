@@ -17,10 +17,11 @@ from actions import UsageError
 
 LOG = "losses.jsonl"
 NO_CURVE = {"step", "s", "loss"}  # loss is the weighted sum of the others
-SHARES = {"right": "characters", "quiet": "empty places"}  # of the first stage; else what ends in _right
+SHARES = {"right": "characters", "quiet": "empty places"}  # of the first stage; else what ends as below
+SHARE_ENDS = ("_right", "_sought")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0568f", "#9a6b00", "#3d8fc4", "#7a5195", "#555555", "#b3261e")
 POINTS = 160  # of one line, at most: of more, means are drawn
-WIDE, HIGH = 280, 150  # of one panel, without what is written around it
+WIDE, HIGH = 280, 200  # of one panel, without what is written around it
 LEFT, TOP, BETWEEN, BELOW = 52, 34, 176, 40  # BETWEEN: to the next panel, for the lines' names
 NAME_PX = 13  # from one name to the next
 INK, FAINT, GROUND = "#24292f", "#d8dee4", "#ffffff"
@@ -92,7 +93,7 @@ def _lines(run: Path) -> tuple[list[Line], list[Line]]:
     losses, shares = [], []
     for key in keys:
         points = [(float(step), records[step][key]) for step in sorted(records) if key in records[step]]
-        if key in SHARES or key.endswith("_right"):
+        if key in SHARES or key.endswith(SHARE_ENDS):
             shares.append(Line(SHARES.get(key) or key.removesuffix("_right"), _thinned(points)))
         else:
             losses.append(Line(key, _thinned(points)))
