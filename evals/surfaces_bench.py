@@ -29,7 +29,8 @@ from typing import Annotated, Any
 
 import typer
 
-SIZE = (1920, 1080)
+SIZE = (1920, 1080)  # of the desktop
+PAGE_SIZE = (1288, 728)  # of the browser, as a run has it
 TEXT = "the quick brown fox 0123456789"
 PLACES = ((400, 300), (430, 340))  # of clicks on a desktop and in a browser: on the page, beside the field
 PHONE_PLACES = ((60, 60), (80, 90))
@@ -208,7 +209,7 @@ def _browser() -> Iterator[Pair]:
     with ExitStack() as stack:
         address = stack.enter_context(serving_page())
         chrome = str(find_chrome())
-        surface = stack.enter_context(Surface(address, width=SIZE[0], height=SIZE[1], executable=chrome))
+        surface = stack.enter_context(Surface(address, width=PAGE_SIZE[0], height=PAGE_SIZE[1], executable=chrome))
         page, version = stack.enter_context(_playwright_page(address, chrome))
 
         def act(turn: int) -> None:
@@ -240,7 +241,7 @@ def _playwright_page(address: str, chrome: str) -> Iterator[tuple[Any, str]]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chrome, chromium_sandbox=wants_sandbox())
         try:
-            page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
+            page = browser.new_page(viewport={"width": PAGE_SIZE[0], "height": PAGE_SIZE[1]})
             page.goto(address)
             yield page, version("playwright")
         finally:
