@@ -17,6 +17,7 @@ from typing import Any
 from actions import SurfaceError
 
 LOAD_S = 60.0  # of a page or a script, on a machine that is busy with other things
+FIRST_S = 10.0  # for the first page; a slow one is seen loading
 
 
 class Devtools:
@@ -62,6 +63,18 @@ class Devtools:
         while self.evaluate("document.readyState") != "complete":
             if time.monotonic() > end:
                 raise SurfaceError(f"{address} was not loaded within {LOAD_S:.0f} s")
+            time.sleep(0.02)
+
+    def await_first(self, most_s: float = FIRST_S) -> None:
+        """Until the page that the browser was started with is loaded, a dialog of it asks, or the time is over."""
+        end = time.monotonic() + most_s
+        while not self.asking and time.monotonic() < end:
+            try:
+                if self.evaluate("location.href != 'about:blank' && document.readyState == 'complete'"):
+                    return
+            except SurfaceError:
+                if not self.asking:  # else its dialog came meanwhile
+                    raise
             time.sleep(0.02)
 
     def evaluate(self, js: str, timeout_s: float = LOAD_S) -> Any:

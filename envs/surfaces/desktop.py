@@ -219,6 +219,8 @@ class Surface(Closing):
             if there.page and there.devtools:
                 there.devtools.goto(there.page.url)
                 self._machine.hands.move(0, 0)
+            elif there.devtools and address and not address.startswith("about:"):
+                there.devtools.await_first()
         else:
             self._machine = open_machine(display)
         self._monitors = self._machine.monitors()
