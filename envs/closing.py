@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Self
 
 
-class Closing:
+class Closing(ABC):
     """Base of what has a close()."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """End what it owns."""
 
     def __enter__(self) -> Self:
         return self
