@@ -6,6 +6,7 @@ mends it. The self-test alone acts: it moves the pointer and types within a wind
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -333,17 +334,31 @@ def models(machine: Machine) -> Iterator[Finding]:
     """Which checkpoints lie on this disk, by their files alone."""
     package = find_spec("model")
     places = list(package.submodule_search_locations or []) if package else []
-    if any((Path(place) / "embedded" / "model.safetensors").is_file() for place in places):
+    if any(_has_weights(Path(place) / "embedded") for place in places):
         yield Finding("embedded", "ok", "the embedded model is here; it knows practice pages")
     else:
         yield Finding("embedded", "error", "the embedded model's weights are missing", "install the package again")
     cache = _hub_cache(machine)
-    found = sorted(folder.name for folder in cache.glob("models--*") if any(folder.glob("snapshots/*/*.safetensors")))
+    found = sorted(
+        folder.name for folder in cache.glob("models--*") if any(map(_has_weights, folder.glob("snapshots/*")))
+    )
     names = [name.removeprefix("models--").replace("--", "/") for name in found]
     if names:
         yield Finding("models", "ok", f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''} in {cache}")
     else:
         yield Finding("models", "warning", f"none in {cache} for your own screen", "agent models")
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether a checkpoint's weights lie here whole: one file, or every file that the index names."""
+    try:
+        named = json.loads((folder / "model.safetensors.index.json").read_bytes())["weight_map"].values()
+    except FileNotFoundError:
+        return (folder / "model.safetensors").is_file()
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):  # cut off, or not what it is called
+        return False
+    files = {folder / str(name) for name in named}
+    return bool(files) and all(file.is_file() for file in files)
 
 
 def _hub_cache(machine: Machine) -> Path:

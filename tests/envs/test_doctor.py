@@ -200,6 +200,25 @@ def test_models_on_the_disk_are_named_by_their_files(tmp_path: Path) -> None:
     assert finding.level == "ok" and "a/ours" in finding.says and "b/half" not in finding.says
 
 
+def test_the_embedded_model_that_comes_with_this_package_is_found() -> None:
+    assert of(doctor.models, BARE)[0] == Finding(
+        "embedded", "ok", "the embedded model is here; it knows practice pages"
+    )
+
+
+def test_weights_in_several_files_count_only_when_all_are_there(tmp_path: Path) -> None:
+    machine = replace(BARE, environ={"HF_HOME": str(tmp_path)})
+    folder = tmp_path / "hub" / "models--a--ours" / "snapshots" / "f00"
+    folder.mkdir(parents=True)
+    index = folder / "model.safetensors.index.json"
+    for content in (b"", b"[]", b'{"weight_map": {}}', b'{"weight_map": {"x": "1.safetensors", "y": "2.safetensors"}}'):
+        index.write_bytes(content)
+        (folder / "1.safetensors").write_bytes(b"")
+        assert of(doctor.models, machine)[1].level == "warning", content
+    (folder / "2.safetensors").write_bytes(b"")
+    assert "a/ours" in of(doctor.models, machine)[1].says
+
+
 @pytest.mark.parametrize(
     ("free", "levels"), [(0.2e9, ["error", "warning"]), (9e9, ["ok", "warning"]), (90e9, ["ok", "ok"])]
 )
