@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from actions import UsageError
-from model.text import Layer
 from model.tokenizer import Tokenizer
 from model.training import vocabulary
 from model.training.batches import Batch, Packer, decode
@@ -85,11 +84,6 @@ class AnswerStage:
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(tuple(recipe.get("frozen", ["-"]))))
         self.sources = [_source(entry, data) for entry in recipe["data"]]
-        if recipe.get("compiled", False):
-            for layer in self.model.model.layers:
-                assert isinstance(layer, Layer)  # its attention varies with more than torch's compiler likes
-                for part in (layer.mlp, layer.input_layernorm, layer.post_attention_layernorm):
-                    part.compile(dynamic=True)
 
     def _take(self, modules: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Begin with what an earlier stage's run learnt."""
@@ -130,11 +124,12 @@ class AnswerStage:
             extra += [Question(one["goal"], one["answer"]) for one in typed]
             asked.append(_chosen(sample, questions, source.questions, rng) + extra)
             characters.append(place_characters(written, frame.shape[1], frame.shape[0]))
-        return self.packer.pack(frames, asked, characters)
+        return self.packer.pack(frames, asked, characters, self.recipe.get("blocks", None))
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         with precision(self.recipe, self.device):
-            return losses(self.model, self.heads, self.helpers, batch.to(self.device), self.weights)
+            given = batch.to(self.device)
+            return losses(self.model, self.heads, self.helpers, given, self.weights, self.recipe.get("compiled", False))
 
     def save(self, folder: Path) -> None:
         save_model(self.model, self.checkpoint, torch.float16, {})

@@ -1,7 +1,7 @@
 """Samples -> tensors. One picture is encoded once and asked several questions, each blind to the others.
 
-A row is: the prompt's head with the picture, then the questions one after the other, each with its answer. A mask lets
-a question see the head and itself; its positions begin where the head ends. So every question is exactly the prompt
+A row is: the prompt's head with the picture, then blocks of tokens with whole questions in them, each with its answer.
+A question sees the head and itself; its positions begin where the head ends. So every question is exactly the prompt
 that the agent will send, and the picture's cost is shared.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from actions import UsageError
 from model.config import Config
 from model.rope import position_ids
 from model.tokenizer import Tokenizer
+from model.training.rows import Rows
 from model.training.store import Box, Question
 
+BLOCK = 128  # tokens; no question is longer
 PAD = "<|image_pad|>"
 COORDINATE = '", "coordinate": ['
 TEXT = '", "text": "'
@@ -41,7 +44,8 @@ def reply(question: Question) -> str:
 class Batch:
     """B pictures and their questions.
 
-    frames [B, H, W, 3] uint8; ids, positions, targets, mask of the packed rows; target -100 where nothing is asked.
+    frames [B, H, W, 3] uint8; ids and targets [B, S], positions [3, B, S] of the packed rows, target -100 where nothing
+    is asked; rows: how they are laid out; own [B, blocks, block, block]: where a token of a block may look in it.
     looks: rows of (picture, token) where a token stands that should look at the answer's box: the one that opens a
     coordinate, and each before a character that is read; wanted [looks, cells]: the share of that box in each cell.
     named: rows of (picture, token, cell): a character that the question names, or that was read, and its cell.
@@ -56,8 +60,9 @@ class Batch:
     frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     ids: Tensor
     positions: Tensor
-    mask: Tensor
     targets: Tensor
+    rows: Rows
+    own: Tensor
     looks: Tensor
     wanted: Tensor
     spelled: Tensor
@@ -74,6 +79,37 @@ class Batch:
         """The same batch with its tensors on a device."""
         tensors: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **tensors)
+
+    @property
+    def mask(self) -> Tensor:
+        """Where each token may look, bool [B, 1, S, S]: what the rows' own way of attending amounts to."""
+        rows, count = self.rows, len(self.ids)
+        mask = torch.ones(rows.length, rows.length, dtype=torch.bool, device=self.ids.device).tril()
+        mask[rows.head :, rows.head :] = False
+        mask = mask.repeat(count, 1, 1)
+        for number in range(rows.blocks):
+            start = rows.head + number * rows.block
+            mask[:, start : start + rows.block, start : start + rows.block] = self.own[:, number]
+        return mask[:, None]
+
+
+Asked = tuple[Question, list[int], list[int]]  # and the tokens of its prompt and of its reply
+
+
+@dataclass
+class Marks:
+    """What a batch says of single tokens, as it grows; see Batch."""
+
+    looks: list[tuple[int, int]] = field(default_factory=list)
+    wanted: list[Tensor] = field(default_factory=list)
+    spelled: list[tuple[int, int, int]] = field(default_factory=list)
+    named: list[tuple[int, int, int]] = field(default_factory=list)
+    recalled: list[tuple[int, int, int]] = field(default_factory=list)
+    copied: list[tuple[int, int, int]] = field(default_factory=list)
+    read: list[tuple[int, int]] = field(default_factory=list)
+    stand: list[tuple[int, int]] = field(default_factory=list)
+    points: list[tuple[int, int]] = field(default_factory=list)
+    spots: list[Sequence[int]] = field(default_factory=list)
 
 
 class Packer:
@@ -103,84 +139,99 @@ class Packer:
         frames: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]],
         questions: Sequence[Sequence[Question]],
         characters: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.int64]]],
+        blocks: int | None = None,
     ) -> Batch:
-        """One batch of frames, the questions of each, and the classes of its characters."""
-        rows: list[list[int]] = []
-        targets: list[list[int]] = []
-        segments: list[list[int]] = []
-        places: list[list[int]] = []
-        looks: list[tuple[int, int]] = []
-        wanted: list[Tensor] = []
-        spelled: list[tuple[int, int, int]] = []
-        named: list[tuple[int, int, int]] = []
-        recalled: list[tuple[int, int, int]] = []
-        copied: list[tuple[int, int, int]] = []
-        read: list[tuple[int, int]] = []
-        stand: list[tuple[int, int]] = []
-        points: list[tuple[int, int]] = []
-        spots: list[Sequence[int]] = []
-        for row, asked in enumerate(questions):
-            ids, goal_of = list(self.head), [-100] * len(self.head)
-            segment, place = [0] * len(ids), list(range(len(ids)))
-            for number, question in enumerate(asked, start=1):
-                prompt, said = self.prompt(question.goal), self.tokenizer.encode(reply(question))
-                start = len(ids) + len(prompt)
-                gaze = self._looking(said, start)
-                if question.box is not None and gaze:
-                    first = gaze[:1] if "coordinate" in question.answer else gaze  # behind it the rest is easy
-                    looks += [(row, token) for token in first]
-                    wanted += [self._share(question.box)] * len(first)
-                if question.letters and len(question.letters) == len(gaze):
-                    cells = [self._cell(x, y) for x, y in question.letters]
-                    spelled += [(row, token, cell) for token, cell in zip(gaze, cells, strict=True)]
-                    read += [(row, token) for token in gaze]
-                    stand += [(int(x), int(y)) for x, y in question.letters]
-                    named += [(row, token + 1, cell) for token, cell in zip(gaze, cells, strict=True)]
-                found = [(row, len(ids) + token, cell) for token, cell in self._named(question, prompt)]
-                named += found
-                if found and "coordinate" in question.answer:
-                    recalled += [(row, token, found[-1][1]) for token in gaze]
-                copied += [(row, start + a, len(ids) + b) for a, b in self._copied(question, prompt, said)]
-                if "coordinate" in question.answer:
-                    points += [(row, token) for token in gaze]
-                    spots += [question.answer["coordinate"]] * len(gaze)
-                ids += prompt + said
-                # each position predicts the next token; the first of the reply is predicted by the prompt's last
-                goal_of += [-100] * (len(prompt) - 1) + said + [-100]
-                segment += [number] * (len(prompt) + len(said))
-                place += range(len(prompt) + len(said))
-            rows.append(ids)
-            targets.append(goal_of)
-            segments.append(segment)
-            places.append(place)
-        length = max(len(row) for row in rows)
-        pad = self.tokenizer.id("<|endoftext|>")
-        ids_ = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
-        segment_ = torch.tensor([row + [-1] * (length - len(row)) for row in segments])
-        place_ = torch.tensor([row + [0] * (length - len(row)) for row in places])
-        positions = (place_ + self.next_position).expand(3, -1, -1).clone()
-        positions[:, :, : len(self.head)] = self.head_positions
-        order = torch.arange(length)
-        earlier = order[:, None] >= order[None, :]
-        mask = earlier & ((segment_[:, None, :] == 0) | (segment_[:, None, :] == segment_[:, :, None]))
+        """One batch of frames, the questions of each, and the classes of its characters.
+
+        blocks: of each row; what does not fit into them is left out, from the end of the questions. None: as many as
+        the fullest row needs.
+        """
+        filled = [self._fill(asked, blocks) for asked in questions]
+        rows = Rows(len(self.head), BLOCK, blocks or max(1, *(len(row) for row in filled)))
+        ids = torch.full((len(filled), rows.length), self.tokenizer.id("<|endoftext|>"))
+        ids[:, : rows.head] = torch.tensor(self.head)
+        targets = torch.full_like(ids, -100)
+        number, place = torch.zeros_like(ids), torch.zeros_like(ids)  # of the question, and in it
+        marks = Marks()
+        for row, parts in enumerate(filled):
+            for part, asked in enumerate(parts):
+                at = rows.head + part * rows.block
+                for question, prompt, said in asked:
+                    start = at + len(prompt)
+                    end = start + len(said)
+                    ids[row, at:end] = torch.tensor(prompt + said)
+                    targets[row, start - 1 : end - 1] = torch.tensor(said)  # the prompt's last predicts the first
+                    number[row, at:end] = at  # no two begin at one place
+                    place[row, at:end] = torch.arange(end - at)
+                    self._mark(marks, question, prompt, said, row, at)
+                    at = end
+        positions = (place + self.next_position).expand(3, -1, -1).clone()
+        positions[:, :, : rows.head] = self.head_positions
+        of = number[:, rows.head :].unflatten(1, (rows.blocks, rows.block))
+        order = torch.arange(rows.block)
+        own = (of[..., :, None] == of[..., None, :]) & (order[:, None] >= order[None, :])
         return Batch(
             np.stack(frames),
-            ids_,
+            ids,
             positions,
-            mask[:, None],
-            torch.tensor([row + [-100] * (length - len(row)) for row in targets]),
-            torch.tensor(looks, dtype=torch.long).view(-1, 2),
-            torch.stack(wanted) if wanted else torch.zeros(0, self.cells),
-            torch.tensor(spelled, dtype=torch.long).view(-1, 3),
-            torch.tensor(named, dtype=torch.long).view(-1, 3),
-            torch.tensor(recalled, dtype=torch.long).view(-1, 3),
-            torch.tensor(copied, dtype=torch.long).view(-1, 3),
-            torch.tensor(read, dtype=torch.long).view(-1, 2),
-            torch.tensor(stand, dtype=torch.long).view(-1, 2),
-            torch.tensor(points, dtype=torch.long).view(-1, 2),
-            torch.tensor(spots, dtype=torch.long).view(-1, 2),
+            targets,
+            rows,
+            own,
+            torch.tensor(marks.looks, dtype=torch.long).view(-1, 2),
+            torch.stack(marks.wanted) if marks.wanted else torch.zeros(0, self.cells),
+            torch.tensor(marks.spelled, dtype=torch.long).view(-1, 3),
+            torch.tensor(marks.named, dtype=torch.long).view(-1, 3),
+            torch.tensor(marks.recalled, dtype=torch.long).view(-1, 3),
+            torch.tensor(marks.copied, dtype=torch.long).view(-1, 3),
+            torch.tensor(marks.read, dtype=torch.long).view(-1, 2),
+            torch.tensor(marks.stand, dtype=torch.long).view(-1, 2),
+            torch.tensor(marks.points, dtype=torch.long).view(-1, 2),
+            torch.tensor(marks.spots, dtype=torch.long).view(-1, 2),
             torch.from_numpy(np.stack(characters)),
         )
+
+    def _fill(self, asked: Sequence[Question], blocks: int | None) -> list[list[Asked]]:
+        """Questions, in their order, into the first block that has room."""
+        filled: list[list[Asked]] = []
+        room: list[int] = []
+        for question in asked:
+            prompt, said = self.prompt(question.goal), self.tokenizer.encode(reply(question))
+            length = len(prompt) + len(said)
+            if length > BLOCK:
+                raise UsageError(f"a question of {length} tokens is longer than a block of {BLOCK}: {question.goal!r}")
+            place = next((n for n, left in enumerate(room) if left >= length), len(room))
+            if place == len(room):
+                if blocks is not None and place >= blocks:
+                    continue
+                filled.append([])
+                room.append(BLOCK)
+            filled[place].append((question, prompt, said))
+            room[place] -= length
+        return filled
+
+    def _mark(self, marks: Marks, question: Question, prompt: list[int], said: list[int], row: int, at: int) -> None:
+        """What the helpers ask of a question whose first token stands at a place of a row."""
+        start = at + len(prompt)
+        gaze = self._looking(said, start)
+        points = "coordinate" in question.answer
+        if question.box is not None and gaze:
+            first = gaze[:1] if points else gaze  # behind it the rest of a coordinate is easy
+            marks.looks += [(row, token) for token in first]
+            marks.wanted += [self._share(question.box)] * len(first)
+        if question.letters and len(question.letters) == len(gaze):
+            cells = [self._cell(x, y) for x, y in question.letters]
+            marks.spelled += [(row, token, cell) for token, cell in zip(gaze, cells, strict=True)]
+            marks.read += [(row, token) for token in gaze]
+            marks.stand += [(int(x), int(y)) for x, y in question.letters]
+            marks.named += [(row, token + 1, cell) for token, cell in zip(gaze, cells, strict=True)]
+        found = [(row, at + token, cell) for token, cell in self._named(question, prompt)]
+        marks.named += found
+        if found and points:
+            marks.recalled += [(row, token, found[-1][1]) for token in gaze]
+        marks.copied += [(row, start + a, at + b) for a, b in self._copied(question, prompt, said)]
+        if points:
+            marks.points += [(row, token) for token in gaze]
+            marks.spots += [question.answer["coordinate"]] * len(gaze)
 
     def _looking(self, said: list[int], start: int) -> range:
         """Tokens that should look at the target: of a coordinate, from the one that opens it to its last digit; of an

@@ -1,10 +1,9 @@
 """What is asked of the model besides the next token, in training only: the checkpoint stays a plain Qwen2.5-VL.
 
 Answers of a few tokens teach slowly where to look; a page tells it for free. Helpers on inner states:
-- characters: each cell's embedding names the letters in it; bag: behind a layer each picture token knows which letters
-  and pairs of letters are in it, wherever; places: it names its own row and column.
-- before: heads of early layers, at every character of a question that stands on the screen, look at the ones before it;
-  named: heads, at the same characters, look at the cell where they stand.
+- characters: each cell's embedding names the letters in it; places: behind a layer each picture token names its own row
+  and column.
+- named: heads, at every character of a question that stands on the screen, look at the cell where it stands.
 - gaze: heads, at the token that opens a coordinate and before every character that is read, look at the cells of the
   element; sought: what a layer leaves at the tokens of named and gaze is like what it leaves at the cells that belong
   to them.
@@ -12,13 +11,14 @@ Answers of a few tokens teach slowly where to look; a page tells it for free. He
   once more by themselves; recalled: heads, at the tokens of a coordinate, look at the last character of what is named.
 - spots: behind some layers, the tokens of a coordinate know the point to ten pixels; known: and behind an earlier one
   that last character does.
-- spelled: heads, before every character that is read, look at its cell; following: behind a layer its point is known
-  there; said: those characters once more by themselves. One that was read counts for named as one of the question does.
+- spelled: heads, before every character that is read, look at its cell; following: behind a layer its place is known
+  there, as fine as the encoder names characters; said: those characters once more by themselves, at the end and behind
+  an earlier layer. One that was read counts for named as one of the question does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +28,14 @@ from torch import Tensor, nn
 
 from model.qwen25vl import Qwen25VL
 from model.training.batches import Batch, Packer
-from model.training.looking import by_row, hit, layer_of, looking, looking_back
-from model.training.visual import ACROSS, CLASSES, DOWN, Heads, character_loss, encode
+from model.training.looking import Eyes, Head, by_row, hit
+from model.training.rows import decode
+from model.training.visual import ACROSS, CELL, DOWN, Heads, character_loss, encode
 
 HEADS = ("named", "gaze", "spelled", "recalled", "copied")  # helpers that are heads of the model's attention
-PAIRS = 512  # buckets that pairs of letters fall into
 SOUGHT = 256  # what is compared of tokens and cells
-SPOT = 10  # pixels: tens and hundreds of a coordinate follow from it
+SPOT = (10.0, 10.0)  # pixels: tens and hundreds of a coordinate follow from it
+PLACE = (CELL / ACROSS, CELL / DOWN)  # pixels: of the places in which the encoder names characters
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ class Weights:
 
     token: float
     characters: float
-    bag: float
     places: float
-    before: float
     named: float
     gaze: float
     sought: float
@@ -64,26 +63,25 @@ class Where:
 
     sought: the layers for "named" and for "gaze". spots: the layers behind which the tokens of a coordinate know the
     point; known: that behind which the last character of what is named does; following: that behind which the token
-    before a character that is read knows where it stands. before: (layer, head, how many tokens it looks back).
+    before a character that is read knows where it stands. said: that behind which it is said for the first time.
     """
 
-    bag: int
     places: int
     sought: Mapping[str, int]
     spots: tuple[int, ...]
     known: int
     following: int
-    before: tuple[tuple[int, int, int], ...]
-    named: tuple[tuple[int, int], ...]
-    gaze: tuple[tuple[int, int], ...]
-    spelled: tuple[tuple[int, int], ...]
-    recalled: tuple[tuple[int, int], ...]
-    copied: tuple[tuple[int, int], ...]
+    said: int
+    named: tuple[Head, ...]
+    gaze: tuple[Head, ...]
+    spelled: tuple[Head, ...]
+    recalled: tuple[Head, ...]
+    copied: tuple[Head, ...]
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Where:
         """From a recipe's [losses.where]."""
-        heads = {name: tuple(tuple(head) for head in table[name]) for name in (*HEADS, "before")}
+        heads = {name: tuple(tuple(head) for head in table[name]) for name in HEADS}
         return cls(**{**table, **heads, "spots": tuple(table["spots"])})
 
 
@@ -95,11 +93,11 @@ class Helpers(nn.Module):
         width = model.config.text.hidden_size
         self.rows = nn.Linear(width, packer.cells_h)
         self.columns = nn.Linear(width, packer.cells_w)
-        self.bag = nn.Linear(width, CLASSES + PAIRS)
-        nn.init.constant_(self.bag.bias, -4.0)  # most are not there
-        wide, high = packer.cells_w * 28 // SPOT + 1, packer.cells_h * 28 // SPOT + 1
+        screen = packer.cells_w * CELL, packer.cells_h * CELL
+        wide, high = (int(pixels // step) + 1 for pixels, step in zip(screen, SPOT, strict=True))
         self.known_across, self.known_down = nn.Linear(width, wide), nn.Linear(width, high)
-        self.following_across, self.following_down = nn.Linear(width, wide), nn.Linear(width, high)
+        self.following_across = nn.Linear(width, packer.cells_w * ACROSS)
+        self.following_down = nn.Linear(width, packer.cells_h * DOWN)
         self.across = nn.ModuleList(nn.Linear(width, wide) for _ in where.spots)
         self.down = nn.ModuleList(nn.Linear(width, high) for _ in where.spots)
         self.wish = nn.ModuleDict({name: nn.Linear(width, SOUGHT) for name in where.sought})
@@ -108,7 +106,7 @@ class Helpers(nn.Module):
 
 
 def losses(
-    model: Qwen25VL, heads: Heads, helpers: Helpers, batch: Batch, weights: Weights
+    model: Qwen25VL, heads: Heads, helpers: Helpers, batch: Batch, weights: Weights, compiled: bool = False
 ) -> tuple[Tensor, dict[str, float]]:
     """The weighted sum, and each part by name with the shares that were right."""
     packer = helpers.packer
@@ -118,29 +116,19 @@ def losses(
     embeddings = torch.cat([embeddings[:, :first], picture, embeddings[:, first + count :]], dim=1)
 
     where = helpers.where
-    left = {-1: embeddings}  # what each layer leaves behind
-
-    def leaves(layer: int) -> Any:
-        return lambda _module, _inputs, output: left.__setitem__(layer, output)
-
-    hooks = [layer_of(model, one).register_forward_hook(leaves(one)) for one in range(len(model.model.layers))]
-    try:
-        hidden = model.model(embeddings, batch.positions, batch.mask)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    attended = {layer for name in (*HEADS, "before") for layer, *_ in getattr(where, name)}
-    read = {layer: layer_of(model, layer).input_layernorm(left[layer - 1]) for layer in attended}  # by its attention
+    trace = decode(model.model, embeddings, batch.positions, batch.own, batch.rows, compiled)
+    left, eyes = trace.states, Eyes(packer, batch, trace)
 
     asked = batch.targets != -100
-    logits = model.logits(hidden[asked])
-    token = F.cross_entropy(logits.float(), batch.targets[asked])
-    with torch.no_grad():
-        tokens_right = (logits.argmax(-1) == batch.targets[asked]).float().mean()
+    logits, targets = model.logits(trace.out[asked]).float(), batch.targets[asked]
+    token, tokens_right = _naming(logits, targets)
+    among = (asked.flatten().cumsum(0) - 1).view(asked.shape)  # which of them a token is
+
+    def once_more(looks: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = among[looks[:, 0], looks[:, 1]]
+        return _naming(logits[chosen], targets[chosen])
 
     characters, right, _ = character_loss(heads, picture, batch.characters)
-
-    bag = _bag(helpers.bag(F.rms_norm(left[where.bag], left[where.bag].shape[-1:])[:, first : first + count]), batch)
 
     at = left[where.places][:, first : first + count]
     rows = torch.arange(packer.cells_h, device=at.device).repeat_interleave(packer.cells_w).expand(len(batch.ids), -1)
@@ -149,14 +137,11 @@ def losses(
         helpers.columns(at).flatten(0, 1), columns.reshape(-1)
     )
 
-    def look(heads_: Sequence[tuple[int, int]], looks: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        return looking(model, packer, heads_, read, batch, looks, wanted)
-
     def cells(of: Tensor) -> Tensor:
         return F.one_hot(of[:, 2], count).float()
 
-    gaze, gaze_right = look(where.gaze, batch.looks, batch.wanted)
-    named, named_right = look(where.named, batch.named[:, :2], cells(batch.named))
+    gaze, gaze_right = eyes.at_cells(where.gaze, batch.looks, batch.wanted)
+    named, named_right = eyes.at_cells(where.named, batch.named[:, :2], cells(batch.named))
     sought = token.new_zeros(())
     rights: dict[str, Tensor] = {}
     for name, looks, wanted in (
@@ -165,37 +150,29 @@ def losses(
     ):
         if len(looks):
             behind = left[where.sought[name]]
-            behind = F.rms_norm(behind, behind.shape[-1:])
-            wish, thing = (
-                helpers.wish[name](behind[looks.unbind(1)]),
-                helpers.thing[name](behind[:, first : first + count]),
-            )
+            wish = helpers.wish[name](_level(behind[looks.unbind(1)]))
+            thing = helpers.thing[name](_level(behind[:, first : first + count]))
             alike = (by_row(looks[:, 0], wish, thing) / SOUGHT**0.5).float().log_softmax(-1)
             sought = sought - (wanted * alike).sum(-1).mean()
             rights[f"{name}_sought"] = hit(alike, wanted)
-    spelled, spelled_right = look(where.spelled, batch.spelled[:, :2], cells(batch.spelled))
-    copied, copied_right = looking_back(model, where.copied, read, batch, batch.copied)
-    recalled, recalled_right = looking_back(model, where.recalled, read, batch, batch.recalled)
-    before, before_right = token.new_zeros(()), token.new_zeros(())
-    for layer, head, back in where.before:
-        row, place, _ = batch.named.unbind(1)
-        earlier = torch.stack([row, place, place - back], dim=1)[batch.mask[row, 0, place, place - back]]
-        loss, right_here = looking_back(model, [(layer, head)], read, batch, earlier)
-        before = before + loss / len(where.before)
-        before_right = before_right + right_here / len(where.before)
-    typed, said = (_once_more(model, hidden, batch, looks) for looks in (batch.copied, batch.read))
+    spelled, spelled_right = eyes.at_cells(where.spelled, batch.spelled[:, :2], cells(batch.spelled))
+    copied, copied_right = eyes.back(where.copied, batch.copied)
+    recalled, recalled_right = eyes.back(where.recalled, batch.recalled)
+    typed, _ = once_more(batch.copied)
+    said, said_right = once_more(batch.read)
+    row, place = batch.read.unbind(1)
+    early = model.logits(model.model.norm(left[where.said][row, place])).float()
+    said_early, _ = _naming(early, batch.targets[row, place])
     spots = token.new_zeros(())
     for layer, across, down in zip(where.spots, helpers.across, helpers.down, strict=True):
-        spots = spots + _point(across, down, left[layer], batch.points, batch.spots) / len(where.spots)
-    known = _point(helpers.known_across, helpers.known_down, left[where.known], *_ends(batch))
+        spots = spots + _point(across, down, left[layer], batch.points, batch.spots, SPOT) / len(where.spots)
+    known = _point(helpers.known_across, helpers.known_down, left[where.known], *_ends(batch), SPOT)
     across, down = helpers.following_across, helpers.following_down
-    following = _point(across, down, left[where.following], batch.read, batch.stand)
+    following = _point(across, down, left[where.following], batch.read, batch.stand, PLACE)
     total = (
         weights.token * token
         + weights.characters * characters
-        + weights.bag * bag
         + weights.places * places
-        + weights.before * before
         + weights.named * named
         + weights.gaze * gaze
         + weights.sought * sought
@@ -205,34 +182,39 @@ def losses(
         + weights.typed * typed
         + weights.spots * (spots + known)
         + weights.following * following
-        + weights.said * said
+        + weights.said * (said + said_early) / 2
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
-    figures |= {"bag": bag, "places": places, "spots": spots, "known": known, "gaze": gaze, "gaze_right": gaze_right}
+    figures |= {"places": places, "spots": spots, "known": known, "gaze": gaze, "gaze_right": gaze_right}
     figures |= {"named": named, "named_right": named_right, "sought": sought, **rights}
     figures |= {"spelled": spelled, "spelled_right": spelled_right}
-    figures |= {"before": before, "before_right": before_right}
     figures |= {"recalled": recalled, "recalled_right": recalled_right}
     figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
-    figures |= {"following": following, "said": said}
+    figures |= {"following": following, "said": said, "said_early": said_early, "said_right": said_right}
     return total, {name: float(value.detach()) for name, value in figures.items()}
 
 
-def _once_more(model: Qwen25VL, hidden: Tensor, batch: Batch, looks: Tensor) -> Tensor:
-    """Cross-entropy of what follows some tokens (picture, token, ...), by itself; 0 where there are none."""
-    if not len(looks):
-        return batch.wanted.new_zeros(())
-    row, token = looks[:, 0], looks[:, 1]
-    return F.cross_entropy(model.logits(hidden[row, token]).float(), batch.targets[row, token])
+def _naming(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of tokens, and the share that is right; zeros where there are none."""
+    if not len(targets):
+        return logits.sum(), logits.new_zeros(())
+    return F.cross_entropy(logits, targets), (logits.detach().argmax(-1) == targets).float().mean()
 
 
-def _point(across: nn.Module, down: nn.Module, behind: Tensor, looks: Tensor, points: Tensor) -> Tensor:
-    """Cross-entropy of the points [looks, 2], x and y in pixels, at tokens (picture, token) of what a layer leaves."""
+def _level(x: Tensor) -> Tensor:
+    return F.rms_norm(x, x.shape[-1:])
+
+
+def _point(
+    across: nn.Module, down: nn.Module, behind: Tensor, looks: Tensor, points: Tensor, step: tuple[float, float]
+) -> Tensor:
+    """Cross-entropy of the points [looks, 2], x and y in pixels and counted in steps, at tokens (picture, token) of
+    what a layer leaves."""
     if not len(looks):
         return behind.new_zeros(())
-    at = behind[looks.unbind(1)]
-    at = F.rms_norm(at, at.shape[-1:])
-    return F.cross_entropy(across(at), points[:, 0] // SPOT) + F.cross_entropy(down(at), points[:, 1] // SPOT)
+    at = _level(behind[looks.unbind(1)])
+    x, y = ((points[:, axis] / step[axis]).long() for axis in (0, 1))
+    return F.cross_entropy(across(at), x) + F.cross_entropy(down(at), y)
 
 
 def _ends(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -242,17 +224,3 @@ def _ends(batch: Batch) -> tuple[Tensor, Tensor]:
     device = batch.points.device
     places = torch.tensor(list(ends), dtype=torch.long, device=device).view(-1, 2)
     return places, torch.tensor(list(ends.values()), dtype=torch.long, device=device).view(-1, 2)
-
-
-def _bag(logits: Tensor, batch: Batch) -> Tensor:
-    """Binary cross-entropy of which characters, and which buckets of neighbouring pairs, are in each cell [B, cells,
-    CLASSES + PAIRS], for each that is there."""
-    there = torch.zeros_like(logits, dtype=torch.float32).scatter_(2, batch.characters, 1.0)
-    lines = batch.characters.unflatten(2, (DOWN, ACROSS))
-    for apart in (1, 2):  # beside each other, or with an empty place between
-        one, two = lines[..., :-apart], lines[..., apart:]
-        bucket = CLASSES + (one * 31 + two) % PAIRS
-        empty = (one == 0) | (two == 0) | ((lines[..., 1:-1] != 0) if apart == 2 else False)
-        there.scatter_(2, bucket.masked_fill(empty, 0).flatten(2), 1.0)
-    there[..., 0] = 0.0  # class 0 is no character
-    return F.binary_cross_entropy_with_logits(logits.float(), there, reduction="sum") / there.sum().clamp(min=1)

@@ -104,6 +104,8 @@ WORDS = (  # of instructions: common phrases as one token each; what must be rea
     " by clicking ",
     " to: ",
     " on ",
+    "Read the line at [",
+    "].",
 )
 ROWS = 384  # of the embedding: room to grow
 

@@ -21,13 +21,14 @@ from model.dialects.qwen25 import Dialect
 from model.image import frames_to_patches
 from model.rope import text_rotary
 from model.training.answers import AnswerStage, located
-from model.training.batches import decode
+from model.training.batches import decode as pixels_of
 from model.training.fresh import fresh_model
-from model.training.looking import attention
+from model.training.looking import Eyes
 from model.training.losses import Where
 from model.training.measure import edits, own_goals, right
 from model.training.questions import ask, line_at, lines_of, to_type, words_of
 from model.training.render import render
+from model.training.rows import decode
 from model.training.run import Recipe, Run
 from model.training.store import Question, Writer, _repair, read
 from model.training.visual import VisualStage, encode, place_characters
@@ -99,8 +100,6 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "token": 2.0,
                 "characters": 0.5,
                 "places": 0.2,
-                "bag": 0.5,
-                "before": 0.5,
                 "named": 0.5,
                 "gaze": 0.5,
                 "sought": 0.5,
@@ -112,13 +111,12 @@ def recipe(stage: str, **more: Any) -> Recipe:
                 "following": 0.5,
                 "said": 0.5,
                 "where": {
-                    "bag": 0,
                     "places": 0,
                     "sought": {"named": 0, "gaze": 1},
                     "spots": [0, 1],
                     "known": 0,
                     "following": 1,
-                    "before": [[0, 1, 1], [0, 3, 2]],
+                    "said": 0,
                     "named": [[0, 1]],
                     "gaze": [[0, 0], [1, 0]],
                     "spelled": [[1, 0], [1, 2]],
@@ -142,7 +140,7 @@ def test_a_packed_question_is_the_prompt_that_the_agent_sends(data: Path, tmp_pa
     _, stage = stage_of("answers", data, tmp_path / "run")
     stage.save(tmp_path / "run")
     sample = next(read(data / "practice"))
-    frame = decode(sample.png)
+    frame = pixels_of(sample.png)
     batch = stage.packer.pack([frame], [sample.questions], [place_characters(sample.characters, 280, 364)])
     first, cells = stage.packer.first_cell, stage.packer.cells
     embeddings = stage.model.model.embed_tokens(batch.ids)
@@ -240,7 +238,7 @@ def test_a_word_that_is_read_is_followed_letter_by_letter(data: Path, tmp_path: 
     assert located(Question("g", {"say": "abd"}, asked.box), LETTERS).letters == ()
     _, stage = stage_of("answers", data, tmp_path / "run")
     characters = place_characters(LETTERS, 280, 364)
-    batch = stage.packer.pack([decode(png(0))], [[found]], [characters])
+    batch = stage.packer.pack([pixels_of(png(0))], [[found]], [characters])
     row = batch.ids[0].tolist()
     assert [row[token + 1] for _, token, _ in batch.spelled.tolist()] == stage.tokenizer.encode("abc")
     assert [cell for *_, cell in batch.spelled.tolist()] == [20, 21, 21]
@@ -272,13 +270,13 @@ def test_a_text_to_type_is_looked_up_where_the_question_says_it(data: Path, tmp_
     text = asked["answer"]["text"]
     assert text in asked["goal"]
     batch = stage.packer.pack(
-        [decode(png(0))], [[Question(asked["goal"], asked["answer"])]], [place_characters(LETTERS, 280, 364)]
+        [pixels_of(png(0))], [[Question(asked["goal"], asked["answer"])]], [place_characters(LETTERS, 280, 364)]
     )
     row, rows = batch.ids[0].tolist(), batch.copied.tolist()
     assert [row[token + 1] for _, token, _ in rows[:-1]] == stage.tokenizer.encode(text)
     assert [row[earlier] for *_, earlier in rows[:-1]] == stage.tokenizer.encode(text)
     unsaid = Question("Enter it.", {"action": "type", "text": text})
-    assert not len(stage.packer.pack([decode(png(0))], [[unsaid]], [place_characters(LETTERS, 280, 364)]).copied)
+    assert not len(stage.packer.pack([pixels_of(png(0))], [[unsaid]], [place_characters(LETTERS, 280, 364)]).copied)
 
 
 def test_a_text_that_is_named_is_looked_up_where_it_stands(data: Path, tmp_path: Path) -> None:
@@ -289,7 +287,7 @@ def test_a_text_that_is_named_is_looked_up_where_it_stands(data: Path, tmp_path:
     for other in ('Click "abcd".', 'Click "ab".', "Click the button."):
         assert located(Question(other, answer, box), LETTERS).named == ()
     _, stage = stage_of("answers", data, tmp_path / "run")
-    batch = stage.packer.pack([decode(png(0))], [[found]], [place_characters(LETTERS, 280, 364)])
+    batch = stage.packer.pack([pixels_of(png(0))], [[found]], [place_characters(LETTERS, 280, 364)])
     row = batch.ids[0].tolist()
     assert [row[token] for _, token, _ in batch.named.tolist()] == stage.tokenizer.encode("abc")
     assert [cell for *_, cell in batch.named.tolist()] == [20, 21, 21]
@@ -298,23 +296,42 @@ def test_a_text_that_is_named_is_looked_up_where_it_stands(data: Path, tmp_path:
     assert {end for *_, end in batch.recalled.tolist()} == {last} and len(batch.recalled) == len(batch.points)
 
 
-def test_heads_look_as_the_whole_attention_does(data: Path, tmp_path: Path) -> None:
-    """What the losses read of one head is what that head does in the model."""
-    _, stage = stage_of("answers", data, tmp_path / "run")
+def test_rows_are_computed_as_the_model_itself_would(data: Path, tmp_path: Path) -> None:
+    """What comes out is what the decoder says behind the whole mask; and a head looks as it does there."""
+    _, stage = stage_of("answers", data, tmp_path / "run", blocks=3)
     batch, model = stage.draw(random.Random(3)), stage.model
-    layer = model.model.layers[1]
-    x = torch.randn(*batch.ids.shape, model.config.text.hidden_size)
-    looks = torch.tensor([[0, 150], [0, 151], [1, 150]])
+    assert batch.rows.blocks == 3 and batch.ids.shape[1] == batch.rows.length
+    embeddings = torch.randn(*batch.ids.shape, model.config.text.hidden_size)
+    left: list[torch.Tensor] = []
     with torch.no_grad():
-        spread = [attention(model, (1, head), x, batch, looks).exp() for head in range(4)]
-        size, config = model.config.text.head_dim, model.config.text
-        values = layer.self_attn.v_proj(x).view(*x.shape[:2], -1, size)
-        seen = torch.cat(
-            [torch.einsum("ls,lsd->ld", one, values[looks[:, 0], :, head // 2]) for head, one in enumerate(spread)], -1
-        )
-        cos, sin = text_rotary(batch.positions, size, config.mrope_section, config.rope_theta, x.dtype)
-        whole = layer.self_attn(x, cos.unsqueeze(1), sin.unsqueeze(1), batch.mask, None, 1)
-    assert torch.allclose(layer.self_attn.o_proj(seen), whole[looks[:, 0], looks[:, 1]], atol=1e-5)
+        trace = decode(model.model, embeddings, batch.positions, batch.own, batch.rows, compiled=False)
+        whole = model.model(embeddings, batch.positions, batch.mask)
+        assert torch.allclose(trace.out, whole, atol=1e-5)
+
+        eyes = Eyes(stage.packer, batch, trace)
+        looks = torch.tensor([[1, 150], [0, 300], [0, 151]])  # in any order
+        layer, size = model.model.layers[1], model.config.text.head_dim
+        values = layer.self_attn.v_proj(layer.input_layernorm(trace.states[0])).view(*batch.ids.shape, -1, size)
+        for head in range(4):
+            spread = eyes.attention((1, head), looks).exp()
+            keys = batch.rows.keys(values[:, :, head // 2])[batch.rows.block_of(*looks.unbind(1))]
+            left.append(torch.einsum("ls,lsd->ld", spread, keys))
+        cos, sin = text_rotary(batch.positions, size, (2, 1, 1), model.config.text.rope_theta, embeddings.dtype)
+        read = layer.input_layernorm(trace.states[0])
+        whole = layer.self_attn(read, cos.unsqueeze(1), sin.unsqueeze(1), batch.mask, None, 1)
+    assert torch.allclose(layer.self_attn.o_proj(torch.cat(left, -1)), whole[looks[:, 0], looks[:, 1]], atol=1e-5)
+
+
+def test_what_does_not_fit_into_a_row_is_left_out_from_the_end(data: Path, tmp_path: Path) -> None:
+    _, stage = stage_of("answers", data, tmp_path / "run")
+    asked = [Question(f"Say {letter}.", {"say": letter * 90}) for letter in "abc"]
+    characters = place_characters(LETTERS, 280, 364)
+    one = stage.packer.pack([pixels_of(png(0))], [asked], [characters], blocks=1)
+    said = stage.tokenizer.decode(one.ids[0, one.rows.head :].tolist())
+    assert "Say a." in said and "Say b." not in said
+    assert stage.packer.pack([pixels_of(png(0))], [asked], [characters]).rows.blocks == 3
+    with pytest.raises(UsageError, match="longer than a block of 128"):
+        stage.packer.pack([pixels_of(png(0))], [[Question("g", {"say": "a" * 130})]], [characters])
 
 
 @pytest.mark.slow
@@ -335,19 +352,8 @@ def test_the_recipes_that_ship_can_be_followed(path: Path) -> None:
     if found["stage"] == "answers":
         where = Where.of(found["losses"]["where"])
         asked = [*where.named, *where.gaze, *where.spelled, *where.recalled, *where.copied]
-        assert (
-            max(
-                where.bag,
-                where.places,
-                where.known,
-                where.following,
-                *where.sought.values(),
-                *where.spots,
-                *(layer for layer, _ in asked),
-            )
-            < layers
-        )
-        assert max(layer for layer, *_ in where.before or [(0,)]) < layers
+        layers_asked = [where.places, where.known, where.following, where.said, *where.sought.values(), *where.spots]
+        assert max(*layers_asked, *(layer for layer, _ in asked)) < layers
         assert max(head for _, head in asked) < found["text"]["num_attention_heads"]
 
 
