@@ -59,10 +59,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Work:
-    """What the last reply cost, in tokens, and how sure its point was.
+    """What the last reply cost, in tokens, how it ended, and how sure its point was.
 
     reused: of the prompt, kept from the reply before; encoded: pictures that were not in the cache; forced: of the
-    reply, not asked for; passes: of the decoder; spread: see model.engine.confidence, None where no point was said.
+    reply, not asked for; passes: of the decoder; ended: by itself, not for want of tokens; spread: see
+    model.engine.confidence, None where no point was said.
     """
 
     reused: int
@@ -71,6 +72,7 @@ class Work:
     sampled: int
     forced: int
     passes: int
+    ended: bool
     spread: Spread | None
 
 
@@ -165,13 +167,15 @@ class Chat:
 
         form: the reply will hold a call of that form (see model.engine.forms). What it cost stands in self.work.
         """
-        from model.engine.room import OutOfMemory, enough, give_back
+        from model.engine.room import OutOfMemory, OverBudget, enough, give_back
 
         began = time.perf_counter()
         prompt = self.render(messages, tools)
         try:
             with enough(len(prompt.input_ids), self.model.device):
                 return self._reply(began, prompt, max_new_tokens, temperature, seed, on_text, form)
+        except OverBudget:
+            raise
         except OutOfMemory:
             self.forget()
             give_back(self.model.device)
@@ -235,6 +239,7 @@ class Chat:
             said.sampled,
             said.forced,
             said.passes,
+            guide.done if guide is not None else said.ids[-1] in self.tokenizer.stop_ids,
             spread(said.ids, said.chances, self.tokenizer.decode),
         )
         point = self.work.spread

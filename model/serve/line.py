@@ -23,7 +23,7 @@ class Line:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.waiting = 0
+        self._places = 0  # turns that were entered and are not over
         self._turn = asyncio.Lock()
         self._worker = ThreadPoolExecutor(1, "pixelhand-serve")
         self._open: set[Turn] = set()
@@ -33,12 +33,21 @@ class Line:
         """Whether the worker has something to do."""
         return self._turn.locked()
 
+    @property
+    def waiting(self) -> int:
+        """How many are in line beside the one that is served."""
+        return self._places - self.running
+
     def enter(self, work: Work) -> Turn:
-        """A turn for some work, in the order of entering; Refused (429) when the line is full."""
-        if self.waiting >= self.most and self.running:
+        """A turn for some work, in the order of asking for its pieces; Refused (429) when the line is full.
+
+        It has its place from here on, until its work is done or it is left: every turn must be left in the end.
+        """
+        if self._places > self.most:
             raise Refused(
                 429, f"{self.waiting} requests are waiting already; try again in a moment", code="line_is_full"
             )
+        self._places += 1
         return Turn(self, work)
 
     def close(self) -> None:
@@ -54,20 +63,30 @@ class Turn:
     def __init__(self, line: Line, work: Work) -> None:
         self._line, self._work = line, work
         self._left = threading.Event()
+        self._begun = self._over = False
 
     def leave(self) -> None:
         """Stop at the next token. The slot is free as soon as the worker has noticed."""
         self._left.set()
+        if not self._begun:
+            self._end()
+
+    def _end(self) -> None:
+        """Give the place back, once."""
+        if not self._over:
+            self._over = True
+            self._line._places -= 1
 
     async def pieces(self) -> AsyncIterator[str | Said]:
         """The reply's pieces as they come, and last the whole. What the work raises, this raises."""
         line, loop = self._line, asyncio.get_running_loop()
         heard: asyncio.Queue[Any] = asyncio.Queue()
-        line.waiting += 1
+        self._begun = True
         try:
             await line._turn.acquire()
-        finally:
-            line.waiting -= 1
+        except BaseException:
+            self._end()
+            raise
 
         def on_piece(piece: str) -> None:
             if self._left.is_set():
@@ -77,6 +96,7 @@ class Turn:
 
         def done(future: asyncio.Future[Said]) -> None:
             line._open.discard(self)
+            self._end()
             line._turn.release()
             heard.put_nowait(future)
             if not future.cancelled():
@@ -85,6 +105,7 @@ class Turn:
         try:
             future = loop.run_in_executor(line._worker, self._work, on_piece)
         except RuntimeError:  # the worker was closed
+            self._end()
             line._turn.release()
             raise Refused(503, "the server is closing") from None
         line._open.add(self)

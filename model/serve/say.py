@@ -110,9 +110,8 @@ class Voice:
                     form=talk.form,
                 )
                 text, count = reply.text, reply.reply_tokens
-                finish = "length" if count >= asked.max_new_tokens else "stop"
-                if talk.form is not None and text.endswith(talk.form.close):
-                    finish = "stop"  # whole, even with its last token
+                assert self.chat.work is not None
+                finish = "stop" if self.chat.work.ended else "length"
             else:
                 text, count, finish = self._stream(asked, on_text)
         except _Enough:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from actions import Reply
-from model.chat import Chat, load_chat
+from model.chat import Chat, Work, load_chat
+from model.serve.line import Line
 from model.serve.refusal import Refused
 from model.serve.request import read
-from model.serve.say import Flow, calls_in
+from model.serve.say import Flow, Said, calls_in
 
 ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3}
 
@@ -28,6 +30,7 @@ class Slow:
         self.release = threading.Event()
         self.tokens = 0
         self.entered = 0
+        self.work = Work(0, 1, 0, 1, 0, 1, True, None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chat, name)
@@ -125,6 +128,31 @@ def test_the_line_is_bounded_and_the_last_is_told_to_come_again(serve: Any, tiny
         assert slow.entered == 3
 
 
+def test_a_place_in_line_is_taken_on_entering_and_given_back_once() -> None:
+    line = Line(1)
+    served, waits = line.enter(lambda on_piece: Said("x", (), "stop", 1, 1)), line.enter(never)
+    with pytest.raises(Refused, match="waiting already"):  # though neither has asked for anything yet
+        line.enter(never)
+    waits.leave()
+    waits.leave()
+    again = line.enter(never)
+    with pytest.raises(Refused, match="waiting already"):
+        line.enter(never)
+
+    async def listen() -> list[Any]:
+        return [piece async for piece in served.pieces()]
+
+    assert [said.content for said in asyncio.run(listen())] == ["x"]
+    again.leave()
+    served.leave()
+    assert (line.running, line.waiting) == (False, 0)
+    line.close()
+
+
+def never(on_piece: Callable[[str], None]) -> Said:
+    raise AssertionError("one that left was served")
+
+
 def test_one_that_leaves_the_line_is_never_served(serve: Any, tiny: Chat) -> None:
     import httpx
 
@@ -167,6 +195,22 @@ def test_a_stop_text_ends_the_reply_before_it(serve: Any, tiny: Chat) -> None:
         stop = whole[6:8]
         short = served.http("POST", "/v1/chat/completions", json={**long, "stop": [stop]}).json()["choices"][0]
         assert short["message"]["content"] == whole[: whole.find(stop)] and short["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("top_p", [1.0, 0.5])
+def test_a_reply_that_ends_with_its_last_token_has_ended(
+    serve: Any, tiny: Chat, monkeypatch: pytest.MonkeyPatch, temperature: float, top_p: float
+) -> None:
+    asked = {**ASK, "max_tokens": 1, "temperature": temperature, "top_p": top_p}
+    finishes = []
+    with serve(tiny, "tiny") as served:
+        for stop_ids in ((), tuple(range(tiny.tokenizer.size))):
+            monkeypatch.setattr(tiny.tokenizer, "stop_ids", stop_ids)
+            answer = served.http("POST", "/v1/chat/completions", json=asked).json()
+            assert answer["usage"]["completion_tokens"] == 1
+            finishes.append(answer["choices"][0]["finish_reason"])
+    assert finishes == ["length", "stop"]
 
 
 # --- words ---
