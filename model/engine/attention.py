@@ -1,7 +1,7 @@
 """Attention as an agent's context needs it: new tokens behind a long past, windows of many sizes. Knows tensors only.
 
-Two names, each with a plain path and a CUDA path behind it: `causal` for the decoder, `windows` for the encoder; and
-`learning`, for the decoder where gradients are wanted on the CPU.
+Two names, each with paths for the CPU, for CUDA and for the rest: `causal` for the decoder, `windows` for the encoder;
+and `learning`, for the decoder where gradients are wanted on the CPU.
 """
 
 from __future__ import annotations
@@ -22,22 +22,31 @@ def causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     Query heads share a head of keys by being its rows or its batch: no key is copied. Returns [B, heads, S, D].
     """
     batch, heads, length, size = q.shape
-    kv_heads, total = k.shape[1], k.shape[2]
-    group = heads // kv_heads
     if q.is_cuda:
-        from torch.nn.attention.bias import causal_lower_right
-
-        bias = None if length == 1 else causal_lower_right(length, total)
-        return F.scaled_dot_product_attention(q, k, v, bias, enable_gqa=group > 1)
+        return _lower_right(q, k, v)
     if length == 1:
-        folded = q.reshape(batch, kv_heads, group, size)
+        kv_heads = k.shape[1]
+        folded = q.reshape(batch, kv_heads, heads // kv_heads, size)
         return F.scaled_dot_product_attention(folded, k, v).view(batch, heads, 1, size)
-    spread = (batch * kv_heads, group, total, size)
+    return _behind(q, k, v) if q.device.type == "cpu" else _masked(q, k, v)
+
+
+def _lower_right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """causal for CUDA: torch's own bias, whose kernels need no mask."""
+    from torch.nn.attention.bias import causal_lower_right
+
+    length, total = q.shape[2], k.shape[2]
+    bias = None if length == 1 else causal_lower_right(length, total)
+    return F.scaled_dot_product_attention(q, k, v, bias, enable_gqa=q.shape[1] > k.shape[1])
+
+
+def _masked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """causal for any device, by a mask for each block of rows."""
+    batch, heads, length, size = q.shape
+    kv_heads, total = k.shape[1], k.shape[2]
+    spread = (batch * kv_heads, heads // kv_heads, total, size)
     keys, values = (part.flatten(0, 1)[:, None].expand(spread) for part in (k, v))
-    queries = q.reshape(batch * kv_heads, group, length, size)
-    if length == total and length <= ROWS:
-        out = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-        return out.reshape(batch, heads, length, size)
+    queries = q.reshape(batch * kv_heads, heads // kv_heads, length, size)
     parts = []
     for start in range(0, length, ROWS):
         rows = queries[:, :, start : start + ROWS]
@@ -45,8 +54,29 @@ def causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         places = torch.arange(seen - rows.shape[2], seen, device=q.device)
         mask = torch.arange(seen, device=q.device) <= places[:, None]  # [rows, seen]
         parts.append(F.scaled_dot_product_attention(rows, keys[:, :, :seen], values[:, :, :seen], mask))
-    out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-    return out.reshape(batch, heads, length, size)
+    return torch.cat(parts, dim=2).reshape(batch, heads, length, size)
+
+
+def _behind(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """causal on the CPU, without a mask: the past, which all rows see whole, and the new tokens' own triangle.
+
+    Each part comes with the logarithm of its sum of exponentials, which says how much of the whole it is. Over the past
+    the heads of a group are rows of one product; of the triangle torch's kernel skips what lies behind it.
+    """
+    attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    batch, heads, length, size = q.shape
+    kv_heads, past = k.shape[1], k.shape[2] - length
+    group = heads // kv_heads
+    spread = (batch * kv_heads, group, length, size)
+    keys, values = (part[:, :, past:].flatten(0, 1)[:, None].expand(spread) for part in (k, v))
+    queries = q.reshape(spread)
+    own, own_sum = attend(queries, keys, values, is_causal=True)  # [B * kv heads, group, S, D] and [.., S]
+    if past:
+        rows = queries.reshape(batch, kv_heads, group * length, size)
+        old, old_sum = attend(rows, k[:, :, :past], v[:, :, :past])
+        share = (own_sum - old_sum.reshape(spread[:3])).sigmoid()[..., None]
+        own = torch.lerp(old.reshape(spread).float(), own.float(), share).to(q.dtype)
+    return own.reshape(batch, heads, length, size)
 
 
 def learning(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

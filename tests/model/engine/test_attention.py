@@ -17,14 +17,36 @@ from model.engine.attention import causal, ends, learning, windows
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 2), (6, 1)])
 @pytest.mark.parametrize(("length", "total"), [(1, 1), (1, 70), (5, 5), (5, 70), (600, 600), (530, 1100)])
 def test_new_tokens_see_the_past_and_no_later_one(heads: int, kv_heads: int, length: int, total: int) -> None:
-    torch.manual_seed(length)
-    q = torch.randn(1, heads, length, 16)
-    room = torch.randn(2, 1, kv_heads, total + 40, 16)  # keys and values stand in a larger room
-    k, v = room[0][:, :, :total], room[1][:, :, :total]
-    places = torch.arange(total - length, total)[:, None]
-    mask = torch.arange(total) <= places
+    q, k, v, mask = behind(2, heads, kv_heads, length, total)
     expected = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
-    assert torch.allclose(causal(q, k, v), expected, atol=1e-5)
+    for way in (causal, attention._lower_right, attention._masked):  # the CPU's, CUDA's, and that of all others
+        assert torch.allclose(way(q, k, v), expected, atol=1e-5)
+
+
+def behind(batch: int, heads: int, kv_heads: int, length: int, total: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """q, k, v as a cache gives them, and what each row may see."""
+    torch.manual_seed(length)
+    q = torch.randn(batch, length, heads, 16).transpose(1, 2)
+    room = torch.randn(2, batch, kv_heads, total + 40, 16)  # keys and values stand in a larger room
+    mask = torch.arange(total) <= torch.arange(total - length, total)[:, None]
+    return q, room[0][:, :, :total], room[1][:, :, :total], mask
+
+
+def test_a_past_that_outweighs_the_new_tokens_and_one_that_weighs_nothing() -> None:
+    for scale in (60.0, -60.0):
+        q, k, v, mask = behind(1, 4, 2, 9, 50)
+        q, k = q.abs(), torch.cat([scale * k[:, :, :41].abs(), k[:, :, 41:]], dim=2)
+        expected = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+        assert torch.allclose(causal(q, k, v), expected, atol=1e-5)
+
+
+def test_behind_a_past_half_precision_is_as_near_to_float32_as_torch_is() -> None:
+    q, k, v, mask = behind(1, 4, 2, 90, 700)
+    exact = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+    q, k, v = (part.bfloat16() for part in (q, k, v))
+    theirs = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+    off = [(one.float() - exact).abs().mean() for one in (causal(q, k, v), theirs)]
+    assert off[0] < 1.2 * off[1]
 
 
 def per_window(q: Tensor, k: Tensor, v: Tensor, starts: Tensor, _: Tensor, *widest: int) -> Tensor:
