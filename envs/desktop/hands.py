@@ -21,6 +21,10 @@ CHORD_KEYS = ("ctrl", "alt", "meta")
 Native = tuple[int, int]
 
 
+class Unfinished(Exception):
+    """An action broke off for a reason that is no failure of the machine, told in words; the rest was not done."""
+
+
 class Hands(Protocol):
     """A pointer and a keyboard. Points are the pointer's own. Each call is done when it returns."""
 
@@ -47,7 +51,10 @@ class Hands(Protocol):
         ...
 
     def type(self, text: str) -> None:
-        """Exactly this text where the focus is. BadCall, with nothing typed, for what no keyboard can say."""
+        """Exactly this text where the focus is. BadCall, with nothing typed, for what no keyboard can say.
+
+        Unfinished where another window got the focus meanwhile, as far as the platform can tell.
+        """
         ...
 
 
@@ -56,7 +63,7 @@ def own_time_s(action: Any) -> float:
     if isinstance(action, LongPress):
         return action.seconds
     if isinstance(action, TypeText):
-        return 0.1 * len(action.text)
+        return 0.1 * len(action.text) + 0.5 * action.text.count("\n")
     if isinstance(action, Drag):
         return 4 * DRAG_STEPS * STEP_S * len(action.path)
     return 0.0

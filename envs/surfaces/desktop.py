@@ -18,7 +18,7 @@ from envs.chromium.address import person_address
 from envs.chromium.thread import LoopThread
 from envs.closing import Closing
 from envs.desktop.geometry import Box, Monitor, View, choose
-from envs.desktop.hands import VERBS, act, own_time_s
+from envs.desktop.hands import VERBS, Unfinished, act, own_time_s
 from envs.desktop.machine import X11Machine, open_machine, windows_of
 from envs.desktop.x11.windows import Window, require
 from envs.opening import Opening
@@ -318,6 +318,8 @@ class Surface(Closing):
             return self.news()
         try:
             act(hands, action, lambda point: view.point(*point))
+        except Unfinished as broke:
+            self._news.append(f"{broke}; look again")
         except BaseException:
             with self._machine.ending():
                 self._machine.let_go()

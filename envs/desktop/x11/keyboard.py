@@ -3,6 +3,8 @@
 A character that the present layout has on a plain or shifted key is struck there. All others of a text are mapped to
 spare keycodes at once, struck, and unmapped when the program that has the focus has read them: it is asked by
 _NET_WM_PING, whose answer comes after all events before it. So a slow program gets its time, and a quick one no wait.
+Strokes go out in pieces, and each piece only while the window that had the keyboard at the first one still has it: the
+server serves nobody else between the look and the strokes. An Enter, which may close a window, ends its piece.
 Keyboard map, Caps Lock and held keys are afterwards as before; the keeper sees to it when this process is killed.
 """
 
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from actions import BadCall, SurfaceError
+from envs.desktop.hands import Unfinished
 from envs.desktop.keeper import Keeper
 
 KEYSYMS = {  # canonical key name -> X.org's name. Source: X11/keysymdef.h, XF86keysym.h
@@ -51,6 +54,8 @@ STROKES = 64  # between two looks whether the program keeps up
 HELD_S = 2.0  # a person's own shift or ctrl is waited for this long
 PING_S = 10.0  # a program that does not answer in this time is taken to hang
 BLIND_S, BLIND_PER_STROKE_S = 0.5, 0.01  # for a program that knows no ping
+ENTER_S = 0.05  # for such a program to close its window on an Enter
+DIALOG_S = 0.4  # for a dialog to do so: GTK shows its button pressed for 0.25 s before, and swallows keys meanwhile
 NEWS_S = 0.2  # for such a program to hear of the map before the first stroke: older ones merge several changes wrongly
 GROUP_SHIFT = 13  # the active layout, in the upper bits of the state
 
@@ -83,6 +88,9 @@ class Keyboard:
         self._modifiers: list[list[int]] = []
         self._ping = connection.intern_atom("_NET_WM_PING")
         self._protocols = connection.intern_atom("WM_PROTOCOLS")
+        self._managed = connection.intern_atom("WM_STATE")
+        self._kind = connection.intern_atom("_NET_WM_WINDOW_TYPE")
+        self._dialog = connection.intern_atom("_NET_WM_WINDOW_TYPE_DIALOG")
         self._pings = 0
         self._shift = 0
         self._group = 0
@@ -122,7 +130,8 @@ class Keyboard:
         if len(lacking) > len(spare):
             raise SurfaceError("the keyboard map of this display has no spare keycode; free one with xmodmap")
         lent = dict(zip(lacking, spare, strict=False))
-        with self._lent(lent):
+        reader = self._pingable() if lent else None
+        with self._lent(lent, reader):
             strokes = [
                 (lent[sym], False) if sym in lent else self._stroke(sym, any_group=len(keys) > 1) for sym in wanted
             ]
@@ -136,28 +145,42 @@ class Keyboard:
                 for keycode in reversed(downs):
                     self._up(keycode)
                 if lent:
-                    self._until_read(len(downs))
+                    self._until_read(reader, len(downs))
+                    self._until_blind_has_read(reader)
 
     def type(self, text: str) -> None:
-        """Strike every character. BadCall before the first one for what is none; SurfaceError when it cannot go on."""
+        """Strike every character. BadCall before the first one for what is none; SurfaceError when it cannot go on.
+
+        Unfinished, with the rest not struck, when the window that had the keyboard no longer has it.
+        """
         wanted = [KEYSYMS["enter"] if c == "\n" else KEYSYMS["tab"] if c == "\t" else keysym(c) for c in text]
         if not wanted:
             return
         self._refresh()
         self._until_free()
+        place, reader, struck = self._place(), self._pingable(), 0
+        dialog = "\n" in text and self._is_dialog(place)
         with self._without_caps_lock():
             spare = self._spare()
             for part in self._parts(wanted, len(spare)):
                 lacking = list(dict.fromkeys(sym for sym in part if self._stroke(sym) is None))
                 lent = dict(zip(lacking, spare, strict=False))
-                with self._lent(lent):
-                    for start in range(0, len(part), STROKES):
-                        some = part[start : start + STROKES]
-                        for sym in some:
-                            keycode, shift = (lent[sym], False) if sym in lent else self._stroke(sym) or (0, False)
-                            self._strike(keycode, shift)
-                        if lent:
-                            self._until_read(len(some))
+                with self._lent(lent, reader):
+                    for piece in _pieces(part):
+                        if not self._strike_at(place, piece, lent):
+                            raise Unfinished(
+                                f"the window that was typed into lost the keyboard after {struck} of {len(wanted)} "
+                                "characters, and the rest was not typed"
+                            )
+                        struck += len(piece)
+                        entered = piece[-1] == KEYSYMS["enter"] and struck < len(wanted)
+                        if lent or entered:
+                            self._until_read(reader, len(piece) if lent else 0, entered)
+                        if entered and dialog:
+                            time.sleep(DIALOG_S)
+                            self._until_read(reader, 0)
+                    if lent:
+                        self._until_blind_has_read(reader)
         self._x.sync()
 
     def let_go(self) -> None:
@@ -242,7 +265,7 @@ class Keyboard:
         yield part
 
     @contextlib.contextmanager
-    def _lent(self, lent: dict[int, int]) -> Iterator[None]:
+    def _lent(self, lent: dict[int, int], reader: Any | None) -> Iterator[None]:
         """Keysyms on their keycodes for the time of the block, in every layout and with or without shift."""
         if not lent:
             yield
@@ -251,7 +274,7 @@ class Keyboard:
         self._keeper.note(keymap=list(before.items()))
         try:
             self._write({code: [sym] * 4 for sym, code in lent.items()})
-            if self._pingable() is None:
+            if reader is None:
                 time.sleep(NEWS_S)
             yield
         finally:
@@ -292,6 +315,54 @@ class Keyboard:
         self._x.sync()
         self._held = [held for held in self._held if held != keycode]
         self._keeper.note(keys=self._held)
+
+    def _strike_at(self, place: int, piece: Sequence[int], lent: dict[int, int]) -> bool:
+        """Strike a piece if the place has the keyboard; whether it had. Nothing can come between look and strokes."""
+        self._x.grab_server()
+        try:
+            if there := self._place() == place:
+                for sym in piece:
+                    keycode, shift = (lent[sym], False) if sym in lent else self._stroke(sym) or (0, False)
+                    self._strike(keycode, shift)
+        finally:
+            self._x.ungrab_server()
+            self._x.sync()
+        return there
+
+    def _place(self) -> int:
+        """The program's window that keys reach now; 0 for none.
+
+        ICCCM, 4.1.3.1: a window manager gives it the property WM_STATE. What is put around it has none: the keyboard
+        stays at that for a moment when the window in it has closed. Without a window manager, the uppermost window.
+        """
+        from Xlib import X
+        from Xlib.error import XError
+
+        window = self._x.get_input_focus().focus
+        if window == X.PointerRoot:
+            window = self._root.query_pointer().child
+        place = 0
+        try:
+            while window != X.NONE and window.id != self._root.id:
+                place = int(window.id)
+                if window.get_full_property(self._managed, X.AnyPropertyType) is not None:
+                    break
+                window = window.query_tree().parent
+        except XError:  # it closed meanwhile
+            return 0
+        return place
+
+    def _is_dialog(self, place: int) -> bool:
+        """Whether a window says that it belongs to another one, or is a dialog."""
+        from Xlib import X
+        from Xlib.error import XError
+
+        window = self._x.create_resource_object("window", place)
+        try:
+            kind = window.get_full_property(self._kind, X.AnyPropertyType)
+            return bool(window.get_wm_transient_for()) or (kind is not None and self._dialog in kind.value)
+        except XError:  # there is none, or it closed meanwhile
+            return False
 
     def _strike(self, keycode: int, shift: bool) -> None:
         """Not sent before the next sync. The strokes of a piece go out in one write: nothing is held when it ends."""
@@ -349,14 +420,17 @@ class Keyboard:
 
     # whether the program has read them
 
-    def _until_read(self, strokes: int) -> None:
-        """Until the program with the focus has read what was struck; SurfaceError when it hangs."""
+    def _until_read(self, reader: Any | None, strokes: int, entered: bool = False) -> None:
+        """Until the program that was typed into has read it, or its window is gone; SurfaceError when it hangs.
+
+        reader: of _pingable(), from before the strokes; a program without one gets some time instead.
+        """
         from Xlib import X
+        from Xlib.error import XError
 
         self._x.sync()
-        target = self._pingable()
-        if target is None:
-            time.sleep(BLIND_S + BLIND_PER_STROKE_S * strokes)
+        if reader is None:
+            time.sleep(BLIND_PER_STROKE_S * strokes + ENTER_S * entered)
             return
         from Xlib.error import CatchError
         from Xlib.protocol import event
@@ -366,10 +440,10 @@ class Keyboard:
         self._root.change_attributes(event_mask=X.SubstructureNotifyMask)
         try:
             message = event.ClientMessage(
-                window=target, client_type=self._protocols, data=(32, [self._ping, stamp, target.id, 0, 0])
+                window=reader, client_type=self._protocols, data=(32, [self._ping, stamp, reader.id, 0, 0])
             )
             gone = CatchError()
-            target.send_event(message, onerror=gone)
+            reader.send_event(message, onerror=gone)
             self._x.sync()
             end = time.monotonic() + PING_S
             while not gone.get_error():
@@ -384,10 +458,18 @@ class Keyboard:
                         return
                 if time.monotonic() > end:
                     raise SurfaceError("the program does not take the text: it gave no sign of life for 10 s")
-                select.select([self._x.fileno()], [], [], 0.05)
+                if not select.select([self._x.fileno()], [], [], 0.05)[0]:
+                    reader.get_attributes()
+        except XError:  # it closed on what was typed, and has nobody to answer
+            pass
         finally:
             self._root.change_attributes(event_mask=0)
             self._x.sync()
+
+    def _until_blind_has_read(self, reader: Any | None) -> None:
+        """For a program that knows no ping to read all that was struck, before the map changes under it."""
+        if reader is None:
+            time.sleep(BLIND_S)
 
     def _pingable(self) -> Any | None:
         """The window around the focus whose program answers pings."""
@@ -404,6 +486,18 @@ class Keyboard:
         except XError:  # it closed meanwhile
             pass
         return None
+
+
+def _pieces(part: Sequence[int]) -> Iterator[list[int]]:
+    """At most STROKES each; an Enter is the last of its piece."""
+    piece: list[int] = []
+    for sym in part:
+        piece.append(sym)
+        if len(piece) == STROKES or sym == KEYSYMS["enter"]:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
 
 
 def _levels(keysyms: Sequence[int], group: int) -> tuple[int, int]:

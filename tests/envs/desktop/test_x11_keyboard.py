@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
-from desktop_rig import TK_PAD, keymap, link, need, pressed, soon, started, tk_python
+from desktop_rig import TK_PAD, keymap, link, need, pressed, soon, started, tk_python, x_server
 from typed_strings import STRINGS
 
 from actions import BadCall, SurfaceError
+from envs.desktop.hands import Unfinished
 from envs.desktop.keeper import Keeper
 from envs.desktop.x11.hands import X11Hands
 from envs.desktop.x11.keyboard import keysym
@@ -178,6 +180,91 @@ def test_a_program_that_hangs_is_said_and_the_map_restored(hands, display, tmp_p
             hands.type("é")
         connection.close()
     assert keymap(display) == before
+
+
+class Raw:
+    """A window of its own connection that takes the focus and notes the keycodes that it gets. With pings it says that
+    it knows them, and never answers one."""
+
+    def __init__(self, display, left, pings=False):
+        from Xlib import X, Xatom
+
+        self.link = link(display)
+        self.window = self.link.screen().root.create_window(left, 0, 90, 60, 0, 24, event_mask=X.KeyPressMask)
+        if pings:
+            names = [self.link.intern_atom(name) for name in ("WM_PROTOCOLS", "_NET_WM_PING")]
+            self.window.change_property(names[0], Xatom.ATOM, 32, names[1:])
+        self.window.map()
+        self.link.sync()
+        soon(lambda: self.window.get_attributes().map_state == X.IsViewable)
+        self.focus()
+
+    def focus(self):
+        from Xlib import X
+
+        self.window.set_input_focus(X.RevertToParent, X.CurrentTime)
+        self.link.sync()
+
+    def got(self):
+        """Keycodes since the last time."""
+        from Xlib import X
+
+        self.link.sync()
+        events = [self.link.next_event() for _ in range(self.link.pending_events())]
+        return [event.detail for event in events if event.type == X.KeyPress]
+
+    def close_on(self, keycode, then):
+        """A thread that closes the window on a key, whereupon another one gets the focus."""
+
+        def live():
+            while keycode not in self.got():
+                time.sleep(0.001)
+            self.window.destroy()
+            self.link.sync()
+            then.focus()
+
+        thread = threading.Thread(target=live, daemon=True)
+        thread.start()
+        return thread
+
+
+@pytest.mark.parametrize("pings", [False, True])
+@pytest.mark.parametrize("text", ["yes\nmove all to the bin", "tak, żółć\n你好"])
+def test_what_is_left_of_a_text_whose_window_closed_goes_nowhere(text, pings, monkeypatch):
+    monkeypatch.setattr("envs.desktop.x11.keyboard.ENTER_S", 1.0)  # the thread that closes it may be slow
+    with x_server() as display, hands_on(display) as hands:
+        before = keymap(display)
+        behind = Raw(display, 0)
+        dialog = Raw(display, 200, pings)
+        closing = dialog.close_on(dialog.link.keysym_to_keycode(0xFF0D), behind)
+        began = time.monotonic()
+        with pytest.raises(
+            Unfinished, match=f"after {text.index(chr(10)) + 1} of {len(text)} characters, and the rest"
+        ):
+            hands.type(text)
+        assert time.monotonic() - began < 8  # what is gone is not waited for
+        closing.join(10)
+        assert behind.got() == [] and keymap(display) == before
+        hands.type("more")
+        assert len(behind.got()) == 4
+
+
+def test_a_window_that_pops_up_in_a_long_text_gets_nothing_of_it(monkeypatch):
+    with x_server() as display, hands_on(display) as hands:
+        other = Raw(display, 200)
+        first = Raw(display, 0)
+        strike, pieces = type(hands._keyboard)._strike_at, []
+
+        def pop_up(keyboard, place, piece, lent):
+            if len(pieces) == 2:
+                other.focus()
+            pieces.append(piece)
+            return strike(keyboard, place, piece, lent)
+
+        monkeypatch.setattr("envs.desktop.x11.keyboard.Keyboard._strike_at", pop_up)
+        with pytest.raises(Unfinished, match="after 128 of 200 characters"):
+            hands.type("0123456789" * 20)
+        assert len(first.got()) == 128 and other.got() == []
 
 
 KILLED = """

@@ -162,6 +162,22 @@ def test_mousepad_writes_and_saves_under_a_name(tmp_path):
     assert path.read_text().rstrip("\n") == "Zażółć gęślą jaźń\n1 < 2 & 你好 😀"
 
 
+def test_what_is_left_of_a_text_that_closed_its_dialog_does_not_go_into_the_document(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("one\ntwo\n")
+    with Surface("virtual", program=f"mousepad {path}", width=800, height=600) as surface:
+        through_the_loop(surface, Click(x=400, y=300), PressKeys(keys=("ctrl", "l")))
+        windows = surface._machine.windows
+        ask = surface._call
+        soon(lambda: "Go To" in titles(surface))
+        soon(lambda: ask(lambda: windows.active() == windows.find("Go To").id, 5, "looking for the dialog"))
+        note = surface.perform(TypeText(text="2\nspoilt żółć"))
+        assert "lost the keyboard after 2 of 13 characters, and the rest was not typed; look again" in note
+        soon(lambda: "Go To" not in titles(surface))
+        through_the_loop(surface, TypeText(text="here "), PressKeys(keys=("ctrl", "s")))
+        soon(lambda: path.read_text() == "one\nhere two\n")
+
+
 def test_galculator_adds_and_its_display_is_read_from_the_selection(tmp_path):
     with Surface("virtual", program="galculator", width=800, height=600) as surface:
         screen = through_the_loop(
