@@ -5,13 +5,14 @@ Their names, parameters and meanings are those of _qwen25_functions.py; here the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from actions import Screen, make
 from model.dialects import _qwen25_functions as qwen25
 from model.dialects._family import wordless
 from model.dialects._functions import Act, FunctionFamily
+from model.dialects._space import Number
 
 NEW = {  # of the Qwen3-VL era: the verb, and what is said of it where it is offered
     "triple_click": (("click",), "Click the left button three times at `coordinate`."),
@@ -40,50 +41,72 @@ class Official(FunctionFamily):
     DESCRIPTION: ClassVar = qwen25.DESCRIPTION
 
     def write(self, action: Any, screen: Screen) -> str:
-        return self._computer(action, screen) if self.tool == "computer_use" else self._mobile(action, screen)
+        frame = self.frame(screen)
+        said = arguments_for(self.tool, action, lambda x, y: list(frame.say(x, y)))
+        if said is None:
+            raise wordless(self, action)
+        return self.called(said.pop("action"), **said)
 
-    def _computer(self, action: Any, screen: Screen) -> str:
-        verb = action.verb
-        if verb == "move":
-            return self.called("mouse_move", **self.at(screen, (action.x, action.y)))
-        if verb == "click" and not action.modifiers and (action.count == 1 or action.button == "left"):
-            name = {2: "double_click", 3: "triple_click"}.get(action.count, f"{action.button}_click")
-            return self.called(name, **self.at(screen, (action.x, action.y)))
-        if verb == "drag" and len(action.path) == 1 and not action.modifiers:
-            return self.called("left_click_drag", **self.at(screen, action.path[0]))
-        if verb == "type":
-            return self.called("type", text=action.text)
-        if verb == "press" and "+" not in "".join(key for key in action.keys if len(key) > 1):
-            return self.called("key", keys=list(action.keys))
-        if verb == "wait":
-            return self.called("wait", time=action.seconds)
-        if verb == "done" and not action.message:
-            return self.called("terminate", status=action.status)
-        if verb == "answer":
-            return self.called("answer", text=action.text)
-        if verb == "scroll" and bool(action.down) != bool(action.right):
-            where = {} if action.x is None else self.at(screen, (action.x, action.y))
-            name, pixels = ("scroll", -100 * action.down) if action.down else ("hscroll", 100 * action.right)
-            return self.called(name, **where, pixels=pixels)
-        raise wordless(self, action)
 
-    def _mobile(self, action: Any, screen: Screen) -> str:
-        verb = action.verb
-        if verb in ("click", "long_press") and action in (
-            make("click", x=action.x, y=action.y),
-            make("long_press", x=action.x, y=action.y, seconds=getattr(action, "seconds", 0)),
-        ):
-            held = {"time": action.seconds} if verb == "long_press" else {}
-            return self.called(verb, **self.at(screen, (action.x, action.y)), **held)
-        if verb == "drag" and len(action.path) == 2 and not action.modifiers:
-            ends = self.at(screen, action.path[0]) | self.at(screen, action.path[1], "coordinate2")
-            return self.called("swipe", **ends)
-        if verb in ("type", "answer"):
-            return self.called(verb, text=action.text)
-        if verb in ("home", "back"):
-            return self.called("system_button", button=verb.capitalize())
-        if verb == "wait":
-            return self.called("wait", time=action.seconds)
-        if verb == "done" and not action.message:
-            return self.called("terminate", status=action.status)
-        raise wordless(self, action)
+def arguments_for(tool: str, action: Any, at: Callable[[int, int], list[Number]]) -> dict[str, Any] | None:
+    """The arguments of the call that means an Action; None where the function has no words for it.
+
+    at: the numbers that say a pixel of the screen.
+    """
+    return _computer(action, at) if tool == "computer_use" else _mobile(action, at)
+
+
+def _computer(action: Any, at: Callable[[int, int], list[Number]]) -> dict[str, Any] | None:
+    verb = action.verb
+    if verb == "move":
+        return {"action": "mouse_move", "coordinate": at(action.x, action.y)}
+    if verb == "click" and not action.modifiers and (action.count == 1 or action.button == "left"):
+        name = {2: "double_click", 3: "triple_click"}.get(action.count, f"{action.button}_click")
+        return {"action": name, "coordinate": at(action.x, action.y)}
+    if verb == "drag" and len(action.path) == 1 and not action.modifiers:
+        return {"action": "left_click_drag", "coordinate": at(*action.path[0])}
+    if verb == "press" and "+" not in "".join(key for key in action.keys if len(key) > 1):
+        return {"action": "key", "keys": list(action.keys)}
+    if verb == "scroll" and bool(action.down) != bool(action.right):
+        where = {} if action.x is None else {"coordinate": at(action.x, action.y)}
+        name, pixels = ("scroll", -100 * action.down) if action.down else ("hscroll", 100 * action.right)
+        return {"action": name, **where, "pixels": pixels}
+    return _common(action)
+
+
+def _mobile(action: Any, at: Callable[[int, int], list[Number]]) -> dict[str, Any] | None:
+    verb = action.verb
+    if verb in ("click", "long_press") and action in (
+        make("click", x=action.x, y=action.y),
+        make("long_press", x=action.x, y=action.y, seconds=getattr(action, "seconds", 0)),
+    ):
+        held = {"time": action.seconds} if verb == "long_press" else {}
+        return {"action": verb, "coordinate": at(action.x, action.y), **held}
+    if verb == "drag" and len(action.path) == 2 and not action.modifiers:
+        return {"action": "swipe", "coordinate": at(*action.path[0]), "coordinate2": at(*action.path[1])}
+    if verb in ("home", "back"):
+        return {"action": "system_button", "button": verb.capitalize()}
+    if verb == "press":
+        return _event(action)
+    if verb == "open":
+        return {"action": "open", "text": action.target}
+    return _common(action)
+
+
+def _event(action: Any) -> dict[str, Any] | None:
+    """One key, as a button of the system or by its name in adb; None for chords and what has no such name."""
+    if action in (make("press", keys=("menu",)), make("press", keys=("enter",))):
+        return {"action": "system_button", "button": action.keys[0].capitalize()}
+    names = (*action.keys, *(name for name, key in qwen25._ADB_KEYS.items() if (key,) == action.keys))
+    return next(({"action": "key", "text": name} for name in names if qwen25.adb_key(name) == action), None)
+
+
+def _common(action: Any) -> dict[str, Any] | None:
+    """What both functions say in the same words."""
+    if action.verb in ("type", "answer"):
+        return {"action": action.verb, "text": action.text}
+    if action.verb == "wait":
+        return {"action": "wait", "time": action.seconds}
+    if action.verb == "done" and not action.message:
+        return {"action": "terminate", "status": action.status}
+    return None

@@ -168,9 +168,10 @@ _ADB_KEYS |= {f"dpad_{way}": way for way in ("up", "down", "left", "right")} | {
 _ADB_KEYS |= {f"{key}_{side}": key for key in ("ctrl", "shift", "alt", "meta") for side in ("left", "right")}
 
 
-def _adb_key(given: Arguments) -> Any:
-    name = given.text().strip().lower().removeprefix("keycode_")
-    return make(name) if name in ("back", "home") else make("press", keys=(_ADB_KEYS.get(name, name),))
+def adb_key(name: str) -> Any:
+    """What the key event of that name means; BadCall where no key has it."""
+    plain = name.strip().lower().removeprefix("keycode_")
+    return make(plain) if plain in ("back", "home") else make("press", keys=(_ADB_KEYS.get(plain, plain),))
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,13 @@ ACTS: dict[str, tuple[Act, ...]] = {
         _ANSWER,
     ),
     "mobile_use": (
-        Act("key", ("press",), ("text",), "Send the key event `text`, by its name in adb: volume_up, power.", _adb_key),
+        Act(
+            "key",
+            ("press",),
+            ("text",),
+            "Send the key event `text`, by its name in adb: volume_up, power.",
+            lambda a: adb_key(a.text()),
+        ),
         _click("click", "Tap at `coordinate`."),
         Act(
             "long_press",

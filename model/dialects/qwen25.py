@@ -16,6 +16,7 @@ import numpy as np
 
 from actions import BadCall, Call, Reply, Screen, Step, UsageError
 from model.dialect import Conversation, Example, Shown
+from model.dialects._official import arguments_for
 from model.dialects._qwen25_examples import COMPUTER_EXAMPLES, MOBILE_EXAMPLES
 from model.dialects._qwen25_functions import ACTS, Arguments, function_schema, show, sized, to_model, to_screen
 from model.image import ImageLimits
@@ -144,6 +145,19 @@ class Dialect:
                 takes = ", ".join(f"'{one}'" for one in act.takes)
                 raise BadCall(f"{name} takes {takes} only, not {show(key)}; do that in a call of its own")
         return act.means(Arguments(name, call.arguments, screen, self._size(screen)))
+
+    def write(self, action: Any, screen: Screen) -> str:
+        """The reply that means an Action; UsageError where the function has no words for it."""
+        width, height = self._size(screen)
+        said = arguments_for(
+            self.tool, action, lambda x, y: [to_model(x, screen.width, width), to_model(y, screen.height, height)]
+        )
+        if said is None:
+            raise UsageError(
+                f"dialect qwen25 has no words for {action!r:.100}; {self.tool} has other verbs or other fields"
+            )
+        call = json.dumps({"name": self.tool, "arguments": said}, ensure_ascii=False)
+        return f"{CALL_OPEN}\n{call}\n{CALL_CLOSE}"
 
     def _size(self, screen: Screen) -> tuple[int, int]:
         return self.limits.resized(screen.width, screen.height)

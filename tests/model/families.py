@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from actions import Screen
-from model.dialect import Example
+from model.dialect import Example, actions
 from model.image import ImageLimits
 
 
@@ -64,5 +64,4 @@ def screen_of(width: int, height: int) -> Screen:
 
 def meant(dialect: Any, text: str, width: int = 1288, height: int = 728) -> tuple[Any, ...]:
     """All that a reply means on a screen."""
-    found: tuple[Any, ...] = dialect.actions(dialect.parse(text), screen_of(width, height))
-    return found
+    return actions(dialect, dialect.parse(text), screen_of(width, height))

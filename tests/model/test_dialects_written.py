@@ -29,9 +29,11 @@ from actions import (
     Wait,
 )
 from actions.keys import KEYS
+from model.dialects._space import RESIZED
 
-DIALECTS = {str(spoken): spoken.dialect() for spoken in SPOKEN}
-EVERY = pytest.mark.parametrize("spoken", SPOKEN, ids=str)
+WRITTEN = [*SPOKEN, Spoken("qwen25", "computer_use"), Spoken("qwen25", "mobile_use", "MOBILE_EXAMPLES")]
+DIALECTS = {str(spoken): spoken.dialect() for spoken in WRITTEN}
+EVERY = pytest.mark.parametrize("spoken", WRITTEN, ids=str)
 SIZES = st.sampled_from([(1920, 1080), (1080, 2400), (3840, 2160), (1288, 728), (280, 364), (333, 777)])
 TEXT = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs", "Cc"])
@@ -79,8 +81,9 @@ def near(dialect: Any, screen: Any, one: Any, other: Any) -> bool:
     for key in ("x", "y", "path"):
         fields.pop(key, None)
         others.pop(key, None)
-    sides = zip((screen.width, screen.height), dialect.size(screen), strict=True)
-    told = [(real, dialect.SPACE.scale or shown) for real, shown in sides]  # pixels, and numbers to tell them apart
+    sides = zip((screen.width, screen.height), dialect.limits.resized(screen.width, screen.height), strict=True)
+    scale = getattr(dialect, "SPACE", RESIZED).scale
+    told = [(real, scale or shown) for real, shown in sides]  # pixels, and numbers to tell them apart
     grains = [0 if numbers >= real else math.ceil(real / numbers) for real, numbers in told]
     same = len(places[0]) == len(places[1]) and all(
         abs(a - b) <= grain
