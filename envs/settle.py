@@ -71,6 +71,8 @@ def settle(
 
 def same(before: Screen, after: Screen) -> bool:
     """Whether the two show the same pixels."""
+    if before.pixels is after.pixels:
+        return True
     return before.pixels.shape == after.pixels.shape and bool(np.array_equal(before.pixels, after.pixels))
 
 

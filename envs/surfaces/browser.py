@@ -89,6 +89,7 @@ class Surface(Closing):
         self._pending: asyncio.Future[Any] | None = None  # an action that a dialog holds up
         self._asked: Dialog | None = None  # the dialog that is drawn
         self._behind: bytes | None = None  # the last picture of a page
+        self._pixels: np.ndarray[Any, np.dtype[np.uint8]] | None = None  # of it
         self._seen: Page | Dialog | None = None  # what the last captured Screen showed
         self._losses = 0
         self._practice_ready = False
@@ -237,10 +238,12 @@ class Surface(Closing):
                     self._tabs.lost = "gave no picture"
                 await asyncio.sleep(PAUSE_S)
                 continue
-            pixels = _decode(task.result())
+            png, pixels = task.result(), self._pixels
+            if pixels is None or png != self._behind:  # a screen at rest gives the same bytes again
+                pixels = _decode(png)
             if pixels.shape[:2] != self._size[::-1]:
                 raise SurfaceError(f"the page's picture is {pixels.shape[1]}x{pixels.shape[0]}, not {self._size}")
-            self._behind = task.result()
+            self._behind, self._pixels = png, pixels
             self._seen = page
             return pixels
 
@@ -393,7 +396,7 @@ class Surface(Closing):
             self._tabs.chore(dialog.dismiss())
         self._tabs.dialogs.clear()
         page = await self._fresh()
-        self._pointer, self._seen, self._behind = (0.0, 0.0), None, None
+        self._pointer, self._seen, self._behind, self._pixels = (0.0, 0.0), None, None, None
         self._tabs.take_news()
         trouble = await self._arrive(page, url)
         if trouble:
@@ -496,9 +499,11 @@ def _screen_size(width: int, height: int, scale: float) -> tuple[int, int]:
 
 
 def _decode(png: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """[height, width, 3], read-only, which a Screen takes without a copy."""
     import cv2  # reads a picture of 1920 x 1080 in half of Pillow's time
 
     pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
         raise SurfaceError(f"the browser gave {len(png)} bytes that are no picture; start it anew")
+    pixels.flags.writeable = False
     return np.asarray(pixels, np.uint8)

@@ -23,6 +23,8 @@ from actions import (
     UsageError,
     Wait,
 )
+from envs.settle import same
+from envs.surfaces import browser as module
 from envs.surfaces.browser import VERBS, Surface
 
 RECORD = """<body style="margin:0;height:3000px;width:2000px"><script>
@@ -304,6 +306,19 @@ def test_the_caret_is_steady(browser, field):
         frames.add(browser.capture().digest)
         browser.perform(Wait(seconds=0.15))
     assert len(frames) == 1
+
+
+def test_a_screen_at_rest_is_read_once_and_a_change_is_seen(browser, site, monkeypatch):
+    decode, reads = module._decode, []
+    monkeypatch.setattr(module, "_decode", lambda png: (reads.append(1), decode(png))[1])
+    browser.goto(site.add("<body style='background:#123'>"))
+    first, second = browser.capture(), browser.capture()
+    assert first.pixels is second.pixels and same(first, second) and len(reads) == 1
+    assert not first.pixels.flags.writeable and first.pixels[0, 0].tolist() == [0x11, 0x22, 0x33]
+    browser.evaluate("document.body.style.background = '#321'")
+    third = browser.capture()
+    assert third.pixels[0, 0].tolist() == [0x33, 0x22, 0x11] and not same(second, third)
+    assert second.pixels[0, 0].tolist() == [0x11, 0x22, 0x33]
 
 
 def test_sizes_must_be_whole_screens(chrome):
