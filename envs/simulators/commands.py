@@ -24,7 +24,7 @@ LATIN_IME = "com.android.inputmethod.latin/.LatinIME"
 ADB_KEYBOARD = "com.android.adbkeyboard/.AdbIME"
 U2_KEYBOARD = "com.github.uiautomator/.AdbKeyboard"
 BIND_S = 0.15  # until a keyboard that was chosen takes what is sent to it
-LONG_PRESS_S = 0.6
+HOLD_S = 0.6  # before a drag-and-drop begins to move: longer than Android's long press, 0.5 s
 NUMBERED = {  # KeyEvent.java
     3: "HOME", 4: "BACK", 19: "DPAD_UP", 20: "DPAD_DOWN", 21: "DPAD_LEFT", 22: "DPAD_RIGHT", 24: "VOLUME_UP",
     25: "VOLUME_DOWN", 26: "POWER", 61: "TAB", 62: "SPACE", 66: "ENTER", 67: "DEL", 82: "MENU", 111: "ESCAPE",
@@ -230,7 +230,7 @@ class Commands:
         elif verb in ("swipe", "draganddrop"):
             x, y, to_x, to_y = (_pixel(word) for word in rest[:4])
             seconds = int(rest[4]) / 1000 if len(rest) > 4 else 0.3
-            hold_s = LONG_PRESS_S if verb == "draganddrop" else 0.0
+            hold_s = HOLD_S if verb == "draganddrop" else 0.0
             await self.glass.touch((x, y), (to_x, to_y), seconds, hold_s)
         elif verb == "motionevent":
             await self._motion(rest[0].upper(), (_pixel(rest[1]), _pixel(rest[2])))

@@ -25,12 +25,12 @@ PAGES = Path(__file__).parent / "pages"
 PAGE_JS = Path(__file__).parent.parent / "chromium" / "page.js"
 # What practice pages are given is for every file:; the phone's own pages scroll, and are none.
 NOT_PRACTICE_JS = f"if (location.href.startsWith('{PAGES.as_uri()}/')) window.__pixelhandFonts = true;"
-HOLD_S = 0.6  # before a drag-and-drop begins to move: longer than Android's long press, 0.5 s
 LONG_PRESS_S = 0.5  # ViewConfiguration.getLongPressTimeout()
 LONG_PRESS_JS = """([x, y]) => (document.elementFromPoint(x, y) ?? document.documentElement).dispatchEvent(
     new PointerEvent('contextmenu', { bubbles: true, cancelable: true, composed: true, clientX: x, clientY: y,
                                       pointerType: 'touch' }))"""
 MOVE_S = 0.012  # between two moves of a finger
+MOVES = 8  # of a way, at least
 LOAD_S = 15.0
 PICTURE_S = 10.0
 CLOSE_S = 10.0
@@ -230,7 +230,11 @@ class Glass:
     # fingers and keys
 
     async def touch(self, start: Point, end: Point, seconds: float, hold_s: float = 0.0) -> None:
-        """Down, hold, evenly from point to point in the time given, up."""
+        """Down, hold, evenly from point to point in the time given, up.
+
+        By the clock, as Android's input does it: a page that answers slowly is sent fewer moves. It gets MOVES of them
+        in any case, though the way then takes longer: how far a list is scrolled must not hang on the machine's load.
+        """
         (x, y), (to_x, to_y) = start, end
         await self.finger_down(start)
         try:
@@ -241,11 +245,10 @@ class Glass:
                 await asyncio.sleep(seconds - LONG_PRESS_S)
                 return
             clock = asyncio.get_running_loop().time
-            began, passed = clock(), 0.0
-            while passed < seconds:  # by the clock: a page that answers slowly is sent fewer moves
-                await asyncio.sleep(min(MOVE_S, seconds - passed))
-                passed = clock() - began
-                part = min(passed / seconds, 1.0)
+            began, part, most = clock(), 0.0, 1.0 if start == end else 1 / MOVES
+            while seconds > 0 and part < 1:
+                await asyncio.sleep(max(min(MOVE_S, began + seconds - clock()), 0.0))
+                part = min((clock() - began) / seconds, part + most, 1.0)
                 await self.finger_move((round(x + (to_x - x) * part), round(y + (to_y - y) * part)))
         finally:
             await self.finger_up()

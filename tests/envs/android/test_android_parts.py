@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from envs.android.display import BrokenPicture, Frame
 from envs.android.text import Piece, needs_keyboard, pieces
 from envs.simulators.commands import ADB_KEYBOARD
 from envs.simulators.faults import read_fault
+from envs.simulators.glass import MOVES, Glass
 from envs.surfaces.android import Surface
 
 # Shapes as real phones give them; the numbers are ours.
@@ -276,3 +278,25 @@ def test_a_fault_takes_a_finite_number(text):
     """In `agent phone` any other ended the thread that listens."""
     with pytest.raises(UsageError, match="takes a number"):
         read_fault(text)
+
+
+@pytest.mark.parametrize(("answers_s", "least", "most"), [(0.001, MOVES, 27), (0.2, MOVES, MOVES + 1)])
+def test_a_swipe_has_enough_moves_however_slow_the_page(answers_s, least, most):
+    class Slow:
+        async def finger_down(self, point):
+            self.moves = []
+
+        async def finger_move(self, point):
+            await asyncio.sleep(answers_s)
+            self.moves.append(point)
+
+        async def finger_up(self):
+            pass
+
+    page = Slow()
+    asyncio.run(Glass.touch(page, (10, 400), (10, 80), 0.3))
+    assert least <= len(page.moves) <= most and page.moves[-1] == (10, 80)
+    steps = [before[1] - after[1] for before, after in zip([(10, 400), *page.moves], page.moves, strict=False)]
+    assert min(steps) >= 0 and max(steps) <= 320 / MOVES
+    asyncio.run(Glass.touch(page, (10, 400), (10, 80), 0.0))
+    assert page.moves == []
