@@ -193,27 +193,52 @@ def _moved(sample: Sample, rng: random.Random) -> tuple[Any, list[Question], Seq
 
 
 def located(question: Question, characters: Sequence[Sequence[Any]]) -> Question:
-    """The same question with the places of the characters that it says (letters), or that it names (named)."""
-    if question.box is None:
+    """The same question with the places of the characters that it says (letters), names (named) or mentions."""
+    if question.box is not None:
+        x, y, w, h = question.box
+        found = [one for one in characters if x <= one[1] < x + w and y <= one[2] < y + h]
+        question = _said(question, found) if "say" in question.answer else _named(question, found)
+    return _mentioned(question, characters)
+
+
+def _said(question: Question, found: Sequence[Sequence[Any]]) -> Question:
+    said = question.answer["say"]
+    if not found or "".join(one[0] for one in found) != said.replace(" ", ""):
         return question
-    x, y, w, h = question.box
-    found = [one for one in characters if x <= one[1] < x + w and y <= one[2] < y + h]
-    if not found:
-        return question
-    if "say" in question.answer:
-        said = question.answer["say"]
-        if "".join(one[0] for one in found) != said.replace(" ", ""):
-            return question
-        places, letters = [(one[1], one[2]) for one in found], list[tuple[float, float]]()
-        for character in said:  # a space is where the next word begins
-            letters.append(places[0] if character == " " else places.pop(0))
-        return replace(question, letters=tuple(letters))
+    places, letters = [(one[1], one[2]) for one in found], list[tuple[float, float]]()
+    for character in said:  # a space is where the next word begins
+        letters.append(places[0] if character == " " else places.pop(0))
+    return replace(question, letters=tuple(letters))
+
+
+def _named(question: Question, found: Sequence[Sequence[Any]]) -> Question:
     pattern = r"(?<![^\W_])" + r"\s*".join(re.escape(one[0]) for one in found) + r"(?![^\W_])"
     *_, last = [None, *re.finditer(pattern, question.goal)]
-    if last is None:
+    if not found or last is None:
         return question
     offsets = [k for k in range(*last.span()) if not question.goal[k].isspace()]
     return replace(question, named=tuple((k, one[1], one[2]) for k, one in zip(offsets, found, strict=True)))
+
+
+def _mentioned(question: Question, characters: Sequence[Sequence[Any]]) -> Question:
+    """Words of the goal outside its named one, of two letters or more, that stand once on the screen."""
+    taken = {offset for offset, *_ in question.named}
+    goal = question.goal
+    spans = [one.span() for one in re.finditer(r"[^\W_]{2,}", goal)]
+    wanted = {goal[slice(*span)]: span[0] for span in spans if taken.isdisjoint(range(*span))}
+    stand: dict[str, list[Sequence[Sequence[Any]]]] = {}
+    start = 0
+    for text, _ in words_of(characters):
+        if text in wanted:
+            stand.setdefault(text, []).append(characters[start : start + len(text)])
+        start += len(text)
+    mentioned = [
+        (wanted[text] + k, one[1], one[2])
+        for text, places in stand.items()
+        if len(places) == 1
+        for k, one in enumerate(places[0])
+    ]
+    return replace(question, mentioned=tuple(mentioned))
 
 
 def _in(x: float, y: float, width: int, height: int) -> bool:

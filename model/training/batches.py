@@ -224,8 +224,9 @@ class Packer:
             marks.read += [(row, token) for token in gaze]
             marks.stand += [(int(x), int(y)) for x, y in question.letters]
             marks.named += [(row, token + 1, cell) for token, cell in zip(gaze, cells, strict=True)]
-        found = [(row, at + token, cell) for token, cell in self._named(question, prompt)]
+        found = [(row, at + token, cell) for token, cell in self._standing(question, prompt, question.named)]
         marks.named += found
+        marks.named += [(row, at + token, cell) for token, cell in self._standing(question, prompt, question.mentioned)]
         if found and points:
             marks.recalled += [(row, token, found[-1][1]) for token in gaze]
         marks.copied += [(row, start + a, at + b) for a, b in self._copied(question, prompt, said)]
@@ -260,19 +261,28 @@ class Packer:
     def _cell(self, x: float, y: float) -> int:
         return int(y // 28) * self.cells_w + int(x // 28)
 
-    def _named(self, question: Question, prompt: list[int]) -> list[tuple[int, int]]:
-        """For a question that names a text of the screen: the token of each of its characters, and the cell where it
-        stands."""
-        if not question.named:
-            return []
-        start, end = question.named[0][0], question.named[-1][0] + 1
-        first, tokens = (
-            len(self.tokenizer.encode(question.goal[:start])),
-            self.tokenizer.encode(question.goal[start:end]),
-        )
-        if len(tokens) != end - start or prompt[first : first + len(tokens)] != tokens:
-            return []  # a phrase of the vocabulary reaches into the text
-        return [(first + offset - start, self._cell(x, y)) for offset, x, y in question.named]
+    def _standing(
+        self, question: Question, prompt: list[int], characters: Sequence[tuple[int, float, float]]
+    ) -> list[tuple[int, int]]:
+        """For characters of a goal (offset in it, x, y): the token of each, and the cell where it stands. Those that
+        are no token by themselves, as in the vocabulary's phrases, are left out."""
+        standing = []
+        starts = self._starts(question.goal) if characters else {}
+        for offset, x, y in characters:
+            token = starts.get(offset)
+            if token is not None and prompt[token] == self.tokenizer.encode(question.goal[offset])[0]:
+                standing.append((token, self._cell(x, y)))
+        return standing
+
+    def _starts(self, goal: str) -> dict[int, int]:
+        """Which token begins at which character of a goal; of a goal with letters of several bytes it is not known."""
+        starts, offset = dict[int, int](), 0
+        if not goal.isascii():
+            return starts
+        for number, token in enumerate(self.tokenizer.encode(goal)):
+            starts[offset] = number
+            offset += len(self.tokenizer.decode([token]))
+        return starts
 
     def _share(self, box: Box) -> Tensor:
         """How much of a box (x, y, width, height in pixels) lies in each cell, summing to one."""

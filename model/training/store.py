@@ -24,7 +24,8 @@ class Question:
     """The words of a turn and what answers them: arguments of a call, {"say": words}, and the element's box if any.
 
     letters: of a word that is read, the middle (x, y) of each of its characters in pixels. named: characters of the
-    goal that stand in the box: (offset in the goal, x, y of its middle in pixels).
+    goal that stand in the box: (offset in the goal, x, y of its middle in pixels). mentioned: the same of other words
+    of the goal that stand on the screen once.
     """
 
     goal: str
@@ -32,6 +33,7 @@ class Question:
     box: Box | None = None
     letters: tuple[tuple[float, float], ...] = ()
     named: tuple[tuple[int, float, float], ...] = ()
+    mentioned: tuple[tuple[int, float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def data(tmp_path: Path) -> Path:
                 for n, what in enumerate(("button", "word"))
             ]
             asked.append({"goal": 'Enter "Zoë".', "answer": {"action": "type", "text": "Zoë"}, "box": None})
-            writer.add(seed, 0, asked[0]["goal"], png(seed), asked, [["a", 40.0, 99.0]])
+            writer.add(seed, 0, asked[0]["goal"], png(seed), asked, [["a", 40.0, 99.0, 9.0]])
             writer.finish(seed)
     writer = Writer(folder / "screens", "screens-0")
     for number in range(3):
@@ -332,6 +332,31 @@ def test_what_does_not_fit_into_a_row_is_left_out_from_the_end(data: Path, tmp_p
     assert stage.packer.pack([pixels_of(png(0))], [asked], [characters]).rows.blocks == 3
     with pytest.raises(UsageError, match="longer than a block of 128"):
         stage.packer.pack([pixels_of(png(0))], [[Question("g", {"say": "a" * 130})]], [characters])
+
+
+def test_other_words_of_a_goal_that_stand_on_the_screen_once_are_looked_up_too(data: Path, tmp_path: Path) -> None:
+    characters = [
+        [c, 20.0 + 9.0 * n, y, 9.0]
+        for y, text in ((60.0, "ab"), (80.0, "cde"), (99.0, "ab"))
+        for n, c in enumerate(text)
+    ]
+    asked = Question(
+        "Select ab, cde, x and click Go.", {"action": "left_click", "coordinate": [31, 80]}, (14.0, 73.0, 34.0, 14.0)
+    )
+    found = located(asked, characters)
+    assert [offset for offset, *_ in found.named] == [11, 12, 13] and found.mentioned == ()  # "ab" stands there twice
+    found = located(asked, characters[:5])
+    assert [offset for offset, *_ in found.mentioned] == [7, 8]
+    assert located(Question("Type ab.", {"action": "type", "text": "ab"}), characters[:5]).mentioned[0] == (
+        5,
+        20.0,
+        60.0,
+    )
+    _, stage = stage_of("answers", data, tmp_path / "run")
+    batch = stage.packer.pack([pixels_of(png(0))], [[found]], [place_characters(LETTERS, 280, 364)])
+    row = batch.ids[0].tolist()
+    assert sorted(stage.tokenizer.decode([row[token]]) for _, token, _ in batch.named.tolist()) == list("abcde")
+    assert stage.tokenizer.decode([row[batch.recalled[0, 2]]]) == "e"
 
 
 @pytest.mark.slow
