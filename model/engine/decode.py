@@ -118,6 +118,14 @@ class Said:
     def sampled(self) -> int:
         return len(self.ids) - self.forced
 
+    def watches(self, token: int, watched: Sequence[int]) -> bool:
+        """Whether the probabilities are wanted at the place of the next id: it is watched, or the one before is."""
+        return token in watched or bool(self.ids and self.ids[-1] in watched)
+
+    def note(self, likely: Sequence[float]) -> None:
+        """The probabilities of the watched ids at the place of the next id."""
+        self.chances[len(self.ids)] = [*likely, max(0.0, 1.0 - sum(likely))]
+
 
 @torch.inference_mode()
 def speak(
@@ -132,16 +140,22 @@ def speak(
     vocabulary: int | None = None,
     guide: Guide | None = None,
     watched: Sequence[int] = (),
+    ahead: bool | None = None,
 ) -> Iterator[int]:
     """Yield a reply to the context `new`, id by id, and note it in `said`.
 
     Without a guide this is plain generation, and ends with a stop id. With one, the reply ends when its grammar does;
     ids that are forced are carried along into the next pass, unasked. watched: ids whose probabilities are noted.
+    ahead: without a guide, each pass begins before the id that it is about is known here, so that the device never
+    waits for Python; None: on CUDA.
     """
     generator = _generator(sampling, session.model.device)
     stops = frozenset(stop_ids)
     hidden = session.feed(new, encode)
     said.passes += 1
+    if guide is None and (session.model.device.type == "cuda" if ahead is None else ahead):
+        yield from _ahead(session, hidden, said, max_new_tokens, stops, sampling, generator, vocabulary, watched)
+        return
     pending: list[int] = []
     while len(said.ids) < max_new_tokens:
         left = max_new_tokens - len(said.ids)
@@ -164,9 +178,8 @@ def speak(
         if guide is not None:
             logits = guide.masked(logits, left)
         token = int(pick(logits, sampling, generator))
-        if token in watched or (said.ids and said.ids[-1] in watched):
-            likely = logits[0].float().softmax(-1)[list(watched)].tolist()
-            said.chances[len(said.ids)] = [*likely, max(0.0, 1.0 - sum(likely))]
+        if said.watches(token, watched):
+            said.note(logits[0].float().softmax(-1)[list(watched)].tolist())
         said.ids.append(token)
         pending.append(token)
         if guide is not None:
@@ -174,6 +187,60 @@ def speak(
         yield token
         if token in stops if guide is None else guide.done:
             return
+
+
+def _ahead(
+    session: Session,
+    hidden: Tensor,
+    said: Said,
+    max_new_tokens: int,
+    stops: frozenset[int],
+    sampling: Sampling,
+    generator: torch.Generator | None,
+    vocabulary: int | None,
+    watched: Sequence[int],
+) -> Iterator[int]:
+    """What speak yields without a guide. The pass that follows a stop id is in vain, and taken back."""
+    whom = torch.tensor(watched, dtype=torch.long, device=hidden.device)
+    while len(said.ids) < max_new_tokens:
+        logits = session.model.logits(hidden)[:, :vocabulary]
+        if not said.ids:
+            _require_finite(logits)
+        next_id = pick(logits, sampling, generator)  # [1]
+        likely = logits[0].float().softmax(-1)[whom] if watched else logits.new_empty(0)
+        coming = Coming(next_id, likely)
+        guessed = len(said.ids) + 1 < max_new_tokens and session.length < session.budget_tokens
+        if guessed:
+            hidden = session.guess(next_id)
+        (token,), chances = coming.here()
+        ends = int(token) in stops
+        if guessed:
+            session.settle(None if ends else int(token))
+            said.passes += not ends
+        if said.watches(int(token), watched):
+            said.note(chances)
+        said.ids.append(int(token))
+        yield int(token)
+        if ends:
+            return
+        if not guessed and len(said.ids) < max_new_tokens:
+            session.extend([int(token)])  # which says that there is no room
+
+
+class Coming:
+    """Numbers on their way from a device, which works on meanwhile."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        self._copies = [one.to("cpu", non_blocking=True) for one in tensors]
+        self._done = torch.cuda.Event() if tensors[0].is_cuda else None
+        if self._done is not None:
+            self._done.record()
+
+    def here(self) -> list[list[float]]:
+        """The numbers, once they have come."""
+        if self._done is not None:
+            self._done.synchronize()
+        return [one.tolist() for one in self._copies]
 
 
 def _generator(sampling: Sampling, device: torch.device) -> torch.Generator | None:

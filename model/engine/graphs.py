@@ -50,8 +50,11 @@ class Steps:
         self._made: dict[tuple[int, int], _Step] = {}
         self._room: int | None = None
 
-    def __call__(self, ids: Sequence[int], position: int) -> Tensor | None:
-        """The last id's hidden state [1, C]; None where they are too many, or no whole step has room."""
+    def __call__(self, ids: Sequence[int] | Tensor, position: int) -> Tensor | None:
+        """The last id's hidden state [1, C]; None where they are too many, or no whole step has room.
+
+        ids: a tensor [1] where the device alone knows the one id.
+        """
         size = next((one for one in SIZES if len(ids) <= one), None)
         cache = self.cache
         if size is None or not cache.length or (cache.limit and cache.length + size > cache.limit):
@@ -76,19 +79,21 @@ class _Step:
         self.ids, self.positions = torch.zeros(size, **place), torch.zeros(3, 1, size, **place)
         self.places = torch.zeros(size, **place)  # of the cache
         self.out = torch.empty(size, len(weight), device=weight.device, dtype=weight.dtype)
-        self._seen = torch.arange(span, device=weight.device)
+        self._seen, self._counted = (torch.arange(count, device=weight.device) for count in (span, size))
         self._replay: Callable[[], None] | None = None
 
-    def __call__(self, ids: Sequence[int], position: int, start: int) -> Tensor:
-        padded = [*ids, *[ids[-1]] * (self.size - len(ids))]  # what is too much is overwritten by the next step
-        counted = torch.arange(self.size)
-        self.ids.copy_(torch.tensor(padded), non_blocking=True)
-        self.positions.copy_((counted + position).expand(3, 1, -1), non_blocking=True)
-        self.places.copy_(counted + start, non_blocking=True)
+    def __call__(self, ids: Sequence[int] | Tensor, position: int, start: int) -> Tensor:
+        count = len(ids)
+        if not isinstance(ids, Tensor):
+            padded = [*ids, *[ids[-1]] * (self.size - len(ids))]  # what is too much is overwritten by the next step
+            ids = torch.tensor(padded, pin_memory=self.ids.is_cuda)
+        self.ids.copy_(ids, non_blocking=True)
+        self.positions.copy_((self._counted + position).expand(3, 1, -1))
+        self.places.copy_(self._counted + start)
         if self._replay is None:
             self._replay = recorded(self._run, self.ids.device)
         self._replay()
-        return self.out[len(ids) - 1 : len(ids)].clone()
+        return self.out[count - 1 : count].clone()
 
     def _run(self) -> None:
         config = self.fused.config

@@ -12,7 +12,8 @@ class KVCache:
     """Keys and values of all layers for a batch, with room ahead, so that appending a token copies nothing.
 
     length is what all layers hold; a forward pass puts into every layer first and then advances it. limit: a number of
-    tokens that the room never grows beyond (0: none); whoever fills it keeps to it.
+    tokens that the room never grows beyond (0: none); whoever fills it keeps to it. While the room grows, what one
+    layer had stands beside what it gets.
     """
 
     def __init__(self, layers: int, capacity: int = BLOCK, limit: int = 0) -> None:

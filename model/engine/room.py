@@ -1,4 +1,4 @@
-"""When the memory runs out: one sentence, and what helps. Knows torch's ways of saying so."""
+"""When memory runs out, or what is allowed of it: one sentence, and what helps. Knows torch's ways of saying so."""
 
 from __future__ import annotations
 
@@ -9,11 +9,26 @@ import torch
 
 from actions import UsageError
 
-_CPU = ("can't allocate memory", "not enough memory")  # of torch's RuntimeError
+_SIGNS = (  # in the words of a plain RuntimeError: the CPU's two, cuBLAS, the driver, and Apple's
+    "can't allocate memory",
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "out of memory",
+)
 
 
 class OutOfMemory(UsageError):
     """The device had no room for a context; with a shorter one it may have."""
+
+
+class OverBudget(OutOfMemory):
+    """A context is longer than was allowed; the device was not asked."""
+
+    def __init__(self, tokens: int, budget: int) -> None:
+        super().__init__(
+            f"the conversation takes {tokens} tokens and the budget is {budget}; show fewer pictures or steps "
+            "(pictures, history_steps in pixelhand.json, or --shrink, which lets the run do so) or raise budget_tokens"
+        )
 
 
 @contextmanager
@@ -23,7 +38,7 @@ def enough(tokens: int, device: torch.device) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not any(sign in str(error) for sign in _CPU):
+        if not known and not any(sign in str(error) for sign in _SIGNS):
             raise
         raise OutOfMemory(
             f"there is no memory on {device} for a context of {tokens} tokens; show fewer pictures (pictures in "

@@ -17,6 +17,7 @@ from actions import UsageError
 from model.engine.fused import Fused, fused
 from model.engine.graphs import Steps
 from model.engine.kv import KVCache
+from model.engine.room import OverBudget
 from model.qwen25vl import Qwen25VL
 from model.rope import picture_advance, vision_positions
 
@@ -144,7 +145,7 @@ class Session:
         """Make the context `new`; the last token's hidden state [1, C].
 
         encode gives a picture's embeddings [length, C]; it is asked for those alone that are not in the cache.
-        UsageError for an empty context and for one beyond the budget.
+        UsageError for an empty context, OverBudget for one beyond the budget; then the cache is what it was.
         """
         total = sum(one.length for one in new)
         self._require(total)
@@ -193,17 +194,32 @@ class Session:
         self._next_position = position + len(ids)
         return hidden
 
+    @torch.inference_mode()
+    def guess(self, token: Tensor) -> Tensor:
+        """Append one id [1] that the device alone knows yet; its hidden state [1, C]. settle must follow."""
+        self._require(self.length + 1)
+        hidden = self._stepped(token, self._next_position) if self.graphs else None
+        if hidden is None:
+            place = torch.full((3, 1), self._next_position, device=self._of[1])
+            hidden = self._forward(self.model.model.embed_tokens(token), place)
+        return hidden
+
+    def settle(self, token: int | None) -> None:
+        """What the id was that guess appended; None takes it back."""
+        if token is None:
+            self._cache.crop(self.length - 1)
+            return
+        self._held = _merged([*self._held, Text((token,))])
+        self._next_position += 1
+
     def _require(self, tokens: int) -> None:
         if tokens > self.budget_tokens:
-            raise UsageError(
-                f"the conversation takes {tokens} tokens and the budget is {self.budget_tokens}; show fewer pictures "
-                "or steps (pictures, history_steps), smaller ones, or raise the budget"
-            )
+            raise OverBudget(tokens, self.budget_tokens)
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
         return self.model.model.embed_tokens(torch.tensor(ids, device=self._of[1]))
 
-    def _stepped(self, ids: Sequence[int], position: int) -> Tensor | None:
+    def _stepped(self, ids: Sequence[int] | Tensor, position: int) -> Tensor | None:
         if self._fused is None:
             return None
         if self._steps is None or self._steps.fused is not self._fused or self._steps.cache is not self._cache:

@@ -14,13 +14,24 @@ from agent.memory import Memory
 from agent.policy import LocalPolicy
 from model.chat import Chat, load_chat
 from model.dialects.qwen25 import Dialect
-from model.engine.room import OutOfMemory, enough
+from model.engine.kv import KVCache
+from model.engine.room import OutOfMemory, OverBudget, enough
+from model.engine.session import Session
+from model.engine.vision_cache import VisionCache
+from model.image import ImageLimits
 
 VERBS = frozenset({"click"})
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("x: can't allocate memory: 9")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+        RuntimeError("x: can't allocate memory: 9"),
+    ],
 )
 def test_each_way_of_saying_so_is_one_sentence(error: Exception) -> None:
     says = "no memory on cpu for a context of 7 tokens; show fewer pictures"
@@ -28,6 +39,11 @@ def test_each_way_of_saying_so_is_one_sentence(error: Exception) -> None:
         raise error
     with pytest.raises(RuntimeError, match="something else"), enough(7, torch.device("cpu")):
         raise RuntimeError("something else")
+
+
+def test_the_allocators_own_words_are_known() -> None:
+    with pytest.raises(OutOfMemory, match="no memory on cpu"), enough(7, torch.device("cpu")):
+        torch.empty(1 << 60)
 
 
 def screens(count: int) -> list[Screen]:
@@ -83,3 +99,56 @@ def test_what_does_not_fit_even_alone_is_told(tiny_folder: Path, monkeypatch: py
     limited(chat, monkeypatch, 10)
     with pytest.raises(OutOfMemory, match="no memory"):
         policy(chat, shrink=True).decide("Go.", past(before), now, VERBS)
+
+
+def test_a_context_beyond_the_budget_shrinks_too_and_what_was_kept_stays(tiny_folder: Path) -> None:
+    *before, now = screens(5)
+    chat = load_chat(tiny_folder, "cpu")
+    chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
+    first = LocalPolicy(chat, Dialect(chat.limits), Memory(8, 2)).decide("Go.", past(before), now, VERBS)
+    chat.session = Session(chat.model, budget_tokens=first.prompt_tokens + 4)
+    with pytest.raises(OverBudget, match=f"tokens and the budget is {first.prompt_tokens + 4}; .*--shrink"):
+        policy(chat).decide("Go.", past(before), now, VERBS)
+    allowed = policy(chat, shrink=True)
+    assert allowed.decide("Go.", past(before), now, VERBS).text == first.text and allowed.memory.pictures == 2
+    held = chat.session.length
+    with pytest.raises(OverBudget):  # the prompt has room, its reply has not
+        chat.reply([{"role": "user", "content": "word " * first.prompt_tokens}])
+    assert chat.session.length == held
+
+
+@pytest.mark.slow
+def test_thirty_steps_at_1080p_hold_no_more_than_the_budget_at_any_moment(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2,691 tokens a picture, up to six of them, and a budget that has room for four: the run goes on with fewer."""
+    chat = load_chat(tiny_folder, "cpu")
+    chat.limits = ImageLimits()
+    chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
+    budget = 4 * 2691 + 3000
+    chat.session = Session(chat.model, budget_tokens=budget)
+    chat.seen = VisionCache(budget_bytes=5 * 2691 * 32 * 4)
+    text = chat.model.config.text
+    allowed = budget * text.num_hidden_layers * 2 * text.num_key_value_heads * text.head_dim * 4
+    most, put = 0, KVCache.put
+
+    def watch(cache: KVCache, *given: Any) -> Any:
+        nonlocal most
+        made = put(cache, *given)
+        most = max(most, cache.bytes)
+        return made
+
+    monkeypatch.setattr(KVCache, "put", watch)
+    acting = LocalPolicy(chat, Dialect(chat.limits), Memory(30, 5), shrink=True)
+    frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+    done: list[Step] = []
+    call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})
+    for number in range(1, 31):
+        frame = frame.copy()
+        frame[number * 20 : number * 20 + 40] = number
+        now = Screen(frame)
+        reply = acting.decide("Book it.", done, now, VERBS)
+        done.append(Step(number, now, reply, call))
+        assert reply.prompt_tokens > 2691 and reply.prompt_tokens + 4 <= budget
+        assert most <= allowed and chat.seen.bytes <= chat.seen.budget_bytes
+    assert acting.memory.pictures == 2 and most == allowed
