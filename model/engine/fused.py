@@ -96,7 +96,7 @@ class Fused:
     def _joined(self, products: Sequence[nn.Module]) -> Product:
         """Several products of one input as one, their results side by side."""
         if all(type(one) is nn.Linear for one in products):
-            weight = self._rows(products, "weight")
+            weight = self._rows(products, "weight", by_columns=True)
             bias = None if products[0].bias is None else self._rows(products, "bias")
             return lambda x: F.linear(x, weight, bias)
         if all(isinstance(one, Int8) for one in products):
@@ -104,10 +104,16 @@ class Fused:
             return Int8(parts[0], parts[1], None if products[0].bias is None else self._rows(products, "bias"))
         return lambda x: torch.cat([one(x) for one in products], dim=-1)
 
-    def _rows(self, owners: Sequence[nn.Module], name: str) -> Tensor:
-        """The owners' tensors of that name as one, of which theirs become views."""
+    def _rows(self, owners: Sequence[nn.Module], name: str, by_columns: bool = False) -> Tensor:
+        """The owners' tensors of that name as one, of which theirs become views.
+
+        by_columns: in float32 on the CPU it lies in memory column by column: one row is multiplied up to twice as fast
+        so, and many are no slower. In half precision it is the other way round.
+        """
         tensors: list[Tensor] = [getattr(one, name) for one in owners]
         whole = torch.cat([one.detach() for one in tensors])
+        if by_columns and whole.dtype == torch.float32 and whole.device.type == "cpu":
+            whole = whole.t().contiguous().t()
         for tensor, piece in zip(tensors, whole.split([len(one) for one in tensors]), strict=True):
             tensor.data = piece
             self._homes.append((tensor, piece.data_ptr()))

@@ -54,6 +54,7 @@ def test_the_models_own_weights_stay_and_share_the_memory(tiny_model: Qwen25VL) 
     assert list(before) == list(after)
     assert all(torch.equal(before[name], after[name]) for name in before)
     attention = model.model.layers[0].self_attn
+    assert attention.q_proj.weight.stride() == (1, 64)  # rows of q, k and v, column by column
     one = attention.q_proj.weight.untyped_storage().data_ptr()
     assert one == attention.k_proj.weight.untyped_storage().data_ptr()
     words = torch.randn(1, 4, 32)
