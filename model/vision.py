@@ -19,6 +19,8 @@ from model.config import VisionConfig
 from model.engine.attention import windows
 from model.rope import rotate, vision_rotary
 
+ROWS = 512  # patches at a time
+
 
 class RMSNorm(nn.Module):
     """x / rms(x) in float32, then the weight in x's dtype."""
@@ -90,10 +92,14 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, spans: tuple[tuple[int, int], ...]
     ) -> Tensor:  # x [F, S, C], cos and sin [S, D]; spans: (windows, patches in each), side by side
-        frames, length, width = x.shape
-        qkv = self.qkv(x).view(frames, length, 3, self.heads, -1)
+        q, k, v = self.projected(x, cos, sin)
+        return self.proj(windows(q, k, v, spans).view(x.shape))
+
+    def projected(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q and k, turned, and v, each [F, S, heads, D]."""
+        qkv = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1)
         q, k = (rotate(part.float(), cos[:, None], sin[:, None]).to(x.dtype) for part in qkv[:, :, :2].unbind(2))
-        return self.proj(windows(q, k, qkv[:, :, 2], spans).view(frames, length, width))
+        return q, k, qkv[:, :, 2]
 
 
 class MLP(nn.Module):
@@ -118,8 +124,26 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, spans: tuple[tuple[int, int], ...]) -> Tensor:
+        if x.device.type == "cpu" and not torch.is_grad_enabled():
+            return self._by_rows(x, cos, sin, spans)
         x = x + self.attn(self.norm1(x), cos, sin, spans)
         return x + self.mlp(self.norm2(x))
+
+    def _by_rows(self, x: Tensor, cos: Tensor, sin: Tensor, spans: tuple[tuple[int, int], ...]) -> Tensor:
+        """The same, all but the attention for ROWS patches at a time: what they become on the way stays in cache."""
+        frames, length, width = x.shape
+        q, k, v = (x.new_empty(frames, length, self.attn.heads, width // self.attn.heads) for _ in range(3))
+        pieces = [slice(start, start + ROWS) for start in range(0, length, ROWS)]
+        for piece in pieces:
+            made = self.attn.projected(self.norm1(x[:, piece]), cos[piece], sin[piece])
+            for whole, part in zip((q, k, v), made, strict=True):
+                whole[:, piece] = part
+        seen = windows(q, k, v, spans).view(x.shape)
+        out = torch.empty_like(x)
+        for piece in pieces:
+            part = x[:, piece] + self.attn.proj(seen[:, piece])
+            out[:, piece] = part + self.mlp(self.norm2(part))
+        return out
 
 
 class PatchEmbed(nn.Module):

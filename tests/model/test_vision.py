@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from model import vision
 from model.qwen25vl import Qwen25VL
 from model.vision import layout
 
@@ -32,3 +34,19 @@ def test_windows_cover_every_cell_once_and_come_in_at_most_four_sizes() -> None:
         assert sorted(plan.order.tolist()) == list(range(cells))
         assert plan.order[plan.inverse].tolist() == list(range(cells))
         assert len(plan.groups) <= 4 and sum(count * size for count, size in plan.groups) == cells
+
+
+@pytest.mark.parametrize("rows", [7, 50, 512])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_few_rows_at_a_time_come_to_what_all_at_once_come_to(
+    tiny_model: Qwen25VL, monkeypatch: pytest.MonkeyPatch, rows: int, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(vision, "ROWS", rows)
+    torch.manual_seed(3)
+    encoder, grids = tiny_model.visual.to(dtype), [(1, 10, 6), (1, 10, 6), (2, 4, 14)]
+    patches = torch.randn(sum(t * h * w for t, h, w in grids), 1176)
+    learned = encoder(patches, grids)
+    assert learned.requires_grad
+    with torch.inference_mode():
+        seen = encoder(patches, grids)
+    assert torch.allclose(seen, learned, atol=1e-4 if dtype == torch.float32 else 0.2)
