@@ -3,6 +3,7 @@
 Every figure is a median. `ratio` is the peer's time by ours. `floor_ms` is what this machine would need for the
 engine's own work at the rates it was seen to reach a moment before: matrix products for what is computed at once,
 memory for what is read token by token. Norms, positions, Python and attention within windows are not in the floor.
+`of_floor` is the floor by our time: 1 where nothing is left to gain.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from model.engine.graphs import Encoder
 from model.engine.session import Picture, Segment, Session, Text
 from model.engine.vision_cache import VisionCache
 from model.image import ImageLimits, still
+from model.memory import require
 from model.qwen25vl import Qwen25VL
 from model.weights import find, load_model, save_model
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 PEERS = ("transformers", "none")
+DEVICES = ("cpu", "cuda")
 SYSTEM_TOKENS, TURN_TOKENS = 400, 30  # of instructions and functions, and of a turn's words
 SMALL = Config(  # 50 M parameters
     VisionConfig(8, 384, 1024, 6, 512, fullatt_block_indexes=(3, 7)),
@@ -78,6 +81,7 @@ class Result:
             return (rounded or [None])[0] if len(rounded) < 2 else rounded  # type: ignore[list-item]
 
         ratios = [peer / ours for ours, peer in zip(self.ours_ms, self.peer_ms, strict=False)]
+        near = [floor / ours for ours, floor in zip(self.ours_ms, self.floor_ms, strict=False)]
         return {
             "what": self.what,
             **self.facts,
@@ -85,6 +89,7 @@ class Result:
             "peer_ms": shown(self.peer_ms),
             "ratio": shown(ratios),
             "floor_ms": shown(self.floor_ms),
+            "of_floor": shown(near),
             "same": self.same,
         }
 
@@ -118,13 +123,19 @@ class Bench:
 
         if against not in PEERS:
             raise UsageError(f"can be measured against {' or '.join(PEERS)}, not '{against}'")
+        if device not in DEVICES:
+            raise UsageError(f"device must be {' or '.join(DEVICES)}, not '{device}'")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("torch sees no CUDA device here; take --device cpu, or install torch for CUDA")
         self.name, self.device, self.against = model, device, against
         self.bits: Literal[8, 4] | None = 8 if dtype == "int8" else 4 if dtype == "int4" else None
         self.dtype: torch.dtype = torch.bfloat16 if self.bits else getattr(torch, dtype)
         self.weights, self.graphs = dtype, graphs
         self.limits = ImageLimits()
         if model in RANDOM:
-            self.model = random_model(RANDOM[model], device, self.dtype)
+            self.model = random_model(RANDOM[model], device, self.dtype, model)
+        elif model.startswith("random:"):
+            raise UsageError(f"there is no model '{model}'; have {', '.join(RANDOM)}")
         else:
             from model.chat import read_limits
 
@@ -168,11 +179,13 @@ class Bench:
 
         size = 2048 if self.device == "cpu" else 8192
         a = torch.randn(size, size, device=self.device).to(self.dtype)
-        source = torch.ones((1 << 26) if self.device == "cpu" else (1 << 30), dtype=torch.uint8, device=self.device)
-        target = torch.empty_like(source)
         product = median_ms(lambda: a @ a, self.device) / 1e3
-        copy = median_ms(lambda: target.copy_(source), self.device) / 1e3
-        return 2 * source.numel() / copy, 2 * size**3 / product
+        return copied(self.device), 2 * size**3 / product
+
+    @cached_property
+    def memory(self) -> float:
+        """Bytes a second of a copy in the machine's own memory, where files and screenshots lie."""
+        return self.rates[0] if self.device == "cpu" else copied("cpu")
 
     def _facts(self, **more: Any) -> dict[str, Any]:
         import torch
@@ -196,16 +209,19 @@ class Bench:
         width, height = self.limits.resized(screen.width, screen.height)
         return Picture(screen.digest, (1, height // 14, width // 14), width * height // 784)
 
-    def _floor_ms(self, patches: int, tokens: int, said: int) -> float:
-        """Of encoding so many patches, computing so many tokens, and then saying so many one by one."""
+    def _floor_ms(self, patches: int, tokens: int, said: int, past: int = 0) -> float:
+        """Of encoding so many patches, computing so many tokens behind a past, and then saying so many one by one."""
         bandwidth, flops = self.rates
-        vision = self.config.vision
+        vision, text = self.config.vision, self.config.text
         full = len(vision.fullatt_block_indexes) * 4 * patches * patches * vision.hidden_size if patches else 0
         seen = sum(one.numel() for one in self.whole.visual.parameters()) * 2 * patches
         layers = sum(one.numel() for one in self.whole.model.layers.parameters())
-        product = (seen + full + 2 * layers * tokens) / flops
+        width = text.num_hidden_layers * text.num_attention_heads * text.head_dim
+        looked = 4 * width * tokens * (past + tokens / 2)
+        kept = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * self.dtype.itemsize
         head = self.model.model.embed_tokens if self.model.lm_head is None else self.model.lm_head
-        return 1e3 * (product + said * (_bytes(self.model.model.layers) + _bytes(head)) / bandwidth)
+        read = _bytes(self.model.model.layers) + _bytes(head) + kept * (past + tokens)
+        return 1e3 * ((seen + full + 2 * layers * tokens + looked) / flops + said * read / bandwidth)
 
     def step(
         self, size: tuple[int, int], steps: int, said: int, repeat: int = 1, pictures: int | None = None
@@ -229,8 +245,11 @@ class Bench:
         result.ours_ms = [statistics.median(one) for one in zip(*runs_ours, strict=True)]
         result.peer_ms = [statistics.median(one) for one in zip(*runs_peer, strict=True)]
         cells = self._picture(Screen(np.zeros((size[1], size[0], 3), np.uint8))).length
-        first = self._floor_ms(cells * 4, cells + SYSTEM_TOKENS + TURN_TOKENS, said)
-        result.floor_ms = [first] + [self._floor_ms(cells * 4, cells + TURN_TOKENS, said)] * (steps - 1)
+        result.floor_ms = [self._floor_ms(cells * 4, cells + SYSTEM_TOKENS + TURN_TOKENS, said)]
+        for number in range(1, steps):
+            shown = number if pictures is None else number - cut(number, pictures)
+            past = SYSTEM_TOKENS + shown * (cells + TURN_TOKENS + said)
+            result.floor_ms.append(self._floor_ms(cells * 4, cells + TURN_TOKENS, said, past))
         return result
 
     def _episode(
@@ -351,6 +370,8 @@ class Bench:
             once = calls[0]().view(-1, 3, 1, 196)
             result.same = bool((both - once).abs().max() < 1e-5)
         result.ours_ms, result.peer_ms = in_turns(calls, repeat, "cpu")
+        made = calls[0]()
+        result.floor_ms = [1e3 * (screen.pixels.nbytes + made.numel() * made.element_size()) / self.memory]
         return result
 
     @without_gradients
@@ -411,7 +432,7 @@ class Bench:
             [(a - b) / said for a, b in zip(some, one, strict=True)] for some, one in zip(whole, first, strict=True)
         ]
         result.ours_ms, result.peer_ms = each
-        result.floor_ms = [self._floor_ms(0, 0, 1)]
+        result.floor_ms = [self._floor_ms(0, 0, 1, past=tokens)]
         result.same = ours(said) == theirs(said) if self.against == "transformers" else None
         return result
 
@@ -434,6 +455,7 @@ class Bench:
 
                 calls.append(theirs)
             result.ours_ms, result.peer_ms = in_turns(calls, repeat, self.device)
+        result.floor_ms = [1e3 * 2 * _bytes(self.model) / self.memory]  # read from the system's cache, and written
         return result
 
     @property
@@ -448,12 +470,22 @@ def _bytes(module: Any) -> int:
     return sum(one.numel() * one.element_size() for one in module.state_dict().values())
 
 
-def random_model(config: Config, device: str, dtype: torch.dtype) -> Qwen25VL:
+def copied(device: str) -> float:
+    """Bytes a second that a device reads and writes in a copy."""
+    import torch
+
+    source = torch.ones((1 << 26) if device == "cpu" else (1 << 30), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2e3 * source.numel() / median_ms(lambda: target.copy_(source), device)
+
+
+def random_model(config: Config, device: str, dtype: torch.dtype, name: str = "a random model") -> Qwen25VL:
     """Weights of a real shape, made where they will be used; likelihoods differ enough that greedy words are steady."""
     import torch
 
     with torch.device("meta"):
         model = Qwen25VL(config)
+    require(sum(one.numel() for one in model.parameters()) * dtype.itemsize, device, f"{name} in {dtype}")
     for module in model.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
             empty = torch.empty(weight.shape, dtype=dtype, device=device)

@@ -35,7 +35,8 @@ def test_the_peer_says_the_same_at_every_step_and_everything_is_timed(bench: Ben
     assert min(result.ours_ms + result.peer_ms + result.floor_ms) > 0
     line = json.loads(json.dumps(result.as_dict()))
     assert line["ratio"] == pytest.approx([b / a for a, b in zip(result.ours_ms, result.peer_ms, strict=True)], rel=0.1)
-    assert {"ours_ms", "peer_ms", "ratio", "floor_ms", "device", "dtype", "threads"} <= line.keys()
+    assert {"ours_ms", "peer_ms", "ratio", "floor_ms", "of_floor", "device", "dtype", "threads"} <= line.keys()
+    assert line["floor_ms"][1] < line["floor_ms"][2]  # the last step looks at a longer past
     assert len(result.table().splitlines()) == 4
 
 
@@ -49,11 +50,13 @@ def test_the_peer_comes_to_the_same_numbers(bench: Bench, what: str) -> None:
     arguments = {"vision": ((112, 84), 1), "preprocess": ((112, 90), 1), "prefill": (40, 1), "decode": (20, 4, 1)}
     result: Result = getattr(bench, what)(*arguments[what])
     assert result.same is True
-    assert isinstance(result.as_dict()["ours_ms"], float)
+    line = result.as_dict()
+    assert all(isinstance(line[name], float) for name in ("ours_ms", "peer_ms", "ratio", "floor_ms", "of_floor"))
 
 
 def test_loading_is_timed_on_files_made_for_it(bench: Bench) -> None:
-    assert min(bench.load(repeat=1).ours_ms + bench.load(repeat=1).peer_ms) > 0
+    result = bench.load(repeat=1)
+    assert min(result.ours_ms + result.peer_ms + result.floor_ms) > 0
 
 
 @pytest.mark.parametrize("wrong", ["1920", "0x5", "axb", "", "1920x1080x3"])
@@ -62,6 +65,40 @@ def test_a_size_that_is_none_is_said(wrong: str) -> None:
         parse_size(wrong)
 
 
-def test_an_unknown_peer_is_said() -> None:
-    with pytest.raises(UsageError, match="transformers or none"):
-        Bench("random:50m", against="llama")
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"against": "llama"}, "against transformers or none, not 'llama'"),
+        ({"device": "tpu"}, "device must be cpu or cuda, not 'tpu'"),
+        ({"device": "cuda"}, "no CUDA device here; take --device cpu"),
+        ({"model": "random:9b"}, "no model 'random:9b'; have random:50m, random:3b, random:7b"),
+        ({"model": "random:7b"}, "random:7b in torch.float32 needs 33.2 GB on cpu, where 9.0 GB are free"),
+        ({"model": "nowhere/at-all"}, "nowhere/at-all"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_sentence(
+    how: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(speed.RANDOM, "random:tiny", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("model.memory.available_bytes", lambda device: 9_000_000_000)
+    with pytest.raises(UsageError, match=says) as caught:
+        Bench(**{"model": "random:50m", **how})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["step", "decode", "prefill", "vision", "load"])
+def test_the_last_line_of_each_command_is_one_object(
+    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from evals.bench_cli import app
+
+    monkeypatch.setitem(speed.RANDOM, "random:tiny", TINY)
+    monkeypatch.setattr(speed, "copied", lambda device: 1e10)
+    small = {"step": ["--steps", "2", "--said", "3"], "decode": ["--said", "3"], "prefill": ["--tokens", "30"]}
+    size = ["--size", "112x84"] if what in ("step", "vision") else []
+    app([what, "--model", "random:tiny", "--repeat", "1", "--json", *size, *small.get(what, [])], standalone_mode=False)
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["what"] == what
+    for name in ("ours_ms", "peer_ms", "ratio", "floor_ms", "of_floor"):
+        assert isinstance(line[name], list) and len(line[name]) == 2 if what == "step" else line[name] > 0
