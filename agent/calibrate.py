@@ -7,7 +7,7 @@ colour that fills the screen; nothing but its clicks is carried out, and our own
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,12 +40,17 @@ class Row:
     note: str = ""
 
 
-def calibrated(settings: Settings, policy: Policy | None = None) -> list[Row]:
-    """Every row, for the screen that the settings name: of somebody's desktop, for each monitor."""
+def calibrated(settings: Settings, load: Callable[[], Policy] | None = None) -> list[Row]:
+    """Every row, for the screen that the settings name: of somebody's desktop, for each monitor.
+
+    load gives the model, once a screen is open: a screen that is not there is said before minutes of loading.
+    """
     rows: list[Row] = []
+    policy: Policy | None = None
     for name, surface, easel in _easels(settings):
         rows += pointer_rows(name, surface, easel)
-        if policy is not None:
+        if load is not None:
+            policy = policy or load()
             rows += model_rows(name, surface, easel, policy)
     return rows
 
@@ -121,11 +126,11 @@ def _easels(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
         with closing(open_surface(on_a_page)) as surface, closing(PageEasel(surface)) as page:
             yield settings.on, surface, page
         return
-    from envs.desktop.capture import Camera
+    from envs.desktop import machine
     from envs.desktop.geometry import choose
 
-    with closing(Camera()) as camera:
-        monitors = camera.monitors()
+    with closing(machine.open_machine(None)) as own:
+        monitors = own.monitors()
     named = settings.on.partition(":")[2]
     for monitor in [choose(monitors, named)] if named else monitors:
         where = f"desktop:monitor:{monitor.number}"

@@ -159,17 +159,26 @@ def calibrate(
     On a desktop of yours, each monitor is covered for a moment and the pointer moves. Exit code 1 where something is
     more than a pixel off, or where the model missed.
     """
+    from contextlib import ExitStack
+
     from actions import UsageError
     from agent import config
     from agent.calibrate import calibrated, table
     from agent.launch import open_policy
+    from agent.policy import Policy
 
     settings = config.load({"on": on, "model": model, "grounder": grounder})
     if grounder and not settings.model:
         raise UsageError("a grounder finds what a model points at: name that one, too, with --model")
     programs = _own_stdout() if json else None
-    policy = open_policy(settings) if settings.model else None
-    rows = calibrated(settings, policy)
+    with ExitStack() as stack:
+
+        def load() -> Policy:
+            policy = open_policy(settings)
+            stack.callback(policy.close)
+            return policy
+
+        rows = calibrated(settings, load if settings.model else None)
     if programs is not None:
         programs.write("".join(_json_line(row) for row in rows))
         programs.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of nothing says that all is well."""
-    from envs.desktop import capture
+    from envs.desktop import machine
     from envs.desktop.geometry import Box, Monitor
 
     class One:
@@ -159,7 +160,23 @@ def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPat
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(capture, "Camera", One)
+    monkeypatch.setattr(machine, "open_machine", lambda display: One())
     for on in ("desktop:monitor:9", "desktop:nonsense"):
         with pytest.raises(UsageError, match=r"have virtual, monitor:1 \(800x500\)"):
             calibrate.calibrated(Settings(on=on))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays by name are X11's")
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [({}, "DISPLAY is not set; use --on desktop:virtual"), ({"WAYLAND_DISPLAY": "wayland-0"}, "a Wayland session")],
+)
+def test_a_display_that_cannot_be_used_is_said_before_a_model_is_loaded(
+    environ: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_SESSION_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=sentence):
+        calibrate.calibrated(Settings(on="desktop"), lambda: pytest.fail("it was loaded"))
