@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from growing import cold_logits, episode
 from torch import Tensor
 
-from actions import UsageError
+from actions import Screen, UsageError
 from agent.memory import Memory
 from model.chat import Chat, load_chat
+from model.engine import attention
+from model.engine.decode import Guide
+from model.engine.forms import form_of
+from model.engine.graphs import Encoder
 from model.engine.session import Picture, Session, Text, segments, shared
 from model.image import still
 from model.qwen25vl import Qwen25VL
@@ -73,6 +79,82 @@ def test_the_reply_is_the_same_with_and_without_what_is_kept(tiny_folder: Path) 
         assert cold.work is not None and cold.work.reused == 0
         words.append(said[0])
     assert warm.work is not None and warm.work.reused > 0
+
+
+def replies(chat: Chat, told: list[str] | None = None, seed: int = 7) -> list[str]:
+    """What a chat says at each step of an episode; told: the words of the past, where they are not its own."""
+    from model.dialects.qwen25 import Dialect
+
+    form = form_of(Dialect(chat.limits), frozenset({"click", "type"}), Screen(np.zeros((84, 112, 3), np.uint8)))
+    heard = []
+    for number, (turn, words) in enumerate(episode(chat, seed, 6, Memory(4, 2))):
+        how: dict[str, Any] = {"max_new_tokens": 60, "form": form}  # every second one is a call of the grammar's
+        if number % 2:  # drawn, since the likeliest words of a tiny model are one word
+            how = {"max_new_tokens": 8, "temperature": 1.5, "seed": number}
+        heard.append(chat.reply(turn.messages, turn.tools, **how).text)
+        words.append(heard[-1] if told is None else told[number])
+    return heard
+
+
+class Asked:
+    """A guide that forces nothing: every id is asked of the model."""
+
+    def __init__(self, guide: Guide) -> None:
+        self.guide, self.take, self.masked = guide, guide.take, guide.masked
+
+    @property
+    def done(self) -> bool:
+        return self.guide.done
+
+    def forced(self, most: int) -> list[int]:
+        return []
+
+
+def test_each_way_of_saving_work_leaves_the_replies_as_they_are(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = load_chat(tiny_folder, "cpu")
+    model, reply, guide = chat.model, chat.reply, chat.guide
+    expected = replies(chat)
+    assert len(set(expected)) > 3
+
+    def both(patches: Tensor) -> Tensor:
+        return patches.view(-1, 3, 1, 196).expand(-1, -1, 2, -1).flatten(1)
+
+    without: dict[str, dict[str, Any]] = {
+        "the context": {"reply": lambda *given, **named: (chat.session.forget(), reply(*given, **named))[1]},
+        "the pictures": {"reply": lambda *given, **named: (chat.forget(), reply(*given, **named))[1]},
+        "one time slice": {"encoder": lambda patches, grid: model.visual(both(patches), [grid])},
+        "joined products": {"session": Session(model, fuse=False)},
+        "forced ids": {"guide": lambda form: Asked(guide(form))},
+        "free steps": {"session": Session(model, graphs=True), "encoder": Encoder(model.visual, record=True)},
+    }
+    for what, changed in without.items():
+        with monkeypatch.context() as patch:
+            chat.forget()
+            for name, value in changed.items():
+                patch.setattr(chat, name, value)
+            assert replies(chat, expected) == expected, what
+    chat.forget()
+    monkeypatch.setattr(attention, "_behind", attention._masked)
+    assert replies(chat, expected) == expected
+
+
+def test_in_half_precision_a_context_carried_on_is_as_near_to_float32_as_a_cold_one(tiny_folder: Path) -> None:
+    """Tolerance: what rounding does to a cold pass, and half as much; an id differs only between such neighbours."""
+    chat, exact = load_chat(tiny_folder, "cpu", "bfloat16"), load_chat(tiny_folder, "cpu", "bfloat16")
+    exact.model.float()
+    off: dict[str, list[float]] = {"cold": [], "warm": []}
+    for turn, words in episode(chat, 1, 6, Memory(4, 2)):
+        prompt = chat.render(turn.messages, turn.tools)
+        true = cold_logits(exact, prompt)
+        cold, warm = cold_logits(chat, prompt), feed(chat, prompt.input_ids, prompt.screens)
+        for name, one in (("cold", cold), ("warm", warm)):
+            off[name].append(float((one.float() - true).square().mean().sqrt()))
+        near = 3 * float((cold.float() - true).abs().max())
+        assert float(true.max() - true[warm.argmax()]) < near
+        words.append(chat.reply(turn.messages, turn.tools, max_new_tokens=8).text)
+    assert sum(off["warm"]) < 1.5 * sum(off["cold"])
 
 
 def test_an_append_only_episode_computes_at_each_step_only_what_is_new(tiny_folder: Path) -> None:
