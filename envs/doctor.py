@@ -41,6 +41,15 @@ class Finding:
     mend: str = ""
 
 
+def brought_adb() -> str:
+    """The adb program that adbutils uses where none is on the path: on some systems it brings one. "" without."""
+    from adbutils import adb_path
+
+    with suppress(Exception):  # its AdbError, and whatever a program that cannot be started raises
+        return str(adb_path())
+    return ""
+
+
 @dataclass(frozen=True)
 class Machine:
     """Where to look. For tests, every part can be another."""
@@ -49,6 +58,7 @@ class Machine:
     platform: str = sys.platform
     version: tuple[int, ...] = sys.version_info[:3]
     which: Callable[[str], str | None] = shutil.which
+    brought_adb: Callable[[], str] = brought_adb
     disk: Callable[[Path], Any] = shutil.disk_usage
     act: bool = True  # whether the self-test may move the pointer and type
 
@@ -207,7 +217,7 @@ def chromium(machine: Machine) -> Iterator[Finding]:
 
 def adb(machine: Machine) -> Iterator[Finding]:
     """adb, its server and its devices. The server is asked, never started or stopped."""
-    path = machine.which("adb")
+    path = machine.which("adb") or machine.brought_adb()
     if not path:
         mend = "Debian: apt-get install adb; else https://developer.android.com/tools/releases/platform-tools"
         yield Finding("adb", "warning", "not found, so no Android device can be used", mend)

@@ -149,7 +149,12 @@ def choose(server: Server, wanted: str) -> str:
         raise SurfaceError(f"the adb server at port {server.port} did not answer ({error})") from None
     listed = ", ".join(f"{serial} ({state})" if state != "device" else serial for serial, state in devices.items())
     if wanted and wanted not in devices:
-        raise UsageError(f"no phone '{wanted}' at the adb server; have {listed or 'none'}")
+        how = (
+            "start what should answer there, such as `agent phone`"
+            if NETWORK.fullmatch(wanted)
+            else "plug it in, allow USB debugging on it, and see `adb devices`"
+        )
+        raise UsageError(f"no phone '{wanted}' at the adb server; have {listed or 'none'}; {how}")
     usable = [serial for serial, state in devices.items() if state == "device"]
     serial = wanted or (usable[0] if len(usable) == 1 else next(iter(devices)) if len(devices) == 1 else "")
     if not devices:

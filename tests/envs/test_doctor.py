@@ -23,7 +23,7 @@ from envs import doctor
 from envs.doctor import Finding, Machine, examine
 from envs.easel import COLOURS, SIDE, Square, Touch, find
 
-BARE = Machine(environ={}, platform="linux", which=lambda name: None, act=False)
+BARE = Machine(environ={}, platform="linux", which=lambda name: None, brought_adb=lambda: "", act=False)
 
 
 def of(check: Callable[[Machine], Iterator[Finding]], machine: Machine) -> list[Finding]:
@@ -141,6 +141,8 @@ def test_adb_and_its_server() -> None:
     machine = replace(BARE, environ={"ANDROID_ADB_SERVER_PORT": port}, which=lambda name: "/usr/bin/" + name)
     (finding,) = of(doctor.adb, machine)
     assert finding.level == "ok" and "not running" in finding.says
+    brought = replace(machine, which=lambda name: None, brought_adb=lambda: "/site/adb")
+    assert of(doctor.adb, brought)[0].says.startswith("/site/adb; its server is not running")
 
 
 def test_devices_their_keyboard_and_rotation(adb_server: Any) -> None:

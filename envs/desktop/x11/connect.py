@@ -51,7 +51,7 @@ def connect(display: str, environ: Mapping[str, str] = os.environ) -> Any:
     except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:
         reason = getattr(failure, "msg", str(failure))
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise UsageError(f"the display {display} lets nobody in ({reason.strip()[:200]}); {INSTEAD}") from None
+        raise UsageError(f"the display {display} cannot be used ({reason.strip()[:200]}); {INSTEAD}") from None
     if _is_wayland(connection):
         connection.close()
         raise UsageError(_wayland())

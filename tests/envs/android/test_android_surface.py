@@ -253,7 +253,7 @@ def test_a_phone_on_the_network_is_connected_by_its_address(fresh, adb):
 
 
 def test_a_wrong_serial_names_what_there_is(fresh):
-    with pytest.raises(UsageError, match=f"no phone 'R5CT' at the adb server; have {fresh.address}"):
+    with pytest.raises(UsageError, match=f"no phone 'R5CT' at the adb server; have {fresh.address}; plug it in"):
         open_surface(Opening(where="R5CT"))
 
 
