@@ -214,12 +214,25 @@ FAMILIES: tuple[Family, ...] = (
             ("Ground-72B", "ScreenSpot-Pro", 61.9),
         ),
     ),
-    Family("qwen3vl", "Qwen3-VL", (), "pointing and tools; of another architecture", ("grounding",), "server"),
+    Family(
+        "qwen3vl",
+        "Qwen3-VL",
+        (
+            Checkpoint("Qwen/Qwen3-VL-8B-Instruct", "", "Apache-2.0", 8.8),
+            Checkpoint("Qwen/Qwen3-VL-32B-Instruct", "", "Apache-2.0", 33.4),
+        ),
+        "pointing and tools; of another architecture",
+        ("grounding",),
+        "server",
+    ),
     Family(
         "autoglm",
         "AutoGLM-Phone (GLM-4.1V)",
-        (Checkpoint("zai-org/AutoGLM-Phone-9B", "", ASK, 9.0),),
-        "Chinese phone apps",
+        (
+            Checkpoint("zai-org/AutoGLM-Phone-9B", "", ASK, 9.0),
+            Checkpoint("zai-org/AutoGLM-Phone-9B-Multilingual", "", ASK, 9.0),
+        ),
+        "phone apps: Chinese ones, and with Multilingual English ones too",
         ("phone",),
         "server",
     ),
