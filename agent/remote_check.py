@@ -3,7 +3,9 @@
 Quantised builds and servers without the picture half of a model answer fluently and blindly, and servers that shrink
 pictures on their own give points of another picture. So it is shown two solid colours to name, and a page with one
 button, painted at two places, to click. Colours named or buttons hit prove sight, and buttons hit prove that points are
-kept. A model that does neither (a very small one) must at least say other things to other pictures.
+kept. A model that does neither (a very small one) must at least say other things to other pictures. A server that
+fails on the colours or on the large page (one that takes calls out of the words fails where a model says a broken one)
+is judged by the small pages alone.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from actions import VERBS, BadCall, Screen, UsageError
+from actions import VERBS, BadCall, Screen, SurfaceError, UsageError
 from agent import remote_form
 from model.dialect import Conversation
 
@@ -53,20 +55,24 @@ def look(policy: RemotePolicy, *, ours: bool = False) -> str:
 
     ours: it is our own server, which shows pictures as they come: then the small page alone is shown.
     """
-    said = [_colour(policy, name) for name in NAMED]
-    named = all(_names(words, name) for words, name in zip(said, NAMED, strict=True))
+    said = _colours(policy)
+    named = bool(said) and all(_names(words, name) for words, name in zip(said, NAMED, strict=True))
     shots = [_shot(policy, SMALL, place) for place in PLACES]
     hit = all(shot.hit for shot in shots)
     where = f"the server {policy.server.base} ({policy.server.name})"
     if not named and not hit and not _looks(policy, said, shots):
+        colours = " and ".join(f"{words[:40]!r}" for words in said) or "nothing that can be read"
         raise UsageError(
-            f"{where} answers without looking: to a {NAMED[0]} and a {NAMED[1]} picture it says {said[0][:40]!r} and "
-            f"{said[1][:40]!r}, and two pages with a button at two places make no difference; serve it with the vision "
-            "part of the model (llama.cpp: --mmproj), or another build of it"
+            f"{where} answers without looking: to a {NAMED[0]} and a {NAMED[1]} picture it says {colours}, and two "
+            "pages with a button at two places make no difference; serve it with the vision part of the model "
+            "(llama.cpp: --mmproj), or another build of it"
         )
     scale = _scale(shots)
     if scale is None and hit and not ours and _larger(policy):
-        shots = [_shot(policy, LARGE, place) for place in PLACES]
+        try:
+            shots = [_shot(policy, LARGE, place) for place in PLACES]
+        except SurfaceError as error:
+            return f"{where} sees pictures and keeps coordinates of small ones; of larger ones it is not shown: {error}"
         scale = _scale(shots)
     if scale is not None:
         raise UsageError(
@@ -83,6 +89,14 @@ def look(policy: RemotePolicy, *, ours: bool = False) -> str:
     return (
         f"{where} {sight}; that it keeps coordinates is not shown: of a button at {_pair(missed.target)} it says {came}"
     )
+
+
+def _colours(policy: RemotePolicy) -> list[str]:
+    """What it says to each solid colour; nothing where the server fails on it."""
+    try:
+        return [_colour(policy, name) for name in NAMED]
+    except SurfaceError:
+        return []  # one that is not there at all fails on the buttons too
 
 
 def _colour(policy: RemotePolicy, name: str) -> str:
@@ -128,7 +142,7 @@ def _shot(policy: RemotePolicy, size: tuple[int, int], place: tuple[float, float
 
 def _looks(policy: RemotePolicy, said: list[str], shots: list[Shot]) -> bool:
     """Whether other pictures make other words, and the same picture the same."""
-    if said[0] == said[1] and shots[0].words == shots[1].words:
+    if len(set(said)) < 2 and shots[0].words == shots[1].words:
         return False
     if shots[0].words != shots[1].words:
         return _shot(policy, SMALL, PLACES[0]).words == shots[0].words

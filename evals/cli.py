@@ -205,7 +205,9 @@ def unpack(
 def miniwob(
     tasks: Annotated[str, typer.Option(help="Comma-separated practice tasks; default: those on the card.")] = "",
     seeds: Annotated[str, typer.Option(help="FIRST:LAST, LAST not included.")] = "900000:900050",
-    model: Annotated[str, typer.Option(help="embedded, a checkpoint's folder, or a Hub id.")] = "embedded",
+    model: Annotated[
+        str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://host:port/v1#NAME.")
+    ] = "embedded",
     grounder: Grounder = "",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     max_steps: Annotated[int, typer.Option(min=1)] = 30,

@@ -35,21 +35,34 @@ class Fake:
     apart: bool = False  # takes calls out of the words
     owner: str = ""  # of its models, as vLLM says of its own
     refuses: tuple[str, ...] = ()  # fields of a request that it knows nothing of
+    fails_on: str = (
+        ""  # words to which it answers 500, as a server whose reader of calls fails; "large": a large picture
+    )
     cut: int = 0  # streams that break off in the middle
     listed: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
     heard: list[dict[str, str]] = field(default_factory=list)  # headers
     base: str = ""
 
-    def answer(self, body: dict[str, Any]) -> str:
+    def seen(self, body: dict[str, Any]) -> np.ndarray | None:
+        """The pixels of the last picture."""
         pictures = [
             part["image_url"]["url"] for message in body["messages"] for part in message["content"]
             if part["type"] == "image_url"
         ]  # fmt: skip
         if not pictures:
-            return "."
+            return None
         raw = base64.b64decode(pictures[-1].partition(",")[2])
-        pixels = np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
+
+    def large(self, body: dict[str, Any]) -> bool:
+        pixels = self.seen(body)
+        return pixels is not None and pixels.shape[1] > 1000
+
+    def answer(self, body: dict[str, Any]) -> str:
+        pixels = self.seen(body)
+        if pixels is None:
+            return "."
         if self.mode == "blind":
             return CALL.format(100, 100)
         if self.mode == "weak":
@@ -88,6 +101,8 @@ def serving(fake: Fake) -> Iterator[Fake]:
             if fake.troubles:
                 status, headers = fake.troubles.pop(0)
                 return self.send(status, {"error": {"message": "not now"}}, headers)
+            if fake.fails_on and (fake.fails_on in json.dumps(body) or (fake.fails_on == "large" and fake.large(body))):
+                return self.send(500, {"error": {"message": "could not parse region as JSON"}})
             text = fake.answer(body)
             if body.get("stream"):
                 return self.stream(text)

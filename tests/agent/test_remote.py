@@ -301,6 +301,25 @@ def test_a_blind_server_is_found(fake: Fake) -> None:
     assert policy(fake, "&check=off").about["checked"] == ""
 
 
+def test_a_server_that_fails_on_the_colours_is_judged_by_the_buttons(fake: Fake) -> None:
+    fake.fails_on = "Which colour"
+    assert "sees pictures and keeps coordinates" in policy(fake).checked
+    fake.mode = "blind"
+    with pytest.raises(UsageError, match=r"answers without looking.*nothing that can be read"):
+        policy(fake)
+
+
+def test_a_server_that_fails_on_the_large_page_is_let_through_and_said_so(fake: Fake) -> None:
+    fake.fails_on = "large"
+    assert "keeps coordinates of small ones; of larger ones it is not shown" in policy(fake).checked
+
+
+def test_a_server_that_fails_on_everything_is_the_machines_trouble(fake: Fake) -> None:
+    fake.troubles = [(500, {})] * 99
+    with pytest.raises(SurfaceError, match="cannot be had"):
+        policy(fake)
+
+
 def test_a_server_that_shrinks_pictures_is_found(fake: Fake) -> None:
     fake.mode = "half"
     with pytest.raises(UsageError, match=r"does not keep coordinates.*about 0\.50 times"):
