@@ -17,6 +17,7 @@ class Reply:
     prompt is the text that the model was shown (pictures as placeholders); pictures are the digests of the Screens in
     it, in order; timings_s names seconds by phase. looks: of each time that the model looked and pointed, where and how
     surely, in its own pixels: x, y, x_px and y_px (the spread), probability, and what else is known of that look.
+    doubt: what a person who is there should know before it is done; "" where the policy is sure enough.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Reply:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     pictures: tuple[str, ...] = ()
     looks: tuple[Mapping[str, Any], ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

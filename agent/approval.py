@@ -138,7 +138,7 @@ class Attended:
         if not action.points():
             return
         now = self.surface.capture()
-        if all(_alike(screen, now, point.x, point.y) for point in action.points()):
+        if all(alike(screen, now, point.x, point.y) for point in action.points()):
             return
         self._undone(action, picture, "but the target had changed")
         raise Refused("the screen changed at this place while the person was asked, so it was not done; look again")
@@ -185,7 +185,7 @@ def _near(a: tuple[int, int], b: tuple[int, int]) -> bool:
     return max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= STEADY_PX
 
 
-def _alike(before: Screen, now: Screen, x: int, y: int) -> bool:
+def alike(before: Screen, now: Screen, x: int, y: int) -> bool:
     """Whether the square around a point shows much the same on both; a caret or a hovered edge is no change."""
     if before.pixels.shape != now.pixels.shape:
         return False

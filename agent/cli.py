@@ -79,6 +79,9 @@ def run(
     zoom: Annotated[
         str | None, typer.Option(help="Look again, closer, before pointing: off, on, or auto (where unsure).")
     ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Longest context of the model, in tokens; 0: as its checkpoint says.")
+    ] = None,
     shrink: Annotated[
         bool | None, typer.Option(help="Where memory runs out, go on with fewer pictures of the past.")
     ] = None,
@@ -113,6 +116,7 @@ def run(
         "dtype": dtype,
         "grammar": grammar,
         "zoom": zoom,
+        "budget_tokens": budget_tokens,
         "shrink": shrink,
         "prompt": prompt,
         "runs": runs,

@@ -29,7 +29,7 @@ NOT_FOR_PROJECTS = frozenset(  # a cloned folder must not choose who speaks
     {"runs", "prompt", "model", "grounder", "program"}
 )
 CHOICES = {"approve": ("each", "never"), "zoom": ("off", "on", "auto")}
-LEAST = {"width": 1, "height": 1, "max_steps": 1, "seed": 0, "temperature": 0}
+LEAST = {"width": 1, "height": 1, "max_steps": 1, "seed": 0, "temperature": 0, "budget_tokens": 0}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Settings:
     )
     grammar: bool = True  # hold calls to their form, where the dialect has one
     zoom: str = "off"  # look again, closer, before pointing: on, or auto (where the model is unsure)
+    budget_tokens: int = 0  # the longest context, and with it the memory it takes; 0: the checkpoint's own
     shrink: bool = False  # where memory runs out, go on with fewer pictures of the past
     temperature: float = 0.0  # 0 takes the likeliest word
     on: str = "browser"  # a surface, or NAME:WHERE

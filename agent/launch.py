@@ -199,6 +199,7 @@ def open_policy(
         grammar=settings.grammar,
         zoom=settings.zoom,
         shrink=settings.shrink,
+        budget_tokens=settings.budget_tokens,
     )
 
 
@@ -232,12 +233,14 @@ def local_policy(
     grammar: bool = True,
     zoom: str = "off",
     shrink: bool = False,
+    budget_tokens: int = 0,
 ) -> LocalPolicy:
-    """A checkpoint with its own dialect and memory. model: embedded, a folder or a hub id; prompt: a file's path."""
+    """A checkpoint with its own dialect and memory. model: embedded, a folder or a hub id; prompt: a file's path;
+    budget_tokens: the longest context, 0 for the checkpoint's own."""
     from model.chat import load_chat
     from model.choose import choose
 
-    chat = load_chat(model, device, dtype)
+    chat = load_chat(model, device, dtype, budget_tokens)
     chat.warm_up()
     how, name = chat.settings, choose(chat.path).require()
     dialect = open_dialect(name, chat.limits, prompt, tool=how.tool, history=how.history)

@@ -112,6 +112,7 @@ class Trace:
                 "reply_tokens": value.reply_tokens,
                 "timings_s": dict(value.timings_s),
                 "looks": [self._plain(one) for one in value.looks],
+                "doubt": value.doubt,
             }
         if isinstance(value, Call):
             return {"name": value.name, "arguments": _arguments(value), "thought": value.thought}

@@ -15,6 +15,7 @@ from typing import Any
 
 from actions import Ask, BadCall, Call, Refused, Reply, Screen, Step, SurfaceError, Wait
 from actions.step import joined
+from agent.approval import NO, YES, alike
 from agent.endings import Outcome, Watch
 from agent.interrupts import Hold
 from agent.policy import Policy
@@ -44,6 +45,9 @@ class Hands:
         """
         screen, lap = came.screen, began
         call, meant, came = self._read(reply, came)
+        if reply.doubt and meant:
+            came = self._confirmed(reply.doubt, meant[0], came)
+            meant = () if came.error is not None else meant
         timings_s: Mapping[str, float] = {"think": thought_s, **reply.timings_s}
         parts: list[Step] = []
         for number, action in enumerate(meant or (None,), 1):
@@ -82,6 +86,32 @@ class Hands:
             return call, meant, came
         except BadCall as error:  # the model's mistake: it reads of it next turn
             return call, (), replace(came, error=error)
+
+    def _confirmed(self, doubt: str, action: Any, came: Outcome) -> Outcome:
+        """The state once a person who is there agreed to an unsure action; else with what they said as its error.
+
+        Nobody there: it is done as the model said. A look afterwards shows whether its place is still what it was.
+        """
+        if self.ask is None:
+            return came
+        question = (
+            f"The model wants to {describe(action)} and is not sure of the place: {doubt}. "
+            "y: do it; anything else: not done, and the model reads what you write"
+        )
+        try:
+            with self.hold.released():
+                answer = self.ask(question).strip()
+        except EOFError:
+            return came
+        now = self._look_again(came)
+        if now.error is not None:
+            return now
+        if answer.lower() not in YES:
+            said = f": {answer}" if answer and answer.lower() not in NO else ""
+            return replace(now, error=Refused(f"you were unsure of the place, and the person said no{said}"))
+        if not all(alike(came.screen, now.screen, point.x, point.y) for point in action.points()):
+            return replace(now, error=Refused("this place changed while the person was asked; look again"))
+        return now
 
     def _act(self, action: Any, came: Outcome) -> Outcome:
         """env.step; but a question goes to the person. An error of the model's or the machine's is in the outcome."""

@@ -2,7 +2,8 @@
 
 Knows the policy of a model on this machine and pixels of screens; knows no machine. The part is half as wide and half
 as high as the screen, shown at the screen's own size; what is pointed at in it is mapped back. A reply that points more
-than once, that names no point or whose spread is not known (see model.engine.confidence) is left as it is.
+than once, that names no point or whose spread is not known (see model.engine.confidence) is left as it is. Where the
+second look is unsure too, or finds nothing, the reply carries that doubt, and a person who is there is asked.
 """
 
 from __future__ import annotations
@@ -93,11 +94,16 @@ class Zooming(LocalPolicy):
             looks=(*first.looks, *({**one, "part": place, "text": second.text} for one in second.looks)),
         )
         if again is None or again.verb != meant.verb:
-            return both
+            return replace(both, doubt="a second look did not find it again") if spread.px > WIDE_PX else both
         x, y = part.back(screen, again.x, again.y)
         width, height = self.dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
         said = f'"coordinate": [{to_model(x, screen.width, width)}, {to_model(y, screen.height, height)}]'
-        return replace(both, text=_POINT.sub(said, first.text))
+        still = self.chat.work.spread
+        doubt = ""
+        if still is None or still.px > WIDE_PX:
+            wide = "an unknown number of" if still is None else f"{still.px * part.width / screen.width:.0f}"
+            doubt = f"a second look was unsure by {wide} pixels too"
+        return replace(both, text=_POINT.sub(said, first.text), doubt=doubt)
 
     def _pointed(self, reply: Reply, screen: Screen) -> Any:
         """The one action that a reply means, if it is to point; else None."""

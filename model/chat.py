@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ class Work:
 class Chat:
     """Owns a model and its tokenizer, and between replies the context and the pictures that the next one may share."""
 
-    def __init__(self, model: Qwen25VL, folder: Path, name: str) -> None:
+    def __init__(self, model: Qwen25VL, folder: Path, name: str, budget_tokens: int = 0) -> None:
         from model.engine.graphs import Encoder
         from model.engine.session import Session
         from model.engine.vision_cache import VisionCache
@@ -88,6 +88,8 @@ class Chat:
         self.tokenizer = Tokenizer(folder)
         self.limits = read_limits(folder)
         self.settings = read_settings(folder)
+        if budget_tokens:
+            self.settings = replace(self.settings, budget_tokens=budget_tokens)
         self._require_one_checkpoint()
         self.fingerprint = fingerprint(folder)
         self.session = Session(model, self.settings.budget_tokens, graphs=self.settings.graphs)
@@ -279,12 +281,15 @@ READY = 6  # pictures that are prepared ahead, at most
 DTYPES = ("auto", "fast", "float32", "bfloat16", "float16", "int8", "int4")
 
 
-def load_chat(name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: str = "auto") -> Chat:
+def load_chat(
+    name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: str = "auto", budget_tokens: int = 0
+) -> Chat:
     """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA if there is one, else CPU.
 
     dtype "auto": bfloat16 on CUDA, float32 elsewhere, and an AWQ checkpoint's own 4 bits; "fast": bfloat16 also on a
     processor that is seen to be quick in it, whose rounding (three digits) can move a digit of a close call; "int8" and
     "int4": weights of so many bits, in memory that is a quarter and a sixth of float32's, coarser still.
+    budget_tokens: the longest context; 0: what the checkpoint's pixelhand.json says, else all its positions.
     """
     import torch
 
@@ -296,10 +301,12 @@ def load_chat(name_or_path_or_hub_id: str | Path = "embedded", device: str = "au
         raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
     folder, name = find(name_or_path_or_hub_id), str(name_or_path_or_hub_id)
     if dtype in ("int8", "int4"):
-        return Chat(load_model(folder, device, bits=8 if dtype == "int8" else 4), folder, name)
-    if dtype == "fast":
-        return Chat(load_model(folder, device, precision.fastest(device)), folder, name)
-    return Chat(load_model(folder, device, None if dtype == "auto" else getattr(torch, dtype)), folder, name)
+        model = load_model(folder, device, bits=8 if dtype == "int8" else 4)
+    elif dtype == "fast":
+        model = load_model(folder, device, precision.fastest(device))
+    else:
+        model = load_model(folder, device, None if dtype == "auto" else getattr(torch, dtype))
+    return Chat(model, folder, name, budget_tokens)
 
 
 def read_limits(folder: Path) -> ImageLimits:

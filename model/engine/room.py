@@ -27,7 +27,8 @@ class OverBudget(OutOfMemory):
     def __init__(self, tokens: int, budget: int) -> None:
         super().__init__(
             f"the conversation takes {tokens} tokens and the budget is {budget}; show fewer pictures or steps "
-            "(pictures, history_steps in pixelhand.json, or --shrink, which lets the run do so) or raise budget_tokens"
+            "(pictures, history_steps in pixelhand.json, or --shrink, which lets the run do so), or raise "
+            "--budget-tokens"
         )
 
 

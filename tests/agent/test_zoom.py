@@ -130,6 +130,61 @@ def test_a_second_look_that_finds_nothing_leaves_the_first(second: str) -> None:
     assert reply.looks[1]["text"] == second
 
 
+@pytest.mark.parametrize(
+    ("zoom", "spread_px", "second", "doubt"),
+    [
+        ("auto", 40.0, said(644, 364), "a second look was unsure by 20 pixels too"),  # half as wide a part
+        ("auto", 40.0, "no call", "a second look did not find it again"),
+        ("on", WIDE_PX, said(644, 364), ""),
+        ("on", WIDE_PX, "no call", ""),
+    ],
+)
+def test_a_reply_that_stays_unsure_says_so(zoom: str, spread_px: float, second: str, doubt: str) -> None:
+    assert ask(Chat([said(400, 300), second], spread_px), zoom, screen())[0].doubt == doubt
+
+
+class Doubting(ScriptPolicy):
+    def decide(self, *given: Any) -> Reply:
+        return replace(super().decide(*given), doubt="it is dark")
+
+
+def test_a_person_who_is_there_decides_where_the_model_is_unsure() -> None:
+    asked: list[str] = []
+    answers = iter(["the green one", "n", "y"])
+
+    def person(question: str) -> str:
+        asked.append(question)
+        return next(answers)
+
+    env = FakeEnv()
+    episode = run("", env, Doubting([CLICK] * 3), max_steps=3, ask=person)
+    assert "not sure of the place: it is dark. y: do it" in asked[0] and "click" in asked[0]
+    assert episode.steps[0].error == "you were unsure of the place, and the person said no: the green one"
+    assert episode.steps[1].error == "you were unsure of the place, and the person said no"
+    assert episode.status == "success"
+    assert [one.verb for one in env.surface.performed if one.verb != "wait"] == ["click"]
+
+
+def test_nobody_there_leaves_an_unsure_action_to_the_model() -> None:
+    def nobody(_question: str) -> str:
+        raise EOFError
+
+    assert run("", FakeEnv(), Doubting([CLICK]), max_steps=1, ask=nobody).status == "success"
+    assert run("", FakeEnv(), Doubting([CLICK]), max_steps=1).status == "success"
+
+
+def test_a_place_that_changed_while_the_person_was_asked_is_left_alone() -> None:
+    env = FakeEnv()
+
+    def slow(_question: str) -> str:
+        env.surface.pixels[:] = 0
+        return "yes"
+
+    episode = run("", env, Doubting([CLICK]), max_steps=1, ask=slow)
+    assert "place changed" in episode.steps[0].error
+    assert [one.verb for one in env.surface.performed] == ["wait"]  # another look, and no click
+
+
 def test_the_trace_carries_both_looks(tmp_path: Path) -> None:
     looks = ({"x": 1, "y": 2, "x_px": 50.0}, {"x": 3, "y": 4, "x_px": 2.0, "part": {"left": 5}, "text": "again"})
 

@@ -11,6 +11,7 @@ import torch
 
 from actions import Screen, UsageError
 from model.chat import load_chat
+from model.engine.room import OverBudget
 from model.image import patchify
 from model.tokenizer import Tokenizer
 
@@ -136,3 +137,11 @@ def test_fingerprint_follows_the_weights(tiny_folder: Path) -> None:
     data[-3] ^= 1
     path.write_bytes(data)
     assert load_chat(tiny_folder).fingerprint != before
+
+
+def test_a_budget_given_goes_before_the_checkpoints_own() -> None:
+    chat = load_chat("embedded", "cpu", budget_tokens=200)
+    assert chat.session.budget_tokens == chat.settings.budget_tokens == 200
+    with pytest.raises(OverBudget, match="the budget is 200; .* raise --budget-tokens"):
+        chat.reply([{"role": "user", "content": "a" * 300}], max_new_tokens=1)
+    assert load_chat("embedded", "cpu").session.budget_tokens > 200
