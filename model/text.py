@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.config import TextConfig
-from model.engine.attention import causal, learning
+from model.engine.attention import causal
 from model.engine.kv import KVCache
 from model.rope import rotate, text_rotary
 from model.vision import RMSNorm
@@ -38,8 +38,6 @@ class Attention(nn.Module):
             k, v = cache.put(layer, k, v)  # [B, kv heads, T, D]
         if cache is not None and mask is None:
             out = causal(q, k, v)
-        elif mask is not None and q.requires_grad and not q.is_cuda:
-            out = learning(q, k, v, mask)
         else:
             plain = mask is None and length > 1
             out = F.scaled_dot_product_attention(q, k, v, mask, is_causal=plain, enable_gqa=self.shared)

@@ -1,7 +1,6 @@
 """Attention as an agent's context needs it: new tokens behind a long past, windows of many sizes. Knows tensors only.
 
-Two names, each with paths for the CPU, for CUDA and for the rest: `causal` for the decoder, `windows` for the encoder;
-and `learning`, for the decoder where gradients are wanted on the CPU.
+Two names, each with paths for the CPU, for CUDA and for the rest: `causal` for the decoder, `windows` for the encoder.
 """
 
 from __future__ import annotations
@@ -77,22 +76,6 @@ def _behind(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         share = (own_sum - old_sum.reshape(spread[:3])).sigmoid()[..., None]
         own = torch.lerp(old.reshape(spread).float(), own.float(), share).to(q.dtype)
     return own.reshape(batch, heads, length, size)
-
-
-def learning(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """The same behind a mask bool [B or 1, 1, S, T] where gradients are wanted, by plain products.
-
-    torch's own kernel on the CPU takes twice the time there: it goes back in small pieces, and masks each of them.
-    """
-    batch, heads, length, size = q.shape
-    kv_heads, total = k.shape[1], k.shape[2]
-    group = heads // kv_heads
-    forbidden = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill_(~mask, float("-inf"))[:, :, None]
-    keys, values = (part.reshape(batch * kv_heads, total, size) for part in (k, v))
-    queries = (q * size**-0.5).reshape(batch * kv_heads, group * length, size)
-    scores = (queries @ keys.transpose(1, 2)).view(batch, kv_heads, group, length, total) + forbidden
-    seen = scores.softmax(-1).view(batch * kv_heads, group * length, total).to(values.dtype)
-    return (seen @ values).view(batch, heads, length, size)
 
 
 def windows(q: Tensor, k: Tensor, v: Tensor, spans: tuple[tuple[int, int], ...]) -> Tensor:
