@@ -55,6 +55,32 @@ def screens(
 
 
 @app.command()
+def lines(
+    out: Data = Path(".training"),
+    first: First = 0,
+    last: Last = 80,
+    fonts: Annotated[Path | None, typer.Option(help="folder of font files to mix with the shipped one")] = None,
+    unseen: Annotated[bool, typer.Option(help="draw the 10 pages of single words that are for measuring")] = False,
+    chrome: Chrome = "/usr/bin/chromium",
+    sandbox: Sandbox = False,
+) -> None:
+    """Draw strips with a line of text each, 240 a page. Resumes."""
+    from model.training.lines import draw
+    from model.training.screens import UNSEEN
+
+    folder, name = (out / "unseen-lines", "words") if unseen else (out / "lines", f"lines-{first}")
+    if unseen:
+        first, last = UNSEEN, UNSEEN + 10
+    elif last > UNSEEN:
+        raise typer.BadParameter(f"pages from {UNSEEN} on are for measuring; draw below it, not up to {last}")
+    with _browser(chrome, sandbox) as browser:
+        for start in range(first, last, 10):
+            began = time.monotonic()
+            new = draw(start, min(last, start + 10), folder, name, browser, fonts)
+            print(f"{name} {start}: {new} new in {time.monotonic() - began:.1f} s", flush=True)
+
+
+@app.command()
 def render(
     out: Data = Path(".training/practice"),
     tasks: Annotated[str, typer.Option(help="comma-separated; default all that have an oracle")] = "",
@@ -81,7 +107,9 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="a stage's file, see model/training/recipes")],
     data: Data = Path(".training"),
     run: Annotated[Path | None, typer.Option(help="run folder; default <data>/<the recipe's name>")] = None,
-    before: Annotated[Path | None, typer.Option(help="run folder of the stage to begin from, or a checkpoint")] = None,
+    before: Annotated[
+        list[Path] | None, typer.Option(help="run folder of the stage to begin from, or a checkpoint; several in turn")
+    ] = None,
     minutes: Annotated[float, typer.Option(help="length of this slice")] = 10.0,
     threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
@@ -98,9 +126,9 @@ def train(
     folder = run or data / recipe.stem
     stage: Any
     if read["stage"] == "visual":
-        stage = VisualStage(read, data / "screens", device)
+        stage = VisualStage(read, data, before or [], device)
     else:
-        stage = AnswerStage(read, data, folder, before, device)
+        stage = AnswerStage(read, data, folder, before or [], device)
     raise typer.Exit(0 if Run(read, stage, folder).train(minutes) else 3)
 
 

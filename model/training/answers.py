@@ -1,7 +1,7 @@
 """Stages 2 to 4: the whole model learns to answer. Knows data folders, their shares and what is asked of each screen.
 
 Invented screens are moved by up to a cell and asked anew each time they are drawn; practice pages stand as the agent
-will see them, always with the page's own question.
+will see them, always with the page's own question. A batch is of pictures of one size: screens, or strips of text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from actions import UsageError
 from model.tokenizer import Tokenizer
-from model.training import vocabulary
+from model.training import lines, vocabulary
 from model.training.batches import Batch, Packer, decode
 from model.training.fresh import fresh_model
 from model.training.losses import Helpers, Weights, Where, losses
@@ -32,6 +32,7 @@ from model.training.visual import CELL, Heads, place_characters
 from model.weights import load_model, save_model
 
 SCREEN = (280, 364)  # width, height of a practice page in pixels
+SIZES = {"screen": SCREEN, "strip": lines.SHOWN}
 MAX_NEW_TOKENS = 96
 
 
@@ -52,16 +53,28 @@ class Source:
     samples: dict[str, list[Sample]]
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Pictures of one size: how many a batch has, in rows of how many blocks, and where they come from."""
+
+    packer: Packer
+    batch: int
+    blocks: int | None
+    sources: list[Source]
+    share: float
+
+
 class AnswerStage:
     """The model over a recipe's [[data]] entries.
 
     Each entry: folder (below the data folder), share, questions (of a screen, at most), says (the share kept of those
     that are answered in words), words (to point at besides), reads and lines (words and lines to read besides), copies
     (texts to type as they are, besides), moved (true for invented screens), sources and emphasis (optional), held_back
-    (seeds below it are kept for measuring).
+    (seeds below it are kept for measuring). With picture = "strip" they are strips of text, as lines.py draws them;
+    [strips] says how many are a batch, in rows of how many blocks. What comes before is taken one after the other.
     """
 
-    def __init__(self, recipe: Recipe, data: Path, run: Path, before: Path | None, device: str = "cpu") -> None:
+    def __init__(self, recipe: Recipe, data: Path, run: Path, before: Sequence[Path] = (), device: str = "cpu") -> None:
         self.recipe, self.device = recipe, torch.device(device)
         self.model = fresh_model(recipe)
         self.config = self.model.config
@@ -69,21 +82,24 @@ class AnswerStage:
         limit = SCREEN[0] * SCREEN[1]
         vocabulary.write(self.checkpoint, self.config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS)
         self.tokenizer = Tokenizer(self.checkpoint)
-        self.packer = Packer(self.tokenizer, self.config, *SCREEN)
+        packers = {name: Packer(self.tokenizer, self.config, *size) for name, size in SIZES.items()}
+        self.packer = packers["screen"]
         weights = dict(recipe["losses"])
         torch.manual_seed(recipe["seed"] + 1)
         self.heads = Heads(self.config.text.hidden_size)
-        self.helpers = Helpers(self.model, self.packer, Where.of(weights.pop("where")))
+        most = max(one.cells_w for one in packers.values()), max(one.cells_h for one in packers.values())
+        self.helpers = Helpers(self.model, *most, Where.of(weights.pop("where")))
         self.weights = Weights(**weights)
-        if before is not None and (before / "config.json").exists():
-            self.model.load_state_dict(load_model(before, dtype=torch.float32).state_dict())
-        elif before is not None:
-            self._take(load_state(before)["modules"])
+        for one in before:
+            if (one / "config.json").exists():
+                self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
+            else:
+                self._take(load_state(one)["modules"])
         for module in self.modules().values():
             module.to(self.device)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(tuple(recipe.get("frozen", ["-"]))))
-        self.sources = [_source(entry, data) for entry in recipe["data"]]
+        self.kinds = [kind for name, packer in packers.items() if (kind := _kind(name, packer, recipe, data)).sources]
 
     def _take(self, modules: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Begin with what an earlier stage's run learnt."""
@@ -112,11 +128,15 @@ class AnswerStage:
         return {"model": self.model, "helper_heads": self.heads, "helpers": self.helpers}
 
     def draw(self, rng: random.Random) -> Batch:
+        kind = rng.choices(self.kinds, [one.share for one in self.kinds])[0] if len(self.kinds) > 1 else self.kinds[0]
         frames, asked, characters = [], [], []
-        for _ in range(self.recipe["batch"]):
-            source = rng.choices(self.sources, [one.share for one in self.sources])[0]
+        for _ in range(kind.batch):
+            source = rng.choices(kind.sources, [one.share for one in kind.sources])[0]
             sample = rng.choice(source.samples[rng.choices(source.names, source.shares)[0]])
-            frame, questions, written = _moved(sample, rng) if source.moved else _still(sample)
+            if kind.packer is not self.packer:
+                frame, questions, written = _shown(sample)
+            else:
+                frame, questions, written = _moved(sample, rng) if source.moved else _still(sample)
             frames.append(frame)
             questions = [one for one in questions if "say" not in one.answer or rng.random() < source.says]
             typed = [to_type(rng) for _ in range(source.copies)]
@@ -124,7 +144,7 @@ class AnswerStage:
             extra += [Question(one["goal"], one["answer"]) for one in typed]
             asked.append(_chosen(sample, questions, source.questions, rng) + extra)
             characters.append(place_characters(written, frame.shape[1], frame.shape[0]))
-        return self.packer.pack(frames, asked, characters, self.recipe.get("blocks", None))
+        return kind.packer.pack(frames, asked, characters, kind.blocks)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         with precision(self.recipe, self.device):
@@ -133,6 +153,16 @@ class AnswerStage:
 
     def save(self, folder: Path) -> None:
         save_model(self.model, self.checkpoint, torch.float16, {})
+
+
+def _kind(name: str, packer: Packer, recipe: Recipe, data: Path) -> Kind:
+    """The recipe's pictures of that name."""
+    entries = [one for one in recipe["data"] if one.get("picture", "screen") == name]
+    shape: Mapping[str, Any] = {"batch": recipe["batch"], "blocks": recipe.get("blocks", None)}
+    if entries and name == "strip":
+        shape = recipe["strips"]
+    sources = [_source(one, data) for one in entries]
+    return Kind(packer, shape["batch"], shape["blocks"], sources, sum(one.share for one in sources))
 
 
 def _source(entry: Mapping[str, Any], data: Path) -> Source:
@@ -150,12 +180,24 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     shares = [float(emphasis.get(name, 1.0)) for name in names]
     extra = entry.get("words", 0), entry.get("reads", 0), entry.get("lines", 0), entry.get("copies", 0)
     says = entry.get("says", 1.0)
-    return Source(entry["share"], entry["questions"], says, *extra, entry["moved"], names, shares, samples)
+    moved = entry.get("moved", False)
+    return Source(entry["share"], entry["questions"], says, *extra, moved, names, shares, samples)
 
 
 def _still(sample: Sample) -> tuple[Any, list[Question], Sequence[Sequence[Any]]]:
     questions = [located(one, sample.characters) for one in sample.questions]
     return decode(sample.png), questions, sample.characters
+
+
+def _shown(sample: Sample) -> tuple[Any, list[Question], Sequence[Sequence[Any]]]:
+    """A strip as the processor enlarges it."""
+    frame, characters, (across, down) = lines.enlarged(sample)
+    boxes = [
+        None if one.box is None else (one.box[0] * across, one.box[1] * down, one.box[2] * across, one.box[3] * down)
+        for one in sample.questions
+    ]
+    questions = [replace(one, box=box) for one, box in zip(sample.questions, boxes, strict=True)]
+    return frame, [located(one, characters) for one in questions], characters
 
 
 def _words(

@@ -42,7 +42,7 @@ def reply(question: Question) -> str:
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures and their questions.
+    """B pictures of one size and their questions, by the packer of that size.
 
     frames [B, H, W, 3] uint8; ids and targets [B, S], positions [3, B, S] of the packed rows, target -100 where nothing
     is asked; rows: how they are laid out; own [B, blocks, block, block]: where a token of a block may look in it.
@@ -57,6 +57,7 @@ class Batch:
     y in pixels. characters [B, cells, places]: see visual.py.
     """
 
+    packer: Packer
     frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     ids: Tensor
     positions: Tensor
@@ -171,6 +172,7 @@ class Packer:
         order = torch.arange(rows.block)
         own = (of[..., :, None] == of[..., None, :]) & (order[:, None] >= order[None, :])
         return Batch(
+            self,
             np.stack(frames),
             ids,
             positions,

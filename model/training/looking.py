@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.training.batches import Batch, Packer
+from model.training.batches import Batch
 from model.training.rows import Trace
 
 Head = tuple[int, int]  # a layer, and which of its heads
@@ -21,8 +21,8 @@ Head = tuple[int, int]  # a layer, and which of its heads
 class Eyes:
     """The attention of a model's heads over a batch, from what a pass over it left."""
 
-    def __init__(self, packer: Packer, batch: Batch, trace: Trace) -> None:
-        self.packer, self.batch, self.trace = packer, batch, trace
+    def __init__(self, batch: Batch, trace: Trace) -> None:
+        self.packer, self.batch, self.trace = batch.packer, batch, trace
 
     def at_cells(self, heads: Sequence[Head], looks: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """For (picture, token) of questions: cross-entropy of the attention of heads with the wanted cells

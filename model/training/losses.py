@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.qwen25vl import Qwen25VL
-from model.training.batches import Batch, Packer
+from model.training.batches import Batch
 from model.training.looking import Eyes, Head, by_row, hit
 from model.training.rows import decode
 from model.training.visual import ACROSS, CELL, DOWN, Heads, character_loss, encode
@@ -86,30 +86,30 @@ class Where:
 
 
 class Helpers(nn.Module):
-    """The small heads that read inner states; thrown away after training."""
+    """The small heads that read inner states, for pictures of up to cells_w x cells_h cells; dropped after training."""
 
-    def __init__(self, model: Qwen25VL, packer: Packer, where: Where) -> None:
+    def __init__(self, model: Qwen25VL, cells_w: int, cells_h: int, where: Where) -> None:
         super().__init__()
         width = model.config.text.hidden_size
-        self.rows = nn.Linear(width, packer.cells_h)
-        self.columns = nn.Linear(width, packer.cells_w)
-        screen = packer.cells_w * CELL, packer.cells_h * CELL
+        self.rows = nn.Linear(width, cells_h)
+        self.columns = nn.Linear(width, cells_w)
+        screen = cells_w * CELL, cells_h * CELL
         wide, high = (int(pixels // step) + 1 for pixels, step in zip(screen, SPOT, strict=True))
         self.known_across, self.known_down = nn.Linear(width, wide), nn.Linear(width, high)
-        self.following_across = nn.Linear(width, packer.cells_w * ACROSS)
-        self.following_down = nn.Linear(width, packer.cells_h * DOWN)
+        self.following_across = nn.Linear(width, cells_w * ACROSS)
+        self.following_down = nn.Linear(width, cells_h * DOWN)
         self.across = nn.ModuleList(nn.Linear(width, wide) for _ in where.spots)
         self.down = nn.ModuleList(nn.Linear(width, high) for _ in where.spots)
         self.wish = nn.ModuleDict({name: nn.Linear(width, SOUGHT) for name in where.sought})
         self.thing = nn.ModuleDict({name: nn.Linear(width, SOUGHT) for name in where.sought})
-        self.packer, self.where = packer, where
+        self.where = where
 
 
 def losses(
     model: Qwen25VL, heads: Heads, helpers: Helpers, batch: Batch, weights: Weights, compiled: bool = False
 ) -> tuple[Tensor, dict[str, float]]:
     """The weighted sum, and each part by name with the shares that were right."""
-    packer = helpers.packer
+    packer = batch.packer
     picture = encode(model.visual, batch.frames)  # [B, cells, C]
     embeddings = model.model.embed_tokens(batch.ids)
     first, count = packer.first_cell, packer.cells
@@ -117,7 +117,7 @@ def losses(
 
     where = helpers.where
     trace = decode(model.model, embeddings, batch.positions, batch.own, batch.rows, compiled)
-    left, eyes = trace.states, Eyes(packer, batch, trace)
+    left, eyes = trace.states, Eyes(batch, trace)
 
     asked = batch.targets != -100
     logits, targets = model.logits(trace.out[asked]).float(), batch.targets[asked]

@@ -54,7 +54,7 @@ def draw(
     wire = context.new_cdp_session(tab)
     clip = {"x": 0, "y": 0, "width": wide, "height": high, "scale": SCALE}
     tab.set_content("<!DOCTYPE html><html><body></body></html>")
-    names = _load_fonts(tab, files)
+    names = load_fonts(tab, files)
     tab.add_script_tag(path=SCRIPT)
     new = 0
     for seed in range(first, last):
@@ -73,7 +73,7 @@ def draw(
             characters = [[c, *(round(v * SCALE, 1) for v in rest)] for c, *rest in record["characters"]]
             questions = ask(elements, characters, seed * COUNT + number)
             more = {"elements": elements, "font_px": record["size"]}
-            writer.add(seed, number, "", _png(page[top : top + h, left : left + w]), questions, characters, more)
+            writer.add(seed, number, "", encoded(page[top : top + h, left : left + w]), questions, characters, more)
             new += 1
         writer.finish(seed)
     context.close()
@@ -97,7 +97,7 @@ def words() -> dict[str, list[str]]:
     }
 
 
-def _load_fonts(tab: Any, files: list[Path]) -> list[str]:
+def load_fonts(tab: Any, files: list[Path]) -> list[str]:
     """Make the files' fonts known to the page by their file names, and the shipped one as Arial."""
     wanted = [("Arial", practice.FONTS / "LiberationSans-Regular.ttf", "400")]
     wanted.append(("Arial", practice.FONTS / "LiberationSans-Bold.ttf", "700"))
@@ -113,7 +113,8 @@ def _load_fonts(tab: Any, files: list[Path]) -> list[str]:
     return [one.stem for one in files]
 
 
-def _png(pixels: np.ndarray[Any, Any]) -> bytes:
+def encoded(pixels: np.ndarray[Any, Any]) -> bytes:
+    """As PNG."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -6,6 +6,7 @@ and for the kinds and states of the elements over it. The heads that answer are 
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from torch import Tensor, nn
 
 from actions import UsageError
 from model.image import frames_to_patches
+from model.training import lines
 from model.training.batches import decode
 from model.training.fresh import fresh_model
 from model.training.run import Recipe, precision
 from model.training.store import Sample, read
+from model.weights import load_model
 
 CELL = 28
 ACROSS, DOWN = 5, 2  # places in a cell that a character's middle may lie in
@@ -38,6 +41,9 @@ ICONS = (
 )
 COLORS = "red green blue yellow orange purple pink black white gray cyan magenta lime olive navy brown"
 NAMED = {name: number + 1 for number, name in enumerate([*ICONS.split(), *COLORS.split()])}
+
+
+Strips = tuple[np.ndarray[Any, Any], Tensor]  # frames [B, H, W, 3] uint8, and classes [B, cells, places]
 
 
 class Heads(nn.Module):
@@ -150,34 +156,65 @@ def dense_loss(heads: Heads, cells: Tensor, batch: Dense) -> tuple[Tensor, dict[
 
 
 class VisualStage:
-    """The encoder and its heads over a data folder's screens, moved by up to a cell each time they are drawn."""
+    """The encoder and its heads over a data folder's screens, moved by up to a cell each time they are drawn.
 
-    def __init__(self, recipe: Recipe, data: Path, device: str = "cpu") -> None:
+    strips, of a recipe: so many strips of text, as lines.py draws them, belong to a batch too. keep: how much it counts
+    that what the encoder makes of screens stays what it was before, so that a decoder that knows it goes on knowing it.
+    """
+
+    def __init__(self, recipe: Recipe, data: Path, before: Sequence[Path] = (), device: str = "cpu") -> None:
         self.recipe, self.device = recipe, torch.device(device)
         self.model = fresh_model(recipe)
         self.visual = self.model.visual
+        for one in before:
+            self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
+        self.was = copy.deepcopy(self.visual).requires_grad_(False).to(device) if recipe.get("keep", 0.0) else None
         torch.manual_seed(recipe["seed"] + 1)
         self.heads = Heads(self.model.config.text.hidden_size)
         self.visual.to(device)
         self.heads.to(device)
-        self.samples = [one for one in read(data, recipe.get("sources", None)) if len(one.characters) > 20]
+        screens = read(data / "screens", recipe.get("sources", None))
+        self.samples = [one for one in screens if len(one.characters) > 20]
+        self.strips = list(read(data / "lines")) if recipe.get("strips", 0) else []
         if len(self.samples) < recipe["batch"]:
             raise UsageError(f"{data} holds {len(self.samples)} screens with text, fewer than a batch; draw some first")
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"visual": self.visual, "helpers": self.heads}
 
-    def draw(self, rng: random.Random) -> Dense:
+    def draw(self, rng: random.Random) -> tuple[Dense, Strips | None]:
         count = self.recipe["batch"]
         shifts = [(rng.randrange(-CELL, CELL), rng.randrange(-CELL, CELL)) for _ in range(count)]
-        return dense(rng.sample(self.samples, count), shifts)
+        screens = dense(rng.sample(self.samples, count), shifts)
+        return screens, _strips(rng.sample(self.strips, self.recipe["strips"])) if self.strips else None
 
-    def loss(self, batch: Dense) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: tuple[Dense, Strips | None]) -> tuple[Tensor, dict[str, float]]:
+        screens, strips = batch
         with precision(self.recipe, self.device):
-            return dense_loss(self.heads, encode(self.visual, batch.frames), batch)
+            cells = encode(self.visual, screens.frames)
+            loss, figures = dense_loss(self.heads, cells, screens)
+            if self.was is not None:
+                with torch.no_grad():
+                    before = encode(self.was, screens.frames)
+                moved = (cells - before).square().mean() / before.square().mean()
+                loss, figures["moved"] = loss + self.recipe["keep"] * moved, float(moved.detach())
+            if strips is not None:
+                frames, characters = strips
+                read, right, quiet = character_loss(self.heads, encode(self.visual, frames), characters.to(self.device))
+                loss = loss + read
+                named = {"strips": read, "strips_right": right, "strips_quiet": quiet}
+                figures |= {name: float(value.detach()) for name, value in named.items()}
+            return loss, figures
 
     def save(self, folder: Path) -> None:
         """Nothing more: the next stage takes the encoder from the run's state."""
+
+
+def _strips(samples: Sequence[Sample]) -> Strips:
+    """As the processor shows them."""
+    shown = [lines.enlarged(one) for one in samples]
+    characters = [place_characters(letters, *lines.SHOWN) for _, letters, _ in shown]
+    return np.stack([frame for frame, *_ in shown]), torch.from_numpy(np.stack(characters))
 
 
 def encode(visual: nn.Module, frames: np.ndarray[Any, Any]) -> Tensor:

@@ -106,6 +106,7 @@ WORDS = (  # of instructions: common phrases as one token each; what must be rea
     " on ",
     "Read the line at [",
     "].",
+    "What does it say?",
 )
 ROWS = 384  # of the embedding: room to grow
 

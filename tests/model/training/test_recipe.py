@@ -132,8 +132,8 @@ def recipe(stage: str, **more: Any) -> Recipe:
 def stage_of(name: str, data: Path, run: Path, **more: Any) -> tuple[Recipe, Any]:
     read = recipe(name, **more)
     if name == "visual":
-        return read, VisualStage(read, data / "screens")
-    return read, AnswerStage(read, data, run, None)
+        return read, VisualStage(read, data)
+    return read, AnswerStage(read, data, run)
 
 
 def test_a_packed_question_is_the_prompt_that_the_agent_sends(data: Path, tmp_path: Path) -> None:
@@ -196,11 +196,11 @@ def test_a_run_repeats_with_its_seed_and_goes_on_where_it_stopped(name: str, dat
 def test_the_second_stage_begins_with_what_the_first_learnt(data: Path, tmp_path: Path) -> None:
     first = Run(*stage_of("visual", data, tmp_path / "one"), tmp_path / "one")
     first.train(minutes=5)
-    second = AnswerStage(recipe("answers", seed=6), data, tmp_path / "two", tmp_path / "one")
+    second = AnswerStage(recipe("answers", seed=6), data, tmp_path / "two", [tmp_path / "one"])
     for key, value in first.stage.modules()["visual"].state_dict().items():
         assert torch.equal(value, second.model.visual.state_dict()[key])
     Run(recipe("answers", seed=6), second, tmp_path / "two").save()
-    third = AnswerStage(recipe("answers", seed=7), data, tmp_path / "three", tmp_path / "two")
+    third = AnswerStage(recipe("answers", seed=7), data, tmp_path / "three", [tmp_path / "two"])
     for key, value in second.model.state_dict().items():
         assert torch.equal(value, third.model.state_dict()[key])
 
@@ -210,7 +210,7 @@ def test_a_deeper_model_begins_with_what_the_shallow_one_says(data: Path, tmp_pa
     shallow.save()
     sizes = recipe("answers")["text"]
     deep = AnswerStage(
-        recipe("answers", text={**sizes, "num_hidden_layers": 4}), data, tmp_path / "two", tmp_path / "one"
+        recipe("answers", text={**sizes, "num_hidden_layers": 4}), data, tmp_path / "two", [tmp_path / "one"]
     )
     embeddings = torch.randn(1, 6, sizes["hidden_size"])
     positions = torch.arange(6).expand(3, 1, -1)
@@ -218,7 +218,7 @@ def test_a_deeper_model_begins_with_what_the_shallow_one_says(data: Path, tmp_pa
     assert torch.equal(*said)
     with pytest.raises(UsageError, match="other parts than this recipe"):
         Run(recipe("answers"), deep, tmp_path / "two").save()
-        AnswerStage(recipe("answers"), data, tmp_path / "three", tmp_path / "two")
+        AnswerStage(recipe("answers"), data, tmp_path / "three", [tmp_path / "two"])
 
 
 def test_half_precision_loses_little(data: Path, tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_rows_are_computed_as_the_model_itself_would(data: Path, tmp_path: Path)
         whole = model.model(embeddings, batch.positions, batch.mask)
         assert torch.allclose(trace.out, whole, atol=1e-5)
 
-        eyes = Eyes(stage.packer, batch, trace)
+        eyes = Eyes(batch, trace)
         looks = torch.tensor([[1, 150], [0, 300], [0, 151]])  # in any order
         layer, size = model.model.layers[1], model.config.text.head_dim
         values = layer.self_attn.v_proj(layer.input_layernorm(trace.states[0])).view(*batch.ids.shape, -1, size)
@@ -396,7 +396,7 @@ def test_a_damaged_state_is_one_sentence(data: Path, tmp_path: Path) -> None:
 
 def test_a_stage_whose_predecessor_is_missing_says_so(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="run the stage that makes it first"):
-        AnswerStage(recipe("answers"), data, tmp_path / "run", tmp_path / "nothing")
+        AnswerStage(recipe("answers"), data, tmp_path / "run", [tmp_path / "nothing"])
 
 
 def test_a_run_does_not_go_on_with_another_recipe(data: Path, tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_what_counts_as_right() -> None:
 def test_a_source_without_screens_names_what_is_missing(data: Path, tmp_path: Path) -> None:
     entry = {"folder": "practice", "share": 1.0, "questions": 3, "moved": False, "sources": [*TASKS, "click-link"]}
     with pytest.raises(UsageError, match=r"no screens of click-link"):
-        AnswerStage(recipe("answers", data=[entry]), data, tmp_path / "run", None)
+        AnswerStage(recipe("answers", data=[entry]), data, tmp_path / "run")
 
 
 def test_held_out_seeds_are_refused(tmp_path: Path) -> None:
@@ -480,8 +480,8 @@ def test_two_renderers_do_not_write_the_same_source(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_from_a_published_checkpoint(data: Path, tmp_path: Path) -> None:
-    first = AnswerStage(recipe("answers"), data, tmp_path / "one", None)
+    first = AnswerStage(recipe("answers"), data, tmp_path / "one")
     first.save(tmp_path / "one")
-    second = AnswerStage(recipe("answers", seed=6), data, tmp_path / "two", first.checkpoint)
+    second = AnswerStage(recipe("answers", seed=6), data, tmp_path / "two", [first.checkpoint])
     for key, value in first.model.state_dict().items():
         assert torch.allclose(value, second.model.state_dict()[key], atol=1e-2), key  # it is stored in half precision

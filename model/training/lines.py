@@ -1,0 +1,145 @@
+"""Strips of a screen with one line of text each, drawn many to a page. Knows words and looks; knows no tensors.
+
+A strip is as high as a line of small text, and the processor enlarges it until it has the least pixels that a picture
+may have, 4.4 times: a letter then has a cell to itself. One screenshot takes a grid of strips and is cut up.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import random
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from model.image import resize
+from model.training.batches import decode
+from model.training.screens import UNSEEN, encoded, load_fonts, words
+from model.training.store import Sample, Writer
+
+WIDTH, HEIGHT = 280, 19  # of a strip: pixels, at one to a CSS px
+SHOWN = (1232, 84)  # width, height at which the processor shows it
+COLUMNS, COUNT = 4, 240  # strips to a page
+SIZES_PX = (11, 16)
+READ = "What does it say?"
+SCRIPT = Path(__file__).parent / "pages" / "lines.js"
+
+ONSETS = "b c d f g h j k l m n p r s t v w y bl br ch cl cr dr fl fr gr ph pl pr qu sc sh sl sp st str th tr wh x z"
+VOWELS = "a a a e e e e i i o o u y ai ea ee ie io oo ou"
+CODAS = "b c ck d f g l ll m n n nd ng nt p r r rk s ss st t t th x y z"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+PAPERS = "#fff #fff #fff #fafafa #f0f0f0 #eef3f8 #fffbe6 #e8f5e9 #ececec #ff0"
+INKS = "#000 #000 #000 #222 #333 #444 #1a237e #0066cc #b00020"
+DARK, LIGHT = "#111 #202124 #1b2838 #2b2b2b #1a73e8 #2e7d32", "#fff #fff #ddd #eee"
+
+Picture = np.ndarray[Any, Any]
+
+
+def draw(first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None) -> int:
+    """Draw pages of seeds first to last - 1, COUNT strips each, into a store; returns how many strips were new.
+
+    From UNSEEN on a strip holds one word, and of words that no other page holds. fonts, browser: as for screens.
+    """
+    writer = Writer(folder, name)
+    files = sorted(one for one in fonts.iterdir() if one.suffix in (".ttf", ".otf")) if fonts else []
+    wide, high = WIDTH * COLUMNS, HEIGHT * (COUNT // COLUMNS)
+    context = browser.new_context(viewport={"width": wide, "height": high}, device_scale_factor=1)
+    tab = context.new_page()
+    wire = context.new_cdp_session(tab)
+    clip = {"x": 0, "y": 0, "width": wide, "height": high, "scale": 1}
+    tab.set_content("<!DOCTYPE html><html><body></body></html>")
+    names = load_fonts(tab, files)
+    tab.add_script_tag(path=SCRIPT)
+    known = words()
+    new = 0
+    for seed in range(first, last):
+        if writer.has(seed):
+            continue
+        rng = random.Random(f"lines-{seed}")
+        strips = [_strip(rng, names, known, seed >= UNSEEN) for _ in range(COUNT)]
+        drawn = tab.evaluate("given => drawLines(...given)", [strips, COLUMNS, WIDTH, HEIGHT])
+        shot = wire.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True, "clip": clip})
+        page = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB"))
+        for number, (strip, characters) in enumerate(zip(strips, drawn, strict=True)):
+            top, left = number // COLUMNS * HEIGHT, number % COLUMNS * WIDTH
+            text = strip["text"]
+            if len(characters) != len(text.replace(" ", "")):
+                continue  # it did not fit
+            start, (*_, x, _, width) = characters[0], characters[-1]
+            begin = start[1] - start[3] / 2
+            question = {"goal": READ, "answer": {"say": text}, "box": [begin, 0, x + width / 2 - begin, HEIGHT]}
+            png = encoded(page[top : top + HEIGHT, left : left + WIDTH])
+            writer.add(seed, number, "", png, [question], characters, {"font_px": strip["size"]})
+            new += 1
+        writer.finish(seed)
+    context.close()
+    writer.close()
+    return new
+
+
+def enlarged(sample: Sample) -> tuple[Picture, list[tuple[Any, ...]], tuple[float, float]]:
+    """A strip as the processor shows it: the frame [H, W, 3], its characters in that frame's pixels, and by how much it
+    was enlarged across and down."""
+    across, down = SHOWN[0] / WIDTH, SHOWN[1] / HEIGHT
+    characters = [(c, x * across, y * down, width * across) for c, x, y, width in sample.characters]
+    return resize(decode(sample.png), *SHOWN), characters, (across, down)
+
+
+def _strip(
+    rng: random.Random, fonts: Sequence[str], known: Mapping[str, Sequence[str]], unseen: bool
+) -> dict[str, Any]:
+    """The look of a strip, and its text."""
+    family = "Arial" if not fonts or rng.random() < 0.3 else rng.choice(fonts)
+    size = rng.randint(*SIZES_PX)
+    dark = rng.random() < 0.15
+    line = []
+    if unseen:
+        line.append(invented(rng, True))
+    else:
+        room = rng.choice((1, 1, 90, 150, 240))
+        while not line or (len(" ".join(line)) + 5) * size * 0.55 < room:
+            line.append(_word(rng, known))
+    return {
+        "text": " ".join(line),
+        "family": family,
+        "size": size,
+        "weight": rng.choice((400, 400, 400, 700)),
+        "ink": rng.choice((LIGHT if dark else INKS).split()),
+        "paper": rng.choice((DARK if dark else PAPERS).split()),
+        "left": rng.choice((1, 2, 3, 4, 6, 8)) + round(rng.random(), 2),
+        "lift": round(rng.uniform(-0.6, 0.6), 2),
+    }
+
+
+def invented(rng: random.Random, unseen: bool) -> str:
+    """A word that could be one. Those of an eighth of all are for measuring only (unseen)."""
+    while True:
+        word = ""
+        for _ in range(rng.choice((1, 2, 2, 3, 3))):
+            word += rng.choice(ONSETS.split()) + rng.choice(VOWELS.split())
+            word += rng.choice(CODAS.split()) if rng.random() < 0.9 else ""
+        if 3 <= len(word) <= 12 and (zlib.crc32(word.encode()) % 8 == 0) == unseen:
+            break
+    look = rng.random()
+    return word.capitalize() if look < 0.35 else word.upper() if look < 0.4 else word
+
+
+def _word(rng: random.Random, known: Mapping[str, Sequence[str]]) -> str:
+    kind = rng.random()
+    if kind < 0.45:
+        return invented(rng, False)
+    if kind < 0.7:
+        word = rng.choice(known[rng.choice(("lorem", "names", "places", "labels"))])
+        return word.capitalize() if rng.random() < 0.3 else word
+    if kind < 0.88:
+        letters = rng.choice((LETTERS, LETTERS + LETTERS.upper() + "0123456789", LETTERS.upper() + "0123456789"))
+        return "".join(rng.choice(letters) for _ in range(rng.randint(1, 9)))
+    number = str(rng.randrange(10 ** rng.randint(1, 5)))
+    forms = ("$@", "@%", "@.99", "(@)", "#@", "@:30", "@/12", "-@", "@", "@", f"{invented(rng, False)}@.com")
+    mark = rng.choice(".,:;!?")
+    return rng.choice((*forms, invented(rng, False) + mark, f'"{invented(rng, False)}"')).replace("@", number)
