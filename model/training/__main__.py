@@ -136,11 +136,13 @@ def train(
 def measure(
     checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")] = EMBEDDED,
     data: Data = Path(".training"),
-    words: Annotated[int, typer.Option(help="words to read")] = 2000,
+    words: Annotated[int, typer.Option(help="words to read on screens, and as many strips of a word each")] = 2000,
     screens: Annotated[int, typer.Option(help="screens to point in")] = 1000,
 ) -> None:
-    """Reading and pointing on unseen invented screens, and practice screens held back; JSON on standard output."""
-    from model.training.measure import own_goals, pointing, reading
+    """Reading and pointing on unseen strips and screens, and practice screens held back; JSON on standard output."""
+    from model.training.batches import Packer
+    from model.training.lines import SHOWN
+    from model.training.measure import own_goals, pointing, reading, reading_strips
     from model.training.opened import opened
     from model.training.screens import READ_PX
     from model.training.store import read
@@ -149,7 +151,9 @@ def measure(
     unseen = list(read(data / "unseen"))
     readable = [one for one in unseen if READ_PX[0] <= one.font_px <= READ_PX[1]]
     held = [one for one in read(data / "practice") if one.seed < 10]
+    strips = list(read(data / "unseen-lines"))[:words]
     figures = {
+        "strips": reading_strips(model, tokenizer, Packer(tokenizer, model.config, *SHOWN), strips),
         "reading": reading(model, tokenizer, packer, readable, words),
         "pointing": pointing(model, tokenizer, packer, unseen[:screens]),
         "practice": own_goals(model, tokenizer, packer, held),

@@ -22,7 +22,9 @@ from model.image import frames_to_patches
 from model.qwen25vl import Qwen25VL
 from model.tokenizer import Tokenizer
 from model.training.batches import Packer, decode
+from model.training.lines import READ, enlarged
 from model.training.questions import read_at, words_of
+from model.training.screens import encoded
 from model.training.store import Question, Sample
 
 AT_ONCE = 25
@@ -93,6 +95,18 @@ def reading(
         text, box = rng.choice(found)
         asked.append((sample.png, read_at(text, box)["goal"]))
         truth.append(text)
+    return _read(model, tokenizer, packer, asked, truth)
+
+
+def reading_strips(model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, samples: Sequence[Sample]) -> dict[str, Any]:
+    """The same of strips with one word each, as lines.py draws them; packer: of the size at which they are shown."""
+    asked = [(encoded(enlarged(one)[0]), READ) for one in samples]
+    return _read(model, tokenizer, packer, asked, [one.questions[0].answer["say"] for one in samples])
+
+
+def _read(
+    model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, asked: Sequence[tuple[bytes, str]], truth: Sequence[str]
+) -> dict[str, Any]:
     score = Score()
     for part, expected in zip(_parts(asked), _parts(truth), strict=True):
         for text, answer in zip(expected, said(model, tokenizer, packer, part, 24), strict=True):
