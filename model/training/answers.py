@@ -149,7 +149,11 @@ class AnswerStage:
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         with precision(self.recipe, self.device):
             given = batch.to(self.device)
-            return losses(self.model, self.heads, self.helpers, given, self.weights, self.recipe.get("compiled", False))
+            compiled = self.recipe.get("compiled", False)
+            loss, figures = losses(self.model, self.heads, self.helpers, given, self.weights, compiled)
+        if batch.packer is self.packer:
+            return loss, figures
+        return loss, {f"strip_{name}": value for name, value in figures.items()}
 
     def save(self, folder: Path) -> None:
         save_model(self.model, self.checkpoint, torch.float16, {})

@@ -96,7 +96,7 @@ class Run:
         setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - it has no stub
         for module in self.stage.modules().values():
             module.train()
-        sums: dict[str, float] = {}
+        found: dict[str, list[float]] = {}  # some figures are not those of every step
         counted, marked = 0, time.monotonic()
         with ThreadPoolExecutor(1) as ahead:
             waiting = ahead.submit(self._draw, self.step)
@@ -107,12 +107,12 @@ class Run:
                 self.step += 1
                 counted += 1
                 for name, value in figures.items():
-                    sums[name] = sums.get(name, 0.0) + value
+                    found.setdefault(name, []).append(value)
                 if self.step % recipe.get("log_every", 20) == 0 or self.step == recipe["steps"]:
                     now = time.monotonic()
-                    record = {name: round(value / counted, 4) for name, value in sums.items()}
+                    record = {name: round(sum(values) / len(values), 4) for name, values in found.items()}
                     self.log({"step": self.step, **record, "s": round((now - marked) / counted, 3)})
-                    sums, counted, marked = {}, 0, now
+                    found, counted, marked = {}, 0, now
                 if time.monotonic() - saved > SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()

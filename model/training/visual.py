@@ -23,7 +23,7 @@ from model.image import frames_to_patches
 from model.training import lines
 from model.training.batches import decode
 from model.training.fresh import fresh_model
-from model.training.run import Recipe, precision
+from model.training.run import Recipe, load_state, precision
 from model.training.store import Sample, read
 from model.weights import load_model
 
@@ -43,6 +43,10 @@ COLORS = "red green blue yellow orange purple pink black white gray cyan magenta
 NAMED = {name: number + 1 for number, name in enumerate([*ICONS.split(), *COLORS.split()])}
 
 
+# what goals of click-shape say of a thing: its size, colour and kind, each one of these
+THINGS = ("small large", "red green blue yellow magenta aqua black", "letter digit circle rectangle triangle")
+THING_PAGE = "click-shape"
+
 Strips = tuple[np.ndarray[Any, Any], Tensor]  # frames [B, H, W, 3] uint8, and classes [B, cells, places]
 
 
@@ -54,6 +58,7 @@ class Heads(nn.Module):
         self.characters = nn.Linear(width, ACROSS * DOWN * CLASSES)
         self.kinds = nn.Linear(width, len(KINDS))
         self.named = nn.Linear(width, len(NAMED) + 1)
+        self.things = nn.ModuleList(nn.Linear(width, len(words.split())) for words in THINGS)
 
 
 @dataclass(frozen=True)
@@ -158,42 +163,58 @@ def dense_loss(heads: Heads, cells: Tensor, batch: Dense) -> tuple[Tensor, dict[
 class VisualStage:
     """The encoder and its heads over a data folder's screens, moved by up to a cell each time they are drawn.
 
-    strips, of a recipe: so many strips of text, as lines.py draws them, belong to a batch too. keep: how much it counts
-    that what the encoder makes of screens stays what it was before, so that a decoder that knows it goes on knowing it.
+    strips and things, of a recipe: so many strips of text, as lines.py draws them, and pages of shapes join a batch.
+    keep: how much it counts that what the encoder makes of screens stays what it was in the checkpoint before, so that
+    its decoder goes on knowing it.
     """
 
     def __init__(self, recipe: Recipe, data: Path, before: Sequence[Path] = (), device: str = "cpu") -> None:
         self.recipe, self.device = recipe, torch.device(device)
         self.model = fresh_model(recipe)
         self.visual = self.model.visual
-        for one in before:
-            self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
-        self.was = copy.deepcopy(self.visual).requires_grad_(False).to(device) if recipe.get("keep", 0.0) else None
         torch.manual_seed(recipe["seed"] + 1)
         self.heads = Heads(self.model.config.text.hidden_size)
+        self.was: nn.Module | None = None
+        for one in before:
+            if (one / "config.json").exists():
+                self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
+                self.was = copy.deepcopy(self.visual).requires_grad_(False).to(device)
+            else:
+                modules = load_state(one)["modules"]
+                self.visual.load_state_dict(modules["visual"])
+                self.heads.load_state_dict(modules["helpers"], strict=False)
         self.visual.to(device)
         self.heads.to(device)
         screens = read(data / "screens", recipe.get("sources", None))
         self.samples = [one for one in screens if len(one.characters) > 20]
         self.strips = list(read(data / "lines")) if recipe.get("strips", 0) else []
+        self.things = list(read(data / "practice", [THING_PAGE])) if recipe.get("things", 0) else []
+        for what, found, folder in (("strips", self.strips, "lines"), ("things", self.things, "practice")):
+            if len(found) < recipe.get(what, 0):
+                raise UsageError(f"{data / folder} holds {len(found)} {what}, fewer than a batch; draw some first")
         if len(self.samples) < recipe["batch"]:
             raise UsageError(f"{data} holds {len(self.samples)} screens with text, fewer than a batch; draw some first")
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"visual": self.visual, "helpers": self.heads}
 
-    def draw(self, rng: random.Random) -> tuple[Dense, Strips | None]:
+    def draw(self, rng: random.Random) -> tuple[Dense, Strips | None, Strips | None]:
         count = self.recipe["batch"]
         shifts = [(rng.randrange(-CELL, CELL), rng.randrange(-CELL, CELL)) for _ in range(count)]
         screens = dense(rng.sample(self.samples, count), shifts)
-        return screens, _strips(rng.sample(self.strips, self.recipe["strips"])) if self.strips else None
+        strips = _strips(rng.sample(self.strips, self.recipe["strips"])) if self.strips else None
+        return screens, strips, _things(rng.sample(self.things, self.recipe["things"])) if self.things else None
 
-    def loss(self, batch: tuple[Dense, Strips | None]) -> tuple[Tensor, dict[str, float]]:
-        screens, strips = batch
+    def loss(self, batch: tuple[Dense, Strips | None, Strips | None]) -> tuple[Tensor, dict[str, float]]:
+        screens, strips, things = batch
         with precision(self.recipe, self.device):
             cells = encode(self.visual, screens.frames)
             loss, figures = dense_loss(self.heads, cells, screens)
-            if self.was is not None:
+            if things is not None:
+                named, right = thing_loss(self.heads, encode(self.visual, things[0]), things[1].to(self.device))
+                loss = loss + named
+                figures |= {"things": float(named.detach()), "things_right": float(right)}
+            if self.was is not None and self.recipe.get("keep", 0.0):
                 with torch.no_grad():
                     before = encode(self.was, screens.frames)
                 moved = (cells - before).square().mean() / before.square().mean()
@@ -215,6 +236,34 @@ def _strips(samples: Sequence[Sample]) -> Strips:
     shown = [lines.enlarged(one) for one in samples]
     characters = [place_characters(letters, *lines.SHOWN) for _, letters, _ in shown]
     return np.stack([frame for frame, *_ in shown]), torch.from_numpy(np.stack(characters))
+
+
+def _things(samples: Sequence[Sample]) -> Strips:
+    """Pages of shapes, and of each cell's shape the places in THINGS of what goals say of it [B, cells, 3], or -1."""
+    frames = [decode(one.png) for one in samples]
+    found = np.full((len(samples), frames[0].shape[0] // CELL, frames[0].shape[1] // CELL, len(THINGS)), -1)
+    for number, sample in enumerate(samples):
+        for question in sample.questions:
+            if question.box is None:
+                continue
+            x, y, w, h = question.box
+            at = (number, int((y + h / 2) // CELL), int((x + w / 2) // CELL))
+            for kind, words in enumerate(THINGS):
+                for place, word in enumerate(words.split()):
+                    if word in question.goal.split():
+                        found[(*at, kind)] = place
+    return np.stack(frames), torch.from_numpy(found).flatten(1, 2)
+
+
+def thing_loss(heads: Heads, cells: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Of cell embeddings [B, cells, C] and what is known of their shapes [B, cells, 3]; and the share that is right."""
+    loss, right = cells.new_zeros(()), []
+    for kind, head in enumerate(heads.things):
+        known = truth[..., kind] >= 0
+        said, wanted = head(cells[known]).float(), truth[..., kind][known]
+        loss = loss + F.cross_entropy(said, wanted)
+        right.append((said.detach().argmax(-1) == wanted).float().mean())
+    return loss, torch.stack(right).mean()
 
 
 def encode(visual: nn.Module, frames: np.ndarray[Any, Any]) -> Tensor:
