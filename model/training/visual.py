@@ -211,9 +211,9 @@ class VisualStage:
             cells = encode(self.visual, screens.frames)
             loss, figures = dense_loss(self.heads, cells, screens)
             if things is not None:
-                named, right = thing_loss(self.heads, encode(self.visual, things[0]), things[1].to(self.device))
-                loss = loss + named
-                figures |= {"things": float(named.detach()), "things_right": float(right)}
+                told, right = thing_loss(self.heads, encode(self.visual, things[0]), things[1].to(self.device))
+                loss = loss + told
+                figures |= {"things": float(told.detach()), "things_right": float(right)}
             if self.was is not None and self.recipe.get("keep", 0.0):
                 with torch.no_grad():
                     before = encode(self.was, screens.frames)
@@ -223,8 +223,7 @@ class VisualStage:
                 frames, characters = strips
                 read, right, quiet = character_loss(self.heads, encode(self.visual, frames), characters.to(self.device))
                 loss = loss + read
-                named = {"strips": read, "strips_right": right, "strips_quiet": quiet}
-                figures |= {name: float(value.detach()) for name, value in named.items()}
+                figures |= {"strips": float(read.detach()), "strips_right": float(right), "strips_quiet": float(quiet)}
             return loss, figures
 
     def save(self, folder: Path) -> None:
