@@ -93,7 +93,7 @@ class Attention(nn.Module):
         self, x: Tensor, cos: Tensor, sin: Tensor, spans: tuple[tuple[int, int], ...]
     ) -> Tensor:  # x [F, S, C], cos and sin [S, D]; spans: (windows, patches in each), side by side
         q, k, v = self.projected(x, cos, sin)
-        return self.proj(windows(q, k, v, spans).view(x.shape))
+        return self.proj(windows(q, k, v, spans).reshape(x.shape))
 
     def projected(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q and k, turned, and v, each [F, S, heads, D]."""

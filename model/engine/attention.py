@@ -92,12 +92,25 @@ def windows(q: Tensor, k: Tensor, v: Tensor, spans: tuple[tuple[int, int], ...])
         query, key, value = (
             part[:, piece].reshape(frames * count, width, heads, size).transpose(1, 2) for part in (q, k, v)
         )
-        narrow = width >= WIDE and not q.is_cuda and q.dtype != torch.float32 and not q.requires_grad
-        out = _by_rows(query, key, value) if narrow else F.scaled_dot_product_attention(query, key, value)
+        if q.requires_grad and not q.is_cuda:
+            out = _products(query, key, value)
+        elif width >= WIDE and not q.is_cuda and q.dtype != torch.float32:
+            out = _by_rows(query, key, value)
+        else:
+            out = F.scaled_dot_product_attention(query, key, value)
         # [F * count, heads, width, D]
         parts.append(out.transpose(1, 2).reshape(frames, count * width, heads, size))
         start = piece.stop
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of q, k, v [N, heads, S, D] by plain products, for training on the CPU.
+
+    In half precision, there and back torch's own kernel takes two to seven times as long (docs/log.md).
+    """
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    return scores.softmax(-1) @ v
 
 
 def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
