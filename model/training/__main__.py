@@ -118,6 +118,7 @@ def train(
     import torch
 
     from model.training.answers import AnswerStage
+    from model.training.preference import PreferenceStage
     from model.training.run import Recipe, Run
     from model.training.visual import VisualStage
 
@@ -127,6 +128,8 @@ def train(
     stage: Any
     if read["stage"] == "visual":
         stage = VisualStage(read, data, before or [], device)
+    elif read["stage"] == "preference":
+        stage = PreferenceStage(read, data, folder, before or [], device)
     else:
         stage = AnswerStage(read, data, folder, before or [], device)
     raise typer.Exit(0 if Run(read, stage, folder).train(minutes) else 3)
@@ -191,10 +194,15 @@ def collect(
     tasks: Annotated[str, typer.Option(help="comma-separated; default all that have an oracle")] = "",
     first: First = 20_000,
     last: Last = 20_030,
+    temperature: Annotated[float, typer.Option(min=0.0, help="of the words that it says; 0 takes the likeliest")] = 0.0,
+    tries: Annotated[int, typer.Option(min=1, help="episodes of each seed")] = 1,
     chrome: Chrome = "/usr/bin/chromium",
     sandbox: Sandbox = False,
 ) -> None:
-    """Let a checkpoint act on practice pages, and store what it comes upon with the oracle's answers (DAgger)."""
+    """Let a checkpoint act on practice pages, and store what it sees and says with the oracle's answers. Resumes."""
+    if tries > 1 and not temperature:
+        raise typer.BadParameter(f"{tries} tries at temperature 0 are all the same; give a --temperature, or one try")
+    from model.engine.decode import Sampling
     from model.training.collect import collect as act
     from model.training.measure import said
     from model.training.opened import opened
@@ -202,13 +210,13 @@ def collect(
 
     model, tokenizer, packer = opened(checkpoint)
 
-    def answer(png: bytes, goal: str) -> str:
-        return said(model, tokenizer, packer, [(png, goal)], 64)[0]
+    def answer(png: bytes, goal: str, seed: int) -> str:
+        return said(model, tokenizer, packer, [(png, goal)], 64, Sampling(temperature, seed=seed))[0]
 
     with _browser(chrome, sandbox) as browser:
         for task in tasks.split(",") if tasks else sorted(ORACLES):
-            new, won = act(task, first, last, out, browser, answer)
-            print(f"{task}: {new} new screens, {won} of {last - first} episodes won", flush=True)
+            new, episodes, won = act(task, first, last, out, browser, answer, tries)
+            print(f"{task}: {new} new screens, {won} of {episodes} new episodes won", flush=True)
 
 
 @app.command()

@@ -19,12 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actions import UsageError
+from actions import BadCall, Screen, UsageError
+from model.config import Config
+from model.dialects._qwen25_functions import ACTS, Arguments
 from model.tokenizer import Tokenizer
 from model.training import lines, vocabulary
 from model.training.batches import Batch, Packer, decode
 from model.training.fresh import fresh_model
 from model.training.losses import Helpers, Weights, Where, losses
+from model.training.measure import call, inside, point
 from model.training.questions import ask, line_at, lines_of, point_at, read_at, to_type, words_of
 from model.training.run import Recipe, load_state, precision
 from model.training.store import Question, Sample, read
@@ -34,6 +37,7 @@ from model.weights import load_model, save_model
 SCREEN = (280, 364)  # width, height of a practice page in pixels
 SIZES = {"screen": SCREEN, "strip": lines.SHOWN}
 MAX_NEW_TOKENS = 96
+_PAGE = Screen(np.zeros((SCREEN[1], SCREEN[0], 3), dtype=np.uint8))  # of the right size, for the dialect
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,10 @@ class AnswerStage:
     Each entry: folder (below the data folder), share, questions (of a screen, at most), says (the share kept of those
     that are answered in words), words (to point at besides), reads and lines (words and lines to read besides), copies
     (texts to type as they are, besides), moved (true for invented screens), sources and emphasis (optional), held_back
-    (seeds below it are kept for measuring). With picture = "strip" they are strips of text, as lines.py draws them;
-    [strips] says how many are a batch, in rows of how many blocks. What comes before is taken one after the other.
+    (seeds below it are kept for measuring), won (of screens that a model came upon, only those of episodes that it won,
+    each page's own question answered by what the model said: rejection sampling). With picture = "strip" they are
+    strips of text, as lines.py draws them; [strips] says how many are a batch, in rows of how many blocks. What comes
+    before is taken one after the other.
     """
 
     def __init__(self, recipe: Recipe, data: Path, run: Path, before: Sequence[Path] = (), device: str = "cpu") -> None:
@@ -79,9 +85,7 @@ class AnswerStage:
         self.model = fresh_model(recipe)
         self.config = self.model.config
         self.checkpoint = run / "checkpoint"
-        limit = SCREEN[0] * SCREEN[1]
-        vocabulary.write(self.checkpoint, self.config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS)
-        self.tokenizer = Tokenizer(self.checkpoint)
+        self.tokenizer = tokenizer_of(self.checkpoint, self.config)
         packers = {name: Packer(self.tokenizer, self.config, *size) for name, size in SIZES.items()}
         self.packer = packers["screen"]
         weights = dict(recipe["losses"])
@@ -108,6 +112,8 @@ class AnswerStage:
             self.heads.load_state_dict(modules["helpers"])
         else:
             self._take_model(modules["model"])
+            if "helpers" not in modules:
+                return  # preference has none
             self.heads.load_state_dict(modules["helper_heads"])
             anew, _ = self.helpers.load_state_dict(modules["helpers"], strict=False)
             if anew:
@@ -171,14 +177,15 @@ def _kind(name: str, packer: Packer, recipe: Recipe, data: Path) -> Kind:
 
 def _source(entry: Mapping[str, Any], data: Path) -> Source:
     samples: dict[str, list[Sample]] = {}
-    for sample in read(data / entry["folder"], entry.get("sources")):
-        if sample.questions and sample.seed >= entry.get("held_back", 0):
+    won = entry.get("won", False)
+    for one in read(data / entry["folder"], entry.get("sources")):
+        sample = _followed(one) if won else one
+        if sample is not None and sample.questions and sample.seed >= entry.get("held_back", 0):
             samples.setdefault(sample.source, []).append(sample)
     missing = sorted(set(entry.get("sources", [])) - set(samples))
     if missing or not samples:
-        raise UsageError(
-            f"{data / entry['folder']} has no screens of {(missing or ['any source'])[0]}; draw them first"
-        )
+        what, remedy = ("screens of won episodes", "collect more") if won else ("screens", "draw them first")
+        raise UsageError(f"{data / entry['folder']} has no {what} of {(missing or ['any source'])[0]}; {remedy}")
     names = sorted(samples)
     emphasis = entry.get("emphasis", {})
     shares = [float(emphasis.get(name, 1.0)) for name in names]
@@ -186,6 +193,39 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     says = entry.get("says", 1.0)
     moved = entry.get("moved", False)
     return Source(entry["share"], entry["questions"], says, *extra, moved, names, shares, samples)
+
+
+def tokenizer_of(checkpoint: Path, config: Config) -> Tokenizer:
+    """That of a checkpoint whose weights are yet to come: writes all else that its folder needs."""
+    limit = SCREEN[0] * SCREEN[1]
+    vocabulary.write(checkpoint, config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS)
+    return Tokenizer(checkpoint)
+
+
+def taken(words: str) -> dict[str, Any] | None:
+    """The arguments of the call in a reply, None where the agent would not take it for one on a practice page."""
+    arguments = call(words) or {}
+    act = next((one for one in ACTS["computer_use"] if one.name == arguments.get("action")), None)
+    if act is None:
+        return None
+    try:
+        act.means(Arguments(act.name, arguments, _PAGE, SCREEN))
+    except BadCall:
+        return None
+    return {key: value for key, value in arguments.items() if value is not None}
+
+
+def _followed(sample: Sample) -> Sample | None:
+    """A screen whose own question is answered by what the model said there; None where that was no call or won nothing.
+
+    A point beside the oracle's box may be as right, but then the helpers must not look for it in that box.
+    """
+    own, arguments = sample.own, taken(sample.said) if sample.won else None
+    if own is None or arguments is None:
+        return None
+    box = own.box if inside(point(sample.said), own) else None
+    answered = replace(own, answer=arguments, box=box)
+    return replace(sample, questions=tuple(answered if one is own else one for one in sample.questions))
 
 
 def _still(sample: Sample) -> tuple[Any, list[Question], Sequence[Sequence[Any]]]:

@@ -1,7 +1,8 @@
-"""Screens that the model itself comes upon, with the oracle's answers (DAgger). Knows a studio and a model's words.
+"""Screens that the model itself comes upon, with the oracle's answers. Knows a studio and a model's words.
 
-The model acts, the oracle labels: what is stored are the states that the model's own mistakes lead to. Source: Ross et
-al. 2011, "A Reduction of Imitation Learning and Structured Prediction to No-Regret Online Learning".
+The model acts, the oracle labels: what is stored are the states that the model's own mistakes lead to (DAgger). Source:
+Ross et al. 2011, "A Reduction of Imitation Learning and Structured Prediction to No-Regret Online Learning". With each
+screen stand the words that the model said there and whether its episode was won: for rejection sampling and preference.
 """
 
 from __future__ import annotations
@@ -15,45 +16,64 @@ from actions import BadCall, UsageError
 from envs import practice
 from model.training.measure import call
 from model.training.oracles import ORACLES
-from model.training.render import QUESTIONS, Studio
+from model.training.render import QUESTIONS, Shot, Studio
 from model.training.store import Writer
 
-Answer = Callable[[bytes, str], str]  # a PNG and a goal -> the model's words
+Answer = Callable[[bytes, str, int], str]  # a PNG, a goal, and a seed for what is left to chance -> the model's words
 
 
-def collect(task: str, first: int, last: int, folder: Path, browser: Any, answer: Answer) -> tuple[int, int]:
-    """Let the model do seeds first to last - 1 of a task; returns how many screens are new and episodes were won."""
+def collect(
+    task: str, first: int, last: int, folder: Path, browser: Any, answer: Answer, tries: int = 1
+) -> tuple[int, int, int]:
+    """Let the model do seeds first to last - 1 of a task, each so many times; returns how many screens are new, and how
+    many episodes there were and were won. A seed's screens are numbered through all its episodes."""
     if last > practice.HELD_OUT:
         raise UsageError(
             f"seeds from {practice.HELD_OUT} are held out for measuring; collect below it, not up to {last}"
         )
     store = Writer(folder, task)
     studio = Studio(task, browser)
-    new = won = 0
+    new = episodes = won = 0
     try:
         for seed in range(first, last):
             if store.has(seed):
                 continue
             chance = random.Random(f"{task}-{seed}-own")
-            goal = studio.start(seed)
-            for state in range(2 * ORACLES[task]):
-                png = studio.picture()
-                questions = studio.questions(chance.getrandbits(31))
-                if not any(one["goal"] == goal for one in questions):
-                    break  # what the goal asks for lies under something else
-                kept = questions[:1] + chance.sample(questions[1:], min(len(questions) - 1, QUESTIONS - 1))
-                store.add(seed, state, goal, png, kept, studio.characters())
-                new += 1
-                if not _do(studio, call(answer(png, goal))):
-                    break  # words that mean nothing here lead nowhere else
-                if studio.verdict()["done"]:
-                    won += studio.verdict()["reward"] == 1
-                    break
+            state = 0
+            for _ in range(tries):
+                seen, success = _episode(studio, seed, answer, chance)
+                for shot, words in seen:
+                    more = {"said": words, "won": success}
+                    store.add(seed, state, shot.goal, shot.png, shot.questions, shot.characters, more)
+                    state += 1
+                episodes += 1
+                won += success
             store.finish(seed)
+            new += state
     finally:
         studio.close()
         store.close()
-    return new, won
+    return new, episodes, won
+
+
+def _episode(studio: Studio, seed: int, answer: Answer, chance: random.Random) -> tuple[list[tuple[Shot, str]], bool]:
+    """The screens of one episode with what the model said there, and whether it was won."""
+    goal = studio.start(seed)
+    seen: list[tuple[Shot, str]] = []
+    for _ in range(2 * ORACLES[studio.task]):
+        png = studio.picture()
+        questions = studio.questions(chance.getrandbits(31))
+        if not any(one["goal"] == goal for one in questions):
+            break  # what the goal asks for lies under something else
+        kept = questions[:1] + chance.sample(questions[1:], min(len(questions) - 1, QUESTIONS - 1))
+        characters = studio.characters()
+        words = answer(png, goal, chance.getrandbits(31))
+        seen.append((Shot(goal, png, kept, characters), words))
+        if not _do(studio, call(words)):
+            break  # words that mean nothing here lead nowhere else
+        if studio.verdict()["done"]:
+            return seen, studio.verdict()["reward"] == 1
+    return seen, False
 
 
 def _do(studio: Studio, arguments: dict[str, Any] | None) -> bool:

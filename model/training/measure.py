@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.engine.decode import stream
+from model.engine.decode import Sampling, stream
 from model.image import frames_to_patches
 from model.qwen25vl import Qwen25VL
 from model.tokenizer import Tokenizer
@@ -31,9 +31,14 @@ AT_ONCE = 25
 
 
 def said(
-    model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, asked: Sequence[tuple[bytes, str]], most: int
+    model: Qwen25VL,
+    tokenizer: Tokenizer,
+    packer: Packer,
+    asked: Sequence[tuple[bytes, str]],
+    most: int,
+    sampling: Sampling | None = None,
 ) -> list[str]:
-    """The model's greedy words for each (PNG, goal), left-padded and together; at most so many tokens."""
+    """The model's words for each (PNG, goal), left-padded and together; at most so many tokens. Greedy by default."""
     prompts = [packer.head + packer.prompt(goal) for _, goal in asked]
     length = max(len(prompt) for prompt in prompts)
     pad = tokenizer.id("<|endoftext|>")
@@ -47,6 +52,7 @@ def said(
             ids.to(model.device),
             max_new_tokens=most,
             stop_ids=tokenizer.stop_ids,
+            sampling=sampling or Sampling(),
             vocabulary=tokenizer.size,
             attention_mask=mask.to(model.device),
             pixel_values=patches.to(model.device),

@@ -39,7 +39,7 @@ class Question:
 @dataclass(frozen=True)
 class Sample:
     """One screen. png is the frame; characters: (character, x, y, width) in pixels, x and y of its middle; elements as
-    screens.js has them."""
+    screens.js has them. Of screens that a model came upon: what it said there, and whether its episode was won."""
 
     source: str
     seed: int
@@ -50,6 +50,8 @@ class Sample:
     characters: tuple[tuple[Any, ...], ...]
     elements: tuple[Mapping[str, Any], ...] = ()
     font_px: float = 0.0  # of invented screens: the size of their text in CSS px
+    said: str = ""
+    won: bool = False
 
     @property
     def own(self) -> Question | None:
@@ -170,4 +172,6 @@ def _sample(source: str, record: Mapping[str, Any], png: bytes) -> Sample:
         tuple(tuple(one) for one in record["characters"]),
         tuple(record.get("elements", ())),
         float(record.get("font_px", 0.0)),
+        record.get("said", ""),
+        record.get("won", False),
     )
