@@ -24,6 +24,7 @@ from model.training.store import Sample, Writer
 
 WIDTH, HEIGHT = 280, 19  # of a strip: pixels, at one to a CSS px
 SHOWN = (1232, 84)  # width, height at which the processor shows it
+MIDDLE = 49.0  # y at which its letters count as standing: their own lies on the border of two places of a cell
 COLUMNS, COUNT = 4, 240  # strips to a page
 SIZES_PX = (11, 16)
 READ = "What does it say?"
@@ -86,7 +87,7 @@ def enlarged(sample: Sample) -> tuple[Picture, list[tuple[Any, ...]], tuple[floa
     """A strip as the processor shows it: the frame [H, W, 3], its characters in that frame's pixels, and by how much it
     was enlarged across and down."""
     across, down = SHOWN[0] / WIDTH, SHOWN[1] / HEIGHT
-    characters = [(c, x * across, y * down, width * across) for c, x, y, width in sample.characters]
+    characters = [(c, x * across, MIDDLE, width * across) for c, x, _, width in sample.characters]
     return resize(decode(sample.png), *SHOWN), characters, (across, down)
 
 

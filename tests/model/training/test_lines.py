@@ -19,7 +19,7 @@ from model.training.lines import READ, SHOWN, draw, enlarged, invented
 from model.training.measure import reading_strips
 from model.training.screens import UNSEEN, encoded
 from model.training.store import Writer, read
-from model.training.visual import THINGS, VisualStage, _things, thing_loss
+from model.training.visual import CELL, THINGS, VisualStage, _things, thing_loss
 from tests.model.training.test_recipe import ELEMENTS, LETTERS, png, recipe
 
 TEXT = "ab cd"
@@ -93,7 +93,8 @@ def test_a_strip_is_enlarged_as_the_processor_does_it(data: Path, tmp_path: Path
     sample = next(read(data / "lines"))
     frame, characters, (across, down) = enlarged(sample)
     assert frame.shape == (SHOWN[1], SHOWN[0], 3)
-    assert characters[0] == ("a", 5.0 * across, 9.5 * down, 7.0 * across)
+    assert characters[0] == ("a", 5.0 * across, lines.MIDDLE, 7.0 * across)
+    assert down == SHOWN[1] / lines.HEIGHT and int(lines.MIDDLE // CELL) == int(9.5 * down // CELL)  # in its own cell
 
 
 def test_batches_are_of_one_size_each_and_figures_say_of_which(data: Path, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_batches_are_of_one_size_each_and_figures_say_of_which(data: Path, tmp_p
             said = [row[token + 1] for picture, token in batch.read.tolist() if picture == 0]
             assert said == made.tokenizer.encode(TEXT)
             scale = SHOWN[0] / lines.WIDTH
-            assert batch.stand[0].tolist() == [int(5.0 * scale), int(9.5 * SHOWN[1] / lines.HEIGHT)]
+            assert batch.stand[0].tolist() == [int(5.0 * scale), int(lines.MIDDLE)]
     assert seen == {True, False}
 
 
@@ -121,11 +122,11 @@ def test_the_encoder_learns_strips_and_shapes_and_keeps_what_its_decoder_knows(d
     first.save(tmp_path / "run")
     made = VisualStage(recipe("visual", strips=2, things=1, keep=2.0), data, [first.checkpoint])
     loss, figures = made.loss(made.draw(random.Random(0)))
-    assert torch.isfinite(loss) and figures["moved"] == 0
+    assert torch.isfinite(loss) and figures["moved"] < 1e-6
     assert {"strips_right", "things_right"} <= set(figures)
     with torch.no_grad():
         made.visual.merger.ln_q.weight.mul_(1.5)
-    assert made.loss(made.draw(random.Random(0)))[1]["moved"] > 0
+    assert made.loss(made.draw(random.Random(0)))[1]["moved"] > 1e-3
 
 
 def test_what_goals_say_of_a_shape_is_asked_of_its_cell(data: Path) -> None:
