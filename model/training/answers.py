@@ -76,8 +76,8 @@ class AnswerStage:
     (texts to type as they are, besides), moved (true for invented screens), sources and emphasis (optional), held_back
     (seeds below it are kept for measuring), won (of screens that a model came upon, only those of episodes that it won,
     each page's own question answered by what the model said: rejection sampling). With picture = "strip" they are
-    strips of text, as lines.py draws them; [strips] says how many are a batch, in rows of how many blocks. What comes
-    before is taken one after the other.
+    strips of text, as lines.py draws them; [strips] says how many are a batch, in rows of how many blocks, and what in
+    [losses] is another number for them. What comes before is taken one after the other.
     """
 
     def __init__(self, recipe: Recipe, data: Path, run: Path, before: Sequence[Path] = (), device: str = "cpu") -> None:
@@ -93,7 +93,8 @@ class AnswerStage:
         self.heads = Heads(self.config.text.hidden_size)
         most = max(one.cells_w for one in packers.values()), max(one.cells_h for one in packers.values())
         self.helpers = Helpers(self.model, *most, Where.of(weights.pop("where")))
-        self.weights = Weights(**weights)
+        self.weights = {"screen": Weights(**weights)}
+        self.weights["strip"] = replace(self.weights["screen"], **recipe.get("strips", {}).get("losses", {}))
         for one in before:
             if (one / "config.json").exists():
                 self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
@@ -156,7 +157,8 @@ class AnswerStage:
         with precision(self.recipe, self.device):
             given = batch.to(self.device)
             compiled = self.recipe.get("compiled", False)
-            loss, figures = losses(self.model, self.heads, self.helpers, given, self.weights, compiled)
+            weights = self.weights["screen" if batch.packer is self.packer else "strip"]
+            loss, figures = losses(self.model, self.heads, self.helpers, given, weights, compiled)
         if batch.packer is self.packer:
             return loss, figures
         return loss, {f"strip_{name}": value for name, value in figures.items()}
