@@ -44,6 +44,21 @@ class Eyes:
             right = right + (spread.argmax(-1) == earlier).float().mean() / len(heads)
         return loss, right.detach()
 
+    def taken(self, heads: Sequence[Head], looks: Tensor, projections: Sequence[Tensor]) -> Tensor:
+        """What heads bring to tokens (picture, token) of questions from where they look, summed as it is added to the
+        states there [looks, C]; projections: of each head's layer, from all its heads [C, heads * D]."""
+        found: list[Tensor] = []
+        for head, projection in zip(heads, projections, strict=True):
+            layer, number = head
+            values = self.trace.values[layer]
+            group, size = number * values.shape[1] // self.trace.queries[layer].shape[1], values.shape[-1]
+            block = self.batch.rows.block_of(*looks.unbind(1))
+            seen = mixed(
+                block, self.attention(head, looks).exp().to(values.dtype), self.batch.rows.keys(values[:, group])
+            )
+            found.append(seen @ projection[:, number * size : (number + 1) * size].T)
+        return torch.stack(found).sum(0)
+
     def attention(self, head: Head, looks: Tensor) -> Tensor:
         """Logarithms of how much tokens (picture, token) of questions look at each key of their block
         [looks, head + block], by one head."""
@@ -65,9 +80,14 @@ def hit(spread: Tensor, wanted: Tensor) -> Tensor:
 
 def by_row(row: Tensor, q: Tensor, k: Tensor) -> Tensor:
     """Products of each q [looks, D] with the k [R, S, D] of its row -> [looks, S]."""
+    return mixed(row, q, k.transpose(1, 2))
+
+
+def mixed(row: Tensor, share: Tensor, x: Tensor) -> Tensor:
+    """Products of each share [looks, S] with the x [R, S, D] of its row -> [looks, D]."""
     order = row.argsort(stable=True)
-    counts = torch.bincount(row, minlength=len(k))
+    counts = torch.bincount(row, minlength=len(x))
     slot = torch.empty_like(row)
     slot[order] = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row[order]]
-    padded = q.new_zeros(len(k), int(counts.max()), q.shape[-1]).index_put((row, slot), q)
-    return (padded @ k.transpose(1, 2))[row, slot]
+    padded = share.new_zeros(len(x), int(counts.max()), share.shape[-1]).index_put((row, slot), share)
+    return (padded @ x)[row, slot]

@@ -13,7 +13,8 @@ Answers of a few tokens teach slowly where to look; a page tells it for free. He
   that last character does.
 - spelled: heads, before every character that is read, look at its cell; following: behind a layer its place is known
   there, as fine as the encoder names characters; said: those characters once more by themselves, at the end and behind
-  an earlier layer. One that was read counts for named as one of the question does.
+  an earlier layer; taken: of strips, where a letter has a cell to itself, they are said by what those heads bring from
+  where they look alone. One that was read counts for named as one of the question does.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Weights:
     spots: float
     following: float
     said: float
+    taken: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,15 @@ def losses(
     row, place = batch.read.unbind(1)
     early = model.logits(model.model.norm(left[where.said][row, place])).float()
     said_early, _ = _naming(early, batch.targets[row, place])
+    taken = token.new_zeros(())
+    if weights.taken:
+        blank = packer.tokenizer.encode(" ")[0]  # stands for the place of the next word
+        letters = batch.read[batch.targets[row, place] != blank]
+        projections = [
+            model.model.get_parameter(f"layers.{layer}.self_attn.o_proj.weight") for layer, _ in where.spelled
+        ]
+        brought = model.logits(model.model.norm(eyes.taken(where.spelled, letters, projections))).float()
+        taken, rights["taken_right"] = _naming(brought, batch.targets[letters.unbind(1)])
     spots = token.new_zeros(())
     for layer, across, down in zip(where.spots, helpers.across, helpers.down, strict=True):
         spots = spots + _point(across, down, left[layer], batch.points, batch.spots, SPOT) / len(where.spots)
@@ -183,6 +194,7 @@ def losses(
         + weights.spots * (spots + known)
         + weights.following * following
         + weights.said * (said + said_early) / 2
+        + weights.taken * taken
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
     figures |= {"places": places, "spots": spots, "known": known, "gaze": gaze, "gaze_right": gaze_right}
@@ -191,6 +203,8 @@ def losses(
     figures |= {"recalled": recalled, "recalled_right": recalled_right}
     figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
     figures |= {"following": following, "said": said, "said_early": said_early, "said_right": said_right}
+    if weights.taken:
+        figures["taken"] = taken
     return total, {name: float(value.detach()) for name, value in figures.items()}
 
 

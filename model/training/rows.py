@@ -50,11 +50,12 @@ class Rows:
 @dataclass(frozen=True)
 class Trace:
     """What a pass left behind: of each layer its output [B, S, C], and of its attention the queries [B, heads, S, D],
-    divided by the root of D, and the keys [B, kv heads, S, D]; out is the decoder's own output."""
+    divided by the root of D, and the keys and values [B, kv heads, S, D]; out is the decoder's own output."""
 
     states: list[Tensor]
     queries: list[Tensor]
     keys: list[Tensor]
+    values: list[Tensor]
     out: Tensor
 
 
@@ -69,13 +70,12 @@ def decode(decoder: Decoder, embeddings: Tensor, positions: Tensor, own: Tensor,
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
     bias = torch.zeros(own.shape, device=own.device).masked_fill_(~own, float("-inf"))
     step, norm = _compiled() if compiled else (_layer, _norm)
-    trace = Trace([], [], [], embeddings)
+    trace = Trace([], [], [], [], embeddings)
     x = embeddings
     for layer in decoder.layers:
-        x, q, k = step(layer, x, cos, sin, bias, rows.head)
-        trace.states.append(x)
-        trace.queries.append(q)
-        trace.keys.append(k)
+        x, q, k, v = step(layer, x, cos, sin, bias, rows.head)
+        for kept, one in zip((trace.states, trace.queries, trace.keys, trace.values), (x, q, k, v), strict=True):
+            kept.append(one)
     return replace(trace, out=norm(decoder.norm, x))
 
 
@@ -86,7 +86,7 @@ def _norm(norm: nn.Module, x: Tensor) -> Tensor:
 
 def _layer(
     layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, head: int
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     assert isinstance(layer, Layer)
     own, read = layer.self_attn, layer.input_layernorm(x)
     batch, length, _ = x.shape
@@ -120,10 +120,10 @@ def _layer(
     rest = rest.permute(0, 2, 4, 1, 3, 5).reshape(batch, blocks * block, kv_heads * group, size)
 
     x = x + own.o_proj(torch.cat([first, rest], dim=1).flatten(2))
-    return x + layer.mlp(layer.post_attention_layernorm(x)), q, k
+    return x + layer.mlp(layer.post_attention_layernorm(x)), q, k, v
 
 
 @cache
-def _compiled() -> tuple[Callable[..., tuple[Tensor, Tensor, Tensor]], Callable[..., Tensor]]:
+def _compiled() -> tuple[Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]], Callable[..., Tensor]]:
     """_layer and _norm by torch's compiler, made once for all layers of a shape."""
     return torch.compile(_layer, dynamic=False), torch.compile(_norm, dynamic=False)

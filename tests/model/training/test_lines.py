@@ -121,13 +121,14 @@ def test_batches_are_of_one_size_each_and_figures_say_of_which(data: Path, tmp_p
 def test_losses_may_count_otherwise_for_strips(data: Path, tmp_path: Path) -> None:
     made = stage(data, tmp_path / "run")
     strips = {"folder": "lines", "picture": "strip", "share": 1.0, "questions": 1}
-    shape = {"batch": 3, "blocks": 1, "losses": {"said": 3.5}}
+    shape = {"batch": 3, "blocks": 1, "losses": {"said": 3.5, "taken": 2.0}}
     other = AnswerStage(recipe("answers", data=[strips], strips=shape), data, tmp_path / "other")
     batch = other.draw(random.Random(0))
     figures = other.loss(batch)[1]
     before = made.loss(dataclasses.replace(batch, packer=made.kinds[1].packer))[1]
     said = (figures["strip_said"] + figures["strip_said_early"]) / 2
-    assert figures["strip_loss"] - before["strip_loss"] == pytest.approx(3.0 * said, rel=1e-3)
+    more = 3.0 * said + 2.0 * figures["strip_taken"]
+    assert figures["strip_taken"] > 0 and figures["strip_loss"] - before["strip_loss"] == pytest.approx(more, rel=1e-3)
 
 
 def test_the_encoder_learns_strips_and_shapes_and_keeps_what_its_decoder_knows(data: Path, tmp_path: Path) -> None:

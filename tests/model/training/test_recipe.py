@@ -320,6 +320,9 @@ def test_rows_are_computed_as_the_model_itself_would(data: Path, tmp_path: Path)
         read = layer.input_layernorm(trace.states[0])
         whole = layer.self_attn(read, cos.unsqueeze(1), sin.unsqueeze(1), batch.mask, None, 1)
     assert torch.allclose(layer.self_attn.o_proj(torch.cat(left, -1)), whole[looks[:, 0], looks[:, 1]], atol=1e-5)
+    heads = [(1, head) for head in range(4)]
+    taken = eyes.taken(heads, looks, [layer.self_attn.o_proj.weight] * 4)  # all heads together are the attention
+    assert torch.allclose(taken, whole[looks[:, 0], looks[:, 1]], atol=1e-5)
 
 
 def test_what_does_not_fit_into_a_row_is_left_out_from_the_end(data: Path, tmp_path: Path) -> None:
