@@ -1,7 +1,8 @@
 """The losses of training runs as one picture, an SVG. Knows the lines of losses.jsonl; knows no tensors.
 
-A row is a run: its losses on a logarithmic scale, and beside them the shares that were right. What one topic has in
-both (characters, token, gaze) has one colour. The ground is drawn too, so that it reads on a dark page as on a light.
+A row is a run: its losses on a logarithmic scale, and beside them the shares that were right. What is of strips has a row
+of its own. What one topic has in both (characters, token, gaze) has one colour. The ground is drawn too, so that it reads
+on a dark page as on a light.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pathlib import Path
 from actions import UsageError
 
 LOG = "losses.jsonl"
-NO_CURVE = {"step", "s", "loss"}  # loss is the weighted sum of the others
+NO_CURVE = {"step", "s", "loss", "strip_loss"}  # loss is the weighted sum of the others
 SHARES = {"right": "characters", "quiet": "empty places"}  # of the first stage; else what ends as below
 SHARE_ENDS = ("_right", "_sought")
+OF_STRIPS = "strip_"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0568f", "#9a6b00", "#3d8fc4", "#7a5195", "#555555", "#b3261e")
 POINTS = 160  # of one line, at most: of more, means are drawn
 WIDE, HIGH = 280, 200  # of one panel, without what is written around it
@@ -47,7 +49,7 @@ class Scale:
 
 def draw(runs: Sequence[Path], out: Path) -> None:
     """Write the picture of the runs, from top to bottom in the order given. UsageError for a run without a log."""
-    logs = [(run.name, *_lines(run)) for run in runs]
+    logs = [row for run in runs for row in _rows(run)]
     if not logs:
         raise UsageError("name at least one run folder to draw")
     names = list(dict.fromkeys(line.name for _, losses, shares in logs for line in (*losses, *shares)))
@@ -69,6 +71,17 @@ def draw(runs: Sequence[Path], out: Path) -> None:
     text = "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>', ground, *parts, "</svg>"])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text + "\n", encoding="utf-8")
+
+
+def _rows(run: Path) -> list[tuple[str, list[Line], list[Line]]]:
+    """A run's name, losses and shares; and those of strips, if it has any, but for what is asked of screens only."""
+    screens, strips = [], []
+    for lines in _lines(run):
+        screens.append([one for one in lines if not one.name.startswith(OF_STRIPS)])
+        of_strips = [one for one in lines if one.name.startswith(OF_STRIPS) and any(value for _, value in one.points)]
+        strips.append([Line(one.name.removeprefix(OF_STRIPS), one.points) for one in of_strips])
+    rows = [(run.name, screens[0], screens[1])]
+    return [*rows, (f"{run.name}, strips", strips[0], strips[1])] if any(strips) else rows
 
 
 def _lines(run: Path) -> tuple[list[Line], list[Line]]:

@@ -78,3 +78,17 @@ def test_what_is_no_log_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least one run"):
         draw([], tmp_path / "c.svg")
     assert not (tmp_path / "c.svg").exists()
+
+
+def test_strips_have_a_row_of_their_own(tmp_path: Path) -> None:
+    record = {
+        "step": 20,
+        "token": 1.0,
+        "strip_loss": 9.0,
+        "strip_token": 2.0,
+        "strip_said_right": 0.5,
+        "strip_spots": 0.0,
+    }
+    words, curves = drawn(run(tmp_path / "a", record, {**record, "step": 40}))
+    assert {"a: losses", "a, strips: losses", "token 1", "token 2", "said 50.0 %"} <= set(words)
+    assert len(curves) == 3 and not any("strip_" in word or word.startswith("spots") for word in words)
