@@ -1,8 +1,8 @@
 """The losses of training runs as one picture, an SVG. Knows the lines of losses.jsonl; knows no tensors.
 
-A row is a run: its losses on a logarithmic scale, and beside them the shares that were right. What is of strips has a row
-of its own. What one topic has in both (characters, token, gaze) has one colour. The ground is drawn too, so that it reads
-on a dark page as on a light.
+A row is a run: its losses on a logarithmic scale, and beside them the shares that were right. What is of strips has
+a row of its own. What one topic has in both (characters, token, gaze) has one colour. The ground is drawn too, so that
+it reads on a dark page as on a light.
 """
 
 from __future__ import annotations
