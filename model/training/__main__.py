@@ -60,7 +60,7 @@ def lines(
     first: First = 0,
     last: Last = 80,
     fonts: Annotated[Path | None, typer.Option(help="folder of font files to mix with the shipped one")] = None,
-    unseen: Annotated[bool, typer.Option(help="draw the 10 pages of single words that are for measuring")] = False,
+    unseen: Annotated[bool, typer.Option(help="draw the 20 pages of single words that are for measuring")] = False,
     chrome: Chrome = "/usr/bin/chromium",
     sandbox: Sandbox = False,
 ) -> None:
@@ -68,16 +68,19 @@ def lines(
     from model.training.lines import draw
     from model.training.screens import UNSEEN
 
-    folder, name = (out / "unseen-lines", "words") if unseen else (out / "lines", f"lines-{first}")
+    kinds = {f"lines-{first}": False}
     if unseen:
         first, last = UNSEEN, UNSEEN + 10
+        kinds = {"words": False, "english": True}
     elif last > UNSEEN:
         raise typer.BadParameter(f"pages from {UNSEEN} on are for measuring; draw below it, not up to {last}")
     with _browser(chrome, sandbox) as browser:
-        for start in range(first, last, 10):
-            began = time.monotonic()
-            new = draw(start, min(last, start + 10), folder, name, browser, fonts)
-            print(f"{name} {start}: {new} new in {time.monotonic() - began:.1f} s", flush=True)
+        for name, english in kinds.items():
+            for start in range(first, last, 10):
+                began = time.monotonic()
+                folder = out / ("unseen-lines" if unseen else "lines")
+                new = draw(start, min(last, start + 10), folder, name, browser, fonts, english)
+                print(f"{name} {start}: {new} new in {time.monotonic() - began:.1f} s", flush=True)
 
 
 @app.command()
@@ -154,9 +157,11 @@ def measure(
     unseen = list(read(data / "unseen"))
     readable = [one for one in unseen if READ_PX[0] <= one.font_px <= READ_PX[1]]
     held = [one for one in read(data / "practice") if one.seed < 10]
-    strips = list(read(data / "unseen-lines"))[:words]
+    shown = Packer(tokenizer, model.config, *SHOWN)
+    strips = {name: list(read(data / "unseen-lines", [name]))[:words] for name in ("words", "english")}
     figures = {
-        "strips": reading_strips(model, tokenizer, Packer(tokenizer, model.config, *SHOWN), strips),
+        "strips": reading_strips(model, tokenizer, shown, strips["words"]),
+        "strips_english": reading_strips(model, tokenizer, shown, strips["english"]),
         "reading": reading(model, tokenizer, packer, readable, words),
         "pointing": pointing(model, tokenizer, packer, unseen[:screens]),
         "practice": own_goals(model, tokenizer, packer, held),

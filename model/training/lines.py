@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import random
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ COLUMNS, COUNT = 4, 240  # strips to a page
 SIZES_PX = (11, 16)
 READ = "What does it say?"
 SCRIPT = Path(__file__).parent / "pages" / "lines.js"
+LICENCE = Path(__file__).parent.parent.parent / "LICENSE"
 
 ONSETS = "b c d f g h j k l m n p r s t v w y bl br ch cl cr dr fl fr gr ph pl pr qu sc sh sl sp st str th tr wh x z"
 VOWELS = "a a a e e e e i i o o u y ai ea ee ie io oo ou"
@@ -41,10 +43,13 @@ DARK, LIGHT = "#111 #202124 #1b2838 #2b2b2b #1a73e8 #2e7d32", "#fff #fff #ddd #e
 Picture = np.ndarray[Any, Any]
 
 
-def draw(first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None) -> int:
+def draw(
+    first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None, english: bool = False
+) -> int:
     """Draw pages of seeds first to last - 1, COUNT strips each, into a store; returns how many strips were new.
 
-    From UNSEEN on a strip holds one word, and of words that no other page holds. fonts, browser: as for screens.
+    From UNSEEN on a strip holds one word, of words that no other page holds: invented ones, or english ones (see
+    licence_words). fonts, browser: as for screens.
     """
     writer = Writer(folder, name)
     files = sorted(one for one in fonts.iterdir() if one.suffix in (".ttf", ".otf")) if fonts else []
@@ -57,12 +62,13 @@ def draw(first: int, last: int, folder: Path, name: str, browser: Any, fonts: Pa
     names = load_fonts(tab, files)
     tab.add_script_tag(path=SCRIPT)
     known = words()
+    held_out = licence_words(known) if english else []
     new = 0
     for seed in range(first, last):
         if writer.has(seed):
             continue
         rng = random.Random(f"lines-{seed}")
-        strips = [_strip(rng, names, known, seed >= UNSEEN) for _ in range(COUNT)]
+        strips = [_strip(rng, names, known, seed >= UNSEEN, held_out) for _ in range(COUNT)]
         drawn = tab.evaluate("given => drawLines(...given)", [strips, COLUMNS, WIDTH, HEIGHT])
         shot = wire.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True, "clip": clip})
         page = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB"))
@@ -91,15 +97,29 @@ def enlarged(sample: Sample) -> tuple[Picture, list[tuple[Any, ...]], tuple[floa
     return resize(decode(sample.png), *SHOWN), characters, (across, down)
 
 
+def licence_words(known: Mapping[str, Sequence[str]]) -> list[str]:
+    """English words of 3 to 12 letters: those of this project's licence that no training page knows."""
+    text = LICENCE.read_text(encoding="utf-8")
+    trained = {part.lower() for words in known.values() for word in words for part in word.split()}
+    return sorted({word.lower() for word in re.findall(r"\b[A-Za-z]{3,12}\b", text)} - trained)
+
+
 def _strip(
-    rng: random.Random, fonts: Sequence[str], known: Mapping[str, Sequence[str]], unseen: bool
+    rng: random.Random,
+    fonts: Sequence[str],
+    known: Mapping[str, Sequence[str]],
+    unseen: bool,
+    held_out: Sequence[str],
 ) -> dict[str, Any]:
     """The look of a strip, and its text."""
     family = "Arial" if not fonts or rng.random() < 0.3 else rng.choice(fonts)
     size = rng.randint(*SIZES_PX)
     dark = rng.random() < 0.15
     line = []
-    if unseen:
+    if held_out:
+        word = rng.choice(held_out)
+        line.append(word.capitalize() if rng.random() < 0.35 else word)
+    elif unseen:
         line.append(invented(rng, True))
     else:
         room = rng.choice((1, 1, 90, 150, 240))

@@ -16,9 +16,9 @@ from model.chat import load_chat
 from model.training import lines
 from model.training.answers import AnswerStage
 from model.training.batches import Packer, decode
-from model.training.lines import READ, SHOWN, draw, enlarged, invented
+from model.training.lines import READ, SHOWN, draw, enlarged, invented, licence_words
 from model.training.measure import reading_strips
-from model.training.screens import UNSEEN, encoded
+from model.training.screens import UNSEEN, encoded, words
 from model.training.store import Writer, read
 from model.training.visual import CELL, THINGS, VisualStage, _things, thing_loss
 from tests.model.training.test_recipe import ELEMENTS, LETTERS, png, recipe
@@ -85,6 +85,12 @@ def test_words_for_measuring_are_never_trained_on(tmp_path: Path, browser: Any) 
     draw(UNSEEN, UNSEEN + 1, tmp_path, "words", browser)
     said = [sample.questions[0].answer["say"] for sample in read(tmp_path)]
     assert all(word.isalpha() for word in said) and not {word.lower() for word in said} & seen
+    known = words()
+    english = licence_words(known)
+    assert "licensor" in english and len(english) > 200 and "name" not in english  # a label of the invented screens
+    draw(UNSEEN, UNSEEN + 1, tmp_path, "english", browser, english=True)
+    drawn = {sample.questions[0].answer["say"].lower() for sample in read(tmp_path, ["english"])}
+    assert len(drawn) > 100 and drawn <= set(english)
 
 
 def test_a_strip_is_enlarged_as_the_processor_does_it(data: Path, tmp_path: Path) -> None:
