@@ -18,7 +18,7 @@ from actions import UsageError
 
 LOG = "losses.jsonl"
 NO_CURVE = {"step", "s", "loss", "strip_loss"}  # loss is the weighted sum of the others
-SHARES = {"right": "characters", "quiet": "empty places"}  # of the first stage; else what ends as below
+SHARES = {"right": "characters", "quiet": "empty places", "strips_quiet": "strips, empty"}  # or what ends as below
 SHARE_ENDS = ("_right", "_sought")
 OF_STRIPS = "strip_"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0568f", "#9a6b00", "#3d8fc4", "#7a5195", "#555555", "#b3261e")
@@ -106,7 +106,7 @@ def _lines(run: Path) -> tuple[list[Line], list[Line]]:
     losses, shares = [], []
     for key in keys:
         points = [(float(step), records[step][key]) for step in sorted(records) if key in records[step]]
-        if key in SHARES or key.endswith(SHARE_ENDS):
+        if key in SHARES or key.removeprefix(OF_STRIPS).endswith(SHARE_ENDS):
             shares.append(Line(SHARES.get(key) or key.removesuffix("_right"), _thinned(points)))
         else:
             losses.append(Line(key, _thinned(points)))

@@ -87,8 +87,13 @@ def test_strips_have_a_row_of_their_own(tmp_path: Path) -> None:
         "strip_loss": 9.0,
         "strip_token": 2.0,
         "strip_said_right": 0.5,
+        "strip_sought": 4.0,
         "strip_spots": 0.0,
     }
     words, curves = drawn(run(tmp_path / "a", record, {**record, "step": 40}))
     assert {"a: losses", "a, strips: losses", "token 1", "token 2", "said 50.0 %"} <= set(words)
-    assert len(curves) == 3 and not any("strip_" in word or word.startswith("spots") for word in words)
+    assert (
+        len(curves) == 4
+        and "sought 4" in words
+        and not any("strip_" in word or word.startswith("spots") for word in words)
+    )
