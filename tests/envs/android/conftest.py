@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,13 @@ def fresh(phone: Any, adb: Adb) -> Any:
     """The phone at its home screen, upright, without a fault, connected, its command log empty."""
     for kind in ("offline", "silent", "slow", "black", "truncated", "nocapture", "rotate", "asleep", "locked"):
         phone.fault(f"{kind}:0")
-    if phone.address not in adb("devices").replace("\toffline", "!"):
+    deadline = time.monotonic() + 20
+    while f"{phone.address}\tdevice" not in adb(
+        "devices"
+    ):  # right after it was connected it may be offline for a moment
+        assert time.monotonic() < deadline, adb("devices")
         adb("connect", phone.address)
+        time.sleep(0.1)
     phone.restart()
     phone.commands.log.clear()
     return phone
