@@ -204,7 +204,7 @@ def tokenizer_of(checkpoint: Path, config: Config) -> Tokenizer:
     return Tokenizer(checkpoint)
 
 
-def taken(words: str) -> dict[str, Any] | None:
+def call_of(words: str) -> dict[str, Any] | None:
     """The arguments of the call in a reply, None where the agent would not take it for one on a practice page."""
     arguments = call(words) or {}
     act = next((one for one in ACTS["computer_use"] if one.name == arguments.get("action")), None)
@@ -222,7 +222,7 @@ def _followed(sample: Sample) -> Sample | None:
 
     A point beside the oracle's box may be as right, but then the helpers must not look for it in that box.
     """
-    own, arguments = sample.own, taken(sample.said) if sample.won else None
+    own, arguments = sample.own, call_of(sample.said) if sample.won else None
     if own is None or arguments is None:
         return None
     box = own.box if inside(point(sample.said), own) else None

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from actions import UsageError
 from model.qwen25vl import Qwen25VL
-from model.training.answers import SCREEN, taken, tokenizer_of
+from model.training.answers import SCREEN, call_of, tokenizer_of
 from model.training.batches import BLOCK, Batch, Packer, reply
 from model.training.batches import decode as pixels_of
 from model.training.fresh import fresh_model
@@ -126,7 +126,7 @@ def likelihoods(model: Qwen25VL, picture: Tensor, batch: Batch) -> tuple[Tensor,
 
 def rejected(sample: Sample) -> Question | None:
     """What the model said to the page's own goal, word for word, if that is a call and a wrong one."""
-    if sample.own is None or taken(sample.said) is None or right(sample.said, sample.own):
+    if sample.own is None or call_of(sample.said) is None or right(sample.said, sample.own):
         return None
     return Question(sample.own.goal, {"say": sample.said})
 

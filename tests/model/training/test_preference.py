@@ -13,7 +13,7 @@ import torch
 
 from actions import UsageError
 from model.image import frames_to_patches
-from model.training.answers import AnswerStage, taken
+from model.training.answers import AnswerStage, call_of
 from model.training.batches import decode as pixels_of
 from model.training.batches import reply
 from model.training.preference import PreferenceStage, likelihoods, rejected
@@ -225,8 +225,8 @@ def test_without_a_won_episode_a_sentence_says_so(data: Path, tmp_path: Path) ->
 
 
 def test_a_call_is_what_the_agent_would_take() -> None:
-    assert taken(words(action="key", keys=["enter"])) == {"action": "key", "keys": ["enter"]}
-    assert taken(words(action="scroll", pixels=50, coordinate=None)) == {"action": "scroll", "pixels": 50}
-    assert taken(words(action="left_click", coordinate=[279, 363])) is not None
-    assert taken(words(action="left_click", coordinate=[280, 363])) is None
-    assert taken(words(action=["left_click"], coordinate=[1, 1])) is None
+    assert call_of(words(action="key", keys=["enter"])) == {"action": "key", "keys": ["enter"]}
+    assert call_of(words(action="scroll", pixels=50, coordinate=None)) == {"action": "scroll", "pixels": 50}
+    assert call_of(words(action="left_click", coordinate=[279, 363])) is not None
+    assert call_of(words(action="left_click", coordinate=[280, 363])) is None
+    assert call_of(words(action=["left_click"], coordinate=[1, 1])) is None
