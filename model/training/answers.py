@@ -6,12 +6,14 @@ will see them, always with the page's own question. A batch is of pictures of on
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,14 @@ from model.dialects._qwen25_functions import ACTS, Arguments
 from model.tokenizer import Tokenizer
 from model.training import lines, vocabulary
 from model.training.batches import Batch, Packer, decode
+from model.training.encoding import Kept
 from model.training.fresh import fresh_model
 from model.training.losses import Helpers, Weights, Where, losses
 from model.training.measure import call, inside, point
 from model.training.questions import ask, line_at, lines_of, point_at, read_at, to_type, words_of
 from model.training.run import Recipe, load_state, precision
 from model.training.store import Question, Sample, read
-from model.training.visual import CELL, Heads, place_characters
+from model.training.visual import CELL, Heads, frames_of, place_characters
 from model.weights import load_model, save_model
 
 SCREEN = (280, 364)  # width, height of a practice page in pixels
@@ -67,6 +70,10 @@ class Kind:
     sources: list[Source]
     share: float
 
+    def samples(self) -> Iterator[Sample]:
+        for source in self.sources:
+            yield from chain.from_iterable(source.samples.values())
+
 
 class AnswerStage:
     """The model over a recipe's [[data]] entries.
@@ -77,7 +84,8 @@ class AnswerStage:
     (seeds below it are kept for measuring), won (of screens that a model came upon, only those of episodes that it won,
     each page's own question answered by what the model said: rejection sampling). With picture = "strip" they are
     strips of text, as lines.py draws them; [strips] says how many are a batch, in rows of how many blocks, and what in
-    [losses] is another number for them. What comes before is taken one after the other.
+    [losses] is another number for them. What comes before is taken one after the other; with keep in [losses], what the
+    encoder makes of screens stays near what that of the checkpoint among them made of them.
     """
 
     def __init__(self, recipe: Recipe, data: Path, run: Path, before: Sequence[Path] = (), device: str = "cpu") -> None:
@@ -95,9 +103,11 @@ class AnswerStage:
         self.helpers = Helpers(self.model, *most, Where.of(weights.pop("where")))
         self.weights = {"screen": Weights(**weights)}
         self.weights["strip"] = replace(self.weights["screen"], **recipe.get("strips", {}).get("losses", {}))
+        was: nn.Module | None = None
         for one in before:
             if (one / "config.json").exists():
                 self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
+                was = copy.deepcopy(self.model.visual).to(self.device)
             else:
                 self._take(load_state(one)["modules"])
         for module in self.modules().values():
@@ -105,6 +115,12 @@ class AnswerStage:
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(tuple(recipe.get("frozen", ["-"]))))
         self.kinds = [kind for name, packer in packers.items() if (kind := _kind(name, packer, recipe, data)).sources]
+        self.kept: Kept | None = None
+        if self.weights["screen"].keep:
+            if was is None:
+                raise UsageError(f"{recipe.path} keeps an encoder; name the checkpoint that it is of with --before")
+            screens = [one for kind in self.kinds if kind.packer is self.packer for one in kind.samples()]
+            self.kept = Kept(was, frames_of(screens, recipe["seed"]))
 
     def _take(self, modules: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Begin with what an earlier stage's run learnt."""
@@ -157,9 +173,10 @@ class AnswerStage:
         with precision(self.recipe, self.device):
             given = batch.to(self.device)
             compiled = self.recipe.get("compiled", False)
-            weights = self.weights["screen" if batch.packer is self.packer else "strip"]
-            loss, figures = losses(self.model, self.heads, self.helpers, given, weights, compiled)
-        if batch.packer is self.packer:
+            screens = batch.packer is self.packer
+            weights, kept = self.weights["screen" if screens else "strip"], self.kept if screens else None
+            loss, figures = losses(self.model, self.heads, self.helpers, given, weights, compiled, kept)
+        if screens:
             return loss, figures
         return loss, {f"strip_{name}": value for name, value in figures.items()}
 
@@ -337,4 +354,4 @@ def _chosen(sample: Sample, questions: list[Question], most: int, rng: random.Ra
     """At most so many of the questions, the page's own always."""
     own = [one for one in questions if sample.goal and one.goal == sample.goal][:1]
     rest = [one for one in questions if one not in own]
-    return own + rng.sample(rest, min(len(rest), most - len(own)))
+    return [replace(one, decides=True) for one in own] + rng.sample(rest, min(len(rest), most - len(own)))

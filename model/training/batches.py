@@ -29,6 +29,7 @@ BLOCK = 128  # tokens; no question is longer
 PAD = "<|image_pad|>"
 COORDINATE = '", "coordinate": ['
 TEXT = '", "text": "'
+ACTION = '\n{"name": "computer_use", "arguments": {"action": "'
 TOOLS = ({"type": "function", "function": {"name": "computer_use"}},)
 
 
@@ -51,10 +52,11 @@ class Batch:
     named: rows of (picture, token, cell): a character that the question names, or that was read, and its cell.
     recalled: rows of (picture, token, earlier token): the tokens of a coordinate, and the last character that its
     question names. copied: rows of (picture, token, earlier token): the token before one of a text that stands in the
-    question, and where it stands there. read: rows of (picture, token): the token before a character that is read;
-    stand [read, 2]: that character's middle, x and y in pixels; spelled: rows of (picture, token, cell): the same
-    tokens, and its cell. points: rows of (picture, token) of coordinates; spots [points, 2]: the answer's point, x and
-    y in pixels. characters [B, cells, places]: see visual.py.
+    question, and where it stands there. acted: rows of (picture, token): of what a page wants in its state, the token
+    before the name of the action and those of the coordinate. read: rows of (picture, token): the token before a
+    character that is read; stand [read, 2]: that character's middle, x and y in pixels; spelled: rows of (picture,
+    token, cell): the same tokens, and its cell. points: rows of (picture, token) of coordinates; spots [points, 2]: the
+    answer's point, x and y in pixels. characters [B, cells, places]: see visual.py.
     """
 
     packer: Packer
@@ -70,6 +72,7 @@ class Batch:
     named: Tensor
     recalled: Tensor
     copied: Tensor
+    acted: Tensor
     read: Tensor
     stand: Tensor
     points: Tensor
@@ -107,6 +110,7 @@ class Marks:
     named: list[tuple[int, int, int]] = field(default_factory=list)
     recalled: list[tuple[int, int, int]] = field(default_factory=list)
     copied: list[tuple[int, int, int]] = field(default_factory=list)
+    acted: list[tuple[int, int]] = field(default_factory=list)
     read: list[tuple[int, int]] = field(default_factory=list)
     stand: list[tuple[int, int]] = field(default_factory=list)
     points: list[tuple[int, int]] = field(default_factory=list)
@@ -128,7 +132,7 @@ class Packer:
         grid = [(1, self.cells_h * 2, self.cells_w * 2)]
         self.head_positions, offset = position_ids(torch.tensor([self.head]), config, None, grid)
         self.next_position = len(self.head) + int(offset)
-        self.coordinate, self.text = tokenizer.id(COORDINATE), tokenizer.id(TEXT)
+        self.coordinate, self.text, self.action = (tokenizer.id(one) for one in (COORDINATE, TEXT, ACTION))
         self.inside = {*(tokenizer.encode(digit)[0] for digit in "0123456789"), tokenizer.encode(", ")[0]}
 
     def prompt(self, goal: str) -> list[int]:
@@ -185,6 +189,7 @@ class Packer:
             torch.tensor(marks.named, dtype=torch.long).view(-1, 3),
             torch.tensor(marks.recalled, dtype=torch.long).view(-1, 3),
             torch.tensor(marks.copied, dtype=torch.long).view(-1, 3),
+            torch.tensor(marks.acted, dtype=torch.long).view(-1, 2),
             torch.tensor(marks.read, dtype=torch.long).view(-1, 2),
             torch.tensor(marks.stand, dtype=torch.long).view(-1, 2),
             torch.tensor(marks.points, dtype=torch.long).view(-1, 2),
@@ -232,6 +237,8 @@ class Packer:
         if found and points:
             marks.recalled += [(row, token, found[-1][1]) for token in gaze]
         marks.copied += [(row, start + a, at + b) for a, b in self._copied(question, prompt, said)]
+        if question.decides and self.action in said:
+            marks.acted += [(row, token) for token in (start + said.index(self.action), *(gaze if points else ()))]
         if points:
             marks.points += [(row, token) for token in gaze]
             marks.spots += [question.answer["coordinate"]] * len(gaze)

@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,9 @@ def draw(
     names = load_fonts(tab, files)
     tab.add_script_tag(path=SCRIPT)
     known = words()
-    held_out = licence_words(known) if english else []
+    of_licence = licence_words(known)
+    known = {**known, "manual": manual_words(of_licence)}
+    held_out = of_licence if english else []
     new = 0
     for seed in range(first, last):
         if writer.has(seed):
@@ -102,6 +105,12 @@ def licence_words(known: Mapping[str, Sequence[str]]) -> list[str]:
     text = LICENCE.read_text(encoding="utf-8")
     trained = {part.lower() for words in known.values() for word in words for part in word.split()}
     return sorted({word.lower() for word in re.findall(r"\b[A-Za-z]{3,12}\b", text)} - trained)
+
+
+def manual_words(held_out: Sequence[str]) -> list[str]:
+    """English words of 3 to 12 letters: those of the manual that comes with Python, but for those held out."""
+    found = {word.lower() for text in topics.values() for word in re.findall(r"\b[A-Za-z]{3,12}\b", text)}
+    return sorted(found - set(held_out))
 
 
 def _strip(
@@ -152,10 +161,10 @@ def invented(rng: random.Random, unseen: bool) -> str:
 
 def _word(rng: random.Random, known: Mapping[str, Sequence[str]]) -> str:
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.3:
         return invented(rng, False)
     if kind < 0.7:
-        word = rng.choice(known[rng.choice(("lorem", "names", "places", "labels"))])
+        word = rng.choice(known[rng.choice(("lorem", "names", "places", "labels", *5 * ("manual",)))])
         return word.capitalize() if rng.random() < 0.3 else word
     if kind < 0.88:
         letters = rng.choice((LETTERS, LETTERS + LETTERS.upper() + "0123456789", LETTERS.upper() + "0123456789"))

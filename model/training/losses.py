@@ -15,6 +15,8 @@ Answers of a few tokens teach slowly where to look; a page tells it for free. He
   there, as fine as the encoder names characters; said: those characters once more by themselves, at the end and behind
   an earlier layer; taken: of strips, where a letter has a cell to itself, they are said by what those heads bring from
   where they look alone. One that was read counts for named as one of the question does.
+- acted: what a page wants in its state, its action and its point, once more: few tokens among many decide.
+- keep: what the encoder makes of the pages stays near what an earlier one made of them.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ from torch import Tensor, nn
 
 from model.qwen25vl import Qwen25VL
 from model.training.batches import Batch
+from model.training.encoding import Kept, encode
 from model.training.looking import Eyes, Head, by_row, hit
 from model.training.rows import decode
-from model.training.visual import ACROSS, CELL, DOWN, Heads, character_loss, encode
+from model.training.visual import ACROSS, CELL, DOWN, Heads, character_loss
 
 HEADS = ("named", "gaze", "spelled", "recalled", "copied")  # helpers that are heads of the model's attention
 SOUGHT = 256  # what is compared of tokens and cells
@@ -57,6 +60,8 @@ class Weights:
     following: float
     said: float
     taken: float = 0.0
+    acted: float = 0.0
+    keep: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,13 @@ class Helpers(nn.Module):
 
 
 def losses(
-    model: Qwen25VL, heads: Heads, helpers: Helpers, batch: Batch, weights: Weights, compiled: bool = False
+    model: Qwen25VL,
+    heads: Heads,
+    helpers: Helpers,
+    batch: Batch,
+    weights: Weights,
+    compiled: bool = False,
+    kept: Kept | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """The weighted sum, and each part by name with the shares that were right."""
     packer = batch.packer
@@ -161,6 +172,7 @@ def losses(
     copied, copied_right = eyes.back(where.copied, batch.copied)
     recalled, recalled_right = eyes.back(where.recalled, batch.recalled)
     typed, _ = once_more(batch.copied)
+    acted, rights["acted_right"] = once_more(batch.acted)
     said, said_right = once_more(batch.read)
     row, place = batch.read.unbind(1)
     early = model.logits(model.model.norm(left[where.said][row, place])).float()
@@ -174,6 +186,7 @@ def losses(
         ]
         brought = model.logits(model.model.norm(eyes.taken(where.spelled, letters, projections))).float()
         taken, rights["taken_right"] = _naming(brought, batch.targets[letters.unbind(1)])
+    moved = token.new_zeros(()) if kept is None else kept.moved(picture, batch.frames)
     spots = token.new_zeros(())
     for layer, across, down in zip(where.spots, helpers.across, helpers.down, strict=True):
         spots = spots + _point(across, down, left[layer], batch.points, batch.spots, SPOT) / len(where.spots)
@@ -195,16 +208,20 @@ def losses(
         + weights.following * following
         + weights.said * (said + said_early) / 2
         + weights.taken * taken
+        + weights.acted * acted
+        + weights.keep * moved
     )
     figures = {"loss": total, "token": token, "token_right": tokens_right, "characters_right": right}
     figures |= {"places": places, "spots": spots, "known": known, "gaze": gaze, "gaze_right": gaze_right}
     figures |= {"named": named, "named_right": named_right, "sought": sought, **rights}
     figures |= {"spelled": spelled, "spelled_right": spelled_right}
     figures |= {"recalled": recalled, "recalled_right": recalled_right}
-    figures |= {"copied": copied, "copied_right": copied_right, "typed": typed}
+    figures |= {"copied": copied, "copied_right": copied_right, "typed": typed, "acted": acted}
     figures |= {"following": following, "said": said, "said_early": said_early, "said_right": said_right}
     if weights.taken:
         figures["taken"] = taken
+    if kept is not None:
+        figures["moved"] = moved
     return total, {name: float(value.detach()) for name, value in figures.items()}
 
 

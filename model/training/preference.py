@@ -24,12 +24,13 @@ from model.qwen25vl import Qwen25VL
 from model.training.answers import SCREEN, call_of, tokenizer_of
 from model.training.batches import BLOCK, Batch, Packer, reply
 from model.training.batches import decode as pixels_of
+from model.training.encoding import encode
 from model.training.fresh import fresh_model
 from model.training.measure import right
 from model.training.rows import decode
 from model.training.run import Recipe, load_state, precision
 from model.training.store import Question, Sample, read
-from model.training.visual import encode, place_characters
+from model.training.visual import place_characters
 from model.weights import load_model, save_model
 
 

@@ -25,7 +25,7 @@ class Question:
 
     letters: of a word that is read, the middle (x, y) of each of its characters in pixels. named: characters of the
     goal that stand in the box: (offset in the goal, x, y of its middle in pixels). mentioned: the same of other words
-    of the goal that stand on the screen once.
+    of the goal that stand on the screen once. decides: what the page wants in the state that it is in.
     """
 
     goal: str
@@ -34,6 +34,7 @@ class Question:
     letters: tuple[tuple[float, float], ...] = ()
     named: tuple[tuple[int, float, float], ...] = ()
     mentioned: tuple[tuple[int, float, float], ...] = ()
+    decides: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actions import UsageError
-from model.image import frames_to_patches
 from model.training import lines
 from model.training.batches import decode
+from model.training.encoding import Kept, encode
 from model.training.fresh import fresh_model
 from model.training.run import Recipe, load_state, precision
 from model.training.store import Sample, read
@@ -46,8 +46,10 @@ NAMED = {name: number + 1 for number, name in enumerate([*ICONS.split(), *COLORS
 # what goals of click-shape say of a thing: its size, colour and kind, each one of these
 THINGS = ("small large", "red green blue yellow magenta aqua black", "letter digit circle rectangle triangle")
 THING_PAGE = "click-shape"
+SOME = 240  # pages that tell how an encoder's cells vary
 
-Strips = tuple[np.ndarray[Any, Any], Tensor]  # frames [B, H, W, 3] uint8, and classes [B, cells, places]
+Picture = np.ndarray[Any, Any]
+Strips = tuple[Picture, Tensor]  # frames [B, H, W, 3] uint8, and classes [B, cells, places]
 
 
 class Heads(nn.Module):
@@ -163,9 +165,9 @@ def dense_loss(heads: Heads, cells: Tensor, batch: Dense) -> tuple[Tensor, dict[
 class VisualStage:
     """The encoder and its heads over a data folder's screens, moved by up to a cell each time they are drawn.
 
-    strips and things, of a recipe: so many strips of text, as lines.py draws them, and pages of shapes join a batch.
-    keep: how much it counts that what the encoder makes of screens stays what it was in the checkpoint before, so that
-    its decoder goes on knowing it.
+    strips, things and practice, of a recipe: so many strips of text, as lines.py draws them, pages of shapes, and
+    practice pages of any task join a batch. keep: how much it counts that what the encoder makes of screens and of
+    practice pages stays what it was in the checkpoint before, so that its decoder goes on knowing it.
     """
 
     def __init__(self, recipe: Recipe, data: Path, before: Sequence[Path] = (), device: str = "cpu") -> None:
@@ -174,39 +176,58 @@ class VisualStage:
         self.visual = self.model.visual
         torch.manual_seed(recipe["seed"] + 1)
         self.heads = Heads(self.model.config.text.hidden_size)
-        self.was: nn.Module | None = None
+        was: nn.Module | None = None
         for one in before:
             if (one / "config.json").exists():
                 self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
-                self.was = copy.deepcopy(self.visual).requires_grad_(False).to(device)
+                was = copy.deepcopy(self.visual).to(device)
             else:
-                modules = load_state(one)["modules"]
-                self.visual.load_state_dict(modules["visual"])
-                self.heads.load_state_dict(modules["helpers"], strict=False)
+                self._take(load_state(one)["modules"])
         self.visual.to(device)
         self.heads.to(device)
         screens = read(data / "screens", recipe.get("sources", None))
         self.samples = [one for one in screens if len(one.characters) > 20]
         self.strips = list(read(data / "lines")) if recipe.get("strips", 0) else []
         self.things = list(read(data / "practice", [THING_PAGE])) if recipe.get("things", 0) else []
-        for what, found, folder in (("strips", self.strips, "lines"), ("things", self.things, "practice")):
+        self.practice = list(read(data / "practice")) if recipe.get("practice", 0) else []
+        for what, found, folder in (
+            ("strips", self.strips, "lines"),
+            ("things", self.things, "practice"),
+            ("practice", self.practice, "practice"),
+        ):
             if len(found) < recipe.get(what, 0):
                 raise UsageError(f"{data / folder} holds {len(found)} {what}, fewer than a batch; draw some first")
         if len(self.samples) < recipe["batch"]:
             raise UsageError(f"{data} holds {len(self.samples)} screens with text, fewer than a batch; draw some first")
+        self.kept: Kept | None = None
+        if was is not None and recipe.get("keep", 0.0):
+            self.kept = Kept(was, frames_of(self.practice or self.samples, recipe["seed"]))
+
+    def _take(self, modules: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Begin with what a run of this stage, or of a later one, learnt."""
+        if "model" in modules:
+            self.model.load_state_dict(modules["model"])
+            self.heads.load_state_dict(modules["helper_heads"], strict=False)
+        else:
+            self.visual.load_state_dict(modules["visual"])
+            self.heads.load_state_dict(modules["helpers"], strict=False)
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"visual": self.visual, "helpers": self.heads}
 
-    def draw(self, rng: random.Random) -> tuple[Dense, Strips | None, Strips | None]:
+    def draw(self, rng: random.Random) -> tuple[Dense, Strips | None, Strips | None, Picture | None]:
         count = self.recipe["batch"]
         shifts = [(rng.randrange(-CELL, CELL), rng.randrange(-CELL, CELL)) for _ in range(count)]
         screens = dense(rng.sample(self.samples, count), shifts)
         strips = _strips(rng.sample(self.strips, self.recipe["strips"])) if self.strips else None
-        return screens, strips, _things(rng.sample(self.things, self.recipe["things"])) if self.things else None
+        things = _things(rng.sample(self.things, self.recipe["things"])) if self.things else None
+        practice = rng.sample(self.practice, self.recipe["practice"]) if self.practice else []
+        return screens, strips, things, np.stack([decode(one.png) for one in practice]) if practice else None
 
-    def loss(self, batch: tuple[Dense, Strips | None, Strips | None]) -> tuple[Tensor, dict[str, float]]:
-        screens, strips, things = batch
+    def loss(
+        self, batch: tuple[Dense, Strips | None, Strips | None, Picture | None]
+    ) -> tuple[Tensor, dict[str, float]]:
+        screens, strips, things, practice = batch
         with precision(self.recipe, self.device):
             cells = encode(self.visual, screens.frames)
             loss, figures = dense_loss(self.heads, cells, screens)
@@ -214,11 +235,13 @@ class VisualStage:
                 told, right = thing_loss(self.heads, encode(self.visual, things[0]), things[1].to(self.device))
                 loss = loss + told
                 figures |= {"things": float(told.detach()), "things_right": float(right)}
-            if self.was is not None and self.recipe.get("keep", 0.0):
-                with torch.no_grad():
-                    before = encode(self.was, screens.frames)
-                moved = (cells - before).square().mean() / before.square().mean()
-                loss, figures["moved"] = loss + self.recipe["keep"] * moved, float(moved.detach())
+            if self.kept is not None:
+                moved = self.kept.moved(cells, screens.frames)
+                figures["moved"] = float(moved.detach())
+                if practice is not None:
+                    also = self.kept.moved(encode(self.visual, practice), practice)
+                    moved, figures["moved_practice"] = moved + also, float(also.detach())
+                loss = loss + self.recipe["keep"] * moved
             if strips is not None:
                 frames, characters = strips
                 read, right, quiet = character_loss(self.heads, encode(self.visual, frames), characters.to(self.device))
@@ -228,6 +251,12 @@ class VisualStage:
 
     def save(self, folder: Path) -> None:
         """Nothing more: the next stage takes the encoder from the run's state."""
+
+
+def frames_of(samples: Sequence[Sample], seed: int) -> Picture:
+    """Some of the samples' frames [N, H, W, 3], SOME at most."""
+    chosen = random.Random(seed).sample(samples, min(SOME, len(samples)))
+    return np.stack([decode(one.png) for one in chosen])
 
 
 def _strips(samples: Sequence[Sample]) -> Strips:
@@ -263,11 +292,3 @@ def thing_loss(heads: Heads, cells: Tensor, truth: Tensor) -> tuple[Tensor, Tens
         loss = loss + F.cross_entropy(said, wanted)
         right.append((said.detach().argmax(-1) == wanted).float().mean())
     return loss, torch.stack(right).mean()
-
-
-def encode(visual: nn.Module, frames: np.ndarray[Any, Any]) -> Tensor:
-    """Frames [B, H, W, 3] -> cell embeddings [B, cells, C]."""
-    patches, grid = frames_to_patches(np.repeat(frames, 2, axis=0))  # a still picture fills both time slices
-    device = next(visual.parameters()).device
-    cells: Tensor = visual(patches.to(device), [grid])
-    return cells.view(len(frames), -1, cells.shape[-1])

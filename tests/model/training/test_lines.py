@@ -16,7 +16,7 @@ from model.chat import load_chat
 from model.training import lines
 from model.training.answers import AnswerStage
 from model.training.batches import Packer, decode
-from model.training.lines import READ, SHOWN, draw, enlarged, invented, licence_words
+from model.training.lines import READ, SHOWN, draw, enlarged, invented, licence_words, manual_words
 from model.training.measure import reading_strips
 from model.training.screens import UNSEEN, encoded, words
 from model.training.store import Writer, read
@@ -88,6 +88,8 @@ def test_words_for_measuring_are_never_trained_on(tmp_path: Path, browser: Any) 
     known = words()
     english = licence_words(known)
     assert "licensor" in english and len(english) > 200 and "name" not in english  # a label of the invented screens
+    manual = manual_words(english)
+    assert "expression" in manual and len(manual) > 1000 and not set(manual) & set(english)
     draw(UNSEEN, UNSEEN + 1, tmp_path, "english", browser, english=True)
     drawn = {sample.questions[0].answer["say"].lower() for sample in read(tmp_path, ["english"])}
     assert len(drawn) > 100 and drawn <= set(english)
@@ -140,9 +142,9 @@ def test_losses_may_count_otherwise_for_strips(data: Path, tmp_path: Path) -> No
 def test_the_encoder_learns_strips_and_shapes_and_keeps_what_its_decoder_knows(data: Path, tmp_path: Path) -> None:
     first = stage(data, tmp_path / "run")
     first.save(tmp_path / "run")
-    made = VisualStage(recipe("visual", strips=2, things=1, keep=2.0), data, [first.checkpoint])
+    made = VisualStage(recipe("visual", strips=2, things=1, practice=2, keep=2.0), data, [first.checkpoint])
     loss, figures = made.loss(made.draw(random.Random(0)))
-    assert torch.isfinite(loss) and figures["moved"] < 1e-6
+    assert torch.isfinite(loss) and figures["moved"] < 1e-6 and figures["moved_practice"] < 1e-6
     assert {"strips_right", "things_right"} <= set(figures)
     with torch.no_grad():
         made.visual.merger.ln_q.weight.mul_(1.5)

@@ -16,10 +16,10 @@ from model.image import frames_to_patches
 from model.training.answers import AnswerStage, call_of
 from model.training.batches import decode as pixels_of
 from model.training.batches import reply
+from model.training.encoding import encode
 from model.training.preference import PreferenceStage, likelihoods, rejected
 from model.training.run import Recipe, Run
 from model.training.store import Question, Writer, read
-from model.training.visual import encode
 from tests.model.training.test_recipe import LETTERS, png, recipe
 
 GOAL = "Click the button."

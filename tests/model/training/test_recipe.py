@@ -6,6 +6,7 @@ import io
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from model.image import frames_to_patches
 from model.rope import text_rotary
 from model.training.answers import AnswerStage, located
 from model.training.batches import decode as pixels_of
+from model.training.encoding import Kept, encode
 from model.training.fresh import fresh_model
 from model.training.looking import Eyes
 from model.training.losses import Where
@@ -31,7 +33,7 @@ from model.training.render import render
 from model.training.rows import decode
 from model.training.run import Recipe, Run
 from model.training.store import Question, Writer, _repair, read
-from model.training.visual import VisualStage, encode, place_characters
+from model.training.visual import VisualStage, place_characters
 
 recipes = Path(model.training.__file__).parent / "recipes"
 TASKS = ["click-test", "focus-text"]
@@ -279,6 +281,26 @@ def test_a_text_to_type_is_looked_up_where_the_question_says_it(data: Path, tmp_
     assert not len(stage.packer.pack([pixels_of(png(0))], [[unsaid]], [place_characters(LETTERS, 280, 364)]).copied)
 
 
+def test_what_a_page_wants_in_its_state_is_asked_once_more(data: Path, tmp_path: Path) -> None:
+    _, stage = stage_of("answers", data, tmp_path / "run", batch=6)
+    batch = stage.draw(random.Random(0))
+    marked = batch.acted.tolist()
+    assert 0 < len({row for row, _ in marked}) < 6  # practice pages have a state, invented screens have none
+    first = [(row, token) for row, token in marked if batch.ids[row, token] == stage.packer.action]
+    assert len({row for row, _ in first}) == len(first)  # one question of each
+    for row, token in first:
+        said = stage.tokenizer.decode(batch.ids[row, token + 1 : token + 40].tolist())
+        assert said.startswith('left_click", "coordinate": [30, 100]')
+        points = [batch.ids[row, at + 1].item() for of, at in marked if of == row][1:]
+        assert stage.tokenizer.decode(points) == "30, 100"
+    weighed = AnswerStage(
+        recipe("answers", losses={**recipe("answers")["losses"], "acted": 3.0}), data, tmp_path / "two"
+    )
+    figures = weighed.loss(replace(batch, packer=weighed.packer))[1]
+    plain = stage.loss(batch)[1]
+    assert figures["loss"] - plain["loss"] == pytest.approx(3.0 * figures["acted"], rel=1e-3) and figures["acted"] > 0
+
+
 def test_a_text_that_is_named_is_looked_up_where_it_stands(data: Path, tmp_path: Path) -> None:
     answer, box = {"action": "left_click", "coordinate": [31, 60]}, (14.0, 53.0, 34.0, 14.0)
     found = located(Question('Click "abc".', answer, box), LETTERS)
@@ -488,3 +510,40 @@ def test_training_goes_on_from_a_published_checkpoint(data: Path, tmp_path: Path
     second = AnswerStage(recipe("answers", seed=6), data, tmp_path / "two", [first.checkpoint])
     for key, value in first.model.state_dict().items():
         assert torch.allclose(value, second.model.state_dict()[key], atol=1e-2), key  # it is stored in half precision
+
+
+def test_an_encoder_stays_near_that_of_the_checkpoint_before(data: Path, tmp_path: Path) -> None:
+    first = AnswerStage(recipe("answers"), data, tmp_path / "one")
+    Run(recipe("answers"), first, tmp_path / "one").save()
+    weights = {**recipe("answers")["losses"], "keep": 2.0}
+    with pytest.raises(UsageError, match="name the checkpoint that it is of with --before"):
+        AnswerStage(recipe("answers", losses=weights), data, tmp_path / "two", [tmp_path / "one"])
+    second = AnswerStage(
+        recipe("answers", losses=weights), data, tmp_path / "two", [first.checkpoint, tmp_path / "one"]
+    )
+    batch = second.draw(random.Random(1))
+    assert second.loss(batch)[1]["moved"] < 1e-3  # the checkpoint is stored in half precision
+    with torch.no_grad():
+        second.model.visual.merger.ln_q.weight.mul_(1.5)
+    assert second.loss(batch)[1]["moved"] > 1e-2
+    # an encoder's run begins with the encoder of a whole model's
+    third = VisualStage(recipe("visual"), data, [tmp_path / "one"])
+    assert torch.equal(third.visual.merger.ln_q.weight, first.model.visual.merger.ln_q.weight)
+
+
+def test_faint_differences_between_cells_count_as_much_as_strong_ones() -> None:
+    class Cells(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.tensor([1.0, 0.2]))
+
+        def forward(self, patches: torch.Tensor, grid: Any) -> torch.Tensor:
+            return patches[::4, :2] * self.scale  # four patches to a cell
+
+    frames = np.random.default_rng(0).integers(0, 256, (16, 56, 56, 3), dtype=np.uint8)
+    kept = Kept(Cells(), frames)
+    cells = encode(Cells(), frames).detach()
+    spread = cells.flatten(0, 1).std(0)
+    strong, faint = (kept.moved(cells + spread * torch.tensor(one), frames) for one in ([1.0, 0.0], [0.0, 1.0]))
+    assert kept.moved(cells, frames) == 0
+    assert spread[0] > 4 * spread[1] and strong == pytest.approx(faint.item(), rel=0.4)
