@@ -121,6 +121,7 @@ def train(
     import torch
 
     from model.training.answers import AnswerStage
+    from model.training.episodes import EpisodeStage
     from model.training.preference import PreferenceStage
     from model.training.run import Recipe, Run
     from model.training.visual import VisualStage
@@ -128,13 +129,14 @@ def train(
     torch.set_num_threads(threads)
     read = Recipe.load(recipe)
     folder = run or data / recipe.stem
+    whole = {"answers": AnswerStage, "episodes": EpisodeStage, "preference": PreferenceStage}
     stage: Any
     if read["stage"] == "visual":
         stage = VisualStage(read, data, before or [], device)
-    elif read["stage"] == "preference":
-        stage = PreferenceStage(read, data, folder, before or [], device)
+    elif read["stage"] in whole:
+        stage = whole[read["stage"]](read, data, folder, before or [], device)
     else:
-        stage = AnswerStage(read, data, folder, before or [], device)
+        raise typer.BadParameter(f"stage in {recipe} must be visual, {', '.join(whole)}, not {read['stage']!r}")
     raise typer.Exit(0 if Run(read, stage, folder).train(minutes) else 3)
 
 

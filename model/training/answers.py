@@ -32,7 +32,7 @@ from model.training.fresh import fresh_model
 from model.training.losses import Helpers, Weights, Where, losses
 from model.training.measure import call, inside, point
 from model.training.questions import ask, line_at, lines_of, point_at, read_at, to_type, words_of
-from model.training.run import Recipe, load_state, precision
+from model.training.run import Recipe, is_checkpoint, load_state, precision
 from model.training.store import Question, Sample, read
 from model.training.visual import CELL, Heads, frames_of, place_characters
 from model.weights import load_model, save_model
@@ -105,7 +105,7 @@ class AnswerStage:
         self.weights["strip"] = replace(self.weights["screen"], **recipe.get("strips", {}).get("losses", {}))
         was: nn.Module | None = None
         for one in before:
-            if (one / "config.json").exists():
+            if is_checkpoint(one):
                 self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
                 was = copy.deepcopy(self.model.visual).to(self.device)
             else:
@@ -214,10 +214,10 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     return Source(entry["share"], entry["questions"], says, *extra, moved, names, shares, samples)
 
 
-def tokenizer_of(checkpoint: Path, config: Config) -> Tokenizer:
+def tokenizer_of(checkpoint: Path, config: Config, history_steps: int = 0, pictures: int = 0) -> Tokenizer:
     """That of a checkpoint whose weights are yet to come: writes all else that its folder needs."""
     limit = SCREEN[0] * SCREEN[1]
-    vocabulary.write(checkpoint, config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS)
+    vocabulary.write(checkpoint, config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS, history_steps, pictures)
     return Tokenizer(checkpoint)
 
 

@@ -237,11 +237,17 @@ class Packer:
         if found and points:
             marks.recalled += [(row, token, found[-1][1]) for token in gaze]
         marks.copied += [(row, start + a, at + b) for a, b in self._copied(question, prompt, said)]
-        if question.decides and self.action in said:
-            marks.acted += [(row, token) for token in (start + said.index(self.action), *(gaze if points else ()))]
+        if question.decides:
+            marks.acted += [(row, start + token) for token in self.deciding(said)]
         if points:
             marks.points += [(row, token) for token in gaze]
             marks.spots += [question.answer["coordinate"]] * len(gaze)
+
+    def deciding(self, said: list[int]) -> list[int]:
+        """Of an answer: the place of the token before the name of the action, and of those before the coordinate's."""
+        if self.action not in said:
+            return []
+        return [said.index(self.action), *(self._looking(said, 0) if self.coordinate in said else ())]
 
     def _looking(self, said: list[int], start: int) -> range:
         """Tokens that should look at the target: of a coordinate, from the one that opens it to its last digit; of an

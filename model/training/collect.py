@@ -40,10 +40,10 @@ def collect(
                 continue
             chance = random.Random(f"{task}-{seed}-own")
             state = 0
-            for _ in range(tries):
+            for episode in range(tries):
                 seen, success = _episode(studio, seed, answer, chance)
                 for shot, words in seen:
-                    more = {"said": words, "won": success}
+                    more = {"said": words, "won": success, "episode": episode}
                     store.add(seed, state, shot.goal, shot.png, shot.questions, shot.characters, more)
                     state += 1
                 episodes += 1

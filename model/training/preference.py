@@ -13,7 +13,6 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,10 +27,10 @@ from model.training.encoding import encode
 from model.training.fresh import fresh_model
 from model.training.measure import right
 from model.training.rows import decode
-from model.training.run import Recipe, load_state, precision
+from model.training.run import Recipe, begun, precision
 from model.training.store import Question, Sample, read
 from model.training.visual import place_characters
-from model.weights import load_model, save_model
+from model.weights import save_model
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class PreferenceStage:
         tokenizer = tokenizer_of(self.checkpoint, self.model.config)
         self.packer = Packer(tokenizer, self.model.config, *SCREEN)
         for one in before:
-            _take(self.model, one)
+            begun(self.model, one)
         self.model.to(self.device)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(tuple(recipe["frozen"])))
@@ -158,19 +157,3 @@ def _samples(recipe: Recipe, data: Path) -> Iterator[Sample]:
         for sample in read(data / entry["folder"], entry.get("sources")):
             if "won" not in entry or sample.won == entry["won"]:
                 yield sample
-
-
-def _take(model: Qwen25VL, before: Path) -> None:
-    """Begin with the model of an earlier run, or with a checkpoint."""
-    state: Mapping[str, Any]
-    if (before / "config.json").exists():
-        state = load_model(before, dtype=torch.float32).state_dict()
-    else:
-        state = load_state(before)["modules"].get("model", {})
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        raise UsageError(
-            f"{before} holds no model of the sizes that this recipe names; give --before the run or the checkpoint of "
-            "the stage before, and its [vision] and [text]"
-        ) from None

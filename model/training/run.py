@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from actions import UsageError
+from model.qwen25vl import Qwen25VL
 from model.training.optim import Muon
+from model.weights import load_model
 
 SAVE_EVERY_S = 120.0
 
@@ -189,6 +191,27 @@ def load_state(folder: Path) -> dict[str, Any]:
     except Exception as error:
         raise UsageError(f"{path} is damaged ({str(error)[:100]}); delete it to start the run again") from None
     return state
+
+
+def begun(model: Qwen25VL, before: Path) -> None:
+    """Begin with the whole model of an earlier run, or with a checkpoint; UsageError where there is none like it."""
+    state: Mapping[str, Any]
+    if is_checkpoint(before):
+        state = load_model(before, dtype=torch.float32).state_dict()
+    else:
+        state = load_state(before)["modules"].get("model", {})
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        raise UsageError(
+            f"{before} holds no model of the sizes that this recipe names; give --before the run or the checkpoint of "
+            "the stage before, and its [vision] and [text]"
+        ) from None
+
+
+def is_checkpoint(before: Path) -> bool:
+    """Whether a folder is a checkpoint, and not that of a run."""
+    return (before / "config.json").exists()
 
 
 def _optimisers(recipe: Recipe, stage: Stage) -> dict[str, torch.optim.Optimizer]:

@@ -40,7 +40,8 @@ class Question:
 @dataclass(frozen=True)
 class Sample:
     """One screen. png is the frame; characters: (character, x, y, width) in pixels, x and y of its middle; elements as
-    screens.js has them. Of screens that a model came upon: what it said there, and whether its episode was won."""
+    screens.js has them. Of screens that a model came upon: what it said there, whether its episode was won, and
+    which episode of that seed it was."""
 
     source: str
     seed: int
@@ -53,6 +54,7 @@ class Sample:
     font_px: float = 0.0  # of invented screens: the size of their text in CSS px
     said: str = ""
     won: bool = False
+    episode: int = 0
 
     @property
     def own(self) -> Question | None:
@@ -175,4 +177,5 @@ def _sample(source: str, record: Mapping[str, Any], png: bytes) -> Sample:
         float(record.get("font_px", 0.0)),
         record.get("said", ""),
         record.get("won", False),
+        record.get("episode", 0),
     )

@@ -23,7 +23,7 @@ from model.training import lines
 from model.training.batches import decode
 from model.training.encoding import Kept, encode
 from model.training.fresh import fresh_model
-from model.training.run import Recipe, load_state, precision
+from model.training.run import Recipe, is_checkpoint, load_state, precision
 from model.training.store import Sample, read
 from model.weights import load_model
 
@@ -178,7 +178,7 @@ class VisualStage:
         self.heads = Heads(self.model.config.text.hidden_size)
         was: nn.Module | None = None
         for one in before:
-            if (one / "config.json").exists():
+            if is_checkpoint(one):
                 self.model.load_state_dict(load_model(one, dtype=torch.float32).state_dict())
                 was = copy.deepcopy(self.visual).to(device)
             else:

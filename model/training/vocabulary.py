@@ -141,8 +141,16 @@ def ids(tokenizer: Tokenizer) -> dict[str, int]:
     return {token: id_ for token in SPECIAL if (id_ := tokenizer.token_to_id(token)) is not None}
 
 
-def write(folder: Path, config: Config, min_pixels: int, max_pixels: int, max_new_tokens: int) -> None:
-    """Every file of a checkpoint folder except its weights."""
+def write(
+    folder: Path,
+    config: Config,
+    min_pixels: int,
+    max_pixels: int,
+    max_new_tokens: int,
+    history_steps: int = 0,
+    pictures: int = 0,
+) -> None:
+    """Every file of a checkpoint folder except its weights; history_steps and pictures: what it remembers."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build()
     special = ids(tokenizer)
@@ -214,8 +222,8 @@ def write(folder: Path, config: Config, min_pixels: int, max_pixels: int, max_ne
             "dialect": "qwen25",
             "tool": "computer_use",
             "history": "turns",
-            "history_steps": 0,
-            "pictures": 0,
+            "history_steps": history_steps,
+            "pictures": pictures,
             "max_new_tokens": max_new_tokens,
         },
     }
