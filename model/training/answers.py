@@ -83,9 +83,10 @@ class AnswerStage:
     (texts to type as they are, besides), moved (true for invented screens), sources and emphasis (optional), held_back
     (seeds below it are kept for measuring), won (of screens that a model came upon, only those of episodes that it won,
     each page's own question answered by what the model said: rejection sampling). With picture = "strip" they are
-    strips of text, as lines.py draws them; [strips] says how many are a batch, in rows of how many blocks, and what in
-    [losses] is another number for them. What comes before is taken one after the other; with keep in [losses], what the
-    encoder makes of screens stays near what that of the checkpoint among them made of them.
+    strips of text, as lines.py draws them (alone = true: those of a single word); [strips] says how many are a batch,
+    in rows of how many blocks, and what in [losses] is another number for them. What comes before is taken one after
+    the other; with keep in [losses], what the encoder makes of screens stays near what that of the checkpoint among
+    them made of them.
     """
 
     def __init__(self, recipe: Recipe, data: Path, run: Path, before: Sequence[Path] = (), device: str = "cpu") -> None:
@@ -199,6 +200,8 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     won = entry.get("won", False)
     for one in read(data / entry["folder"], entry.get("sources")):
         sample = _followed(one) if won else one
+        if entry.get("alone", False) and any(" " in asked.answer.get("say", "") for asked in one.questions):
+            continue
         if sample is not None and sample.questions and sample.seed >= entry.get("held_back", 0):
             samples.setdefault(sample.source, []).append(sample)
     missing = sorted(set(entry.get("sources", [])) - set(samples))

@@ -126,6 +126,18 @@ def test_batches_are_of_one_size_each_and_figures_say_of_which(data: Path, tmp_p
     assert seen == {True, False}
 
 
+def test_strips_of_a_single_word_can_be_drawn_alone(data: Path, tmp_path: Path) -> None:
+    writer = Writer(data / "lines", "lines-1")
+    question = {"goal": READ, "answer": {"say": "ab"}, "box": [1.5, 0, 14, 19]}
+    strip = next(read(data / "lines")).png
+    writer.add(0, 0, "", strip, [question], CHARACTERS[:2], {"font_px": 12})
+    writer.finish(0)
+    strips = {"folder": "lines", "picture": "strip", "share": 1.0, "questions": 1, "alone": True}
+    made = AnswerStage(recipe("answers", data=[strips], strips={"batch": 3, "blocks": 1}), data, tmp_path / "run")
+    said = [one.questions[0].answer["say"] for kind in made.kinds for one in kind.samples()]
+    assert said == ["ab"] and len(list(read(data / "lines"))) == 4
+
+
 def test_losses_may_count_otherwise_for_strips(data: Path, tmp_path: Path) -> None:
     made = stage(data, tmp_path / "run")
     strips = {"folder": "lines", "picture": "strip", "share": 1.0, "questions": 1}
