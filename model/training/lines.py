@@ -6,8 +6,6 @@ may have, 4.4 times: a letter then has a cell to itself. One screenshot takes a 
 
 from __future__ import annotations
 
-import base64
-import io
 import random
 import re
 import zlib
@@ -16,12 +14,10 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from model.image import resize
 from model.training.batches import decode
-from model.training.screens import UNSEEN, encoded, load_fonts, words
+from model.training.screens import UNSEEN, words
+from model.training.sheet import Picture, Sheet, encoded
 from model.training.store import Sample, Writer
 
 WIDTH, HEIGHT = 280, 19  # of a strip: pixels, at one to a CSS px
@@ -41,8 +37,6 @@ PAPERS = "#fff #fff #fff #fafafa #f0f0f0 #eef3f8 #fffbe6 #e8f5e9 #ececec #ff0"
 INKS = "#000 #000 #000 #222 #333 #444 #1a237e #0066cc #b00020"
 DARK, LIGHT = "#111 #202124 #1b2838 #2b2b2b #1a73e8 #2e7d32", "#fff #fff #ddd #eee"
 
-Picture = np.ndarray[Any, Any]
-
 
 def draw(
     first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None, english: bool = False
@@ -53,15 +47,7 @@ def draw(
     licence_words). fonts, browser: as for screens.
     """
     writer = Writer(folder, name)
-    files = sorted(one for one in fonts.iterdir() if one.suffix in (".ttf", ".otf")) if fonts else []
-    wide, high = WIDTH * COLUMNS, HEIGHT * (COUNT // COLUMNS)
-    context = browser.new_context(viewport={"width": wide, "height": high}, device_scale_factor=1)
-    tab = context.new_page()
-    wire = context.new_cdp_session(tab)
-    clip = {"x": 0, "y": 0, "width": wide, "height": high, "scale": 1}
-    tab.set_content("<!DOCTYPE html><html><body></body></html>")
-    names = load_fonts(tab, files)
-    tab.add_script_tag(path=SCRIPT)
+    sheet = Sheet(browser, WIDTH * COLUMNS, HEIGHT * (COUNT // COLUMNS), SCRIPT, fonts)
     known = words()
     of_licence = licence_words(known)
     known = {**known, "manual": manual_words(of_licence)}
@@ -71,10 +57,8 @@ def draw(
         if writer.has(seed):
             continue
         rng = random.Random(f"lines-{seed}")
-        strips = [_strip(rng, names, known, seed >= UNSEEN, held_out) for _ in range(COUNT)]
-        drawn = tab.evaluate("given => drawLines(...given)", [strips, COLUMNS, WIDTH, HEIGHT])
-        shot = wire.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True, "clip": clip})
-        page = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB"))
+        strips = [_strip(rng, sheet.names, known, seed >= UNSEEN, held_out) for _ in range(COUNT)]
+        drawn, page = sheet.draw("drawLines", strips, COLUMNS, WIDTH, HEIGHT)
         for number, (strip, characters) in enumerate(zip(strips, drawn, strict=True)):
             top, left = number // COLUMNS * HEIGHT, number % COLUMNS * WIDTH
             text = strip["text"]
@@ -87,7 +71,7 @@ def draw(
             writer.add(seed, number, "", png, [question], characters, {"font_px": strip["size"]})
             new += 1
         writer.finish(seed)
-    context.close()
+    sheet.close()
     writer.close()
     return new
 

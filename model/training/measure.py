@@ -24,7 +24,7 @@ from model.tokenizer import Tokenizer
 from model.training.batches import Packer, decode
 from model.training.lines import READ, enlarged
 from model.training.questions import read_at, words_of
-from model.training.screens import encoded
+from model.training.sheet import encoded
 from model.training.store import Question, Sample
 
 AT_ONCE = 25

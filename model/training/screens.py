@@ -6,17 +6,13 @@ every character and element with its place. Questions are made from that by ques
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from envs import practice
 from model.training.questions import ask
+from model.training.sheet import Sheet, encoded
 from model.training.store import Writer
 
 WIDTH, HEIGHT, SCALE = 160, 208, 1.75  # of one screen: CSS px, and pixels to each of them
@@ -47,25 +43,13 @@ def draw(
     Playwright's.
     """
     writer = Writer(folder, name)
-    files = sorted(one for one in fonts.iterdir() if one.suffix in (".ttf", ".otf")) if fonts else []
-    wide, high = WIDTH * COLUMNS, HEIGHT * (COUNT // COLUMNS)
-    context = browser.new_context(viewport={"width": wide, "height": high}, device_scale_factor=SCALE)
-    tab = context.new_page()
-    wire = context.new_cdp_session(tab)
-    clip = {"x": 0, "y": 0, "width": wide, "height": high, "scale": SCALE}
-    tab.set_content("<!DOCTYPE html><html><body></body></html>")
-    names = load_fonts(tab, files)
-    tab.add_script_tag(path=SCRIPT)
+    sheet = Sheet(browser, WIDTH * COLUMNS, HEIGHT * (COUNT // COLUMNS), SCRIPT, fonts, SCALE)
     new = 0
     for seed in range(first, last):
         if writer.has(seed):
             continue
-        drawn = tab.evaluate(
-            "given => drawScreens(...given)",
-            [seed, COUNT, COLUMNS, WIDTH, HEIGHT, names or ["Arial"], words(), sparse],
-        )
-        shot = wire.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True, "clip": clip})
-        page = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB"))
+        given = seed, COUNT, COLUMNS, WIDTH, HEIGHT, sheet.names or ["Arial"], words(), sparse
+        drawn, page = sheet.draw("drawScreens", *given)
         w, h = int(WIDTH * SCALE), int(HEIGHT * SCALE)
         for number, record in enumerate(drawn):
             top, left = number // COLUMNS * h, number % COLUMNS * w
@@ -76,7 +60,7 @@ def draw(
             writer.add(seed, number, "", encoded(page[top : top + h, left : left + w]), questions, characters, more)
             new += 1
         writer.finish(seed)
-    context.close()
+    sheet.close()
     writer.close()
     return new
 
@@ -95,26 +79,3 @@ def words() -> dict[str, list[str]]:
         "places": array("COUNTRIES"),
         "labels": LABELS.split(),
     }
-
-
-def load_fonts(tab: Any, files: list[Path]) -> list[str]:
-    """Make the files' fonts known to the page by their file names, and the shipped one as Arial."""
-    wanted = [("Arial", practice.FONTS / "LiberationSans-Regular.ttf", "400")]
-    wanted.append(("Arial", practice.FONTS / "LiberationSans-Bold.ttf", "700"))
-    wanted += [(one.stem, one, "400") for one in files]
-    faces = [[name, base64.b64encode(file.read_bytes()).decode(), weight] for name, file, weight in wanted]
-    tab.evaluate(
-        """async faces => { for (const [name, data, weight] of faces) {
-            const face = new FontFace(name, `url(data:font/ttf;base64,${data})`, {weight});
-            document.fonts.add(await face.load());
-        } }""",
-        faces,
-    )
-    return [one.stem for one in files]
-
-
-def encoded(pixels: np.ndarray[Any, Any]) -> bytes:
-    """As PNG."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-    return file.getvalue()

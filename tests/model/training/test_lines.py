@@ -18,7 +18,8 @@ from model.training.answers import AnswerStage
 from model.training.batches import Packer, decode
 from model.training.lines import READ, SHOWN, draw, enlarged, invented, licence_words, manual_words
 from model.training.measure import reading_strips
-from model.training.screens import UNSEEN, encoded, words
+from model.training.screens import UNSEEN, words
+from model.training.sheet import encoded
 from model.training.store import Writer, read
 from model.training.visual import CELL, THINGS, VisualStage, _things, thing_loss
 from tests.model.training.test_recipe import ELEMENTS, LETTERS, png, recipe
