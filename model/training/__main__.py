@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from actions import UsageError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -263,4 +266,8 @@ class _browser:
 
 
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -6,6 +6,8 @@ import io
 import json
 import random
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -547,3 +549,11 @@ def test_faint_differences_between_cells_count_as_much_as_strong_ones() -> None:
     strong, faint = (kept.moved(cells + spread * torch.tensor(one), frames) for one in ([1.0, 0.0], [0.0, 1.0]))
     assert kept.moved(cells, frames) == 0
     assert spread[0] > 4 * spread[1] and strong == pytest.approx(faint.item(), rel=0.4)
+
+
+def test_a_recipe_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text("seed = 1\n", encoding="utf-8")
+    line = [sys.executable, "-m", "model.training", "train", str(tmp_path / "one.toml")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""  # 3 would be: there is more to do
+    assert done.stderr.startswith("error: ") and "lacks 'stage'" in done.stderr and done.stderr.count("\n") == 1
