@@ -86,7 +86,7 @@ def launch(
             writer.write(event, **facts)
             display({"event": event, **facts})
 
-        attend(env, settings, folder, tell, person)
+        each = attend(env, settings, folder, tell, person)
         return run(
             goal,
             env,
@@ -96,6 +96,7 @@ def launch(
             trace=writer,
             on_event=display,
             ask=ask,
+            approved=each,
         )
 
 
@@ -155,17 +156,19 @@ def open_surface(settings: Settings) -> Any:
     return module.open_surface(opening)
 
 
-def attend(env: Any, settings: Settings, folder: Path, tell: Callable[..., None], person: Person | None) -> None:
+def attend(env: Any, settings: Settings, folder: Path, tell: Callable[..., None], person: Person | None) -> bool:
     """Put the person behind the environment's rules where its screen is somebody's own, or where they ask for it.
 
-    Where the settings leave it open, each action is asked for on somebody's own screen, and none elsewhere.
+    Where the settings leave it open, each action is asked for on somebody's own screen, and none elsewhere. True where
+    each is asked for.
     """
     approve = settings.approve or ("never" if is_practice(settings.url) else "")
     live = env.unwrapped
     personal = is_personal(live.surface)
-    if personal or approve == "each":
-        each = (approve or "each") == "each"
+    each = approve == "each" or (personal and not approve)
+    if personal or each:
         live.guard = Attended(live.guard, live.surface, folder, tell, each=each, person=person)
+    return each
 
 
 def _where(settings: Settings) -> str:

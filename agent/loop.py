@@ -45,12 +45,14 @@ def run(
     trace: Trace | None = None,
     on_event: OnEvent | None = None,
     ask: AskPerson | None = None,
+    approved: bool = False,
     patience: Patience = Patience(),  # noqa: B008 - frozen
 ) -> Episode:
     """Run a policy in an environment until the task is over, the model ends it, or patience or max_steps do.
 
     env is a gymnasium.Env as envs.live.LiveEnv describes it; an empty goal means the environment's own. ask answers
-    the model's questions; without it the model reads that nobody does. The machine's trouble and Ctrl-C end a run with
+    the model's questions; without it the model reads that nobody does. approved: the environment's guard shows each
+    action to a person, who is then not asked about unsure ones besides. The machine's trouble and Ctrl-C end a run with
     a status; anything else is written to the trace and raised.
     """
     if max_steps < 1:
@@ -68,7 +70,7 @@ def run(
                 on_event({"event": event, **facts})
 
     with held() as hold:
-        hands = Hands(env, policy, watch, tell, hold, ask)
+        hands = Hands(env, policy, watch, tell, hold, ask, approved)
         try:
             _, info = env.reset(seed=seed)  # look
             came = Outcome.of(info)

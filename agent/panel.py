@@ -94,6 +94,7 @@ class Lines:
     def __init__(self, out: TextIO) -> None:
         self.out = out
         self.max_steps, self.run = 0, ""
+        self.doubt = ""  # of the place that the last reply points at
         self.judged = False  # by a task of the page
 
     def __enter__(self) -> Lines:
@@ -110,6 +111,8 @@ class Lines:
             case "start":
                 self.max_steps = event["max_steps"]
                 self.say(f"{'goal':8} {plain(event['goal'])}")
+            case "reply":
+                self.doubt = event["reply"].doubt
             case "paused" if event["rests_s"] is not None:
                 self.say(
                     f"{'paused':8} {event['why']}; it goes on when the mouse has rested for {event['rests_s']:g} s"
@@ -144,6 +147,8 @@ class Lines:
     def approve(self, words: str, picture: Path) -> str:
         """What the person says to an action that is not done yet; EOFError when the input has ended."""
         self.say(f"{'wants':8} {plain(words, WHOLE)}")
+        if self.doubt:
+            self.say(f"{'unsure':8} the model is not sure of the place: {plain(self.doubt)}")
         self.say(f"{'picture':8} {picture}")
         self.say(f"{'':8} y: do it; s: stop the run; anything else: not done, and the model reads what you write")
         return _fresh_line("approve? ")
@@ -183,6 +188,7 @@ class Panel(Lines):
                 self.goal, self.max_steps, self.step = plain(event["goal"]), event["max_steps"], 1
                 self._phase("thinking")
             case "reply":
+                self.doubt = event["reply"].doubt
                 self._phase("acting")
             case "act.result":
                 self.last, self.judged = event, event["verdict"] is not None

@@ -28,7 +28,8 @@ AskPerson = Callable[[str], str]  # a question -> the answer; EOFError when nobo
 class Hands:
     """What carries a turn out. tell(event, **facts) is told of each action before it meets the machine, and after.
 
-    ask: answers the model's questions; None where nobody is there.
+    ask: answers the model's questions; None where nobody is there. approved: each action is shown to a person anyway
+    before it is done, so that an unsure one is not asked about twice.
     """
 
     env: Any
@@ -37,6 +38,7 @@ class Hands:
     tell: Callable[..., None]
     hold: Hold
     ask: AskPerson | None = None
+    approved: bool = False
 
     def turn(self, index: int, reply: Reply, came: Outcome, began: float, thought_s: float) -> tuple[Step, Outcome]:
         """Do what the reply means on the screen that came last; the turn as a Step, and how things stand after it.
@@ -45,7 +47,7 @@ class Hands:
         """
         screen, lap = came.screen, began
         call, meant, came = self._read(reply, came)
-        if reply.doubt and meant:
+        if reply.doubt and meant and not self.approved:
             came = self._confirmed(reply.doubt, meant[0], came)
             meant = () if came.error is not None else meant
         timings_s: Mapping[str, float] = {"think": thought_s, **reply.timings_s}

@@ -25,7 +25,7 @@ from model.tokenizer import Tokenizer
 from model.training.rows import Rows
 from model.training.store import Box, Question
 
-BLOCK = 128  # tokens; no question is longer
+BLOCK = 128  # tokens; a longer question has no place
 PAD = "<|image_pad|>"
 COORDINATE = '", "coordinate": ['
 TEXT = '", "text": "'
@@ -204,11 +204,11 @@ class Packer:
         for question in asked:
             prompt, said = self.prompt(question.goal), self.tokenizer.encode(reply(question))
             length = len(prompt) + len(said)
-            if length > BLOCK:
+            if length > BLOCK and blocks is None:
                 raise UsageError(f"a question of {length} tokens is longer than a block of {BLOCK}: {question.goal!r}")
             place = next((n for n, left in enumerate(room) if left >= length), len(room))
             if place == len(room):
-                if blocks is not None and place >= blocks:
+                if blocks is not None and (place >= blocks or length > BLOCK):
                     continue
                 filled.append([])
                 room.append(BLOCK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from agent_fakes import CLICK, DONE, MISS, FakeEnv
 from PIL import Image
 
-from actions import Denied, Drag, Screen, TypeText, make
+from actions import Denied, Drag, Reply, Screen, TypeText, make
 from agent import approval
 from agent.approval import Attended, is_personal
 from agent.config import Settings
@@ -73,8 +74,8 @@ def go(
     env: FakeEnv, person: Any, folder: Path, replies: Sequence[str], approve: str = "", max_steps: int = 9
 ) -> tuple[Episode, Told]:
     told = Told()
-    attend(env, Settings(approve=approve), folder, told, person)
-    return run("", env, ScriptPolicy(replies), max_steps=max_steps), told
+    each = attend(env, Settings(approve=approve), folder, told, person)
+    return run("", env, ScriptPolicy(replies), max_steps=max_steps, approved=each), told
 
 
 # approval
@@ -93,6 +94,25 @@ def test_an_approved_action_is_done_and_was_shown_in_words_and_on_a_picture(tmp_
     assert abs(middle[0] - 110) < 1 and abs(middle[1] - 120) < 1 and len(changed) > 200
     assert (first[110, 120] == clean[110, 120]).all(), "the target itself stays visible"
     assert (second == episode.steps[1].screen.pixels).all()  # typing has no place to mark
+
+
+class Unsure(ScriptPolicy):
+    def decide(self, *given: Any) -> Reply:
+        return replace(super().decide(*given), doubt="it is dark")
+
+
+@pytest.mark.parametrize(("approve", "questions", "approvals"), [("each", 0, 1), ("never", 2, 0)])
+def test_an_unsure_action_is_asked_about_once(tmp_path: Path, approve: str, questions: int, approvals: int) -> None:
+    env, person, asked = own_screen(), Someone("y", "y"), list[str]()
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        return "y"
+
+    each = attend(env, Settings(approve=approve), tmp_path, Told(), person)
+    episode = run("", env, Unsure([CLICK, DONE]), max_steps=3, ask=ask, approved=each)
+    assert episode.status == "success" and touched(env) == ["click"]
+    assert (len(asked), len(person.heard)) == (questions, approvals)
 
 
 def test_nothing_touches_the_machine_before_the_answer(tmp_path: Path) -> None:

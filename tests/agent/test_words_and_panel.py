@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
-from actions import CONTROL_VERBS, VERBS, make
+from actions import CONTROL_VERBS, VERBS, Reply, make
 from agent import panel
 from agent.loop import run
 from agent.panel import Display, JsonLines, Lines, Panel, display
@@ -270,10 +270,12 @@ def test_a_question_about_an_action_has_its_words_its_picture_and_the_keys(monke
         with make_one(out) as shown:
             shown({"event": "begin", "run": "/runs/1", "model": "script", "where": "a fake"})
             assert shown.approve("click (1, 2)", Path("/runs/1/asked/0001.png")) == "y"
+            shown({"event": "reply", "reply": Reply("words", doubt="a second look was unsure too")})
             assert shown.approve("type \x1b[2J", Path("/runs/1/asked/0002.png")) == "the other one"
             assert shown.paused("you moved the mouse") == ""
         text = unstyled(out.getvalue())
         assert "wants    click (1, 2)" in text and "picture  /runs/1/asked/0001.png" in text
+        assert text.count("unsure   the model is not sure of the place: a second look was unsure too") == 1
         assert "y: do it; s: stop the run" in text and "paused   you moved the mouse; Enter goes on" in text
 
 

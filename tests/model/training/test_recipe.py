@@ -357,8 +357,12 @@ def test_what_does_not_fit_into_a_row_is_left_out_from_the_end(data: Path, tmp_p
     said = stage.tokenizer.decode(one.ids[0, one.rows.head :].tolist())
     assert "Say a." in said and "Say b." not in said
     assert stage.packer.pack([pixels_of(png(0))], [asked], [characters]).rows.blocks == 3
+    long = Question("g", {"say": "a" * 130})
     with pytest.raises(UsageError, match="longer than a block of 128"):
-        stage.packer.pack([pixels_of(png(0))], [[Question("g", {"say": "a" * 130})]], [characters])
+        stage.packer.pack([pixels_of(png(0))], [[long]], [characters])
+    one = stage.packer.pack([pixels_of(png(0))], [[long, asked[1]]], [characters], blocks=1)
+    said = stage.tokenizer.decode(one.ids[0, one.rows.head :].tolist())
+    assert "Say b." in said and "aa" not in said
 
 
 def test_other_words_of_a_goal_that_stand_on_the_screen_once_are_looked_up_too(data: Path, tmp_path: Path) -> None:
