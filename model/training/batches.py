@@ -29,6 +29,7 @@ BLOCK = 128  # tokens; a longer question has no place
 PAD = "<|image_pad|>"
 COORDINATE = '", "coordinate": ['
 TEXT = '", "text": "'
+KEYS = '", "keys": ["'
 ACTION = '\n{"name": "computer_use", "arguments": {"action": "'
 TOOLS = ({"type": "function", "function": {"name": "computer_use"}},)
 
@@ -53,10 +54,10 @@ class Batch:
     recalled: rows of (picture, token, earlier token): the tokens of a coordinate, and the last character that its
     question names. copied: rows of (picture, token, earlier token): the token before one of a text that stands in the
     question, and where it stands there. acted: rows of (picture, token): of what a page wants in its state, the token
-    before the name of the action and those of the coordinate. read: rows of (picture, token): the token before a
-    character that is read; stand [read, 2]: that character's middle, x and y in pixels; spelled: rows of (picture,
-    token, cell): the same tokens, and its cell. points: rows of (picture, token) of coordinates; spots [points, 2]: the
-    answer's point, x and y in pixels. characters [B, cells, places]: see visual.py.
+    before the name of the action, that before the first key, and those of the coordinate. read: rows of (picture,
+    token): the token before a character that is read; stand [read, 2]: that character's middle, x and y in pixels;
+    spelled: rows of (picture, token, cell): the same tokens, and its cell. points: rows of (picture, token) of
+    coordinates; spots [points, 2]: the answer's point, x and y in pixels. characters [B, cells, places]: see visual.py.
     """
 
     packer: Packer
@@ -132,7 +133,9 @@ class Packer:
         grid = [(1, self.cells_h * 2, self.cells_w * 2)]
         self.head_positions, offset = position_ids(torch.tensor([self.head]), config, None, grid)
         self.next_position = len(self.head) + int(offset)
-        self.coordinate, self.text, self.action = (tokenizer.id(one) for one in (COORDINATE, TEXT, ACTION))
+        self.coordinate, self.text, self.keys, self.action = (
+            tokenizer.id(one) for one in (COORDINATE, TEXT, KEYS, ACTION)
+        )
         self.inside = {*(tokenizer.encode(digit)[0] for digit in "0123456789"), tokenizer.encode(", ")[0]}
 
     def prompt(self, goal: str) -> list[int]:
@@ -244,10 +247,11 @@ class Packer:
             marks.spots += [question.answer["coordinate"]] * len(gaze)
 
     def deciding(self, said: list[int]) -> list[int]:
-        """Of an answer: the place of the token before the name of the action, and of those before the coordinate's."""
+        """Of an answer: the places of the tokens before the name of the action, the first key, and the coordinate's."""
         if self.action not in said:
             return []
-        return [said.index(self.action), *(self._looking(said, 0) if self.coordinate in said else ())]
+        first = [said.index(one) for one in (self.action, self.keys) if one in said]
+        return [*first, *(self._looking(said, 0) if self.coordinate in said else ())]
 
     def _looking(self, said: list[int], start: int) -> range:
         """Tokens that should look at the target: of a coordinate, from the one that opens it to its last digit; of an

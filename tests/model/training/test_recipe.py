@@ -295,6 +295,10 @@ def test_what_a_page_wants_in_its_state_is_asked_once_more(data: Path, tmp_path:
         assert said.startswith('left_click", "coordinate": [30, 100]')
         points = [batch.ids[row, at + 1].item() for of, at in marked if of == row][1:]
         assert stage.tokenizer.decode(points) == "30, 100"
+    pressed = Question("Go on.", {"action": "key", "keys": ["ctrl", "a"]}, decides=True)
+    batch = stage.packer.pack([pixels_of(png(0))], [[pressed]], [place_characters(LETTERS, 280, 364)])
+    said = [stage.tokenizer.decode(batch.ids[0, token + 1 : token + 5].tolist()) for _, token in batch.acted.tolist()]
+    assert said == ['key", "keys": ["', "ctrl"]
     weighed = AnswerStage(
         recipe("answers", losses={**recipe("answers")["losses"], "acted": 3.0}), data, tmp_path / "two"
     )
