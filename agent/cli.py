@@ -138,7 +138,8 @@ def demo(
 ) -> None:
     """Run the embedded model on a practice page.
 
-    The page gives the instruction and, in the end, the verdict. Nothing is downloaded.
+    The page gives the instruction and, in the end, the verdict. Nothing is downloaded. Without --seed it is one of the
+    pages that the model was measured on and did right.
     """
     if show_list:
         from agent.demos import listing
@@ -148,7 +149,7 @@ def demo(
     from agent.demos import flagship
 
     flags: dict[str, Any] = {"url": f"practice:{task or flagship()}", "model": "embedded", "on": on, "seed": seed}
-    _run("", flags | {"headed": headed, "runs": runs, "max_steps": max_steps}, json, None)
+    _run("", flags | {"headed": headed, "runs": runs, "max_steps": max_steps}, json, None, demo=True)
 
 
 @app.command()
@@ -223,7 +224,7 @@ def _root(runs: str | None) -> Path:
     return runs_root(load({"runs": runs}))
 
 
-def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None) -> NoReturn:
+def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None, demo: bool = False) -> NoReturn:
     """Both `run` and `demo`: settings, display, launch, exit code."""
     from agent.panel import Lines, display
 
@@ -235,11 +236,32 @@ def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None) -> N
         settings = config.load(flags)
         if script is None and flags.get("on") is None and _nothing_chosen(settings):
             goal, settings = _on_a_practice_page(goal, settings, shown.say)
+        if demo:
+            settings = _worth_seeing(settings, shown.say)
         settings = _complete(settings, goal, script)
         person = shown if isinstance(shown, Lines) and sys.stdin.isatty() else None
         ask = person.ask if person else None
         episode = launch(goal, settings, shown, ask=ask, person=person, script=script)
     raise typer.Exit(exit_code(episode))
+
+
+def _worth_seeing(settings: Settings, say: Callable[[str], None]) -> Settings:
+    """Without a seed, one of the practice pages that the embedded model did right when it was measured; says so where
+    it did not do all of them."""
+    from dataclasses import replace
+    from random import choice
+
+    from agent.demos import measured, worth_seeing
+    from envs.practice import PREFIX
+
+    task = settings.url.removeprefix(PREFIX)
+    seeds = worth_seeing(task)
+    if settings.seed is not None or not seeds:
+        return settings
+    seed, total = choice(seeds), measured()[task][1]
+    if len(seeds) < total:
+        say(f"seed {seed}: one of the {len(seeds)} of {total} pages that it did right; --seed N shows another")
+    return replace(settings, seed=seed)
 
 
 def exit_code(episode: Episode) -> int:
@@ -272,7 +294,7 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
     if here:
         raise UsageError(which_of_these(here))
     say(f"{none_for_your_screen()}; until then {instead(task)}")
-    return "", replace(settings, url=PREFIX + task, model="embedded")
+    return "", _worth_seeing(replace(settings, url=PREFIX + task, model="embedded"), say)
 
 
 def _complete(settings: Settings, goal: str, script: Path | None) -> Settings:

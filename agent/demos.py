@@ -58,6 +58,16 @@ def instead(task: str, card: Path | None = None) -> str:
     return f"the embedded model does practice:{task} ({figure}), asked for that page's own goal and not for yours"
 
 
+def worth_seeing(task: str, card: Path | None = None) -> tuple[int, ...]:
+    """Seeds of the card's that the model did right; () where the card does not tell them."""
+    figure = _read(card).get("tasks", {}).get(task, {})
+    seeds = re.fullmatch(r"(\d+) to (\d+)", str(_read(card).get("seeds", "")))
+    if not seeds or "failed" not in figure:
+        return ()
+    wrong = {*figure["failed"], *figure.get("broken", ())}
+    return tuple(seed for seed in range(int(seeds[1]), int(seeds[2]) + 1) if seed not in wrong)
+
+
 def listing(card: Path | None = None) -> str:
     """The practice tasks that the embedded model was measured on, the best first, then the others."""
     figures = {task: (won, total) for task, (won, total) in measured(card).items() if total}

@@ -446,6 +446,25 @@ def test_where_another_model_is_on_the_disk_it_is_for_the_person_to_name_it(
     assert "are a/ours, b/ours" in agent("run", "book a flight")[2]
 
 
+@pytest.mark.parametrize(("failed", "said"), [([900000, 900002], "one of the 2 of 4 pages"), ([], "")])
+def test_a_page_without_a_seed_is_one_that_the_model_did_right(
+    agent: Agent, launched: list[Any], card: Path, failed: list[int], said: str
+) -> None:
+    data = json.loads(card.read_text())
+    data["seeds"] = "900000 to 900003"
+    data["tasks"]["book-flight"] = {"success": 4 - len(failed), "total": 4, "failed": failed, "broken": []}
+    card.write_text(json.dumps(data))
+    right = {900000, 900001, 900002, 900003} - set(failed)
+    for words in (["run", "book a flight"], ["demo"], ["demo", "book-flight"]):
+        code, out, _ = agent(*words)
+        assert code == 0 and launched[-1][1].seed in right
+        assert ("pages that it did right; --seed N shows another" in out) == bool(said) and said in out
+    agent("demo", "--seed", "900002")
+    assert launched[-1][1].seed == 900002
+    agent("run", "", "--url", "practice:book-flight", "--model", "embedded")
+    assert launched[-1][1].seed is None
+
+
 def test_demo_books_a_flight_once_the_model_has_booked_one(agent: Agent, launched: list[Any], card: Path) -> None:
     agent("demo")
     give(card, "book-flight", 1, 50)
