@@ -45,7 +45,10 @@ _PAGE = Screen(np.zeros((SCREEN[1], SCREEN[0], 3), dtype=np.uint8))  # of the ri
 
 @dataclass(frozen=True)
 class Source:
-    """Samples of one folder, by source, and how often they are drawn."""
+    """Samples of one folder, by source, and how often they are drawn.
+
+    decides: every question of theirs counts as what the page wants in its state, not its own alone.
+    """
 
     share: float
     questions: int
@@ -55,6 +58,7 @@ class Source:
     lines: int
     copies: int
     moved: bool
+    decides: bool
     names: list[str]
     shares: list[float]
     samples: dict[str, list[Sample]]
@@ -166,7 +170,8 @@ class AnswerStage:
             typed = [to_type(rng) for _ in range(source.copies)]
             extra = _words(written, source.words, source.reads, source.lines, rng)
             extra += [Question(one["goal"], one["answer"]) for one in typed]
-            asked.append(_chosen(sample, questions, source.questions, rng) + extra)
+            chosen = _chosen(sample, questions, source.questions, rng)
+            asked.append([replace(one, decides=one.decides or source.decides) for one in chosen] + extra)
             characters.append(place_characters(written, frame.shape[1], frame.shape[0]))
         return kind.packer.pack(frames, asked, characters, kind.blocks)
 
@@ -200,6 +205,8 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     won = entry.get("won", False)
     for one in read(data / entry["folder"], entry.get("sources")):
         sample = _followed(one) if won else one
+        if entry.get("shows", "") not in "".join(str(character) for character, *_ in one.characters):
+            continue
         if entry.get("alone", False) and any(" " in asked.answer.get("say", "") for asked in one.questions):
             continue
         if sample is not None and sample.questions and sample.seed >= entry.get("held_back", 0):
@@ -214,7 +221,8 @@ def _source(entry: Mapping[str, Any], data: Path) -> Source:
     extra = entry.get("words", 0), entry.get("reads", 0), entry.get("lines", 0), entry.get("copies", 0)
     says = entry.get("says", 1.0)
     moved = entry.get("moved", False)
-    return Source(entry["share"], entry["questions"], says, *extra, moved, names, shares, samples)
+    decides = entry.get("decides", False)
+    return Source(entry["share"], entry["questions"], says, *extra, moved, decides, names, shares, samples)
 
 
 def tokenizer_of(checkpoint: Path, config: Config, history_steps: int = 0, pictures: int = 0) -> Tokenizer:

@@ -353,6 +353,19 @@ def test_rows_are_computed_as_the_model_itself_would(data: Path, tmp_path: Path)
     assert torch.allclose(taken, whole[looks[:, 0], looks[:, 1]], atol=1e-5)
 
 
+def test_screens_that_show_a_text_can_be_drawn_alone_and_all_that_is_asked_of_them_can_decide(
+    data: Path, tmp_path: Path
+) -> None:
+    entry = {"folder": "practice", "share": 1.0, "questions": 3, "shows": "a"}
+    for decides, each in ((False, 1), (True, 3)):
+        more = {"data": [{**entry, "decides": decides}], "batch": 4}
+        batch = AnswerStage(recipe("answers", **more), data, tmp_path / f"{decides}").draw(random.Random(0))
+        first = [(row, token) for row, token in batch.acted.tolist() if batch.ids[row, token] == batch.packer.action]
+        assert len(first) == 4 * each
+    with pytest.raises(UsageError, match="practice has no screens"):
+        AnswerStage(recipe("answers", data=[{**entry, "shows": "ab"}]), data, tmp_path / "none")
+
+
 def test_what_does_not_fit_into_a_row_is_left_out_from_the_end(data: Path, tmp_path: Path) -> None:
     _, stage = stage_of("answers", data, tmp_path / "run")
     asked = [Question(f"Say {letter}.", {"say": letter * 90}) for letter in "abc"]
