@@ -328,11 +328,12 @@ def _said(question: Question, found: Sequence[Sequence[Any]]) -> Question:
 
 
 def _named(question: Question, found: Sequence[Sequence[Any]]) -> Question:
-    pattern = r"(?<![^\W_])" + r"\s*".join(re.escape(one[0]) for one in found) + r"(?![^\W_])"
+    name = r"\s*".join(re.escape(one[0]) for one in found)
+    pattern = rf"(?<![^\W_])(?:0(?=\d))?({name})(?![^\W_])"  # the 05 of a date is a 5 in a calendar
     *_, last = [None, *re.finditer(pattern, question.goal)]
     if not found or last is None:
         return question
-    offsets = [k for k in range(*last.span()) if not question.goal[k].isspace()]
+    offsets = [k for k in range(*last.span(1)) if not question.goal[k].isspace()]
     return replace(question, named=tuple((k, one[1], one[2]) for k, one in zip(offsets, found, strict=True)))
 
 

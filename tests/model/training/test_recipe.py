@@ -312,6 +312,8 @@ def test_a_text_that_is_named_is_looked_up_where_it_stands(data: Path, tmp_path:
     found = located(Question('Click "abc".', answer, box), LETTERS)
     assert found.named == ((7, 20.0, 60.0), (8, 29.5, 60.0), (9, 39.0, 60.0))
     assert located(Question('Select abc, "a bc" too.', answer, box), LETTERS).named[0][0] == 13  # the last that fits
+    day = located(Question("Pick 5/05/2016.", answer, box), [["5", 25.0, 60.0, 9.0]])
+    assert day.named == ((8, 25.0, 60.0),)  # a calendar has no leading zero
     for other in ('Click "abcd".', 'Click "ab".', "Click the button."):
         assert located(Question(other, answer, box), LETTERS).named == ()
     _, stage = stage_of("answers", data, tmp_path / "run")
