@@ -97,12 +97,12 @@ def qwen25(tool: str, verbs: frozenset[str], width: int, height: int) -> Form:
                 sample += f', "{key}": {longest}'
             ways.append(" ".join(rule))
             samples.append(f"{CALL_OPEN}{sample}}}}}\n{CALL_CLOSE}")
-    one = r'"\"" KEY "\""'
     body = "\n".join(
         [
             f"call: {_quoted(head)} act {_quoted('}}' + chr(10))}",
             f"act: {' | '.join(ways)}",
-            rf'keys: "[" {one} (", " {one}){{0,{MAX_KEYS - 1}}} "]" | "[\"" CHORD "\"]"',
+            # one lexeme begins both ways: of "[" and "[\"" the lexer would take the longer and forget the other
+            rf'keys: "[\"" (CHORD | KEY ("\", \"" KEY){{0,{MAX_KEYS - 1}}}) "\"]"',
             f"X: /{below(width)}/",
             f"Y: /{below(height)}/",
             f"PIXELS: /-?({below(functions.MAX_NOTCHES * functions.NOTCH_PIXELS + 1, least=1)})/",

@@ -71,6 +71,19 @@ def test_random_logits_make_nothing_but_good_calls(
     assert len(kinds) >= 5
 
 
+@pytest.mark.parametrize(
+    "keys", ['["down"]', '["ctrl", "a"]', '["ctrl", "shift", "t"]', '["ctrl+a"]', '["ctrl+shift+t"]']
+)
+def test_keys_may_be_said_one_by_one_and_as_a_chord(grammars: Grammars, keys: str) -> None:
+    form = form_of(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+    assert form is not None
+    guide = grammars.guide(form)
+    said = f'<tool_call>\n{{"name": "computer_use", "arguments": {{"action": "key", "keys": {keys}}}}}\n</tool_call>'
+    for token in grammars._ids(said):
+        guide.take(token)
+    assert guide.done
+
+
 def test_verbs_that_a_surface_lacks_are_never_said(grammars: Grammars) -> None:
     assert set(prove(grammars, 60, "computer_use", frozenset({"click"}), (100, 60))) == {"click", "done"}
     assert "home" not in prove(grammars, 60, "mobile_use", frozenset({"press", "back"}), (280, 364))
