@@ -260,7 +260,10 @@ def _worth_seeing(settings: Settings, say: Callable[[str], None]) -> Settings:
         return settings
     seed, total = choice(seeds), measured()[task][1]
     if len(seeds) < total:
-        say(f"seed {seed}: one of the {len(seeds)} of {total} pages that it did right; --seed N shows another")
+        say(
+            f"seed {seed}: one of the {len(seeds)} of {total} pages that it did right when it was measured; "
+            "--seed N is another"
+        )
     return replace(settings, seed=seed)
 
 

@@ -458,7 +458,9 @@ def test_a_page_without_a_seed_is_one_that_the_model_did_right(
     for words in (["run", "book a flight"], ["demo"], ["demo", "book-flight"]):
         code, out, _ = agent(*words)
         assert code == 0 and launched[-1][1].seed in right
-        assert ("pages that it did right; --seed N shows another" in out) == bool(said) and said in out
+        assert ("pages that it did right when it was measured; --seed N is another" in out) == bool(
+            said
+        ) and said in out
     agent("demo", "--seed", "900002")
     assert launched[-1][1].seed == 900002
     agent("run", "", "--url", "practice:book-flight", "--model", "embedded")
