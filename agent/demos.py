@@ -60,12 +60,11 @@ def instead(task: str, card: Path | None = None) -> str:
 
 def worth_seeing(task: str, card: Path | None = None) -> tuple[int, ...]:
     """Seeds of the card's that the model did right; () where the card does not tell them."""
-    figure = _read(card).get("tasks", {}).get(task, {})
-    seeds = re.fullmatch(r"(\d+) to (\d+)", str(_read(card).get("seeds", "")))
+    figure, seeds = _read(card).get("tasks", {}).get(task, {}), _seeds(card)
     if not seeds or "failed" not in figure:
         return ()
     wrong = {*figure["failed"], *figure.get("broken", ())}
-    return tuple(seed for seed in range(int(seeds[1]), int(seeds[2]) + 1) if seed not in wrong)
+    return tuple(seed for seed in seeds if seed not in wrong)
 
 
 def listing(card: Path | None = None) -> str:
@@ -94,13 +93,19 @@ def measured(card: Path | None = None) -> dict[str, tuple[int, int]]:
 
 def _what_they_are(card: Path | None) -> str:
     """A line about the figures: what counts, on which seeds, and the command that measures them again."""
-    seeds = re.fullmatch(r"(\d+) to (\d+)", str(_read(card).get("seeds", "")))
-    which = f"on seeds {seeds[0]}" if seeds else "on seeds"
-    again = f" --seeds {seeds[1]}:{int(seeds[2]) + 1}" if seeds else ""
+    seeds = _seeds(card)
+    which = f"on seeds {seeds[0]} to {seeds[-1]}" if seeds else "on seeds"
+    again = f" --seeds {seeds.start}:{seeds.stop}" if seeds else ""
     return (
         f"How many pages the embedded model brought to their own reward of 1, {which} it was never trained on "
         f"(agent eval miniwob{again}):"
     )
+
+
+def _seeds(card: Path | None) -> range:
+    """Those that the card's figures are of; empty where it does not say."""
+    found = re.fullmatch(r"(\d+) to (\d+)", str(_read(card).get("seeds", "")))
+    return range(int(found[1]), int(found[2]) + 1) if found else range(0)
 
 
 def _read(card: Path | None) -> Mapping[str, Any]:
