@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial, wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -77,7 +77,7 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         def shown(values: list[float]) -> list[float] | float | None:
-            rounded = [round(one, 3) for one in values]
+            rounded = [float(f"{one:.5g}") for one in values]  # digits, not decimals: a small ratio is not 0
             return (rounded or [None])[0] if len(rounded) < 2 else rounded  # type: ignore[list-item]
 
         ratios = [peer / ours for ours, peer in zip(self.ours_ms, self.peer_ms, strict=False)]
@@ -401,39 +401,68 @@ class Bench:
 
     @without_gradients
     def decode(self, tokens: int, said: int, repeat: int = 3) -> Result:
-        """A reply behind a prompt of words, by the token; the time to the first one is taken out of both."""
+        """Milliseconds a token of a reply behind a prompt of words, from its first token to its last."""
         import torch
+        from transformers.generation.streamers import BaseStreamer
 
         ids = words(np.random.default_rng(0), tokens)
         result = Result("decode", self._facts(tokens=tokens, said=said))
-
-        def ours(count: int) -> list[int]:
-            reply = Said()
-            for _ in speak(
-                Session(self.model, graphs=self.graphs), [Text(ids)], _no_picture, reply, max_new_tokens=count
-            ):
-                pass
-            return reply.ids
-
         rows = torch.tensor([ids], device=self.device)
-        how = {"do_sample": False, "repetition_penalty": 1.0, "eos_token_id": None, "pad_token_id": 0}
 
-        def theirs(count: int) -> list[int]:
+        class FirstTokenClock(BaseStreamer):
+            """Record when generate() hands out the first new token; the prompt comes before it."""
+
+            calls = 0
+            first_ms = 0.0
+
+            def put(clock, value: Tensor) -> None:
+                clock.calls += 1
+                if clock.calls == 2:
+                    clock.first_ms = self._now()
+
+            def end(clock) -> None:
+                return
+
+        def ours() -> tuple[list[int], float]:
+            reply = Said()
+            session = Session(self.model, graphs=self.graphs)
+            stream = speak(session, [Text(ids)], _no_picture, reply, max_new_tokens=said + 1)
+            next(stream)
+            first_ms = self._now()
+            for _ in stream:
+                pass
+            return reply.ids, (self._now() - first_ms) / said
+
+        def theirs() -> tuple[list[int], float]:
+            clock = FirstTokenClock()
             whole = self.peer.generate(
-                input_ids=rows, attention_mask=torch.ones_like(rows), max_new_tokens=count, min_new_tokens=count, **how
+                input_ids=rows,
+                attention_mask=torch.ones_like(rows),
+                max_new_tokens=said + 1,
+                min_new_tokens=said + 1,
+                do_sample=False,
+                repetition_penalty=1.0,
+                eos_token_id=None,
+                pad_token_id=0,
+                streamer=clock,
             )
+            each_ms = (self._now() - clock.first_ms) / said
             found: list[int] = whole[0, len(ids) :].tolist()
-            return found
+            return found, each_ms
 
         calls = [ours, theirs] if self.against == "transformers" else [ours]
-        whole = in_turns([partial(call, said + 1) for call in calls], repeat, self.device)
-        first = in_turns([partial(call, 1) for call in calls], repeat, self.device)
-        each = [
-            [(a - b) / said for a, b in zip(some, one, strict=True)] for some, one in zip(whole, first, strict=True)
-        ]
-        result.ours_ms, result.peer_ms = each
+        times: list[list[float]] = [[] for _ in calls]
+        for turn in range(repeat + 1):  # the first warms up
+            replies = []
+            for call, taken in zip(calls, times, strict=True):
+                reply_ids, each_ms = call()
+                replies.append(reply_ids)
+                if turn:
+                    taken.append(each_ms)
+        medians = [[statistics.median(taken)] for taken in times]
+        result.ours_ms, result.peer_ms = medians[0], medians[1] if len(medians) > 1 else []
         result.floor_ms = [self._floor_ms(0, 0, 1, past=tokens)]
-        result.same = ours(said) == theirs(said) if self.against == "transformers" else None
+        result.same = replies[0] == replies[1] if self.against == "transformers" else None
         return result
 
     def load(self, repeat: int = 3) -> Result:

@@ -102,3 +102,11 @@ def test_the_last_line_of_each_command_is_one_object(
     assert line["what"] == what
     for name in ("ours_ms", "peer_ms", "ratio", "floor_ms", "of_floor"):
         assert isinstance(line[name], list) and len(line[name]) == 2 if what == "step" else line[name] > 0
+
+
+def test_decode_times_exclude_prefill(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each millisecond counted lies between the first and the last token of one reply."""
+    clock = iter(range(0, 10_000, 7))
+    monkeypatch.setattr(bench, "_now", lambda: float(next(clock)))
+    result = bench.decode(20, 7, 3)
+    assert result.ours_ms == result.peer_ms == [1.0]
