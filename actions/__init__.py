@@ -1,15 +1,27 @@
 """The vocabulary: screens, verbs, surfaces, dispatch, errors. Knows neither models nor machines."""
 
 from actions.dispatch import dispatch
-from actions.errors import BadCall, Denied, Error, Refused, Stopped, SurfaceError, UsageError
-from actions.schema import (
-    ACTION,
-    CONTROL_VERBS,
-    VERBS,
+from actions.errors import (
+    ActionDeniedError,
+    ActionRejectedError,
+    Error,
+    InvalidActionError,
+    RunStoppedError,
+    SurfaceError,
+    UsageError,
+)
+from actions.history import Call, Reply, Step
+from actions.screen import Screen
+from actions.surface import Surface
+from actions.types import (
+    ACTION_ADAPTER,
+    ACTION_TYPES,
+    CONTROL_ACTIONS,
     Action,
     Answer,
     Ask,
     Back,
+    BaseAction,
     Click,
     Done,
     Drag,
@@ -21,49 +33,45 @@ from actions.schema import (
     PressKeys,
     Scroll,
     TypeText,
-    Verb,
     Wait,
-    make,
-    read_action,
+    make_action,
+    parse_action,
 )
-from actions.screen import Screen
-from actions.step import Call, Reply, Step
-from actions.surface import Surface
 
 __all__ = [
-    "ACTION",
-    "CONTROL_VERBS",
-    "VERBS",
+    "ACTION_ADAPTER",
+    "ACTION_TYPES",
+    "CONTROL_ACTIONS",
     "Action",
+    "ActionDeniedError",
+    "ActionRejectedError",
     "Answer",
     "Ask",
     "Back",
-    "BadCall",
+    "BaseAction",
     "Call",
     "Click",
-    "Denied",
     "Done",
     "Drag",
     "Error",
     "Home",
+    "InvalidActionError",
     "LongPress",
     "Move",
     "Open",
     "Point",
     "PressKeys",
-    "Refused",
     "Reply",
+    "RunStoppedError",
     "Screen",
     "Scroll",
     "Step",
-    "Stopped",
     "Surface",
     "SurfaceError",
     "TypeText",
     "UsageError",
-    "Verb",
     "Wait",
     "dispatch",
-    "make",
-    "read_action",
+    "make_action",
+    "parse_action",
 ]

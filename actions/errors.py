@@ -5,19 +5,19 @@ class Error(Exception):
     """Base of every error that pixelhand raises on purpose; its text is one sentence for a person."""
 
 
-class BadCall(Error):
+class InvalidActionError(Error):
     """The model's mistake: its reply does not parse, or asks for what cannot be. It reads the text next turn."""
 
 
-class Denied(BadCall):
+class ActionDeniedError(InvalidActionError):
     """The guard said no. The model reads the reason; a run that keeps asking for it is stopped."""
 
 
-class Refused(Denied):
+class ActionRejectedError(ActionDeniedError):
     """A person said no, or used the machine meanwhile. The model reads why; it is no mistake that counts against it."""
 
 
-class Stopped(Denied):
+class RunStoppedError(ActionDeniedError):
     """The guard ended the run: a person said stop (by_person), or nobody is there to be asked. Nothing was done."""
 
     def __init__(self, sentence: str, *, by_person: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import NamedTuple
 
-from actions.errors import BadCall
+from actions.errors import InvalidActionError
 
 
 class Key(NamedTuple):
@@ -84,7 +84,7 @@ ALIASES: dict[str, str] = {
 }
 
 
-def canonical(name: str) -> str:
+def normalize_key(name: str) -> str:
     """The table's name for a key as somebody wrote it ("Return", "Ctrl", "a"); BadCall with the nearest if unknown.
 
     A single printable character is its own name and keeps its case.
@@ -97,10 +97,10 @@ def canonical(name: str) -> str:
         return key
     near = difflib.get_close_matches(key[:40], [*KEYS, *ALIASES], n=1)
     hint = f"did you mean '{near[0]}'?" if near else "names are like enter, tab, ctrl, f5, or a single character"
-    raise BadCall(f"no key is called {name[:40]!r}; {hint}")
+    raise InvalidActionError(f"no key is called {name[:40]!r}; {hint}")
 
 
-def spell(key: str, platform: str) -> str:
+def to_platform_key(key: str, platform: str) -> str:
     """A canonical key in a platform's spelling ("playwright", "pyautogui", "android").
 
     Characters are their own spelling except on Android, where letters and digits have key codes.
@@ -113,5 +113,5 @@ def spell(key: str, platform: str) -> str:
     else:
         spelled = key
     if not spelled:
-        raise BadCall(f"key '{key}' does not exist on {platform}")
+        raise InvalidActionError(f"key '{key}' does not exist on {platform}")
     return spelled

@@ -22,7 +22,7 @@ def _external(package: str) -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group=GROUP + package)}
 
 
-def names(package: str) -> list[str]:
+def list_plugins(package: str) -> list[str]:
     """What the plug-in folder holds, sorted; the package is named, not imported ("envs.surfaces")."""
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
@@ -30,9 +30,9 @@ def names(package: str) -> list[str]:
     return sorted(own | set(_external(package)))
 
 
-def load(package: str, name: str) -> ModuleType:
+def load_plugin(package: str, name: str) -> ModuleType:
     """Import one plug-in. UsageError names what there is, and the nearest, when there is no such one."""
-    known = names(package)
+    known = list_plugins(package)
     if name not in known:
         kind = package.rpartition(".")[2].removesuffix("s")
         near = difflib.get_close_matches(name, known, n=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from actions.errors import BadCall, SurfaceError
+from actions.errors import InvalidActionError, SurfaceError
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Screen:
     def require(self, x: int, y: int) -> None:
         """Raise BadCall, naming the valid range, when (x, y) is not a pixel of this screen. Nothing is clamped."""
         if not (0 <= x < self.width and 0 <= y < self.height):
-            raise BadCall(
+            raise InvalidActionError(
                 f"point ({x}, {y}) is outside the screen; x must be 0 to {self.width - 1} and y 0 to {self.height - 1}"
             )
 

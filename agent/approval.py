@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from actions import Refused, Screen, Stopped, Wait
-from actions.dispatch import Guard as Check
+from actions import ActionRejectedError, RunStoppedError, Screen, Wait
+from actions.dispatch import GuardFn as Check
 from agent.interrupts import held
 from agent.marks import marked
 from agent.trace import disk
@@ -101,7 +101,7 @@ class Attended:
         if line.lower() in YES:
             if give_back is not None and give_back() is False and not action.points():
                 self._undone(action, name, "but the keyboard's focus did not come back")
-                raise Refused(
+                raise ActionRejectedError(
                     "the keyboard's focus went elsewhere while the person was asked, so it was not done; look"
                 )
             self._still_there(action, screen, name)
@@ -109,15 +109,15 @@ class Attended:
             return
         if line.lower() in STOP:
             self.tell("approval", action=action, picture=name, answer="stopped", reason="")
-            raise Stopped("a person stopped the run", by_person=True)
+            raise RunStoppedError("a person stopped the run", by_person=True)
         reason = "" if line.lower() in NO else line
         self.tell("approval", action=action, picture=name, answer="refused", reason=reason)
         why = f"the person refused this: {reason}" if reason else "the person refused this and gave no reason"
-        raise Refused(f"{why}; do something else, or ask them")
+        raise ActionRejectedError(f"{why}; do something else, or ask them")
 
-    def _nobody(self, action: Any, picture: str = "") -> Stopped:
+    def _nobody(self, action: Any, picture: str = "") -> RunStoppedError:
         self.tell("approval", action=action, picture=picture, answer="nobody", reason="")
-        return Stopped(
+        return RunStoppedError(
             f"'{describe(action)}' needs a person's approval on this screen, and nobody is at a terminal to give it; "
             "run it in a terminal, or let it act unasked with --approve never"
         )
@@ -130,7 +130,7 @@ class Attended:
                 while not (line := ask(self.person).strip()):
                     pass
         except KeyboardInterrupt:
-            raise Stopped("a person stopped the run", by_person=True) from None
+            raise RunStoppedError("a person stopped the run", by_person=True) from None
         return line
 
     def _still_there(self, action: Any, screen: Screen, picture: str) -> None:
@@ -141,7 +141,9 @@ class Attended:
         if all(alike(screen, now, point.x, point.y) for point in action.points()):
             return
         self._undone(action, picture, "but the target had changed")
-        raise Refused("the screen changed at this place while the person was asked, so it was not done; look again")
+        raise ActionRejectedError(
+            "the screen changed at this place while the person was asked, so it was not done; look again"
+        )
 
     def _undone(self, action: Any, picture: str, why: str) -> None:
         """Write down that an approved action is not done after all."""
@@ -162,11 +164,11 @@ class Attended:
             if self.person is None:
                 raise EOFError
             if self._line(lambda person: person.paused("you moved the mouse") or "go").lower() in STOP:
-                raise Stopped("a person stopped the run", by_person=True)
+                raise RunStoppedError("a person stopped the run", by_person=True)
         except EOFError:
             self._wait_until_still()
         self._left = self._pointer()
-        raise Refused("the person used the mouse meanwhile, so this was not done; look again")
+        raise ActionRejectedError("the person used the mouse meanwhile, so this was not done; look again")
 
     def _wait_until_still(self) -> None:
         """Until the mouse has rested for a while."""
@@ -178,7 +180,7 @@ class Attended:
                     if (now := self._pointer()) != at:
                         at, since = now, time.monotonic()
         except KeyboardInterrupt:
-            raise Stopped("a person stopped the run", by_person=True) from None
+            raise RunStoppedError("a person stopped the run", by_person=True) from None
 
 
 def _near(a: tuple[int, int], b: tuple[int, int]) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from actions import BadCall, Click, dispatch, make
+from actions import Click, InvalidActionError, dispatch, make_action
 from agent.config import Settings
 from agent.launch import kind, open_surface
 from agent.policy import Policy
@@ -67,7 +67,7 @@ def pointer_rows(name: str, surface: Any, easel: Any) -> list[Row]:
             rows.append(Row(name, test, False, note="the square is not in the picture"))
             continue
         spot = seen[square.colour]
-        surface.perform(make(verb, x=spot.x, y=spot.y))
+        surface.perform(make_action(verb, x=spot.x, y=spot.y))
         touch = settled(easel.touched, partial(_met, colour=square.colour))
         rows.append(_compared(Row(name, test, False, (spot.x, spot.y)), spot, touch, square.colour, MOST_PX))
     return rows
@@ -89,9 +89,9 @@ def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[
         try:
             action = policy.actions(policy.parse(reply), screen)[0]
             if not isinstance(action, Click):
-                raise BadCall(f"it wants to {describe(action)}")
+                raise InvalidActionError(f"it wants to {describe(action)}")
             dispatch(action, surface, screen)
-        except BadCall as error:
+        except InvalidActionError as error:
             yield replace(row, note=plain(error, 200))
             continue
         touch = settled(easel.touched, partial(_met, colour=square.colour, pressed=True))

@@ -380,7 +380,7 @@ def _explain(error: Exception) -> int:
         if "--json" in sys.argv and sys.argv[1:2] in (["run"], ["demo"]):  # who reads lines gets the last one always
             print('{"event": "end", "status": "error", "reward": null, "steps": 0, "run": ""}')
         return _stop(f"{usage}{error.format_message()}", int(error.exit_code))
-    from actions import Denied, Error, SurfaceError, UsageError
+    from actions import ActionDeniedError, Error, SurfaceError, UsageError
     from agent import trace
     from agent.launch import Unforeseen, unforeseen
     from agent.words import safe
@@ -391,5 +391,5 @@ def _explain(error: Exception) -> int:
             error = unforeseen(error, trace.new_folder(Path(named) if named else trace.default_root()))
         except (Error, OSError) as second:
             return _stop(f"something unforeseen went wrong ({type(error).__name__}: {error}), and {second}", 5)
-    codes = {UsageError: 2, Denied: 3, SurfaceError: 5, Unforeseen: 5}
+    codes = {UsageError: 2, ActionDeniedError: 3, SurfaceError: 5, Unforeseen: 5}
     return _stop(safe(str(error)), next((code for kind, code in codes.items() if isinstance(error, kind)), 1))

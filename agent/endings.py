@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from actions import Answer, BadCall, Denied, Done, Error, Refused, Screen, Step, Stopped, SurfaceError, Wait
+from actions import (
+    ActionDeniedError,
+    ActionRejectedError,
+    Answer,
+    Done,
+    Error,
+    InvalidActionError,
+    RunStoppedError,
+    Screen,
+    Step,
+    SurfaceError,
+    Wait,
+)
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
 Cause = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
@@ -84,13 +96,17 @@ class Watch:
 
         A task's verdict decides where there is a task; the model's own word counts only where there is none.
         """
-        mistake = came.error if isinstance(came.error, BadCall) and not isinstance(came.error, Refused) else None
+        mistake = (
+            came.error
+            if isinstance(came.error, InvalidActionError) and not isinstance(came.error, ActionRejectedError)
+            else None
+        )
         self.bad_calls = self.bad_calls + 1 if mistake else 0
-        self.denials += isinstance(mistake, Denied)
+        self.denials += isinstance(mistake, ActionDeniedError)
         action = steps[-1].action if came.error is None else None
         if isinstance(came.error, SurfaceError):
             return Ending("error", "machine", str(came.error))
-        if isinstance(mistake, Stopped):
+        if isinstance(mistake, RunStoppedError):
             return Ending("stopped", "interrupted" if mistake.by_person else "denied", str(mistake))
         if came.verdict and came.verdict["done"]:
             reward = came.verdict["reward"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from actions import Denied, Open, Screen, UsageError
+from actions import ActionDeniedError, Open, Screen, UsageError
 
 WEB_SCHEMES = ("http", "https")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -47,7 +47,7 @@ class Guard:
     def address(self, target: str) -> None:
         """Raise Denied when the address may not be opened. One without a scheme is read as https."""
         if any(c <= " " or c in "\\\x7f" for c in target):  # browsers drop or turn these: "java\nscript:"
-            raise Denied(
+            raise ActionDeniedError(
                 f"rule 'address': {target[:80]!r} has spaces, control characters or backslashes; "
                 "write it plainly, percent-encoded where needed"
             )
@@ -58,21 +58,21 @@ class Guard:
             host, scheme = parts.hostname or "", parts.scheme.lower()
             parts.port  # noqa: B018 - raises when it is no port
         except ValueError:
-            raise Denied(
+            raise ActionDeniedError(
                 f"rule 'address': {target[:80]!r} is no address; write one like https://example.org/"
             ) from None
         if scheme not in self.schemes:
-            raise Denied(
+            raise ActionDeniedError(
                 f"rule 'schemes': '{scheme}:' addresses may not be opened, only {', '.join(self.schemes) or 'none'}; "
                 "the person can allow it in their config (allow_schemes)"
             )
         if scheme not in WEB_SCHEMES:
             return  # has no host to speak of
         if "@" in parts.netloc:
-            raise Denied("rule 'address': a name before '@' may not stand in an address; leave it out")
+            raise ActionDeniedError("rule 'address': a name before '@' may not stand in an address; leave it out")
         name = normal_host(host)
         if self.hosts is not None and not any(covers(pattern, name) for pattern in self.hosts):
-            raise Denied(
+            raise ActionDeniedError(
                 f"rule 'hosts': {name} may not be opened, only {', '.join(self.hosts) or 'none'}; "
                 f"the person can allow it with --allow-host {name}"
             )
@@ -88,7 +88,7 @@ def normal_pattern(pattern: str) -> str:
     star = "*." if pattern.startswith("*.") else ""
     try:
         return star + normal_host(pattern.removeprefix(star))
-    except Denied:
+    except ActionDeniedError:
         raise UsageError(
             f"'{pattern}' is not a host; write a name like example.org, or *.example.org for all below it"
         ) from None
@@ -105,19 +105,19 @@ def normal_host(host: str) -> str:
         try:
             return str(ipaddress.IPv6Address(host))
         except ValueError:
-            raise Denied(f"rule 'address': {host[:80]!r} is no host; write a plain name") from None
+            raise ActionDeniedError(f"rule 'address': {host[:80]!r} is no host; write a plain name") from None
     try:
         name = idna.encode(host, uts46=True, std3_rules=True).decode().lower()
     except (idna.IDNAError, UnicodeError):
         name = ""
     labels = name.split(".")
     if not name or not labels[-1]:
-        raise Denied(f"rule 'address': {host[:80]!r} is no host; write a plain name without a final dot")
+        raise ActionDeniedError(f"rule 'address': {host[:80]!r} is no host; write a plain name without a final dot")
     if _NUMBER.fullmatch(labels[-1]):  # a browser reads such a host as an IPv4 address
         try:
             return str(ipaddress.IPv4Address(name))
         except ValueError:
-            raise Denied(f"rule 'address': write the address {host[:80]!r} as four plain numbers") from None
+            raise ActionDeniedError(f"rule 'address': write the address {host[:80]!r} as four plain numbers") from None
     return name
 
 

@@ -59,8 +59,8 @@ def launch(
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=practice.HELD_OUT + randbelow(100_000))
     guard = Guard(settings.allow_schemes, settings.allow_hosts, apps=kind(settings) != "browser")
-    if kind(settings) not in plugins.names("envs.surfaces"):
-        plugins.load("envs.surfaces", kind(settings))  # says what there is
+    if kind(settings) not in plugins.list_plugins("envs.surfaces"):
+        plugins.load_plugin("envs.surfaces", kind(settings))  # says what there is
     policy: Policy
     if script is None:
         display.say(f"loading {settings.model} …")
@@ -141,7 +141,7 @@ def kind(settings: Settings) -> str:
 def open_surface(settings: Settings) -> Any:
     """The surface that the settings name. UsageError, or SurfaceError, when it cannot be had."""
     name, _, where = settings.on.partition(":")
-    module = plugins.load("envs.surfaces", name)
+    module = plugins.load_plugin("envs.surfaces", name)
     if not hasattr(module, "open_surface"):
         raise UsageError(f"the surface '{name}' cannot be opened by its name: its module has no open_surface")
     opening = Opening(

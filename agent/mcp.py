@@ -19,7 +19,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from actions import CONTROL_VERBS, VERBS, BadCall, Call, Denied, Error, Reply, Screen, UsageError
+from actions import (
+    ACTION_TYPES,
+    CONTROL_ACTIONS,
+    ActionDeniedError,
+    Call,
+    Error,
+    InvalidActionError,
+    Reply,
+    Screen,
+    UsageError,
+)
 from agent import config, trace
 from agent.config import Settings
 from agent.guard import Guard
@@ -30,7 +40,8 @@ from agent.words import describe
 
 MOST_WAIT_S = 300.0  # that one call may take; a task goes on behind it
 Act: Any = Annotated[  # what a machine can do; answers and questions are for whoever called us
-    reduce(or_, (model for verb, model in VERBS.items() if verb not in CONTROL_VERBS)), Field(discriminator="verb")
+    reduce(or_, (model for verb, model in ACTION_TYPES.items() if verb not in CONTROL_ACTIONS)),
+    Field(discriminator="verb"),
 ]
 
 
@@ -71,7 +82,7 @@ class Session:
         """
         with self._lock:
             if self._running():
-                raise BadCall("a task is running on this screen; wait for it (status) or stop it (stop)")
+                raise InvalidActionError("a task is running on this screen; wait for it (status) or stop it (stop)")
             live = self._live()
             self._acts += 1
             before, began = live.screen, time.perf_counter()
@@ -104,7 +115,7 @@ class Session:
         """Begin a task with this session's model, wait for it for some seconds, and say how it stands."""
         with self._lock:
             if self._running():
-                raise BadCall("a task is running already; stop it first (stop)")
+                raise InvalidActionError("a task is running already; stop it first (stop)")
             live = self._live()
             if not goal and not live.task:
                 raise UsageError("the goal is empty; say what to do")
@@ -294,7 +305,7 @@ def make_server(session: Session) -> Any:
     async def worked(do: Callable[[], Any]) -> Any:
         try:
             return await anyio.to_thread.run_sync(do, abandon_on_cancel=True)
-        except Denied as error:
+        except ActionDeniedError as error:
             raise ToolError(f"refused by the guard: {error}") from None
         except Error as error:
             raise ToolError(str(error)) from None

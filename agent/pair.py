@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from actions import BadCall, Call, Reply, Screen, Step, UsageError, make
+from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError, make_action
 from agent.policy import Policy
 from agent.zoom import POINTED
 
@@ -50,7 +50,7 @@ def can_point(dialect: Any) -> bool:
     """Whether a dialect, with the tool that it was made with, has words for a click."""
     if hasattr(dialect, "write"):
         try:
-            return bool(dialect.write(make("click", x=0, y=0), Screen(np.zeros((56, 56, 3), np.uint8))))
+            return bool(dialect.write(make_action("click", x=0, y=0), Screen(np.zeros((56, 56, 3), np.uint8))))
         except UsageError:
             return False
     examples = getattr(sys.modules[type(dialect).__module__], "EXAMPLES", ())
@@ -125,7 +125,7 @@ class Pair:
     def parse(self, reply: Reply) -> Call:
         call = self.planner.parse(reply)
         if FOUND in call.arguments:
-            raise BadCall(f"{call.name} takes no '{FOUND}'")
+            raise InvalidActionError(f"{call.name} takes no '{FOUND}'")
         found = next((look[FOUND] for look in reply.looks if FOUND in look), None)
         return call if found is None else Call(call.name, {**call.arguments, FOUND: found}, call.thought)
 
@@ -150,7 +150,7 @@ class Pair:
         try:
             call = self.planner.parse(reply)
             meant = self.planner.actions(call, screen)
-        except BadCall:  # the loop will read it again, and say so
+        except InvalidActionError:  # the loop will read it again, and say so
             return "", 0
         return target(call), len({point for one in meant if one.verb in POINTED for point in one.points()})
 
@@ -163,7 +163,7 @@ class Pair:
             meant = self.grounder.actions(self.grounder.parse(answer), screen)
             at = next((one.points()[0] for one in meant if one.verb in POINTED), None)
             found = f"it is not on the screen: {sent[:300]}" if at is None else list(at)
-        except BadCall as error:
+        except InvalidActionError as error:
             found = f"it could not be looked for ({error}): {sent[:300]}"
         if isinstance(found, str):
             found += ". Look again, and name the thing by its kind, its text and its place"
@@ -199,7 +199,7 @@ def _said(call: Call) -> Sequence[int] | None:
     """The grounder's point, None where it was not asked; BadCall where it found nothing."""
     found = call.arguments.get(FOUND)
     if isinstance(found, str):
-        raise BadCall(found)
+        raise InvalidActionError(found)
     return found
 
 

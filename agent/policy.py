@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from actions import BadCall, Call, Reply, Screen, Step, UsageError, plugins, read_action
+from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError, parse_action, plugins
 from agent.memory import Memory
 from model import dialect as dialects
 from model.dialect import Conversation, Dialect, Shown
@@ -65,7 +65,7 @@ def open_dialect(name: str, limits: Any, prompt: str = "", **how: Any) -> Any:
             text = Path(prompt).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise UsageError(f"the prompt {prompt} cannot be read ({error}); give a text file in UTF-8") from None
-    return plugins.load("model.dialects", name).Dialect(limits, prompt=text, **how)
+    return plugins.load_plugin("model.dialects", name).Dialect(limits, prompt=text, **how)
 
 
 class LocalPolicy(Reading):
@@ -181,13 +181,13 @@ class Plain:
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise BadCall(f"the reply is not JSON ({str(error)[:100]})") from None
+            raise InvalidActionError(f"the reply is not JSON ({str(error)[:100]})") from None
         if not isinstance(data, dict) or not isinstance(data.get("verb"), str):
-            raise BadCall('the reply is not an action like {"verb": "click", "x": 3, "y": 4}')
+            raise InvalidActionError('the reply is not an action like {"verb": "click", "x": 3, "y": 4}')
         return Call(data.pop("verb"), data, thought=str(data.pop("thought", "")))
 
     def ground(self, call: Call, screen: Screen) -> Any:
-        action = read_action({**call.arguments, "verb": call.name})
+        action = parse_action({**call.arguments, "verb": call.name})
         for point in action.points():
             screen.require(*point)
         return action

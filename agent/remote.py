@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
-from actions import VERBS, Reply, Screen, Step, SurfaceError, UsageError, plugins
+from actions import ACTION_TYPES, Reply, Screen, Step, SurfaceError, UsageError, plugins
 from agent import remote_form
 from agent.memory import Memory
 from agent.policy import Reading, open_dialect
@@ -154,7 +154,7 @@ def remote_policy(
 def _try_form(policy: RemotePolicy, *, required: bool, say: Callable[[str], None] | None) -> None:
     """Ask once for words in their form: a server that refuses it is not asked again, and that is said."""
     screen = Screen(np.zeros((56, 56, 3), np.uint8))
-    held = remote_form.fields(policy.speech.structured, policy.dialect, frozenset(VERBS), screen)
+    held = remote_form.fields(policy.speech.structured, policy.dialect, frozenset(ACTION_TYPES), screen)
     if not held:
         return
     content = [{"type": "text", "text": "."}]
@@ -191,12 +191,12 @@ def find_speech(name: str, told: Any, options: Mapping[str, str | int]) -> Speec
         speech = Speech("") if folder is None else _from_files(folder, str(options.get("dialect", "")))
     dialect = str(options.get("dialect") or speech.dialect)
     if not dialect:
-        have = ", ".join(plugins.names("model.dialects"))
+        have = ", ".join(plugins.list_plugins("model.dialects"))
         raise UsageError(
             f"nothing here says how to speak with '{name}': write its dialect into the address, "
             f"?dialect=NAME before the # ({have}), or its files, ?files=FOLDER"
         )
-    own = getattr(plugins.load("model.dialects", dialect), "LIMITS", None)
+    own = getattr(plugins.load_plugin("model.dialects", dialect), "LIMITS", None)
     limits = own if own is not None and not speech.source else speech.limits
     least, most = options.get("min_pixels", limits.min_pixels), options.get("max_pixels", limits.max_pixels)
     named = {key: options[key] for key in ("tool", "history", "history_steps", "pictures", "max_new_tokens", "tools")

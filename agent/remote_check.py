@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from actions import VERBS, BadCall, Screen, SurfaceError, UsageError
+from actions import ACTION_TYPES, InvalidActionError, Screen, SurfaceError, UsageError
 from agent import remote_form
 from model.dialect import Conversation
 
@@ -127,12 +127,12 @@ def page(size: tuple[int, int], place: tuple[float, float]) -> tuple[Screen, tup
 
 def _shot(policy: RemotePolicy, size: tuple[int, int], place: tuple[float, float]) -> Shot:
     screen, target = page(size, place)
-    talk = policy.dialect.conversation(GOAL, (), screen, frozenset(VERBS))
-    held = remote_form.fields(policy.speech.structured, policy.dialect, frozenset(VERBS), screen)
+    talk = policy.dialect.conversation(GOAL, (), screen, frozenset(ACTION_TYPES))
+    held = remote_form.fields(policy.speech.structured, policy.dialect, frozenset(ACTION_TYPES), screen)
     reply = policy.reply(talk, temperature=0, held=held)
     try:
         meant = policy.actions(policy.parse(reply), screen)
-    except BadCall as error:
+    except InvalidActionError as error:
         return Shot(target, None, reply.text, f"nothing that can be done ({error})"[:200])
     points = [point for action in meant for point in action.points()]
     if not points:

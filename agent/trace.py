@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from actions import Call, Reply, Screen, Step, SurfaceError, UsageError, read_action
-from actions.step import joined
+from actions import Call, Reply, Screen, Step, SurfaceError, UsageError, parse_action
+from actions.history import merge_parts
 
 MANIFEST, EVENTS, FRAMES, CRASH = "manifest.json", "steps.jsonl", "frames", "error.txt"
 
@@ -176,7 +176,7 @@ class Run:
 
     def action(self, event: Mapping[str, Any]) -> Any:
         """The Action of an intent or a result, None where the reply meant none."""
-        return read_action(event["action"]) if event["action"] else None
+        return parse_action(event["action"]) if event["action"] else None
 
     def check_frames(self) -> int:
         """How many pictures the events name; UsageError for the first that is missing or changed."""
@@ -201,7 +201,7 @@ class Run:
 
     def steps(self) -> list[Step]:
         """The finished steps, pictures and all, as the loop had them."""
-        return [joined([self._part(result) for result in part]) for part in self._by_step()]
+        return [merge_parts([self._part(result) for result in part]) for part in self._by_step()]
 
     @property
     def count(self) -> int:

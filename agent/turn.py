@@ -13,8 +13,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actions import Ask, BadCall, Call, Refused, Reply, Screen, Step, SurfaceError, Wait
-from actions.step import joined
+from actions import ActionRejectedError, Ask, Call, InvalidActionError, Reply, Screen, Step, SurfaceError, Wait
+from actions.history import merge_parts
 from agent.approval import NO, YES, alike
 from agent.endings import Outcome, Watch
 from agent.interrupts import Hold
@@ -75,7 +75,7 @@ class Hands:
             timings_s = {}  # of the first part alone: the others cost no thought
             if ends:
                 break
-        return joined(parts), came
+        return merge_parts(parts), came
 
     def _read(self, reply: Reply, came: Outcome) -> tuple[Call | None, tuple[Any, ...], Outcome]:
         """The call in a reply, the actions that it means, and the state before them; none, and why, for a BadCall."""
@@ -84,9 +84,9 @@ class Hands:
             call = self.policy.parse(reply)
             meant = self.policy.actions(call, came.screen)
             if not meant:
-                raise BadCall("the reply means no action; say what to do next, or that it is done")
+                raise InvalidActionError("the reply means no action; say what to do next, or that it is done")
             return call, meant, came
-        except BadCall as error:  # the model's mistake: it reads of it next turn
+        except InvalidActionError as error:  # the model's mistake: it reads of it next turn
             return call, (), replace(came, error=error)
 
     def _confirmed(self, doubt: str, action: Any, came: Outcome) -> Outcome:
@@ -110,9 +110,11 @@ class Hands:
             return now
         if answer.lower() not in YES:
             said = f": {answer}" if answer and answer.lower() not in NO else ""
-            return replace(now, error=Refused(f"you were unsure of the place, and the person said no{said}"))
+            return replace(
+                now, error=ActionRejectedError(f"you were unsure of the place, and the person said no{said}")
+            )
         if not all(alike(came.screen, now.screen, point.x, point.y) for point in action.points()):
-            return replace(now, error=Refused("this place changed while the person was asked; look again"))
+            return replace(now, error=ActionRejectedError("this place changed while the person was asked; look again"))
         return now
 
     def _act(self, action: Any, came: Outcome) -> Outcome:
@@ -123,10 +125,10 @@ class Hands:
                 return self._step(Wait(seconds=0)).noting(f"The person answers: {answer}")  # they may have used it
             with self.hold.released() if isinstance(action, Wait) else nullcontext():  # to wait no longer does no harm
                 return self._step(action)
-        except Refused as error:
+        except ActionRejectedError as error:
             came = self._look_again(came)
             return came if came.error is not None else replace(came, error=error)
-        except (BadCall, SurfaceError) as error:
+        except (InvalidActionError, SurfaceError) as error:
             return Outcome(came.screen, came.verdict, error=error)
 
     def _step(self, action: Any) -> Outcome:
@@ -140,7 +142,7 @@ class Hands:
             with self.hold.released():
                 return self.ask(question.question)
         except EOFError:
-            raise BadCall(
+            raise InvalidActionError(
                 "nobody is there to answer; decide by yourself, or end the run with status failure and say why"
             ) from None
 
@@ -148,7 +150,7 @@ class Hands:
         """What is to be seen after a person was there; what it was before where the environment cannot just look."""
         try:
             return self._step(Wait(seconds=0))
-        except BadCall:
+        except InvalidActionError:
             return Outcome(came.screen, came.verdict)
         except SurfaceError as error:
             return Outcome(came.screen, came.verdict, error=error)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from actions import BadCall, Reply, Screen, Step
+from actions import InvalidActionError, Reply, Screen, Step
 from agent.policy import LocalPolicy
 from model.dialects._qwen25_functions import to_model
 
@@ -109,6 +109,6 @@ class Zooming(LocalPolicy):
         """The one action that a reply means, if it is to point; else None."""
         try:
             action = self.ground(self.parse(reply), screen)
-        except BadCall:
+        except InvalidActionError:
             return None
         return action if action.verb in POINTED else None

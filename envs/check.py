@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from actions import CONTROL_VERBS, VERBS, BadCall, Error, Screen, SurfaceError, make
+from actions import ACTION_TYPES, CONTROL_ACTIONS, Error, InvalidActionError, Screen, SurfaceError, make_action
 
 LIMIT_S = 30.0  # for one call: beyond it a loop would stand still
 CLOCK_S = 60.0  # between a screen's own time and ours
@@ -100,7 +100,7 @@ def _acts(surface: Any, screen: Screen, failures: list[str], limit_s: float) -> 
     verbs = _verbs(surface, failures, limit_s)
     # What leaves the page comes last, so that the others act on the one that was given.
     for verb in sorted(verbs, key=lambda name: (name in ("open", "back", "home"), name)):
-        action = make(verb, **harmless(verb, screen.width, screen.height))
+        action = make_action(verb, **harmless(verb, screen.width, screen.height))
         note = _ask(f"perform({verb})", partial(surface.perform, action), failures, limit_s)
         if note is not RAISED and not isinstance(note, str):
             failures.append(f'perform({verb}) must return its note as text, "" for none, not {type(note).__name__}')
@@ -114,24 +114,28 @@ def _verbs(surface: Any, failures: list[str], limit_s: float) -> frozenset[str]:
     if not isinstance(verbs, frozenset) or not verbs:
         failures.append(f"verbs() must be a frozenset of at least one verb, not {verbs!r}")
         return frozenset()
-    if unknown := sorted(verbs - frozenset(VERBS)):
-        failures.append(f"verbs() names what is no verb: {', '.join(map(str, unknown))}; have {', '.join(VERBS)}")
-    if foreign := sorted(verbs & CONTROL_VERBS):
+    if unknown := sorted(verbs - frozenset(ACTION_TYPES)):
+        failures.append(
+            f"verbs() names what is no verb: {', '.join(map(str, unknown))}; have {', '.join(ACTION_TYPES)}"
+        )
+    if foreign := sorted(verbs & CONTROL_ACTIONS):
         failures.append(f"verbs() names what is for the person, not for a machine: {', '.join(foreign)}")
     if surface.verbs() != verbs:
         failures.append("verbs() must not change from call to call")
-    return verbs & frozenset(VERBS) - CONTROL_VERBS
+    return verbs & frozenset(ACTION_TYPES) - CONTROL_ACTIONS
 
 
 def _refusals(surface: Any, failures: list[str], limit_s: float) -> None:
     """A verb that a surface has not must be refused aloud: doing nothing would look like done."""
     verbs = surface.verbs() if isinstance(surface.verbs(), frozenset) else frozenset()
-    samples = [make("done"), make("ask", question="?"), make("answer", text="x")]
-    samples += [make(verb, **harmless(verb, 9, 9)) for verb in sorted(frozenset(VERBS) - CONTROL_VERBS - verbs)]
+    samples = [make_action("done"), make_action("ask", question="?"), make_action("answer", text="x")]
+    samples += [
+        make_action(verb, **harmless(verb, 9, 9)) for verb in sorted(frozenset(ACTION_TYPES) - CONTROL_ACTIONS - verbs)
+    ]
     for action in samples:
         try:
             _bounded(f"perform({action.verb})", partial(surface.perform, action), limit_s)
-        except BadCall:
+        except InvalidActionError:
             continue
         except _Hung:
             raise

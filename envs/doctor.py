@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from actions import Error, UsageError, make
+from actions import Error, UsageError, make_action
 
 Level = Literal["ok", "warning", "error"]
 MIN_PYTHON = (3, 11)
@@ -150,7 +150,7 @@ def pointer_test(surface: Any, easel: Any) -> Finding:
         return Finding("pointer", "error", f"our window's {missing} squares are not in the picture", mend)
     worst = 0.0
     for colour, spot in seen.items():
-        surface.perform(make("click", x=spot.x, y=spot.y))
+        surface.perform(make_action("click", x=spot.x, y=spot.y))
         touch = settled(easel.touched, lambda touch: touch is not None and touch.pressed)
         if touch is None or not touch.pressed or touch.colour != colour:
             says = f"a click on the {colour} square at ({spot.x}, {spot.y}) did not arrive there"
@@ -164,7 +164,7 @@ def pointer_test(surface: Any, easel: Any) -> Finding:
 def typing_test(surface: Any, easel: Any) -> Finding:
     """Whether a text arrives as it was sent."""
     easel.field()
-    surface.perform(make("type", text=WRITTEN))
+    surface.perform(make_action("type", text=WRITTEN))
     got = settled(easel.text, lambda text: text == WRITTEN)
     if got != WRITTEN:
         return Finding("typing", "error", f"{WRITTEN!r} arrived as {got!r}", "please report it, with your layout")

@@ -17,14 +17,14 @@ import gymnasium
 import numpy as np
 
 import envs
-from actions import CONTROL_VERBS, VERBS, BadCall, Screen, SurfaceError, UsageError
+from actions import ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Screen, SurfaceError, UsageError
 from envs.spaces import ActionSpace, screen_space
 from envs.surfaces.still import read_picture
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Level = Literal["high", "low"]
 LEVELS: tuple[Level, ...] = ("high", "low")
-MACHINE_VERBS = frozenset(VERBS) - CONTROL_VERBS
+MACHINE_VERBS = frozenset(ACTION_TYPES) - CONTROL_ACTIONS
 KEPT = 4  # pictures held in memory, the latest used
 LOW = "{goal}\nThe step to do now: {instruction}"
 
@@ -99,7 +99,7 @@ class EpisodeEnv(gymnasium.Env[Pixels, Any]):
 
     def verbs(self) -> frozenset[str]:
         """What a policy may say here; the verbs for the person end nothing, they are judged like the others."""
-        return self._verbs | CONTROL_VERBS
+        return self._verbs | CONTROL_ACTIONS
 
     @property
     def goal(self) -> str:
@@ -136,9 +136,13 @@ class EpisodeEnv(gymnasium.Env[Pixels, Any]):
 
     def _require(self, action: Any) -> None:
         if action.verb == "ask":
-            raise BadCall("a question is for the person, and nobody is here to answer it; decide, or end with done")
+            raise InvalidActionError(
+                "a question is for the person, and nobody is here to answer it; decide, or end with done"
+            )
         if action.verb not in self.verbs():
-            raise BadCall(f"'{action.verb}' is not asked for here; do one of {', '.join(sorted(self._verbs))}")
+            raise InvalidActionError(
+                f"'{action.verb}' is not asked for here; do one of {', '.join(sorted(self._verbs))}"
+            )
 
     def _screen(self) -> Screen:
         path = self.frame.picture

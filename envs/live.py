@@ -14,8 +14,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 import envs
-from actions import CONTROL_VERBS, BadCall, Screen, Surface, UsageError, dispatch
-from actions.dispatch import Guard
+from actions import CONTROL_ACTIONS, InvalidActionError, Screen, Surface, UsageError, dispatch
+from actions.dispatch import GuardFn
 from envs.settle import SettleOptions, settle
 from envs.spaces import ActionSpace, screen_space
 
@@ -69,7 +69,7 @@ class LiveEnv(gymnasium.Env[Pixels, Any]):
         surface: Surface,
         goal: str = "",
         task: Task | None = None,
-        guard: Guard | None = None,
+        guard: GuardFn | None = None,
         settle: SettleOptions | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -89,7 +89,7 @@ class LiveEnv(gymnasium.Env[Pixels, Any]):
 
     def verbs(self) -> frozenset[str]:
         """What a policy may say here: the surface's verbs and those for the person."""
-        return self.surface.verbs() | CONTROL_VERBS
+        return self.surface.verbs() | CONTROL_ACTIONS
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Pixels, dict[str, Any]]:
         """Set up the task anew with the seed, one drawn where none is given. Without a task the screen stays."""
@@ -105,7 +105,9 @@ class LiveEnv(gymnasium.Env[Pixels, Any]):
         began = time.perf_counter()
         ended, note = action.verb in ("answer", "done"), ""
         if action.verb == "ask":
-            raise BadCall("a question is for the person, and nobody is here to answer it; decide, or end with done")
+            raise InvalidActionError(
+                "a question is for the person, and nobody is here to answer it; decide, or end with done"
+            )
         if not ended:
             note = dispatch(action, self.surface, self.screen, self.guard)
         if isinstance(self.task, Resumable):
@@ -159,7 +161,7 @@ def _join(*notes: str) -> str:
 def practice_env(
     task: str,
     headed: bool = False,
-    guard: Guard | None = None,
+    guard: GuardFn | None = None,
     settle: SettleOptions | None = None,
     render_mode: str | None = None,
     surface: Any = None,

@@ -8,9 +8,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from actions import ACTION, CONTROL_VERBS, VERBS, UsageError, make, read_action
+from actions import ACTION_ADAPTER, ACTION_TYPES, CONTROL_ACTIONS, UsageError, make_action, parse_action
 from actions.keys import KEYS
-from actions.schema import Verb
+from actions.types import BaseAction
 
 SAMPLE_TEXT = "abc xyz 0189 .,-@ äöñ 漢字"
 SAMPLE_KEYS = ("enter", "tab", "escape", "up", "down", "pageup", "pagedown", "a", "z")
@@ -33,13 +33,15 @@ class ActionSpace(gymnasium.Space[Any]):
     """
 
     def __init__(
-        self, width: int, height: int, verbs: Iterable[str] = frozenset(VERBS), seed: int | None = None
+        self, width: int, height: int, verbs: Iterable[str] = frozenset(ACTION_TYPES), seed: int | None = None
     ) -> None:
         self.width, self.height = width, height
-        self.verbs = frozenset(verbs) - CONTROL_VERBS
-        unknown = sorted(self.verbs - frozenset(VERBS))
+        self.verbs = frozenset(verbs) - CONTROL_ACTIONS
+        unknown = sorted(self.verbs - frozenset(ACTION_TYPES))
         if unknown or not self.verbs:
-            raise UsageError(f"an action space needs verbs out of {', '.join(sorted(VERBS))}; got {unknown or 'none'}")
+            raise UsageError(
+                f"an action space needs verbs out of {', '.join(sorted(ACTION_TYPES))}; got {unknown or 'none'}"
+            )
         super().__init__(shape=None, dtype=None, seed=seed)
 
     @property
@@ -54,7 +56,7 @@ class ActionSpace(gymnasium.Space[Any]):
         if not verbs:
             raise UsageError(f"the mask leaves no verb; this space has {', '.join(sorted(self.verbs))}")
         verb = verbs[self._below(len(verbs))]
-        return make(verb, **self._fields(verb))
+        return make_action(verb, **self._fields(verb))
 
     def _below(self, bound: int) -> int:
         return int(self.np_random.integers(bound))
@@ -87,17 +89,17 @@ class ActionSpace(gymnasium.Space[Any]):
 
     def contains(self, x: Any) -> bool:
         """Whether x is an Action of these verbs, every point of it on the screen."""
-        if not isinstance(x, Verb) or x.verb not in self.verbs | CONTROL_VERBS:  # type: ignore[attr-defined]
+        if not isinstance(x, BaseAction) or x.verb not in self.verbs | CONTROL_ACTIONS:  # type: ignore[attr-defined]
             return False
         return all(0 <= point.x < self.width and 0 <= point.y < self.height for point in x.points())
 
     def to_jsonable(self, sample_n: Iterable[Any]) -> list[Any]:
         """Plain data, one dictionary per Action."""
-        return [ACTION.dump_python(action, mode="json") for action in sample_n]
+        return [ACTION_ADAPTER.dump_python(action, mode="json") for action in sample_n]
 
     def from_jsonable(self, sample_n: Sequence[Any]) -> list[Any]:
         """Actions from plain data; BadCall where it does not fit."""
-        return [read_action(data) for data in sample_n]
+        return [parse_action(data) for data in sample_n]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActionSpace) and (self.width, self.height, self.verbs) == (

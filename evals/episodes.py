@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actions import BadCall, Drag, Scroll, UsageError, read_action
+from actions import Drag, InvalidActionError, Scroll, UsageError, parse_action
 from evals.score import Verdict, mean, share
 
 OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
@@ -27,8 +27,8 @@ def spoken(said: dict[str, Any]) -> list[Any] | None:
     if not isinstance(held, list) or not held:
         return None
     try:
-        return [read_action(_on_pixels(one)) for one in held]
-    except BadCall:
+        return [parse_action(_on_pixels(one)) for one in held]
+    except InvalidActionError:
         return None
 
 

@@ -38,8 +38,8 @@ def read(path: Path, dataset: Dataset, form: str, benchmark: str) -> tuple[str |
         raise UsageError(f"--format {form}: '{space}' is no space of points; have {told}")
     importers = {}
     if name != "lines":
-        names = plugins.names(FOLDER) if name == "auto" else [name]
-        importers = {one: plugins.load(FOLDER, one) for one in names}
+        names = plugins.list_plugins(FOLDER) if name == "auto" else [name]
+        importers = {one: plugins.load_plugin(FOLDER, one) for one in names}
     tables = {one: held for one, held in importers.items() if path.suffix in getattr(held, "SUFFIXES", ())}
     if tables:
         return _table(path, tables, dataset, space, benchmark)

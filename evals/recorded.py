@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from actions import ACTION, BadCall, Call, Click, Done, Error, Reply, Screen, Step, UsageError
+from actions import ACTION_ADAPTER, Call, Click, Done, Error, InvalidActionError, Reply, Screen, Step, UsageError
 from agent.loop import run
 from agent.policy import Policy
 from envs.episode import EpisodeEnv, Frame, Judge, Level, Recording
@@ -49,7 +49,7 @@ def prediction(bench: Benchmark, name: str, said: Sequence[Any], reply: str) -> 
     On a picture the first action is the answer: a click its point, "done" with status failure a refusal.
     """
     if bench.episodes:
-        return {"id": name, "actions": [ACTION.dump_python(one, mode="json") for one in said], "reply": reply}
+        return {"id": name, "actions": [ACTION_ADAPTER.dump_python(one, mode="json") for one in said], "reply": reply}
     first = said[0] if said else None
     line: Said = {"id": name, "point": [first.x, first.y] if isinstance(first, Click) else None}
     if isinstance(first, Done) and first.status == "failure":
@@ -289,7 +289,7 @@ class Asker:
         try:
             call = self.policy.parse(Reply(str(line["reply"])))
             said = Attending(self.policy, ()).actions(call, screen)
-        except BadCall:
+        except InvalidActionError:
             pass
         return _remembered(index, screen, call, () if line.get("error") else said, line)
 

@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from actions import Error, SurfaceError, UsageError, read_action
+from actions import Error, SurfaceError, UsageError, parse_action
 from envs.surfaces.still import read_picture
 from evals import score
 from evals.run import HERE, PREDICTIONS, RESULT, RUN, VERDICTS
@@ -249,7 +249,7 @@ def points(said: Said) -> list[tuple[float, float]]:
     found = [point] if point else []
     for one in said.get("actions") or ():
         try:
-            found += [(float(at.x), float(at.y)) for at in read_action(one).points()]
+            found += [(float(at.x), float(at.y)) for at in parse_action(one).points()]
         except Error:
             continue
     return found

@@ -190,16 +190,16 @@ def interval(verdicts: Sequence[Verdict]) -> tuple[float, float, int]:
 
 def names() -> list[str]:
     """Every benchmark that predictions can be scored on."""
-    modules = (plugins.load(FOLDER, one) for one in plugins.names(FOLDER))
+    modules = (plugins.load_plugin(FOLDER, one) for one in plugins.list_plugins(FOLDER))
     return sorted(name for module in modules for name in getattr(module, "BENCHMARKS", {}))
 
 
 def benchmark(name: str) -> Benchmark:
     """A benchmark by its name; only its own file is imported, unless there is none of that name: UsageError."""
     stem = name.replace("-", "_")
-    fitting = [one for one in plugins.names(FOLDER) if stem == one or stem.startswith(one + "_")]
+    fitting = [one for one in plugins.list_plugins(FOLDER) if stem == one or stem.startswith(one + "_")]
     if fitting:
-        found = getattr(plugins.load(FOLDER, max(fitting, key=len)), "BENCHMARKS", {}).get(name)
+        found = getattr(plugins.load_plugin(FOLDER, max(fitting, key=len)), "BENCHMARKS", {}).get(name)
         if found is not None:
             return found
     raise UsageError(f"no benchmark '{name}' to score; have {', '.join(names())}")

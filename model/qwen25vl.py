@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from actions import BadCall
+from actions import InvalidActionError
 from model.config import Config
 from model.engine.kv import KVCache
 from model.rope import Rule, position_ids
@@ -66,13 +66,15 @@ class Qwen25VL(nn.Module):
             if patches is None:
                 continue
             if grids is None:
-                raise BadCall(f"{kind} patches came without their grid; give {kind}_grid_thw, one (t, h, w) each")
+                raise InvalidActionError(
+                    f"{kind} patches came without their grid; give {kind}_grid_thw, one (t, h, w) each"
+                )
             rows = [tuple(row) for row in (grids.tolist() if isinstance(grids, Tensor) else grids)]
             places = input_ids == token
             cells = self.config.vision.spatial_merge_size**2
             expected, got = sum(t * h * w for t, h, w in rows), len(patches)
             if expected != got or int(places.sum()) * cells != got:
-                raise BadCall(
+                raise InvalidActionError(
                     f"{kind}: {got} patches, grids for {expected} and {int(places.sum())} placeholders do not match; "
                     f"each placeholder stands for {cells} patches"
                 )

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from actions import BadCall
+from actions import InvalidActionError
 from model.config import Config
 
 Rule = Literal["original", "hf5"]
@@ -81,7 +81,9 @@ def position_ids(
             while left > 0:  # pictures without text between them share one run of placeholders
                 grid = next(images if kind == "image" else videos, None)
                 if grid is None:
-                    raise BadCall(f"the prompt has more {kind} placeholders than {kind} grids; give one grid for each")
+                    raise InvalidActionError(
+                        f"the prompt has more {kind} placeholders than {kind} grids; give one grid for each"
+                    )
                 step = 0.0 if kind == "image" else next(seconds, 1.0) * config.vision.tokens_per_second
                 shape = int(grid[0]), int(grid[1]), int(grid[2])
                 block = vision_positions(shape, merge, step, one_axis) + current
@@ -90,12 +92,14 @@ def position_ids(
                 largest = max(largest, int(block.max()))
                 current = largest + 1 if rule == "original" else current + picture_advance(shape, merge, one_axis)
             if left < 0:
-                raise BadCall(f"a {kind} has {-left} more cells than placeholders; each merged cell needs one")
+                raise InvalidActionError(
+                    f"a {kind} has {-left} more cells than placeholders; each merged cell needs one"
+                )
         flat = torch.cat(parts, dim=1) if parts else torch.zeros(3, 0, dtype=torch.long)
         positions[:, row, torch.tensor(keep, dtype=torch.bool)] = flat
         deltas[row] = current - len(ids)
     if next(images, None) is not None or next(videos, None) is not None:
-        raise BadCall(
+        raise InvalidActionError(
             "there are more picture grids than placeholders in the prompt; each picture needs its run of them"
         )
     return positions.to(input_ids.device), deltas.to(input_ids.device)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actions import BadCall
+from actions import InvalidActionError
 from model.image import FACTOR, TEMPORAL, frames_to_patches, resize, smart_resize
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class VideoLimits:
 def sample_frames(count: int, native_fps: float, limits: VideoLimits = VideoLimits()) -> np.ndarray:
     """Indices [n] of the frames to look at, evenly spread from first to last; n is a multiple of two."""
     if count < TEMPORAL or not native_fps > 0:
-        raise BadCall(
+        raise InvalidActionError(
             f"a video needs {TEMPORAL} frames or more and a positive rate, not {count} at {native_fps} a second"
         )
     wanted = count / native_fps * limits.fps

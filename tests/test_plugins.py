@@ -11,7 +11,7 @@ import pytest
 
 from actions import Screen, UsageError, plugins
 
-SURFACES, DIALECTS = plugins.names("envs.surfaces"), plugins.names("model.dialects")
+SURFACES, DIALECTS = plugins.list_plugins("envs.surfaces"), plugins.list_plugins("model.dialects")
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_names_are_the_files_and_nothing_is_imported(folder: str) -> None:
-    assert plugins.names(folder) == ["birch", "oak"]
+    assert plugins.list_plugins(folder) == ["birch", "oak"]
     assert folder not in sys.modules
 
 
 def test_loading_imports_one(folder: str, tmp_path: Path) -> None:
     (tmp_path / "garden" / "trees" / "__init__.py").write_text("")
-    assert plugins.load(folder, "oak").NAME == "oak"
+    assert plugins.load_plugin(folder, "oak").NAME == "oak"
     assert f"{folder}.birch" not in sys.modules
 
 
@@ -52,7 +52,7 @@ def test_loading_imports_one(folder: str, tmp_path: Path) -> None:
 )
 def test_a_name_that_is_not_there_gets_the_nearest(folder: str, name: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        plugins.load(folder, name)
+        plugins.load_plugin(folder, name)
 
 
 def test_third_parties_add_by_an_entry_point(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,20 +64,20 @@ def test_third_parties_add_by_an_entry_point(folder: str, monkeypatch: pytest.Mo
         return [found] if group == "pixelhand.garden.trees" else []
 
     monkeypatch.setattr(plugins, "entry_points", points)
-    assert plugins.names(folder) == ["birch", "oak", "palm"]
-    assert plugins.load(folder, "palm") is palm
+    assert plugins.list_plugins(folder) == ["birch", "oak", "palm"]
+    assert plugins.load_plugin(folder, "palm") is palm
 
 
 @pytest.mark.parametrize("name", SURFACES)
 def test_every_surface_loads_and_has_what_a_surface_has(name: str) -> None:
-    surface = plugins.load("envs.surfaces", name).Surface
+    surface = plugins.load_plugin("envs.surfaces", name).Surface
     for method in ("capture", "perform", "verbs", "close"):
         assert callable(getattr(surface, method)), f"{name}.Surface lacks {method}"
 
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_every_dialect_means_what_its_examples_say(name: str) -> None:
-    module = plugins.load("model.dialects", name)
+    module = plugins.load_plugin("model.dialects", name)
     from model.image import ImageLimits
 
     dialect = module.Dialect(ImageLimits())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 
-from actions import BadCall
+from actions import InvalidActionError
 
 COMPONENT = re.compile(r"(?m)^\s*([\w.]+/[\w.$]+)\s*$")
 GENERIC = {"com", "org", "net", "io", "android", "app", "apps", "google", "mobile", "client", "main"}
@@ -66,12 +66,12 @@ def find(target: str, have: list[str]) -> str:
         if len(found) == 1:
             return packages[found[0]]
         if found:
-            raise BadCall(
+            raise InvalidActionError(
                 f"several apps could be {target[:80]!r}: {', '.join(sorted(found)[:8])}; name one by its package"
             )
     near = difflib.get_close_matches(name, {part for names in said.values() for part in names}, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"have {', '.join(sorted(packages)[:20])}"
-    raise BadCall(f"no app {target[:80]!r} on this phone; {hint}")
+    raise InvalidActionError(f"no app {target[:80]!r} on this phone; {hint}")
 
 
 def _plain(name: str) -> str:

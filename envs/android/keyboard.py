@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from actions import BadCall, SurfaceError
+from actions import InvalidActionError, SurfaceError
 from envs.android import commands
 from envs.android.adb import Phone
 from envs.child import command
@@ -85,7 +85,7 @@ class Keyboards:
         installed = phone.ask(commands.ALL_IMES).text.split()
         keyboard = next((one for one in KNOWN if one.ime in installed), None)
         if keyboard is None:
-            raise BadCall(
+            raise InvalidActionError(
                 "this phone takes only plain ASCII text over adb, and nothing was typed; tap the keys of its keyboard "
                 "instead (a person can install ADBKeyBoard on it, then any text can be typed)"
             )
@@ -135,7 +135,7 @@ class Keyboards:
                 time.sleep(BOUND_PAUSE_S)
                 return
             if time.monotonic() > deadline:
-                raise BadCall(
+                raise InvalidActionError(
                     "no text field takes what is typed, and nothing was typed; tap a text field, look, and type again"
                 )
             time.sleep(POLL_S)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from actions import BadCall, UsageError
+from actions import InvalidActionError, UsageError
 from envs import practice
 
 SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*):(.*)", re.DOTALL)
@@ -26,20 +26,20 @@ def model_address(text: str) -> str:
         try:
             practice.page(rest)
         except UsageError as error:
-            raise BadCall(str(error)) from None
+            raise InvalidActionError(str(error)) from None
         return f"{practice.PREFIX}{rest}"
     if scheme == "about" and rest.lower() == "blank":
         return "about:blank"
     if scheme not in ("", "http", "https"):
-        raise BadCall(f"addresses of the kind '{scheme}:' are not for you; use http or https")
+        raise InvalidActionError(f"addresses of the kind '{scheme}:' are not for you; use http or https")
     address = text if scheme else _with_scheme(text)
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise BadCall(f"{text[:200]!r} is not an address: {error}") from None
+        raise InvalidActionError(f"{text[:200]!r} is not an address: {error}") from None
     if not host or re.search(r"[\s\\]", address) or not (scheme or "." in host or _is_loopback(text) or ":" in host):
-        raise BadCall(f"{text[:200]!r} is not an address; give one like https://example.com/page")
+        raise InvalidActionError(f"{text[:200]!r} is not an address; give one like https://example.com/page")
     return address
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Dialog, Page
 
-from actions import BadCall
+from actions import InvalidActionError
 
 HTML = Path(__file__).with_name("dialog.html")
 MAX_WORDS = 2000  # characters of a page's message that are drawn
@@ -53,7 +53,7 @@ def describe(dialog: Dialog) -> str:
 def check_text(text: str) -> None:
     """BadCall for a text of several lines: the first Enter would close the dialog and the rest go astray."""
     if "\n" in text.rstrip("\n") or text.count("\n") > 1:
-        raise BadCall("a dialog is open and takes one line only; type up to the first new line")
+        raise InvalidActionError("a dialog is open and takes one line only; type up to the first new line")
 
 
 class DialogPage:

@@ -10,18 +10,8 @@ from typing import Any
 
 from playwright.async_api import Page
 
-from actions import (
-    BadCall,
-    Click,
-    Drag,
-    LongPress,
-    Move,
-    Point,
-    PressKeys,
-    Scroll,
-    TypeText,
-)
-from actions.keys import KEYS, spell
+from actions import Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText
+from actions.keys import KEYS, to_platform_key
 
 NOTCH_PX = 100  # CSS pixels of one turn of the wheel
 DRAG_STEPS = 8  # moves between two points: pages follow a pointer, they do not guess
@@ -49,9 +39,9 @@ def check_keys(action: PressKeys) -> list[str]:
     spelled = []
     for key in action.keys:
         if key not in KEYS and not key.isascii() and len(action.keys) > 1:
-            raise BadCall(f"'{key}' cannot be pressed together with other keys; press it alone, or type it")
+            raise InvalidActionError(f"'{key}' cannot be pressed together with other keys; press it alone, or type it")
         # ctrl+A is the a key: with a capital the page would see shift too
-        spelled.append(key.lower() if chord and len(key) == 1 else spell(key, "playwright"))
+        spelled.append(key.lower() if chord and len(key) == 1 else to_platform_key(key, "playwright"))
     return spelled
 
 
@@ -80,11 +70,11 @@ async def act(page: Page, action: Any, css: Callable[[Point], Css], pointer: Css
         case PressKeys():
             await _press(page, check_keys(action))
         case _:
-            raise BadCall(f"a page cannot '{action.verb}'")
+            raise InvalidActionError(f"a page cannot '{action.verb}'")
 
 
 def _modifiers(names: Sequence[str]) -> list[str]:
-    return [spell(name, "playwright") for name in dict.fromkeys(names)]
+    return [to_platform_key(name, "playwright") for name in dict.fromkeys(names)]
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from actions import BadCall, Click, Drag, LongPress, Move, Point, PressKeys, Scroll, TypeText
+from actions import Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText
 
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "wait"})
 DRAG_STEPS = 8  # moves between two points: programs follow a pointer, they do not guess
@@ -109,7 +109,7 @@ def act(hands: Hands, action: Any, native: Callable[[Point], Native]) -> None:
             with hands.chord(keys):
                 pass
         case _:
-            raise BadCall(f"the desktop surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
+            raise InvalidActionError(f"the desktop surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from actions import BadCall, SurfaceError, UsageError
-from actions.keys import KEYS, spell
+from actions import InvalidActionError, SurfaceError, UsageError
+from actions.keys import KEYS, to_platform_key
 from envs.desktop.hands import Native
 
 SETTLE_S = 0.05  # macOS takes a held key for released when the next event comes at once
@@ -37,7 +37,9 @@ class PortableHands:
 
     def move(self, x: int, y: int) -> None:
         if (x, y) in self._gui.FAILSAFE_POINTS:
-            raise BadCall(f"the corner at ({x}, {y}) is the person's way to stop the run; choose a point beside it")
+            raise InvalidActionError(
+                f"the corner at ({x}, {y}) is the person's way to stop the run; choose a point beside it"
+            )
         with self._stop():
             if self._platform == "darwin" and self._buttons:  # macOS knows a move with a button down as another event
                 self._gui.dragTo(x, y, duration=0, button=self._buttons[-1], mouseDownUp=False)
@@ -76,9 +78,11 @@ class PortableHands:
     def check(self, keys: Sequence[str]) -> None:
         for key in keys:
             if len(key) == 1 and key not in KEYS and not self._gui.isValidKey(key) and len(keys) > 1:
-                raise BadCall(f"'{key}' cannot be pressed together with other keys; press it alone, or type it")
+                raise InvalidActionError(
+                    f"'{key}' cannot be pressed together with other keys; press it alone, or type it"
+                )
             if key in KEYS and not self._gui.isValidKey(self._spell(key)):
-                raise BadCall(f"key '{key}' does not exist on this desktop's keyboard")
+                raise InvalidActionError(f"key '{key}' does not exist on this desktop's keyboard")
 
     @contextlib.contextmanager
     def chord(self, keys: Sequence[str]) -> Iterator[None]:
@@ -126,7 +130,7 @@ class PortableHands:
     def _spell(self, key: str) -> str:
         if key == "meta" and self._platform == "darwin":
             return "command"
-        return spell(key, "pyautogui")
+        return to_platform_key(key, "pyautogui")
 
     @contextlib.contextmanager
     def _stop(self) -> Iterator[None]:

@@ -12,9 +12,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actions import (
-    BadCall,
     Click,
     Drag,
+    InvalidActionError,
     LongPress,
     Open,
     Point,
@@ -25,7 +25,7 @@ from actions import (
     TypeText,
     UsageError,
 )
-from actions.keys import spell
+from actions.keys import to_platform_key
 from envs.android import apps, commands, display
 from envs.android.adb import Answer, Interrupted, Phone, Server, choose
 from envs.android.commands import Command
@@ -142,7 +142,7 @@ class Surface(Closing):
         last picture, the note says whether anything was done."""
         self._require_open()
         if action.verb not in VERBS:
-            raise BadCall(f"the android surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
+            raise InvalidActionError(f"the android surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
         self._parts = 0
         try:
             self._verb(action)
@@ -233,7 +233,7 @@ class Surface(Closing):
         """Send one act. SurfaceError when the phone refused it."""
         answer = self._send(command)
         if answer.code and "nknown command" in answer.said:
-            raise BadCall(f"this Android is too old for '{command}', and it was not done; find another way")
+            raise InvalidActionError(f"this Android is too old for '{command}', and it was not done; find another way")
         if answer.code or "SecurityException" in answer.said:
             hint = (
                 "; allow it in the phone's developer options: USB debugging (Security settings)"
@@ -245,9 +245,9 @@ class Surface(Closing):
 
     def _click(self, action: Click) -> None:
         if action.button != "left":
-            raise BadCall(f"a finger has no {action.button} button; use long_press for what lies behind one")
+            raise InvalidActionError(f"a finger has no {action.button} button; use long_press for what lies behind one")
         if action.modifiers:
-            raise BadCall("keys cannot be held during a tap on a phone; tap without modifiers")
+            raise InvalidActionError("keys cannot be held during a tap on a phone; tap without modifiers")
         points = self._points(action.points())
         for _ in range(action.count):
             self._act(commands.tap(*points[0]))
@@ -255,9 +255,9 @@ class Surface(Closing):
     def _drag(self, action: Drag) -> None:
         """Two points: a swipe. The first point twice: held there until it can be dragged. More: through all of them."""
         if action.modifiers:
-            raise BadCall("keys cannot be held during a drag on a phone; drag without modifiers")
+            raise InvalidActionError("keys cannot be held during a drag on a phone; drag without modifiers")
         if len(action.path) == 1:
-            raise BadCall("a finger is nowhere before it touches; give the point where the drag starts, too")
+            raise InvalidActionError("a finger is nowhere before it touches; give the point where the drag starts, too")
         held = len(action.path) > 2 and action.path[0] == action.path[1]
         path = self._points(action.path[1:] if held else action.path)
         if len(path) == 2:
@@ -311,7 +311,7 @@ class Surface(Closing):
         if len(keys) == 1 and len(keys[0]) == 1:
             self._type(keys[0])  # with its case, and whether or not it has a key code
             return
-        self._act(commands.key(*(spell(key, "android") for key in keys)))
+        self._act(commands.key(*(to_platform_key(key, "android") for key in keys)))
 
     def _open(self, target: str) -> None:
         have = apps.components(self._phone.ask(commands.LAUNCHABLE).text)
@@ -319,14 +319,14 @@ class Surface(Closing):
         is_address = "://" in target or target.strip() == "about:blank" or ("." in target and " " not in target)
         if is_address and target.strip() not in packages | set(have):
             if target.strip().startswith(PRACTICE):
-                raise BadCall("practice pages are opened by a tap on their link in this phone's browser")
-            self._view(model_address(target), BadCall)
+                raise InvalidActionError("practice pages are opened by a tap on their link in this phone's browser")
+            self._view(model_address(target), InvalidActionError)
             return
         answer = self._act(commands.start_app(apps.find(target, have)))
         if "Error" in answer.said:
-            raise BadCall(f"the phone did not open {target[:80]!r}: {answer.said}")
+            raise InvalidActionError(f"the phone did not open {target[:80]!r}: {answer.said}")
 
-    def _view(self, address: str, error: type[BadCall] | type[UsageError]) -> None:
+    def _view(self, address: str, error: type[InvalidActionError] | type[UsageError]) -> None:
         try:
             command = commands.view(address)
         except ValueError:

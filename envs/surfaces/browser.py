@@ -20,8 +20,8 @@ from playwright.async_api import BrowserContext, Dialog, Error, Page
 
 from actions import (
     Back,
-    BadCall,
     Home,
+    InvalidActionError,
     Open,
     Point,
     PressKeys,
@@ -261,7 +261,7 @@ class Surface(Closing):
             await asyncio.sleep(action.seconds)
             return self._tabs.take_news()
         if action.verb not in VERBS:
-            raise BadCall(f"the browser surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
+            raise InvalidActionError(f"the browser surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
         if isinstance(action, PressKeys):
             hands.check_keys(action)
         address = model_address(action.target) if isinstance(action, Open) else self.home
@@ -300,7 +300,9 @@ class Surface(Closing):
         yes, no = labels(dialog)
         if isinstance(action, Open | Home | Back):
             choices = f"{yes} or {no}" if no else yes
-            raise BadCall(f"a dialog is open; answer it first with {choices}, then '{action.verb}' can be done")
+            raise InvalidActionError(
+                f"a dialog is open; answer it first with {choices}, then '{action.verb}' can be done"
+            )
         if isinstance(action, TypeText):
             check_text(action.text)
         work = hands.act(self._dialog_page.page, action, self._css, self._pointer)

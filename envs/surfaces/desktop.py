@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from actions import BadCall, Drag, Error, Screen, Scroll, SurfaceError, UsageError, Wait
+from actions import Drag, Error, InvalidActionError, Screen, Scroll, SurfaceError, UsageError, Wait
 from envs import practice
 from envs.chromium.address import person_address
 from envs.chromium.thread import LoopThread
@@ -295,7 +295,7 @@ class Surface(Closing):
 
     def _perform(self, action: Any) -> str:
         if action.verb not in VERBS:
-            raise BadCall(f"the desktop surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
+            raise InvalidActionError(f"the desktop surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
         self._check()
         if isinstance(action, Wait):
             time.sleep(action.seconds)
@@ -312,7 +312,9 @@ class Surface(Closing):
         if starts_at_pointer:
             points = [hands.pointer(), *points]
             if not view.box.holds(*points[0]):
-                raise BadCall(f"the pointer is not on this screen; give '{action.verb}' the point where it begins")
+                raise InvalidActionError(
+                    f"the pointer is not on this screen; give '{action.verb}' the point where it begins"
+                )
         if self._window is not None and (why := self._unreachable(self._window, points)):
             self._news.append(f"{why}: '{action.verb}' was not done")
             return self.news()

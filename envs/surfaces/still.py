@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actions import BadCall, Screen, SurfaceError, UsageError
+from actions import InvalidActionError, Screen, SurfaceError, UsageError
 from envs.opening import Opening
 
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "wait"})
@@ -55,7 +55,7 @@ class Surface:
         if self._screen is None:
             raise SurfaceError(f"the picture {self.path} was closed")
         if action.verb not in VERBS:
-            raise BadCall(f"a recorded picture cannot '{action.verb}'; it takes {', '.join(sorted(VERBS))}")
+            raise InvalidActionError(f"a recorded picture cannot '{action.verb}'; it takes {', '.join(sorted(VERBS))}")
         return NOTE
 
     def verbs(self) -> frozenset[str]:

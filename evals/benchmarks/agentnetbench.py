@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actions import Answer, BadCall, Click, Done, Drag, Move, PressKeys, Scroll, TypeText, UsageError, Wait
-from actions.keys import canonical
+from actions import Answer, Click, Done, Drag, InvalidActionError, Move, PressKeys, Scroll, TypeText, UsageError, Wait
+from actions.keys import normalize_key
 from evals import episodes
 from evals.score import (
     Benchmark,
@@ -116,8 +116,8 @@ def _act(told: Mapping[str, Any]) -> Act:
 def _key(name: str) -> str:
     """Names as our schema has them, so that "return" and "enter" are one key; letters without their case."""
     try:
-        return canonical(name).lower()
-    except BadCall:
+        return normalize_key(name).lower()
+    except InvalidActionError:
         return name.lower()
 
 

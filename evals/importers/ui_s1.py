@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from actions.schema import MAX_WAIT_S
+from actions.types import MAX_WAIT_S
 from evals.importing import file_name, pixels
 from evals.score import Dataset
 

@@ -16,7 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from actions import CONTROL_VERBS, VERBS, BadCall, Call, Reply, Screen, Step, UsageError, make
+from actions import (
+    ACTION_TYPES,
+    CONTROL_ACTIONS,
+    Call,
+    InvalidActionError,
+    Reply,
+    Screen,
+    Step,
+    UsageError,
+    make_action,
+)
 from model.dialect import Conversation, Shown
 from model.dialects._qwen25_functions import MAX_WAIT_S, show
 from model.dialects._space import RESIZED, Frame, Space
@@ -82,7 +92,7 @@ class Family(ABC):
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise BadCall("the reply holds half a character (a lone surrogate); write it again") from None
+            raise InvalidActionError("the reply holds half a character (a lone surrogate); write it again") from None
         return self.read(text)
 
     def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
@@ -96,7 +106,9 @@ class Family(ABC):
         found = self.joined([(call.name, call.arguments)], self.frame(screen), call.thought)
         if len(found) != 1:
             words = ", ".join(one.verb for one in found[:6])
-            raise BadCall(f"{show(call.name)} asks for {len(found)} actions at once ({words}); ask for one at a time")
+            raise InvalidActionError(
+                f"{show(call.name)} asks for {len(found)} actions at once ({words}); ask for one at a time"
+            )
         return found[0]
 
     def joined(self, calls: Sequence[tuple[str, Mapping[str, Any]]], frame: Frame, thought: str) -> tuple[Any, ...]:
@@ -106,7 +118,9 @@ class Family(ABC):
             meant = self.means(name, {key: one for key, one in arguments.items() if key != THEN}, frame, thought)
             found += meant if isinstance(meant, tuple) else (meant,)
             if len(found) > MOST_ACTIONS:
-                raise BadCall(f"the reply asks for more than {MOST_ACTIONS} actions; ask for fewer at a time")
+                raise InvalidActionError(
+                    f"the reply asks for more than {MOST_ACTIONS} actions; ask for fewer at a time"
+                )
         return tuple(found)
 
     def frame(self, screen: Screen) -> Frame:
@@ -130,7 +144,7 @@ class Family(ABC):
             Shown(Step(1, screen, Reply("reply"), Call("x", {"action": "wait"}, "thought"), note="note"), picture=True),
             Shown(Step(2, screen, Reply("reply"), error="error")),
         ]
-        talks = [self.conversation("goal", some, screen, frozenset(VERBS)) for some in ([], steps)]
+        talks = [self.conversation("goal", some, screen, frozenset(ACTION_TYPES)) for some in ([], steps)]
         self.limits = own
         told = json.dumps([[talk.messages, talk.tools] for talk in talks], default=lambda _: "picture")
         return hashlib.sha256(told.encode()).hexdigest()
@@ -143,7 +157,7 @@ def _followers(call: Call) -> Sequence[Mapping[str, Any]]:
         for one in followers
     )
     if not whole:
-        raise BadCall(f"'{THEN}' must be a list of calls, not {show(followers)}")
+        raise InvalidActionError(f"'{THEN}' must be a list of calls, not {show(followers)}")
     return followers
 
 
@@ -186,21 +200,21 @@ def outcome(step: Step) -> str:
 
 
 def click(at: tuple[int, int], **how: Any) -> Any:
-    return make("click", x=at[0], y=at[1], **how)
+    return make_action("click", x=at[0], y=at[1], **how)
 
 
 def drag(*path: tuple[int, int]) -> Any:
-    return make("drag", path=path)
+    return make_action("drag", path=path)
 
 
 def cleared() -> tuple[Any, ...]:
     """Empty the field that has the focus."""
-    return make("press", keys=SELECT_ALL), make("press", keys=("backspace",))
+    return make_action("press", keys=SELECT_ALL), make_action("press", keys=("backspace",))
 
 
 def entered(words: str) -> Any:
     """Type a text and press enter."""
-    return make("type", text=words if words.endswith("\n") else words + "\n")
+    return make_action("type", text=words if words.endswith("\n") else words + "\n")
 
 
 def paged(direction: str, screen: Screen, at: tuple[int, int] | None = None) -> Any:
@@ -209,12 +223,12 @@ def paged(direction: str, screen: Screen, at: tuple[int, int] | None = None) -> 
     notches |= {"right": (screen.width, "right", 1), "left": (screen.width, "right", -1)}
     pixels, axis, sign = notches[direction]
     where = {} if at is None else {"x": at[0], "y": at[1]}
-    return make("scroll", **where, **{axis: sign * min(100, max(1, round(pixels / 100)))})
+    return make_action("scroll", **where, **{axis: sign * min(100, max(1, round(pixels / 100)))})
 
 
 def seconds(value: Any, key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_WAIT_S:
-        raise BadCall(f"'{key}' must be 0 to {MAX_WAIT_S} seconds, not {show(value)}")
+        raise InvalidActionError(f"'{key}' must be 0 to {MAX_WAIT_S} seconds, not {show(value)}")
     return float(value)
 
 
@@ -227,9 +241,9 @@ def words(arguments: Mapping[str, Any], *keys: str, default: str | None = None) 
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
             return str(value)  # content=2024: a bare word that happens to be a number
         if value is not None:
-            raise BadCall(f"'{key}' must be a string, not {show(value)}")
+            raise InvalidActionError(f"'{key}' must be a string, not {show(value)}")
     if default is None:
-        raise BadCall(f"'{keys[0]}' is missing: a string")
+        raise InvalidActionError(f"'{keys[0]}' is missing: a string")
     return default
 
 
@@ -237,7 +251,7 @@ def choice(arguments: Mapping[str, Any], key: str, options: Sequence[str], defau
     value = arguments.get(key, default)
     plain_value = value.strip().lower() if isinstance(value, str) else value
     if plain_value not in options:
-        raise BadCall(f"'{key}' must be one of {', '.join(options)}, not {show(value)}")
+        raise InvalidActionError(f"'{key}' must be one of {', '.join(options)}, not {show(value)}")
     return str(plain_value)
 
 
@@ -246,18 +260,18 @@ def only(name: str, arguments: Mapping[str, Any], takes: Sequence[str]) -> None:
     for key, value in arguments.items():
         if key not in takes and value not in (None, "", 0, False) and value != []:
             known = ", ".join(f"'{one}'" for one in takes) or "nothing"
-            raise BadCall(f"{name} takes {known} only, not {show(key)}; do that in a call of its own")
+            raise InvalidActionError(f"{name} takes {known} only, not {show(key)}; do that in a call of its own")
 
 
-def unknown(name: Any, known: Sequence[str], what: str = "action") -> BadCall:
+def unknown(name: Any, known: Sequence[str], what: str = "action") -> InvalidActionError:
     near = difflib.get_close_matches(name[:40], known, n=1) if isinstance(name, str) else []
     hint = f"did you mean '{near[0]}'?" if near else f"the {what}s are {', '.join(known)}"
-    return BadCall(f"there is no {what} {show(name)}; {hint}")
+    return InvalidActionError(f"there is no {what} {show(name)}; {hint}")
 
 
 def offered(acts: Mapping[str, tuple[str, ...]], verbs: frozenset[str]) -> list[str]:
     """The names whose verb the surface has, in their order; a name without verbs is never offered."""
-    able = verbs | CONTROL_VERBS
+    able = verbs | CONTROL_ACTIONS
     return [name for name, needs in acts.items() if able.intersection(needs)]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from actions import BadCall, Call, Screen
+from actions import Call, InvalidActionError, Screen
 from model.dialects._family import THEN, Family, offered, only, seconds, unknown
 from model.dialects._qwen25_functions import Arguments, show, sized
 from model.dialects._space import Frame
@@ -37,13 +37,13 @@ class Given(Arguments):
         """true or false, which some families write as 1 or 0."""
         value = self.given.get(key, default)
         if value not in (0, 1):  # True and False are 1 and 0
-            raise BadCall(f"'{key}' must be true or false, not {show(value)}")
+            raise InvalidActionError(f"'{key}' must be true or false, not {show(value)}")
         return bool(value)
 
     def amount(self, key: str, most: int) -> int:
         value = self._number(key, "a number")
         if not 1 <= abs(value) <= most:
-            raise BadCall(f"'{key}' must be -{most} to {most} and not 0, not {show(value)}")
+            raise InvalidActionError(f"'{key}' must be -{most} to {most} and not 0, not {show(value)}")
         return round(value)
 
 
@@ -95,16 +95,16 @@ class FunctionFamily(Family):
             found = find_call(text)
         except NoCall as error:
             form = f'{CALL_OPEN}{{"name": "{self.tool}", "arguments": {{"action": <action>, ...}}}}{CALL_CLOSE}'
-            raise BadCall(f"{error}; the reply must hold {form}") from None
+            raise InvalidActionError(f"{error}; the reply must hold {form}") from None
         if found.name is not None and found.name != self.tool:
-            raise BadCall(f"there is no function {show(found.name)}; the one function is {self.tool}")
+            raise InvalidActionError(f"there is no function {show(found.name)}; the one function is {self.tool}")
         if THEN in found.arguments:
-            raise BadCall(f"{self.tool} takes no {THEN!r}")
+            raise InvalidActionError(f"{self.tool} takes no {THEN!r}")
         return Call(self.tool, found.arguments, found.thought)
 
     def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
         if name != self.tool:
-            raise BadCall(f"there is no function {show(name)}; the one function is {self.tool}")
+            raise InvalidActionError(f"there is no function {show(name)}; the one function is {self.tool}")
         acts = self.ACTS[self.tool]
         action = arguments.get(self.WHICH)
         if not isinstance(action, str) or action not in acts:

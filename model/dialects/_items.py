@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from actions import BadCall, Call, Screen, make
+from actions import Call, InvalidActionError, Screen, make_action
 from model.dialect import Conversation, Shown
 from model.dialects._family import (
     MOST_ACTIONS,
@@ -77,9 +77,9 @@ class Heard:
         if name not in FUNCTIONS:
             raise unknown(name, FUNCTIONS, "function")
         if not isinstance(arguments, Mapping):
-            raise BadCall(f"the arguments of {name} are no JSON object")
+            raise InvalidActionError(f"the arguments of {name} are no JSON object")
         if THEN in arguments:
-            raise BadCall(f"{name} takes no {THEN!r}")
+            raise InvalidActionError(f"{name} takes no {THEN!r}")
         self.calls.append((name, arguments))
 
 
@@ -124,17 +124,17 @@ class ItemFamily(FunctionFamily):
         if heard.refusals:
             return Call(FINISH, {"status": "failure", "message": "\n".join(heard.refusals)}, said)
         if not heard.words:
-            raise BadCall(f"the reply has no call and no words; answer with {self.FORM}")
+            raise InvalidActionError(f"the reply has no call and no words; answer with {self.FORM}")
         return Call(ANSWER, {"text": "\n".join(heard.words)}, said)
 
     def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
         if name == FINISH:
             status = choice(arguments, "status", ("success", "failure"))
-            return make("done", status=status, message=words(arguments, "message", default=""))
+            return make_action("done", status=status, message=words(arguments, "message", default=""))
         if name == ANSWER:
-            return make("answer", text=words(arguments, "text"))
+            return make_action("answer", text=words(arguments, "text"))
         if name == ASK:
-            return make("ask", question=words(arguments, "question"))
+            return make_action("ask", question=words(arguments, "question"))
         return super().means(name, arguments, frame, thought)
 
     def form(self, verbs: frozenset[str], screen: Screen) -> None:
@@ -145,7 +145,7 @@ class ItemFamily(FunctionFamily):
             found = find_call(text)
         except NoCall as error:
             form = f'{CALL_OPEN}{{"name": "{COMPUTER}", "arguments": {{...}}}}{CALL_CLOSE}'
-            raise BadCall(f"{error}; the reply must hold {form}") from None
+            raise InvalidActionError(f"{error}; the reply must hold {form}") from None
         heard = Heard()
         self.function(found.name or COMPUTER, found.arguments, heard)
         return one_call(heard.calls, found.thought)
@@ -166,7 +166,7 @@ class ItemFamily(FunctionFamily):
         opens = re.compile(rf"(?:\[[ \t\r\n]*+)?\{{[ \t\r\n]*+(['\"])(?:{keys})\1[ \t\r\n]*+:")
         first = opens.search(text)
         if first is None:
-            raise BadCall(f"the reply has no call; answer with {self.FORM}")
+            raise InvalidActionError(f"the reply has no call; answer with {self.FORM}")
         found: list[Mapping[str, Any]] = []
         at: re.Match[str] | None = first
         end = first.start()
@@ -174,14 +174,14 @@ class ItemFamily(FunctionFamily):
             try:
                 value, end = read(text, at.start())
             except Unreadable as error:
-                raise BadCall(f"the JSON cannot be read: {error}") from None
+                raise InvalidActionError(f"the JSON cannot be read: {error}") from None
             found += value if isinstance(value, list) else [value]
             if len(found) > MOST_ACTIONS:
-                raise BadCall(f"the reply has more than {MOST_ACTIONS} items; ask for fewer at a time")
+                raise InvalidActionError(f"the reply has more than {MOST_ACTIONS} items; ask for fewer at a time")
             between = _BETWEEN.match(text, end)
             at = opens.match(text, between.end() if between else end)
         if not all(isinstance(one, dict) for one in found):
-            raise BadCall(f"the reply's list holds more than objects; answer with {self.FORM}")
+            raise InvalidActionError(f"the reply's list holds more than objects; answer with {self.FORM}")
         around = (_FENCE.sub("", part).strip() for part in (text[: first.start()], text[end:]))
         return found, "\n".join(part for part in around if part)
 
@@ -197,4 +197,4 @@ def _refuse_halves(values: Sequence[Any]) -> None:
     try:
         json.dumps(values, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise BadCall("the reply holds half a character (a lone surrogate); write it again") from None
+        raise InvalidActionError("the reply holds half a character (a lone surrogate); write it again") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from actions import Screen, make
+from actions import Screen, make_action
 from model.dialects import _qwen25_functions as qwen25
 from model.dialects._family import wordless
 from model.dialects._functions import Act, FunctionFamily
@@ -77,8 +77,8 @@ def _computer(action: Any, at: Callable[[int, int], list[Number]]) -> dict[str, 
 def _mobile(action: Any, at: Callable[[int, int], list[Number]]) -> dict[str, Any] | None:
     verb = action.verb
     if verb in ("click", "long_press") and action in (
-        make("click", x=action.x, y=action.y),
-        make("long_press", x=action.x, y=action.y, seconds=getattr(action, "seconds", 0)),
+        make_action("click", x=action.x, y=action.y),
+        make_action("long_press", x=action.x, y=action.y, seconds=getattr(action, "seconds", 0)),
     ):
         held = {"time": action.seconds} if verb == "long_press" else {}
         return {"action": verb, "coordinate": at(action.x, action.y), **held}
@@ -95,7 +95,7 @@ def _mobile(action: Any, at: Callable[[int, int], list[Number]]) -> dict[str, An
 
 def _event(action: Any) -> dict[str, Any] | None:
     """One key, as a button of the system or by its name in adb; None for chords and what has no such name."""
-    if action in (make("press", keys=("menu",)), make("press", keys=("enter",))):
+    if action in (make_action("press", keys=("menu",)), make_action("press", keys=("enter",))):
         return {"action": "system_button", "button": action.keys[0].capitalize()}
     names = (*action.keys, *(name for name, key in qwen25._ADB_KEYS.items() if (key,) == action.keys))
     return next(({"action": "key", "text": name} for name in names if qwen25.adb_key(name) == action), None)

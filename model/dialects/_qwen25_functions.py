@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actions import CONTROL_VERBS, BadCall, Screen, make
+from actions import CONTROL_ACTIONS, InvalidActionError, Screen, make_action
 
 NOTCH_PIXELS = 100  # what one notch of a wheel scrolls, for the model's `pixels`
 MAX_NOTCHES = 100
@@ -65,11 +65,11 @@ class Arguments:
         """A pixel of the screen."""
         value = self._need(key, "[x, y]")
         if not isinstance(value, (list, tuple)) or len(value) != 2:
-            raise BadCall(f"'{key}' must be two numbers [x, y], not {show(value)}")
+            raise InvalidActionError(f"'{key}' must be two numbers [x, y], not {show(value)}")
         x, y = (self._pixel(number, key) for number in value)
         width, height = self.shown
         if not (0 <= x < width and 0 <= y < height):
-            raise BadCall(
+            raise InvalidActionError(
                 f"'{key}' {show(list(value))} is outside the picture; "
                 f"x must be 0 to {width - 1} and y 0 to {height - 1}"
             )
@@ -84,7 +84,7 @@ class Arguments:
     def text(self, key: str = "text") -> str:
         value = self._need(key, "a string")
         if not isinstance(value, str):
-            raise BadCall(f"'{key}' must be a string, not {show(value)}")
+            raise InvalidActionError(f"'{key}' must be a string, not {show(value)}")
         return value
 
     def keys(self) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ class Arguments:
         value = self._need("keys", 'a list of key names such as ["ctrl", "c"]')
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-            raise BadCall(f"'keys' must be a list of key names, not {show(value)}")
+            raise InvalidActionError(f"'keys' must be a list of key names, not {show(value)}")
         return tuple(part for name in names[:9] for part in ([name] if len(name) < 2 else name[:400].split("+")))
 
     def notches(self) -> int:
@@ -100,7 +100,7 @@ class Arguments:
         value = self._number("pixels", "a number of pixels, positive up and negative down")
         if value == 0 or abs(value) > MAX_NOTCHES * NOTCH_PIXELS:
             limit = MAX_NOTCHES * NOTCH_PIXELS
-            raise BadCall(f"'pixels' must be -{limit} to {limit} and not 0, not {show(value)}")
+            raise InvalidActionError(f"'pixels' must be -{limit} to {limit} and not 0, not {show(value)}")
         count = max(1, round(abs(value) / NOTCH_PIXELS))
         return count if value > 0 else -count
 
@@ -109,34 +109,34 @@ class Arguments:
             return {}  # the verb has its own default
         value = self._number("time", "a number of seconds")
         if not 0 <= value <= MAX_WAIT_S:
-            raise BadCall(f"'time' must be 0 to {MAX_WAIT_S} seconds, not {show(value)}")
+            raise InvalidActionError(f"'time' must be 0 to {MAX_WAIT_S} seconds, not {show(value)}")
         return {"seconds": float(value)}
 
     def choice(self, key: str, options: Sequence[str]) -> str:
         value = self._need(key, " or ".join(options))
         if value not in options:
-            raise BadCall(f"'{key}' must be one of {', '.join(options)}, not {show(value)}")
+            raise InvalidActionError(f"'{key}' must be one of {', '.join(options)}, not {show(value)}")
         return str(value)
 
     def _need(self, key: str, what: str) -> Any:
         if self.given.get(key) is None:
-            raise BadCall(f"{self.action} needs '{key}': {what}")
+            raise InvalidActionError(f"{self.action} needs '{key}': {what}")
         return self.given[key]
 
     def _number(self, key: str, what: str) -> int | float:
         value = self._need(key, what)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            raise BadCall(f"'{key}' must be {what}, not {show(value)}")
+            raise InvalidActionError(f"'{key}' must be {what}, not {show(value)}")
         return value
 
     def _pixel(self, number: Any, key: str) -> int:
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise BadCall(f"'{key}' must be two numbers [x, y], not with {show(number)}")
+            raise InvalidActionError(f"'{key}' must be two numbers [x, y], not with {show(number)}")
         if isinstance(number, int):
             return number
         width, height = self.shown
         if not math.isfinite(number) or 0 < number < 1:
-            raise BadCall(
+            raise InvalidActionError(
                 f"'{key}' is in whole pixels of the picture, x 0 to {width - 1} and y 0 to {height - 1}, not {number}"
             )
         return -1 if number < 0 else round(number)
@@ -153,7 +153,11 @@ BUTTONS = {
 
 def _system_button(given: Arguments) -> Any:
     button = given.choice("button", tuple(BUTTONS))
-    return make("press", keys=(button.lower(),)) if BUTTONS[button][1] == "press" else make(BUTTONS[button][1])
+    return (
+        make_action("press", keys=(button.lower(),))
+        if BUTTONS[button][1] == "press"
+        else make_action(BUTTONS[button][1])
+    )
 
 
 # Names of adb's key events that say something else than the same name on a keyboard.
@@ -171,7 +175,9 @@ _ADB_KEYS |= {f"{key}_{side}": key for key in ("ctrl", "shift", "alt", "meta") f
 def adb_key(name: str) -> Any:
     """What the key event of that name means; BadCall where no key has it."""
     plain = name.strip().lower().removeprefix("keycode_")
-    return make(plain) if plain in ("back", "home") else make("press", keys=(_ADB_KEYS.get(plain, plain),))
+    return (
+        make_action(plain) if plain in ("back", "home") else make_action("press", keys=(_ADB_KEYS.get(plain, plain),))
+    )
 
 
 @dataclass(frozen=True)
@@ -190,15 +196,17 @@ _TERMINATE = Act(
     ("done",),
     ("status",),
     "End the task and say by `status` how it went.",
-    lambda a: make("done", status=a.choice("status", ("success", "failure"))),
+    lambda a: make_action("done", status=a.choice("status", ("success", "failure"))),
 )
-_WAIT = Act("wait", ("wait",), ("time",), "Wait `time` seconds.", lambda a: make("wait", **a.seconds()))
-_TYPE = Act("type", ("type",), ("text",), "Type `text` where the focus is.", lambda a: make("type", text=a.text()))
-_ANSWER = Act("answer", (), ("text",), "", lambda a: make("answer", text=a.text()))
+_WAIT = Act("wait", ("wait",), ("time",), "Wait `time` seconds.", lambda a: make_action("wait", **a.seconds()))
+_TYPE = Act(
+    "type", ("type",), ("text",), "Type `text` where the focus is.", lambda a: make_action("type", text=a.text())
+)
+_ANSWER = Act("answer", (), ("text",), "", lambda a: make_action("answer", text=a.text()))
 
 
 def _click(name: str, says: str, verbs: tuple[str, ...] = ("click",), **how: Any) -> Act:
-    return Act(name, verbs, ("coordinate",), says, lambda a: make("click", **a.at(), **how))
+    return Act(name, verbs, ("coordinate",), says, lambda a: make_action("click", **a.at(), **how))
 
 
 ACTS: dict[str, tuple[Act, ...]] = {
@@ -208,7 +216,7 @@ ACTS: dict[str, tuple[Act, ...]] = {
             ("press",),
             ("keys",),
             "Press `keys` one after the other and let them go in reverse.",
-            lambda a: make("press", keys=a.keys()),
+            lambda a: make_action("press", keys=a.keys()),
         ),
         _TYPE,
         Act(
@@ -216,7 +224,7 @@ ACTS: dict[str, tuple[Act, ...]] = {
             ("move",),
             ("coordinate",),
             "Move the pointer to `coordinate`.",
-            lambda a: make("move", **a.at()),
+            lambda a: make_action("move", **a.at()),
         ),
         _click("left_click", "Click the left button at `coordinate`."),
         Act(
@@ -224,7 +232,7 @@ ACTS: dict[str, tuple[Act, ...]] = {
             ("drag",),
             ("coordinate",),
             "Drag with the left button from where the pointer is to `coordinate`.",
-            lambda a: make("drag", path=(a.point(),)),
+            lambda a: make_action("drag", path=(a.point(),)),
         ),
         _click("right_click", "Click the right button at `coordinate`.", button="right"),
         _click("middle_click", "Click the middle button at `coordinate`.", button="middle"),
@@ -234,7 +242,7 @@ ACTS: dict[str, tuple[Act, ...]] = {
             ("scroll",),
             ("pixels", "coordinate"),
             "Turn the wheel by `pixels`.",
-            lambda a: make("scroll", **a.at(optional=True), down=-a.notches()),
+            lambda a: make_action("scroll", **a.at(optional=True), down=-a.notches()),
         ),
         _WAIT,
         _TERMINATE,
@@ -245,7 +253,7 @@ ACTS: dict[str, tuple[Act, ...]] = {
             (),
             ("pixels", "coordinate"),
             "",
-            lambda a: make("scroll", **a.at(optional=True), right=a.notches()),
+            lambda a: make_action("scroll", **a.at(optional=True), right=a.notches()),
         ),
         _ANSWER,
     ),
@@ -263,18 +271,20 @@ ACTS: dict[str, tuple[Act, ...]] = {
             ("long_press",),
             ("coordinate", "time"),
             "Press at `coordinate` for `time` seconds.",
-            lambda a: make("long_press", **a.at(), **a.seconds()),
+            lambda a: make_action("long_press", **a.at(), **a.seconds()),
         ),
         Act(
             "swipe",
             ("drag",),
             ("coordinate", "coordinate2"),
             "Swipe from `coordinate` to `coordinate2`.",
-            lambda a: make("drag", path=(a.point(), a.point("coordinate2"))),
+            lambda a: make_action("drag", path=(a.point(), a.point("coordinate2"))),
         ),
         _TYPE,
         Act("system_button", ("back", "home", "press"), ("button",), "Press the system's `button`.", _system_button),
-        Act("open", ("open",), ("text",), "Open the app called `text`.", lambda a: make("open", target=a.text())),
+        Act(
+            "open", ("open",), ("text",), "Open the app called `text`.", lambda a: make_action("open", target=a.text())
+        ),
         _WAIT,
         _TERMINATE,
         _ANSWER,
@@ -310,7 +320,7 @@ PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
 
 def function_schema(tool: str, verbs: frozenset[str], width: int, height: int) -> dict[str, Any]:
     """The function as the cookbook renders it, for what the verbs can do and a picture of width x height pixels."""
-    able = verbs | CONTROL_VERBS
+    able = verbs | CONTROL_ACTIONS
     offered = [act for act in ACTS[tool] if able.intersection(act.verbs)]
     used = {key for act in offered for key in act.takes}
     properties = {key: one for key, one in PARAMETERS[tool].items() if key in used}

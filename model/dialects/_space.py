@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from actions import BadCall, Screen
+from actions import InvalidActionError, Screen
 from model.dialects._qwen25_functions import show, to_model, to_screen
 
 Number = int | float
@@ -56,12 +56,12 @@ class Frame:
         given = numbers(value, key)
         for one in given:
             if isinstance(one, float) and self.space.scale != 1 and 0 < one < 1:
-                raise BadCall(f"'{key}' is in {self._range()}, not {show(one)}")
+                raise InvalidActionError(f"'{key}' is in {self._range()}, not {show(one)}")
         x, y = given if len(given) == 2 else [_middle(a, b) for a, b in zip(given[:2], given[2:], strict=True)]
         sides = ((x, self.shown[0], self.screen.width), (y, self.shown[1], self.screen.height))
         found = [self._pixel(number, shown, real) for number, shown, real in sides]
         if None in found:
-            raise BadCall(f"'{key}' {show(list(given))} is outside the picture, which is {self._range()}")
+            raise InvalidActionError(f"'{key}' {show(list(given))} is outside the picture, which is {self._range()}")
         return found[0], found[1]  # type: ignore[return-value]
 
     def say(self, x: int, y: int) -> tuple[Number, Number]:
@@ -95,15 +95,15 @@ def numbers(value: Any, key: str) -> list[Number]:
     what = f"'{key}' must be a point of two numbers or a box of four, not {show(value)}"
     if isinstance(value, str):
         if len(value) > _LONGEST:
-            raise BadCall(what)
+            raise InvalidActionError(what)
         plain = _BRACKET.sub(" ", _TAG.sub(" ", value.translate(WIDE))).strip(" \t\r\n,")
         found: list[Any] = [number(part) for part in _BETWEEN.split(plain)]
     elif isinstance(value, (list, tuple)) and len(value) <= 4:
         found = [one for part in value for one in (part if isinstance(part, (list, tuple)) else [part])]
     else:
-        raise BadCall(what)
+        raise InvalidActionError(what)
     if len(found) not in (2, 4) or not all(_is_number(one) for one in found):
-        raise BadCall(what)
+        raise InvalidActionError(what)
     return found
 
 

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from actions import BadCall, Screen, make
+from actions import InvalidActionError, Screen, make_action
 from model.dialect import Example
 from model.dialects._anthropic_examples import EXAMPLES as _EXAMPLES
 from model.dialects._family import MOST_ACTIONS, click, drag, wordless
@@ -78,7 +78,7 @@ _TO_X |= {key: key.capitalize() for key in ("tab", "escape", "delete", "home", "
 def _chord(text: str) -> tuple[str, ...]:
     """Keys of one combination in xdotool's spelling, by our names."""
     names = [text] if len(text) == 1 else text[:400].split("+")
-    return tuple(make("press", keys=[_ours(name) for name in names[:9]]).keys)
+    return tuple(make_action("press", keys=[_ours(name) for name in names[:9]]).keys)
 
 
 def _ours(name: str) -> str:
@@ -93,12 +93,14 @@ def _keys(given: Given) -> Any:
     chords = given.text().split()
     again = given.given.get("repeat") or 1
     if isinstance(again, bool) or not isinstance(again, int) or not 1 <= again * max(1, len(chords)) <= MOST_ACTIONS:
-        raise BadCall(f"'repeat' must be a whole number, and all presses {MOST_ACTIONS} at most, not {show(again)}")
+        raise InvalidActionError(
+            f"'repeat' must be a whole number, and all presses {MOST_ACTIONS} at most, not {show(again)}"
+        )
     if given.text() == " ":
         chords = ["space"]
     if not chords:
-        raise BadCall('key needs \'text\': keys such as "ctrl+s" or "Return"')
-    found = tuple(make("press", keys=_chord(chord)) for chord in chords) * again
+        raise InvalidActionError('key needs \'text\': keys such as "ctrl+s" or "Return"')
+    found = tuple(make_action("press", keys=_chord(chord)) for chord in chords) * again
     return found[0] if len(found) == 1 else found
 
 
@@ -112,7 +114,9 @@ def _held(given: Given) -> tuple[str, ...]:
     keys = _chord(given.text())
     for key in keys:
         if key not in MODIFIERS:
-            raise BadCall(f"'text' of {given.action} is held, and may be {', '.join(MODIFIERS)}, not {show(key)}")
+            raise InvalidActionError(
+                f"'text' of {given.action} is held, and may be {', '.join(MODIFIERS)}, not {show(key)}"
+            )
     return keys
 
 
@@ -126,14 +130,14 @@ def _scroll(given: Given) -> Any:
     axis, sign = WAYS[given.choice("scroll_direction", tuple(WAYS))]
     amount = given.amount("scroll_amount", MAX_NOTCHES)
     if amount < 1:
-        raise BadCall(f"'scroll_amount' must be 1 to {MAX_NOTCHES} notches, not {show(amount)}")
+        raise InvalidActionError(f"'scroll_amount' must be 1 to {MAX_NOTCHES} notches, not {show(amount)}")
     where = {} if given.given.get("coordinate") is None else dict(zip("xy", given.point(), strict=True))
-    return make("scroll", **where, **{axis: sign * amount})
+    return make_action("scroll", **where, **{axis: sign * amount})
 
 
 def _not(what: str) -> Act:
     def means(given: Given) -> Any:
-        raise BadCall(f"there is no {given.action} here; {what}")
+        raise InvalidActionError(f"there is no {given.action} here; {what}")
 
     takes = ("coordinate", "start_coordinate", "text", "duration", "region", "scroll_direction", "scroll_amount")
     return Act((), takes, "", means)
@@ -154,9 +158,11 @@ class Dialect(ItemFamily):
     ACTS: ClassVar = {
         COMPUTER: {
             "key": Act(("press",), ("text", "repeat"), 'Press `text`: "Return", "ctrl+s".', _keys),
-            "type": Act(("type",), ("text",), "Type `text` where the focus is.", lambda a: make("type", text=a.text())),
+            "type": Act(
+                ("type",), ("text",), "Type `text` where the focus is.", lambda a: make_action("type", text=a.text())
+            ),
             "mouse_move": Act(
-                ("move",), ("coordinate",), "Move the pointer to `coordinate`.", lambda a: make("move", **a.at())
+                ("move",), ("coordinate",), "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at())
             ),
             "left_click": Act(("click",), _POINT, "Click the left button at `coordinate`.", _click()),
             "left_click_drag": Act(
@@ -180,9 +186,12 @@ class Dialect(ItemFamily):
                 _scroll,
             ),
             "wait": Act(
-                ("wait",), ("duration",), "Wait `duration` seconds.", lambda a: make("wait", **a.wait("duration"))
+                ("wait",),
+                ("duration",),
+                "Wait `duration` seconds.",
+                lambda a: make_action("wait", **a.wait("duration")),
             ),
-            "screenshot": Act((), (), "", lambda a: make("wait", seconds=0.0)),
+            "screenshot": Act((), (), "", lambda a: make_action("wait", seconds=0.0)),
             "cursor_position": _not("where the pointer is can be seen on the screen"),
             "hold_key": _not("press it with key, or hold it during a click by the click's text"),
             "left_mouse_down": _not("drag with left_click_drag"),
@@ -224,21 +233,21 @@ class Dialect(ItemFamily):
         elif kind is None:
             heard.call(COMPUTER, item)  # an input by itself; what is none is said where its meaning is asked
         elif kind != "redacted_thinking":
-            raise BadCall(f"a block of type {show(kind)} is not read here; answer with {self.FORM}")
+            raise InvalidActionError(f"a block of type {show(kind)} is not read here; answer with {self.FORM}")
 
     def _message(self, item: Mapping[str, Any], heard: Heard) -> None:
         content = item.get("content")
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(blocks, list) or not all(isinstance(one, Mapping) and one.get("type") for one in blocks):
-            raise BadCall("the content of a message must be blocks with a type")
+            raise InvalidActionError("the content of a message must be blocks with a type")
         for block in blocks:
             if block["type"] == "message":
-                raise BadCall("a message stands in a message")
+                raise InvalidActionError("a message stands in a message")
             self.take(block, heard)
         if item.get("stop_reason") == "refusal" and not heard.calls:
             heard.refusals += heard.words or ["the model refuses"]
         elif item.get("stop_reason") == "max_tokens" and not heard.calls:
-            raise BadCall("the reply was cut off before its call; make it shorter")
+            raise InvalidActionError("the reply was cut off before its call; make it shorter")
 
     def write(self, action: Any, screen: Screen) -> str:
         """A block as their API gives it; the id is made up, for an Action has none."""

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actions import BadCall, Call, Screen, make
+from actions import Call, InvalidActionError, Screen, make_action
 from model.dialect import Conversation, Example, Shown
 from model.dialects._autoglm_examples import EXAMPLES as _EXAMPLES
 from model.dialects._calls import Calls, Unclear
@@ -118,19 +118,19 @@ class Dialect(Family):
         try:
             calls = _CALLS.read(text, mark.end() if mark else 0, certain=mark is not None)
         except Unclear as error:
-            raise BadCall(f"the action cannot be read: {error}") from None
+            raise InvalidActionError(f"the action cannot be read: {error}") from None
         form = '<answer>do(action="Tap", element=[x,y])</answer>'
         if not calls:
-            raise BadCall(f"the reply has no action; it must hold one such as {form}")
+            raise InvalidActionError(f"the reply has no action; it must hold one such as {form}")
         call = calls[0]
         if call.given:
-            raise BadCall(f"{call.name} takes its arguments by name, as in {form}")
+            raise InvalidActionError(f"{call.name} takes its arguments by name, as in {form}")
         return Call(call.name, call.named, _THINK.sub("", text[: call.start]).strip())
 
     def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
         if name == "finish":
             only(name, arguments, ("message",))
-            return make("done", message=words(arguments, "message", default=""))
+            return make_action("done", message=words(arguments, "message", default=""))
         action = arguments.get("action")
         if name != "do":
             raise unknown(name, ("do", "finish"), "function")
@@ -140,27 +140,27 @@ class Dialect(Family):
 
         def at(key: str) -> tuple[int, int]:
             if not arguments.get(key):
-                raise BadCall(f"{action} needs '{key}': [x,y]")
+                raise InvalidActionError(f"{action} needs '{key}': [x,y]")
             return frame.point(arguments[key], key)
 
         if action in ("Tap", "Double Tap"):
             return click(at("element"), count=1 if action == "Tap" else 2)
         if action == "Long Press":
             x, y = at("element")
-            return make("long_press", x=x, y=y)
+            return make_action("long_press", x=x, y=y)
         if action == "Swipe":
             return drag(at("start"), at("end"))
         if action in ("Type", "Type_Name"):
-            return *cleared(), make("type", text=words(arguments, "text"))
+            return *cleared(), make_action("type", text=words(arguments, "text"))
         if action == "Launch":
-            return make("open", target=words(arguments, "app"))
+            return make_action("open", target=words(arguments, "app"))
         if action in ("Interact", "Take_over"):
-            return make("ask", question=words(arguments, "message", default="") or thought[:2000] or _ASK)
+            return make_action("ask", question=words(arguments, "message", default="") or thought[:2000] or _ASK)
         if action in ("Note", "Call_API"):
-            return make("wait", seconds=0.0)
+            return make_action("wait", seconds=0.0)
         if action == "Wait":
-            return make("wait", seconds=_duration(arguments.get("duration", "1 seconds")))
-        return make(action.lower())
+            return make_action("wait", seconds=_duration(arguments.get("duration", "1 seconds")))
+        return make_action(action.lower())
 
     def write(self, action: Any, screen: Screen) -> str:
         return f"<answer>{self._words(action, screen)}</answer>"
@@ -174,7 +174,7 @@ class Dialect(Family):
         if verb == "click" and (action.button, action.modifiers) == ("left", ()) and action.count < 3:
             name = "Tap" if action.count == 1 else "Double Tap"
             return f'do(action="{name}", {at("element", (action.x, action.y))})'
-        if verb == "long_press" and action == make("long_press", x=action.x, y=action.y):
+        if verb == "long_press" and action == make_action("long_press", x=action.x, y=action.y):
             return f'do(action="Long Press", {at("element", (action.x, action.y))})'
         if verb == "drag" and len(action.path) == 2 and not action.modifiers:
             return f'do(action="Swipe", {at("start", action.path[0])}, {at("end", action.path[1])})'
@@ -203,5 +203,5 @@ def _duration(value: Any) -> float:
         match = _SECONDS.fullmatch(value) if len(value) < 60 else None
         value = number(match.group(1)) if match else None
     if value is None:
-        raise BadCall(f"'duration' must be such as '3 seconds', not {show(value)}")
+        raise InvalidActionError(f"'duration' must be such as '3 seconds', not {show(value)}")
     return seconds(value, "duration")

@@ -15,21 +15,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote_plus
 
-from actions import Screen, make
-from actions.schema import MAX_TEXT
+from actions import Screen, make_action
+from actions.types import MAX_TEXT
 from model.dialect import Conversation, Example, Shown
-from model.dialects._family import (
-    cleared,
-    click,
-    entered,
-    outcome,
-    paged,
-    picture,
-    plain,
-    text,
-    turn,
-    wordless,
-)
+from model.dialects._family import cleared, click, entered, outcome, paged, picture, plain, text, turn, wordless
 from model.dialects._fara_examples import EXAMPLES as _EXAMPLES
 from model.dialects._functions import Act, FunctionFamily, Given
 from model.image import ImageLimits
@@ -61,7 +50,7 @@ def _type(given: Given) -> Any:
     at = () if given.given.get("coordinate") is None else (click(given.point()),)
     empty = cleared() if given.flag("delete_existing_text") else ()
     typed = given.text()
-    last = entered(typed) if given.flag("press_enter", default=True) else make("type", text=typed)
+    last = entered(typed) if given.flag("press_enter", default=True) else make_action("type", text=typed)
     found = (*at, *empty, last)
     return found[0] if len(found) == 1 else found
 
@@ -69,8 +58,8 @@ def _type(given: Given) -> Any:
 def _visit(given: Given) -> Any:
     url = given.text("url").strip()
     if url.startswith(SCHEMES) or not url:
-        return make("open", target=url)
-    return make("open", target=SEARCH.replace("{query}", quote_plus(url)) if " " in url else f"https://{url}")
+        return make_action("open", target=url)
+    return make_action("open", target=SEARCH.replace("{query}", quote_plus(url)) if " " in url else f"https://{url}")
 
 
 def _scroll(given: Given) -> Any:
@@ -78,22 +67,22 @@ def _scroll(given: Given) -> Any:
 
 
 _CLICK = Act(("click",), ("coordinate",), "Click the left button at `coordinate`.", lambda a: click(a.point()))
-_MOVE = Act(("move",), ("coordinate",), "Move the pointer to `coordinate`.", lambda a: make("move", **a.at()))
+_MOVE = Act(("move",), ("coordinate",), "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at()))
 _KEY = Act(
     ("press",),
     ("keys",),
     'Press `keys` one after the other and let them go in reverse: "Enter", "Control", "ArrowDown", "PageDown".',
-    lambda a: make("press", keys=a.keys()),
+    lambda a: make_action("press", keys=a.keys()),
 )
 _WAIT = Act(
-    ("wait",), ("time", "duration"), "Wait `time` seconds.", lambda a: make("wait", **a.wait("time", "duration"))
+    ("wait",), ("time", "duration"), "Wait `time` seconds.", lambda a: make_action("wait", **a.wait("time", "duration"))
 )
-_REFRESH = Act((), (), "", lambda a: make("press", keys=("f5",)))
+_REFRESH = Act((), (), "", lambda a: make_action("press", keys=("f5",)))
 _END = Act(
     ("done",),
     ("status",),
     "End the task and say by `status` how it went.",
-    lambda a: make("done", status=a.choice("status", ("success", "failure")), message=a.thought[:MAX_TEXT]),
+    lambda a: make_action("done", status=a.choice("status", ("success", "failure")), message=a.thought[:MAX_TEXT]),
 )
 _TYPED = ("text", "press_enter", "delete_existing_text", "coordinate")
 
@@ -114,14 +103,14 @@ class Dialect(FunctionFamily):
                 ("open",),
                 ("query",),
                 "Search the web for `query`.",
-                lambda a: make("open", target=SEARCH.replace("{query}", quote_plus(a.text("query")))),
+                lambda a: make_action("open", target=SEARCH.replace("{query}", quote_plus(a.text("query")))),
             ),
-            "history_back": Act(("back",), (), "Go back to the page before.", lambda a: make("back")),
+            "history_back": Act(("back",), (), "Go back to the page before.", lambda a: make_action("back")),
             "pause_and_memorize_fact": Act(
                 ("wait",),
                 ("fact",),
                 "Keep `fact` in mind for later.",
-                lambda a: make("wait", seconds=0.0 * len(a.text("fact"))),
+                lambda a: make_action("wait", seconds=0.0 * len(a.text("fact"))),
             ),
             "wait": _WAIT,
             "terminate": _END,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actions import BadCall, Call, Click, Done, Screen, make
+from actions import Call, Click, Done, InvalidActionError, Screen, make_action
 from model.dialect import Conversation, Example, Shown
 from model.dialects._family import Family, click, picture, plain, text, turn, unknown, wordless
 from model.dialects._space import WIDE, Frame, number, numbers
@@ -55,9 +55,9 @@ class Dialect(Family):
         return absent(arguments.get("point"), "point") or click(frame.point(arguments.get("point"), "point"))
 
     def write(self, action: Any, screen: Screen) -> str:
-        if action == make("done", status="failure", message=ABSENT):
+        if action == make_action("done", status="failure", message=ABSENT):
             return "(-1,-1)"
-        if action.verb != "click" or action != make("click", x=action.x, y=action.y):
+        if action.verb != "click" or action != make_action("click", x=action.x, y=action.y):
             raise wordless(self, action)
         x, y = self.frame(screen).say(action.x, action.y)
         return f"({x},{y})"
@@ -68,19 +68,21 @@ def first_place(text: str, form: str) -> list[int | float]:
     plain_text = text.translate(WIDE)
     match = _PAIR.search(plain_text)
     if match is None:
-        raise BadCall(f"the reply has no point; answer with {form}")
+        raise InvalidActionError(f"the reply has no point; answer with {form}")
     rest = plain_text[match.end() : match.end() + 40].lstrip()
     if rest[:1] not in (")", "]"):
-        raise BadCall(f"the point is not closed, or has more or fewer numbers than it may; answer with {form}")
+        raise InvalidActionError(
+            f"the point is not closed, or has more or fewer numbers than it may; answer with {form}"
+        )
     found = [number(one) for one in match.groups() if one is not None]
     if None in found:
-        raise BadCall(f"a number of the point is too large; answer with {form}")
+        raise InvalidActionError(f"a number of the point is too large; answer with {form}")
     return found  # type: ignore[return-value]
 
 
 def absent(place: Any, key: str) -> Any:
     """The end that (-1,-1) and its box mean, or None for a place."""
-    return make("done", status="failure", message=ABSENT) if set(numbers(place, key)) == {-1} else None
+    return make_action("done", status="failure", message=ABSENT) if set(numbers(place, key)) == {-1} else None
 
 
 DESKTOP, LAPTOP, SAME = (1920, 1080), (1280, 720), (1288, 728)

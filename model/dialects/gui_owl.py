@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from actions import Call, Screen, Step, make
+from actions import Call, Screen, Step, make_action
 from actions.keys import KEYS
 from model.dialect import Conversation, Example, Shown
 from model.dialects._family import cleared, click, drag, entered, outcome, picture, plain, text, turn, wordless
@@ -33,7 +33,7 @@ MOST_NOTCHES = 5
 
 def _type(given: Given) -> Any:
     typed = given.text()
-    action = entered(typed) if given.flag("enter") else make("type", text=typed)
+    action = entered(typed) if given.flag("enter") else make_action("type", text=typed)
     return (*cleared(), action) if given.flag("clear") else action
 
 
@@ -46,7 +46,7 @@ _TERMINATE = Act(
     ("done",),
     ("status",),
     "End the task and say by `status` how it went.",
-    lambda a: make("done", status=a.choice("status", ("success", "failure"))),
+    lambda a: make_action("done", status=a.choice("status", ("success", "failure"))),
 )
 _POINT = ("coordinate",)
 COMPUTER = {
@@ -54,7 +54,7 @@ COMPUTER = {
         ("press",),
         ("keys",),
         "Press `keys` one after the other and let them go in reverse.",
-        lambda a: make("press", keys=a.keys()),
+        lambda a: make_action("press", keys=a.keys()),
     ),
     "type": Act(
         ("type",),
@@ -62,7 +62,7 @@ COMPUTER = {
         "Type `text`; `clear` says whether what stands there goes first, `enter` whether enter is pressed behind it.",
         _type,
     ),
-    "mouse_move": Act(("move",), _POINT, "Move the pointer to `coordinate`.", lambda a: make("move", **a.at())),
+    "mouse_move": Act(("move",), _POINT, "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at())),
     "click": Act(("click",), _POINT, "Click the left button at `coordinate`.", lambda a: click(a.point())),
     "drag": Act(
         ("drag",),
@@ -80,9 +80,12 @@ COMPUTER = {
         ("click",), _POINT, "Click the left button twice at `coordinate`.", lambda a: click(a.point(), count=2)
     ),
     "scroll": Act(
-        ("scroll",), ("pixels",), "Turn the wheel.", lambda a: make("scroll", down=-a.amount("pixels", MOST_NOTCHES))
+        ("scroll",),
+        ("pixels",),
+        "Turn the wheel.",
+        lambda a: make_action("scroll", down=-a.amount("pixels", MOST_NOTCHES)),
     ),
-    "wait": Act(("wait",), ("time",), "Wait `time` seconds.", lambda a: make("wait", **a.wait("time"))),
+    "wait": Act(("wait",), ("time",), "Wait `time` seconds.", lambda a: make_action("wait", **a.wait("time"))),
     "terminate": _TERMINATE,
     # their agent reads these too
     "left_click": Act((), _POINT, "", lambda a: click(a.point())),

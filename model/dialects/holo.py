@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actions import BadCall, Call, Screen, Step, make
+from actions import Call, InvalidActionError, Screen, Step, make_action
 from model.dialect import Conversation, Example, Shown
 from model.dialects._calls import Calls, Unclear
 from model.dialects._family import (
@@ -155,14 +155,14 @@ class Dialect(Family):
             try:
                 value, _ = read_json(text, found.start())
             except Unreadable as error:
-                raise BadCall(f"the JSON cannot be read: {error}") from None
+                raise InvalidActionError(f"the JSON cannot be read: {error}") from None
             return self._call(value, text[: found.start()])
         try:
             calls = _CLICKS.read(text)
         except Unclear as error:
-            raise BadCall(f"the click cannot be read: {error}") from None
+            raise InvalidActionError(f"the click cannot be read: {error}") from None
         if not calls or self.tool == "navigate":
-            raise BadCall(f"the reply has no action; answer with {self._form()}")
+            raise InvalidActionError(f"the reply has no action; answer with {self._form()}")
         given = [*calls[0].given, *calls[0].named.values()]
         place = given[0] if len(given) == 1 else given
         return Call("click", {"x": place, "y": None}, text[: calls[0].start].strip())
@@ -174,7 +174,7 @@ class Dialect(Family):
         if name is None and set(inner) >= {"x", "y"}:
             name = "click"
         if not isinstance(name, str):
-            raise BadCall(f"the JSON names no action; answer with {self._form()}")
+            raise InvalidActionError(f"the JSON names no action; answer with {self._form()}")
         arguments = {key: one for key, one in inner.items() if key not in ("action", "thought", "note", "notes")}
         said = [value.get(key) for key in ("thought", "note", "notes")] if isinstance(action, dict) else []
         said = [_FENCE.sub("", before).strip(), *said]
@@ -195,14 +195,14 @@ class Dialect(Family):
         if name == "scroll":
             return paged(choice(arguments, "direction", WAYS, "down"), frame.screen)
         if name == "wait":
-            return make("wait", seconds=seconds(arguments.get("seconds", WAIT_S), "seconds"))
+            return make_action("wait", seconds=seconds(arguments.get("seconds", WAIT_S), "seconds"))
         if name == "answer":
-            return make("answer", text=words(arguments, "content"))
+            return make_action("answer", text=words(arguments, "content"))
         if name == "goto":
-            return make("open", target=words(arguments, "url"))
+            return make_action("open", target=words(arguments, "url"))
         if name == "refresh":
-            return make("press", keys=("f5",))
-        return make({"go_back": "back", "restart": "home"}[name])
+            return make_action("press", keys=("f5",))
+        return make_action({"go_back": "back", "restart": "home"}[name])
 
     def _form(self) -> str:
         if self.tool == "click":
@@ -220,7 +220,7 @@ class Dialect(Family):
 
     def write(self, action: Any, screen: Screen) -> str:
         verb = action.verb
-        if verb == "click" and action == make("click", x=action.x, y=action.y):
+        if verb == "click" and action == make_action("click", x=action.x, y=action.y):
             x, y = self.frame(screen).say(action.x, action.y)
             if self.tool == "click":
                 return f"Click({x}, {y})"
@@ -301,4 +301,4 @@ def _refuse_halves(values: Sequence[Any]) -> None:
     try:
         json.dumps(list(values), ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise BadCall("the reply holds half a character (a lone surrogate); write it again") from None
+        raise InvalidActionError("the reply holds half a character (a lone surrogate); write it again") from None

@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from actions import BadCall, Screen, make
+from actions import InvalidActionError, Screen, make_action
 from model.dialect import Example
 from model.dialects._family import choice, click, drag, wordless
 from model.dialects._functions import Act, Given
@@ -48,36 +48,40 @@ def _held(given: Given) -> tuple[str, ...]:
     """The modifiers held, by our names."""
     if not given.given.get("keys"):
         return ()
-    keys = make("press", keys=given.keys()).keys
+    keys = make_action("press", keys=given.keys()).keys
     for key in keys:
         if key not in MODIFIERS:
-            raise BadCall(f"'keys' of {given.action} are held, and may be {', '.join(MODIFIERS.values())}, not {key!r}")
+            raise InvalidActionError(
+                f"'keys' of {given.action} are held, and may be {', '.join(MODIFIERS.values())}, not {key!r}"
+            )
     return tuple(keys)
 
 
 def _click(given: Given) -> Any:
     button = choice(given.given, "button", (*BUTTONS, "back", "forward"), "left")
     if button == "forward":
-        raise BadCall("there is no button 'forward' here; press the keys for it, or click the page's own button")
+        raise InvalidActionError(
+            "there is no button 'forward' here; press the keys for it, or click the page's own button"
+        )
     at = _at(given)
-    return make("back") if button == "back" else click(at, button=BUTTONS[button], modifiers=_held(given))
+    return make_action("back") if button == "back" else click(at, button=BUTTONS[button], modifiers=_held(given))
 
 
 def _drag(given: Given) -> Any:
     path = given.given.get("path")
     if not isinstance(path, list) or len(path) < 2:
-        raise BadCall(f"'path' must be a list of two points or more, not {show(path)}")
+        raise InvalidActionError(f"'path' must be a list of two points or more, not {show(path)}")
     points = [[one.get("x"), one.get("y")] if isinstance(one, Mapping) else one for one in path]
     found = [given.frame.point(point, "path") for point in points]
-    return drag(*found) if not _held(given) else make("drag", path=found, modifiers=_held(given))
+    return drag(*found) if not _held(given) else make_action("drag", path=found, modifiers=_held(given))
 
 
 def _scroll(given: Given) -> Any:
     x, y = _at(given)
     right, down = (_notches(given, name, other) for name, other in (("scroll_x", "scrollX"), ("scroll_y", "scrollY")))
     if not right and not down:
-        raise BadCall("'scroll_x' and 'scroll_y' are both 0; say how many pixels to scroll")
-    return make("scroll", x=x, y=y, right=right, down=down)
+        raise InvalidActionError("'scroll_x' and 'scroll_y' are both 0; say how many pixels to scroll")
+    return make_action("scroll", x=x, y=y, right=right, down=down)
 
 
 def _notches(given: Given, *names: str) -> int:
@@ -85,7 +89,7 @@ def _notches(given: Given, *names: str) -> int:
     value = next((given.given[name] for name in names if given.given.get(name) is not None), 0)
     most = MAX_NOTCHES * NOTCH_PIXELS
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -most <= value <= most:
-        raise BadCall(f"'{names[0]}' must be -{most} to {most} pixels, not {show(value)}")
+        raise InvalidActionError(f"'{names[0]}' must be -{most} to {most} pixels, not {show(value)}")
     count = max(1, round(abs(value) / NOTCH_PIXELS)) if value else 0
     return count if value > 0 else -count
 
@@ -114,23 +118,25 @@ class Dialect(ItemFamily):
                 ("press",),
                 ("keys",),
                 "Press `keys` together.",
-                lambda a: make("press", keys=a.keys()),
+                lambda a: make_action("press", keys=a.keys()),
             ),
             "move": Act(
                 ("move",),
                 _XY,
                 "Move the pointer to `x`, `y`.",
-                lambda a: make("move", x=_at(a)[0], y=_at(a)[1]),
+                lambda a: make_action("move", x=_at(a)[0], y=_at(a)[1]),
             ),
-            "screenshot": Act((), (), "", lambda a: make("wait", seconds=0.0)),
+            "screenshot": Act((), (), "", lambda a: make_action("wait", seconds=0.0)),
             "scroll": Act(
                 ("scroll",),
                 (*_XY, "scroll_x", "scroll_y", "scrollX", "scrollY"),
                 "Turn the wheel at `x`, `y` by `scroll_x` and `scroll_y` pixels.",
                 _scroll,
             ),
-            "type": Act(("type",), ("text",), "Type `text` where the focus is.", lambda a: make("type", text=a.text())),
-            "wait": Act(("wait",), (), "Wait two seconds.", lambda a: make("wait", seconds=WAIT_S)),
+            "type": Act(
+                ("type",), ("text",), "Type `text` where the focus is.", lambda a: make_action("type", text=a.text())
+            ),
+            "wait": Act(("wait",), (), "Wait two seconds.", lambda a: make_action("wait", seconds=WAIT_S)),
         }
     }
     PARAMETERS: ClassVar = {
@@ -166,7 +172,7 @@ class Dialect(ItemFamily):
         if kind is None and isinstance(item.get("output"), list):  # the whole response
             for one in item["output"]:
                 if not isinstance(one, Mapping) or one.get("type") is None:
-                    raise BadCall(f"an item of the output has no type: {show(one)}")
+                    raise InvalidActionError(f"an item of the output has no type: {show(one)}")
                 self.take(one, heard)
         elif kind == "computer_call" or (kind is None and ("action" in item or "actions" in item)):
             self._computer_call(item, heard)
@@ -183,11 +189,11 @@ class Dialect(ItemFamily):
 
     def _computer_call(self, item: Mapping[str, Any], heard: Heard) -> None:
         if item.get("status") == "incomplete":
-            raise BadCall("the computer_call is incomplete: the reply was cut off; make it shorter")
+            raise InvalidActionError("the computer_call is incomplete: the reply was cut off; make it shorter")
         checks = item.get("pending_safety_checks")
         if checks:
             if not isinstance(checks, list) or not all(isinstance(one, Mapping) for one in checks):
-                raise BadCall(f"'pending_safety_checks' must be a list of objects, not {show(checks)}")
+                raise InvalidActionError(f"'pending_safety_checks' must be a list of objects, not {show(checks)}")
             said = [one.get("message") or one.get("code") or one.get("id") for one in checks]
             why = "; ".join(str(one)[:300] for one in said[:5] if one) or "it does not say why"
             heard.calls.append((ASK, {"question": f"{SAFETY}: {why}. May it?"}))
@@ -201,7 +207,7 @@ class Dialect(ItemFamily):
         one, several = arguments.get("action"), arguments.get("actions")
         acts = [*([one] if one is not None else []), *(several if isinstance(several, list) else [])]
         if not acts or not all(isinstance(act, Mapping) for act in acts):
-            raise BadCall(f"a call of computer must hold an action such as {self.FORM}")
+            raise InvalidActionError(f"a call of computer must hold an action such as {self.FORM}")
         return acts
 
     def write(self, action: Any, screen: Screen) -> str:
@@ -257,9 +263,9 @@ def _object(arguments: Any) -> Any:
     try:
         value, end = read(arguments)
     except Unreadable as error:
-        raise BadCall(f"the call's arguments are no JSON object: {error}") from None
+        raise InvalidActionError(f"the call's arguments are no JSON object: {error}") from None
     if arguments[end:].strip():
-        raise BadCall("the call's arguments are a string that is no JSON object")
+        raise InvalidActionError("the call's arguments are a string that is no JSON object")
     return value
 
 

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from actions import BadCall, Call, Screen, Step, make
-from actions.keys import canonical
+from actions import Call, InvalidActionError, Screen, Step, make_action
+from actions.keys import normalize_key
 from model.dialect import Conversation, Example, Shown
 from model.dialects._calls import quoted
 from model.dialects._family import (
@@ -125,7 +125,9 @@ class Dialect(Family):
         code, before = _code(text)
         said = list(_calls(code))
         if not said:
-            raise BadCall("the code has no call; end the reply with one such as pyautogui.click(x=100, y=200)")
+            raise InvalidActionError(
+                "the code has no call; end the reply with one such as pyautogui.click(x=100, y=200)"
+            )
         return one_call(said, before.strip())
 
     def ground(self, call: Call, screen: Screen) -> Any:
@@ -140,14 +142,14 @@ class Dialect(Family):
         for name, arguments in calls:
             given = {key: one for key, one in arguments.items() if key != "then"}
             if name == "pyautogui.keyDown":
-                held.append(canonical(_key(given)))
+                held.append(normalize_key(_key(given)))
                 used = False
             elif name == "pyautogui.keyUp":
-                key = canonical(_key(given))
+                key = normalize_key(_key(given))
                 if key not in held:
-                    raise BadCall(f"keyUp of {key!r}, which is not held; use hotkey or press")
+                    raise InvalidActionError(f"keyUp of {key!r}, which is not held; use hotkey or press")
                 if not used and held[-1] == key:
-                    found.append(make("press", keys=tuple(held)))
+                    found.append(make_action("press", keys=tuple(held)))
                     used = True
                 held.remove(key)
             else:
@@ -156,13 +158,15 @@ class Dialect(Family):
                     _join(found, action, held)
                     used = True
             if len(found) > MOST_ACTIONS:
-                raise BadCall(f"the code asks for more than {MOST_ACTIONS} actions; ask for fewer at a time")
+                raise InvalidActionError(f"the code asks for more than {MOST_ACTIONS} actions; ask for fewer at a time")
         if held:
-            raise BadCall(f"keyDown of {held[-1]!r} without its keyUp in the same code; use hotkey or press")
+            raise InvalidActionError(f"keyDown of {held[-1]!r} without its keyUp in the same code; use hotkey or press")
         if any(getattr(action, "verb", "") == "here" for action in found):
-            raise BadCall("a click without x and y has no place; say where")
+            raise InvalidActionError("a click without x and y has no place; say where")
         if not found:
-            raise BadCall("the code does nothing; end the reply with a call such as pyautogui.click(x=100, y=200)")
+            raise InvalidActionError(
+                "the code does nothing; end the reply with a call such as pyautogui.click(x=100, y=200)"
+            )
         return tuple(found)
 
     def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
@@ -173,44 +177,44 @@ class Dialect(Family):
         short = name.rpartition(".")[2]
         if short == "terminate":
             status = words(given, "status").strip().lower()
-            return make("done", status=status) if status in ("success", "failure") else _refuse("status", status)
+            return make_action("done", status=status) if status in ("success", "failure") else _refuse("status", status)
         if short == "sleep":
-            return make("wait", seconds=seconds(given.get("seconds"), "seconds"))
+            return make_action("wait", seconds=seconds(given.get("seconds"), "seconds"))
         if short in ("write", "typewrite"):
-            return make("type", text=words(given, "message"))
+            return make_action("type", text=words(given, "message"))
         if short == "hotkey":
-            return make("press", keys=_keys(given)[:9])
+            return make_action("press", keys=_keys(given)[:9])
         if short == "press":
             times = given.get("presses", 1)
             if type(times) is not int or not 1 <= times <= MOST_ACTIONS:
-                raise BadCall(f"'presses' must be 1 to {MOST_ACTIONS}, not {show(times)}")
-            return tuple(make("press", keys=(key,)) for key in _keys(given)[:MOST_ACTIONS]) * times
+                raise InvalidActionError(f"'presses' must be 1 to {MOST_ACTIONS}, not {show(times)}")
+            return tuple(make_action("press", keys=(key,)) for key in _keys(given)[:MOST_ACTIONS]) * times
         at = None
         if given.get("x") is not None or given.get("y") is not None:
             at = frame.point([given.get("x"), given.get("y")], "x, y")
         if short in ("scroll", "hscroll"):
             amount = given.get("clicks")
             if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 1 <= abs(amount) <= 100:
-                raise BadCall(f"'clicks' must be -100 to 100 and not 0, not {show(amount)}")
+                raise InvalidActionError(f"'clicks' must be -100 to 100 and not 0, not {show(amount)}")
             where = {} if at is None else {"x": at[0], "y": at[1]}
-            return make(
+            return make_action(
                 "scroll", **where, **({"down": -round(amount)} if short == "scroll" else {"right": round(amount)})
             )
         if short in ("moveTo", "dragTo"):
             if at is None:
-                raise BadCall(f"{name} needs x and y")
+                raise InvalidActionError(f"{name} needs x and y")
             if short == "moveTo":
-                return make("move", x=at[0], y=at[1])
+                return make_action("move", x=at[0], y=at[1])
             if given.get("button", "left") not in ("left", "primary"):
-                raise BadCall("only the left button drags here")
-            return make("drag", path=(at,))
+                raise InvalidActionError("only the left button drags here")
+            return make_action("drag", path=(at,))
         count = {"doubleClick": 2, "tripleClick": 3, "triple_click": 3}.get(short, given.get("clicks", 1))
         default = {"rightClick": "right", "middleClick": "middle"}.get(short, "left")
         button = {"primary": "left", "secondary": "right"}.get(
             given.get("button", default), given.get("button", default)
         )
         how = {"button": button, "count": count}
-        return _Here(how) if at is None else make("click", x=at[0], y=at[1], **how)
+        return _Here(how) if at is None else make_action("click", x=at[0], y=at[1], **how)
 
     def write(self, action: Any, screen: Screen) -> str:
         return f"```python\n{self._code(action, screen)}\n```"
@@ -264,25 +268,27 @@ def _join(found: list[Any], action: Any, held: Sequence[str]) -> None:
     """Add an action to those before it: with the keys that are held, and at the place the pointer was moved to."""
     moved = found[-1] if found and found[-1].verb == "move" else None
     if moved is not None and action.verb == "here":
-        found[-1] = action = make("click", x=moved.x, y=moved.y, **action.how)
+        found[-1] = action = make_action("click", x=moved.x, y=moved.y, **action.how)
     elif moved is not None and action.verb == "drag":
-        found[-1] = action = make("drag", path=((moved.x, moved.y), *action.path))
+        found[-1] = action = make_action("drag", path=((moved.x, moved.y), *action.path))
     elif moved is not None and action.verb == "scroll" and action.x is None:
-        found[-1] = action = make("scroll", x=moved.x, y=moved.y, down=action.down, right=action.right)
+        found[-1] = action = make_action("scroll", x=moved.x, y=moved.y, down=action.down, right=action.right)
     else:
         found.append(action)
     if not held or action.verb == "move":
         return
     if action.verb == "press":
-        found[-1] = make("press", keys=(*held, *action.keys))
+        found[-1] = make_action("press", keys=(*held, *action.keys))
     elif action.verb in ("click", "drag") and set(held) <= set(MODIFIERS):
         found[-1] = action.model_copy(update={"modifiers": tuple(held)})
     else:
-        raise BadCall(f"{action.verb} while {held[-1]!r} is held cannot be done; leave keyDown and keyUp out")
+        raise InvalidActionError(
+            f"{action.verb} while {held[-1]!r} is held cannot be done; leave keyDown and keyUp out"
+        )
 
 
 def _refuse(key: str, value: str) -> Any:
-    raise BadCall(f"'{key}' must be success or failure, not {show(value)}")
+    raise InvalidActionError(f"'{key}' must be success or failure, not {show(value)}")
 
 
 def _key(given: Mapping[str, Any]) -> str:
@@ -293,7 +299,7 @@ def _keys(given: Mapping[str, Any]) -> list[str]:
     keys = given.get("keys")
     found = [keys] if isinstance(keys, str) else keys
     if not isinstance(found, (list, tuple)) or not found or not all(isinstance(key, str) for key in found):
-        raise BadCall(f"'keys' must be names of keys, not {show(keys)}")
+        raise InvalidActionError(f"'keys' must be names of keys, not {show(keys)}")
     return list(found)
 
 
@@ -329,7 +335,7 @@ def _code(text: str) -> tuple[str, str]:
         return "\n".join(lines), text[:first]
     inside = _STARTS.search(text)
     if inside is None:
-        raise BadCall("the reply has no code; end it with a call such as pyautogui.click(x=100, y=200)")
+        raise InvalidActionError("the reply has no code; end it with a call such as pyautogui.click(x=100, y=200)")
     return text[inside.start() :].partition("\n")[0].rstrip("`. "), text[: inside.start()]
 
 
@@ -340,7 +346,7 @@ def _calls(code: str) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         call = statement.value if isinstance(statement, ast.Expr) else None
         if not isinstance(call, ast.Call) or not isinstance(call.func, (ast.Attribute, ast.Name)):
-            raise BadCall("the code may hold calls such as pyautogui.click(x=100, y=200) only, nothing else")
+            raise InvalidActionError("the code may hold calls such as pyautogui.click(x=100, y=200) only, nothing else")
         name = _dotted(call.func)
         if name not in TAKES:
             raise unknown(name, list(TAKES), "call")
@@ -349,7 +355,7 @@ def _calls(code: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _tree(code: str) -> ast.Module:
     if len(code) > MOST_CODE:
-        raise BadCall(f"the code has more than {MOST_CODE} characters; write less at a time")
+        raise InvalidActionError(f"the code has more than {MOST_CODE} characters; write less at a time")
     wide = _outside_strings(code)
     why = "it is no Python"
     for source in dict.fromkeys((code, wide, wide + ")")):  # as it is, with plain punctuation, with its end put back
@@ -359,7 +365,9 @@ def _tree(code: str) -> ast.Module:
             why = error.msg if why == "it is no Python" else why
         except (ValueError, RecursionError, MemoryError):
             break
-    raise BadCall(f"the code cannot be read ({why[:100]}); write calls such as pyautogui.click(x=100, y=200)")
+    raise InvalidActionError(
+        f"the code cannot be read ({why[:100]}); write calls such as pyautogui.click(x=100, y=200)"
+    )
 
 
 def _outside_strings(code: str) -> str:
@@ -386,11 +394,13 @@ def _arguments(name: str, call: ast.Call) -> dict[str, Any]:
         if len(given) == 1 and isinstance(given[0], list) and TAKES[name][:2] == ("x", "y"):
             given = given[0]  # pyautogui takes a point in place of x and y
         if len(given) > len(TAKES[name]):
-            raise BadCall(f"{name} takes {len(TAKES[name])} arguments, not {len(given)}")
+            raise InvalidActionError(f"{name} takes {len(TAKES[name])} arguments, not {len(given)}")
         named = dict(zip(TAKES[name], given, strict=False))
     for keyword in call.keywords:
         if keyword.arg is None or keyword.arg in named:
-            raise BadCall(f"{name} is given {'**' if keyword.arg is None else repr(keyword.arg)[:40]} as well")
+            raise InvalidActionError(
+                f"{name} is given {'**' if keyword.arg is None else repr(keyword.arg)[:40]} as well"
+            )
         named[keyword.arg] = _literal(keyword.value)
     return named
 
@@ -399,14 +409,14 @@ def _literal(node: ast.AST, depth: int = 0) -> Any:
     if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float, bool, type(None))):
         value = node.value
         if isinstance(value, float) and value in (float("inf"), float("-inf")):
-            raise BadCall("a number is too large")
+            raise InvalidActionError("a number is too large")
         if isinstance(value, int) and abs(value) >= 2**63:
-            raise BadCall("a number is too large")
+            raise InvalidActionError("a number is too large")
         if isinstance(value, str):
             try:
                 value.encode("utf-8")
             except UnicodeEncodeError:
-                raise BadCall("the code holds half a character (a lone surrogate)") from None
+                raise InvalidActionError("the code holds half a character (a lone surrogate)") from None
         return value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         value = _literal(node.operand, depth)
@@ -414,4 +424,4 @@ def _literal(node: ast.AST, depth: int = 0) -> Any:
             return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, (ast.List, ast.Tuple)) and depth < 2:
         return [_literal(one, depth + 1) for one in node.elts[:MOST_ACTIONS]]
-    raise BadCall("an argument is no plain value; write numbers, strings and lists of these only")
+    raise InvalidActionError("an argument is no plain value; write numbers, strings and lists of these only")

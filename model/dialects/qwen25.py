@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from actions import BadCall, Call, Reply, Screen, Step, UsageError
+from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError
 from model.dialect import Conversation, Example, Shown
 from model.dialects._official import arguments_for
 from model.dialects._qwen25_examples import COMPUTER_EXAMPLES, MOBILE_EXAMPLES
@@ -121,29 +121,29 @@ class Dialect:
         try:
             found = find_call(text)
         except NoCall as error:
-            raise BadCall(f"{error}; end the reply with {self._form()}") from None
+            raise InvalidActionError(f"{error}; end the reply with {self._form()}") from None
         if found.name is not None and found.name != self.tool:
             inner = f", and {found.name} is an action of it" if found.name in {a.name for a in ACTS[self.tool]} else ""
-            raise BadCall(
+            raise InvalidActionError(
                 f"there is no function {show(found.name)}; the one function is {self.tool}{inner}: {self._form()}"
             )
         return Call(self.tool, found.arguments, found.thought)
 
     def ground(self, call: Call, screen: Screen) -> Any:
         if call.name != self.tool:
-            raise BadCall(f"there is no function {show(call.name)}; the one function is {self.tool}")
+            raise InvalidActionError(f"there is no function {show(call.name)}; the one function is {self.tool}")
         acts = {act.name: act for act in ACTS[self.tool]}
         name = call.arguments.get("action")
         if not isinstance(name, str) or name not in acts:
             near = difflib.get_close_matches(name[:40], acts, n=1) if isinstance(name, str) else []
             hint = f"did you mean '{near[0]}'?" if near else f"the actions are {', '.join(acts)}"
-            raise BadCall(f"{self.tool} has no action {show(name)}; {hint}")
+            raise InvalidActionError(f"{self.tool} has no action {show(name)}; {hint}")
         act = acts[name]
         for key, value in call.arguments.items():
             # an empty value says nothing; anything else may change what was meant, so it is not dropped in silence
             if key != "action" and key not in act.takes and value:
                 takes = ", ".join(f"'{one}'" for one in act.takes)
-                raise BadCall(f"{name} takes {takes} only, not {show(key)}; do that in a call of its own")
+                raise InvalidActionError(f"{name} takes {takes} only, not {show(key)}; do that in a call of its own")
         return act.means(Arguments(name, call.arguments, screen, self._size(screen)))
 
     def write(self, action: Any, screen: Screen) -> str:

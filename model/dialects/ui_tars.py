@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actions import BadCall, Call, Screen, make
+from actions import Call, InvalidActionError, Screen, make_action
 from model.dialect import Conversation, Example, Shown
 from model.dialects._calls import Calls, Unclear, quoted
 from model.dialects._family import (
@@ -153,16 +153,16 @@ class Dialect(Family):
         try:
             calls = _CALLS.read(text, start, certain=mark is not None)
         except Unclear as error:
-            raise BadCall(f"the action cannot be read: {error}") from None
+            raise InvalidActionError(f"the action cannot be read: {error}") from None
         if not calls:
-            raise BadCall(
+            raise InvalidActionError(
                 f"the reply has no action; end it with a line such as Action: {SPACES[self.tool]['click'][0]}"
             )
         thought = _THOUGHT.sub("", text[: mark.start() if mark else calls[0].start]).strip()
         said: list[tuple[str, Mapping[str, Any]]] = []
         for call in calls:
             if len(call.given) > 1 or (call.given and START[0] in call.named):
-                raise BadCall(f"{call.name} takes its arguments by name, such as {START[0]}='(x,y)'")
+                raise InvalidActionError(f"{call.name} takes its arguments by name, such as {START[0]}='(x,y)'")
             said.append((call.name, {**call.named, **({START[0]: call.given[0]} if call.given else {})}))
         return one_call(said, thought)
 
@@ -170,14 +170,14 @@ class Dialect(Family):
         def at(*keys: str) -> tuple[int, int]:
             key = next((one for one in keys if arguments.get(one)), keys[0])
             if not arguments.get(key):
-                raise BadCall(f"{name} needs '{keys[0]}': a point such as '(x,y)'")
+                raise InvalidActionError(f"{name} needs '{keys[0]}': a point such as '(x,y)'")
             return frame.point(arguments[key], key)
 
         if name in ("click", "left_single", "left_double", "right_single", "hover", "long_press"):
             only(name, arguments, START)
             if name in ("hover", "long_press"):
                 x, y = at(*START)
-                return make("move", x=x, y=y) if name == "hover" else make(name, x=x, y=y, seconds=HELD_S)
+                return make_action("move", x=x, y=y) if name == "hover" else make_action(name, x=x, y=y, seconds=HELD_S)
             return click(at(*START), count=1 + (name == "left_double"), button=BUTTONS.get(name, "left"))
         if name in ("drag", "select"):
             only(name, arguments, (*START, *END))
@@ -185,10 +185,10 @@ class Dialect(Family):
         if name in ("hotkey", "press"):
             only(name, arguments, ("key", name))
             keys = [key for key in _KEY_BREAK.split(words(arguments, "key", name).strip()) if key]
-            return make("press", keys=keys[:9])
+            return make_action("press", keys=keys[:9])
         if name == "type":
             only(name, arguments, ("content",))
-            return make("type", text=words(arguments, "content"))
+            return make_action("type", text=words(arguments, "content"))
         if name == "scroll":
             only(name, arguments, (*START, "direction"))
             where = dict(zip(("x", "y"), at(*START), strict=True)) if any(map(arguments.get, START)) else {}
@@ -196,21 +196,21 @@ class Dialect(Family):
             amount |= {"right": {"right": NOTCHES}, "left": {"right": -NOTCHES}}
             way = words(arguments, "direction").strip().lower()
             if way not in amount:
-                raise BadCall(f"'direction' must be one of {', '.join(amount)}, not {way!r:.40}")
-            return make("scroll", **where, **amount[way])
+                raise InvalidActionError(f"'direction' must be one of {', '.join(amount)}, not {way!r:.40}")
+            return make_action("scroll", **where, **amount[way])
         if name == "open_app":
             only(name, arguments, ("app_name",))
-            return make("open", target=words(arguments, "app_name"))
+            return make_action("open", target=words(arguments, "app_name"))
         if name == "finished":
             only(name, arguments, ("content",))
-            return make("done", message=words(arguments, "content", default=""))
+            return make_action("done", message=words(arguments, "content", default=""))
         if name == "call_user":
             only(name, arguments, ("content",))
-            return make("ask", question=words(arguments, "content", default="") or thought[:2000] or _HELP)
+            return make_action("ask", question=words(arguments, "content", default="") or thought[:2000] or _HELP)
         if name not in VERBS:
             raise unknown(name, list(VERBS))
         only(name, arguments, ())
-        return make("wait", seconds=WAIT_S) if name == "wait" else make(name.removeprefix("press_"))
+        return make_action("wait", seconds=WAIT_S) if name == "wait" else make_action(name.removeprefix("press_"))
 
     def write(self, action: Any, screen: Screen) -> str:
         return f"Action: {self._words(action, screen)}"

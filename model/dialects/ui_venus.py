@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actions import BadCall, Call, Screen, Step, make
+from actions import Call, InvalidActionError, Screen, Step, make_action
 from model.dialect import Conversation, Example, Shown
 from model.dialects._calls import Calls, Unclear, quoted
 from model.dialects._family import (
@@ -117,14 +117,16 @@ class Dialect(Family):
         try:
             calls = _CALLS.read(text, mark.end() if mark else 0, certain=mark is not None)
         except Unclear as error:
-            raise BadCall(f"the action cannot be read: {error}") from None
+            raise InvalidActionError(f"the action cannot be read: {error}") from None
         if not calls:
-            raise BadCall("the reply has no action; it must hold one such as <action>Click(box=(x, y))</action>")
+            raise InvalidActionError(
+                "the reply has no action; it must hold one such as <action>Click(box=(x, y))</action>"
+            )
         found = {match.group(1): match.group(2) for match in _TAG.finditer(text)}
         said: list[tuple[str, Mapping[str, Any]]] = []
         for call in calls[:1]:  # one action a step is their form; what follows is left alone
             if call.given:
-                raise BadCall(f"{call.name} takes its arguments by name, as in {FORMS[call.name][1]}")
+                raise InvalidActionError(f"{call.name} takes its arguments by name, as in {FORMS[call.name][1]}")
             said.append((call.name, call.named))
         return one_call(said, found.get("think") or text[: mark.start() if mark else calls[0].start].strip())
 
@@ -139,34 +141,34 @@ class Dialect(Family):
 
         def at(key: str) -> tuple[int, int]:
             if not arguments.get(key):
-                raise BadCall(f"{name} needs '{key}', as in {FORMS[name][1]}")
+                raise InvalidActionError(f"{name} needs '{key}', as in {FORMS[name][1]}")
             return frame.point(arguments[key], key)
 
         if name == "Click":
             return click(at("box"))
         if name == "LongPress":
             x, y = at("box")
-            return make("long_press", x=x, y=y)
+            return make_action("long_press", x=x, y=y)
         if name in ("Drag", "Scroll"):
             return drag(at("start"), at("end"))
         if name == "Type":
-            return make("type", text=words(arguments, "content"))
+            return make_action("type", text=words(arguments, "content"))
         if name == "Launch":
-            return make("open", target=words(arguments, "app", default="") or words(arguments, "url"))
+            return make_action("open", target=words(arguments, "app", default="") or words(arguments, "url"))
         if name == "Finished":
-            return make("done", message=words(arguments, "content", default=""))
+            return make_action("done", message=words(arguments, "content", default=""))
         if name == "CallUser":
-            return make("answer", text=words(arguments, "content"))
+            return make_action("answer", text=words(arguments, "content"))
         if name == "PressEnter":
-            return make("press", keys=("enter",))
-        return make({"Wait": "wait", "PressBack": "back", "PressHome": "home"}[name])
+            return make_action("press", keys=("enter",))
+        return make_action({"Wait": "wait", "PressBack": "back", "PressHome": "home"}[name])
 
     def write(self, action: Any, screen: Screen) -> str:
         if self.tool != "ground":
             return f"<action>{self._words(action, screen)}</action>"
-        if action == make("done", status="failure", message=ABSENT):
+        if action == make_action("done", status="failure", message=ABSENT):
             return "[-1,-1,-1,-1]"
-        if action.verb != "click" or action != make("click", x=action.x, y=action.y):
+        if action.verb != "click" or action != make_action("click", x=action.x, y=action.y):
             raise wordless(self, action)
         x, y = self.frame(screen).say(action.x, action.y)
         return f"[{x},{y},{x},{y}]"
@@ -177,9 +179,9 @@ class Dialect(Family):
             return f"({x}, {y})"
 
         verb = action.verb
-        if verb == "click" and action == make("click", x=action.x, y=action.y):
+        if verb == "click" and action == make_action("click", x=action.x, y=action.y):
             return f"Click(box={at((action.x, action.y))})"
-        if verb == "long_press" and action == make("long_press", x=action.x, y=action.y):
+        if verb == "long_press" and action == make_action("long_press", x=action.x, y=action.y):
             return f"LongPress(box={at((action.x, action.y))})"
         if verb == "drag" and len(action.path) == 2 and not action.modifiers:
             return f"Drag(start={at(action.path[0])}, end={at(action.path[1])})"
@@ -191,7 +193,12 @@ class Dialect(Family):
             return f"Finished(content={quoted(action.message)})"
         if verb == "answer":
             return f"CallUser(content={quoted(action.text)})"
-        if action in (make("wait"), make("back"), make("home"), make("press", keys=("enter",))):
+        if action in (
+            make_action("wait"),
+            make_action("back"),
+            make_action("home"),
+            make_action("press", keys=("enter",)),
+        ):
             return {"wait": "Wait()", "back": "PressBack()", "home": "PressHome()", "press": "PressEnter()"}[verb]
         raise wordless(self, action)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from itertools import combinations, permutations
 from typing import Any
 
-from actions import CONTROL_VERBS, Screen
+from actions import CONTROL_ACTIONS, Screen
 from actions.keys import ALIASES, KEYS
 from model.dialects import _qwen25_functions as functions
 from model.dialects import autoglm, opencua, ui_tars, ui_venus
@@ -19,17 +19,7 @@ from model.dialects._family import Family, offered
 from model.dialects._functions import FunctionFamily
 from model.dialects.gui_owl import MOST_NOTCHES
 from model.dialects.holo import VERBS as HOLO_VERBS
-from model.engine.forms import (
-    _CHARACTER,
-    _KEY,
-    MAX_KEYS,
-    Form,
-    _adb_keys,
-    _choice,
-    _quoted,
-    _spelled,
-    below,
-)
+from model.engine.forms import _CHARACTER, _KEY, MAX_KEYS, Form, _adb_keys, _choice, _quoted, _spelled, below
 from model.tools_prompt import CALL_CLOSE, CALL_OPEN
 
 # one character of a text between single quotes, as Python writes it; its keys, too, hold no quote
@@ -45,7 +35,7 @@ def family_form(dialect: Family, verbs: frozenset[str], screen: Screen) -> Form 
     if isinstance(dialect, FunctionFamily):
         return _functions(dialect, verbs, screen)
     made = _FORMS.get(dialect.NAME.removesuffix("_v1"))
-    return None if made is None else made(dialect, verbs | CONTROL_VERBS, screen)
+    return None if made is None else made(dialect, verbs | CONTROL_ACTIONS, screen)
 
 
 def _numbers(family: Family, screen: Screen) -> tuple[str, str, str]:
@@ -76,7 +66,7 @@ _UNSAID = {"duration"}  # second names of arguments
 
 
 def _functions(family: FunctionFamily, verbs: frozenset[str], screen: Screen) -> Form:
-    able = verbs | CONTROL_VERBS
+    able = verbs | CONTROL_ACTIONS
     x, y, longest = _numbers(family, screen)
     acts = family.ACTS[family.tool]
     buttons = [name for name, (_, verb) in functions.BUTTONS.items() if verb in able]

@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import permutations
 from typing import Any
 
-from actions import CONTROL_VERBS, Screen
+from actions import CONTROL_ACTIONS, Screen
 from actions.keys import ALIASES, KEYS
 from model.dialects import _qwen25_functions as functions
 from model.dialects._family import Family
@@ -68,7 +68,7 @@ def qwen25(tool: str, verbs: frozenset[str], width: int, height: int) -> Form:
 
     No coordinate leaves the picture, every key has a name, and a text holds nothing that cannot be typed.
     """
-    able = verbs | CONTROL_VERBS
+    able = verbs | CONTROL_ACTIONS
     buttons = [name for name, (_, verb) in functions.BUTTONS.items() if verb in able]
     values = {
         "coordinate": ('"[" X ", " Y "]"', f"[{width - 1}, {height - 1}]"),

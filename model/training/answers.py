@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actions import BadCall, Screen, UsageError
+from actions import InvalidActionError, Screen, UsageError
 from model.config import Config
 from model.dialects._qwen25_functions import ACTS, Arguments
 from model.tokenizer import Tokenizer
@@ -240,7 +240,7 @@ def call_of(words: str) -> dict[str, Any] | None:
         return None
     try:
         act.means(Arguments(act.name, arguments, _PAGE, SCREEN))
-    except BadCall:
+    except InvalidActionError:
         return None
     return {key: value for key, value in arguments.items() if value is not None}
 

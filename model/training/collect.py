@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from actions import BadCall, UsageError
+from actions import InvalidActionError, UsageError
 from envs import practice
 from model.training.measure import call
 from model.training.oracles import ORACLES
@@ -83,6 +83,6 @@ def _do(studio: Studio, arguments: dict[str, Any] | None) -> bool:
             return False
         studio.do(arguments)
         studio.late()
-    except (BadCall, StopIteration):
+    except (InvalidActionError, StopIteration):
         return False
     return True

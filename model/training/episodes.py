@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actions import VERBS, Reply, Screen, Step, UsageError
+from actions import ACTION_TYPES, Reply, Screen, Step, UsageError
 from model.dialect import Shown
 from model.dialects.qwen25 import Dialect
 from model.image import ImageLimits, frames_to_patches
@@ -102,7 +102,7 @@ class EpisodeStage:
             Shown(Step(gone + n + 1, screen, Reply(one.said)), picture=n >= len(earlier) - pictures)
             for n, (one, screen) in enumerate(zip(earlier, screens, strict=False))
         ]
-        talk = self.dialect.conversation(last.goal, history, screens[-1], frozenset(VERBS))
+        talk = self.dialect.conversation(last.goal, history, screens[-1], frozenset(ACTION_TYPES))
         text = self.tokenizer.render(talk.messages, talk.tools)
         assert last.own is not None
         said = self.tokenizer.encode(reply(last.own))

@@ -7,8 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actions import BadCall, Click, Denied, Error, Screen, Surface, SurfaceError, UsageError, dispatch, make
-from actions.dispatch import check
+from actions import (
+    ActionDeniedError,
+    Click,
+    Error,
+    InvalidActionError,
+    Screen,
+    Surface,
+    SurfaceError,
+    UsageError,
+    dispatch,
+    make_action,
+)
+from actions.dispatch import validate
 
 SCREEN = Screen(np.zeros((20, 30, 3), np.uint8))
 
@@ -42,26 +53,29 @@ def test_an_action_that_fits_is_performed_and_the_note_comes_back() -> None:
 @pytest.mark.parametrize("point", [(30, 0), (0, 20), (-1, 0), (0, -1), (2**31 - 1, 0)])
 def test_a_point_outside_is_a_bad_call_with_the_range_and_is_never_moved(point: tuple[int, int]) -> None:
     surface = Recorder()
-    with pytest.raises(BadCall, match=r"x must be 0 to 29 and y 0 to 19"):
+    with pytest.raises(InvalidActionError, match=r"x must be 0 to 29 and y 0 to 19"):
         dispatch(Click(x=point[0], y=point[1]), surface, SCREEN)
     assert surface.done == []
 
 
 def test_every_point_of_a_drag_is_looked_at() -> None:
     surface = Recorder()
-    with pytest.raises(BadCall, match=r"point \(5, 99\)"):
-        dispatch(make("drag", path=((1, 1), (5, 99), (2, 2))), surface, SCREEN)
-    dispatch(make("drag", path=((1, 1), (29, 19))), surface, SCREEN)
+    with pytest.raises(InvalidActionError, match=r"point \(5, 99\)"):
+        dispatch(make_action("drag", path=((1, 1), (5, 99), (2, 2))), surface, SCREEN)
+    dispatch(make_action("drag", path=((1, 1), (29, 19))), surface, SCREEN)
     assert len(surface.done) == 1
 
 
 @pytest.mark.parametrize(
     ("action", "sentence"),
-    [(make("back"), "cannot 'back'; it can click, drag, scroll, type"), (make("done"), "is for the person")],
+    [
+        (make_action("back"), "cannot 'back'; it can click, drag, scroll, type"),
+        (make_action("done"), "is for the person"),
+    ],
 )
 def test_a_verb_that_the_surface_lacks_says_what_it_can(action: Any, sentence: str) -> None:
-    with pytest.raises(BadCall, match=sentence):
-        check(action, Recorder(), SCREEN)
+    with pytest.raises(InvalidActionError, match=sentence):
+        validate(action, Recorder(), SCREEN)
 
 
 def test_the_guard_comes_after_the_check_and_before_the_act() -> None:
@@ -70,14 +84,14 @@ def test_the_guard_comes_after_the_check_and_before_the_act() -> None:
     def guard(action: Any, screen: Screen) -> None:
         asked.append((action, screen, list(surface.done)))
         if action.verb == "type":
-            raise Denied("rule 'typing'")
+            raise ActionDeniedError("rule 'typing'")
 
-    with pytest.raises(BadCall):
+    with pytest.raises(InvalidActionError):
         dispatch(Click(x=99, y=0), surface, SCREEN, guard)
     assert asked == []
     dispatch(Click(x=1, y=1), surface, SCREEN, guard)
-    with pytest.raises(Denied, match="rule 'typing'"):
-        dispatch(make("type", text="a"), surface, SCREEN, guard)
+    with pytest.raises(ActionDeniedError, match="rule 'typing'"):
+        dispatch(make_action("type", text="a"), surface, SCREEN, guard)
     assert asked[0] == (Click(x=1, y=1), SCREEN, []) and surface.done == [Click(x=1, y=1)]
 
 
@@ -91,5 +105,7 @@ def test_the_machines_trouble_comes_through() -> None:
 
 
 def test_the_families_of_errors() -> None:
-    assert issubclass(Denied, BadCall) and all(issubclass(kind, Error) for kind in (BadCall, SurfaceError, UsageError))
-    assert not issubclass(SurfaceError, BadCall) and not issubclass(UsageError, BadCall)
+    assert issubclass(ActionDeniedError, InvalidActionError) and all(
+        issubclass(kind, Error) for kind in (InvalidActionError, SurfaceError, UsageError)
+    )
+    assert not issubclass(SurfaceError, InvalidActionError) and not issubclass(UsageError, InvalidActionError)

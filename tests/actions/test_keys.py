@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actions import BadCall
-from actions.keys import ALIASES, KEYS, canonical, spell
+from actions import InvalidActionError
+from actions.keys import ALIASES, KEYS, normalize_key, to_platform_key
 
 
 def test_every_alias_leads_to_the_table() -> None:
     assert set(ALIASES.values()) <= set(KEYS) and not set(ALIASES) & set(KEYS)
-    assert all(canonical(alias) == key for alias, key in ALIASES.items())
-    assert all(canonical(key) == key for key in KEYS)
+    assert all(normalize_key(alias) == key for alias, key in ALIASES.items())
+    assert all(normalize_key(key) == key for key in KEYS)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_every_alias_leads_to_the_table() -> None:
     ],
 )
 def test_names_as_people_and_models_write_them(written: str, key: str) -> None:
-    assert canonical(written) == key
+    assert normalize_key(written) == key
 
 
 @pytest.mark.parametrize(
@@ -54,36 +54,36 @@ def test_names_as_people_and_models_write_them(written: str, key: str) -> None:
     ],
 )
 def test_a_name_that_is_none_is_a_bad_call_with_the_nearest(written: str, hint: str) -> None:
-    with pytest.raises(BadCall, match=hint) as caught:
-        canonical(written)
+    with pytest.raises(InvalidActionError, match=hint) as caught:
+        normalize_key(written)
     assert len(str(caught.value)) < 200 and str(caught.value).isprintable()
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_key_or_a_bad_call_and_a_key_is_its_own_name(written: str) -> None:
     try:
-        key = canonical(written)
-    except BadCall:
+        key = normalize_key(written)
+    except InvalidActionError:
         return
-    assert canonical(key) == key
+    assert normalize_key(key) == key
 
 
 def test_spellings() -> None:
-    assert [spell("ctrl", platform) for platform in ("playwright", "pyautogui", "android")] == [
+    assert [to_platform_key("ctrl", platform) for platform in ("playwright", "pyautogui", "android")] == [
         "Control",
         "ctrl",
         "KEYCODE_CTRL_LEFT",
     ]
-    assert spell("a", "playwright") == "a" and spell("A", "pyautogui") == "A"
-    assert spell("a", "android") == "KEYCODE_A" and spell("7", "android") == "KEYCODE_7"
+    assert to_platform_key("a", "playwright") == "a" and to_platform_key("A", "pyautogui") == "A"
+    assert to_platform_key("a", "android") == "KEYCODE_A" and to_platform_key("7", "android") == "KEYCODE_7"
 
 
 @pytest.mark.parametrize(
     ("key", "platform"), [("camera", "playwright"), ("power", "pyautogui"), ("?", "android"), ("ż", "android")]
 )
 def test_a_key_that_a_platform_lacks_is_a_bad_call(key: str, platform: str) -> None:
-    with pytest.raises(BadCall, match=f"does not exist on {platform}"):
-        spell(key, platform)
+    with pytest.raises(InvalidActionError, match=f"does not exist on {platform}"):
+        to_platform_key(key, platform)
 
 
 def test_pyautogui_knows_every_name_that_the_table_gives_it() -> None:

@@ -12,50 +12,50 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from actions import (
-    ACTION,
-    CONTROL_VERBS,
-    VERBS,
-    BadCall,
+    ACTION_ADAPTER,
+    ACTION_TYPES,
+    CONTROL_ACTIONS,
     Click,
     Drag,
+    InvalidActionError,
     Point,
     PressKeys,
     Scroll,
     TypeText,
-    make,
-    read_action,
+    make_action,
+    parse_action,
 )
-from actions.schema import MAX_TEXT
+from actions.types import MAX_TEXT
 
 SAMPLES = [
-    make("click", x=1, y=2),
-    make("click", x=1, y=2, button="right", count=3, modifiers=("ctrl", "shift")),
-    make("move", x=0, y=0),
-    make("drag", path=((1, 2), (3, 4))),
-    make("scroll", x=5, y=6, down=-3, right=2),
-    make("scroll", down=1),
-    make("long_press", x=1, y=1, seconds=0.5),
-    make("type", text="żółw 😀\n\t"),
-    make("press", keys=("Ctrl", "A")),
-    make("open", target="https://example.org"),
-    make("back"),
-    make("home"),
-    make("wait", seconds=60),
-    make("answer", text=""),
-    make("ask", question="?"),
-    make("done", status="failure", message="no"),
+    make_action("click", x=1, y=2),
+    make_action("click", x=1, y=2, button="right", count=3, modifiers=("ctrl", "shift")),
+    make_action("move", x=0, y=0),
+    make_action("drag", path=((1, 2), (3, 4))),
+    make_action("scroll", x=5, y=6, down=-3, right=2),
+    make_action("scroll", down=1),
+    make_action("long_press", x=1, y=1, seconds=0.5),
+    make_action("type", text="żółw 😀\n\t"),
+    make_action("press", keys=("Ctrl", "A")),
+    make_action("open", target="https://example.org"),
+    make_action("back"),
+    make_action("home"),
+    make_action("wait", seconds=60),
+    make_action("answer", text=""),
+    make_action("ask", question="?"),
+    make_action("done", status="failure", message="no"),
 ]
 
 
 def test_there_is_a_sample_of_every_verb_and_each_has_a_text_for_prompts() -> None:
-    assert {action.verb for action in SAMPLES} == set(VERBS)
-    assert all(model.__doc__ for model in VERBS.values()) and set(VERBS) > CONTROL_VERBS
+    assert {action.verb for action in SAMPLES} == set(ACTION_TYPES)
+    assert all(model.__doc__ for model in ACTION_TYPES.values()) and set(ACTION_TYPES) > CONTROL_ACTIONS
 
 
 @pytest.mark.parametrize("action", SAMPLES, ids=lambda action: action.verb)
 def test_an_action_goes_through_json_and_back(action: Any) -> None:
-    assert read_action(json.loads(json.dumps(action.model_dump(mode="json")))) == action
-    assert hash(action) == hash(read_action(action.model_dump()))
+    assert parse_action(json.loads(json.dumps(action.model_dump(mode="json")))) == action
+    assert hash(action) == hash(parse_action(action.model_dump()))
 
 
 def test_actions_are_frozen() -> None:
@@ -64,10 +64,10 @@ def test_actions_are_frozen() -> None:
 
 
 def test_points_are_those_that_meet_the_screen() -> None:
-    assert make("click", x=1, y=2).points() == (Point(1, 2),)
+    assert make_action("click", x=1, y=2).points() == (Point(1, 2),)
     assert Drag(path=(Point(1, 2), Point(3, 4))).points() == (Point(1, 2), Point(3, 4))
     assert Scroll(down=1).points() == () and Scroll(x=1, y=2, down=1).points() == (Point(1, 2),)
-    assert make("back").points() == ()
+    assert make_action("back").points() == ()
 
 
 def test_keys_are_normal_names() -> None:
@@ -111,8 +111,8 @@ def test_keys_are_normal_names() -> None:
     ],
 )
 def test_what_does_not_fit_is_one_sentence(data: Any, sentence: str) -> None:
-    with pytest.raises(BadCall, match=sentence) as caught:
-        read_action(data)
+    with pytest.raises(InvalidActionError, match=sentence) as caught:
+        parse_action(data)
     assert "\n" not in str(caught.value)
 
 
@@ -122,8 +122,8 @@ def test_a_sentence_stays_short_whatever_was_sent() -> None:
         {"verb": "click", "x": 1, "y": 2, "k" * 100_000: 1},
         {"verb": "press", "keys": ["k" * 9999]},
     ):
-        with pytest.raises(BadCall) as caught:
-            read_action(data)
+        with pytest.raises(InvalidActionError) as caught:
+            parse_action(data)
         assert len(str(caught.value)) < 600
 
 
@@ -132,17 +132,17 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-FIELDS = st.sampled_from(sorted({name for model in VERBS.values() for name in model.model_fields} - {"verb"}))
+FIELDS = st.sampled_from(sorted({name for model in ACTION_TYPES.values() for name in model.model_fields} - {"verb"}))
 
 
-@given(st.sampled_from([*VERBS, "fly"]), st.dictionaries(FIELDS, JSON | st.integers(-5, 500), max_size=4))
+@given(st.sampled_from([*ACTION_TYPES, "fly"]), st.dictionaries(FIELDS, JSON | st.integers(-5, 500), max_size=4))
 def test_any_data_is_an_action_or_a_bad_call(verb: str, fields: dict[str, Any]) -> None:
     try:
-        action = read_action({"verb": verb, **fields})
-    except BadCall as error:
+        action = parse_action({"verb": verb, **fields})
+    except InvalidActionError as error:
         assert str(error) and "\n" not in str(error)
         return
-    assert ACTION.validate_python(action.model_dump()) == action
+    assert ACTION_ADAPTER.validate_python(action.model_dump()) == action
 
 
 def test_text_may_have_line_breaks_and_tabs() -> None:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from actions import BadCall, Call, Reply, Screen, Step, SurfaceError
+from actions import Call, InvalidActionError, Reply, Screen, Step, SurfaceError
 
 
 def picture(height: int = 4, width: int = 6, value: int = 0) -> np.ndarray:
@@ -69,7 +69,9 @@ def test_the_corners_are_on_it_and_one_further_is_not() -> None:
     screen.require(0, 0)
     screen.require(5, 3)
     for x, y in ((6, 3), (5, 4), (-1, 0), (0, -1)):
-        with pytest.raises(BadCall, match=rf"point \({x}, {y}\) is outside the screen; x must be 0 to 5 and y 0 to 3"):
+        with pytest.raises(
+            InvalidActionError, match=rf"point \({x}, {y}\) is outside the screen; x must be 0 to 5 and y 0 to 3"
+        ):
             screen.require(x, y)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from actions import CONTROL_VERBS, Answer, Done, Screen, SurfaceError, dispatch
+from actions import CONTROL_ACTIONS, Answer, Done, Screen, SurfaceError, dispatch
 
 HERE = Path(__file__).parent
 BUTTON = (100, 100, 140, 130)  # x0, y0, x1, y1
@@ -75,7 +75,7 @@ class FakeEnv:
         return self
 
     def verbs(self) -> frozenset[str]:
-        return self.surface.verbs() | CONTROL_VERBS
+        return self.surface.verbs() | CONTROL_ACTIONS
 
     def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
         self.seeds.append(seed)

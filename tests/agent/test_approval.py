@@ -14,7 +14,7 @@ import pytest
 from agent_fakes import CLICK, DONE, MISS, FakeEnv
 from PIL import Image
 
-from actions import Denied, Drag, Reply, Screen, TypeText, make
+from actions import ActionDeniedError, Drag, Reply, Screen, TypeText, make_action
 from agent import approval
 from agent.approval import Attended, is_personal
 from agent.config import Settings
@@ -236,7 +236,7 @@ def test_a_disk_that_takes_no_picture_is_the_machines_trouble_and_nothing_is_don
 def test_the_rules_come_first_and_are_asked_for_nothing(tmp_path: Path) -> None:
     def rules(action: Any, screen: Any) -> None:
         if action.verb == "open":
-            raise Denied("rule 'x'")
+            raise ActionDeniedError("rule 'x'")
 
     env, person = own_screen(guard=rules), Someone()
     episode, _ = go(env, person, tmp_path, ['{"verb": "open", "target": "https://a.org"}', DONE])
@@ -350,10 +350,10 @@ def test_without_a_terminal_the_run_goes_on_when_the_mouse_has_rested(
     guard = Attended(None, env := own_screen().surface, tmp_path, told := Told(), each=False, person=None)
     env.pointer = lambda: next(spots, (90, 90))  # type: ignore[attr-defined]
     screen = env.capture()
-    guard(make("type", text="a"), screen)
-    with pytest.raises(approval.Refused, match="look again"):
-        guard(make("type", text="a"), screen)
-    guard(make("type", text="a"), screen)
+    guard(make_action("type", text="a"), screen)
+    with pytest.raises(approval.ActionRejectedError, match="look again"):
+        guard(make_action("type", text="a"), screen)
+    guard(make_action("type", text="a"), screen)
     assert [event for event, _ in told] == ["paused"]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
-from actions import Denied, SurfaceError, UsageError
+from actions import ActionDeniedError, SurfaceError, UsageError
 from agent import cli, launch
 from agent.trace import ids_in, read
 
@@ -238,7 +238,7 @@ def test_the_guard_of_a_run_has_the_persons_hosts(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(launch, "open_surface", lambda settings: None)
     monkeypatch.setattr(live, "practice_env", lambda task, guard, surface: guards.append(guard))
     launch.environment(Settings(url="practice:click-test"), Guard(hosts=("a.org",)))
-    with pytest.raises(Denied):
+    with pytest.raises(ActionDeniedError):
         guards[0].address("https://b.org")
     guards[0].address("https://a.org")
 
@@ -667,15 +667,15 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return env.surface
 
     module = types.SimpleNamespace(open_surface=open_surface)
-    monkeypatch.setattr(plugins, "names", lambda package: ["browser", "desktop", "bare"])
-    real = plugins.load
+    monkeypatch.setattr(plugins, "list_plugins", lambda package: ["browser", "desktop", "bare"])
+    real = plugins.load_plugin
 
     def load(package: str, name: str) -> Any:
         if package != "envs.surfaces":
             return real(package, name)
         return {"desktop": module, "bare": types.SimpleNamespace()}[name]
 
-    monkeypatch.setattr(plugins, "load", load)
+    monkeypatch.setattr(plugins, "load_plugin", load)
     return openings
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actions import Click, Denied, Open, Screen, UsageError
+from actions import ActionDeniedError, Click, Open, Screen, UsageError
 from agent.guard import Guard, covers, narrows
 
 SCREEN = Screen(np.zeros((8, 8, 3), np.uint8))
@@ -17,7 +17,7 @@ LISTED = Guard(hosts=("example.com", "*.müller.de", "127.0.0.1"))
 def may_open(guard: Guard, target: str) -> bool:
     try:
         guard(Open(target=target), SCREEN)
-    except Denied:
+    except ActionDeniedError:
         return False
     return True
 
@@ -115,9 +115,9 @@ def test_no_schemes_at_all() -> None:
 
 
 def test_a_refusal_names_the_rule_and_the_remedy() -> None:
-    with pytest.raises(Denied, match=r"rule 'hosts': evil\.test .* --allow-host evil\.test"):
+    with pytest.raises(ActionDeniedError, match=r"rule 'hosts': evil\.test .* --allow-host evil\.test"):
         LISTED.address("https://evil.test/")
-    with pytest.raises(Denied, match=r"rule 'schemes': 'file:' .*allow_schemes"):
+    with pytest.raises(ActionDeniedError, match=r"rule 'schemes': 'file:' .*allow_schemes"):
         LISTED.address("file:///etc/passwd")
 
 
@@ -136,7 +136,7 @@ def test_any_text_is_let_through_or_denied_and_nothing_else(target: str) -> None
     for address in (target, "https://" + target, target + ".example.com", "https://example.com" + target):
         try:
             LISTED.address(address)
-        except Denied:
+        except ActionDeniedError:
             continue
         host = address.lower().removeprefix("http://").removeprefix("https://").removeprefix("//")
         assert host.startswith(("example", "127.0.0.1", "ｅ")) or "ller.de" in host

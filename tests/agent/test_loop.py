@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from agent_fakes import CLICK, DONE, MISS, FakeEnv
 
-from actions import Call, Denied, SurfaceError, UsageError, read_action
+from actions import ActionDeniedError, Call, SurfaceError, UsageError, parse_action
 from agent.endings import Patience
 from agent.loop import Episode, run
 from agent.policy import Plain, ScriptPolicy
@@ -103,7 +103,7 @@ def test_bad_calls_in_a_row_end_the_run_and_a_good_one_between_starts_the_count_
 def test_three_denials_stop_the_run() -> None:
     def guard(action: Any, screen: Any) -> None:
         if action.verb == "open":
-            raise Denied(f"rule 'x': {action.target} may not be opened")
+            raise ActionDeniedError(f"rule 'x': {action.target} may not be opened")
 
     env = FakeEnv(guard=guard)
     opening = act(verb="open", target="https://evil.test/")
@@ -244,7 +244,7 @@ class Several(Plain):
         return Call("several", {"list": json.loads(text)})
 
     def actions(self, call: Call, screen: Any) -> tuple[Any, ...]:
-        return tuple(read_action(one) for one in call.arguments["list"])
+        return tuple(parse_action(one) for one in call.arguments["list"])
 
 
 def several(*actions: str) -> str:
@@ -333,7 +333,7 @@ def test_the_first_family_of_the_package_that_means_several_has_them_done() -> N
     from actions import plugins
     from model.image import ImageLimits
 
-    fara = plugins.load("model.dialects", "fara").Dialect(ImageLimits())
+    fara = plugins.load_plugin("model.dialects", "fara").Dialect(ImageLimits())
     arguments = {"action": "type", "coordinate": [120, 110], "text": "hi", "press_enter": False}
     reply = f"<tool_call>\n{json.dumps({'name': 'computer_use', 'arguments': arguments})}\n</tool_call>"
     env = FakeEnv(task=False)

@@ -22,7 +22,7 @@ from agent_fakes import CLICK, DONE, MISS, FakeEnv
 from mcp import Client
 from PIL import Image
 
-from actions import Denied, SurfaceError
+from actions import ActionDeniedError, SurfaceError
 from agent import trace
 from agent.config import Settings
 from agent.guard import Guard
@@ -135,7 +135,7 @@ def test_every_act_passes_the_one_guard(env: FakeEnv) -> None:
     class Strict(Guard):
         def __call__(self, action: Any, screen: Any) -> None:
             asked.append(action.verb)
-            raise Denied("rule 'none': nothing may be done")
+            raise ActionDeniedError("rule 'none': nothing may be done")
 
     one = session(env)
     one._live()

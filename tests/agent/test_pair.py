@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from agent_fakes import FakeEnv
 
-from actions import VERBS, BadCall, Call, Click, Reply, Screen, Step, UsageError, plugins
+from actions import ACTION_TYPES, Call, Click, InvalidActionError, Reply, Screen, Step, UsageError, plugins
 from agent import config, launch, trace
 from agent.config import Settings
 from agent.loop import run
@@ -35,7 +35,7 @@ def pair(planner: ScriptPolicy, *answers: str) -> Pair:
 
 
 def decided(policy: Pair, goal: str = "Go.") -> tuple[Reply, tuple[Any, ...]]:
-    reply = policy.decide(goal, (), SCREEN, frozenset(VERBS))
+    reply = policy.decide(goal, (), SCREEN, frozenset(ACTION_TYPES))
     return reply, policy.actions(policy.parse(reply), SCREEN)
 
 
@@ -117,9 +117,9 @@ def test_a_planner_that_points_without_a_word_is_asked_for_one() -> None:
 
 def test_a_reply_that_cannot_be_read_is_left_as_it_is() -> None:
     policy = pair(spoken(qwen25, "no call"))
-    reply = policy.decide("Go.", (), SCREEN, frozenset(VERBS))
+    reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     assert reply.looks == ()
-    with pytest.raises(BadCall, match="no function call"):
+    with pytest.raises(InvalidActionError, match="no function call"):
         policy.parse(reply)
 
 
@@ -129,18 +129,18 @@ def test_a_reply_that_cannot_be_read_is_left_as_it_is() -> None:
 )
 def test_what_the_grounder_does_not_find_the_planner_reads_about(answer: str, why: str) -> None:
     policy = pair(spoken(qwen25, THINKS % CLICK), answer)
-    reply = policy.decide("Go.", (), SCREEN, frozenset(VERBS))
+    reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     call = policy.parse(reply)
     for asked in (policy.ground, policy.actions):
-        with pytest.raises(BadCall, match=why):
+        with pytest.raises(InvalidActionError, match=why):
             asked(call, SCREEN)
 
 
 def test_a_planner_that_writes_the_grounders_answer_itself_is_refused() -> None:
     own = THINKS % '{"action": "left_click", "coordinate": [5, 6], "grounded": [7, 8]}'
     policy = pair(spoken(qwen25, own))
-    with pytest.raises(BadCall, match="takes no 'grounded'"):
-        policy.parse(policy.decide("Go.", (), SCREEN, frozenset(VERBS)))
+    with pytest.raises(InvalidActionError, match="takes no 'grounded'"):
+        policy.parse(policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES)))
 
 
 def test_the_planner_is_shown_its_own_calls() -> None:
@@ -154,7 +154,7 @@ def test_the_planner_is_shown_its_own_calls() -> None:
     own = Call("computer_use", {"action": "left_click", "coordinate": [5, 6]}, "There.")
     given = Call(own.name, {**own.arguments, FOUND: [120, 110]}, own.thought)
     steps = [Step(1, SCREEN, Reply("x"), given), Step(2, SCREEN, Reply("y"))]
-    pair(Watching(["no call"], qwen25.Dialect(ImageLimits()))).decide("Go.", steps, SCREEN, frozenset(VERBS))
+    pair(Watching(["no call"], qwen25.Dialect(ImageLimits()))).decide("Go.", steps, SCREEN, frozenset(ACTION_TYPES))
     assert seen == [own, None]
 
 
@@ -185,7 +185,7 @@ def test_tokens_seconds_and_looks_of_both_are_counted() -> None:
 
     planner = Counting([THINKS % CLICK], qwen25.Dialect(ImageLimits()))
     policy = Pair(planner, Counting([HIT], gta1.Dialect(ImageLimits())))
-    reply = policy.decide("Go.", (), SCREEN, frozenset(VERBS))
+    reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     assert (reply.prompt_tokens, reply.reply_tokens) == (14, 4)
     assert reply.timings_s == {"a": 1.0, "b": 2.0, "ground": 3.0}
     assert [(one.get("grounder"), one.get("x_px")) for one in reply.looks] == [
@@ -208,9 +208,9 @@ def test_a_grounder_that_cannot_point_is_refused(dialect: Any) -> None:
         Pair(spoken(qwen25), ScriptPolicy([], dialect))
 
 
-@pytest.mark.parametrize("name", plugins.names("model.dialects"))
+@pytest.mark.parametrize("name", plugins.list_plugins("model.dialects"))
 def test_each_dialect_of_ours_can_point_with_each_of_its_tools(name: str) -> None:
-    kind = plugins.load("model.dialects", name).Dialect
+    kind = plugins.load_plugin("model.dialects", name).Dialect
     for tool in getattr(kind, "TOOLS", ("computer_use", "mobile_use")):
         assert can_point(kind(ImageLimits(), tool=tool))
 
@@ -277,7 +277,7 @@ def test_the_embedded_model_grounds_for_itself() -> None:
 
     screen, where = page((280, 364), (0.50, 0.60))
     policy = launch.open_policy(Settings(model="embedded", grounder="embedded"))
-    reply = policy.decide(GOAL, (), screen, frozenset(VERBS))
+    reply = policy.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
     (meant,) = policy.actions(policy.parse(reply), screen)
     policy.close()
     assert isinstance(meant, Click) and abs(meant.x - where[0]) <= 35 and abs(meant.y - where[1]) <= 35

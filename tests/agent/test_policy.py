@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actions import BadCall, Call, Click, Reply, Screen, Step, UsageError
+from actions import Call, Click, InvalidActionError, Reply, Screen, Step, UsageError
 from agent.memory import Memory
 from agent.policy import LocalPolicy, Plain, Policy, ScriptPolicy
 from model.dialect import Conversation, Shown
@@ -113,7 +113,7 @@ def test_plain_actions_keep_their_thought() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"x": 1}', '{"verb": 3}', "[" * 100_000, '"' + "a" * 9, "{" * 9])
 def test_what_is_not_an_action_is_a_bad_call(text: str) -> None:
-    with pytest.raises(BadCall, match="the reply is not"):
+    with pytest.raises(InvalidActionError, match="the reply is not"):
         Plain().parse(text)
 
 
@@ -121,5 +121,5 @@ def test_what_is_not_an_action_is_a_bad_call(text: str) -> None:
     "call", [Call("fly", {}), Call("click", {"x": 4, "y": 0}), Call("click", {"x": 1, "y": 1, "z": 2})]
 )
 def test_an_action_that_cannot_be_is_a_bad_call(call: Call) -> None:
-    with pytest.raises(BadCall):
+    with pytest.raises(InvalidActionError):
         Plain().ground(call, GREY)

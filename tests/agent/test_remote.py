@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from remote_fakes import Fake, serving
 
-from actions import VERBS, Click, Reply, Screen, Step, SurfaceError, UsageError
+from actions import ACTION_TYPES, Click, Reply, Screen, Step, SurfaceError, UsageError
 from agent import remote_wire
 from agent.remote import RemotePolicy, find_speech, is_address, read_address, remote_policy
 from agent.remote_check import GOAL, PLACES, page
@@ -22,7 +22,7 @@ from agent.trace import Trace, new_folder
 from model.image import ImageLimits, resize
 
 pytestmark = pytest.mark.usefixtures("quick_wire")
-ALL = frozenset(VERBS)
+ALL = frozenset(ACTION_TYPES)
 
 
 @pytest.fixture

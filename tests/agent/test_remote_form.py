@@ -12,7 +12,7 @@ import pytest
 from remote_fakes import Fake, serving
 
 import model
-from actions import VERBS, Click, Screen, UsageError, plugins
+from actions import ACTION_TYPES, Click, Screen, UsageError, plugins
 from agent import remote_form
 from agent.remote import remote_policy
 from model.dialects import holo, qwen25
@@ -20,7 +20,7 @@ from model.engine.forms import form_of
 from model.image import ImageLimits
 
 pytestmark = pytest.mark.usefixtures("quick_wire")
-ALL = frozenset(VERBS)
+ALL = frozenset(ACTION_TYPES)
 SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))
 TOKENS = Path(model.__file__).parent / "embedded" / "tokenizer.json"
 ARGUMENTS = '{{"action": "left_click", "coordinate": [{}, {}]}}'
@@ -119,7 +119,7 @@ def test_the_manifest_says_how_replies_were_held(fake: Fake) -> None:
 def test_a_click_in_each_familys_words_gets_through_its_grammar() -> None:
     """As llguidance reads it; the embedded tokenizer has no box tokens, so there they are letters."""
     for module, tool in (("ui_tars", ""), ("opencua", ""), ("ui_venus", "mobile_use"), ("autoglm", ""), ("fara", "")):
-        dialect = plugins.load("model.dialects", module).Dialect(ImageLimits(), tool)
+        dialect = plugins.load_plugin("model.dialects", module).Dialect(ImageLimits(), tool)
         form = form_of(dialect, ALL, SCREEN)
         assert form is not None
         said = dialect.write(Click(x=5, y=6), SCREEN)

@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("starlette", reason="the package starlette is missing (extra [serve])")
 pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [serve])")
 
-from actions import VERBS, UsageError
+from actions import ACTION_TYPES, UsageError
 from agent.launch import local_policy
 from agent.loop import run
 from agent.policy import Policy
@@ -71,10 +71,10 @@ def same(local: Any, remote: Any, *, reads: bool = False) -> None:
     compared = set()
     for place in PLACES:
         screen, _ = page((280, 364), place)
-        said = local.decide(GOAL, (), screen, frozenset(VERBS))
+        said = local.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
         if reads and not is_json(said.text):
             continue
-        other = remote.decide(GOAL, (), screen, frozenset(VERBS))
+        other = remote.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
         assert said.text == other.text and said.prompt_tokens == other.prompt_tokens
         assert local.actions(local.parse(said), screen) == remote.actions(remote.parse(other), screen)
         compared.add(said.text)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from agent_fakes import CLICK, HERE, MISS, FakeEnv
 
-from actions import Call, Reply, Screen, UsageError, read_action
+from actions import Call, Reply, Screen, UsageError, parse_action
 from agent import trace
 from agent.loop import Episode, run
 from agent.policy import Plain, ScriptPolicy
@@ -270,7 +270,7 @@ def test_a_reply_of_several_actions_is_one_step_with_an_entry_each(folder: Path)
             return Call("several", {"list": json.loads(text)})
 
         def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
-            return tuple(read_action(one) for one in call.arguments["list"])
+            return tuple(parse_action(one) for one in call.arguments["list"])
 
     two = json.dumps([{"verb": "click", "x": 5, "y": 5}, {"verb": "type", "text": "hi"}])
     writer = Trace(folder, {"goal": "", "policy": {"model": "script"}})
@@ -295,7 +295,7 @@ def test_a_strangers_trace_writes_nothing_but_words_to_a_terminal(
     writer.write("reply", step=evil, screen=evil, reply=Reply(evil))
     facts = {"call": None, "action": None, "error": evil, "note": evil, "reward": 0.0, "verdict": None, "screen": evil}
     writer.write("act.result", step=evil, **facts, seconds=0.0, timings_s={})
-    writer.write("act.intent", step=evil, call=None, action=read_action({"verb": "wait"}))
+    writer.write("act.intent", step=evil, call=None, action=parse_action({"verb": "wait"}))
     writer.write("end", status=evil, cause="", message=evil, reward=None, steps=1)
     writer.close()
     monkeypatch.setattr(Run, "check_frames", lambda run: 0)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
-from actions import CONTROL_VERBS, VERBS, Reply, make
+from actions import ACTION_TYPES, CONTROL_ACTIONS, Reply, make_action
 from agent import panel
 from agent.loop import run
 from agent.panel import Display, JsonLines, Lines, Panel, display
@@ -48,28 +48,31 @@ def last_panel(text: str) -> str:
 @pytest.mark.parametrize(
     ("action", "words"),
     [
-        (make("click", x=12, y=40), "click (12, 40)"),
-        (make("click", x=1, y=2, button="right", count=2, modifiers=("ctrl",)), "ctrl+double-right-click (1, 2)"),
-        (make("move", x=1, y=2), "move to (1, 2)"),
-        (make("drag", path=((1, 2), (5, 6))), "drag from (1, 2) to (5, 6)"),
+        (make_action("click", x=12, y=40), "click (12, 40)"),
         (
-            make("drag", path=((1, 2), (3, 4), (5, 6)), modifiers=("ctrl",)),
+            make_action("click", x=1, y=2, button="right", count=2, modifiers=("ctrl",)),
+            "ctrl+double-right-click (1, 2)",
+        ),
+        (make_action("move", x=1, y=2), "move to (1, 2)"),
+        (make_action("drag", path=((1, 2), (5, 6))), "drag from (1, 2) to (5, 6)"),
+        (
+            make_action("drag", path=((1, 2), (3, 4), (5, 6)), modifiers=("ctrl",)),
             "ctrl+drag from (1, 2) through 1 more to (5, 6)",
         ),
-        (make("drag", path=((5, 6),)), "drag from the pointer to (5, 6)"),
-        (make("scroll", x=1, y=2, down=-3), "scroll up 3 at (1, 2)"),
-        (make("scroll", down=3, right=-1), "scroll down 3 and left 1"),
-        (make("scroll"), "scroll down 0"),
-        (make("long_press", x=1, y=2, seconds=1.5), "press (1, 2) for 1.5 s"),
-        (make("type", text="a\nb\t"), 'type "a⏎b⇥"'),
-        (make("press", keys=("ctrl", "c")), "press ctrl+c"),
-        (make("open", target="https://a.org"), "open https://a.org"),
-        (make("wait", seconds=2), "wait 2 s"),
-        (make("answer", text="42"), 'answer "42"'),
-        (make("ask", question="which?"), 'ask "which?"'),
-        (make("done", status="failure", message="no"), 'done: failure ("no")'),
-        (make("back"), "back"),
-        (make("home"), "home"),
+        (make_action("drag", path=((5, 6),)), "drag from the pointer to (5, 6)"),
+        (make_action("scroll", x=1, y=2, down=-3), "scroll up 3 at (1, 2)"),
+        (make_action("scroll", down=3, right=-1), "scroll down 3 and left 1"),
+        (make_action("scroll"), "scroll down 0"),
+        (make_action("long_press", x=1, y=2, seconds=1.5), "press (1, 2) for 1.5 s"),
+        (make_action("type", text="a\nb\t"), 'type "a⏎b⇥"'),
+        (make_action("press", keys=("ctrl", "c")), "press ctrl+c"),
+        (make_action("open", target="https://a.org"), "open https://a.org"),
+        (make_action("wait", seconds=2), "wait 2 s"),
+        (make_action("answer", text="42"), 'answer "42"'),
+        (make_action("ask", question="which?"), 'ask "which?"'),
+        (make_action("done", status="failure", message="no"), 'done: failure ("no")'),
+        (make_action("back"), "back"),
+        (make_action("home"), "home"),
         (None, "none"),
     ],
 )
@@ -78,11 +81,11 @@ def test_actions_in_words(action: Any, words: str) -> None:
 
 
 def test_every_verb_has_words() -> None:
-    assert VERBS.keys() > CONTROL_VERBS
+    assert ACTION_TYPES.keys() > CONTROL_ACTIONS
     needed = {"x": 1, "y": 2, "path": ((1, 2),), "text": "t", "keys": ("a",), "target": "t", "question": "q"}
-    for verb, model in VERBS.items():
+    for verb, model in ACTION_TYPES.items():
         fields = {name: needed[name] for name, field in model.model_fields.items() if field.is_required()}
-        assert len(describe(make(verb, **fields))) >= 4
+        assert len(describe(make_action(verb, **fields))) >= 4
 
 
 def test_foreign_text_cannot_act_on_a_terminal() -> None:

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from actions import BadCall, Screen, SurfaceError
+from actions import InvalidActionError, Screen, SurfaceError
 from envs.check import check_surface
 
 
@@ -26,7 +26,7 @@ class Sound:
 
     def perform(self, action):
         if action.verb not in self.verbs():
-            raise BadCall(f"cannot {action.verb}")
+            raise InvalidActionError(f"cannot {action.verb}")
         return ""
 
     def verbs(self):

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
-from actions import Ask, Back, BadCall, Click, Done, TypeText, UsageError
+from actions import Ask, Back, Click, Done, InvalidActionError, TypeText, UsageError
 from agent.endings import Patience
 from agent.loop import run
 from agent.policy import ScriptPolicy
@@ -59,7 +59,7 @@ def test_a_refused_action_costs_nothing(recordings: list[Recording]) -> None:
     env = EpisodeEnv(recordings, same_verb, verbs=frozenset({"click", "back"}))
     env.reset(seed=1)
     for action, words in ((TypeText(text="x"), "do one of back, click"), (Ask(question="?"), "for the person")):
-        with pytest.raises(BadCall, match=words):
+        with pytest.raises(InvalidActionError, match=words):
             env.step(action)
     assert env.step(Back())[1:3] == (1.0, True)
 

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
-from actions import BadCall, Click, Done, SurfaceError, TypeText, UsageError
+from actions import Click, Done, InvalidActionError, SurfaceError, TypeText, UsageError
 from envs.check import check_surface
 from envs.episode import Frame
 from envs.grounding import GroundingEnv
@@ -52,7 +52,7 @@ def test_a_seed_names_the_picture_and_a_click_ends_it(frames: list[Frame]) -> No
 def test_beside_the_picture_is_a_miss_and_another_verb_is_refused(frames: list[Frame]) -> None:
     env = GroundingEnv(frames, hit)
     env.reset(seed=1)
-    with pytest.raises(BadCall, match="'type' is not asked for here; do one of click"):
+    with pytest.raises(InvalidActionError, match="'type' is not asked for here; do one of click"):
         env.step(TypeText(text="x"))
     assert env.step(Click(x=29, y=0))[1] == 0.0  # on the canvas, not on the picture
     env.reset(seed=1)

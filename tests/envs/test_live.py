@@ -12,7 +12,20 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs
-from actions import Answer, Ask, BadCall, Click, Denied, Done, Move, Screen, SurfaceError, TypeText, UsageError, Wait
+from actions import (
+    ActionDeniedError,
+    Answer,
+    Ask,
+    Click,
+    Done,
+    InvalidActionError,
+    Move,
+    Screen,
+    SurfaceError,
+    TypeText,
+    UsageError,
+    Wait,
+)
 from envs.live import LiveEnv, Verdict, practice_env
 from envs.settle import SettleOptions
 
@@ -107,7 +120,7 @@ def test_mistakes_of_the_model_pass_through_and_the_episode_goes_on():
         (TypeText(text="x"), "cannot 'type'"),
         (Ask(question="which?"), "for the person"),
     ):
-        with pytest.raises(BadCall, match=words):
+        with pytest.raises(InvalidActionError, match=words):
             env.step(action)
     assert surface.performed == []
     assert env.step(Click(x=0, y=0))[1] == 1.0
@@ -115,12 +128,12 @@ def test_mistakes_of_the_model_pass_through_and_the_episode_goes_on():
 
 def test_a_guard_may_refuse():
     def guard(action, screen):
-        raise Denied("not today")
+        raise ActionDeniedError("not today")
 
     surface = Fake()
     env = LiveEnv(surface, guard=guard, settle=QUICK)
     env.reset()
-    with pytest.raises(Denied, match="not today"):
+    with pytest.raises(ActionDeniedError, match="not today"):
         env.step(Click(x=1, y=1))
     assert surface.performed == []
 

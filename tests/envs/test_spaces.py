@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actions import CONTROL_VERBS, VERBS, Answer, Click, Done, Drag, Open, Scroll, TypeText, UsageError, read_action
+from actions import (
+    ACTION_TYPES,
+    CONTROL_ACTIONS,
+    Answer,
+    Click,
+    Done,
+    Drag,
+    Open,
+    Scroll,
+    TypeText,
+    UsageError,
+    parse_action,
+)
 from envs.spaces import ActionSpace, screen_space
 
-MACHINE = frozenset(VERBS) - CONTROL_VERBS
+MACHINE = frozenset(ACTION_TYPES) - CONTROL_ACTIONS
 
 
 def test_screens_are_bytes():
@@ -25,7 +37,7 @@ def test_samples_are_valid_and_reach_every_verb():
         action = space.sample()
         seen.add(action.verb)
         assert action in space
-        assert read_action(action.model_dump()) == action
+        assert parse_action(action.model_dump()) == action
         assert all(0 <= x < 40 and 0 <= y < 30 for x, y in action.points())
     assert seen == MACHINE
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from actions import BadCall, Call, Reply, Screen, Step, SurfaceError
+from actions import Call, InvalidActionError, Reply, Screen, Step, SurfaceError
 from agent.policy import Plain
 from evals.worker import Order
 
@@ -94,7 +94,7 @@ def stubborn(order: Order) -> Any:
     class Strict(Plain):
         def ground(self, call: Call, screen: Screen) -> Any:
             if call.name == "click":
-                raise BadCall("not on this screen")
+                raise InvalidActionError("not on this screen")
             return super().ground(call, screen)
 
     policy = Fickle(order)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actions import UsageError, read_action
+from actions import UsageError, parse_action
 from evals import phones, score
 from evals.benchmarks import agentnetbench, android_control
 from evals.benchmarks.agentnetbench import NEW, OLD, Act, against, alike_texts, edits
@@ -160,7 +160,7 @@ def test_each_protocols_rule(protocol: str, step: Step, said: Deed, word: tuple[
     ],
 )
 def test_a_swipe_is_named_by_what_comes_into_view(action: dict[str, Any], side: str | None) -> None:
-    assert shown(read_action(action)) == side
+    assert shown(parse_action(action)) == side
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_swipe_is_named_by_what_comes_into_view(action: dict[str, Any], side: 
     ],
 )
 def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: Deed) -> None:
-    assert phones.deed(read_action(action)) == expected
+    assert phones.deed(parse_action(action)) == expected
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_an_alternative_is_as_good_as_the_recorded_action() -> None:
     other = step.options[1][0]
     assert step.size is not None
     x, y = (round(n * side) for n, side in zip(other.value, step.size, strict=True))
-    said = [read_action({"verb": "click", "x": x, "y": y})]
+    said = [parse_action({"verb": "click", "x": x, "y": y})]
     assert agentnetbench.step_score(step, said, OLD)[0] == 1
     assert agentnetbench.step_score(replace(step, options=step.options[:1]), said, OLD)[0] < 1
     with pytest.raises(UsageError, match=f"{step.picture} is missing"):

@@ -13,7 +13,7 @@ from model.families import FAMILIES, GRID_TOKENS, GROUP, memory_bytes, needs, pa
 
 
 def test_every_dialect_has_its_family_and_no_other() -> None:
-    assert sorted(family.dialect for family in FAMILIES) == plugins.names("model.dialects")
+    assert sorted(family.dialect for family in FAMILIES) == plugins.list_plugins("model.dialects")
 
 
 def test_every_fact_is_whole_and_every_score_has_a_source() -> None:

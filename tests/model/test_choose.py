@@ -117,7 +117,7 @@ def test_a_damaged_file_is_said(tmp_path: Path) -> None:
 
 
 def test_every_dialect_that_can_be_chosen_is_there() -> None:
-    assert {*SIGNS, *BUDGETS.values()} <= set(plugins.names("model.dialects"))
+    assert {*SIGNS, *BUDGETS.values()} <= set(plugins.list_plugins("model.dialects"))
 
 
 def test_the_embedded_checkpoint_is_known() -> None:

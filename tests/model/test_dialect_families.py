@@ -10,13 +10,13 @@ import pytest
 from families import SPOKEN, Spoken, meant, screen_of
 
 from actions import (
-    VERBS,
+    ACTION_TYPES,
     Answer,
     Ask,
-    BadCall,
     Call,
     Click,
     Drag,
+    InvalidActionError,
     Move,
     Point,
     PressKeys,
@@ -32,7 +32,7 @@ from model.dialect import Shown
 from model.dialects._space import NINES, RESIZED, THOUSAND, UNIT, Frame, numbers
 from model.image import ImageLimits
 
-ALL = frozenset(VERBS)
+ALL = frozenset(ACTION_TYPES)
 EVERY = pytest.mark.parametrize("spoken", SPOKEN, ids=str)
 AGENTNET = Path(__file__).parents[3] / "shared" / "data" / "agentnetbench"
 
@@ -136,7 +136,7 @@ def test_unknown_tools_and_histories_are_the_persons_mistake(spoken: Spoken) -> 
 @EVERY
 @pytest.mark.parametrize("text", ["", "I am done.", "{}", "<tool_call>", "Action:", "```python\n```", "(8,"])
 def test_a_reply_without_a_call_is_a_bad_call_that_helps(spoken: Spoken, text: str) -> None:
-    with pytest.raises(BadCall) as caught:
+    with pytest.raises(InvalidActionError) as caught:
         spoken.dialect().parse(text)
     assert 20 < len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
@@ -148,7 +148,7 @@ def test_a_place_outside_the_picture_is_never_clamped(spoken: Spoken) -> None:
     far = 1288 if not dialect.SPACE.scale else dialect.SPACE.scale + 1
     assert frame.point([0, 0], "at") == (0, 0)
     for outside in ([far, 0], [-1, 0], [0, -1], [0, 10**30 if not dialect.SPACE.scale else far]):
-        with pytest.raises(BadCall):
+        with pytest.raises(InvalidActionError):
             frame.point(outside, "at")
 
 
@@ -185,7 +185,7 @@ def test_points_are_read_in_each_form(value: object, found: list[float]) -> None
     "value", ["", "3", "(3,4,5)", "(a,b)", "3,4" * 100, [3], [3, 4, 5], ["3", 4], [True, 4], None, {"x": 3}, [1e400, 2]]
 )
 def test_what_is_no_point_is_a_bad_call(value: object) -> None:
-    with pytest.raises(BadCall, match="must be a point of two numbers or a box of four"):
+    with pytest.raises(InvalidActionError, match="must be a point of two numbers or a box of four"):
         numbers(value, "at")
 
 
@@ -206,7 +206,7 @@ def test_places_are_where_the_authors_own_arithmetic_puts_them(space: Any, size:
 
 def test_a_share_is_no_pixel_and_no_thousandth() -> None:
     for space in (RESIZED, THOUSAND, NINES):
-        with pytest.raises(BadCall, match=r"not 0\.47"):
+        with pytest.raises(InvalidActionError, match=r"not 0\.47"):
             Frame(space, screen_of(1288, 728), (1288, 728)).point([0.47, 0.3], "at")
     assert Frame(UNIT, screen_of(1000, 500), (1008, 504)).point([0.47, 0.3], "at") == (470, 150)
 
@@ -268,7 +268,7 @@ def test_a_reply_may_ask_for_several_actions(spoken: Spoken, text: str, found: t
 def test_ground_gives_one_action_and_says_so_where_a_call_means_more() -> None:
     dialect, screen = Spoken("fara", "").dialect(), screen_of(1288, 728)
     text = SEVERAL[5][1]
-    with pytest.raises(BadCall, match=r"asks for 4 actions at once \(click, press, press, type\)"):
+    with pytest.raises(InvalidActionError, match=r"asks for 4 actions at once \(click, press, press, type\)"):
         dialect.ground(dialect.parse(text), screen)
     tars = Spoken("ui_tars", "").dialect()
     assert tars.ground(tars.parse(SEVERAL[0][1]), screen) == Click(x=8, y=9)
@@ -285,7 +285,7 @@ def test_a_dialect_without_actions_means_the_one_of_ground() -> None:
 def test_followers_made_by_hand_are_checked_too() -> None:
     dialect, screen = Spoken("ui_tars", "").dialect(), screen_of(280, 364)
     for then in (5, [5], [{"name": "click"}], [{"name": 5, "arguments": {}}], {"name": "wait"}):
-        with pytest.raises(BadCall, match="'then' must be a list of calls"):
+        with pytest.raises(InvalidActionError, match="'then' must be a list of calls"):
             dialect.actions(Call("wait", {"then": then}), screen)
 
 
@@ -329,7 +329,7 @@ def test_code_beyond_the_closed_list_is_a_bad_call(code: str, words: str) -> Non
     if not words:  # a line that is no call, outside a fence, is part of the words
         assert meant(dialect, code) == (Click(x=1, y=2),)
         return
-    with pytest.raises(BadCall, match=words):
+    with pytest.raises(InvalidActionError, match=words):
         meant(dialect, code)
 
 
@@ -396,7 +396,7 @@ def test_ui_tars_asks_with_its_thought() -> None:
     ids=range(10),
 )
 def test_what_ui_tars_cannot_have_meant_is_a_bad_call(text: str, words: str) -> None:
-    with pytest.raises(BadCall, match=words):
+    with pytest.raises(InvalidActionError, match=words):
         meant(Spoken("ui_tars", "").dialect(), text)
 
 
@@ -465,7 +465,7 @@ def test_holo_localisers_ask_in_one_turn() -> None:
     for tool, form in (("click", "Click(x, y)"), ("click_absolute", '"click_absolute"')):
         talk = Spoken("holo", tool).dialect().conversation("the blue button", [], screen_of(1288, 728), ALL)
         assert len(talk.messages) == 1 and form in said(talk) and said(talk).endswith("the blue button")
-    with pytest.raises(BadCall, match="no action"):
+    with pytest.raises(InvalidActionError, match="no action"):
         meant(Spoken("holo", "navigate").dialect(), "Click(8, 9)")
 
 
@@ -473,7 +473,7 @@ def test_ui_venus_counts_its_steps_from_zero() -> None:
     spoken = Spoken("ui_venus", "mobile_use")
     talk = spoken.dialect().conversation("g", a_run(spoken), screen_of(1080, 2400), ALL)
     assert "Step 0: <think>I see (a) button.</think><action>Click(box=(935, 406))</action>\nStep 1: " in said(talk)
-    with pytest.raises(BadCall, match="needs 'start'"):
+    with pytest.raises(InvalidActionError, match="needs 'start'"):
         meant(spoken.dialect(), "<action>Scroll(direction='down')</action>")
 
 
@@ -492,5 +492,5 @@ def test_what_follows_a_closed_action_is_no_part_of_its_text() -> None:
     venus = Spoken("ui_venus", "mobile_use").dialect()
     said = "<action>CallUser(content='Press \"Send\")?')</action> I point at \"it\"), and then 'that') too."
     assert meant(venus, said) == (Answer(text='Press "Send")?'),)
-    with pytest.raises(BadCall, match="backslash"):
+    with pytest.raises(InvalidActionError, match="backslash"):
         venus.parse(said.replace("</action>", ""))

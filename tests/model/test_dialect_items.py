@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from families import Spoken, meant, screen_of
 
-from actions import Ask, BadCall, Click, Done, Drag, Move, PressKeys, Scroll, TypeText, UsageError, Wait
+from actions import Ask, Click, Done, Drag, InvalidActionError, Move, PressKeys, Scroll, TypeText, UsageError, Wait
 from model.dialects import anthropic
 from model.dialects import openai as items
 
@@ -85,7 +85,7 @@ def test_keys_in_xdotools_spelling_may_be_several() -> None:
     said["input"] = {"action": "key", "text": "Tab", "repeat": 3}
     assert meant(CLAUDE, json.dumps(said)) == (PressKeys(keys=("tab",)),) * 3
     said["input"] = {"action": "key", "text": "Tab", "repeat": 1000}
-    with pytest.raises(BadCall, match="'repeat' must be"):
+    with pytest.raises(InvalidActionError, match="'repeat' must be"):
         meant(CLAUDE, json.dumps(said))
 
 
@@ -106,7 +106,7 @@ def test_keys_in_xdotools_spelling_may_be_several() -> None:
     ids=range(10),
 )
 def test_what_claude_asks_for_and_is_not_here_is_said(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadCall, match=words):
+    with pytest.raises(InvalidActionError, match=words):
         meant(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": given}))
 
 
@@ -129,7 +129,7 @@ def test_what_claude_asks_for_and_is_not_here_is_said(given: dict[str, Any], wor
     ids=range(12),
 )
 def test_what_openai_asks_for_and_is_not_here_is_said(item: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadCall, match=words):
+    with pytest.raises(InvalidActionError, match=words):
         meant(OPENAI, json.dumps(item))
 
 

@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from actions import ACTION, VERBS, BadCall, Call, Click, Reply, Screen, Step, UsageError
+from actions import ACTION_ADAPTER, ACTION_TYPES, Call, Click, InvalidActionError, Reply, Screen, Step, UsageError
 from model.dialect import Example, Shown
 from model.dialects.qwen25 import EXAMPLES, MOBILE_EXAMPLES, Dialect
 from model.image import ImageLimits
 from model.tools_prompt import tools_block
 
-ALL = frozenset(VERBS)
+ALL = frozenset(ACTION_TYPES)
 OFFICIAL = ImageLimits()
 OFFICIAL_ENUMS = {
     "computer_use": "key type mouse_move left_click left_click_drag right_click middle_click double_click scroll wait "
@@ -320,7 +320,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize(("text", "words"), UNREADABLE, ids=range(len(UNREADABLE)))
 def test_a_reply_without_a_readable_call_is_a_bad_call_that_helps(text: str, words: str) -> None:
-    with pytest.raises(BadCall) as caught:
+    with pytest.raises(InvalidActionError) as caught:
         Dialect(OFFICIAL).parse(text)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -378,7 +378,7 @@ MEANINGLESS = [
 
 @pytest.mark.parametrize(("arguments", "words"), MEANINGLESS, ids=range(len(MEANINGLESS)))
 def test_a_call_without_a_meaning_is_a_bad_call_that_helps(arguments: str, words: str) -> None:
-    with pytest.raises(BadCall) as caught:
+    with pytest.raises(InvalidActionError) as caught:
         act(reply(arguments))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -401,7 +401,7 @@ def test_a_call_without_a_meaning_is_a_bad_call_that_helps(arguments: str, words
     ],
 )
 def test_a_call_without_a_meaning_on_a_phone(arguments: str, words: str) -> None:
-    with pytest.raises(BadCall) as caught:
+    with pytest.raises(InvalidActionError) as caught:
         act(reply(arguments, "mobile_use"), 1080, 2400, "mobile_use")
     assert words in str(caught.value)
 
@@ -416,9 +416,9 @@ def test_a_call_made_by_hand_is_checked_like_one_that_was_read() -> None:
         {"action": "scroll", "pixels": math.inf},
         {"action": "scroll", "pixels": -(10**5000)},
     ):
-        with pytest.raises(BadCall):
+        with pytest.raises(InvalidActionError):
             dialect.ground(Call("computer_use", arguments), screen_of(280, 364))
-    with pytest.raises(BadCall, match="no function 'mobile_use'"):
+    with pytest.raises(InvalidActionError, match="no function 'mobile_use'"):
         dialect.ground(Call("mobile_use", {"action": "wait"}), screen_of(280, 364))
 
 
@@ -439,4 +439,4 @@ def test_scrolled_pixels_are_notches_of_a_hundred(pixels: float, down: int) -> N
 def test_what_ground_returns_is_an_action() -> None:
     for example in EXAMPLES:
         action = act(example.text, *example.screen_size)
-        assert ACTION.validate_python(action.model_dump()) == action  # type: ignore[attr-defined]
+        assert ACTION_ADAPTER.validate_python(action.model_dump()) == action  # type: ignore[attr-defined]

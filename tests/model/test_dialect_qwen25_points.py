@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actions import BadCall, Call, Screen
+from actions import Call, InvalidActionError, Screen
 from model.dialects.qwen25 import Dialect, to_model, to_screen
 from model.image import ImageLimits
 
@@ -98,7 +98,7 @@ def test_every_point_of_the_picture_is_on_the_screen_and_none_beyond_it_passes(
     assert abs((action.x + 0.5) / width - (x + 0.5) / shown_w) <= 0.5 / width + 1e-9  # same place of the picture
     assert abs((action.y + 0.5) / height - (y + 0.5) / shown_h) <= 0.5 / height + 1e-9
     for outside in ([shown_w, y], [x, shown_h], [-1, y], [x, -1]):
-        with pytest.raises(BadCall, match=f"x must be 0 to {shown_w - 1} and y 0 to {shown_h - 1}"):
+        with pytest.raises(InvalidActionError, match=f"x must be 0 to {shown_w - 1} and y 0 to {shown_h - 1}"):
             dialect.ground(Call("computer_use", {"action": "mouse_move", "coordinate": outside}), screen)
 
 

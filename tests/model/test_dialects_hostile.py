@@ -15,8 +15,8 @@ import pytest
 from families import SPOKEN, Spoken, screen_of
 from test_hostile_replies import JUNK, MEGABYTE, Anything, broken, noise, number
 
-from actions import ACTION, CONTROL_VERBS, BadCall, Screen
-from actions.dispatch import check
+from actions import ACTION_ADAPTER, CONTROL_ACTIONS, InvalidActionError, Screen
+from actions.dispatch import validate
 
 COUNT = 2000
 LIMIT_S = 2.0
@@ -77,18 +77,18 @@ def outcome(dialect: Any, text: str, screen: Screen) -> bool:
         call.thought.encode()
         found = dialect.actions(call, screen)
         assert found
-    except BadCall as error:
+    except InvalidActionError as error:
         assert 0 < len(str(error)) < 600, error
         assert str(error).isprintable(), error
         return False
     for action in found:
-        assert ACTION.validate_python(action.model_dump()) == action
-        ACTION.dump_json(action)
-        if action.verb not in CONTROL_VERBS:
-            check(action, Anything(), screen)  # what was meant lies on the screen
+        assert ACTION_ADAPTER.validate_python(action.model_dump()) == action
+        ACTION_ADAPTER.dump_json(action)
+        if action.verb not in CONTROL_ACTIONS:
+            validate(action, Anything(), screen)  # what was meant lies on the screen
     try:
         dialect.ground(call, screen)
-    except BadCall as error:
+    except InvalidActionError as error:
         assert str(error).isprintable() and len(found) > 1
     return True
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actions import ACTION, CONTROL_VERBS, VERBS, BadCall, Screen
-from actions.dispatch import check
+from actions import ACTION_ADAPTER, ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Screen
+from actions.dispatch import validate
 from model.dialects._qwen25_functions import ACTS
 from model.dialects.qwen25 import EXAMPLES, MOBILE_EXAMPLES, Dialect
 from model.image import ImageLimits
@@ -237,7 +237,7 @@ class Anything:
         raise AssertionError("a reply is read without acting")
 
     def verbs(self) -> frozenset[str]:
-        return frozenset(VERBS) - CONTROL_VERBS
+        return frozenset(ACTION_TYPES) - CONTROL_ACTIONS
 
     def close(self) -> None: ...
 
@@ -248,14 +248,14 @@ def outcome(dialect: Dialect, text: str, screen: Screen) -> str:
         call = dialect.parse(text)
         json.dumps(dict(call.arguments), allow_nan=False, ensure_ascii=False).encode()  # a trace can hold it
         action = dialect.ground(call, screen)
-    except BadCall as error:
+    except InvalidActionError as error:
         assert 0 < len(str(error)) < 600, error
         assert str(error).isprintable(), error
         return "bad call"
-    assert ACTION.validate_python(action.model_dump()) == action
-    ACTION.dump_json(action)
-    if action.verb not in CONTROL_VERBS:
-        check(action, Anything(), screen)  # what was grounded lies on the screen
+    assert ACTION_ADAPTER.validate_python(action.model_dump()) == action
+    ACTION_ADAPTER.dump_json(action)
+    if action.verb not in CONTROL_ACTIONS:
+        validate(action, Anything(), screen)  # what was grounded lies on the screen
     return action.verb
 
 

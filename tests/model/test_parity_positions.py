@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actions import BadCall
+from actions import InvalidActionError
 from model import load_model
 from model.config import Config, TextConfig, VisionConfig
 from model.rope import position_ids
@@ -190,5 +190,5 @@ def test_generation_goes_on_where_the_prompt_ended(folder: Path) -> None:
 )
 def test_pictures_that_do_not_fit_the_words_are_said(folder: Path, change: dict[str, Any], words: str) -> None:
     asked = parity.question([3, (4, 4), 3])
-    with pytest.raises(BadCall, match=words):
+    with pytest.raises(InvalidActionError, match=words):
         parity.our_logits(load_model(folder), parity.Question(**{**vars(asked), **change}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actions import BadCall
+from actions import InvalidActionError
 from model.video import VideoLimits, sample_frames, video_patches
 
 
@@ -38,5 +38,5 @@ def test_many_frames_share_the_budget() -> None:
 
 @pytest.mark.parametrize(("count", "fps"), [(1, 30.0), (10, 0.0), (10, float("nan"))])
 def test_what_is_no_video_is_said(count: int, fps: float) -> None:
-    with pytest.raises(BadCall, match="frames or more and a positive rate"):
+    with pytest.raises(InvalidActionError, match="frames or more and a positive rate"):
         sample_frames(count, fps)

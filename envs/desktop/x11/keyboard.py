@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from actions import BadCall, SurfaceError
+from actions import InvalidActionError, SurfaceError
 from envs.desktop.hands import Unfinished
 from envs.desktop.keeper import Keeper
 
@@ -68,7 +68,7 @@ def keysym(character: str) -> int:
     if 0x20 <= code <= 0x7E or 0xA0 <= code <= 0xFF:
         return code
     if code < 0x100 or 0xD800 <= code <= 0xDFFF or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF:
-        raise BadCall(f"U+{code:04X} is no character that can be typed")
+        raise InvalidActionError(f"U+{code:04X} is no character that can be typed")
     return UNICODE + code
 
 
@@ -194,7 +194,7 @@ class Keyboard:
         if key in KEYSYMS:
             return KEYSYMS[key]
         if len(key) != 1:
-            raise BadCall(f"key '{key}' does not exist on a desktop keyboard")
+            raise InvalidActionError(f"key '{key}' does not exist on a desktop keyboard")
         return keysym(key)
 
     def _refresh(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from actions import BadCall, Scroll, SurfaceError, UsageError
+from actions import InvalidActionError, Scroll, SurfaceError, UsageError
 from envs.android import apps, commands, display
 from envs.android import keyboard as keyboards
 from envs.android.adb import Answer
@@ -177,11 +177,13 @@ def test_apps_are_found_by_name_package_and_component(target, component):
 
 
 def test_apps_that_are_many_or_none_are_named():
-    with pytest.raises(BadCall, match=r"several apps could be 'not': org.example.notes, org.example.notesplus"):
+    with pytest.raises(
+        InvalidActionError, match=r"several apps could be 'not': org.example.notes, org.example.notesplus"
+    ):
         apps.find("not", HAVE)
-    with pytest.raises(BadCall, match="no app 'spotifi' on this phone; did you mean 'spotify'"):
+    with pytest.raises(InvalidActionError, match="no app 'spotifi' on this phone; did you mean 'spotify'"):
         apps.find("spotifi", HAVE)
-    with pytest.raises(BadCall, match=r"have com\.android\.chrome, com\.android\.settings"):
+    with pytest.raises(InvalidActionError, match=r"have com\.android\.chrome, com\.android\.settings"):
         apps.find("xxxxxxxx", HAVE)
 
 
@@ -265,7 +267,7 @@ def test_no_swipe_of_a_scroll_is_so_short_that_it_is_a_tap(frame, density):
 
 def test_addresses_that_a_phone_cannot_be_sent_are_a_sentence():
     surface = bare(Frame(0, 540, 1080))
-    surface._view("HTTPS://Example.org/", BadCall)
+    surface._view("HTTPS://Example.org/", InvalidActionError)
     assert surface.sent[0][-1] == "HTTPS://Example.org/"
     surface._closed = False
     for address in ("file:///sdcard/x", "https://a.org/x y"):

@@ -9,10 +9,10 @@ import pytest
 
 from actions import (
     Back,
-    BadCall,
     Click,
     Drag,
     Home,
+    InvalidActionError,
     LongPress,
     Move,
     Open,
@@ -144,11 +144,11 @@ def test_an_address_opens_in_the_browser(fresh, surface, site):
 
 
 def test_an_app_that_is_not_there_is_the_models_mistake(surface):
-    with pytest.raises(BadCall, match="no app 'setings' on this phone; did you mean 'settings'"):
+    with pytest.raises(InvalidActionError, match="no app 'setings' on this phone; did you mean 'settings'"):
         surface.perform(Open(target="setings"))
-    with pytest.raises(BadCall, match="several apps could be 'pixelhand'"):
+    with pytest.raises(InvalidActionError, match="several apps could be 'pixelhand'"):
         surface.perform(Open(target="pixelhand"))
-    with pytest.raises(BadCall, match="'file:' are not for you"):
+    with pytest.raises(InvalidActionError, match="'file:' are not for you"):
         surface.perform(Open(target="file:///etc/passwd"))
 
 
@@ -180,7 +180,7 @@ def test_keys_and_chords(fresh, surface, in_notes):
 def test_what_a_phone_cannot_is_refused_and_not_done(fresh, surface, action, sentence):
     surface.capture()
     fresh.commands.log.clear()
-    with pytest.raises(BadCall, match=sentence):
+    with pytest.raises(InvalidActionError, match=sentence):
         surface.perform(action)
     assert not [words for words in fresh.commands.log if words[0] == "input"]
 
@@ -190,7 +190,9 @@ def test_what_an_old_android_lacks_is_the_models_to_avoid(fresh, surface, monkey
         raise Refused("Error: Unknown command: keycombination", 255)
 
     monkeypatch.setitem(fresh.commands._table, "input", lacks)
-    with pytest.raises(BadCall, match="this Android is too old for 'input keycombination', and it was not done"):
+    with pytest.raises(
+        InvalidActionError, match="this Android is too old for 'input keycombination', and it was not done"
+    ):
         surface.perform(PressKeys(keys=("ctrl", "a")))
 
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from actions import BadCall, SurfaceError, TypeText
+from actions import InvalidActionError, SurfaceError, TypeText
 from envs.android import keyboard as keyboards
 from envs.simulators.commands import ADB_KEYBOARD, LATIN_IME, U2_KEYBOARD
 
@@ -67,7 +67,7 @@ def test_uiautomator2s_keyboard_serves_too(surface, in_notes, fresh, monkeypatch
 
 def test_without_such_a_keyboard_nothing_is_typed_and_the_model_reads_why(surface, in_notes, fresh, monkeypatch):
     monkeypatch.setattr(fresh.commands, "installed", [LATIN_IME])
-    with pytest.raises(BadCall, match="takes only plain ASCII text over adb, and nothing was typed"):
+    with pytest.raises(InvalidActionError, match="takes only plain ASCII text over adb, and nothing was typed"):
         surface.perform(TypeText(text="abc é"))
     assert in_notes() == "" and given_back(fresh)
 
@@ -75,7 +75,7 @@ def test_without_such_a_keyboard_nothing_is_typed_and_the_model_reads_why(surfac
 def test_without_a_text_field_nothing_is_typed_and_the_keyboard_is_given_back(surface, fresh, monkeypatch):
     monkeypatch.setattr(keyboards, "READY_S", 0.3)
     surface.capture()
-    with pytest.raises(BadCall, match="tap a text field"):
+    with pytest.raises(InvalidActionError, match="tap a text field"):
         surface.perform(TypeText(text="é"))
     assert given_back(fresh)
 

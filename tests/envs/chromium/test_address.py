@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actions import BadCall, UsageError
+from actions import InvalidActionError, UsageError
 from envs.chromium.address import model_address, person_address
 
 
@@ -52,7 +52,7 @@ def test_what_a_model_may_open(text, address):
     ],
 )
 def test_schemes_that_are_not_for_a_model(text):
-    with pytest.raises(BadCall, match="not for you"):
+    with pytest.raises(InvalidActionError, match="not for you"):
         model_address(text)
 
 
@@ -62,12 +62,12 @@ def test_schemes_that_are_not_for_a_model(text):
      "https://[::1", "https://example.com:99999", "/etc/passwd", "?", "#x", "https://exa mple.com", "C:\\x"],
 )  # fmt: skip
 def test_what_is_no_address(text):
-    with pytest.raises(BadCall):
+    with pytest.raises(InvalidActionError):
         model_address(text)
 
 
 def test_an_unknown_practice_task_is_a_bad_call_with_the_nearest():
-    with pytest.raises(BadCall, match="click-test"):
+    with pytest.raises(InvalidActionError, match="click-test"):
         model_address("practice:click-tset")
 
 

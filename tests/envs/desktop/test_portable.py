@@ -6,7 +6,7 @@ import ctypes
 
 import pytest
 
-from actions import BadCall, SurfaceError
+from actions import InvalidActionError, SurfaceError
 from envs.desktop import macos_input, windows_input
 from envs.desktop.portable import PortableHands
 
@@ -130,15 +130,15 @@ def test_a_character_alone_is_typed_and_in_a_chord_refused():
     with made.chord(("ł",)):
         pass
     assert typed == ["ł"] and calls == []
-    with pytest.raises(BadCall, match="'ł' cannot be pressed together"):
+    with pytest.raises(InvalidActionError, match="'ł' cannot be pressed together"):
         made.check(("ctrl", "ł"))
-    with pytest.raises(BadCall, match="'insert' does not exist"):
+    with pytest.raises(InvalidActionError, match="'insert' does not exist"):
         made.check(("insert",))
 
 
 def test_the_corner_is_the_persons():
     made, calls, _ = hands()
-    with pytest.raises(BadCall, match="way to stop"):
+    with pytest.raises(InvalidActionError, match="way to stop"):
         made.move(0, 0)
     assert calls == []
     made, _, _ = hands(cornered=True)

@@ -14,7 +14,7 @@ import pytest
 from desktop_rig import TK_PAD, keymap, link, need, pressed, soon, started, tk_python, x_server
 from typed_strings import STRINGS
 
-from actions import BadCall, SurfaceError
+from actions import InvalidActionError, SurfaceError
 from envs.desktop.hands import Unfinished
 from envs.desktop.keeper import Keeper
 from envs.desktop.x11.hands import X11Hands
@@ -137,7 +137,7 @@ def test_a_held_shift_is_waited_for_and_then_said(hands, pad, display, monkeypat
 def test_what_is_no_character_is_refused_before_anything_is_typed(hands, pad):
     pad.clear()
     for text in ("good\ufffe", "a\x85", "b\ufdd0"):
-        with pytest.raises(BadCall, match="no character that can be typed"):
+        with pytest.raises(InvalidActionError, match="no character that can be typed"):
             hands.type(text)
     time.sleep(0.1)
     assert pad.read("") == ""

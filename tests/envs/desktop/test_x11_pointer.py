@@ -8,7 +8,7 @@ import time
 import pytest
 from desktop_rig import TK_PAD, link, soon, started, tk_python, x_server
 
-from actions import BadCall, Click, Drag, Move, Scroll
+from actions import Click, Drag, InvalidActionError, Move, Scroll
 from envs.surfaces.desktop import Surface
 
 POINTS = 500
@@ -77,7 +77,7 @@ def test_the_second_of_two_monitors_side_by_side(painted, display):
         painted.sync()
         assert surface.personal and surface.pointer() == (3 - 640, 3 - 120)
         for action in (Scroll(down=1), Drag(path=((5, 5),))):
-            with pytest.raises(BadCall, match="the pointer is not on this screen"):
+            with pytest.raises(InvalidActionError, match="the pointer is not on this screen"):
                 surface.perform(action)
 
 

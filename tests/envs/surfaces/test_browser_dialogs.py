@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actions import BadCall, Click, Home, Move, Open, PressKeys, Scroll, SurfaceError, TypeText, Wait
+from actions import Click, Home, InvalidActionError, Move, Open, PressKeys, Scroll, SurfaceError, TypeText, Wait
 from envs.settle import changed
 
 BUTTON = "<button style='position:fixed;left:0;top:0;width:400px;height:300px' onclick='{}'>go</button>"
@@ -91,7 +91,7 @@ def test_nothing_else_can_be_opened_before_the_answer(browser, site):
     ask(browser, site, 'alert("Read me")')
     browser.capture()
     for action in (Open(target="about:blank"), Home()):
-        with pytest.raises(BadCall, match="a dialog is open; answer it first with OK"):
+        with pytest.raises(InvalidActionError, match="a dialog is open; answer it first with OK"):
             browser.perform(action)
     browser.perform(PressKeys(keys=("enter",)))
     assert not browser.asking
@@ -110,7 +110,7 @@ def test_prompt_takes_typed_text_in_place_of_its_default(browser, site):
 def test_prompt_takes_text_with_its_enter_and_no_second_line(browser, site):
     ask(browser, site, 'document.title = prompt("Your name?")')
     browser.capture()
-    with pytest.raises(BadCall, match="one line only"):
+    with pytest.raises(InvalidActionError, match="one line only"):
         browser.perform(TypeText(text="one\ntwo"))
     browser.perform(TypeText(text="one\n"))
     assert browser.evaluate("document.title") == "one"

@@ -8,11 +8,11 @@ import pytest
 
 from actions import (
     Back,
-    BadCall,
     Click,
     Done,
     Drag,
     Home,
+    InvalidActionError,
     LongPress,
     Move,
     Open,
@@ -220,9 +220,9 @@ def test_keys_and_chords(browser, field):
     browser.perform(PressKeys(keys=("shift", "right")))
     browser.perform(PressKeys(keys=("delete",)))
     assert field() == "ñ"
-    with pytest.raises(BadCall, match="together"):
+    with pytest.raises(InvalidActionError, match="together"):
         browser.perform(PressKeys(keys=("ctrl", "ñ")))
-    with pytest.raises(BadCall, match="does not exist on playwright"):
+    with pytest.raises(InvalidActionError, match="does not exist on playwright"):
         browser.perform(PressKeys(keys=("volume_up",)))
     assert field() == "ñ"
 
@@ -255,7 +255,7 @@ def test_addresses_that_are_not_for_the_model(browser, site, target):
     page = site.add("<title>here")
     browser.goto(page)
     browser.capture()
-    with pytest.raises(BadCall, match="not for you"):
+    with pytest.raises(InvalidActionError, match="not for you"):
         browser.perform(Open(target=target))
     assert browser.url == page
 
@@ -294,7 +294,7 @@ def test_wait_waits_and_control_verbs_are_not_for_a_browser(browser, record):
     browser.perform(Wait(seconds=0.2))
     assert 0.2 <= time.monotonic() - began < 2
     assert browser.perform(Move(x=1, y=1)) == ""
-    with pytest.raises(BadCall, match="cannot 'done'"):
+    with pytest.raises(InvalidActionError, match="cannot 'done'"):
         browser.perform(Done())
     assert browser.verbs() == VERBS
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from actions import CONTROL_VERBS, VERBS, BadCall, Screen, UsageError
+from actions import ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Screen, UsageError
 from model import dialect as dialects
 from model.dialects import ui_tars
 from model.engine.forms import form_of
@@ -98,7 +98,7 @@ def test_every_example_is_taken_as_it_is_or_as_the_family_writes_it(
     as_it_is = 0
     for example in getattr(module, examples):
         shown = screen(example.screen_size)
-        form = form_of(dialect, frozenset(VERBS), shown)
+        form = form_of(dialect, frozenset(ACTION_TYPES), shown)
         assert form is not None
         taken = takes(grammars().guide(form), example.text)
         as_it_is += taken
@@ -135,10 +135,10 @@ def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple
         text = grammars()._tokens.decode_str([one for one in ids if one not in (258, 256)])
         try:
             meant = dialects.actions(dialect, dialect.parse(text), shown)
-        except BadCall as error:
+        except InvalidActionError as error:
             raise AssertionError(f"{error}: {text!r}") from None
         for action in meant:
-            assert action.verb in verbs | CONTROL_VERBS, text
+            assert action.verb in verbs | CONTROL_ACTIONS, text
             for point in action.points():
                 shown.require(*point)
         kinds[meant[0].verb] += 1

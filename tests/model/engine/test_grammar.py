@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from actions import CONTROL_VERBS, Screen
+from actions import CONTROL_ACTIONS, Screen
 from model.chat import load_chat
 from model.dialects.qwen25 import Dialect
 from model.engine.forms import below, form_of
@@ -54,7 +54,7 @@ def prove(grammars: Grammars, count: int, tool: str, verbs: frozenset[str], size
             guide.take(ids[-1])
         text = grammars._tokens.decode_str(ids)
         action = dialect.ground(dialect.parse(text), shown)
-        assert action.verb in verbs | CONTROL_VERBS, text
+        assert action.verb in verbs | CONTROL_ACTIONS, text
         for point in action.points():
             shown.require(*point)
         kinds[action.verb] += 1

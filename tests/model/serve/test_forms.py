@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actions import VERBS, Screen
+from actions import ACTION_TYPES, Screen
 from model.dialects.qwen25 import Dialect
 from model.engine.forms import form_of
 
@@ -22,7 +22,7 @@ def asked(embedded: Any, **more: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def form(embedded: Any) -> dict[str, Any]:
-    made = form_of(Dialect(embedded.chat.limits), frozenset(VERBS), SCREEN)
+    made = form_of(Dialect(embedded.chat.limits), frozenset(ACTION_TYPES), SCREEN)
     assert made is not None
     return asdict(made)
 
@@ -39,10 +39,10 @@ def test_a_reply_is_a_call_however_the_dice_fall(
 
 
 def test_it_is_the_form_that_does_it(embedded: Any) -> None:
-    from actions import BadCall
+    from actions import InvalidActionError
 
     text = asked(embedded, seed=2, temperature=2.0).json()["choices"][0]["message"]["content"]
-    with pytest.raises(BadCall):
+    with pytest.raises(InvalidActionError):
         Dialect(embedded.chat.limits).parse(text)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from actions import VERBS, Reply, Screen, Step, UsageError
+from actions import ACTION_TYPES, Reply, Screen, Step, UsageError
 from agent.memory import Memory
 from model.chat import Chat, load_chat
 from model.dialects.qwen25 import Dialect
@@ -74,7 +74,7 @@ def test_a_prompt_is_the_one_that_an_agent_with_that_memory_sends(data: Path, tm
     screens = [Screen(decode(one.png)) for one in episode]
     steps = [Step(n + 1, screen, Reply(one.said)) for n, (one, screen) in enumerate(zip(episode, screens, strict=True))]
     shown = memory.shown(steps[:-1])
-    talk = Dialect(chat.limits, tool="computer_use").conversation(GOAL, shown, screens[-1], frozenset(VERBS))
+    talk = Dialect(chat.limits, tool="computer_use").conversation(GOAL, shown, screens[-1], frozenset(ACTION_TYPES))
     sent = chat.render(talk.messages, talk.tools)
     gone = len(steps) - 1 - len(shown)
     batch = stage.packed([(episode[gone:], sum(one.picture for one in shown), gone)])

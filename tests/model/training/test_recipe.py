@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import model.training
-from actions import VERBS, Screen, UsageError
+from actions import ACTION_TYPES, Screen, UsageError
 from model.chat import load_chat
 from model.dialects.qwen25 import Dialect
 from model.image import frames_to_patches
@@ -158,7 +158,7 @@ def test_a_packed_question_is_the_prompt_that_the_agent_sends(data: Path, tmp_pa
     ids = batch.ids[0].tolist()
     patches, _ = frames_to_patches(np.repeat(frame[None], 2, axis=0))
     for question in sample.questions:
-        talk = dialect.conversation(question.goal, [], Screen(frame), frozenset(VERBS))
+        talk = dialect.conversation(question.goal, [], Screen(frame), frozenset(ACTION_TYPES))
         prompt = chat.render(talk.messages, talk.tools)
         tail = prompt.input_ids[len(stage.packer.head) :]
         start = next(n for n in range(len(ids)) if ids[n : n + len(tail)] == tail)

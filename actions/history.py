@@ -63,7 +63,7 @@ class Step:
     actions: tuple[Any, ...] = ()
 
 
-def joined(parts: Sequence[Step]) -> Step:
+def merge_parts(parts: Sequence[Step]) -> Step:
     """The parts of one turn as one Step: actions in order, notes one below the other, rewards and seconds summed."""
     return replace(
         parts[-1],

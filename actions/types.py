@@ -21,8 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from actions.errors import BadCall
-from actions.keys import canonical
+from actions.errors import InvalidActionError
+from actions.keys import normalize_key
 
 MAX_TEXT = 10_000  # characters of one typed text, answer or question
 MAX_WAIT_S = 60.0
@@ -47,7 +47,7 @@ def _printable(text: str) -> str:
     return text
 
 
-class Verb(BaseModel):
+class BaseAction(BaseModel):
     """Base of the verbs: frozen, closed (an unknown field is an error)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +57,7 @@ class Verb(BaseModel):
         return ()
 
 
-class _AtPoint(Verb):
+class _AtPoint(BaseAction):
     x: Coordinate
     y: Coordinate
 
@@ -80,7 +80,7 @@ class Move(_AtPoint):
     verb: Literal["move"] = "move"
 
 
-class Drag(Verb):
+class Drag(BaseAction):
     """Press at the first point, go through the others, release at the last. One point alone starts at the pointer."""
 
     verb: Literal["drag"] = "drag"
@@ -91,7 +91,7 @@ class Drag(Verb):
         return self.path
 
 
-class Scroll(Verb):
+class Scroll(BaseAction):
     """Turn the wheel by notches at a point (without one: where the pointer is). down > 0 shows what is further down."""
 
     verb: Literal["scroll"] = "scroll"
@@ -117,7 +117,7 @@ class LongPress(_AtPoint):
     seconds: Seconds = 1.0
 
 
-class TypeText(Verb):
+class TypeText(BaseAction):
     """Type a text where the focus is, exactly as given."""
 
     verb: Literal["type"] = "type"
@@ -126,7 +126,7 @@ class TypeText(Verb):
     _printable = field_validator("text")(_printable)
 
 
-class PressKeys(Verb):
+class PressKeys(BaseAction):
     """Press keys in order and release them in reverse: a chord like ctrl+c, or one key like enter."""
 
     verb: Literal["press"] = "press"
@@ -135,10 +135,10 @@ class PressKeys(Verb):
     @field_validator("keys")
     @classmethod
     def _known(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(canonical(key) for key in keys)
+        return tuple(normalize_key(key) for key in keys)
 
 
-class Open(Verb):
+class Open(BaseAction):
     """Open an address in the browser, or an app by its name."""
 
     verb: Literal["open"] = "open"
@@ -147,40 +147,40 @@ class Open(Verb):
     _printable = field_validator("target")(_printable)
 
 
-class Back(Verb):
+class Back(BaseAction):
     """Go back: the browser's history or the phone's back button."""
 
     verb: Literal["back"] = "back"
 
 
-class Home(Verb):
+class Home(BaseAction):
     """Go to where this surface started: the phone's home screen or the first page."""
 
     verb: Literal["home"] = "home"
 
 
-class Wait(Verb):
+class Wait(BaseAction):
     """Wait some seconds for the screen to change."""
 
     verb: Literal["wait"] = "wait"
     seconds: Seconds = 1.0
 
 
-class Answer(Verb):
+class Answer(BaseAction):
     """Give the answer that the person asked for. Ends the run."""
 
     verb: Literal["answer"] = "answer"
     text: Text
 
 
-class Ask(Verb):
+class Ask(BaseAction):
     """Ask the person a question that only they can decide."""
 
     verb: Literal["ask"] = "ask"
     question: Text
 
 
-class Done(Verb):
+class Done(BaseAction):
     """Say that the task is finished, or that it cannot be."""
 
     verb: Literal["done"] = "done"
@@ -194,9 +194,9 @@ Action = Annotated[
     ],
     Field(discriminator="verb"),
 ]
-ACTION: TypeAdapter[Any] = TypeAdapter(Action)
+ACTION_ADAPTER: TypeAdapter[Any] = TypeAdapter(Action)
 
-VERBS: dict[str, type[Verb]] = {
+ACTION_TYPES: dict[str, type[BaseAction]] = {
     model.model_fields["verb"].default: model
     for model in (
         Click,
@@ -215,25 +215,27 @@ VERBS: dict[str, type[Verb]] = {
         Done,
     )
 }
-CONTROL_VERBS = frozenset({"answer", "ask", "done"})  # for the person at the loop's other end: no machine performs them
+CONTROL_ACTIONS = frozenset(
+    {"answer", "ask", "done"}
+)  # for the person at the loop's other end: no machine performs them
 
 
-def make(verb: str, **fields: object) -> Any:
+def make_action(verb: str, **fields: object) -> Any:
     """Action from a verb's name and fields; BadCall, in one sentence, when they do not fit."""
-    return read_action({"verb": verb, **fields})
+    return parse_action({"verb": verb, **fields})
 
 
-def read_action(data: object) -> Any:
+def parse_action(data: object) -> Any:
     """Action from plain data (JSON); BadCall, in one short sentence, when it does not fit."""
     verb = data.get("verb") if isinstance(data, Mapping) else None
-    if isinstance(verb, str) and verb not in VERBS:
-        near = difflib.get_close_matches(verb[:40], VERBS, n=1)
-        raise BadCall(
-            f"no verb {verb[:40]!r}; " + (f"did you mean '{near[0]}'?" if near else f"have {', '.join(VERBS)}")
+    if isinstance(verb, str) and verb not in ACTION_TYPES:
+        near = difflib.get_close_matches(verb[:40], ACTION_TYPES, n=1)
+        raise InvalidActionError(
+            f"no verb {verb[:40]!r}; " + (f"did you mean '{near[0]}'?" if near else f"have {', '.join(ACTION_TYPES)}")
         )
     try:
-        return ACTION.validate_python(data)
+        return ACTION_ADAPTER.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) if str(part).isprintable() else repr(part) for part in first["loc"]) or "action"
-        raise BadCall(f"{where[:80]}: {first['msg'].removeprefix('Value error, ')[:300]}") from None
+        raise InvalidActionError(f"{where[:80]}: {first['msg'].removeprefix('Value error, ')[:300]}") from None
