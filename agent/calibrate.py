@@ -15,9 +15,9 @@ from typing import Any
 
 from actions import Click, InvalidActionError, dispatch, make_action
 from agent.config import Settings
-from agent.launch import kind, open_surface
-from agent.policy import Policy
-from agent.words import describe, plain
+from agent.policies.base import Policy
+from agent.session import open_surface, surface_name
+from agent.ui.formatting import describe_action, sanitize
 from envs.doctor import settled
 from envs.easel import COLOURS, PageEasel, Seen, Touch, WindowEasel, shown, squares
 
@@ -28,7 +28,7 @@ QUESTION = "What colour fills the whole screen? Answer with one word."
 
 
 @dataclass(frozen=True)
-class Row:
+class CalibrationResult:
     """One test. intended and arrived are pixels of the screen, None where there were none; off_px is between them."""
 
     screen: str
@@ -40,14 +40,14 @@ class Row:
     note: str = ""
 
 
-def calibrated(settings: Settings, load: Callable[[], Policy] | None = None) -> list[Row]:
+def calibrate(settings: Settings, load: Callable[[], Policy] | None = None) -> list[CalibrationResult]:
     """Every row, for the screen that the settings name: of somebody's desktop, for each monitor.
 
     load gives the model, once a screen is open: a screen that is not there is said before minutes of loading.
     """
-    rows: list[Row] = []
+    rows: list[CalibrationResult] = []
     policy: Policy | None = None
-    for name, surface, easel in _easels(settings):
+    for name, surface, easel in _targets(settings):
         rows += pointer_rows(name, surface, easel)
         if load is not None:
             policy = policy or load()
@@ -55,7 +55,7 @@ def calibrated(settings: Settings, load: Callable[[], Policy] | None = None) -> 
     return rows
 
 
-def pointer_rows(name: str, surface: Any, easel: Any) -> list[Row]:
+def pointer_rows(name: str, surface: Any, easel: Any) -> list[CalibrationResult]:
     """Move to the middle of each square (tap it, where nothing hovers), and compare."""
     painted, rows = squares(), []
     easel.paint(painted)
@@ -64,22 +64,24 @@ def pointer_rows(name: str, surface: Any, easel: Any) -> list[Row]:
     for square in painted:
         test = f"{verb} to {square.colour}"
         if square.colour not in seen:
-            rows.append(Row(name, test, False, note="the square is not in the picture"))
+            rows.append(CalibrationResult(name, test, False, note="the square is not in the picture"))
             continue
         spot = seen[square.colour]
         surface.perform(make_action(verb, x=spot.x, y=spot.y))
-        touch = settled(easel.touched, partial(_met, colour=square.colour))
-        rows.append(_compared(Row(name, test, False, (spot.x, spot.y)), spot, touch, square.colour, MOST_PX))
+        touch = settled(easel.touched, partial(_pointer_reached, colour=square.colour))
+        rows.append(
+            _compared(CalibrationResult(name, test, False, (spot.x, spot.y)), spot, touch, square.colour, MOST_PX)
+        )
     return rows
 
 
-def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[Row]:
+def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[CalibrationResult]:
     """Have the model click each square, and read a colour."""
     painted = squares()
     for square in painted:
         easel.paint(painted, side=MODEL_SIDE)
         screen, seen = shown(surface.capture, [square.colour for square in painted], MODEL_SIDE)
-        row = Row(name, f"model clicks {square.colour}", False)
+        row = CalibrationResult(name, f"model clicks {square.colour}", False)
         if square.colour not in seen:
             yield replace(row, note="the square is not in the picture")
             continue
@@ -89,23 +91,23 @@ def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[
         try:
             action = policy.actions(policy.parse(reply), screen)[0]
             if not isinstance(action, Click):
-                raise InvalidActionError(f"it wants to {describe(action)}")
+                raise InvalidActionError(f"it wants to {describe_action(action)}")
             dispatch(action, surface, screen)
         except InvalidActionError as error:
-            yield replace(row, note=plain(error, 200))
+            yield replace(row, note=sanitize(error, 200))
             continue
-        touch = settled(easel.touched, partial(_met, colour=square.colour, pressed=True))
+        touch = settled(easel.touched, partial(_pointer_reached, colour=square.colour, pressed=True))
         yield _compared(row, spot, touch, square.colour, MODEL_SIDE / 2 * spot.scale)
     for colour in READ:
         easel.paint([], ground=COLOURS[colour])
-        screen = settled(surface.capture, partial(_filled, rgb=COLOURS[colour]))
+        screen = settled(surface.capture, partial(_filled_screen, rgb=COLOURS[colour]))
         reply = policy.decide(QUESTION, [], screen, surface.verbs() | {"answer"})
         said = reply.text.lower()
         right = colour in said and not any(other in said for other in COLOURS if other != colour)
-        yield Row(name, f"model reads {colour}", right, note=f"it says: {plain(reply.text, 200)}")
+        yield CalibrationResult(name, f"model reads {colour}", right, note=f"it says: {sanitize(reply.text, 200)}")
 
 
-def table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[CalibrationResult]) -> str:
     """The rows for a person, and a verdict."""
     lines = [f"{'screen':22} {'test':22} {'intended':>14} {'arrived':>16} {'off by':>9}"]
     for row in rows:
@@ -119,9 +121,9 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _easels(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
+def _targets(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
     """(name, surface, what is painted on) for each screen; both are closed when the next one is asked for."""
-    if kind(settings) != "desktop" or settings.on == "desktop:virtual":
+    if surface_name(settings) != "desktop" or settings.on == "desktop:virtual":
         on_a_page = replace(settings, url="about:blank")
         with closing(open_surface(on_a_page)) as surface, closing(PageEasel(surface)) as page:
             yield settings.on, surface, page
@@ -141,7 +143,9 @@ def _easels(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
             yield where, surface, window
 
 
-def _compared(row: Row, spot: Seen, touch: Touch | None, colour: str, most_px: float) -> Row:
+def _compared(
+    row: CalibrationResult, spot: Seen, touch: Touch | None, colour: str, most_px: float
+) -> CalibrationResult:
     if touch is None:
         return replace(row, note="nothing arrived there")
     dx, dy = touch.dx * spot.scale, touch.dy * spot.scale
@@ -152,9 +156,9 @@ def _compared(row: Row, spot: Seen, touch: Touch | None, colour: str, most_px: f
     return replace(row, arrived=arrived, off_px=round(math.hypot(dx, dy), 2), ok=off <= most_px)
 
 
-def _met(touch: Touch | None, colour: str, pressed: bool = False) -> bool:
+def _pointer_reached(touch: Touch | None, colour: str, pressed: bool = False) -> bool:
     return touch is not None and touch.colour == colour and (touch.pressed or not pressed)
 
 
-def _filled(screen: Any, rgb: tuple[int, int, int]) -> bool:
+def _filled_screen(screen: Any, rgb: tuple[int, int, int]) -> bool:
     return all(tuple(int(value) for value in screen.pixels[y, x]) == rgb for x, y in ((9, 9), (-9, -9)))

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from agent.config import Settings
     from agent.loop import Episode
 
-OTHER_FLOORS = {  # command: (module that holds its typer app as `app`, help)
+SUBCOMMANDS = {  # command: (module that holds its typer app as `app`, help)
     "models": ("model.cli", "List the models that can be used, or fetch one."),
     "eval": ("evals.cli", "Score a model on a benchmark."),
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
     "bench": ("evals.bench_cli", "Measure how fast models and screens are on this machine."),
     "serve": ("model.serve_cli", "Serve a model to other programs, as OpenAI's API."),
-    "mcp": ("agent.mcp_cli", "Give a screen to other agents, as an MCP server."),
+    "mcp": ("agent.mcp.cli", "Give a screen to other agents, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
     "doctor": ("envs.doctor_cli", "Say what this machine lacks, and what mends it."),
 }
@@ -142,13 +142,13 @@ def demo(
     pages that the model was measured on and did right.
     """
     if show_list:
-        from agent.demos import listing
+        from agent.demo import format_tasks
 
-        print(listing())
+        print(format_tasks())
         return
-    from agent.demos import flagship
+    from agent.demo import default_task
 
-    flags: dict[str, Any] = {"url": f"practice:{task or flagship()}", "model": "embedded", "on": on, "seed": seed}
+    flags: dict[str, Any] = {"url": f"practice:{task or default_task()}", "model": "embedded", "on": on, "seed": seed}
     _run("", flags | {"headed": headed, "runs": runs, "max_steps": max_steps}, json, None, demo=True)
 
 
@@ -168,27 +168,27 @@ def calibrate(
 
     from actions import UsageError
     from agent import config
-    from agent.calibrate import calibrated, table
-    from agent.launch import open_policy
-    from agent.policy import Policy
+    from agent.calibrate import calibrate, format_table
+    from agent.policies.base import Policy
+    from agent.session import load_policy
 
     settings = config.load({"on": on, "model": model, "grounder": grounder})
     if grounder and not settings.model:
         raise UsageError("a grounder finds what a model points at: name that one, too, with --model")
-    programs = _own_stdout() if json else None
+    programs = _capture_stdout() if json else None
     with ExitStack() as stack:
 
         def load() -> Policy:
-            policy = open_policy(settings)
+            policy = load_policy(settings)
             stack.callback(policy.close)
             return policy
 
-        rows = calibrated(settings, load if settings.model else None)
+        rows = calibrate(settings, load if settings.model else None)
     if programs is not None:
         programs.write("".join(_json_line(row) for row in rows))
         programs.close()
     else:
-        print(table(rows))
+        print(format_table(rows))
     raise typer.Exit(0 if all(row.ok for row in rows) else 1)
 
 
@@ -202,9 +202,9 @@ def _json_line(row: Any) -> str:
 @runs_app.command("list")
 def list_runs(runs: Runs = None) -> None:
     """Name the runs, the latest last."""
-    from agent.reading import table
+    from agent.ui.run_report import format_runs
 
-    print(table(_root(runs)))
+    print(format_runs(_root(runs)))
 
 
 @runs_app.command("show")
@@ -212,53 +212,53 @@ def show_run(
     run: Annotated[str, typer.Argument(help="An id, its beginning, a folder, or: last.")] = "last", runs: Runs = None
 ) -> None:
     """Tell what happened in one run, and check that its trace is whole."""
-    from agent.reading import story
+    from agent.ui.run_report import format_run
 
-    print(story(_root(runs), run))
+    print(format_run(_root(runs), run))
 
 
 def _root(runs: str | None) -> Path:
     from agent.config import load
-    from agent.launch import runs_root
+    from agent.session import runs_root
 
     return runs_root(load({"runs": runs}))
 
 
 def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None, demo: bool = False) -> NoReturn:
     """Both `run` and `demo`: settings, display, launch, exit code."""
-    from agent.panel import Lines, display
+    from agent.ui.display import TextDisplay, display
 
-    programs = _own_stdout() if json else None
+    programs = _capture_stdout() if json else None
     with display(programs, sys.stdout) as shown:
         from agent import config
-        from agent.launch import launch
+        from agent.session import run_session
 
         settings = config.load(flags)
-        if script is None and flags.get("on") is None and _nothing_chosen(settings):
+        if script is None and flags.get("on") is None and _is_default(settings):
             goal, settings = _on_a_practice_page(goal, settings, shown.say)
         if demo:
-            settings = _worth_seeing(settings, shown.say)
-        settings = _complete(settings, goal, script)
-        person = shown if isinstance(shown, Lines) and sys.stdin.isatty() else None
+            settings = _pick_demo_seed(settings, shown.say)
+        settings = _resolve_settings(settings, goal, script)
+        person = shown if isinstance(shown, TextDisplay) and sys.stdin.isatty() else None
         ask = person.ask if person else None
-        episode = launch(goal, settings, shown, ask=ask, person=person, script=script)
+        episode = run_session(goal, settings, shown, ask=ask, person=person, script=script)
     raise typer.Exit(exit_code(episode))
 
 
-def _worth_seeing(settings: Settings, say: Callable[[str], None]) -> Settings:
+def _pick_demo_seed(settings: Settings, say: Callable[[str], None]) -> Settings:
     """Without a seed, one of the practice pages that the embedded model did right when it was measured; says so where
     it did not do all of them."""
     from dataclasses import replace
     from random import choice
 
-    from agent.demos import measured, worth_seeing
+    from agent.demo import success_rates, successful_seeds
     from envs.practice import PREFIX
 
     task = settings.url.removeprefix(PREFIX)
-    seeds = worth_seeing(task)
+    seeds = successful_seeds(task)
     if settings.seed is not None or not seeds:
         return settings
-    seed, total = choice(seeds), measured()[task][1]
+    seed, total = choice(seeds), success_rates()[task][1]
     if len(seeds) < total:
         say(
             f"seed {seed}: one of the {len(seeds)} of {total} pages that it did right when it was measured; "
@@ -272,7 +272,7 @@ def exit_code(episode: Episode) -> int:
     return STOPPED_EXIT[episode.cause] if episode.status == "stopped" else EXIT[episode.status]
 
 
-def _nothing_chosen(settings: Settings) -> bool:
+def _is_default(settings: Settings) -> bool:
     """Whether neither model nor page nor surface was chosen, by a flag or in any file."""
     return not settings.model and not settings.url and settings.on == type(settings).on
 
@@ -285,7 +285,7 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
     from dataclasses import replace
 
     from actions import UsageError
-    from agent.demos import instead, page_for
+    from agent.demo import instead, page_for
     from envs.practice import PREFIX
 
     task = page_for(goal)
@@ -297,15 +297,15 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
     if here:
         raise UsageError(which_of_these(here))
     say(f"{none_for_your_screen()}; until then {instead(task)}")
-    return "", _worth_seeing(replace(settings, url=PREFIX + task, model="embedded"), say)
+    return "", _pick_demo_seed(replace(settings, url=PREFIX + task, model="embedded"), say)
 
 
-def _complete(settings: Settings, goal: str, script: Path | None) -> Settings:
+def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Settings:
     """Fill in what follows from the rest; UsageError, with what can be done, where something is missing."""
     from dataclasses import replace
 
     from actions import UsageError
-    from agent.launch import is_practice, kind
+    from agent.session import is_practice, surface_name
     from envs.practice import PREFIX, page
 
     practice = is_practice(settings.url)
@@ -317,14 +317,14 @@ def _complete(settings: Settings, goal: str, script: Path | None) -> Settings:
         from model.catalog import how_to_get_one
 
         raise UsageError(how_to_get_one())
-    if not settings.url and kind(settings) == "browser":
+    if not settings.url and surface_name(settings) == "browser":
         raise UsageError("give the page to start from: --url https://example.org, or --url practice:click-dialog-2")
     if not goal and not practice:
         raise UsageError("the goal is empty; say what to do, in quotes")
     return settings
 
 
-def _own_stdout() -> Any:
+def _capture_stdout() -> Any:
     """A stream that alone writes to standard output; whatever else any library prints goes to standard error."""
     sys.stdout.flush()
     own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
@@ -332,7 +332,7 @@ def _own_stdout() -> Any:
     return own
 
 
-def _other_floor(name: str, module: str, about: str) -> None:
+def _add_lazy_command(name: str, module: str, about: str) -> None:
     """A stand-in that loads another floor's commands when it is called, its arguments passed on as they are."""
 
     @app.command(
@@ -347,8 +347,8 @@ def _other_floor(name: str, module: str, about: str) -> None:
         raise typer.Exit(code if isinstance(code, int) else 0)
 
 
-for _name, (_module, _about) in OTHER_FLOORS.items():
-    _other_floor(_name, _module, _about)
+for _name, (_module, _about) in SUBCOMMANDS.items():
+    _add_lazy_command(_name, _module, _about)
 
 
 def main() -> NoReturn:
@@ -364,32 +364,34 @@ def main() -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        code = _explain(error)
+        code = _report_error(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _stop(sentence: str, code: int) -> int:
+def _print_error(sentence: str, code: int) -> int:
     print(sentence, file=sys.stderr)
     return code
 
 
-def _explain(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own: a flag that does not exist, ...
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None else ""
         if "--json" in sys.argv and sys.argv[1:2] in (["run"], ["demo"]):  # who reads lines gets the last one always
             print('{"event": "end", "status": "error", "reward": null, "steps": 0, "run": ""}')
-        return _stop(f"{usage}{error.format_message()}", int(error.exit_code))
+        return _print_error(f"{usage}{error.format_message()}", int(error.exit_code))
     from actions import ActionDeniedError, Error, SurfaceError, UsageError
     from agent import trace
-    from agent.launch import Unforeseen, unforeseen
-    from agent.words import safe
+    from agent.session import InternalError, write_crash_report
+    from agent.ui.formatting import sanitize_lines
 
     if not isinstance(error, Error):
         try:
             named = os.environ.get("PIXELHAND_RUNS")
-            error = unforeseen(error, trace.new_folder(Path(named) if named else trace.default_root()))
+            error = write_crash_report(error, trace.new_folder(Path(named) if named else trace.default_root()))
         except (Error, OSError) as second:
-            return _stop(f"something unforeseen went wrong ({type(error).__name__}: {error}), and {second}", 5)
-    codes = {UsageError: 2, ActionDeniedError: 3, SurfaceError: 5, Unforeseen: 5}
-    return _stop(safe(str(error)), next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
+            return _print_error(f"something unforeseen went wrong ({type(error).__name__}: {error}), and {second}", 5)
+    codes = {UsageError: 2, ActionDeniedError: 3, SurfaceError: 5, InternalError: 5}
+    return _print_error(
+        sanitize_lines(str(error)), next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
+    )

@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from actions import UsageError
-from agent.guard import WEB_SCHEMES, narrows, normal_pattern
+from agent.safety.url_policy import WEB_SCHEMES, is_subset, normalize_pattern
 
 PROJECT_FILE = "pixelhand.toml"
 PREFIX = "PIXELHAND_"
 NOT_SETTINGS = frozenset(  # read by other files
     {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY"}
 )
-NOT_FOR_PROJECTS = frozenset(  # a cloned folder must not choose who speaks
+USER_ONLY_KEYS = frozenset(  # a cloned folder must not choose who speaks
     {"runs", "prompt", "model", "grounder", "program"}
 )
 CHOICES = {"approve": ("each", "never"), "zoom": ("off", "on", "auto")}
-LEAST = {"width": 1, "height": 1, "max_steps": 1, "seed": 0, "temperature": 0, "budget_tokens": 0}
+MINIMUMS = {"width": 1, "height": 1, "max_steps": 1, "seed": 0, "temperature": 0, "budget_tokens": 0}
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def load(
     from_project = _toml(project)
     mine = settings
     settings = _layer(settings, from_project, str(project))
-    _only_narrows(mine, settings, from_project, project)
+    _check_project_restrictions(mine, settings, from_project, project)
     named = {key: value for key, value in environment.items() if key.startswith(PREFIX) and key not in NOT_SETTINGS}
     plain = {key.removeprefix(PREFIX).lower(): value for key, value in named.items()}
     settings = _layer(settings, plain, "the environment", prefix=PREFIX)
@@ -132,22 +132,22 @@ def _value(key: str, value: Any, kind: Any, where: str) -> Any:
             raise ValueError
         if key in CHOICES and value not in CHOICES[key]:
             raise UsageError(f"'{key}' in {where} must be {' or '.join(CHOICES[key])}, not {value!r}")
-        if key in LEAST and not LEAST[key] <= value < math.inf:
-            raise UsageError(f"'{key}' in {where} must be {LEAST[key]} or more, not {value!r}")
+        if key in MINIMUMS and not MINIMUMS[key] <= value < math.inf:
+            raise UsageError(f"'{key}' in {where} must be {MINIMUMS[key]} or more, not {value!r}")
         return value
     except (ValueError, KeyError, OverflowError):
         name = "a list of texts" if get_origin(kind) is tuple else kind.__name__
         raise UsageError(f"'{key}' in {where} must be {name}, not {value!r}") from None
 
 
-def _only_narrows(user: Settings, both: Settings, project: Mapping[str, Any], path: Path) -> None:
+def _check_project_restrictions(user: Settings, both: Settings, project: Mapping[str, Any], path: Path) -> None:
     """UsageError when the project's file allows what the user's own settings do not."""
-    for key in sorted(NOT_FOR_PROJECTS & project.keys()):
+    for key in sorted(USER_ONLY_KEYS & project.keys()):
         raise UsageError(f"'{key}' may not stand in {path}; put it into {user_file()} or give the flag")
     wider = [scheme for scheme in both.allow_schemes if scheme not in user.allow_schemes]
     if user.allow_hosts is not None and both.allow_hosts is not None:
-        allowed = [normal_pattern(host) for host in user.allow_hosts]
-        wider += [host for host in both.allow_hosts if not narrows(normal_pattern(host), allowed)]
+        allowed = [normalize_pattern(host) for host in user.allow_hosts]
+        wider += [host for host in both.allow_hosts if not is_subset(normalize_pattern(host), allowed)]
     if both.approve == "never" != user.approve:
         wider.append("acting unasked (approve)")
     if wider:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from actions import Step, SurfaceError, UsageError
-from agent.endings import Cause, Ending, Outcome, Patience, Status, Watch
-from agent.interrupts import held
-from agent.policy import Policy
-from agent.trace import Trace
-from agent.turn import AskPerson, Hands
+from agent.policies.base import Policy
+from agent.safety.signals import defer_interrupts
+from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
+from agent.trace import TraceWriter
+from agent.turn_executor import AskPerson, TurnExecutor
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 
@@ -32,7 +32,7 @@ class Episode:
     steps: tuple[Step, ...]
     message: str
     run: str
-    cause: Cause
+    cause: StopReason
 
 
 def run(
@@ -42,11 +42,11 @@ def run(
     *,
     max_steps: int,
     seed: int | None = None,
-    trace: Trace | None = None,
+    trace: TraceWriter | None = None,
     on_event: OnEvent | None = None,
     ask: AskPerson | None = None,
     approved: bool = False,
-    patience: Patience = Patience(),  # noqa: B008 - frozen
+    patience: StopLimits = StopLimits(),  # noqa: B008 - frozen
 ) -> Episode:
     """Run a policy in an environment until the task is over, the model ends it, or patience or max_steps do.
 
@@ -58,7 +58,7 @@ def run(
     if max_steps < 1:
         raise UsageError(f"a run needs at least 1 step, not {max_steps}")
     steps: list[Step] = []
-    watch = Watch(max_steps, patience)
+    watch = TerminationMonitor(max_steps, patience)
     came, ending = None, None
 
     def tell(event: str, **facts: Any) -> None:
@@ -69,11 +69,11 @@ def run(
             if on_event is not None:
                 on_event({"event": event, **facts})
 
-    with held() as hold:
-        hands = Hands(env, policy, watch, tell, hold, ask, approved)
+    with defer_interrupts() as hold:
+        hands = TurnExecutor(env, policy, watch, tell, hold, ask, approved)
         try:
             _, info = env.reset(seed=seed)  # look
-            came = Outcome.of(info)
+            came = TurnResult.of(info)
             goal, verbs = goal or info["goal"], env.unwrapped.verbs()
             tell("start", goal=goal, seed=seed, max_steps=max_steps, screen=came.screen, note=came.note)
             while ending is None:
@@ -86,11 +86,11 @@ def run(
                 steps.append(step)
                 ending = watch.ending(steps, came)
         except SurfaceError as error:
-            ending = Ending("error", "machine", str(error))
+            ending = Termination("error", "machine", str(error))
         except KeyboardInterrupt:
-            ending = Ending("stopped", "interrupted", "a person stopped the run")
+            ending = Termination("stopped", "interrupted", "a person stopped the run")
         except BaseException as error:
-            ending = Ending("error", "machine", f"{type(error).__name__}: {error}")
+            ending = Termination("error", "machine", f"{type(error).__name__}: {error}")
             raise
         finally:
             reward = came.verdict["reward"] if came and came.verdict else None

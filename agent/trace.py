@@ -63,7 +63,7 @@ def new_folder(root: Path) -> Path:
         return folder
 
 
-class Trace:
+class TraceWriter:
     """The writer of one run. Every method returns after its bytes are on the disk, and raises SurfaceError if not."""
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ class Trace:
         self.broken: SurfaceError | None = None  # why nothing is written any more
         self._frames: set[str] = set()
         text = _line({"format": 1, "run": folder.name, "made": _now(), **manifest}, indent=2)
-        with disk(folder):
+        with disk_errors(folder):
             (folder / FRAMES).mkdir(exist_ok=True)
             _replace(folder / MANIFEST, text)
             self._file = os.open(folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
@@ -83,7 +83,7 @@ class Trace:
         if self.broken is not None:
             raise self.broken
         try:
-            with disk(self.folder):
+            with disk_errors(self.folder):
                 plain = {name: self._plain(value) for name, value in facts.items()}
                 line = _line({"event": event, "at": _now(), "prev": self._previous, **plain})
                 if os.write(self._file, line + b"\n") != len(line) + 1:
@@ -133,7 +133,7 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """A run as read back. torn: the last line was cut off by a crash and is not among the events."""
 
     folder: Path
@@ -228,7 +228,7 @@ class Run:
         )
 
 
-def read(folder: Path) -> Run:
+def read_trace(folder: Path) -> RunRecord:
     """Read a run and check its chain. UsageError names the first line that does not follow the one before."""
     path = folder / EVENTS
     try:
@@ -252,14 +252,14 @@ def read(folder: Path) -> Run:
             )
         events.append(event)
         previous = hashlib.sha256(line).hexdigest()
-    return Run(folder, manifest, tuple(events), torn)
+    return RunRecord(folder, manifest, tuple(events), torn)
 
 
-def find(root: Path, name: str) -> Path:
+def find_run(root: Path, name: str) -> Path:
     """The folder of a run named by its id, the beginning of its id, "last", or a path."""
     if name and (Path(name) / MANIFEST).is_file():
         return Path(name)
-    ids = ids_in(root)
+    ids = list_runs(root)
     if name == "last" and ids:
         return root / ids[-1]
     matches = [run_id for run_id in ids if run_id.startswith(name)]
@@ -270,7 +270,7 @@ def find(root: Path, name: str) -> Path:
     raise UsageError(f"'{name}' begins {len(matches)} runs; write more of it: {', '.join(matches[:3])}")
 
 
-def ids_in(root: Path) -> list[str]:
+def list_runs(root: Path) -> list[str]:
     """The ids of the runs in a folder, oldest first; none when there is no such folder."""
     return sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}"))
 
@@ -279,7 +279,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write \r\n
 
 
 @contextmanager
-def disk(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """A disk that fails is the machine's trouble: OSError becomes a SurfaceError that names the folder."""
     try:
         yield

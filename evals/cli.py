@@ -111,12 +111,14 @@ def pair(order: Order) -> Any:
     """The policy of an order whose model is a planner's, AND, a grounder's. The prompt is the planner's."""
     from dataclasses import replace
 
-    from agent.pair import Pair
+    from agent.policies.planner_grounder import PlannerGrounderPolicy
     from evals.worker import make_policy
 
     planner, _, grounder = order.model.partition(AND)
     alone = replace(order, maker="")
-    return Pair(make_policy(replace(alone, model=planner)), make_policy(replace(alone, model=grounder, prompt="")))
+    return PlannerGrounderPolicy(
+        make_policy(replace(alone, model=planner)), make_policy(replace(alone, model=grounder, prompt=""))
+    )
 
 
 def _fingerprint(model: str) -> str:
@@ -220,10 +222,10 @@ def miniwob(
 
     Ctrl-C ends it without a report. Exit code 5: the machine failed on every seed, and there is no score.
     """
-    from agent.demos import measured
+    from agent.demo import success_rates
     from evals.benchmarks.miniwob import check, evaluate, line, parse_seeds, stopwatch, table
 
-    named = [one.strip() for one in tasks.split(",") if one.strip()] if tasks else list(measured())
+    named = [one.strip() for one in tasks.split(",") if one.strip()] if tasks else list(success_rates())
     chosen, span = list(dict.fromkeys(named)), parse_seeds(seeds)
     check(chosen, span)
     clock = stopwatch()
@@ -248,9 +250,9 @@ def miniwob(
         report, facts = evaluate_apart(chosen, workers, options, on_task=tell_task)
     else:
         from agent.config import Settings
-        from agent.launch import open_policy
+        from agent.session import load_policy
 
-        policy = open_policy(Settings(model=model, grounder=grounder, device=device))
+        policy = load_policy(Settings(model=model, grounder=grounder, device=device))
         report = evaluate(policy, chosen, span, max_steps=max_steps, on_result=tell, on_task=tell_task)
         facts = {"model": policy.about["model"], "fingerprint": policy.about["fingerprint"]}
         facts["prompt"] = policy.about["prompt_hash"][:16]

@@ -17,7 +17,7 @@ from typing import Any
 
 from actions import ACTION_ADAPTER, Call, Click, Done, Error, InvalidActionError, Reply, Screen, Step, UsageError
 from agent.loop import run
-from agent.policy import Policy
+from agent.policies.base import Policy
 from envs.episode import EpisodeEnv, Frame, Judge, Level, Recording
 from envs.grounding import GroundingEnv
 from envs.surfaces.still import read_picture

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import numpy as np
 
 from actions import Screen, UsageError
-from agent.memory import cut
+from agent.history_window import evicted_count
 from model.config import OFFICIAL, Config, TextConfig, VisionConfig
 from model.engine.decode import Said, speak
 from model.engine.graphs import Encoder
@@ -247,7 +247,7 @@ class Bench:
         cells = self._picture(Screen(np.zeros((size[1], size[0], 3), np.uint8))).length
         result.floor_ms = [self._floor_ms(cells * 4, cells + SYSTEM_TOKENS + TURN_TOKENS, said)]
         for number in range(1, steps):
-            shown = number if pictures is None else number - cut(number, pictures)
+            shown = number if pictures is None else number - evicted_count(number, pictures)
             past = SYSTEM_TOKENS + shown * (cells + TURN_TOKENS + said)
             result.floor_ms.append(self._floor_ms(cells * 4, cells + TURN_TOKENS, said, past))
         return result
@@ -270,7 +270,7 @@ class Bench:
         for number in range(steps):
             screens.append(screenshot(rng, size))
             turns.append([self._picture(screens[-1]), Text(words(rng, TURN_TOKENS))])
-            first = 0 if pictures is None else cut(number, pictures)
+            first = 0 if pictures is None else evicted_count(number, pictures)
             shown = screens[first:]
             context: list[Segment] = [system, *(part for turn in turns[first:] for part in turn)]
             pixels = {self._picture(one).key: one for one in shown}

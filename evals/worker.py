@@ -52,15 +52,15 @@ def make_policy(order: Order) -> Any:
         module, _, function = order.maker.partition(":")
         return getattr(import_module(module), function)(order)
     if is_address(order.model):
-        from agent.remote import remote_policy
+        from agent.policies.remote.policy import remote_policy
 
         return remote_policy(order.model, prompt=order.prompt)
     import torch
 
-    from agent.launch import local_policy
+    from agent.session import load_local_policy
 
     torch.set_num_threads(order.threads)  # sums split among another number of threads can differ in their last bit
-    return local_policy(order.model, order.device, order.dtype, prompt=order.prompt)
+    return load_local_policy(order.model, order.device, order.dtype, prompt=order.prompt)
 
 
 def is_address(model: str) -> bool:

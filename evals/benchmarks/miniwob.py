@@ -14,7 +14,7 @@ from typing import Any
 
 from actions import SurfaceError, UsageError
 from agent.loop import run
-from agent.policy import Policy
+from agent.policies.base import Policy
 from envs import practice
 from evals.stats import wilson
 

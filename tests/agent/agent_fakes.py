@@ -112,8 +112,8 @@ class FakeEnv:
 def program(folder: Path, mode: str) -> None:
     """A run that goes on until something from outside ends it. mode: fast (kill it), think or act (interrupt it)."""
     from agent.loop import run
-    from agent.policy import ScriptPolicy
-    from agent.trace import Trace
+    from agent.policies.base import ScriptPolicy
+    from agent.trace import TraceWriter
 
     env = FakeEnv(task=False)
     env.surface.delay_s = {"fast": 0.0, "think": 0.0, "act": 1.0}[mode]
@@ -130,7 +130,7 @@ def program(folder: Path, mode: str) -> None:
         if event["event"] == "act.intent":
             print("acting", flush=True)
 
-    trace = Trace(folder, {"goal": "type on", "policy": {}, "surface": "fake"})
+    trace = TraceWriter(folder, {"goal": "type on", "policy": {}, "surface": "fake"})
     episode = run("type on", env, Typist([]), max_steps=100_000, trace=trace, on_event=told)
     print(json.dumps([episode.status, episode.cause, len(episode.steps), env.surface.closed]), flush=True)
 

@@ -35,7 +35,7 @@ def chromium() -> None:
 @pytest.fixture
 def quick_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server is asked again at once, and without the key of whoever runs the tests."""
-    from agent import remote_wire
+    from agent.policies.remote import client
 
-    monkeypatch.setattr(remote_wire, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.delenv(remote_wire.KEY, raising=False)
+    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.delenv(client.KEY, raising=False)

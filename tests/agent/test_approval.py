@@ -15,15 +15,15 @@ from agent_fakes import CLICK, DONE, MISS, FakeEnv
 from PIL import Image
 
 from actions import ActionDeniedError, Drag, Reply, Screen, TypeText, make_action
-from agent import approval
-from agent.approval import Attended, is_personal
 from agent.config import Settings
-from agent.launch import attend
 from agent.loop import Episode, run
-from agent.marks import EDGE, LINE, marked
-from agent.panel import Lines
-from agent.policy import ScriptPolicy
-from agent.trace import Trace, new_folder, read
+from agent.policies.base import ScriptPolicy
+from agent.safety import approval
+from agent.safety.approval import ApprovalGuard, requires_approval
+from agent.session import install_approval
+from agent.trace import TraceWriter, new_folder, read_trace
+from agent.ui.annotate import EDGE, LINE, draw_action
+from agent.ui.display import TextDisplay
 
 TYPE = '{"verb": "type", "text": "hello"}'
 
@@ -74,7 +74,7 @@ def go(
     env: FakeEnv, person: Any, folder: Path, replies: Sequence[str], approve: str = "", max_steps: int = 9
 ) -> tuple[Episode, Told]:
     told = Told()
-    each = attend(env, Settings(approve=approve), folder, told, person)
+    each = install_approval(env, Settings(approve=approve), folder, told, person)
     return run("", env, ScriptPolicy(replies), max_steps=max_steps, approved=each), told
 
 
@@ -109,7 +109,7 @@ def test_an_unsure_action_is_asked_about_once(tmp_path: Path, approve: str, ques
         asked.append(question)
         return "y"
 
-    each = attend(env, Settings(approve=approve), tmp_path, Told(), person)
+    each = install_approval(env, Settings(approve=approve), tmp_path, Told(), person)
     episode = run("", env, Unsure([CLICK, DONE]), max_steps=3, ask=ask, approved=each)
     assert episode.status == "success" and touched(env) == ["click"]
     assert (len(asked), len(person.heard)) == (questions, approvals)
@@ -211,7 +211,7 @@ def test_what_is_asked_for_is_shown_whole_and_its_enter_keys_too(
     words, picture = person.heard[0]
     assert words == f'type "{text[:-1]}⏎"'
     monkeypatch.setattr("builtins.input", lambda prompt: "no")
-    Lines(sys.stdout).approve(words, picture or tmp_path)
+    TextDisplay(sys.stdout).approve(words, picture or tmp_path)
     assert "; rm -rf ~⏎" in capsys.readouterr().out
 
 
@@ -251,13 +251,13 @@ def test_waiting_and_ending_need_no_approval(tmp_path: Path) -> None:
 
 def test_a_drag_is_marked_from_its_beginning_to_its_end() -> None:
     screen = Screen(np.full((100, 200, 3), 120, np.uint8))
-    picture = np.asarray(marked(screen, Drag(path=((40, 50), (100, 20), (160, 50)))))
+    picture = np.asarray(draw_action(screen, Drag(path=((40, 50), (100, 20), (160, 50)))))
     assert tuple(picture[20, 100]) == LINE, "the line goes through the middle point"
     for x in (40 - 18, 160 + 18):
         ring = {tuple(colour) for colour in picture[50, x - 3 : x + 4]}
         assert {LINE, EDGE} <= ring
     assert (picture[90, :] == 120).all()
-    assert (np.asarray(marked(screen, TypeText(text="x"))) == screen.pixels).all()
+    assert (np.asarray(draw_action(screen, TypeText(text="x"))) == screen.pixels).all()
 
 
 # who is asked
@@ -278,10 +278,10 @@ def test_a_surface_that_says_nothing_is_somebodys_own_unless_it_is_one_of_ours()
     class Silent:
         name = "thirdparty"
 
-    assert is_personal(Silent())
+    assert requires_approval(Silent())
     for name in ("browser", "still"):
         Silent.name = name
-        assert not is_personal(Silent())
+        assert not requires_approval(Silent())
 
 
 # pause
@@ -319,7 +319,7 @@ class Meddled(ScriptPolicy):
 def meddled(folder: Path, person: Any, when: int, *replies: str) -> tuple[FakeEnv, Episode, Told]:
     env, told = own_screen(), Told()
     policy = Meddled(replies, Mouse(env), when)
-    attend(env, Settings(approve="never"), folder, told, person)
+    install_approval(env, Settings(approve="never"), folder, told, person)
     return env, run("", env, policy, max_steps=9), told
 
 
@@ -347,7 +347,7 @@ def test_without_a_terminal_the_run_goes_on_when_the_mouse_has_rested(
     monkeypatch.setattr(approval, "STILL_S", 0.1)
     monkeypatch.setattr(approval, "POLL_S", 0.01)
     spots = iter([(0, 0), (40, 40), (80, 80)])
-    guard = Attended(None, env := own_screen().surface, tmp_path, told := Told(), each=False, person=None)
+    guard = ApprovalGuard(None, env := own_screen().surface, tmp_path, told := Told(), each=False, person=None)
     env.pointer = lambda: next(spots, (90, 90))  # type: ignore[attr-defined]
     screen = env.capture()
     guard(make_action("type", text="a"), screen)
@@ -359,12 +359,12 @@ def test_without_a_terminal_the_run_goes_on_when_the_mouse_has_rested(
 
 def test_approvals_stand_in_the_trace_between_intent_and_result(tmp_path: Path) -> None:
     folder = new_folder(tmp_path)
-    writer = Trace(folder, {"goal": "", "policy": {}})
+    writer = TraceWriter(folder, {"goal": "", "policy": {}})
     env = own_screen()
-    attend(env, Settings(), folder, writer.write, Someone("the other one", "y"))
+    install_approval(env, Settings(), folder, writer.write, Someone("the other one", "y"))
     run("", env, ScriptPolicy([MISS, CLICK, DONE]), max_steps=9, trace=writer)
     writer.close()
-    back = read(folder)
+    back = read_trace(folder)
     assert [event["event"] for event in back.events][2:5] == ["act.intent", "approval", "act.result"]
     asked = [event for event in back.events if event["event"] == "approval"]
     assert [(e["answer"], e["reason"]) for e in asked] == [("refused", "the other one"), ("approved", "")]

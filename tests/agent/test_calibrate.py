@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from actions import Screen, UsageError
-from agent import calibrate
-from agent.calibrate import MODEL_SIDE, calibrated, model_rows, pointer_rows, table
+from agent import calibrate as calibration
+from agent.calibrate import MODEL_SIDE, calibrate, format_table, model_rows, pointer_rows
 from agent.config import Settings
-from agent.policy import ScriptPolicy
+from agent.policies.base import ScriptPolicy
 from envs.easel import COLOURS, SIDE, PageEasel, Square, Touch, squares
 
 
@@ -57,7 +57,7 @@ class Canvas:
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     from envs import doctor
 
-    monkeypatch.setattr(calibrate, "settled", lambda ask, enough: doctor.settled(ask, enough, 0.0))
+    monkeypatch.setattr(calibration, "settled", lambda ask, enough: doctor.settled(ask, enough, 0.0))
 
 
 @pytest.mark.parametrize(("off", "ok"), [(0, True), (1, True), (2, False), (-7, False), (400, False)])
@@ -80,7 +80,7 @@ def test_where_nothing_hovers_it_taps() -> None:
 
 def test_what_is_not_in_the_picture_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envs.easel.time.sleep", lambda seconds: None)
-    monkeypatch.setattr(calibrate, "shown", lambda capture, colours: (capture(), {}))
+    monkeypatch.setattr(calibration, "shown", lambda capture, colours: (capture(), {}))
     canvas = Canvas()
     rows = pointer_rows("canvas", canvas, canvas)
     assert not any(row.ok for row in rows) and canvas.sent == [] and "not in the picture" in rows[0].note
@@ -123,10 +123,13 @@ def test_a_model_clicks_the_squares_and_reads_colours() -> None:
 
 def test_the_table_has_a_line_for_each_and_a_verdict() -> None:
     canvas = Canvas(3)
-    lines = table(pointer_rows("canvas", canvas, canvas)).splitlines()
+    lines = format_table(pointer_rows("canvas", canvas, canvas)).splitlines()
     assert len(lines) == 7 and "3.0 px  MISS" in lines[1] and lines[-1] == "0 of 5 landed"
     good = Canvas()
-    assert table(pointer_rows("canvas", good, good)).splitlines()[-1] == "5 of 5 landed: clicks go where they are sent"
+    assert (
+        format_table(pointer_rows("canvas", good, good)).splitlines()[-1]
+        == "5 of 5 landed: clicks go where they are sent"
+    )
 
 
 def test_a_surface_that_nothing_can_be_painted_on_is_said_to_be_one() -> None:
@@ -143,8 +146,8 @@ def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) 
         pytest.skip(f"Chrome or Chromium is missing: {error}")
     from envs import doctor
 
-    monkeypatch.setattr(calibrate, "settled", doctor.settled)
-    rows = calibrated(Settings(on="browser", width=801, height=601))
+    monkeypatch.setattr(calibration, "settled", doctor.settled)
+    rows = calibrate(Settings(on="browser", width=801, height=601))
     assert [row.off_px for row in rows] == [0.0] * 5 and all(row.ok and row.screen == "browser" for row in rows)
 
 
@@ -163,7 +166,7 @@ def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(machine, "open_machine", lambda display: One())
     for on in ("desktop:monitor:9", "desktop:nonsense"):
         with pytest.raises(UsageError, match=r"have virtual, monitor:1 \(800x500\)"):
-            calibrate.calibrated(Settings(on=on))
+            calibrate(Settings(on=on))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays by name are X11's")
@@ -179,4 +182,4 @@ def test_a_display_that_cannot_be_used_is_said_before_a_model_is_loaded(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=sentence):
-        calibrate.calibrated(Settings(on="desktop"), lambda: pytest.fail("it was loaded"))
+        calibrate(Settings(on="desktop"), lambda: pytest.fail("it was loaded"))

@@ -15,8 +15,8 @@ import pytest
 from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
 from actions import ActionDeniedError, SurfaceError, UsageError
-from agent import cli, launch
-from agent.trace import ids_in, read
+from agent import cli, session
+from agent.trace import list_runs, read_trace
 
 Agent = Callable[..., tuple[int, str, str]]
 PRACTICE = ("--url", "practice:click-test")
@@ -39,7 +39,7 @@ def agent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def env(monkeypatch: pytest.MonkeyPatch) -> FakeEnv:
     fake = FakeEnv()
-    monkeypatch.setattr(launch, "environment", lambda settings, guard: fake)
+    monkeypatch.setattr(session, "make_env", lambda settings, guard: fake)
     return fake
 
 
@@ -58,7 +58,7 @@ def actions(*replies: str) -> list[Any]:
 
 
 def last_run(tmp_path: Path) -> Path:
-    return tmp_path / "runs" / ids_in(tmp_path / "runs")[-1]
+    return tmp_path / "runs" / list_runs(tmp_path / "runs")[-1]
 
 
 def test_success_is_0_and_the_end_says_verdict_and_trace(
@@ -71,7 +71,7 @@ def test_success_is_0_and_the_end_says_verdict_and_trace(
         "verdict  the page's own reward is 1",
     ]
     assert out.splitlines()[-1] == f"trace    {last_run(tmp_path)}"
-    run = read(last_run(tmp_path))
+    run = read_trace(last_run(tmp_path))
     assert run.manifest["seed"] == 7 and run.manifest["settings"]["url"] == "practice:click-test"
     assert run.manifest["policy"]["model"] == "script" and run.manifest["versions"]["numpy"]
 
@@ -89,11 +89,11 @@ def test_success_is_0_and_the_end_says_verdict_and_trace(
 def test_exit_codes(
     agent: Agent, env: FakeEnv, script: Any, tmp_path: Path, replies: list[str], code: int, status: str
 ) -> None:
-    from agent.guard import Guard
+    from agent.safety.url_policy import UrlGuard
 
-    env.guard = Guard()
+    env.guard = UrlGuard()
     assert agent("run", "", *PRACTICE, "--script", script(actions(*replies)))[0] == code
-    assert read(last_run(tmp_path)).status == status
+    assert read_trace(last_run(tmp_path)).status == status
 
 
 def test_the_machines_trouble_is_5(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
@@ -108,16 +108,16 @@ def test_a_machine_that_never_came_up_is_5_and_has_a_trace(
     def none(settings: Any, guard: Any) -> Any:
         raise SurfaceError("no browser here")
 
-    monkeypatch.setattr(launch, "environment", none)
+    monkeypatch.setattr(session, "make_env", none)
     code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
-    assert code == 5 and "no browser here" in out and read(last_run(tmp_path)).status == "error"
+    assert code == 5 and "no browser here" in out and read_trace(last_run(tmp_path)).status == "error"
 
 
 def test_ctrl_c_before_the_run_is_130(agent: Agent, monkeypatch: pytest.MonkeyPatch, script: Any) -> None:
     def interrupted(*given: Any, **how: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launch, "launch", interrupted)
+    monkeypatch.setattr(session, "run_session", interrupted)
     code, _, err = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
     assert (code, err) == (130, "")
 
@@ -201,10 +201,10 @@ def test_what_nobody_foresaw_is_one_sentence_and_the_traceback_lies_in_the_run(
     path = re.search(r"the traceback is in (\S+),", err)
     assert path and len(err.splitlines()) == 1 and "ZeroDivisionError: a bug" in err
     assert "in bug" in Path(path[1]).read_text() and Path(path[1]).parent == last_run(tmp_path)
-    assert read(last_run(tmp_path)).status == "error"
+    assert read_trace(last_run(tmp_path)).status == "error"
     monkeypatch.setenv("PIXELHAND_DEBUG", "1")
     monkeypatch.setattr(sys, "argv", ["agent", "run", "", *PRACTICE, "--script", script(actions(CLICK))])
-    with pytest.raises(launch.Unforeseen):
+    with pytest.raises(session.InternalError):
         cli.main()
 
 
@@ -214,7 +214,7 @@ def test_a_mistake_of_ours_before_the_run_is_a_sentence_too(
     def bug(*given: Any) -> Any:
         raise ZeroDivisionError("early")
 
-    monkeypatch.setattr(launch, "_scripted", bug)
+    monkeypatch.setattr(session, "_load_script", bug)
     code, _, err = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
     path = re.search(r"the traceback is in (\S+),", err)
     assert code == 5 and path and "early" in Path(path[1]).read_text()
@@ -226,18 +226,18 @@ def test_a_seed_for_a_practice_page_is_drawn_from_those_never_trained_on(
 ) -> None:
     agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
     assert env.seeds[0] is not None and env.seeds[0] >= 900_000
-    assert read(last_run(tmp_path)).manifest["seed"] == env.seeds[0]
+    assert read_trace(last_run(tmp_path)).manifest["seed"] == env.seeds[0]
 
 
 def test_the_guard_of_a_run_has_the_persons_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     from agent.config import Settings
-    from agent.guard import Guard
+    from agent.safety.url_policy import UrlGuard
     from envs import live
 
-    guards: list[Guard] = []
-    monkeypatch.setattr(launch, "open_surface", lambda settings: None)
+    guards: list[UrlGuard] = []
+    monkeypatch.setattr(session, "open_surface", lambda settings: None)
     monkeypatch.setattr(live, "practice_env", lambda task, guard, surface: guards.append(guard))
-    launch.environment(Settings(url="practice:click-test"), Guard(hosts=("a.org",)))
+    session.make_env(Settings(url="practice:click-test"), UrlGuard(hosts=("a.org",)))
     with pytest.raises(ActionDeniedError):
         guards[0].address("https://b.org")
     guards[0].address("https://a.org")
@@ -250,7 +250,7 @@ def test_hosts_that_a_person_allows_reach_the_guard(agent: Agent, monkeypatch: p
         guards.append(guard)
         return FakeEnv(guard=guard)
 
-    monkeypatch.setattr(launch, "environment", watched)
+    monkeypatch.setattr(session, "make_env", watched)
     lines = script(actions(CLICK))
     assert agent("run", "", *PRACTICE, "--script", lines)[0] == 0
     assert agent("run", "", *PRACTICE, "--script", lines, "--allow-host", "A.org", "--allow-host", "*.b.org")[0] == 0
@@ -263,9 +263,9 @@ def test_ctrl_c_while_the_browser_starts_is_130_and_has_a_trace(
     def starting(settings: Any, guard: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launch, "environment", starting)
+    monkeypatch.setattr(session, "make_env", starting)
     code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
-    assert code == 130 and "before it began" in out and read(last_run(tmp_path)).status == "stopped"
+    assert code == 130 and "before it began" in out and read_trace(last_run(tmp_path)).status == "stopped"
 
 
 def test_earlier_runs_are_listed_and_told(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
@@ -314,11 +314,11 @@ CARD = {
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A card that takes the embedded checkpoint's place."""
-    from agent import demos
+    from agent import demo
 
     path = tmp_path / "card.json"
     path.write_text(json.dumps(CARD))
-    monkeypatch.setattr(demos, "CARD", path)
+    monkeypatch.setattr(demo, "CARD", path)
     return path
 
 
@@ -344,17 +344,17 @@ def test_demo_list_has_the_cards_figures_the_best_first(agent: Agent, card: Path
 
 def test_a_card_that_is_none_is_refused_in_a_sentence(card: Path) -> None:
     from actions import UsageError
-    from agent.demos import listing, measured
+    from agent.demo import format_tasks, success_rates
 
-    assert measured()["click-link"] == (9, 10)
+    assert success_rates()["click-link"] == (9, 10)
     for text in ('{"tasks": {"click-test": 3}}', '{"tasks": [1]}', "[]", "{", '{"tasks": {"a": {"success": 1}}}'):
         card.write_text(text)
         with pytest.raises(UsageError, match=r"card\.json cannot be read .*; install the package again"):
-            measured()
+            success_rates()
     card.write_text('{"tasks": {"click-test": {"success": 1, "total": 2}}}')
-    assert "on seeds it was never trained on (agent eval miniwob):" in listing().splitlines()[0]
+    assert "on seeds it was never trained on (agent eval miniwob):" in format_tasks().splitlines()[0]
     card.unlink()
-    assert measured() == {} and "has no figures" in listing()
+    assert success_rates() == {} and "has no figures" in format_tasks()
 
 
 def give(card: Path, task: str, won: int, total: int) -> None:
@@ -375,7 +375,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         runs.append((goal, settings))
         return Episode("success", 1.0, (), "", "", "verdict")
 
-    monkeypatch.setattr(launch, "launch", begin)
+    monkeypatch.setattr(session, "run_session", begin)
     return runs
 
 
@@ -595,7 +595,7 @@ def own(env: FakeEnv) -> FakeEnv:
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
     """Answers typed at a terminal; the prompts as they were."""
-    from agent import panel
+    from agent.ui import display
 
     prompts: list[str] = []
     lines = iter(answers)
@@ -607,7 +607,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
         except StopIteration:
             raise EOFError from None
 
-    monkeypatch.setattr(panel, "_fresh_line", fresh_line)
+    monkeypatch.setattr(display, "_fresh_line", fresh_line)
     monkeypatch.setattr(sys, "stdin", Terminal())
     return prompts
 
@@ -619,7 +619,7 @@ def test_on_an_own_screen_without_a_terminal_nothing_is_done_and_it_is_3(
         own.guard = None  # each run has an environment of its own
         code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(CLICK)), *arguments)
         assert (code, own.surface.performed) == (3, [])
-    assert "needs a person's approval" in out and read(last_run(tmp_path)).status == "stopped"
+    assert "needs a person's approval" in out and read_trace(last_run(tmp_path)).status == "stopped"
 
 
 def test_on_an_own_screen_a_person_approves_in_the_terminal(
@@ -687,7 +687,7 @@ def test_name_and_where_window_and_program_reach_the_surface(
     (opening,) = opened
     assert (opening.where, opening.program, opening.window, opening.url) == ("virtual", "galculator -x", "Calc", "")
     assert code == 4 and "script on desktop:virtual, Calc, galculator -x" in out
-    assert read(last_run(tmp_path)).manifest["surface"] == "desktop:virtual"
+    assert read_trace(last_run(tmp_path)).manifest["surface"] == "desktop:virtual"
 
 
 def test_a_screen_that_cannot_show_a_practice_page_says_which_can(agent: Agent, opened: list[Any], script: Any) -> None:
@@ -728,7 +728,7 @@ def test_demo_takes_a_screen(agent: Agent, launched: list[Any]) -> None:
 def test_every_command_of_another_floor_has_its_module() -> None:
     from importlib.util import find_spec
 
-    for module, about in cli.OTHER_FLOORS.values():
+    for module, about in cli.SUBCOMMANDS.values():
         assert find_spec(module) is not None and about.endswith("."), module
 
 
@@ -749,6 +749,6 @@ def test_what_a_server_says_in_an_error_does_not_act_on_the_terminal(
     def refuses(*given: Any, **more: Any) -> Any:
         raise UsageError("the server refuses (\x1b]0;owned\x07)\nand more")
 
-    monkeypatch.setattr(launch, "open_policy", refuses)
+    monkeypatch.setattr(session, "load_policy", refuses)
     code, _, err = agent("run", "go", "--url", "https://a.org", "--model", "http://127.0.0.1:1/v1#x")
     assert code == 2 and "owned" in err and "\nand more" in err and "\x1b" not in err

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from agent.interrupts import Hold, held
+from agent.safety.signals import InterruptShield, defer_interrupts
 
 
 def ctrl_c() -> None:
@@ -16,7 +16,7 @@ def ctrl_c() -> None:
 
 def test_held_back_until_the_next_place_that_may_be_interrupted(capfd: pytest.CaptureFixture[str]) -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), held() as hold:
+    with pytest.raises(KeyboardInterrupt), defer_interrupts() as hold:
         ctrl_c()
         done.append("the act is finished")
         with hold.released():
@@ -25,13 +25,13 @@ def test_held_back_until_the_next_place_that_may_be_interrupted(capfd: pytest.Ca
 
 
 def test_answered_at_once_where_it_may_be() -> None:
-    with pytest.raises(KeyboardInterrupt), held() as hold, hold.released():
+    with pytest.raises(KeyboardInterrupt), defer_interrupts() as hold, hold.released():
         ctrl_c()
         raise AssertionError("it went on")
 
 
 def test_a_second_one_does_not_wait() -> None:
-    with pytest.raises(KeyboardInterrupt), held():
+    with pytest.raises(KeyboardInterrupt), defer_interrupts():
         ctrl_c()
         ctrl_c()
         raise AssertionError("it went on")
@@ -39,7 +39,7 @@ def test_a_second_one_does_not_wait() -> None:
 
 def test_what_is_released_is_held_again_after() -> None:
     done = []
-    with held() as hold:
+    with defer_interrupts() as hold:
         with hold.released():
             pass
         ctrl_c()
@@ -48,16 +48,16 @@ def test_what_is_released_is_held_again_after() -> None:
 
 
 def test_nested_uses_share_one() -> None:
-    with held() as outer, held() as inner:
+    with defer_interrupts() as outer, defer_interrupts() as inner:
         assert inner is outer
 
 
 def test_the_handler_of_before_comes_back() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with held() as hold:
+    with defer_interrupts() as hold:
         assert signal.getsignal(signal.SIGINT) == hold.handle
     assert signal.getsignal(signal.SIGINT) == before
-    with pytest.raises(ZeroDivisionError), held():
+    with pytest.raises(ZeroDivisionError), defer_interrupts():
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGINT) == before
 
@@ -66,11 +66,11 @@ def test_in_another_thread_nothing_is_touched() -> None:
     seen: list[object] = []
 
     def work() -> None:
-        with held() as hold, hold.released():
+        with defer_interrupts() as hold, hold.released():
             seen.extend([type(hold), signal.getsignal(signal.SIGINT)])
 
     before = signal.getsignal(signal.SIGINT)
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [Hold, before]
+    assert seen == [InterruptShield, before]

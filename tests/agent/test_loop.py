@@ -9,9 +9,9 @@ import pytest
 from agent_fakes import CLICK, DONE, MISS, FakeEnv
 
 from actions import ActionDeniedError, Call, SurfaceError, UsageError, parse_action
-from agent.endings import Patience
 from agent.loop import Episode, run
-from agent.policy import Plain, ScriptPolicy
+from agent.policies.base import JsonDialect, ScriptPolicy
+from agent.termination import StopLimits
 
 
 def act(**fields: Any) -> str:
@@ -94,7 +94,7 @@ def test_a_verb_that_the_surface_lacks_is_the_models_mistake() -> None:
 
 
 def test_bad_calls_in_a_row_end_the_run_and_a_good_one_between_starts_the_count_again() -> None:
-    patience = Patience(bad_calls=3)
+    patience = StopLimits(bad_calls=3)
     episode = go(FakeEnv(), "?", "?", MISS, "?", "?", "?", patience=patience)
     assert (episode.status, episode.cause, len(episode.steps)) == ("failure", "bad calls", 6)
     assert "not JSON" in episode.message
@@ -237,7 +237,7 @@ def test_waiting_on_a_still_screen_is_no_lack_of_progress() -> None:
     assert len(episode.steps) == 8 and episode.cause != "no progress"
 
 
-class Several(Plain):
+class Several(JsonDialect):
     """Plain, whose replies are lists of actions."""
 
     def parse(self, text: str) -> Call:

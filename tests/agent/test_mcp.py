@@ -25,9 +25,9 @@ from PIL import Image
 from actions import ActionDeniedError, SurfaceError
 from agent import trace
 from agent.config import Settings
-from agent.guard import Guard
-from agent.mcp import Session, make_server
-from agent.policy import ScriptPolicy
+from agent.mcp.server import McpSession, make_server
+from agent.policies.base import ScriptPolicy
+from agent.safety.url_policy import UrlGuard
 
 SETTINGS = Settings(model="script", on="browser", url="http://127.0.0.1/", approve="never", max_steps=5, seed=3)
 
@@ -52,17 +52,17 @@ def env() -> FakeEnv:
     return FakeEnv()
 
 
-def session(env: FakeEnv, *replies: str, policy: Any = None) -> Session:
-    def open_env(settings: Settings, guard: Guard) -> Any:
+def session(env: FakeEnv, *replies: str, policy: Any = None) -> McpSession:
+    def open_env(settings: Settings, guard: UrlGuard) -> Any:
         env.guard = guard
         return env
 
     made = policy or ScriptPolicy(replies)
     settings = replace(SETTINGS, runs=os.environ["PIXELHAND_RUNS"])
-    return Session(settings, open_env=open_env, open_policy=lambda settings, on_text: made)
+    return McpSession(settings, open_env=open_env, open_policy=lambda settings, on_text: made)
 
 
-def talk(one: Session, what: Callable[[Client], Coroutine[Any, Any, Any]]) -> Any:
+def talk(one: McpSession, what: Callable[[Client], Coroutine[Any, Any, Any]]) -> Any:
     async def go() -> Any:
         async with Client(make_server(one)) as client:
             return await what(client)
@@ -82,9 +82,9 @@ def picture(result: Any) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
-def traces(tmp_path: Path) -> list[trace.Run]:
+def traces(tmp_path: Path) -> list[trace.RunRecord]:
     root = tmp_path / "runs"
-    return [trace.read(root / name) for name in trace.ids_in(root)]
+    return [trace.read_trace(root / name) for name in trace.list_runs(root)]
 
 
 def test_the_tools_have_names_words_and_schemas(env: FakeEnv) -> None:
@@ -132,7 +132,7 @@ def test_what_is_no_action_of_a_machine_does_not_fit_the_schema(env: FakeEnv, ac
 def test_every_act_passes_the_one_guard(env: FakeEnv) -> None:
     asked: list[Any] = []
 
-    class Strict(Guard):
+    class Strict(UrlGuard):
         def __call__(self, action: Any, screen: Any) -> None:
             asked.append(action.verb)
             raise ActionDeniedError("rule 'none': nothing may be done")
@@ -154,7 +154,7 @@ def test_a_task_runs_to_its_end_and_says_how(env: FakeEnv, tmp_path: Path) -> No
     told = done.structured_content
     assert (told["state"], told["status"], told["reward"], told["steps"]) == ("finished", "success", 1.0, 2)
     assert told["last_action"] == "click (120, 110)" and env.seeds == [3, 3]
-    assert trace.read(Path(told["run"])).status == "success"
+    assert trace.read_trace(Path(told["run"])).status == "success"
 
 
 def test_a_task_that_thinks_can_be_stopped_and_nobody_acts_meanwhile(env: FakeEnv) -> None:
@@ -186,7 +186,7 @@ def test_after_a_task_the_screen_is_free_again(env: FakeEnv) -> None:
 
 
 def test_a_model_that_cannot_be_had_is_said(env: FakeEnv) -> None:
-    one = Session(Settings(on="browser", url="http://127.0.0.1/", approve="never"), open_env=lambda *_: env)
+    one = McpSession(Settings(on="browser", url="http://127.0.0.1/", approve="never"), open_env=lambda *_: env)
     told = talk(one, lambda client: client.call_tool("run_task", {"goal": "go"})).structured_content
     assert (told["state"], told["status"]) == ("finished", "error") and "--model" in told["message"]
 

@@ -12,11 +12,17 @@ import pytest
 from agent_fakes import FakeEnv
 
 from actions import ACTION_TYPES, Call, Click, InvalidActionError, Reply, Screen, Step, UsageError, plugins
-from agent import config, launch, trace
+from agent import config, session, trace
 from agent.config import Settings
 from agent.loop import run
-from agent.pair import ASKED, FOUND, Pair, can_point, target
-from agent.policy import Plain, ScriptPolicy
+from agent.policies.base import JsonDialect, ScriptPolicy
+from agent.policies.planner_grounder import (
+    DESCRIBE_TARGET_PROMPT,
+    GROUNDED_KEY,
+    PlannerGrounderPolicy,
+    can_point,
+    target,
+)
 from model.dialects import fara, gta1, holo, opencua, qwen25, ui_tars
 from model.image import ImageLimits
 
@@ -30,11 +36,11 @@ def spoken(module: Any, *replies: str) -> ScriptPolicy:
     return ScriptPolicy(replies, module.Dialect(ImageLimits()))
 
 
-def pair(planner: ScriptPolicy, *answers: str) -> Pair:
-    return Pair(planner, spoken(gta1, *answers))
+def pair(planner: ScriptPolicy, *answers: str) -> PlannerGrounderPolicy:
+    return PlannerGrounderPolicy(planner, spoken(gta1, *answers))
 
 
-def decided(policy: Pair, goal: str = "Go.") -> tuple[Reply, tuple[Any, ...]]:
+def decided(policy: PlannerGrounderPolicy, goal: str = "Go.") -> tuple[Reply, tuple[Any, ...]]:
     reply = policy.decide(goal, (), SCREEN, frozenset(ACTION_TYPES))
     return reply, policy.actions(policy.parse(reply), SCREEN)
 
@@ -98,14 +104,14 @@ def test_of_a_call_that_means_several_actions_the_one_that_points_is_moved() -> 
 def test_drags_scrolls_and_several_places_are_left_to_the_planner(module: Any, said: str) -> None:
     reply, meant = decided(pair(spoken(module, said)))  # whose grounder has nothing to say
     assert meant == spoken(module).actions(spoken(module).parse(reply), SCREEN)
-    assert [FOUND in look for look in reply.looks] == ([False] if len(meant) > 1 else [])
+    assert [GROUNDED_KEY in look for look in reply.looks] == ([False] if len(meant) > 1 else [])
 
 
 def test_a_planner_that_points_without_a_word_is_asked_for_one() -> None:
     bare = THINKS.removeprefix("The menu is open.\n") % CLICK
     policy = pair(spoken(qwen25, bare, THINKS % CLICK), HIT)
     reply, meant = decided(policy)
-    assert reply.prompt == f"Go.\n{ASKED}" and reply.text == THINKS % CLICK
+    assert reply.prompt == f"Go.\n{DESCRIBE_TARGET_PROMPT}" and reply.text == THINKS % CLICK
     assert reply.looks[0]["unused"] == bare and reply.looks[1]["sent"] == "The menu is open."
     assert meant == (Click(x=120, y=110),)
 
@@ -152,7 +158,7 @@ def test_the_planner_is_shown_its_own_calls() -> None:
             return super().decide(goal, steps, *given)
 
     own = Call("computer_use", {"action": "left_click", "coordinate": [5, 6]}, "There.")
-    given = Call(own.name, {**own.arguments, FOUND: [120, 110]}, own.thought)
+    given = Call(own.name, {**own.arguments, GROUNDED_KEY: [120, 110]}, own.thought)
     steps = [Step(1, SCREEN, Reply("x"), given), Step(2, SCREEN, Reply("y"))]
     pair(Watching(["no call"], qwen25.Dialect(ImageLimits()))).decide("Go.", steps, SCREEN, frozenset(ACTION_TYPES))
     assert seen == [own, None]
@@ -161,14 +167,14 @@ def test_the_planner_is_shown_its_own_calls() -> None:
 def test_a_run_clicks_where_the_grounder_says_and_its_trace_tells_of_both(tmp_path: Path) -> None:
     policy = pair(spoken(qwen25, THINKS % CLICK, THINKS % CLICK), "(-1,-1)", HIT)
     folder = trace.new_folder(tmp_path / "runs")
-    writer = trace.Trace(folder, {"goal": "", "seed": 3, "policy": dict(policy.about)})
+    writer = trace.TraceWriter(folder, {"goal": "", "seed": 3, "policy": dict(policy.about)})
     episode = run("", FakeEnv(), policy, max_steps=3, trace=writer, seed=3)
     writer.close()
     assert (episode.status, len(episode.steps)) == ("success", 2)
-    told = trace.read(folder)
+    told = trace.read_trace(folder)
     first, second = told.steps()
     assert "is not on the screen" in first.error and second.action == Click(x=120, y=110)
-    assert second.call is not None and second.call.arguments[FOUND] == [120, 110]
+    assert second.call is not None and second.call.arguments[GROUNDED_KEY] == [120, 110]
     assert second.reply.text == THINKS % CLICK and second.reply.looks[0]["text"] == HIT
     about = told.manifest["policy"]
     assert about["model"] == "script + script"
@@ -184,7 +190,7 @@ def test_tokens_seconds_and_looks_of_both_are_counted() -> None:
             return replace(super().decide(*given), **spent, looks=({"x": 1, "x_px": 3.0},))
 
     planner = Counting([THINKS % CLICK], qwen25.Dialect(ImageLimits()))
-    policy = Pair(planner, Counting([HIT], gta1.Dialect(ImageLimits())))
+    policy = PlannerGrounderPolicy(planner, Counting([HIT], gta1.Dialect(ImageLimits())))
     reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     assert (reply.prompt_tokens, reply.reply_tokens) == (14, 4)
     assert reply.timings_s == {"a": 1.0, "b": 2.0, "ground": 3.0}
@@ -195,17 +201,17 @@ def test_tokens_seconds_and_looks_of_both_are_counted() -> None:
     ]
 
 
-class Mute(Plain):
+class Mute(JsonDialect):
     """Speaks, and never of places."""
 
     def write(self, action: Any, screen: Screen) -> str:
         raise UsageError("no words")
 
 
-@pytest.mark.parametrize("dialect", [Plain(), Mute()])
+@pytest.mark.parametrize("dialect", [JsonDialect(), Mute()])
 def test_a_grounder_that_cannot_point_is_refused(dialect: Any) -> None:
     with pytest.raises(UsageError, match=f"script cannot point: its dialect, {type(dialect).__name__}, has no words"):
-        Pair(spoken(qwen25), ScriptPolicy([], dialect))
+        PlannerGrounderPolicy(spoken(qwen25), ScriptPolicy([], dialect))
 
 
 @pytest.mark.parametrize("name", plugins.list_plugins("model.dialects"))
@@ -218,7 +224,7 @@ def test_each_dialect_of_ours_can_point_with_each_of_its_tools(name: str) -> Non
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What launch loads in place of models: a planner for "a", a grounder for "b", one that cannot point for "c"."""
-    kinds = {"a": qwen25.Dialect(ImageLimits()), "b": gta1.Dialect(ImageLimits()), "c": Plain()}
+    kinds = {"a": qwen25.Dialect(ImageLimits()), "b": gta1.Dialect(ImageLimits()), "c": JsonDialect()}
     loaded: list[Any] = []
 
     def load(model: str, *given: Any, **how: Any) -> Any:
@@ -228,14 +234,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         loaded.append(one)
         return one
 
-    monkeypatch.setattr(launch, "local_policy", load)
+    monkeypatch.setattr(session, "load_local_policy", load)
     return loaded
 
 
 def test_the_prompt_is_the_planners_and_who_points_looks_twice(opened: list[Any]) -> None:
     settings = Settings(model="a", grounder="b", prompt="file", zoom="on", temperature=0.5)
-    policy = launch.open_policy(settings)
-    assert isinstance(policy, Pair)
+    policy = session.load_policy(settings)
+    assert isinstance(policy, PlannerGrounderPolicy)
     told = [(one.how["prompt"], one.how["zoom"], one.how["temperature"]) for one in opened]
     assert told == [("file", "off", 0.5), ("", "on", 0.0)]
     policy.close()
@@ -244,7 +250,7 @@ def test_the_prompt_is_the_planners_and_who_points_looks_twice(opened: list[Any]
 
 def test_both_are_let_go_where_the_pair_is_refused(opened: list[Any]) -> None:
     with pytest.raises(UsageError, match="cannot point"):
-        launch.open_policy(Settings(model="a", grounder="c"))
+        session.load_policy(Settings(model="a", grounder="c"))
     assert [one.closed for one in opened] == [True, True]
 
 
@@ -261,7 +267,7 @@ def test_an_order_of_an_eval_names_both(monkeypatch: pytest.MonkeyPatch) -> None
         return spoken(gta1)
 
     monkeypatch.setattr(worker, "make_policy", make)
-    assert isinstance(made(order), Pair)
+    assert isinstance(made(order), PlannerGrounderPolicy)
     assert asked == [("a", "file", ""), ("b", "", "")]
 
 
@@ -273,16 +279,16 @@ def test_a_project_does_not_choose_the_grounder(tmp_path: Path) -> None:
 
 
 def test_the_embedded_model_grounds_for_itself() -> None:
-    from agent.remote_check import GOAL, page
+    from agent.policies.remote.probe import GOAL, render_button_page
 
-    screen, where = page((280, 364), (0.50, 0.60))
-    policy = launch.open_policy(Settings(model="embedded", grounder="embedded"))
+    screen, where = render_button_page((280, 364), (0.50, 0.60))
+    policy = session.load_policy(Settings(model="embedded", grounder="embedded"))
     reply = policy.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
     (meant,) = policy.actions(policy.parse(reply), screen)
     policy.close()
     assert isinstance(meant, Click) and abs(meant.x - where[0]) <= 35 and abs(meant.y - where[1]) <= 35
-    answers = [look for look in reply.looks if FOUND in look]
-    assert [one[FOUND] for one in answers] == [[meant.x, meant.y]]
+    answers = [look for look in reply.looks if GROUNDED_KEY in look]
+    assert [one[GROUNDED_KEY] for one in answers] == [[meant.x, meant.y]]
     assert (answers[0]["sent"] == GOAL) == (answers[0]["sent_is"] == "goal")  # its own words, if any, mean little
     assert json.loads(answers[0]["text"].split("tool_call>")[1].removesuffix("</"))["name"] == "computer_use"
 

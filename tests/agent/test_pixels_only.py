@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agent.launch import local_policy
 from agent.loop import Episode, run
-from agent.policy import Policy
+from agent.policies.base import Policy
+from agent.session import load_local_policy
 from envs import practice
 
 pytestmark = pytest.mark.usefixtures("chromium")
@@ -27,7 +27,7 @@ img {{ display: block; width: {width}px; height: {height}px; image-rendering: pi
 
 @pytest.fixture(scope="module")
 def policy() -> Iterator[Policy]:
-    policy = local_policy("embedded")
+    policy = load_local_policy("embedded")
     yield policy
     policy.close()
 

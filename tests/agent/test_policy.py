@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from actions import Call, Click, InvalidActionError, Reply, Screen, Step, UsageError
-from agent.memory import Memory
-from agent.policy import LocalPolicy, Plain, Policy, ScriptPolicy
+from agent.history_window import HistoryWindow
+from agent.policies.base import JsonDialect, LocalPolicy, Policy, ScriptPolicy
 from model.dialect import Conversation, Shown
 
 GREY, WHITE = Screen(np.full((4, 4, 3), 128, np.uint8)), Screen(np.full((4, 4, 3), 255, np.uint8))
@@ -53,7 +53,7 @@ class Echo:
 
 def test_a_local_policy_shows_what_memory_chooses_and_says_which_pictures_were_in_the_prompt() -> None:
     chat, heard = Chat(), []
-    policy: Policy = LocalPolicy(chat, Echo(), Memory(4, 1), temperature=0.5, seed=3, on_text=heard.append)
+    policy: Policy = LocalPolicy(chat, Echo(), HistoryWindow(4, 1), temperature=0.5, seed=3, on_text=heard.append)
     reply = policy.decide("goal", [Step(1, GREY, Reply("a")), Step(2, WHITE, Reply("b"))], GREY, frozenset({"click"}))
     assert reply.pictures == (WHITE.digest, GREY.digest)
     assert (reply.text, reply.prompt, reply.prompt_tokens, dict(reply.timings_s)) == (
@@ -74,15 +74,19 @@ def test_calls_are_held_to_the_form_that_a_dialect_has_unless_told_otherwise() -
             return ("form", sorted(verbs), screen.width)
 
     chat = Chat()
-    LocalPolicy(chat, Formed(), Memory(4, 1), on_text=lambda text: None).decide("goal", [], GREY, frozenset({"click"}))
+    LocalPolicy(chat, Formed(), HistoryWindow(4, 1), on_text=lambda text: None).decide(
+        "goal", [], GREY, frozenset({"click"})
+    )
     assert chat.asked[2]["form"] == ("form", ["click"], 4)
     chat.settings = ChatSettings(grammar=False)
-    LocalPolicy(chat, Formed(), Memory(4, 1), on_text=lambda text: None).decide("goal", [], GREY, frozenset({"click"}))
+    LocalPolicy(chat, Formed(), HistoryWindow(4, 1), on_text=lambda text: None).decide(
+        "goal", [], GREY, frozenset({"click"})
+    )
     assert "form" not in chat.asked[2]
 
 
 def test_a_local_policy_says_all_that_a_trace_needs() -> None:
-    about = LocalPolicy(Chat(), Echo(), Memory(4, 1)).about
+    about = LocalPolicy(Chat(), Echo(), HistoryWindow(4, 1)).about
     assert about["fingerprint"] == "f00d" and about["prompt_hash"] == "hash" and about["dialect"] == "echo"
     assert about["model"] == "tiny" and about["history_steps"] == 4 and about["pictures"] == 1
 
@@ -106,15 +110,15 @@ def test_a_script_speaks_the_dialect_it_is_given() -> None:
 
 
 def test_plain_actions_keep_their_thought() -> None:
-    call = Plain().parse('{"verb": "click", "x": 1, "y": 2, "thought": "there"}')
+    call = JsonDialect().parse('{"verb": "click", "x": 1, "y": 2, "thought": "there"}')
     assert (call.name, dict(call.arguments), call.thought) == ("click", {"x": 1, "y": 2}, "there")
-    assert Plain().ground(call, GREY) == Click(x=1, y=2)
+    assert JsonDialect().ground(call, GREY) == Click(x=1, y=2)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"x": 1}', '{"verb": 3}', "[" * 100_000, '"' + "a" * 9, "{" * 9])
 def test_what_is_not_an_action_is_a_bad_call(text: str) -> None:
     with pytest.raises(InvalidActionError, match="the reply is not"):
-        Plain().parse(text)
+        JsonDialect().parse(text)
 
 
 @pytest.mark.parametrize(
@@ -122,4 +126,4 @@ def test_what_is_not_an_action_is_a_bad_call(text: str) -> None:
 )
 def test_an_action_that_cannot_be_is_a_bad_call(call: Call) -> None:
     with pytest.raises(InvalidActionError):
-        Plain().ground(call, GREY)
+        JsonDialect().ground(call, GREY)

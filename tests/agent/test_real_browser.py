@@ -18,8 +18,8 @@ from agent_fakes import HERE
 
 from actions import Answer
 from agent.loop import Episode, run
-from agent.policy import ScriptPolicy
-from agent.trace import Trace, ids_in, new_folder, read
+from agent.policies.base import ScriptPolicy
+from agent.trace import TraceWriter, list_runs, new_folder, read_trace
 
 pytestmark = pytest.mark.usefixtures("chromium")
 ROOT = HERE.parent.parent
@@ -51,7 +51,7 @@ def command(tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def only_run(tmp_path: Path) -> Path:
-    (run_id,) = ids_in(tmp_path / "runs")
+    (run_id,) = list_runs(tmp_path / "runs")
     return tmp_path / "runs" / run_id
 
 
@@ -66,7 +66,7 @@ def test_json_is_alone_on_standard_output_and_ends_with_the_end(command: Any, tm
     assert events[0]["goal"] == "Click the button." and events[0]["seed"] == CLICK_TEST_SEED
     folder = str(only_run(tmp_path))
     assert events[-1] == {"event": "end", "status": "success", "reward": 1.0, "steps": 2, "run": folder}
-    back = read(Path(folder))
+    back = read_trace(Path(folder))
     assert back.check_frames() == 2 and (back.steps()[0].screen.width, back.steps()[0].screen.height) == (280, 364)
     again = [sys.executable, "-m", "agent", "runs", "show", folder]
     assert "trace    whole" in subprocess.run(again, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -81,7 +81,7 @@ def test_where_each_action_is_to_be_approved_and_nobody_is_there_nothing_is_clic
     )
     end = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == 3 and (end["status"], end["reward"]) == ("stopped", None), done.stderr
-    back = read(only_run(tmp_path))
+    back = read_trace(only_run(tmp_path))
     assert back.first("approval")["answer"] == "nobody" and "--approve never" in back.finished[0]["error"]
 
 
@@ -100,7 +100,7 @@ def test_without_a_model_json_stays_alone_and_the_practice_page_gives_the_goal(t
     assert "Close the dialog" in events[0]["goal"] and events[-1]["status"] in ("budget", "failure", "success")
     notes = [text for text in done.stderr.splitlines() if "your own screen needs a model" in text]
     assert len(notes) == 1 and "agent models pull" in notes[0] and "practice:click-dialog" in notes[0]
-    manifest = read(Path(events[-1]["run"])).manifest
+    manifest = read_trace(Path(events[-1]["run"])).manifest
     assert (manifest["settings"]["model"], manifest["url"]) == ("embedded", "practice:click-dialog")
 
 
@@ -130,7 +130,7 @@ def test_ctrl_c_closes_the_browser_keeps_the_trace_and_is_130(command: Any, tmp_
     assert set(end) == LAST and (end["status"], end["steps"]) == ("stopped", 1)
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
-    back = read(only_run(tmp_path))
+    back = read_trace(only_run(tmp_path))
     assert back.status == "stopped" and not back.torn and len(back.finished) == 1
 
 
@@ -167,14 +167,14 @@ def live(browser: Any, tmp_path: Path) -> Callable[[str], Any]:
 
 
 def traced(env: Any, folder: Path, *replies: str) -> Episode:
-    writer = Trace(folder, {"goal": "go", "policy": {}})
+    writer = TraceWriter(folder, {"goal": "go", "policy": {}})
     episode = run("go", env, ScriptPolicy(replies), max_steps=len(replies), trace=writer)
     writer.close()
     return episode
 
 
 def whole(folder: Path, episode: Episode) -> bool:
-    back = read(folder)
+    back = read_trace(folder)
     return back.status == episode.status and not back.torn and len(back.steps()) == len(episode.steps)
 
 
@@ -216,7 +216,7 @@ def test_a_page_that_crashes_is_opened_again_and_the_run_goes_on(live: Any, tmp_
                 time.sleep(0.5)
             return super().decide(goal, steps, screen, verbs)
 
-    writer = Trace(folder, {"goal": "go", "policy": {}})
+    writer = TraceWriter(folder, {"goal": "go", "policy": {}})
     episode = run("go", env, Saboteur([GO, GO, GO, READ]), max_steps=4, trace=writer)
     writer.close()
     assert episode.status == "success" and whole(folder, episode)
@@ -231,7 +231,7 @@ def test_a_browser_that_dies_is_an_error(tmp_path: Path) -> None:
     with Surface(width=400, height=300) as surface:
         env = LiveEnv(surface)
         surface._thread.call(surface._browser.close(), 5, "ending it from outside")
-        writer = Trace(folder, {"goal": "go", "policy": {}})
+        writer = TraceWriter(folder, {"goal": "go", "policy": {}})
         episode = run("go", env, ScriptPolicy([GO, GO]), max_steps=2, trace=writer)
         writer.close()
     assert (episode.status, episode.cause) == ("error", "machine") and whole(folder, episode)

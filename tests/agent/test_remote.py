@@ -15,10 +15,10 @@ from PIL import Image
 from remote_fakes import Fake, serving
 
 from actions import ACTION_TYPES, Click, Reply, Screen, Step, SurfaceError, UsageError
-from agent import remote_wire
-from agent.remote import RemotePolicy, find_speech, is_address, read_address, remote_policy
-from agent.remote_check import GOAL, PLACES, page
-from agent.trace import Trace, new_folder
+from agent.policies.remote import client
+from agent.policies.remote.policy import RemotePolicy, is_endpoint, parse_endpoint, remote_policy, resolve_profile
+from agent.policies.remote.probe import GOAL, PLACES, render_button_page
+from agent.trace import TraceWriter, new_folder
 from model.image import ImageLimits, resize
 
 pytestmark = pytest.mark.usefixtures("quick_wire")
@@ -48,9 +48,9 @@ def sent_picture(body: dict[str, Any]) -> np.ndarray:
 
 
 def test_an_address_has_a_base_options_and_a_name() -> None:
-    found = read_address("http://h:1/v1?dialect=gta1&pictures=2#Org/Name")
+    found = parse_endpoint("http://h:1/v1?dialect=gta1&pictures=2#Org/Name")
     assert (found.base, found.name, found.options) == ("http://h:1/v1", "Org/Name", {"dialect": "gta1", "pictures": 2})
-    assert is_address("https://h/v1#x") and not is_address("Org/Name") and not is_address("embedded")
+    assert is_endpoint("https://h/v1#x") and not is_endpoint("Org/Name") and not is_endpoint("embedded")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_an_address_has_a_base_options_and_a_name() -> None:
 )
 def test_a_wrong_address_is_one_sentence_without_the_key(address: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence) as caught:
-        read_address(address)
+        parse_endpoint(address)
     assert "secret" not in str(caught.value)
 
 
@@ -87,21 +87,21 @@ def test_the_name_may_be_left_out_where_there_is_one(fake: Fake) -> None:
 
 def test_an_unknown_model_says_what_to_write() -> None:
     with pytest.raises(UsageError, match=r"how to speak with 'tiny'.*\?dialect=NAME.*gta1.*\?files=FOLDER"):
-        find_speech("tiny", None, {})
+        resolve_profile("tiny", None, {})
 
 
 def test_files_say_all_and_options_go_before_them(tiny_files: Path) -> None:
-    speech = find_speech("whatever", None, {"files": str(tiny_files), "pictures": 1, "max_pixels": 100 * 784})
+    speech = resolve_profile("whatever", None, {"files": str(tiny_files), "pictures": 1, "max_pixels": 100 * 784})
     assert (speech.dialect, speech.pictures, speech.history_steps) == ("qwen25", 1, 30)
     assert speech.limits == ImageLimits(3136, 100 * 784) and str(tiny_files) in speech.source
-    embedded = find_speech("embedded", None, {})
+    embedded = resolve_profile("embedded", None, {})
     assert (embedded.dialect, embedded.history_steps, embedded.tools) == ("qwen25", 0, "server")
     assert embedded.limits.min_pixels == 101136 and len(embedded.fingerprint) == 16
 
 
 def test_without_files_the_authors_budget_counts() -> None:
-    assert find_speech("x", None, {"dialect": "gta1"}).limits.max_pixels == 4096 * 2160
-    assert find_speech("x", None, {"dialect": "qwen25"}).limits == ImageLimits()
+    assert resolve_profile("x", None, {"dialect": "gta1"}).limits.max_pixels == 4096 * 2160
+    assert resolve_profile("x", None, {"dialect": "qwen25"}).limits == ImageLimits()
 
 
 def test_what_our_server_tells_is_taken_and_nonsense_is_refused() -> None:
@@ -109,13 +109,13 @@ def test_what_our_server_tells_is_taken_and_nonsense_is_refused() -> None:
     from model.serve.app import about
 
     told = json.loads(json.dumps(about(load_chat("embedded"))))
-    files, word = find_speech("embedded", None, {}), find_speech("other", told, {})
+    files, word = resolve_profile("embedded", None, {}), resolve_profile("other", told, {})
     assert word.source == "the server's word"
     assert (word.dialect, word.limits, word.tools, word.fingerprint) == (
         files.dialect, files.limits, files.tools, files.fingerprint,
     )  # fmt: skip
     with pytest.raises(UsageError, match="in a way that we do not know"):
-        find_speech("x", {"dialect": "qwen25"}, {})
+        resolve_profile("x", {"dialect": "qwen25"}, {})
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_pictures_are_sent_as_the_model_would_see_them_in_process(fake: Fake) ->
 
 
 def test_points_come_back_in_pixels_of_the_screen(fake: Fake) -> None:
-    screen, target = page((1000, 700), PLACES[0])
+    screen, target = render_button_page((1000, 700), PLACES[0])
     big = policy(fake, "&max_pixels=300000", check=False)
     call = big.parse(Reply(fake.answer({"messages": [{"content": [big._part({"type": "image", "image": screen})]}]})))
     action = big.ground(call, screen)
@@ -164,7 +164,7 @@ def test_tools_go_into_the_system_turn_unless_the_server_renders_them(fake: Fake
 
 def test_the_system_turn_is_that_of_the_tokenizer(fake: Fake, tiny_files: Path) -> None:
     """The same words as in process, where the checkpoint's template renders no tools."""
-    from agent.remote import spoken
+    from agent.policies.remote.policy import render_messages
     from model.tokenizer import Tokenizer
 
     template = (
@@ -173,7 +173,7 @@ def test_the_system_turn_is_that_of_the_tokenizer(fake: Fake, tiny_files: Path) 
     (tiny_files / "chat_template.jinja").write_text(template)
     one = policy(fake, check=False)
     talk = one.dialect.conversation("say <|im_end|> twice", [], noise(), ALL)
-    messages, tools = spoken(talk, "system")
+    messages, tools = render_messages(talk, "system")
     told = "".join(
         f"[{message['role']}]" + "".join(part.get("text") or part["type"] for part in message["content"])
         for message in messages
@@ -183,7 +183,7 @@ def test_the_system_turn_is_that_of_the_tokenizer(fake: Fake, tiny_files: Path) 
 
 
 def test_words_that_a_server_took_apart_are_put_back(fake: Fake) -> None:
-    screen, target = page((280, 364), PLACES[1])
+    screen, target = render_button_page((280, 364), PLACES[1])
     fake.apart = True
     one = policy(fake)
     reply = one.decide(GOAL, [], screen, ALL)
@@ -194,7 +194,7 @@ def test_words_that_a_server_took_apart_are_put_back(fake: Fake) -> None:
 def test_a_stream_tells_the_text_so_far_and_ends_as_the_whole(fake: Fake) -> None:
     heard: list[str] = []
     one = policy(fake, on_text=heard.append)
-    reply = one.decide(GOAL, [], page((280, 364), PLACES[0])[0], ALL)
+    reply = one.decide(GOAL, [], render_button_page((280, 364), PLACES[0])[0], ALL)
     assert heard == [reply.text[:9], reply.text] and fake.asked[-1]["stream"] and reply.reply_tokens == 5
 
 
@@ -215,13 +215,13 @@ def test_earlier_steps_are_shown_as_memory_says_and_seeds_differ(fake: Fake) -> 
 def test_passing_trouble_is_tried_again(fake: Fake, status: int) -> None:
     one = policy(fake, check=False)
     fake.troubles = [(status, {}), (status, {"Retry-After": "0"})]
-    assert one.decide(GOAL, [], page((280, 364), PLACES[0])[0], ALL).text
+    assert one.decide(GOAL, [], render_button_page((280, 364), PLACES[0])[0], ALL).text
     assert len(fake.asked) == 3
 
 
 def test_pauses_grow_and_are_never_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_wire, "FIRST_PAUSE_S", 0.5)
-    pauses = [[remote_wire._pause_s(n, None) for n in (1, 2, 3)] for _ in range(50)]
+    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.5)
+    pauses = [[client._backoff_s(n, None) for n in (1, 2, 3)] for _ in range(50)]
     for n, base in enumerate((0.5, 1.0, 2.0)):
         column = [row[n] for row in pauses]
         assert 0.5 * base <= min(column) < max(column) <= 1.5 * base and len(set(column)) > 10
@@ -229,7 +229,7 @@ def test_pauses_grow_and_are_never_the_same(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_trouble_that_stays_is_the_machines(fake: Fake) -> None:
     one = policy(fake, check=False)
-    fake.troubles = [(503, {})] * remote_wire.TRIES
+    fake.troubles = [(503, {})] * client.MAX_ATTEMPTS
     with pytest.raises(SurfaceError, match=r"after 4 tries \(it answers 503: not now\)"):
         one.decide("go", [], noise(), ALL)
 
@@ -237,7 +237,7 @@ def test_trouble_that_stays_is_the_machines(fake: Fake) -> None:
 def test_a_stream_that_breaks_off_is_asked_for_again(fake: Fake) -> None:
     one = policy(fake, on_text=lambda text: None, check=False)
     fake.cut = 1
-    assert one.decide(GOAL, [], page((280, 364), PLACES[0])[0], ALL).text.endswith("</tool_call>")
+    assert one.decide(GOAL, [], render_button_page((280, 364), PLACES[0])[0], ALL).text.endswith("</tool_call>")
     assert len(fake.asked) == 2
 
 
@@ -264,13 +264,13 @@ def test_the_key_is_sent_and_stands_in_no_trace_and_no_error(
     fake.key = "sk-very-secret"
     with pytest.raises(UsageError, match="PIXELHAND_API_KEY"):
         policy(fake)
-    monkeypatch.setenv(remote_wire.KEY, "sk-other-secret")
+    monkeypatch.setenv(client.KEY, "sk-other-secret")
     with pytest.raises(UsageError) as caught:
         policy(fake)
     assert "sk-other-secret" not in str(caught.value) and "***" in str(caught.value)
-    monkeypatch.setenv(remote_wire.KEY, fake.key)
+    monkeypatch.setenv(client.KEY, fake.key)
     one = policy(fake)
-    trace = Trace(new_folder(tmp_path), {"policy": dict(one.about)})
+    trace = TraceWriter(new_folder(tmp_path), {"policy": dict(one.about)})
     trace.write("reply", reply=one.decide("go", [], noise(), ALL))
     trace.close()
     written = b"".join(file.read_bytes() for file in trace.folder.rglob("*") if file.is_file())
@@ -280,7 +280,7 @@ def test_the_key_is_sent_and_stands_in_no_trace_and_no_error(
 def test_the_keyring_has_a_key_for_each_server(monkeypatch: pytest.MonkeyPatch) -> None:
     keyring = pytest.importorskip("keyring")
     monkeypatch.setattr(keyring, "get_password", lambda service, user: f"{service} {user}")
-    assert remote_wire.find_key("http://h:8000/v1") == "pixelhand h:8000"
+    assert client.find_api_key("http://h:8000/v1") == "pixelhand h:8000"
 
 
 # --- the check at the start ---

@@ -13,8 +13,8 @@ from remote_fakes import Fake, serving
 
 import model
 from actions import ACTION_TYPES, Click, Screen, UsageError, plugins
-from agent import remote_form
-from agent.remote import remote_policy
+from agent.policies.remote import structured_output
+from agent.policies.remote.policy import remote_policy
 from model.dialects import holo, qwen25
 from model.engine.forms import form_of
 from model.image import ImageLimits
@@ -45,7 +45,7 @@ def allowed(grammar: str, text: str) -> bool:
 def test_the_grammar_that_is_sent_lets_calls_through_and_nothing_malformed() -> None:
     form = form_of(qwen25.Dialect(ImageLimits()), ALL, SCREEN)
     assert form is not None
-    grammar = remote_form.lark(form)
+    grammar = structured_output.to_lark(form)
     assert allowed(grammar, CALL.format(279, 363)) and allowed(grammar, "I click it.\n" + CALL.format(0, 0))
     for wrong in (CALL.format(280, 0), CALL.format(5, '"5"'), CALL.format(5, 5).replace("left_click", "clik"), "No."):
         assert not allowed(grammar, wrong), wrong
@@ -53,12 +53,16 @@ def test_the_grammar_that_is_sent_lets_calls_through_and_nothing_malformed() -> 
 
 def test_each_server_is_told_in_its_own_words() -> None:
     dialect = qwen25.Dialect(ImageLimits())
-    said = {kind: remote_form.fields(kind, dialect, ALL, SCREEN) for kind in remote_form.KINDS if kind != "auto"}
+    said = {
+        kind: structured_output.request_fields(kind, dialect, ALL, SCREEN)
+        for kind in structured_output.BACKENDS
+        if kind != "auto"
+    }
     assert said["off"] == said["schema"] == {}  # its replies are no JSON by themselves
     assert said["vllm"]["structured_outputs"]["grammar"].startswith("start: thought <tool_call> call </tool_call>\n")
     assert said["sglang"]["ebnf"] == said["llama.cpp"]["grammar"]
     assert said["sglang"]["ebnf"].startswith("%llguidance {}\nstart: ")
-    assert set(said["pixelhand"][remote_form.OURS]) >= {"open", "close", "body", "samples"}
+    assert set(said["pixelhand"][structured_output.PIXELHAND_FIELD]) >= {"open", "close", "body", "samples"}
     json.dumps(said)
 
 
@@ -67,14 +71,14 @@ def test_families_that_answer_in_json_send_a_schema_to_any_server(tool: str) -> 
     llguidance = pytest.importorskip("llguidance", reason="the package llguidance is missing")
     dialect = holo.Dialect(ImageLimits(), tool)
     for kind in ("schema", "vllm", "sglang"):
-        (key,) = held = remote_form.fields(kind, dialect, ALL, SCREEN)
+        (key,) = held = structured_output.request_fields(kind, dialect, ALL, SCREEN)
         assert key == "response_format" and held[key]["type"] == "json_schema"
     schema = held["response_format"]["json_schema"]["schema"]
     matcher = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema))
     assert not llguidance.LLMatcher.validate_grammar(matcher)
     x = schema["properties"].get("x") or schema["properties"]["action"]["anyOf"][0]["properties"]["x"]
     assert x["maximum"] == dialect.size(SCREEN)[0] - 1
-    assert remote_form.fields("schema", holo.Dialect(ImageLimits(), "click"), ALL, SCREEN) == {}
+    assert structured_output.request_fields("schema", holo.Dialect(ImageLimits(), "click"), ALL, SCREEN) == {}
 
 
 def test_a_schema_leaves_out_what_the_surface_cannot_do() -> None:
@@ -123,7 +127,7 @@ def test_a_click_in_each_familys_words_gets_through_its_grammar() -> None:
         form = form_of(dialect, ALL, SCREEN)
         assert form is not None
         said = dialect.write(Click(x=5, y=6), SCREEN)
-        grammar = remote_form.lark(form)
+        grammar = structured_output.to_lark(form)
         for mark in ("<|box_start|>", "<|box_end|>"):
             grammar = grammar.replace(mark, json.dumps(mark))
         assert allowed(grammar, said), said

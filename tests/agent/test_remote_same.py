@@ -21,11 +21,11 @@ pytest.importorskip("starlette", reason="the package starlette is missing (extra
 pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [serve])")
 
 from actions import ACTION_TYPES, UsageError
-from agent.launch import local_policy
 from agent.loop import run
-from agent.policy import Policy
-from agent.remote import remote_policy
-from agent.remote_check import GOAL, page
+from agent.policies.base import Policy
+from agent.policies.remote.policy import remote_policy
+from agent.policies.remote.probe import GOAL, render_button_page
+from agent.session import load_local_policy
 from envs.chromium.find import find_chrome
 from envs.practice import HELD_OUT
 from model.tools_prompt import CALL_CLOSE, CALL_OPEN
@@ -39,7 +39,7 @@ START_S = 600.0  # of a server that imports all of transformers, on a machine th
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[Policy]:
-    policy = local_policy("embedded")
+    policy = load_local_policy("embedded")
     yield policy
     policy.close()
 
@@ -70,7 +70,7 @@ def same(local: Any, remote: Any, *, reads: bool = False) -> None:
     """reads: the server reads calls, and fails on those that are no JSON: these are left out."""
     compared = set()
     for place in PLACES:
-        screen, _ = page((280, 364), place)
+        screen, _ = render_button_page((280, 364), place)
         said = local.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
         if reads and not is_json(said.text):
             continue
@@ -220,7 +220,7 @@ def theirs(transformers_serve: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def free(unheld: Path) -> Iterator[Any]:
-    policy = local_policy(str(unheld))
+    policy = load_local_policy(str(unheld))
     yield policy
     policy.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.remote import find_speech, read_address
+from agent.policies.remote.policy import parse_endpoint, resolve_profile
 from model.families import FAMILIES
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -19,18 +19,18 @@ ROWS = re.findall(r"^\| ([^|]+) \| `(\S+/[^`]+)`[^|]* \| `(\?dialect=[^`]+)` \|$
 
 def test_every_family_that_can_be_served_has_its_command() -> None:
     served = {family.dialect for family in FAMILIES if family.checkpoints}
-    told = {read_address(f"http://h/v1{query}#x").options["dialect"] for _, _, query in ROWS}
+    told = {parse_endpoint(f"http://h/v1{query}#x").options["dialect"] for _, _, query in ROWS}
     assert served == told
     known = {one.hub_id: family.dialect for family in FAMILIES for one in family.checkpoints}
     for _, line, query in ROWS:
-        assert known[shlex.split(line)[0]] == read_address(f"http://h/v1{query}#x").options["dialect"]
+        assert known[shlex.split(line)[0]] == parse_endpoint(f"http://h/v1{query}#x").options["dialect"]
 
 
 @pytest.mark.parametrize(("line", "query"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_the_server_resizes_nothing_that_was_resized_here(line: str, query: str) -> None:
     words = shlex.split(line)
-    address = read_address(f"http://h/v1{query}#{words[0]}")
-    speech = find_speech("elsewhere", None, address.options)
+    address = parse_endpoint(f"http://h/v1{query}#{words[0]}")
+    speech = resolve_profile("elsewhere", None, address.options)
     import_module(f"model.dialects.{speech.dialect}").Dialect(speech.limits, speech.tool)  # it has such a tool
     if "--mm-processor-kwargs" in words:
         budget = json.loads(words[words.index("--mm-processor-kwargs") + 1])

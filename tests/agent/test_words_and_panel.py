@@ -13,11 +13,11 @@ import pytest
 from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
 from actions import ACTION_TYPES, CONTROL_ACTIONS, Reply, make_action
-from agent import panel
 from agent.loop import run
-from agent.panel import Display, JsonLines, Lines, Panel, display
-from agent.policy import ScriptPolicy
-from agent.words import breakdown, describe, plain, seconds
+from agent.policies.base import ScriptPolicy
+from agent.ui import display as display_module
+from agent.ui.display import Display, JsonDisplay, LiveDisplay, TextDisplay, display
+from agent.ui.formatting import describe_action, format_duration, format_timings, sanitize
 
 ROOT = HERE.parent.parent
 EVIL = "\x1b[2J\x1b]0;title\x07 \u202emirrored \ud800 [red]markup[/red] \x9b31m"
@@ -77,7 +77,7 @@ def last_panel(text: str) -> str:
     ],
 )
 def test_actions_in_words(action: Any, words: str) -> None:
-    assert describe(action) == words
+    assert describe_action(action) == words
 
 
 def test_every_verb_has_words() -> None:
@@ -85,14 +85,14 @@ def test_every_verb_has_words() -> None:
     needed = {"x": 1, "y": 2, "path": ((1, 2),), "text": "t", "keys": ("a",), "target": "t", "question": "q"}
     for verb, model in ACTION_TYPES.items():
         fields = {name: needed[name] for name, field in model.model_fields.items() if field.is_required()}
-        assert len(describe(make_action(verb, **fields))) >= 4
+        assert len(describe_action(make_action(verb, **fields))) >= 4
 
 
 def test_foreign_text_cannot_act_on_a_terminal() -> None:
-    shown = plain(EVIL)
+    shown = sanitize(EVIL)
     assert "\x1b" not in shown and "\x07" not in shown and "\u202e" not in shown and "\x9b" not in shown
     assert shown.encode("utf-8") and "[red]markup[/red]" in shown
-    assert plain("x" * 5000, 10) == "x" * 9 + "…" and plain("a\r\nb\tc") == "a  b c"
+    assert sanitize("x" * 5000, 10) == "x" * 9 + "…" and sanitize("a\r\nb\tc") == "a  b c"
 
 
 @pytest.mark.parametrize(
@@ -100,18 +100,18 @@ def test_foreign_text_cannot_act_on_a_terminal() -> None:
     [(0.0321, "32 ms"), (0.9999, "1.0 s"), (1.44, "1.4 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s")],
 )
 def test_seconds(value: float, words: str) -> None:
-    assert seconds(value) == words
+    assert format_duration(value) == words
 
 
 def test_breakdown_splits_what_a_model_took() -> None:
     times = {"think": 2.0, "preprocess": 0.1, "prefill": 0.4, "decode": 1.5, "act": 0.03, "settle": 0.2}
-    assert breakdown(times) == "see 500 ms, think 1.5 s, act 30 ms, settle 200 ms"
-    assert breakdown({"think": 0.00001, "act": 0.1}) == "act 100 ms"
+    assert format_timings(times) == "see 500 ms, think 1.5 s, act 30 ms, settle 200 ms"
+    assert format_timings({"think": 0.00001, "act": 0.1}) == "act 100 ms"
 
 
 def test_lines_tell_everything_and_have_no_escape_codes() -> None:
     out = io.StringIO()
-    show(Lines(out), "nonsense", '{"verb": "type", "text": "hi"}', CLICK)
+    show(TextDisplay(out), "nonsense", '{"verb": "type", "text": "hi"}', CLICK)
     text = out.getvalue()
     assert "\x1b" not in text
     assert (
@@ -126,13 +126,13 @@ def test_lines_tell_everything_and_have_no_escape_codes() -> None:
 def test_lines_survive_a_log_that_cannot_spell() -> None:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii")
-    show(Lines(out), json.dumps({"verb": "type", "text": "żółw 😀"}), CLICK)
+    show(TextDisplay(out), json.dumps({"verb": "type", "text": "żółw 😀"}), CLICK)
     assert b'type "????? ?"' in raw.getvalue() or b'type "???w ?"' in raw.getvalue()
 
 
 def test_a_panel_shows_goal_step_thought_action_verdict_and_seconds() -> None:
     out = Terminal()
-    show(Panel(out), MISS, CLICK)
+    show(LiveDisplay(out), MISS, CLICK)
     text = last_panel(out.getvalue())
     for words in (
         "script on a fake, seed 3",
@@ -157,7 +157,11 @@ def test_a_panel_shows_goal_step_thought_action_verdict_and_seconds() -> None:
 def test_a_panel_shows_foreign_text_as_text() -> None:
     out = Terminal()
     says = EVIL.replace("\ud800", "")
-    show(Panel(out), json.dumps({"verb": "done", "message": says, "thought": EVIL}), env=FakeEnv(task=False, goal=EVIL))
+    show(
+        LiveDisplay(out),
+        json.dumps({"verb": "done", "message": says, "thought": EVIL}),
+        env=FakeEnv(task=False, goal=EVIL),
+    )
     text = out.getvalue()
     assert "\x1b[2J" not in text and "\x1b]0;" not in text and "\u202e" not in text
     assert "[red]markup[/red]" in last_panel(text)
@@ -165,7 +169,7 @@ def test_a_panel_shows_foreign_text_as_text() -> None:
 
 def test_a_panel_is_taken_down_when_the_run_breaks() -> None:
     out = Terminal()
-    shown = Panel(out)
+    shown = LiveDisplay(out)
     with pytest.raises(ZeroDivisionError), shown:
         shown({"event": "begin", "run": "/runs/1", "model": "m", "where": "w"})
         raise ZeroDivisionError
@@ -176,7 +180,7 @@ def test_a_panel_is_taken_down_when_the_run_breaks() -> None:
 
 def test_a_panel_steps_aside_for_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
-    shown = Panel(out)
+    shown = LiveDisplay(out)
     during = []
 
     def answer(prompt: str) -> str:
@@ -192,7 +196,7 @@ def test_a_panel_steps_aside_for_a_question(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_panel_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "30")
     out = Terminal()
-    show(Panel(out), MISS, CLICK)
+    show(LiveDisplay(out), MISS, CLICK)
     assert max(len(line) for line in last_panel(out.getvalue()).splitlines()[:6]) <= 30
 
 
@@ -203,7 +207,7 @@ class Kept(io.StringIO):
 
 def test_json_lines_hold_each_step() -> None:
     out = Kept()
-    show(JsonLines(out), "nonsense", '{"verb": "type", "text": "\\ud800"}', CLICK)
+    show(JsonDisplay(out), "nonsense", '{"verb": "type", "text": "\\ud800"}', CLICK)
     lines = [json.loads(line) for line in out.kept.splitlines()]
     assert [line["event"] for line in lines] == ["start", "step", "step", "step", "end"]
     assert lines[0]["goal"] == "press it" and lines[0]["run"] == "/runs/1"
@@ -216,17 +220,17 @@ def test_json_lines_hold_each_step() -> None:
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "stopped"), (ValueError, "error")])
 def test_json_lines_end_also_when_nothing_began(error: type[BaseException], status: str) -> None:
     out = Kept()
-    with pytest.raises(error), JsonLines(out):
+    with pytest.raises(error), JsonDisplay(out):
         raise error
     assert json.loads(out.kept) == {"event": "end", "status": status, "reward": None, "steps": 0, "run": ""}
 
 
 def test_the_display_fits_where_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    assert type(display(None, Terminal())) is Panel and type(display(None, io.StringIO())) is Lines
-    assert type(display(io.StringIO(), Terminal())) is JsonLines
+    assert type(display(None, Terminal())) is LiveDisplay and type(display(None, io.StringIO())) is TextDisplay
+    assert type(display(io.StringIO(), Terminal())) is JsonDisplay
     monkeypatch.setenv("TERM", "dumb")
-    assert type(display(None, Terminal())) is Lines
+    assert type(display(None, Terminal())) is TextDisplay
     show(display(None, io.StringIO()), DONE)
 
 
@@ -234,14 +238,14 @@ def test_the_display_fits_where_it_is_watched(monkeypatch: pytest.MonkeyPatch) -
     ("task", "words"), [(True, "none yet: the task is not finished"), (False, "none: no task judges this page")]
 )
 def test_a_run_without_a_verdict_says_why(task: bool, words: str) -> None:
-    for kind, out in ((Lines, io.StringIO()), (Panel, Terminal())):
+    for kind, out in ((TextDisplay, io.StringIO()), (LiveDisplay, Terminal())):
         show(kind(out), DONE, env=FakeEnv(task=task))
         assert f"verdict  {words}" in unstyled(out.getvalue())
 
 
 def test_a_panel_shows_the_models_words_as_they_come() -> None:
     out = Terminal()
-    shown = Panel(out)
+    shown = LiveDisplay(out)
 
     class Talking(ScriptPolicy):
         def decide(self, goal: str, steps: Any, screen: Any, verbs: Any) -> Any:
@@ -260,14 +264,14 @@ def test_a_program_that_stops_reading_ends_the_run_without_a_second_error() -> N
     os.close(reader)
     env = FakeEnv()
     with pytest.raises(BrokenPipeError):
-        show(JsonLines(os.fdopen(writer, "w")), MISS, CLICK, env=env)
+        show(JsonDisplay(os.fdopen(writer, "w")), MISS, CLICK, env=env)
     assert env.surface.performed == []
 
 
 def test_a_question_about_an_action_has_its_words_its_picture_and_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter(["y", "the other one", ""])
-    monkeypatch.setattr(panel, "_fresh_line", lambda prompt: next(answers))
-    for make_one in (Lines, Panel):
+    monkeypatch.setattr(display_module, "_fresh_line", lambda prompt: next(answers))
+    for make_one in (TextDisplay, LiveDisplay):
         answers = iter(["y", "the other one", ""])
         out = Terminal()
         with make_one(out) as shown:
@@ -284,10 +288,10 @@ def test_a_question_about_an_action_has_its_words_its_picture_and_the_keys(monke
 
 def test_a_pause_without_a_terminal_is_told() -> None:
     out = io.StringIO()
-    Lines(out)({"event": "paused", "why": "the person moved the mouse", "rests_s": 3.0})
+    TextDisplay(out)({"event": "paused", "why": "the person moved the mouse", "rests_s": 3.0})
     assert "goes on when the mouse has rested for 3 s" in out.getvalue()
     quiet = io.StringIO()
-    Lines(quiet)({"event": "paused", "why": "the person moved the mouse", "rests_s": None})
+    TextDisplay(quiet)({"event": "paused", "why": "the person moved the mouse", "rests_s": None})
     assert quiet.getvalue() == ""
 
 

@@ -12,10 +12,10 @@ from agent_fakes import CLICK, FakeEnv
 
 from actions import Reply, Screen
 from agent import trace
+from agent.history_window import HistoryWindow
 from agent.loop import run
-from agent.memory import Memory
-from agent.policy import ScriptPolicy
-from agent.zoom import WIDE_PX, Part, Zooming
+from agent.policies.base import ScriptPolicy
+from agent.policies.zoom import UNCERTAIN_PX, Crop, ZoomPolicy
 from model.dialects.qwen25 import Dialect
 from model.engine.confidence import Spread
 from model.image import ImageLimits
@@ -68,20 +68,20 @@ def screen(width: int = 1288, height: int = 728) -> Screen:
     return Screen(np.stack([x % 256, y % 256, (x // 256 * 16 + y // 256)], axis=-1).astype(np.uint8))
 
 
-def ask(chat: Chat, zoom: str, shown: Screen) -> tuple[Reply, Zooming]:
-    policy = Zooming(chat, Dialect(ImageLimits()), Memory(4, 1), zoom=zoom)
+def ask(chat: Chat, zoom: str, shown: Screen) -> tuple[Reply, ZoomPolicy]:
+    policy = ZoomPolicy(chat, Dialect(ImageLimits()), HistoryWindow(4, 1), zoom=zoom)
     return policy.decide("Go.", (), shown, VERBS), policy
 
 
 def test_the_point_in_the_part_is_put_into_the_first_reply() -> None:
-    chat = Chat([said(400, 300), said(644, 364)], WIDE_PX + 1)
+    chat = Chat([said(400, 300), said(644, 364)], UNCERTAIN_PX + 1)
     reply, policy = ask(chat, "auto", screen())
     meant = policy.ground(policy.parse(reply), screen())
     assert abs(meant.x - 400) <= 1 and abs(meant.y - 300) <= 1  # the middle of the part is where it was looked
     assert reply.text == said(meant.x, meant.y)
     near = chat.seen[1]
     assert (near.width, near.height) == (1288, 728)
-    part = Part.around(screen(), 400, 300)
+    part = Crop.around(screen(), 400, 300)
     assert (part.left, part.top, part.width, part.height) == (400 - 322, 300 - 182, 644, 364)
     middle = near.pixels[364, 644].astype(int) - screen().pixels[300, 400]
     assert int(abs(middle).max()) <= 2
@@ -94,19 +94,19 @@ def test_the_point_in_the_part_is_put_into_the_first_reply() -> None:
 def test_every_pixel_of_the_part_comes_back_inside_it() -> None:
     shown = screen(101, 57)
     for x, y in ((0, 0), (100, 56), (50, 28)):
-        part = Part.around(shown, x, y)
+        part = Crop.around(shown, x, y)
         assert part.left >= 0 and part.left + part.width <= 101 and part.top >= 0 and part.top + part.height <= 57
         for corner in ((0, 0), (100, 56)):
             back = part.back(shown, *corner)
             assert part.left <= back[0] < part.left + part.width and part.top <= back[1] < part.top + part.height
         assert part.back(shown, 0, 0) == (part.left, part.top)
-    assert Part.around(Screen(np.zeros((1, 1, 3), np.uint8)), 0, 0) == Part(0, 0, 1, 1)
+    assert Crop.around(Screen(np.zeros((1, 1, 3), np.uint8)), 0, 0) == Crop(0, 0, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("zoom", "spread_px", "words", "times"),
     [
-        ("auto", WIDE_PX, said(400, 300), 1),  # sure enough
+        ("auto", UNCERTAIN_PX, said(400, 300), 1),  # sure enough
         ("on", 0.0, said(400, 300), 2),
         ("on", None, said(400, 300), 1),  # not known
         ("on", 50.0, said(1, 2) + said(3, 4), 1),  # two points
@@ -135,8 +135,8 @@ def test_a_second_look_that_finds_nothing_leaves_the_first(second: str) -> None:
     [
         ("auto", 40.0, said(644, 364), "a second look was unsure by 20 pixels too"),  # half as wide a part
         ("auto", 40.0, "no call", "a second look did not find it again"),
-        ("on", WIDE_PX, said(644, 364), ""),
-        ("on", WIDE_PX, "no call", ""),
+        ("on", UNCERTAIN_PX, said(644, 364), ""),
+        ("on", UNCERTAIN_PX, "no call", ""),
     ],
 )
 def test_a_reply_that_stays_unsure_says_so(zoom: str, spread_px: float, second: str, doubt: str) -> None:
@@ -193,7 +193,7 @@ def test_the_trace_carries_both_looks(tmp_path: Path) -> None:
             return replace(super().decide(*given), looks=looks)
 
     folder = trace.new_folder(tmp_path / "runs")
-    writer = trace.Trace(folder, {"goal": "", "seed": 3, "policy": {"model": "script"}})
+    writer = trace.TraceWriter(folder, {"goal": "", "seed": 3, "policy": {"model": "script"}})
     run("", FakeEnv(), Looked([CLICK]), max_steps=1, trace=writer, seed=3)
     writer.close()
-    assert trace.read(folder).steps()[0].reply.looks == looks
+    assert trace.read_trace(folder).steps()[0].reply.looks == looks

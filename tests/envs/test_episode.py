@@ -10,9 +10,9 @@ from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
 from actions import Ask, Back, Click, Done, InvalidActionError, TypeText, UsageError
-from agent.endings import Patience
 from agent.loop import run
-from agent.policy import ScriptPolicy
+from agent.policies.base import ScriptPolicy
+from agent.termination import StopLimits
 from envs.episode import EpisodeEnv, Frame, Recording
 
 
@@ -67,7 +67,7 @@ def test_a_refused_action_costs_nothing(recordings: list[Recording]) -> None:
 def test_the_loop_walks_through_a_recording(recordings: list[Recording]) -> None:
     env = EpisodeEnv(recordings, same_verb)
     script = ['{"verb": "click", "x": 1, "y": 2}', '{"verb": "type", "text": "x"}', '{"verb": "done"}']
-    episode = run("", env, ScriptPolicy(script), max_steps=3, seed=0, patience=Patience())
+    episode = run("", env, ScriptPolicy(script), max_steps=3, seed=0, patience=StopLimits())
     assert (episode.status, episode.cause, episode.reward) == ("success", "verdict", 1.0)
     assert [step.reward for step in episode.steps] == [1.0, 1.0, 1.0]
     assert [step.screen.pixels[0, 0, 0] for step in episode.steps] == [0, 60, 120]

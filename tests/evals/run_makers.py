@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import Call, InvalidActionError, Reply, Screen, Step, SurfaceError
-from agent.policy import Plain
+from agent.policies.base import JsonDialect
 from evals.worker import Order
 
 
@@ -19,7 +19,7 @@ class Fickle:
     """Says what hangs on the words, the picture and all that it said before: right, wrong or unreadable."""
 
     def __init__(self, order: Order) -> None:
-        self.dialect = Plain()
+        self.dialect = JsonDialect()
         self.about: Mapping[str, Any] = {"model": order.model, "fingerprint": order.fingerprint, "prompt_hash": "plain"}
         self.sleep_s = 0.0
 
@@ -91,7 +91,7 @@ def centre(order: Order) -> Any:
 def stubborn(order: Order) -> Any:
     """Ends every episode at once, or cannot be read: neither may cost the steps that follow."""
 
-    class Strict(Plain):
+    class Strict(JsonDialect):
         def ground(self, call: Call, screen: Screen) -> Any:
             if call.name == "click":
                 raise InvalidActionError("not on this screen")

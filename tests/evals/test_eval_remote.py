@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 pytest.importorskip("starlette", reason="the package starlette is missing (extra [serve])")
 pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [serve])")
 
-from agent.remote_check import GOAL, page
+from agent.policies.remote.probe import GOAL, render_button_page
 from evals import run
 from evals.cli import app
 
@@ -48,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "images").mkdir()
     records = []
     for n, place in enumerate(PLACES):
-        screen, (x, y) = page((280, 364), place)
+        screen, (x, y) = render_button_page((280, 364), place)
         Image.fromarray(screen.pixels).save(folder / "images" / f"{n}.png")
         records.append(
             {

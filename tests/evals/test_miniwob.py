@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from actions import Click, Screen, SurfaceError, UsageError
-from agent.policy import ScriptPolicy
+from agent.policies.base import ScriptPolicy
 from envs.chromium.find import find_chrome
 from evals.benchmarks.miniwob import TaskScore, evaluate, parse_seeds, table
 
@@ -117,11 +117,11 @@ def interrupted(task: str) -> Page:
 
 
 def test_ctrl_c_is_no_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from agent import cli, launch
+    from agent import cli, session
     from envs import live
 
     monkeypatch.setattr(live, "practice_env", interrupted)
-    monkeypatch.setattr(launch, "open_policy", lambda settings: Always())
+    monkeypatch.setattr(session, "load_policy", lambda settings: Always())
     line = ["agent", "eval", "miniwob", "--tasks", "click-test,focus-text", "--seeds", "0:9", "--json"]
     monkeypatch.setattr("sys.argv", line)
     with pytest.raises(SystemExit) as left:
@@ -133,7 +133,7 @@ def test_ctrl_c_is_no_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_the_command_has_a_line_for_each_task_beside_its_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from agent import cli, launch
+    from agent import cli, session
     from envs import live
 
     made: list[str] = []
@@ -151,7 +151,7 @@ def test_the_command_has_a_line_for_each_task_beside_its_json(
         return left.value.code, *capsys.readouterr()
 
     monkeypatch.setattr(live, "practice_env", page)
-    monkeypatch.setattr(launch, "open_policy", lambda settings: Always())
+    monkeypatch.setattr(session, "load_policy", lambda settings: Always())
     code, out, errors = call("--tasks", "focus-text, click-test,focus-text", "--seeds", "0:4", "--json")
     report = json.loads(out)
     assert code == 0 and made == ["focus-text", "click-test"]

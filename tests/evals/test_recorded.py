@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 import envs
 from actions import Click, Done, Scroll, UsageError
 from agent.loop import run
-from agent.policy import Plain, ScriptPolicy
+from agent.policies.base import JsonDialect, ScriptPolicy
 from evals import score
 from evals.recorded import Asker, make_env, prediction
 
@@ -137,7 +137,7 @@ def test_what_a_reply_is_as_a_prediction() -> None:
 def test_all_actions_of_a_reply_are_scored_and_the_first_is_done() -> None:
     """A dialect that says several at once: the recorded move and scroll together are worth more than the move."""
 
-    class Several(Plain):
+    class Several(JsonDialect):
         def actions(self, call: Any, screen: Any) -> tuple[Any, ...]:
             return tuple(super(Several, self).ground(type(call)(one.pop("verb"), one), screen) for one in self.all)
 

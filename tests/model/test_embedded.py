@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from actions import UsageError
-from agent.launch import local_policy
-from agent.policy import Policy
+from agent.policies.base import Policy
+from agent.session import load_local_policy
 from envs.chromium.find import find_chrome
 from envs.practice import HELD_OUT
 from evals.benchmarks.miniwob import evaluate
@@ -30,7 +30,7 @@ def policy() -> Iterator[Policy]:
         find_chrome()
     except UsageError as error:
         pytest.skip(f"Chrome or Chromium is missing: {error}")
-    policy = local_policy("embedded")
+    policy = load_local_policy("embedded")
     yield policy
     policy.close()
 
@@ -114,7 +114,7 @@ def test_it_does_what_was_promised(policy: Policy, task: str) -> None:
 
 
 def test_bfloat16_sees_the_same_button(policy: Policy) -> None:
-    half = local_policy("embedded")
+    half = load_local_policy("embedded")
     half.chat.model.to(torch.bfloat16)  # type: ignore[attr-defined]
     score = evaluate(half, ["click-test"], range(HELD_OUT + 600, HELD_OUT + 604)).tasks["click-test"]
     assert score.success >= 3

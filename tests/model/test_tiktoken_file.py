@@ -27,7 +27,7 @@ from tokenizers import Tokenizer as Tokens
 from tokenizers import models, pre_tokenizers, trainers
 
 from actions import Click, Screen, UsageError
-from agent.launch import local_policy
+from agent.session import load_local_policy
 from model import tiktoken_file
 from model.chat import load_chat
 from model.config import read_config
@@ -511,7 +511,7 @@ def screen() -> Screen:
 
 
 def test_a_checkpoint_with_tiktoken_model_is_loaded_asked_and_understood(opencua: Path) -> None:
-    policy = local_policy(str(opencua), "cpu", grammar=False)
+    policy = load_local_policy(str(opencua), "cpu", grammar=False)
     assert policy.about["dialect"] == "opencua"
     shown = screen()
     reply = policy.decide("press the button", [], shown, frozenset({"click"}))
@@ -570,6 +570,6 @@ def test_its_replies_are_held_to_calls(opencua: Path) -> None:
     tensors["language_model.lm_head.weight"].normal_(generator=torch.Generator().manual_seed(1))
     save_file(tensors, opencua / "model.safetensors", metadata={"format": "pt"})
     (opencua / "pixelhand.json").write_text('{"max_new_tokens": 120}')
-    policy, shown = local_policy(str(opencua), "cpu"), screen()
+    policy, shown = load_local_policy(str(opencua), "cpu"), screen()
     reply = policy.decide("press the button", [], shown, frozenset({"click"}))
     assert policy.actions(policy.parse(reply), shown)

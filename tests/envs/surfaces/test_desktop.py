@@ -14,7 +14,7 @@ import pytest
 
 from actions import Click, Done, Move, PressKeys, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
-from agent.policy import ScriptPolicy
+from agent.policies.base import ScriptPolicy
 from envs.check import check_surface
 from envs.live import LiveEnv
 from envs.opening import Opening

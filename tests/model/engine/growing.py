@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from actions import Call, Reply, Screen, Step
-from agent.memory import Memory
+from agent.history_window import HistoryWindow
 from model.chat import Chat, Prompt
 from model.image import patchify
 
@@ -44,7 +44,7 @@ def screens(seed: int, steps: int) -> list[Screen]:
     return shown
 
 
-def episode(chat: Chat, seed: int, steps: int, memory: Memory) -> Iterator[tuple[Turn, list[str]]]:
+def episode(chat: Chat, seed: int, steps: int, memory: HistoryWindow) -> Iterator[tuple[Turn, list[str]]]:
     """Turns of a whole episode in the qwen25 dialect. Whoever iterates puts the model's words into the list."""
     from model.dialects.qwen25 import Dialect
 

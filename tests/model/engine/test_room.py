@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from actions import Call, Reply, Screen, Step
-from agent.memory import Memory
-from agent.policy import LocalPolicy
+from agent.history_window import HistoryWindow
+from agent.policies.base import LocalPolicy
 from model.chat import Chat, load_chat
 from model.dialects.qwen25 import Dialect
 from model.engine.kv import KVCache
@@ -65,7 +65,7 @@ def limited(chat: Chat, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
 
 def policy(chat: Chat, **how: Any) -> LocalPolicy:
     chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
-    return LocalPolicy(chat, Dialect(chat.limits), Memory(8, 8), **how)
+    return LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(8, 8), **how)
 
 
 def past(shown: list[Screen]) -> list[Step]:
@@ -78,7 +78,7 @@ def test_a_run_that_may_shrinks_until_it_fits_and_says_the_same_as_one_that_was_
 ) -> None:
     *before, now = screens(5)
     chat = load_chat(tiny_folder, "cpu")
-    small = LocalPolicy(chat, Dialect(chat.limits), Memory(8, 2))
+    small = LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(8, 2))
     chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
     expected = small.decide("Go.", past(before), now, VERBS)
     whole = expected.prompt_tokens
@@ -105,7 +105,7 @@ def test_a_context_beyond_the_budget_shrinks_too_and_what_was_kept_stays(tiny_fo
     *before, now = screens(5)
     chat = load_chat(tiny_folder, "cpu")
     chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
-    first = LocalPolicy(chat, Dialect(chat.limits), Memory(8, 2)).decide("Go.", past(before), now, VERBS)
+    first = LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(8, 2)).decide("Go.", past(before), now, VERBS)
     chat.session = Session(chat.model, budget_tokens=first.prompt_tokens + 4)
     with pytest.raises(OverBudget, match=f"tokens and the budget is {first.prompt_tokens + 4}; .*--shrink"):
         policy(chat).decide("Go.", past(before), now, VERBS)
@@ -142,7 +142,7 @@ def test_thirty_steps_at_1080p_hold_no_more_than_the_budget_at_any_moment(
         return made
 
     monkeypatch.setattr(KVCache, "put", watch)
-    acting = LocalPolicy(chat, Dialect(chat.limits), Memory(30, 5), shrink=True)
+    acting = LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(30, 5), shrink=True)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
     done: list[Step] = []
     call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})

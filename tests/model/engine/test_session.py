@@ -12,7 +12,7 @@ from growing import cold_logits, episode
 from torch import Tensor
 
 from actions import Screen, UsageError
-from agent.memory import Memory
+from agent.history_window import HistoryWindow
 from model.chat import Chat, load_chat
 from model.engine import attention
 from model.engine.decode import Guide
@@ -38,7 +38,7 @@ def feed(chat: Chat, prompt_ids: list[int], screens: tuple) -> Tensor:
     return chat.model.logits(chat.session.feed(new, encode))[0]
 
 
-def compare(chat: Chat, seed: int, steps: int, memory: Memory) -> tuple[int, int]:
+def compare(chat: Chat, seed: int, steps: int, memory: HistoryWindow) -> tuple[int, int]:
     """Walk an episode; at each step warm and cold logits must agree. Returns tokens reused and computed."""
     reused = computed = 0
     for turn, words in episode(chat, seed, steps, memory):
@@ -57,7 +57,7 @@ def compare(chat: Chat, seed: int, steps: int, memory: Memory) -> tuple[int, int
 @pytest.mark.parametrize("seed", range(3))
 def test_at_every_step_of_an_episode_the_logits_are_those_of_a_cold_pass(tiny_folder: Path, seed: int) -> None:
     chat = load_chat(tiny_folder, "cpu")
-    reused, computed = compare(chat, seed, 7, Memory(history_steps=5, pictures=4))
+    reused, computed = compare(chat, seed, 7, HistoryWindow(history_steps=5, pictures=4))
     assert reused > computed / 2  # it was carried on, or this test would show nothing
 
 
@@ -66,13 +66,13 @@ def test_at_every_step_of_an_episode_the_logits_are_those_of_a_cold_pass(tiny_fo
 @pytest.mark.parametrize("model", ["tiny", "embedded"])
 def test_twenty_episodes_with_growth_repeats_and_compaction(tiny_folder: Path, seed: int, model: str) -> None:
     chat = load_chat(tiny_folder if model == "tiny" else "embedded", "cpu")
-    memory = Memory(history_steps=(4, 9, 30)[seed % 3], pictures=(0, 2, 5)[seed // 3 % 3])
+    memory = HistoryWindow(history_steps=(4, 9, 30)[seed % 3], pictures=(0, 2, 5)[seed // 3 % 3])
     compare(chat, seed, 12, memory)
 
 
 def test_the_reply_is_the_same_with_and_without_what_is_kept(tiny_folder: Path) -> None:
     warm, cold = load_chat(tiny_folder, "cpu"), load_chat(tiny_folder, "cpu")
-    for turn, words in episode(warm, 5, 6, Memory(30, 3)):
+    for turn, words in episode(warm, 5, 6, HistoryWindow(30, 3)):
         cold.forget()
         said = [chat.reply(turn.messages, turn.tools, max_new_tokens=10).text for chat in (warm, cold)]
         assert said[0] == said[1]
@@ -87,7 +87,7 @@ def replies(chat: Chat, told: list[str] | None = None, seed: int = 7) -> list[st
 
     form = form_of(Dialect(chat.limits), frozenset({"click", "type"}), Screen(np.zeros((84, 112, 3), np.uint8)))
     heard = []
-    for number, (turn, words) in enumerate(episode(chat, seed, 6, Memory(4, 2))):
+    for number, (turn, words) in enumerate(episode(chat, seed, 6, HistoryWindow(4, 2))):
         how: dict[str, Any] = {"max_new_tokens": 60, "form": form}  # every second one is a call of the grammar's
         if number % 2:  # drawn, since the likeliest words of a tiny model are one word
             how = {"max_new_tokens": 8, "temperature": 1.5, "seed": number}
@@ -145,7 +145,7 @@ def test_in_half_precision_a_context_carried_on_is_as_near_to_float32_as_a_cold_
     chat, exact = load_chat(tiny_folder, "cpu", "bfloat16"), load_chat(tiny_folder, "cpu", "bfloat16")
     exact.model.float()
     off: dict[str, list[float]] = {"cold": [], "warm": []}
-    for turn, words in episode(chat, 1, 6, Memory(4, 2)):
+    for turn, words in episode(chat, 1, 6, HistoryWindow(4, 2)):
         prompt = chat.render(turn.messages, turn.tools)
         true = cold_logits(exact, prompt)
         cold, warm = cold_logits(chat, prompt), feed(chat, prompt.input_ids, prompt.screens)
@@ -160,7 +160,7 @@ def test_in_half_precision_a_context_carried_on_is_as_near_to_float32_as_a_cold_
 def test_an_append_only_episode_computes_at_each_step_only_what_is_new(tiny_folder: Path) -> None:
     chat = load_chat(tiny_folder, "cpu")
     computed = []
-    for turn, words in episode(chat, 1, 8, Memory(30, 30)):
+    for turn, words in episode(chat, 1, 8, HistoryWindow(30, 30)):
         words.append(chat.reply(turn.messages, turn.tools, max_new_tokens=4).text)
         assert chat.work is not None
         computed.append(chat.work.computed)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from actions import ACTION_TYPES, Reply, Screen, Step, UsageError
-from agent.memory import Memory
+from agent.history_window import HistoryWindow
 from model.chat import Chat, load_chat
 from model.dialects.qwen25 import Dialect
 from model.training.batches import decode, reply
@@ -65,8 +65,10 @@ def test_the_checkpoint_says_how_much_it_remembers(data: Path, tmp_path: Path) -
     assert (told["history_steps"], told["pictures"]) == (3, 2)
 
 
-@pytest.mark.parametrize("memory", [Memory(0, 0), Memory(3, 0), Memory(3, 2), Memory(2, 1)])
-def test_a_prompt_is_the_one_that_an_agent_with_that_memory_sends(data: Path, tmp_path: Path, memory: Memory) -> None:
+@pytest.mark.parametrize("memory", [HistoryWindow(0, 0), HistoryWindow(3, 0), HistoryWindow(3, 2), HistoryWindow(2, 1)])
+def test_a_prompt_is_the_one_that_an_agent_with_that_memory_sends(
+    data: Path, tmp_path: Path, memory: HistoryWindow
+) -> None:
     stage = EpisodeStage(episodes(), data, tmp_path / "run")
     stage.save(tmp_path / "run")
     chat = Chat(load_model(stage.checkpoint), stage.checkpoint, "run")

@@ -42,8 +42,8 @@ def mcp(
     from dataclasses import replace
 
     from agent import config
-    from agent.launch import is_practice
-    from agent.mcp import serve
+    from agent.mcp.server import serve
+    from agent.session import is_practice
 
     flags: dict[str, Any] = {"on": on, "url": url, "window": window, "program": program, "model": model}
     flags |= {"max_steps": max_steps, "seed": seed, "headed": headed, "approve": approve, "runs": runs}

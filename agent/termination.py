@@ -21,21 +21,21 @@ from actions import (
 )
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
-Cause = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
-FULL_REWARD = 1 - 1e-9  # a verdict's reward from here on is success
+StopReason = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
+SUCCESS_THRESHOLD = 1 - 1e-9  # a verdict's reward from here on is success
 
 
 @dataclass(frozen=True)
-class Ending:
+class Termination:
     """How a run ended, why, and the same as a sentence for a person."""
 
     status: Status
-    cause: Cause
+    cause: StopReason
     message: str
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TurnResult:
     """What came of a turn. verdict is the task's, {"done", "reward"}, None without a task; over: the episode ended."""
 
     screen: Screen
@@ -47,20 +47,20 @@ class Outcome:
     error: Error | None = None
 
     @classmethod
-    def of(cls, info: Mapping[str, Any], reward: float = 0.0, over: bool = False) -> Outcome:
+    def of(cls, info: Mapping[str, Any], reward: float = 0.0, over: bool = False) -> TurnResult:
         """From what reset() and step() of an environment return."""
         verdict = info["verdict"]
         if verdict is not None and verdict["reward"] is not None:
             verdict = {**verdict, "reward": float(verdict["reward"])}
         return cls(info["screen"], verdict, float(reward), over, info["note"], info.get("timings_s", {}))
 
-    def noting(self, words: str) -> Outcome:
+    def noting(self, words: str) -> TurnResult:
         """The same, with words before the note."""
         return replace(self, note="\n".join(filter(None, (words, self.note))))
 
 
 @dataclass(frozen=True)
-class Patience:
+class StopLimits:
     """When a run is given up before its steps are spent."""
 
     bad_calls: int = 5  # in a row
@@ -69,15 +69,15 @@ class Patience:
     repeats: int = 5
 
 
-class Watch:
+class TerminationMonitor:
     """Follows one run, step by step, and says when it is over."""
 
-    def __init__(self, max_steps: int, patience: Patience) -> None:
+    def __init__(self, max_steps: int, patience: StopLimits) -> None:
         self.max_steps, self.patience = max_steps, patience
         self.denials = self.bad_calls = self.repeats = 0
         self._before: tuple[tuple[Any, ...], str] | None = None
 
-    def moved(self, actions: tuple[Any, ...], before: Screen, came: Outcome) -> Outcome:
+    def moved(self, actions: tuple[Any, ...], before: Screen, came: TurnResult) -> TurnResult:
         """The outcome of a turn's actions, with a note for a model that goes on with what changes nothing."""
         if all(isinstance(action, Wait) for action in actions):  # to wait on a still screen is no mistake
             return came
@@ -91,7 +91,7 @@ class Watch:
             return came
         return came.noting(f"This action was done {self.repeats} times and nothing changed on the screen; do another.")
 
-    def ending(self, steps: Sequence[Step], came: Outcome) -> Ending | None:
+    def ending(self, steps: Sequence[Step], came: TurnResult) -> Termination | None:
         """The ending after the last of the steps, None to go on.
 
         A task's verdict decides where there is a task; the model's own word counts only where there is none.
@@ -105,32 +105,32 @@ class Watch:
         self.denials += isinstance(mistake, ActionDeniedError)
         action = steps[-1].action if came.error is None else None
         if isinstance(came.error, SurfaceError):
-            return Ending("error", "machine", str(came.error))
+            return Termination("error", "machine", str(came.error))
         if isinstance(mistake, RunStoppedError):
-            return Ending("stopped", "interrupted" if mistake.by_person else "denied", str(mistake))
+            return Termination("stopped", "interrupted" if mistake.by_person else "denied", str(mistake))
         if came.verdict and came.verdict["done"]:
             reward = came.verdict["reward"]
-            won = reward is not None and reward >= FULL_REWARD
-            return Ending(
+            won = reward is not None and reward >= SUCCESS_THRESHOLD
+            return Termination(
                 "success" if won else "failure", "verdict", "the task is over: " + ("done" if won else "not as asked")
             )
         if isinstance(action, Done | Answer):
             return _own_word(action, came.verdict)
         if self.denials >= self.patience.denials:
-            return Ending("stopped", "denied", f"the guard refused {self.denials} times, the last time: {mistake}")
+            return Termination("stopped", "denied", f"the guard refused {self.denials} times, the last time: {mistake}")
         if self.bad_calls >= self.patience.bad_calls:
-            return Ending("failure", "bad calls", f"{self.bad_calls} replies in a row meant no action: {mistake}")
+            return Termination("failure", "bad calls", f"{self.bad_calls} replies in a row meant no action: {mistake}")
         if self.repeats >= self.patience.repeats:
-            return Ending("failure", "no progress", f"the same action {self.repeats} times, and nothing changed")
+            return Termination("failure", "no progress", f"the same action {self.repeats} times, and nothing changed")
         if came.over or len(steps) >= self.max_steps:
-            return Ending("budget", "budget", f"not finished after {len(steps)} of {self.max_steps} steps")
+            return Termination("budget", "budget", f"not finished after {len(steps)} of {self.max_steps} steps")
         return None
 
 
-def _own_word(action: Done | Answer, verdict: Mapping[str, Any] | None) -> Ending:
+def _own_word(action: Done | Answer, verdict: Mapping[str, Any] | None) -> Termination:
     said = action.text if isinstance(action, Answer) else action.message
     if verdict is not None:
-        return Ending("failure", "verdict", "the model says that it is done, and the task is not")
+        return Termination("failure", "verdict", "the model says that it is done, and the task is not")
     if isinstance(action, Answer):
-        return Ending("success", "own word", said)
-    return Ending(action.status, "own word", said or f"the model says: {action.status}")
+        return Termination("success", "own word", said)
+    return Termination(action.status, "own word", said or f"the model says: {action.status}")

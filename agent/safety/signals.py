@@ -17,7 +17,7 @@ from types import FrameType
 HINT = b"\nstopping when this is done; Ctrl-C again stops at once\n"
 
 
-class Hold:
+class InterruptShield:
     """Whether Ctrl-C waits now (held) and whether one is waiting (pending)."""
 
     def __init__(self) -> None:
@@ -45,20 +45,20 @@ class Hold:
         raise KeyboardInterrupt
 
 
-_current: Hold | None = None
+_current: InterruptShield | None = None
 
 
 @contextmanager
-def held() -> Iterator[Hold]:
+def defer_interrupts() -> Iterator[InterruptShield]:
     """Hold Ctrl-C back within; nested uses share one Hold. Outside the main thread signals never arrive: no effect."""
     global _current
     if threading.current_thread() is not threading.main_thread():
-        yield Hold()
+        yield InterruptShield()
         return
     if _current is not None:
         yield _current
         return
-    hold = Hold()
+    hold = InterruptShield()
     previous = signal.signal(signal.SIGINT, hold.handle)
     _current = hold
     try:

@@ -20,7 +20,7 @@ from model.dialect import Shown
 
 
 @dataclass(frozen=True)
-class Memory:
+class HistoryWindow:
     """history_steps: earlier steps shown at most; pictures: of how many of these the picture is shown too, at most.
 
     The present screen is always shown and counts as neither.
@@ -35,20 +35,22 @@ class Memory:
                 f"history_steps and pictures must be 0 or more, not {self.history_steps} and {self.pictures}"
             )
 
-    def smaller(self) -> Memory | None:
+    def smaller(self) -> HistoryWindow | None:
         """Half the pictures, then none, then half the steps, then none; None when there is nothing to leave out."""
         if self.pictures:
-            return Memory(self.history_steps, self.pictures // 2)
-        return Memory(self.history_steps // 2, 0) if self.history_steps else None
+            return HistoryWindow(self.history_steps, self.pictures // 2)
+        return HistoryWindow(self.history_steps // 2, 0) if self.history_steps else None
 
     def shown(self, steps: Sequence[Step]) -> tuple[Shown, ...]:
         """The steps to show, oldest first, each with or without its picture."""
-        first = cut(len(steps), self.history_steps)
-        first_picture = cut(len(steps), min(self.pictures, self.history_steps))  # or it would cut at times of its own
+        first = evicted_count(len(steps), self.history_steps)
+        first_picture = evicted_count(
+            len(steps), min(self.pictures, self.history_steps)
+        )  # or it would cut at times of its own
         return tuple(Shown(step, first + n >= first_picture) for n, step in enumerate(steps[first:]))
 
 
-def cut(count: int, limit: int) -> int:
+def evicted_count(count: int, limit: int) -> int:
     """How many of the oldest of count entries are left out, so that at most limit stay: 0, or whole blocks of them."""
     if count <= limit:
         return 0

@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]*|\d+")
 
 
 @dataclass(frozen=True)
-class Guard:
+class UrlGuard:
     """Rules for one run. hosts None: every host; an empty list: none at all. A host is exact or "*.suffix".
 
     apps: the surface opens apps too, so a target that could be no address is the name of one.
@@ -37,7 +37,7 @@ class Guard:
 
     def __post_init__(self) -> None:
         if self.hosts is not None:
-            object.__setattr__(self, "hosts", tuple(normal_pattern(host) for host in self.hosts))
+            object.__setattr__(self, "hosts", tuple(normalize_pattern(host) for host in self.hosts))
 
     def __call__(self, action: Any, screen: Screen) -> None:
         """Raise Denied, naming the rule and the remedy, when the action may not be done."""
@@ -70,31 +70,31 @@ class Guard:
             return  # has no host to speak of
         if "@" in parts.netloc:
             raise ActionDeniedError("rule 'address': a name before '@' may not stand in an address; leave it out")
-        name = normal_host(host)
-        if self.hosts is not None and not any(covers(pattern, name) for pattern in self.hosts):
+        name = normalize_host(host)
+        if self.hosts is not None and not any(host_matches(pattern, name) for pattern in self.hosts):
             raise ActionDeniedError(
                 f"rule 'hosts': {name} may not be opened, only {', '.join(self.hosts) or 'none'}; "
                 f"the person can allow it with --allow-host {name}"
             )
 
 
-def covers(pattern: str, host: str) -> bool:
+def host_matches(pattern: str, host: str) -> bool:
     """Whether a normal pattern (exact or "*.suffix") covers a normal host. "*.a.org" covers b.a.org, not a.org."""
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
-def normal_pattern(pattern: str) -> str:
+def normalize_pattern(pattern: str) -> str:
     """A host or "*.suffix" as a person wrote it, in the form that covers() compares; UsageError when it is neither."""
     star = "*." if pattern.startswith("*.") else ""
     try:
-        return star + normal_host(pattern.removeprefix(star))
+        return star + normalize_host(pattern.removeprefix(star))
     except ActionDeniedError:
         raise UsageError(
             f"'{pattern}' is not a host; write a name like example.org, or *.example.org for all below it"
         ) from None
 
 
-def normal_host(host: str) -> str:
+def normalize_host(host: str) -> str:
     """A host in the one spelling that a browser would look up (IDNA, lower case); Denied when it is not plain.
 
     Odd spellings of numeric addresses (0x7f.1, 2130706433) and a final dot are refused: they serve to slip by rules.
@@ -121,6 +121,6 @@ def normal_host(host: str) -> str:
     return name
 
 
-def narrows(pattern: str, allowed: Sequence[str]) -> bool:
+def is_subset(pattern: str, allowed: Sequence[str]) -> bool:
     """Whether everything that a pattern covers is covered by the allowed ones."""
     return any(pattern == other or (other.startswith("*.") and pattern.endswith(other[1:])) for other in allowed)

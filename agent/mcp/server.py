@@ -32,11 +32,11 @@ from actions import (
 )
 from agent import config, trace
 from agent.config import Settings
-from agent.guard import Guard
-from agent.launch import attend, environment, kind, open_policy, runs_root
 from agent.loop import Episode, run
-from agent.policy import Policy
-from agent.words import describe
+from agent.policies.base import Policy
+from agent.safety.url_policy import UrlGuard
+from agent.session import install_approval, load_policy, make_env, runs_root, surface_name
+from agent.ui.formatting import describe_action
 
 MOST_WAIT_S = 300.0  # that one call may take; a task goes on behind it
 Act: Any = Annotated[  # what a machine can do; answers and questions are for whoever called us
@@ -45,24 +45,24 @@ Act: Any = Annotated[  # what a machine can do; answers and questions are for wh
 ]
 
 
-class Session:
+class McpSession:
     """One screen, opened when it is first needed, and at most one task at a time. Safe to call from several threads."""
 
     def __init__(
         self,
         settings: Settings,
         *,
-        open_env: Callable[[Settings, Guard], Any] = environment,
-        open_policy: Callable[..., Policy] = open_policy,
+        open_env: Callable[[Settings, UrlGuard], Any] = make_env,
+        open_policy: Callable[..., Policy] = load_policy,
     ) -> None:
         self.settings = settings
         self._open_env, self._open_policy = open_env, open_policy
         self._lock = threading.RLock()
         self._env: Any = None
         self._policy: Policy | None = None
-        self._trace: trace.Trace | None = None
+        self._trace: trace.TraceWriter | None = None
         self._acts = 0
-        self._task: Task | None = None
+        self._task: BackgroundTask | None = None
         self._last: Screen | None = None
 
     def screenshot(self) -> Screen:
@@ -119,7 +119,7 @@ class Session:
             live = self._live()
             if not goal and not live.task:
                 raise UsageError("the goal is empty; say what to do")
-            self._task = Task(goal, self, max_steps)
+            self._task = BackgroundTask(goal, self, max_steps)
             self._task.start()
             task = self._task
         task.thread.join(min(max(wait_s, 0.0), MOST_WAIT_S))
@@ -182,14 +182,16 @@ class Session:
     def _live(self) -> Any:
         """The LiveEnv behind everything, with its screen; opened now if it is not."""
         if self._env is None:
-            guard = Guard(self.settings.allow_schemes, self.settings.allow_hosts, apps=kind(self.settings) != "browser")
+            guard = UrlGuard(
+                self.settings.allow_schemes, self.settings.allow_hosts, apps=surface_name(self.settings) != "browser"
+            )
             folder = trace.new_folder(runs_root(self.settings))
             with ExitStack() as stack:  # what does not come up is let go of: the next call begins afresh
-                writer = trace.Trace(folder, self.manifest("", {"model": "mcp client", "fingerprint": ""}))
+                writer = trace.TraceWriter(folder, self.manifest("", {"model": "mcp client", "fingerprint": ""}))
                 stack.callback(writer.close)
                 env = self._open_env(self.settings, guard)
                 stack.callback(env.close)
-                attend(env, self.settings, folder, self._tell, None)
+                install_approval(env, self.settings, folder, self._tell, None)
                 _, info = env.reset(seed=self.settings.seed)
                 facts = {"goal": info["goal"], "seed": self.settings.seed, "max_steps": 0}
                 writer.write("start", **facts, screen=info["screen"], note=info["note"])
@@ -202,10 +204,10 @@ class Session:
         self._trace.write(event, **facts)
 
 
-class Task:
+class BackgroundTask:
     """One task: the loop in a thread of its own, with its own trace."""
 
-    def __init__(self, goal: str, session: Session, max_steps: int) -> None:
+    def __init__(self, goal: str, session: McpSession, max_steps: int) -> None:
         self.goal, self.session, self.max_steps = goal, session, max_steps
         self.stopping = threading.Event()
         self.screen: Screen | None = None
@@ -239,7 +241,7 @@ class Task:
         try:
             policy = session.policy(self._on_text)
             self._folder = trace.new_folder(runs_root(session.settings))
-            writer = trace.Trace(self._folder, session.manifest(self.goal, policy.about))
+            writer = trace.TraceWriter(self._folder, session.manifest(self.goal, policy.about))
             try:
                 self._episode = run(
                     self.goal,
@@ -272,7 +274,7 @@ class Task:
         if event["event"] == "start":
             self.goal = event["goal"]
         if event["event"] == "act.result":
-            self._steps, self._action = event["step"], describe(event["action"])
+            self._steps, self._action = event["step"], describe_action(event["action"])
             self._note = "; ".join(part for part in (event["error"], event["note"]) if part)
         if event["event"] in ("start", "reply", "act.result"):
             self._go_on()
@@ -280,7 +282,7 @@ class Task:
 
 def _told(action: Any, info: Mapping[str, Any]) -> str:
     screen, verdict = info["screen"], info["verdict"]
-    parts = [f"done: {describe(action)}", info["note"], f"the screen is {screen.width}x{screen.height}"]
+    parts = [f"done: {describe_action(action)}", info["note"], f"the screen is {screen.width}x{screen.height}"]
     if verdict and verdict["done"]:
         parts.append(f"the page's task is over, reward {verdict['reward']}")
     return "; ".join(part for part in parts if part)
@@ -294,7 +296,7 @@ INSTRUCTIONS = (
 )
 
 
-def make_server(session: Session) -> Any:
+def make_server(session: McpSession) -> Any:
     """The MCP server of a session, from the official SDK."""
     import anyio.to_thread
     from mcp.server.mcpserver import Image, MCPServer
@@ -355,7 +357,7 @@ def serve(settings: Settings) -> None:
     """Serve one session over standard input and output until the client goes away."""
     if settings.seed is None:
         settings = replace(settings, seed=0)
-    session = Session(settings)
+    session = McpSession(settings)
     try:
         make_server(session).run("stdio")
     finally:

@@ -24,15 +24,15 @@ from model.tools_prompt import CALL_CLOSE, CALL_OPEN
 
 KEY = "PIXELHAND_API_KEY"
 KEYRING = "pixelhand"
-TRIES = 4
+MAX_ATTEMPTS = 4
 FIRST_PAUSE_S = 0.5
 MOST_PAUSE_S = 30.0
 CONNECT_S = 10.0
-AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may be others the next time
+RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may be others the next time
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChatCompletion:
     """What the server said. The numbers of tokens are its own, 0 where it gave none."""
 
     text: str
@@ -41,7 +41,7 @@ class Answer:
     tries: int = 1
 
 
-def find_key(base: str) -> str:
+def find_api_key(base: str) -> str:
     """The key for a server's address: PIXELHAND_API_KEY, else the keyring's for its host and port; "" for none."""
     named = os.environ.get(KEY, "").strip()
     if named or importlib.util.find_spec("keyring") is None:
@@ -55,7 +55,7 @@ def find_key(base: str) -> str:
         return ""  # no keyring runs here, which is usual without a desktop
 
 
-class Server:
+class ChatClient:
     """A base address like http://127.0.0.1:8000/v1 and the name of a model there.
 
     UsageError when the server refuses what it is asked, SurfaceError when it cannot be had after several tries.
@@ -92,7 +92,7 @@ class Server:
         found = data.get("data") if isinstance(data, dict) else None
         return [one for one in found or () if isinstance(one, dict)] if isinstance(found, list) else []
 
-    def ask(self, fields: Mapping[str, Any], on_text: Callable[[str], None] | None = None) -> Answer:
+    def ask(self, fields: Mapping[str, Any], on_text: Callable[[str], None] | None = None) -> ChatCompletion:
         """POST /chat/completions with these fields. on_text: it is asked to stream, and gets the text so far."""
         body = {"model": self.name, **fields}
         if on_text is None:
@@ -100,13 +100,13 @@ class Server:
             data = self._json(response)
             try:
                 message = data["choices"][0]["message"]
-                text = words(message.get("content"), message.get("tool_calls"))
+                text = message_text(message.get("content"), message.get("tool_calls"))
             except (KeyError, IndexError, TypeError, AttributeError):
                 raise SurfaceError(f"{self.base} gave an answer without a message: {self._shown(data)}") from None
-            return Answer(text, *_usage(data), tries)
+            return ChatCompletion(text, *_usage(data), tries)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         answer, tries = self._tried(lambda: self._streamed(body, on_text))
-        return Answer(answer.text, answer.prompt_tokens, answer.reply_tokens, tries)
+        return ChatCompletion(answer.text, answer.prompt_tokens, answer.reply_tokens, tries)
 
     def _streamed(self, body: Mapping[str, Any], on_text: Callable[[str], None]) -> Any:
         """An Answer, or the response that refused."""
@@ -124,21 +124,21 @@ class Server:
                     ended = ended or bool(choice.get("finish_reason"))
                     delta = choice.get("delta") or {}
                     for call in delta.get("tool_calls") or ():
-                        _grown(calls.setdefault(int(call.get("index") or 0), {}), call.get("function") or {})
+                        _append_delta(calls.setdefault(int(call.get("index") or 0), {}), call.get("function") or {})
                     if delta.get("content"):
                         text += delta["content"]
                         on_text(text)
             if not ended:
                 raise httpx.RemoteProtocolError("the stream ended before the answer did")
-            whole = words(text, [{"function": calls[n]} for n in sorted(calls)])
+            whole = message_text(text, [{"function": calls[n]} for n in sorted(calls)])
             if whole != text:
                 on_text(whole)
-            return Answer(whole, *usage)
+            return ChatCompletion(whole, *usage)
 
     def _tried(self, send: Callable[[], Any]) -> tuple[Any, int]:
         """What send gives, and at which try; tried again, later and later, while that may help."""
         why = ""
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 came = send()
             except httpx.TransportError as error:
@@ -146,7 +146,7 @@ class Server:
             if not isinstance(came, httpx.Response):
                 if came is not None:
                     return came, attempt
-            elif came.status_code in AGAIN:
+            elif came.status_code in RETRY_STATUSES:
                 why = f"it answers {came.status_code}: {self._problem(came)}"
             elif 300 <= came.status_code < 400:
                 raise UsageError(f"{self.base} sends us elsewhere; give the address where the server itself is")
@@ -154,9 +154,9 @@ class Server:
                 raise UsageError(self._refusal(came))
             else:
                 return came, attempt
-            if attempt < TRIES:
-                self._sleep(_pause_s(attempt, came if isinstance(came, httpx.Response) else None))
-        raise SurfaceError(f"the server {self.base} cannot be had after {TRIES} tries ({why})")
+            if attempt < MAX_ATTEMPTS:
+                self._sleep(_backoff_s(attempt, came if isinstance(came, httpx.Response) else None))
+        raise SurfaceError(f"the server {self.base} cannot be had after {MAX_ATTEMPTS} tries ({why})")
 
     def _refusal(self, response: httpx.Response) -> str:
         problem = self._problem(response)
@@ -186,7 +186,7 @@ class Server:
         return " ".join((text.replace(self._key, "***") if self._key else text).split())[:300]
 
 
-def _pause_s(attempt: int, response: httpx.Response | None) -> float:
+def _backoff_s(attempt: int, response: httpx.Response | None) -> float:
     """Seconds before the next try: as the server says, else twice as long each time, half to one and a half of it."""
     said = "" if response is None else response.headers.get("Retry-After", "")
     wanted = float(said) if said.isascii() and said.isdigit() else FIRST_PAUSE_S * 2 ** (attempt - 1)
@@ -208,7 +208,7 @@ def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
             yield data
 
 
-def _grown(call: dict[str, str], piece: Mapping[str, Any]) -> None:
+def _append_delta(call: dict[str, str], piece: Mapping[str, Any]) -> None:
     for key in ("name", "arguments"):
         call[key] = call.get(key, "") + (piece.get(key) or "")
 
@@ -218,7 +218,7 @@ def _usage(data: Mapping[str, Any]) -> tuple[int, int]:
     return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
 
 
-def words(content: Any, calls: Sequence[Mapping[str, Any]] | None) -> str:
+def message_text(content: Any, calls: Sequence[Mapping[str, Any]] | None) -> str:
     """A message as the model said it: a server that took the calls out of the words has them put back in."""
     text = content if isinstance(content, str) else ""
     for call in calls or ():

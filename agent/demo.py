@@ -34,31 +34,31 @@ PAGES: tuple[tuple[str, str], ...] = (
 )
 
 
-def flagship(card: Path | None = None) -> str:
+def default_task(card: Path | None = None) -> str:
     """The task of a demonstration that names none: the flight, once the card says that the model has booked one."""
-    return BOOKING if managed(BOOKING, card) else PLAIN
+    return BOOKING if has_success(BOOKING, card) else PLAIN
 
 
-def managed(task: str, card: Path | None = None) -> bool:
+def has_success(task: str, card: Path | None = None) -> bool:
     """Whether the model brought a page of the task to its reward, on the card's seeds."""
-    return measured(card).get(task, (0, 0))[0] > 0
+    return success_rates(card).get(task, (0, 0))[0] > 0
 
 
 def page_for(goal: str, card: Path | None = None) -> str:
     """The practice task that a goal evidently means; "" where it means none, or one that the model never managed."""
     words = " ".join(re.findall(r"\w+", goal.lower()))
     task = next((task for pattern, task in PAGES if re.fullmatch(pattern, words)), "")
-    return task if managed(task, card) else ""
+    return task if has_success(task, card) else ""
 
 
 def instead(task: str, card: Path | None = None) -> str:
     """What is done in place of a goal on the person's own screen, and how well."""
-    won, total = measured(card)[task]
+    won, total = success_rates(card)[task]
     figure = f"right on {won} of {total} unseen ones"
     return f"the embedded model does practice:{task} ({figure}), asked for that page's own goal and not for yours"
 
 
-def worth_seeing(task: str, card: Path | None = None) -> tuple[int, ...]:
+def successful_seeds(task: str, card: Path | None = None) -> tuple[int, ...]:
     """Seeds of the card's that the model did right; () where the card does not tell them."""
     figure, seeds = _read(card).get("tasks", {}).get(task, {}), _seeds(card)
     if not seeds or "failed" not in figure:
@@ -67,9 +67,9 @@ def worth_seeing(task: str, card: Path | None = None) -> tuple[int, ...]:
     return tuple(seed for seed in seeds if seed not in wrong)
 
 
-def listing(card: Path | None = None) -> str:
+def format_tasks(card: Path | None = None) -> str:
     """The practice tasks that the embedded model was measured on, the best first, then the others."""
-    figures = {task: (won, total) for task, (won, total) in measured(card).items() if total}
+    figures = {task: (won, total) for task, (won, total) in success_rates(card).items() if total}
     best = sorted(figures, key=lambda task: (-figures[task][0] / figures[task][1], task))
     others = [task for task in practice.names() if task not in figures]
     lines = [_what_they_are(card) if figures else "The embedded model's card has no figures."]
@@ -82,7 +82,7 @@ def listing(card: Path | None = None) -> str:
     return "\n".join([*lines, *(f"  {line}" for line in names)])
 
 
-def measured(card: Path | None = None) -> dict[str, tuple[int, int]]:
+def success_rates(card: Path | None = None) -> dict[str, tuple[int, int]]:
     """Task -> (successes, seeds tried), from the card and in its order; {} when it has no figures."""
     try:
         tasks = _read(card).get("tasks", {})

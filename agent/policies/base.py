@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError, parse_action, plugins
-from agent.memory import Memory
+from agent.history_window import HistoryWindow
 from model import dialect as dialects
 from model.dialect import Conversation, Dialect, Shown
 from model.engine.forms import form_of
@@ -41,7 +41,7 @@ class Policy(Protocol):
     def close(self) -> None: ...
 
 
-class Reading:
+class DialectPolicyMixin:
     """What is the same of every policy whose words one dialect reads."""
 
     dialect: Dialect
@@ -68,7 +68,7 @@ def open_dialect(name: str, limits: Any, prompt: str = "", **how: Any) -> Any:
     return plugins.load_plugin("model.dialects", name).Dialect(limits, prompt=text, **how)
 
 
-class LocalPolicy(Reading):
+class LocalPolicy(DialectPolicyMixin):
     """A model on this machine: memory chooses, the dialect asks, the chat answers, the dialect reads.
 
     shrink: where the device has no room for what memory chooses, memory becomes smaller for the rest of the run.
@@ -78,7 +78,7 @@ class LocalPolicy(Reading):
         self,
         chat: Any,  # model.chat.Chat; the name would import torch
         dialect: Dialect,
-        memory: Memory,
+        memory: HistoryWindow,
         *,
         temperature: float = 0.0,
         seed: int | None = None,
@@ -129,13 +129,13 @@ class LocalPolicy(Reading):
         reply: Reply = self.chat.reply(
             talk.messages, talk.tools, temperature=self.temperature, seed=seed, on_text=self.on_text, **how
         )
-        return replace(reply, pictures=_pictures(talk))
+        return replace(reply, pictures=_image_digests(talk))
 
     def close(self) -> None:
         """Nothing to let go of: the weights belong to whoever loaded them."""
 
 
-class ScriptPolicy(Reading):
+class ScriptPolicy(DialectPolicyMixin):
     """Replays given replies, whatever is on the screen: for tests, and for runs without a model.
 
     The replies are words of the dialect given, else of Plain. Asking for more of them than there are is a UsageError.
@@ -143,7 +143,7 @@ class ScriptPolicy(Reading):
 
     def __init__(self, replies: Sequence[str], dialect: Dialect | None = None) -> None:
         self.replies = tuple(replies)
-        self.dialect: Dialect = dialect or Plain()
+        self.dialect: Dialect = dialect or JsonDialect()
         self._next = 0
 
     @property
@@ -165,7 +165,7 @@ class ScriptPolicy(Reading):
         """Nothing to let go of."""
 
 
-class Plain:
+class JsonDialect:
     """The plainest dialect: a reply is an action as JSON, {"verb": "click", "x": 3, "y": 4}, in pixels of the screen.
 
     "thought" beside the verb is the thought. No model speaks it; scripts written by hand do.
@@ -193,6 +193,6 @@ class Plain:
         return action
 
 
-def _pictures(talk: Conversation) -> tuple[str, ...]:
+def _image_digests(talk: Conversation) -> tuple[str, ...]:
     parts = (part for message in talk.messages for part in message["content"])
     return tuple(part["image"].digest for part in parts if part["type"] == "image")

@@ -22,10 +22,10 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from actions import ACTION_TYPES, Reply, Screen, Step, SurfaceError, UsageError, plugins
-from agent import remote_form
-from agent.memory import Memory
-from agent.policy import Reading, open_dialect
-from agent.remote_wire import Server, data_uri, find_key
+from agent.history_window import HistoryWindow
+from agent.policies.base import DialectPolicyMixin, open_dialect
+from agent.policies.remote import structured_output
+from agent.policies.remote.client import ChatClient, data_uri, find_api_key
 from model.dialect import Conversation, Dialect
 from model.image import ImageLimits
 from model.tools_prompt import tools_block
@@ -33,13 +33,13 @@ from model.tools_prompt import tools_block
 SCHEMES = ("http", "https")
 NUMBERS = ("history_steps", "pictures", "max_new_tokens", "min_pixels", "max_pixels", "timeout_s")
 TEXTS = ("dialect", "tool", "history", "files", "tools", "check", "structured")
-CHOICES = {"tools": ("server", "system"), "check": ("on", "off"), "structured": remote_form.KINDS}
-KEPT_PICTURES = 32
+CHOICES = {"tools": ("server", "system"), "check": ("on", "off"), "structured": structured_output.BACKENDS}
+IMAGE_CACHE_SIZE = 32
 SPECIAL = re.compile(r"<\|(?=[a-z_]+\|>)")  # as model.tokenizer has it
 
 
 @dataclass(frozen=True)
-class Address:
+class Endpoint:
     """Where a model is served: base without query, and the options that stood in it."""
 
     base: str
@@ -48,7 +48,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Speech:
+class ModelProfile:
     """How a checkpoint is asked, wherever it runs.
 
     tools: "server" hands the functions over for the checkpoint's own template, "system" writes them into the system
@@ -69,12 +69,12 @@ class Speech:
     source: str = ""
 
 
-def is_address(model: str) -> bool:
+def is_endpoint(model: str) -> bool:
     """Whether a --model is a server's address and not a name, a folder or a hub id."""
     return model.partition("://")[0].lower() in SCHEMES and "://" in model
 
 
-def read_address(text: str) -> Address:
+def parse_endpoint(text: str) -> Endpoint:
     """UsageError says what is wrong with it; a key in it is refused, for addresses stand in traces."""
     try:
         parts = urlsplit(text)
@@ -88,7 +88,7 @@ def read_address(text: str) -> Address:
     options: dict[str, str | int] = {}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         options[key] = _option(key, value)
-    return Address(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", parts.fragment, options)
+    return Endpoint(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", parts.fragment, options)
 
 
 def _option(key: str, value: str) -> str | int:
@@ -121,9 +121,9 @@ def remote_policy(
     prompt: a file's path; say: told in a sentence what the check found; grammar: hold replies to their form where the
     server can. UsageError when the server cannot be reached, lacks the model, is blind, or moves coordinates.
     """
-    where = read_address(address)
+    where = parse_endpoint(address)
     timeout_s = float(where.options.get("timeout_s", 300))
-    server = Server(where.base, where.name, find_key(where.base), timeout_s=timeout_s)
+    server = ChatClient(where.base, where.name, find_api_key(where.base), timeout_s=timeout_s)
     try:
         try:
             listed = server.models()
@@ -131,18 +131,18 @@ def remote_policy(
             raise UsageError(f"{error}; is it running, and is the address right?") from None
         server.name = _named(where, listed)
         entry: Mapping[str, Any] = next((one for one in listed if one.get("id") == server.name), {})
-        speech = find_speech(server.name, entry.get("pixelhand"), where.options)
+        speech = resolve_profile(server.name, entry.get("pixelhand"), where.options)
         asked = str(where.options.get("structured", "auto")) if grammar else "off"
-        kind = remote_form.kind_for(entry, entry.get("pixelhand")) if asked == "auto" else asked
+        kind = structured_output.detect_backend(entry, entry.get("pixelhand")) if asked == "auto" else asked
         dialect = open_dialect(speech.dialect, speech.limits, prompt, tool=speech.tool, history=speech.history)
         speech = replace(speech, structured=kind)
         policy = RemotePolicy(server, dialect, speech, temperature=temperature, seed=seed, on_text=on_text)
         if kind not in ("off", "pixelhand"):
             _try_form(policy, required=asked != "auto", say=say)
         if check and where.options.get("check", "on") == "on":
-            from agent.remote_check import look
+            from agent.policies.remote.probe import check_server
 
-            policy.checked = look(policy, ours="pixelhand" in entry)
+            policy.checked = check_server(policy, ours="pixelhand" in entry)
             if say is not None:
                 say(policy.checked)
         return policy
@@ -154,7 +154,7 @@ def remote_policy(
 def _try_form(policy: RemotePolicy, *, required: bool, say: Callable[[str], None] | None) -> None:
     """Ask once for words in their form: a server that refuses it is not asked again, and that is said."""
     screen = Screen(np.zeros((56, 56, 3), np.uint8))
-    held = remote_form.fields(policy.speech.structured, policy.dialect, frozenset(ACTION_TYPES), screen)
+    held = structured_output.request_fields(policy.speech.structured, policy.dialect, frozenset(ACTION_TYPES), screen)
     if not held:
         return
     content = [{"type": "text", "text": "."}]
@@ -168,7 +168,7 @@ def _try_form(policy: RemotePolicy, *, required: bool, say: Callable[[str], None
             say(f"replies are not held to their form: {error}")
 
 
-def _named(where: Address, listed: Sequence[Mapping[str, Any]]) -> str:
+def _named(where: Endpoint, listed: Sequence[Mapping[str, Any]]) -> str:
     names = [str(one["id"]) for one in listed if one.get("id")]
     if where.name in names or (where.name and not names):
         return where.name
@@ -181,14 +181,14 @@ def _named(where: Address, listed: Sequence[Mapping[str, Any]]) -> str:
     raise UsageError(f"{where.base} {said}; it has {', '.join(names[:8])}. Write {where.base}#{near[0]}")
 
 
-def find_speech(name: str, told: Any, options: Mapping[str, str | int]) -> Speech:
+def resolve_profile(name: str, told: Any, options: Mapping[str, str | int]) -> ModelProfile:
     """How to speak with a model: options first, then what our server told, then the checkpoint's files on this disk."""
     files = str(options.get("files", ""))
     if isinstance(told, Mapping) and told.get("dialect") and not files:
         speech = _from_server(told)
     else:
         folder = _folder(files or name, required=bool(files))
-        speech = Speech("") if folder is None else _from_files(folder, str(options.get("dialect", "")))
+        speech = ModelProfile("") if folder is None else _from_files(folder, str(options.get("dialect", "")))
     dialect = str(options.get("dialect") or speech.dialect)
     if not dialect:
         have = ", ".join(plugins.list_plugins("model.dialects"))
@@ -205,9 +205,9 @@ def find_speech(name: str, told: Any, options: Mapping[str, str | int]) -> Speec
     return replace(speech, dialect=dialect, source=speech.source or "the address", **changes)
 
 
-def _from_server(told: Mapping[str, Any]) -> Speech:
+def _from_server(told: Mapping[str, Any]) -> ModelProfile:
     try:
-        return Speech(
+        return ModelProfile(
             dialect=str(told["dialect"]),
             tool=str(told["tool"]),
             history=str(told["history"]),
@@ -241,7 +241,7 @@ def _folder(name: str, *, required: bool) -> Path | None:
     return None
 
 
-def _from_files(folder: Path, dialect: str) -> Speech:
+def _from_files(folder: Path, dialect: str) -> ModelProfile:
     from model.chat import fingerprint, read_limits, read_settings
     from model.choose import choose
     from model.tokenizer import Tokenizer
@@ -251,7 +251,7 @@ def _from_files(folder: Path, dialect: str) -> Speech:
         known = fingerprint(folder)
     except UsageError:
         known = ""  # the small files alone are enough here
-    return Speech(
+    return ModelProfile(
         dialect=dialect or choose(folder).require(),
         tool=settings.tool,
         history=settings.history,
@@ -265,7 +265,7 @@ def _from_files(folder: Path, dialect: str) -> Speech:
     )
 
 
-class RemotePolicy(Reading):
+class RemotePolicy(DialectPolicyMixin):
     """A model on a server: memory chooses, the dialect asks, the server answers, the dialect reads.
 
     checked: what the start-up check found, "" where it was not made.
@@ -273,16 +273,16 @@ class RemotePolicy(Reading):
 
     def __init__(
         self,
-        server: Server,
+        server: ChatClient,
         dialect: Dialect,
-        speech: Speech,
+        speech: ModelProfile,
         *,
         temperature: float = 0.0,
         seed: int | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> None:
         self.server, self.dialect, self.speech = server, dialect, speech
-        self.memory = Memory(speech.history_steps, speech.pictures)
+        self.memory = HistoryWindow(speech.history_steps, speech.pictures)
         self.temperature, self.seed, self.on_text = temperature, seed, on_text
         self.checked = ""
         self._pictures: OrderedDict[str, str] = OrderedDict()  # as sent: a history sends the same ones again
@@ -312,7 +312,7 @@ class RemotePolicy(Reading):
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)
         talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
-        held = remote_form.fields(self.speech.structured, self.dialect, verbs, screen)
+        held = structured_output.request_fields(self.speech.structured, self.dialect, verbs, screen)
         return self.reply(talk, seed=seed, on_text=self.on_text, held=held)
 
     def reply(
@@ -327,7 +327,7 @@ class RemotePolicy(Reading):
     ) -> Reply:
         """The server's words to a conversation. held: fields that hold them to a form, of agent.remote_form."""
         began = time.perf_counter()
-        messages, tools = spoken(talk, self.speech.tools)
+        messages, tools = render_messages(talk, self.speech.tools)
         fields: dict[str, Any] = {
             "messages": [self._on_the_wire(message) for message in messages],
             "max_tokens": max_new_tokens or self.speech.max_new_tokens,
@@ -344,7 +344,7 @@ class RemotePolicy(Reading):
         sent = time.perf_counter()
         answer = self.server.ask(fields, on_text)
         done = time.perf_counter()
-        shown = [_told(message) for message in messages]
+        shown = [_message_text(message) for message in messages]
         prompt = json.dumps({"messages": shown, **({"tools": list(tools)} if tools else {})}, ensure_ascii=False)
         return Reply(
             answer.text,
@@ -369,17 +369,20 @@ class RemotePolicy(Reading):
             screen, *self.speech.limits.resized(screen.width, screen.height)
         )
         self._pictures[screen.digest] = uri
-        while len(self._pictures) > KEPT_PICTURES:
+        while len(self._pictures) > IMAGE_CACHE_SIZE:
             self._pictures.popitem(last=False)
         return {"type": "image_url", "image_url": {"url": uri}}
 
 
-def spoken(talk: Conversation, tools: str) -> tuple[list[dict[str, Any]], tuple[dict[str, Any], ...]]:
+def render_messages(talk: Conversation, tools: str) -> tuple[list[dict[str, Any]], tuple[dict[str, Any], ...]]:
     """Messages and tools as model.tokenizer renders them: names of special tokens broken up, tools where they belong.
 
     tools: "server" leaves them to the server, "system" writes them at the end of the system turn.
     """
-    messages = [{**message, "content": [_safe(part) for part in message["content"]]} for message in talk.messages]
+    messages = [
+        {**message, "content": [_escape_special_tokens(part) for part in message["content"]]}
+        for message in talk.messages
+    ]
     if not talk.tools or tools == "server":
         return messages, talk.tools
     block = tools_block(talk.tools)
@@ -390,11 +393,11 @@ def spoken(talk: Conversation, tools: str) -> tuple[list[dict[str, Any]], tuple[
     return messages, ()
 
 
-def _safe(part: Mapping[str, Any]) -> dict[str, Any]:
+def _escape_special_tokens(part: Mapping[str, Any]) -> dict[str, Any]:
     """What a page says must not end a turn, whatever the server makes of it."""
     return {**part, "text": SPECIAL.sub("< |", part["text"])} if part["type"] == "text" else dict(part)
 
 
-def _told(message: Mapping[str, Any]) -> dict[str, Any]:
+def _message_text(message: Mapping[str, Any]) -> dict[str, Any]:
     parts = [f"<picture {part['image'].digest}>" if "image" in part else part["text"] for part in message["content"]]
     return {"role": message["role"], "content": "".join(parts)}

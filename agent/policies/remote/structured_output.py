@@ -19,37 +19,37 @@ from model.dialect import Dialect
 from model.engine.forms import Form, form_of
 from model.tools_prompt import CALL_CLOSE, CALL_OPEN
 
-KINDS = ("auto", "off", "schema", "pixelhand", "vllm", "sglang", "llama.cpp")
+BACKENDS = ("auto", "off", "schema", "pixelhand", "vllm", "sglang", "llama.cpp")
 LLGUIDANCE = "%llguidance {}\n"  # tells SGLang and llama.cpp whose grammar it is
-OURS = "pixelhand_form"
+PIXELHAND_FIELD = "pixelhand_form"
 TOKENS = (CALL_OPEN, CALL_CLOSE, "<|box_start|>", "<|box_end|>")  # of Qwen2.5's tokenizer, among those of our forms
 
 
-def kind_for(entry: Mapping[str, Any], told: Any) -> str:
+def detect_backend(entry: Mapping[str, Any], told: Any) -> str:
     """What a server is seen to offer, by its entry in the list of models; "schema" where nothing is seen."""
     if isinstance(told, Mapping):
         return "pixelhand" if told.get("grammar") else "off"
     return "vllm" if entry.get("owned_by") == "vllm" else "schema"
 
 
-def fields(kind: str, dialect: Dialect, verbs: frozenset[str], screen: Screen) -> dict[str, Any]:
+def request_fields(kind: str, dialect: Dialect, verbs: frozenset[str], screen: Screen) -> dict[str, Any]:
     """The fields of a request that hold its reply to the dialect's form; {} where there is none."""
     if kind == "off":
         return {}
     form = None if kind == "schema" else form_of(dialect, verbs, screen)
     if form is not None and kind == "pixelhand":
-        return {OURS: asdict(form)}
+        return {PIXELHAND_FIELD: asdict(form)}
     schema = getattr(dialect, "reply_schema", lambda *_: None)(verbs, screen)
     if schema is not None:
         return {"response_format": {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}}
     if form is None:
         return {}
     if kind == "vllm":
-        return {"structured_outputs": {"grammar": lark(form)}}
-    return {"ebnf" if kind == "sglang" else "grammar": LLGUIDANCE + lark(form)}
+        return {"structured_outputs": {"grammar": to_lark(form)}}
+    return {"ebnf" if kind == "sglang" else "grammar": LLGUIDANCE + to_lark(form)}
 
 
-def lark(form: Form) -> str:
+def to_lark(form: Form) -> str:
     """Words, then a call of that form, as llguidance reads it, for the tokenizer of Qwen2.5 and its fine-tunes.
 
     The rules are those of model.engine.grammar, which knows the tokenizer; here its tokens are known by name.

@@ -18,23 +18,23 @@ from typing import Any
 
 from actions import Error, UsageError, plugins
 from agent import config, trace
-from agent.approval import Attended, Person, is_personal
 from agent.config import Settings
-from agent.endings import Ending
-from agent.guard import Guard
-from agent.interrupts import held
+from agent.history_window import HistoryWindow
 from agent.loop import Episode, run
-from agent.memory import Memory
-from agent.panel import Display
-from agent.policy import LocalPolicy, Plain, Policy, ScriptPolicy, open_dialect
-from agent.turn import AskPerson
+from agent.policies.base import JsonDialect, LocalPolicy, Policy, ScriptPolicy, open_dialect
+from agent.safety.approval import ApprovalGuard, Approver, requires_approval
+from agent.safety.signals import defer_interrupts
+from agent.safety.url_policy import UrlGuard
+from agent.termination import Termination
+from agent.turn_executor import AskPerson
+from agent.ui.display import Display
 from envs import practice
 from envs.opening import Opening
 
 VERSIONS_OF = ("pixelhand", "torch", "transformers", "playwright", "gymnasium", "miniwob", "numpy")
 
 
-class Unforeseen(Error):
+class InternalError(Error):
     """A mistake of ours: one sentence for the person, and the file where the traceback lies."""
 
 
@@ -42,13 +42,13 @@ def is_practice(url: str) -> bool:
     return url.startswith(practice.PREFIX)
 
 
-def launch(
+def run_session(
     goal: str,
     settings: Settings,
     display: Display,
     *,
     ask: AskPerson | None = None,
-    person: Person | None = None,
+    person: Approver | None = None,
     script: Path | None = None,
 ) -> Episode:
     """Run once, told to the display and written to a new folder of runs. Raises Error with a sentence for the person.
@@ -58,35 +58,37 @@ def launch(
     """
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=practice.HELD_OUT + randbelow(100_000))
-    guard = Guard(settings.allow_schemes, settings.allow_hosts, apps=kind(settings) != "browser")
-    if kind(settings) not in plugins.list_plugins("envs.surfaces"):
-        plugins.load_plugin("envs.surfaces", kind(settings))  # says what there is
+    guard = UrlGuard(settings.allow_schemes, settings.allow_hosts, apps=surface_name(settings) != "browser")
+    if surface_name(settings) not in plugins.list_plugins("envs.surfaces"):
+        plugins.load_plugin("envs.surfaces", surface_name(settings))  # says what there is
     policy: Policy
     if script is None:
         display.say(f"loading {settings.model} …")
-        policy = open_policy(settings, on_text=display.text, say=display.say)
+        policy = load_policy(settings, on_text=display.text, say=display.say)
     else:
-        policy = _scripted(script, settings)
+        policy = _load_script(script, settings)
         settings = replace(settings, max_steps=min(settings.max_steps, len(policy.replies)))
-    with held() as hold, ExitStack() as stack:
+    with defer_interrupts() as hold, ExitStack() as stack:
         stack.callback(policy.close)
         folder = trace.new_folder(runs_root(settings))
-        stack.enter_context(_nothing_unforeseen(folder))
-        writer = trace.Trace(folder, _manifest(goal, settings, policy))
+        stack.enter_context(_report_crashes(folder))
+        writer = trace.TraceWriter(folder, _manifest(goal, settings, policy))
         stack.callback(writer.close)
-        display({"event": "begin", "run": str(folder), "model": policy.about["model"], "where": _where(settings)})
+        display(
+            {"event": "begin", "run": str(folder), "model": policy.about["model"], "where": _describe_target(settings)}
+        )
         try:
             with hold.released():
-                env = environment(settings, guard)
+                env = make_env(settings, guard)
         except (Error, KeyboardInterrupt) as error:
-            return _never_began(error, writer, display)
+            return _abort_before_start(error, writer, display)
         stack.callback(env.close)
 
         def tell(event: str, **facts: Any) -> None:
             writer.write(event, **facts)
             display({"event": event, **facts})
 
-        each = attend(env, settings, folder, tell, person)
+        each = install_approval(env, settings, folder, tell, person)
         return run(
             goal,
             env,
@@ -100,12 +102,12 @@ def launch(
         )
 
 
-def _never_began(error: Error | KeyboardInterrupt, writer: trace.Trace, display: Display) -> Episode:
+def _abort_before_start(error: Error | KeyboardInterrupt, writer: trace.TraceWriter, display: Display) -> Episode:
     """The end of a run whose machine did not come up; an error of the person's is raised again once it is written."""
     if isinstance(error, KeyboardInterrupt):
-        ending = Ending("stopped", "interrupted", "a person stopped the run before it began")
+        ending = Termination("stopped", "interrupted", "a person stopped the run before it began")
     else:
-        ending = Ending("error", "machine", str(error))
+        ending = Termination("error", "machine", str(error))
     facts = {"status": ending.status, "cause": ending.cause, "message": ending.message, "reward": None, "steps": 0}
     writer.write("end", **facts)
     display({"event": "end", **facts})
@@ -119,7 +121,7 @@ def runs_root(settings: Settings) -> Path:
     return Path(settings.runs).expanduser().absolute() if settings.runs else trace.default_root()
 
 
-def environment(settings: Settings, guard: Guard) -> Any:
+def make_env(settings: Settings, guard: UrlGuard) -> Any:
     """The LiveEnv of a screen, with a practice page or without, guarded. SurfaceError when the machine fails."""
     from envs import live
 
@@ -133,7 +135,7 @@ def environment(settings: Settings, guard: Guard) -> Any:
         raise
 
 
-def kind(settings: Settings) -> str:
+def surface_name(settings: Settings) -> str:
     """The surface's name, without where it is: "desktop" of "desktop:virtual"."""
     return settings.on.partition(":")[0]
 
@@ -156,7 +158,9 @@ def open_surface(settings: Settings) -> Any:
     return module.open_surface(opening)
 
 
-def attend(env: Any, settings: Settings, folder: Path, tell: Callable[..., None], person: Person | None) -> bool:
+def install_approval(
+    env: Any, settings: Settings, folder: Path, tell: Callable[..., None], person: Approver | None
+) -> bool:
     """Put the person behind the environment's rules where its screen is somebody's own, or where they ask for it.
 
     Where the settings leave it open, each action is asked for on somebody's own screen, and none elsewhere. True where
@@ -164,14 +168,14 @@ def attend(env: Any, settings: Settings, folder: Path, tell: Callable[..., None]
     """
     approve = settings.approve or ("never" if is_practice(settings.url) else "")
     live = env.unwrapped
-    personal = is_personal(live.surface)
+    personal = requires_approval(live.surface)
     each = approve == "each" or (personal and not approve)
     if personal or each:
-        live.guard = Attended(live.guard, live.surface, folder, tell, each=each, person=person)
+        live.guard = ApprovalGuard(live.guard, live.surface, folder, tell, each=each, person=person)
     return each
 
 
-def _where(settings: Settings) -> str:
+def _describe_target(settings: Settings) -> str:
     """The screen and what is on it, in words."""
     url = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else settings.url
     if settings.on == "browser":
@@ -179,19 +183,19 @@ def _where(settings: Settings) -> str:
     return ", ".join(filter(None, [settings.on, settings.window, settings.program, url]))
 
 
-def open_policy(
+def load_policy(
     settings: Settings, *, on_text: Callable[[str], None] | None = None, say: Callable[[str], None] | None = None
 ) -> Policy:
     """Who decides, as the settings name it: a checkpoint on this machine, or a server's http://host:port/v1#NAME."""
     if settings.grounder:
-        return _pair(settings, on_text, say)
+        return _load_planner_grounder(settings, on_text, say)
     if "://" in settings.model:
-        from agent.remote import remote_policy
+        from agent.policies.remote.policy import remote_policy
 
         how: dict[str, Any] = {"prompt": settings.prompt, "temperature": settings.temperature, "seed": settings.seed}
         how["grammar"] = settings.grammar
         return remote_policy(settings.model, **how, on_text=on_text, say=say)
-    return local_policy(
+    return load_local_policy(
         settings.model,
         settings.device,
         settings.dtype,
@@ -206,25 +210,27 @@ def open_policy(
     )
 
 
-def _pair(settings: Settings, on_text: Callable[[str], None] | None, say: Callable[[str], None] | None) -> Policy:
+def _load_planner_grounder(
+    settings: Settings, on_text: Callable[[str], None] | None, say: Callable[[str], None] | None
+) -> Policy:
     """Planner and grounder. The prompt and the temperature are the planner's; who points is who looks twice."""
-    from agent.pair import Pair
+    from agent.policies.planner_grounder import PlannerGrounderPolicy
 
     first = replace(settings, grounder="", zoom="off")
     second = replace(settings, grounder="", model=settings.grounder, prompt="", temperature=0.0)
     with ExitStack() as stack:
-        planner = open_policy(first, on_text=on_text, say=say)
+        planner = load_policy(first, on_text=on_text, say=say)
         stack.callback(planner.close)
         if say is not None:
             say(f"loading {settings.grounder} …")
-        grounder = open_policy(second, say=say)
+        grounder = load_policy(second, say=say)
         stack.callback(grounder.close)
-        pair = Pair(planner, grounder)
+        pair = PlannerGrounderPolicy(planner, grounder)
         stack.pop_all()
         return pair
 
 
-def local_policy(
+def load_local_policy(
     model: str,
     device: str = "auto",
     dtype: str = "auto",
@@ -250,16 +256,16 @@ def local_policy(
     chat.settings = replace(
         how, dialect=name, tool=dialect.tool, history=dialect.history, grammar=how.grammar and grammar
     )
-    memory = Memory(how.history_steps, how.pictures)
+    memory = HistoryWindow(how.history_steps, how.pictures)
     given: dict[str, Any] = {"temperature": temperature, "seed": seed, "on_text": on_text, "shrink": shrink}
     if zoom != "off":
-        from agent.zoom import Zooming
+        from agent.policies.zoom import ZoomPolicy
 
-        return Zooming(chat, dialect, memory, zoom=zoom, **given)
+        return ZoomPolicy(chat, dialect, memory, zoom=zoom, **given)
     return LocalPolicy(chat, dialect, memory, **given)
 
 
-def _scripted(path: Path, settings: Settings) -> ScriptPolicy:
+def _load_script(path: Path, settings: Settings) -> ScriptPolicy:
     """A file with a JSON string a line, words in qwen25; or with a JSON object a line, actions (see policy.Plain)."""
     from model.image import ImageLimits
 
@@ -271,7 +277,7 @@ def _scripted(path: Path, settings: Settings) -> ScriptPolicy:
     if replies and all(isinstance(reply, str) for reply in replies):
         return ScriptPolicy(replies, open_dialect("qwen25", ImageLimits(), settings.prompt))
     if replies and all(isinstance(reply, dict) for reply in replies):
-        return ScriptPolicy(lines, Plain())
+        return ScriptPolicy(lines, JsonDialect())
     raise UsageError(
         f"the script {path} must hold a JSON string (a reply) on each line, or on each an action as object"
     )
@@ -298,21 +304,21 @@ def _version(name: str) -> str:
 
 
 @contextmanager
-def _nothing_unforeseen(folder: Path) -> Iterator[None]:
+def _report_crashes(folder: Path) -> Iterator[None]:
     try:
         yield
     except (Error, BrokenPipeError):
         raise
     except Exception as error:
-        raise unforeseen(error, folder) from error
+        raise write_crash_report(error, folder) from error
 
 
-def unforeseen(error: Exception, folder: Path) -> Unforeseen:
+def write_crash_report(error: Exception, folder: Path) -> InternalError:
     """Write the traceback into a run's folder; the error to raise in its place."""
     path = folder / trace.CRASH
     path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
     first = (str(error).strip() or "no message").splitlines()[0][:200]
-    return Unforeseen(
+    return InternalError(
         f"something unforeseen went wrong ({type(error).__name__}: {first}); the traceback is in {path}, "
         "please report it (PIXELHAND_DEBUG=1 shows it here)"
     )

@@ -10,7 +10,7 @@ RADIUS_PX = 18
 LINE, EDGE = (230, 0, 60), (255, 255, 255)  # one of the two stands out on any ground
 
 
-def marked(screen: Screen, action: Any) -> Any:
+def draw_action(screen: Screen, action: Any) -> Any:
     """The screen as a PIL picture, a ring around each point of the action and a line along a drag."""
     from PIL import Image, ImageDraw
 

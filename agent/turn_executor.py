@@ -15,17 +15,17 @@ from typing import Any
 
 from actions import ActionRejectedError, Ask, Call, InvalidActionError, Reply, Screen, Step, SurfaceError, Wait
 from actions.history import merge_parts
-from agent.approval import NO, YES, alike
-from agent.endings import Outcome, Watch
-from agent.interrupts import Hold
-from agent.policy import Policy
-from agent.words import describe
+from agent.policies.base import Policy
+from agent.safety.approval import NO, YES, region_unchanged
+from agent.safety.signals import InterruptShield
+from agent.termination import TerminationMonitor, TurnResult
+from agent.ui.formatting import describe_action
 
 AskPerson = Callable[[str], str]  # a question -> the answer; EOFError when nobody is there
 
 
 @dataclass(frozen=True)
-class Hands:
+class TurnExecutor:
     """What carries a turn out. tell(event, **facts) is told of each action before it meets the machine, and after.
 
     ask: answers the model's questions; None where nobody is there. approved: each action is shown to a person anyway
@@ -34,13 +34,15 @@ class Hands:
 
     env: Any
     policy: Policy
-    watch: Watch
+    watch: TerminationMonitor
     tell: Callable[..., None]
-    hold: Hold
+    hold: InterruptShield
     ask: AskPerson | None = None
     approved: bool = False
 
-    def turn(self, index: int, reply: Reply, came: Outcome, began: float, thought_s: float) -> tuple[Step, Outcome]:
+    def turn(
+        self, index: int, reply: Reply, came: TurnResult, began: float, thought_s: float
+    ) -> tuple[Step, TurnResult]:
         """Do what the reply means on the screen that came last; the turn as a Step, and how things stand after it.
 
         began: time.perf_counter() at the turn's beginning; thought_s: how much of it the reply took.
@@ -57,10 +59,10 @@ class Hands:
             if action is not None:
                 self.tell("act.intent", **which, call=call, action=action)
                 came = self._act(action, came)
-            ends = number >= len(meant) or _leaves(came, screen)
+            ends = number >= len(meant) or _should_stop(came, screen)
             if ends:
                 came = self._last(came, screen, meant, number)
-            error, spent_s = _sentence(came, meant, number), time.perf_counter() - lap
+            error, spent_s = _error_text(came, meant, number), time.perf_counter() - lap
             lap += spent_s
             part = Step(index, screen, reply, call, action, error, came.note, came.reward, spent_s)
             parts.append(part)
@@ -77,9 +79,9 @@ class Hands:
                 break
         return merge_parts(parts), came
 
-    def _read(self, reply: Reply, came: Outcome) -> tuple[Call | None, tuple[Any, ...], Outcome]:
+    def _read(self, reply: Reply, came: TurnResult) -> tuple[Call | None, tuple[Any, ...], TurnResult]:
         """The call in a reply, the actions that it means, and the state before them; none, and why, for a BadCall."""
-        call, came = None, Outcome(came.screen, came.verdict)
+        call, came = None, TurnResult(came.screen, came.verdict)
         try:
             call = self.policy.parse(reply)
             meant = self.policy.actions(call, came.screen)
@@ -89,7 +91,7 @@ class Hands:
         except InvalidActionError as error:  # the model's mistake: it reads of it next turn
             return call, (), replace(came, error=error)
 
-    def _confirmed(self, doubt: str, action: Any, came: Outcome) -> Outcome:
+    def _confirmed(self, doubt: str, action: Any, came: TurnResult) -> TurnResult:
         """The state once a person who is there agreed to an unsure action; else with what they said as its error.
 
         Nobody there: it is done as the model said. A look afterwards shows whether its place is still what it was.
@@ -97,7 +99,7 @@ class Hands:
         if self.ask is None:
             return came
         question = (
-            f"The model wants to {describe(action)} and is not sure of the place: {doubt}. "
+            f"The model wants to {describe_action(action)} and is not sure of the place: {doubt}. "
             "y: do it; anything else: not done, and the model reads what you write"
         )
         try:
@@ -113,11 +115,11 @@ class Hands:
             return replace(
                 now, error=ActionRejectedError(f"you were unsure of the place, and the person said no{said}")
             )
-        if not all(alike(came.screen, now.screen, point.x, point.y) for point in action.points()):
+        if not all(region_unchanged(came.screen, now.screen, point.x, point.y) for point in action.points()):
             return replace(now, error=ActionRejectedError("this place changed while the person was asked; look again"))
         return now
 
-    def _act(self, action: Any, came: Outcome) -> Outcome:
+    def _act(self, action: Any, came: TurnResult) -> TurnResult:
         """env.step; but a question goes to the person. An error of the model's or the machine's is in the outcome."""
         try:
             if isinstance(action, Ask):
@@ -129,11 +131,11 @@ class Hands:
             came = self._look_again(came)
             return came if came.error is not None else replace(came, error=error)
         except (InvalidActionError, SurfaceError) as error:
-            return Outcome(came.screen, came.verdict, error=error)
+            return TurnResult(came.screen, came.verdict, error=error)
 
-    def _step(self, action: Any) -> Outcome:
+    def _step(self, action: Any) -> TurnResult:
         _, reward, terminated, truncated, info = self.env.step(action)
-        return Outcome.of(info, reward, terminated or truncated)
+        return TurnResult.of(info, reward, terminated or truncated)
 
     def _answer(self, question: Ask) -> str:
         try:
@@ -146,16 +148,16 @@ class Hands:
                 "nobody is there to answer; decide by yourself, or end the run with status failure and say why"
             ) from None
 
-    def _look_again(self, came: Outcome) -> Outcome:
+    def _look_again(self, came: TurnResult) -> TurnResult:
         """What is to be seen after a person was there; what it was before where the environment cannot just look."""
         try:
             return self._step(Wait(seconds=0))
         except InvalidActionError:
-            return Outcome(came.screen, came.verdict)
+            return TurnResult(came.screen, came.verdict)
         except SurfaceError as error:
-            return Outcome(came.screen, came.verdict, error=error)
+            return TurnResult(came.screen, came.verdict, error=error)
 
-    def _last(self, came: Outcome, screen: Screen, meant: tuple[Any, ...], number: int) -> Outcome:
+    def _last(self, came: TurnResult, screen: Screen, meant: tuple[Any, ...], number: int) -> TurnResult:
         """The outcome of a turn's last action, with a word on those after it, and on what changes nothing."""
         if came.error is not None:
             return came
@@ -165,14 +167,14 @@ class Hands:
         return self.watch.moved(meant[:number], screen, came)
 
 
-def _leaves(came: Outcome, meant_for: Screen) -> bool:
+def _should_stop(came: TurnResult, meant_for: Screen) -> bool:
     """Whether what follows in the same reply is left undone: it was meant for a screen that is no more."""
     same_size = (came.screen.width, came.screen.height) == (meant_for.width, meant_for.height)
     return came.error is not None or came.over or bool(came.note) or not same_size
 
 
-def _sentence(came: Outcome, meant: tuple[Any, ...], number: int) -> str:
+def _error_text(came: TurnResult, meant: tuple[Any, ...], number: int) -> str:
     """What the model reads of an error; of one among several actions, which one it was."""
     if came.error is None or len(meant) < 2:
         return str(came.error or "")
-    return f"action {number} of {len(meant)}, {describe(meant[number - 1])}, was not done: {came.error}"
+    return f"action {number} of {len(meant)}, {describe_action(meant[number - 1])}, was not done: {came.error}"

@@ -17,10 +17,10 @@ import numpy as np
 
 from actions import ActionRejectedError, RunStoppedError, Screen, Wait
 from actions.dispatch import GuardFn as Check
-from agent.interrupts import held
-from agent.marks import marked
-from agent.trace import disk
-from agent.words import WHOLE, describe
+from agent.safety.signals import defer_interrupts
+from agent.trace import disk_errors
+from agent.ui.annotate import draw_action
+from agent.ui.formatting import NO_LIMIT, describe_action
 
 PICTURES = "asked"  # folder within the run's
 STEADY_PX = 5  # a pointer this near to where it was left was not moved by a person
@@ -30,7 +30,7 @@ YES, STOP, NO = ("y", "yes"), ("s", "stop"), ("n", "no")
 OUR_OWN = ("browser", "still")  # surfaces that are nobody's own screen, where they do not say themselves
 
 
-class Person(Protocol):
+class Approver(Protocol):
     """Somebody at a terminal. Each method gives the line that was typed; EOFError when nobody is there any more."""
 
     def approve(self, words: str, picture: Path) -> str: ...
@@ -38,12 +38,12 @@ class Person(Protocol):
     def paused(self, why: str) -> str: ...
 
 
-def is_personal(surface: Any) -> bool:
+def requires_approval(surface: Any) -> bool:
     """Whether the surface is somebody's own screen or device: what does not say that it is not, is."""
     return bool(getattr(surface, "personal", surface.name not in OUR_OWN))
 
 
-class Attended:
+class ApprovalGuard:
     """A guard: the rules, then, on somebody's own screen, that person.
 
     each: every action that touches the machine is asked for; else only a moved mouse stops the run for a while.
@@ -58,7 +58,7 @@ class Attended:
         tell: Callable[..., None],
         *,
         each: bool,
-        person: Person | None,
+        person: Approver | None,
     ) -> None:
         self.rules, self.surface, self.folder, self.tell = rules, surface, folder, tell
         self.each, self.person = each, person
@@ -88,10 +88,10 @@ class Attended:
             raise self._nobody(action)
         self._asked += 1
         name = f"{PICTURES}/{self._asked:04}.png"
-        with disk(self.folder):
+        with disk_errors(self.folder):
             (self.folder / PICTURES).mkdir(exist_ok=True)
-            marked(screen, action).save(self.folder / name)
-        words = describe(action, WHOLE)
+            draw_action(screen, action).save(self.folder / name)
+        words = describe_action(action, NO_LIMIT)
         keep = getattr(self.surface, "keep_focus", None)
         give_back = keep() if keep else None
         try:
@@ -118,15 +118,15 @@ class Attended:
     def _nobody(self, action: Any, picture: str = "") -> RunStoppedError:
         self.tell("approval", action=action, picture=picture, answer="nobody", reason="")
         return RunStoppedError(
-            f"'{describe(action)}' needs a person's approval on this screen, and nobody is at a terminal to give it; "
+            f"'{describe_action(action)}' needs a person's approval on this screen, and nobody is at a terminal to give it; "
             "run it in a terminal, or let it act unasked with --approve never"
         )
 
-    def _line(self, ask: Callable[[Person], str]) -> str:
+    def _line(self, ask: Callable[[Approver], str]) -> str:
         """What the person types, once it is something; Ctrl-C is their word to stop. EOFError when they are gone."""
         assert self.person is not None
         try:
-            with held() as hold, hold.released():
+            with defer_interrupts() as hold, hold.released():
                 while not (line := ask(self.person).strip()):
                     pass
         except KeyboardInterrupt:
@@ -138,7 +138,7 @@ class Attended:
         if not action.points():
             return
         now = self.surface.capture()
-        if all(alike(screen, now, point.x, point.y) for point in action.points()):
+        if all(region_unchanged(screen, now, point.x, point.y) for point in action.points()):
             return
         self._undone(action, picture, "but the target had changed")
         raise ActionRejectedError(
@@ -174,7 +174,7 @@ class Attended:
         """Until the mouse has rested for a while."""
         at, since = self._pointer(), time.monotonic()
         try:
-            with held() as hold, hold.released():
+            with defer_interrupts() as hold, hold.released():
                 while time.monotonic() - since < STILL_S:
                     time.sleep(POLL_S)
                     if (now := self._pointer()) != at:
@@ -187,7 +187,7 @@ def _near(a: tuple[int, int], b: tuple[int, int]) -> bool:
     return max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= STEADY_PX
 
 
-def alike(before: Screen, now: Screen, x: int, y: int) -> bool:
+def region_unchanged(before: Screen, now: Screen, x: int, y: int) -> bool:
     """Whether the square around a point shows much the same on both; a caret or a hovered edge is no change."""
     if before.pixels.shape != now.pixels.shape:
         return False

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from actions import InvalidActionError, Reply, Screen, Step
-from agent.policy import LocalPolicy
+from agent.policies.base import LocalPolicy
 from model.dialects._qwen25_functions import to_model
 
-WIDE_PX = 14.0  # a spread of half a cell, in the model's pixels: two neighbouring things are no longer told apart
-POINTED = ("click", "move", "long_press")
+UNCERTAIN_PX = 14.0  # a spread of half a cell, in the model's pixels: two neighbouring things are no longer told apart
+POINT_ACTIONS = ("click", "move", "long_press")
 _POINT = re.compile(r'"coordinate": \[\d+, \d+\]')
 
 
 @dataclass(frozen=True)
-class Part:
+class Crop:
     """Of a screen, width x height pixels at (left, top)."""
 
     left: int
@@ -34,7 +34,7 @@ class Part:
     height: int
 
     @classmethod
-    def around(cls, screen: Screen, x: int, y: int) -> Part:
+    def around(cls, screen: Screen, x: int, y: int) -> Crop:
         """Half as wide and as high as the screen, with the point as near to its middle as the edges allow."""
         width, height = max(1, screen.width // 2), max(1, screen.height // 2)
         left = min(max(0, x - width // 2), screen.width - width)
@@ -56,7 +56,7 @@ class Part:
         )
 
 
-class Zooming(LocalPolicy):
+class ZoomPolicy(LocalPolicy):
     """A LocalPolicy that looks twice: zoom "on" at every point, "auto" where its spread is above WIDE_PX.
 
     The reply is the first one with the second one's point in it; its looks are those of both, the second's in pixels of
@@ -76,12 +76,12 @@ class Zooming(LocalPolicy):
         spread = self.chat.work.spread
         if spread is None or len(_POINT.findall(first.text)) != 1:
             return first
-        if self.zoom == "auto" and spread.px <= WIDE_PX:
+        if self.zoom == "auto" and spread.px <= UNCERTAIN_PX:
             return first
         meant = self._pointed(first, screen)
         if meant is None:
             return first
-        part = Part.around(screen, meant.x, meant.y)
+        part = Crop.around(screen, meant.x, meant.y)
         near = part.enlarged(screen)
         second = super().decide(goal, steps, near, verbs)
         again = self._pointed(second, near)
@@ -94,13 +94,13 @@ class Zooming(LocalPolicy):
             looks=(*first.looks, *({**one, "part": place, "text": second.text} for one in second.looks)),
         )
         if again is None or again.verb != meant.verb:
-            return replace(both, doubt="a second look did not find it again") if spread.px > WIDE_PX else both
+            return replace(both, doubt="a second look did not find it again") if spread.px > UNCERTAIN_PX else both
         x, y = part.back(screen, again.x, again.y)
         width, height = self.dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
         said = f'"coordinate": [{to_model(x, screen.width, width)}, {to_model(y, screen.height, height)}]'
         still = self.chat.work.spread
         doubt = ""
-        if still is None or still.px > WIDE_PX:
+        if still is None or still.px > UNCERTAIN_PX:
             wide = "an unknown number of" if still is None else f"{still.px * part.width / screen.width:.0f}"
             doubt = f"a second look was unsure by {wide} pixels too"
         return replace(both, text=_POINT.sub(said, first.text), doubt=doubt)
@@ -111,4 +111,4 @@ class Zooming(LocalPolicy):
             action = self.ground(self.parse(reply), screen)
         except InvalidActionError:
             return None
-        return action if action.verb in POINTED else None
+        return action if action.verb in POINT_ACTIONS else None

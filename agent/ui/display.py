@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
-from agent.words import WHOLE, breakdown, describe, plain, safe, seconds
+from agent.ui.formatting import NO_LIMIT, describe_action, format_duration, format_timings, sanitize, sanitize_lines
 
 DONE_SHOWN = 8  # finished steps in the panel
 
@@ -37,13 +37,13 @@ class Display(Protocol):
         ...
 
 
-class JsonLines:
+class JsonDisplay:
     """Events as JSON lines on one stream, the last one the end; what is said beside them goes to standard error."""
 
     def __init__(self, out: TextIO, run: str = "") -> None:
         self.out, self.run, self.ended = out, run, False
 
-    def __enter__(self) -> JsonLines:
+    def __enter__(self) -> JsonDisplay:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -81,14 +81,14 @@ class JsonLines:
         """Programs read whole steps."""
 
     def say(self, words: str) -> None:
-        print(safe(words), file=sys.stderr)
+        print(sanitize_lines(words), file=sys.stderr)
 
     def _line(self, data: Mapping[str, Any]) -> None:
         self.out.write(json.dumps(data) + "\n")
         self.out.flush()
 
 
-class Lines:
+class TextDisplay:
     """A line for each thing that happens: for logs, pipes and terminals that cannot move their cursor."""
 
     def __init__(self, out: TextIO) -> None:
@@ -97,7 +97,7 @@ class Lines:
         self.doubt = ""  # of the place that the last reply points at
         self.judged = False  # by a task of the page
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> TextDisplay:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -107,10 +107,10 @@ class Lines:
         match event["event"]:
             case "begin":
                 self.run = event["run"]
-                self.say(f"{'model':8} {plain(event['model'])} on {plain(event['where'])}")
+                self.say(f"{'model':8} {sanitize(event['model'])} on {sanitize(event['where'])}")
             case "start":
                 self.max_steps = event["max_steps"]
-                self.say(f"{'goal':8} {plain(event['goal'])}")
+                self.say(f"{'goal':8} {sanitize(event['goal'])}")
             case "reply":
                 self.doubt = event["reply"].doubt
             case "paused" if event["rests_s"] is not None:
@@ -129,26 +129,26 @@ class Lines:
 
     def say(self, words: str) -> None:
         encoding = self.out.encoding or "utf-8"  # a log in ASCII must not end a run
-        print(safe(words).encode(encoding, "replace").decode(encoding), file=self.out, flush=True)
+        print(sanitize_lines(words).encode(encoding, "replace").decode(encoding), file=self.out, flush=True)
 
     def say_end(self, event: Mapping[str, Any]) -> None:
         """How it ended, who says so, and where the trace lies."""
         count = f"{event['steps']} step" + ("" if event["steps"] == 1 else "s")
-        self.say(f"{'end':8} {event['status']} after {count}: {plain(event['message'])}")
+        self.say(f"{'end':8} {event['status']} after {count}: {sanitize(event['message'])}")
         none = "none yet: the task is not finished" if self.judged else "none: no task judges this page"
         self.say(f"{'verdict':8} {none if event['reward'] is None else _reward(event['reward'])}")
         self.say(f"{'trace':8} {self.run}")
 
     def ask(self, question: str) -> str:
         """The person's answer; EOFError when the input has ended."""
-        self.say(f"{'asks':8} {plain(question)}")
+        self.say(f"{'asks':8} {sanitize(question)}")
         return _fresh_line("answer   ")
 
     def approve(self, words: str, picture: Path) -> str:
         """What the person says to an action that is not done yet; EOFError when the input has ended."""
-        self.say(f"{'wants':8} {plain(words, WHOLE)}")
+        self.say(f"{'wants':8} {sanitize(words, NO_LIMIT)}")
         if self.doubt:
-            self.say(f"{'unsure':8} the model is not sure of the place: {plain(self.doubt)}")
+            self.say(f"{'unsure':8} the model is not sure of the place: {sanitize(self.doubt)}")
         self.say(f"{'picture':8} {picture}")
         self.say(f"{'':8} y: do it; s: stop the run; anything else: not done, and the model reads what you write")
         return _fresh_line("approve? ")
@@ -159,7 +159,7 @@ class Lines:
         return _fresh_line("go on?   ")
 
 
-class Panel(Lines):
+class LiveDisplay(TextDisplay):
     """A rich panel that is drawn anew as the run goes on: goal, step, thought, action, verdict, seconds per step."""
 
     def __init__(self, out: TextIO) -> None:
@@ -181,11 +181,11 @@ class Panel(Lines):
         match event["event"]:
             case "begin":
                 self.run = event["run"]
-                self.title = f"{plain(event['model'])} on {plain(event['where'])}"
+                self.title = f"{sanitize(event['model'])} on {sanitize(event['where'])}"
                 self._phase("opening")
                 self._start()
             case "start":
-                self.goal, self.max_steps, self.step = plain(event["goal"]), event["max_steps"], 1
+                self.goal, self.max_steps, self.step = sanitize(event["goal"]), event["max_steps"], 1
                 self._phase("thinking")
             case "reply":
                 self.doubt = event["reply"].doubt
@@ -193,7 +193,7 @@ class Panel(Lines):
             case "act.result":
                 self.last, self.judged = event, event["verdict"] is not None
                 self.spent[event["step"]] = self.spent.get(event["step"], 0.0) + event["seconds"]
-                self.done.append((event["step"], _did(event), seconds(event["seconds"])))
+                self.done.append((event["step"], _did(event), format_duration(event["seconds"])))
                 self.words, self.step = "", event["step"] + 1
                 self._phase("thinking")
             case "end":
@@ -205,7 +205,7 @@ class Panel(Lines):
             self.live.update(self, refresh=event["event"] == "act.result")  # a quick step is drawn too
 
     def text(self, words: str) -> None:
-        self.words = plain(words, 600)
+        self.words = sanitize(words, 600)
 
     def ask(self, question: str) -> str:
         with self._aside():
@@ -246,14 +246,16 @@ class Panel(Lines):
         if self.words:
             rows.add_row("says", Text(self.words, style="italic dim"))
         elif self.last.get("call") and self.last["call"].thought:
-            rows.add_row("thought", Text(plain(self.last["call"].thought, 600), style="italic"))
+            rows.add_row("thought", Text(sanitize(self.last["call"].thought, 600), style="italic"))
         if self.last:
-            rows.add_row("action", Text(describe(self.last["action"])))
+            rows.add_row("action", Text(describe_action(self.last["action"])))
             for name, words in _asides(self.last, thought=False):
                 rows.add_row(name, Text(words, style="yellow"))
             rows.add_row("verdict", Text(_verdict(self.last["verdict"])))
             mean = sum(self.spent.values()) / len(self.spent)
-            rows.add_row("time", Text(f"{seconds(mean)} a step; last: {breakdown(self.last['timings_s'])}"))
+            rows.add_row(
+                "time", Text(f"{format_duration(mean)} a step; last: {format_timings(self.last['timings_s'])}")
+            )
         return Box(rows, title=Text(self.title), title_align="left", border_style=_COLOURS.get(self.phase, "cyan"))
 
     def _phase(self, name: str) -> None:
@@ -291,21 +293,21 @@ def _fresh_line(prompt: str) -> str:
 _COLOURS = {"success": "green", "failure": "red", "error": "red", "budget": "yellow", "stopped": "yellow"}
 
 
-def display(json_to: TextIO | None, out: TextIO) -> JsonLines | Lines:
+def display(json_to: TextIO | None, out: TextIO) -> JsonDisplay | TextDisplay:
     """The display for where a run is watched: json_to for programs, else out, a terminal or not."""
     if json_to is not None:
-        return JsonLines(json_to)
-    return Panel(out) if out.isatty() and os.environ.get("TERM") != "dumb" else Lines(out)
+        return JsonDisplay(json_to)
+    return LiveDisplay(out) if out.isatty() and os.environ.get("TERM") != "dumb" else TextDisplay(out)
 
 
 def _step_line(event: Mapping[str, Any], max_steps: int) -> str:
-    times = breakdown(event["timings_s"])
+    times = format_timings(event["timings_s"])
     part = f", part {event['part']} of {event['parts']}" if "part" in event else ""
-    return f"{event['step']} of {max_steps}{part}: {_did(event)}  [{seconds(event['seconds'])}: {times}]"
+    return f"{event['step']} of {max_steps}{part}: {_did(event)}  [{format_duration(event['seconds'])}: {times}]"
 
 
 def _did(event: Mapping[str, Any]) -> str:
-    return describe(event["action"]) if event["action"] is not None else "no action"
+    return describe_action(event["action"]) if event["action"] is not None else "no action"
 
 
 def _asides(event: Mapping[str, Any], thought: bool = True) -> list[tuple[str, str]]:
@@ -315,7 +317,7 @@ def _asides(event: Mapping[str, Any], thought: bool = True) -> list[tuple[str, s
         ("mistake", event["error"]),
         ("machine", event["note"]),
     ]
-    return [(name, plain(text)) for name, text in words if text]
+    return [(name, sanitize(text)) for name, text in words if text]
 
 
 def _verdict(verdict: Mapping[str, Any] | None) -> str:

@@ -17,11 +17,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from actions import ACTION_TYPES, InvalidActionError, Screen, SurfaceError, UsageError
-from agent import remote_form
+from agent.policies.remote import structured_output
 from model.dialect import Conversation
 
 if TYPE_CHECKING:
-    from agent.remote import RemotePolicy
+    from agent.policies.remote.policy import RemotePolicy
 
 COLOURS = {"red": (220, 20, 30), "green": (20, 150, 40), "blue": (20, 50, 220)}
 NAMED = ("blue", "red")  # those that are shown
@@ -31,11 +31,11 @@ GOAL = "Click the button."
 SMALL, LARGE = (280, 364), (1288, 728)  # width and height in pixels, multiples of 28: nothing is resampled on the way
 PLACES = ((0.30, 0.42), (0.72, 0.80))  # of the button's centre, as shares of the picture
 BUTTON = (70, 37)
-SCALED = 0.07  # ratios of answer and target that agree within this are a scale
+SCALE_TOLERANCE = 0.07  # ratios of answer and target that agree within this are a scale
 
 
 @dataclass(frozen=True)
-class Shot:
+class ProbeResult:
     """One button: where its centre is, what was answered, and the words."""
 
     target: tuple[int, int]
@@ -50,17 +50,17 @@ class Shot:
         )
 
 
-def look(policy: RemotePolicy, *, ours: bool = False) -> str:
+def check_server(policy: RemotePolicy, *, ours: bool = False) -> str:
     """What was found, in a sentence; UsageError when the server is blind or moves coordinates.
 
     ours: it is our own server, which shows pictures as they come: then the small page alone is shown.
     """
     said = _colours(policy)
-    named = bool(said) and all(_names(words, name) for words, name in zip(said, NAMED, strict=True))
+    named = bool(said) and all(_names_only(words, name) for words, name in zip(said, NAMED, strict=True))
     shots = [_shot(policy, SMALL, place) for place in PLACES]
     hit = all(shot.hit for shot in shots)
     where = f"the server {policy.server.base} ({policy.server.name})"
-    if not named and not hit and not _looks(policy, said, shots):
+    if not named and not hit and not _reacts_to_images(policy, said, shots):
         colours = " and ".join(f"{words[:40]!r}" for words in said) or "nothing that can be read"
         raise UsageError(
             f"{where} answers without looking: to a {NAMED[0]} and a {NAMED[1]} picture it says {colours}, and two "
@@ -68,7 +68,7 @@ def look(policy: RemotePolicy, *, ours: bool = False) -> str:
             "(llama.cpp: --mmproj), or another build of it"
         )
     scale = _scale(shots)
-    if scale is None and hit and not ours and _larger(policy):
+    if scale is None and hit and not ours and _large_page_unscaled(policy):
         try:
             shots = [_shot(policy, LARGE, place) for place in PLACES]
         except SurfaceError as error:
@@ -106,11 +106,11 @@ def _colour(policy: RemotePolicy, name: str) -> str:
     return policy.reply(talk, temperature=0, max_new_tokens=WORD_TOKENS).text.strip()
 
 
-def _names(words: str, name: str) -> bool:
+def _names_only(words: str, name: str) -> bool:
     return name in words.lower() and not any(other in words.lower() for other in COLOURS if other != name)
 
 
-def page(size: tuple[int, int], place: tuple[float, float]) -> tuple[Screen, tuple[int, int]]:
+def render_button_page(size: tuple[int, int], place: tuple[float, float]) -> tuple[Screen, tuple[int, int]]:
     """A painted page that says what to do, with one button; and where the button's centre is, in its pixels."""
     width, height = size
     x, y = round(width * place[0]), round(height * place[1])
@@ -125,22 +125,22 @@ def page(size: tuple[int, int], place: tuple[float, float]) -> tuple[Screen, tup
     return Screen(np.asarray(image)), (x, y)
 
 
-def _shot(policy: RemotePolicy, size: tuple[int, int], place: tuple[float, float]) -> Shot:
-    screen, target = page(size, place)
+def _shot(policy: RemotePolicy, size: tuple[int, int], place: tuple[float, float]) -> ProbeResult:
+    screen, target = render_button_page(size, place)
     talk = policy.dialect.conversation(GOAL, (), screen, frozenset(ACTION_TYPES))
-    held = remote_form.fields(policy.speech.structured, policy.dialect, frozenset(ACTION_TYPES), screen)
+    held = structured_output.request_fields(policy.speech.structured, policy.dialect, frozenset(ACTION_TYPES), screen)
     reply = policy.reply(talk, temperature=0, held=held)
     try:
         meant = policy.actions(policy.parse(reply), screen)
     except InvalidActionError as error:
-        return Shot(target, None, reply.text, f"nothing that can be done ({error})"[:200])
+        return ProbeResult(target, None, reply.text, f"nothing that can be done ({error})"[:200])
     points = [point for action in meant for point in action.points()]
     if not points:
-        return Shot(target, None, reply.text, "no point")
-    return Shot(target, (points[0].x, points[0].y), reply.text)
+        return ProbeResult(target, None, reply.text, "no point")
+    return ProbeResult(target, (points[0].x, points[0].y), reply.text)
 
 
-def _looks(policy: RemotePolicy, said: list[str], shots: list[Shot]) -> bool:
+def _reacts_to_images(policy: RemotePolicy, said: list[str], shots: list[ProbeResult]) -> bool:
     """Whether other pictures make other words, and the same picture the same."""
     if len(set(said)) < 2 and shots[0].words == shots[1].words:
         return False
@@ -149,17 +149,17 @@ def _looks(policy: RemotePolicy, said: list[str], shots: list[Shot]) -> bool:
     return _colour(policy, NAMED[0]) == said[0]
 
 
-def _scale(shots: list[Shot]) -> float | None:
+def _scale(shots: list[ProbeResult]) -> float | None:
     """By how much points are too near or too far, when all agree on it; None when they do not, or when it is 1."""
     if any(shot.answer is None for shot in shots):
         return None
     ratios = [said / real for shot in shots for said, real in zip(shot.answer or (), shot.target, strict=True)]
     middle = sum(ratios) / len(ratios)
-    same = all(abs(ratio / middle - 1) <= SCALED for ratio in ratios) if middle > 0 else False
-    return middle if same and abs(middle - 1) > SCALED else None
+    same = all(abs(ratio / middle - 1) <= SCALE_TOLERANCE for ratio in ratios) if middle > 0 else False
+    return middle if same and abs(middle - 1) > SCALE_TOLERANCE else None
 
 
-def _larger(policy: RemotePolicy) -> bool:
+def _large_page_unscaled(policy: RemotePolicy) -> bool:
     """Whether the large page is shown as it is painted."""
     return policy.speech.limits.resized(*LARGE) == LARGE
 

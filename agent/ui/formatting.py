@@ -8,12 +8,12 @@ from typing import Any
 
 from actions import Answer, Ask, Click, Done, Drag, LongPress, Move, Open, PressKeys, Scroll, TypeText, Wait
 
-MAX_WORDS = 200  # characters of a text that an action carries
-WHOLE = 100_000  # more than any action carries: for who decides, nothing is left out
+MAX_TEXT_CHARS = 200  # characters of a text that an action carries
+NO_LIMIT = 100_000  # more than any action carries: for who decides, nothing is left out
 _KEYS = str.maketrans({"\n": "⏎", "\t": "⇥"})
 
 
-def plain(text: object, limit: int = 2000) -> str:
+def sanitize(text: object, limit: int = 2000) -> str:
     """Text of a page or a model on one line, safe for a terminal: no control, format or escape characters act there."""
     shown = "".join(
         " " if c in "\n\t\r" else c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else "�"
@@ -22,12 +22,12 @@ def plain(text: object, limit: int = 2000) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def safe(text: str) -> str:
+def sanitize_lines(text: str) -> str:
     """The same for a sentence of ours, which may have lines: what it quotes may be of a page, a model or a server."""
-    return "\n".join(plain(line, WHOLE) for line in text.split("\n"))
+    return "\n".join(sanitize(line, NO_LIMIT) for line in text.split("\n"))
 
 
-def describe(action: Any, limit: int = MAX_WORDS) -> str:
+def describe_action(action: Any, limit: int = MAX_TEXT_CHARS) -> str:
     """What an action does, in a few words: 'click (12, 40)', 'press ctrl+c'. Of its texts, limit characters at most.
 
     A new line and a tab in what is typed are shown as the keys that they are: ⏎ and ⇥.
@@ -48,22 +48,22 @@ def describe(action: Any, limit: int = MAX_WORDS) -> str:
             moves = [f"{'up' if down < 0 else 'down'} {abs(down)}"] if down or not right else []
             moves += [f"{'left' if right < 0 else 'right'} {abs(right)}"] if right else []
             return f"scroll {' and '.join(moves)}" + ("" if x is None else f" at ({x}, {y})")
-        case LongPress(x=x, y=y, seconds=seconds):
-            return f"press ({x}, {y}) for {seconds:g} s"
+        case LongPress(x=x, y=y, seconds=duration):
+            return f"press ({x}, {y}) for {duration:g} s"
         case TypeText(text=text):
-            return f'type "{plain(text.translate(_KEYS), limit)}"'
+            return f'type "{sanitize(text.translate(_KEYS), limit)}"'
         case PressKeys(keys=keys):
             return f"press {'+'.join(keys)}"
         case Open(target=target):
-            return f"open {plain(target, limit)}"
-        case Wait(seconds=seconds):
-            return f"wait {seconds:g} s"
+            return f"open {sanitize(target, limit)}"
+        case Wait(seconds=duration):
+            return f"wait {duration:g} s"
         case Answer(text=text):
-            return f'answer "{plain(text, limit)}"'
+            return f'answer "{sanitize(text, limit)}"'
         case Ask(question=question):
-            return f'ask "{plain(question, limit)}"'
+            return f'ask "{sanitize(question, limit)}"'
         case Done(status=status, message=message):
-            return f"done: {status}" + (f' ("{plain(message, limit)}")' if message else "")
+            return f"done: {status}" + (f' ("{sanitize(message, limit)}")' if message else "")
         case _:
             return str(action.verb).replace("_", " ")
 
@@ -72,7 +72,7 @@ def _held(modifiers: tuple[str, ...]) -> str:
     return "".join(f"{key}+" for key in modifiers)
 
 
-def seconds(value: float) -> str:
+def format_duration(value: float) -> str:
     """Seconds with as many digits as matter: 32 ms, 1.4 s, 12 s, 2 min 05 s."""
     if value >= 59.5:
         return f"{round(value) // 60} min {round(value) % 60:02d} s"
@@ -81,9 +81,9 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
 
 
-def breakdown(timings_s: Mapping[str, float]) -> str:
+def format_timings(timings_s: Mapping[str, float]) -> str:
     """A step's times by what they went to: see (a picture becomes embeddings), think (words), act, settle."""
     see = timings_s.get("preprocess", 0.0) + timings_s.get("prefill", 0.0)
     think = max(0.0, timings_s.get("think", 0.0) - see)
     parts = {"see": see, "think": think, "act": timings_s.get("act", 0.0), "settle": timings_s.get("settle", 0.0)}
-    return ", ".join(f"{name} {seconds(value)}" for name, value in parts.items() if value >= 0.0005)
+    return ", ".join(f"{name} {format_duration(value)}" for name, value in parts.items() if value >= 0.0005)

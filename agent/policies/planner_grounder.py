@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError, make_action
-from agent.policy import Policy
-from agent.zoom import POINTED
+from agent.policies.base import Policy
+from agent.policies.zoom import POINT_ACTIONS
 
-FOUND = (
+GROUNDED_KEY = (
     "grounded"  # among a call's arguments: [x, y] in pixels of the screen, or a sentence that says why there is none
 )
-ASKED = "Before the call, name in one sentence what is to be pointed at: its kind, its text and its place."
+DESCRIBE_TARGET_PROMPT = (
+    "Before the call, name in one sentence what is to be pointed at: its kind, its text and its place."
+)
 GROUNDER_VERBS = frozenset({"click"})
 _HEADING = re.compile(
     r"^(?=[ \t]*#|[ \t*]*\w+[ \t*]*[:：])[ \t#*]*(Observation|Thought|Action|Code)\b[ \t*]*[:：]?[ \t*]*", re.MULTILINE
@@ -57,7 +59,7 @@ def can_point(dialect: Any) -> bool:
     return any(getattr(one.action, "verb", "") == "click" for one in examples)
 
 
-class Pair:
+class PlannerGrounderPolicy:
     """Two policies as one. UsageError where the grounder cannot point. It owns both: close closes both."""
 
     def __init__(self, planner: Policy, grounder: Policy) -> None:
@@ -88,13 +90,13 @@ class Pair:
         """The planner's; but model, fingerprint and prompt_hash are of both; each one's own stand under its name."""
         planner = self.planner.about
         grounder = {key: value for key, value in self.grounder.about.items() if key != "path"}
-        told = f"{planner['prompt_hash']}\0{ASKED}\0{grounder['prompt_hash']}"
+        told = f"{planner['prompt_hash']}\0{DESCRIBE_TARGET_PROMPT}\0{grounder['prompt_hash']}"
         both = {key: f"{planner[key]} + {grounder[key]}" for key in ("model", "fingerprint")}
         both["prompt_hash"] = hashlib.sha256(told.encode()).hexdigest()
         if self._limits is not None:
             grounder |= {"min_pixels": self._limits.min_pixels, "max_pixels": self._limits.max_pixels}
         own = {key: planner[key] for key in ("model", "fingerprint", "prompt_hash")}
-        return {**planner, **both, "planner": own, "grounder": grounder, "asks_for_words": ASKED}
+        return {**planner, **both, "planner": own, "grounder": grounder, "asks_for_words": DESCRIBE_TARGET_PROMPT}
 
     def prepare(self, screen: Screen) -> None:
         """Make a screen ready for both, as far as they can; from any thread."""
@@ -112,11 +114,13 @@ class Pair:
         reply = self.planner.decide(goal, steps, screen, verbs)
         words, places = self._meant(reply, screen)
         if places == 1 and not words:
-            again = self.planner.decide(f"{goal}\n{ASKED}", steps, screen, verbs)
+            again = self.planner.decide(f"{goal}\n{DESCRIBE_TARGET_PROMPT}", steps, screen, verbs)
             words, others = self._meant(again, screen)
             words = words if others == 1 else ""
             reply, unused = (again, reply) if words else (reply, again)
-            reply = _with(reply, unused, "ask_again", {"asked_again": ASKED, "unused": unused.text})
+            reply = _merge_reply(
+                reply, unused, "ask_again", {"asked_again": DESCRIBE_TARGET_PROMPT, "unused": unused.text}
+            )
         if places > 1:
             why = f"the reply points at {places} places, and keeps the planner's points"
             return replace(reply, looks=(*reply.looks, {"grounder": self.grounder.about["model"], "not_asked": why}))
@@ -124,18 +128,18 @@ class Pair:
 
     def parse(self, reply: Reply) -> Call:
         call = self.planner.parse(reply)
-        if FOUND in call.arguments:
-            raise InvalidActionError(f"{call.name} takes no '{FOUND}'")
-        found = next((look[FOUND] for look in reply.looks if FOUND in look), None)
-        return call if found is None else Call(call.name, {**call.arguments, FOUND: found}, call.thought)
+        if GROUNDED_KEY in call.arguments:
+            raise InvalidActionError(f"{call.name} takes no '{GROUNDED_KEY}'")
+        found = next((look[GROUNDED_KEY] for look in reply.looks if GROUNDED_KEY in look), None)
+        return call if found is None else Call(call.name, {**call.arguments, GROUNDED_KEY: found}, call.thought)
 
     def ground(self, call: Call, screen: Screen) -> Any:
-        found = _said(call)
+        found = _grounded_point(call)
         meant = self.planner.ground(_own(call), screen)
         return meant if found is None else _at(meant, *found)
 
     def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
-        found = _said(call)
+        found = _grounded_point(call)
         meant = self.planner.actions(_own(call), screen)
         return meant if found is None else tuple(_at(one, *found) for one in meant)
 
@@ -152,7 +156,7 @@ class Pair:
             meant = self.planner.actions(call, screen)
         except InvalidActionError:  # the loop will read it again, and say so
             return "", 0
-        return target(call), len({point for one in meant if one.verb in POINTED for point in one.points()})
+        return target(call), len({point for one in meant if one.verb in POINT_ACTIONS for point in one.points()})
 
     def _found(self, reply: Reply, words: str, goal: str, screen: Screen) -> Reply:
         """The planner's reply with what the grounder says of the words, or of the goal where there are none."""
@@ -161,7 +165,7 @@ class Pair:
         found: list[int] | str
         try:
             meant = self.grounder.actions(self.grounder.parse(answer), screen)
-            at = next((one.points()[0] for one in meant if one.verb in POINTED), None)
+            at = next((one.points()[0] for one in meant if one.verb in POINT_ACTIONS), None)
             found = f"it is not on the screen: {sent[:300]}" if at is None else list(at)
         except InvalidActionError as error:
             found = f"it could not be looked for ({error}): {sent[:300]}"
@@ -173,13 +177,13 @@ class Pair:
             "sent_is": "words" if words else "goal",
             "prompt": answer.prompt,
             "text": answer.text,
-            FOUND: found,
+            GROUNDED_KEY: found,
         }
         where = ({"grounder": look["grounder"], **one} for one in answer.looks)
-        return _with(reply, answer, "ground", look, *where)
+        return _merge_reply(reply, answer, "ground", look, *where)
 
 
-def _with(reply: Reply, other: Reply, phase: str, *looks: Mapping[str, Any]) -> Reply:
+def _merge_reply(reply: Reply, other: Reply, phase: str, *looks: Mapping[str, Any]) -> Reply:
     """A reply that took another one to get: its tokens and seconds are counted, and the looks say what it was for."""
     return replace(
         reply,
@@ -192,16 +196,16 @@ def _with(reply: Reply, other: Reply, phase: str, *looks: Mapping[str, Any]) -> 
 
 def _own(call: Call) -> Call:
     """The call as the planner said it."""
-    return Call(call.name, {key: one for key, one in call.arguments.items() if key != FOUND}, call.thought)
+    return Call(call.name, {key: one for key, one in call.arguments.items() if key != GROUNDED_KEY}, call.thought)
 
 
-def _said(call: Call) -> Sequence[int] | None:
+def _grounded_point(call: Call) -> Sequence[int] | None:
     """The grounder's point, None where it was not asked; BadCall where it found nothing."""
-    found = call.arguments.get(FOUND)
+    found = call.arguments.get(GROUNDED_KEY)
     if isinstance(found, str):
         raise InvalidActionError(found)
     return found
 
 
 def _at(action: Any, x: int, y: int) -> Any:
-    return action.model_copy(update={"x": x, "y": y}) if action.verb in POINTED else action
+    return action.model_copy(update={"x": x, "y": y}) if action.verb in POINT_ACTIONS else action
