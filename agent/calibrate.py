@@ -18,8 +18,16 @@ from agent.config import Settings
 from agent.policies.base import Policy
 from agent.session import open_surface, surface_name
 from agent.ui.formatting import describe_action, sanitize
+from envs.calibration.target import (
+    COLOURS,
+    DetectedMarker,
+    PageTarget,
+    PointerEvent,
+    WindowTarget,
+    default_markers,
+    shown,
+)
 from envs.doctor import settled
-from envs.easel import COLOURS, PageEasel, Seen, Touch, WindowEasel, shown, squares
 
 MOST_PX = 1.0  # off by more is a miss
 MODEL_SIDE = 61  # of the squares that a model clicks, in the easel's units
@@ -57,7 +65,7 @@ def calibrate(settings: Settings, load: Callable[[], Policy] | None = None) -> l
 
 def pointer_rows(name: str, surface: Any, easel: Any) -> list[CalibrationResult]:
     """Move to the middle of each square (tap it, where nothing hovers), and compare."""
-    painted, rows = squares(), []
+    painted, rows = default_markers(), []
     easel.paint(painted)
     _, seen = shown(surface.capture, [square.colour for square in painted])
     verb = "move" if "move" in surface.verbs() else "click"
@@ -77,7 +85,7 @@ def pointer_rows(name: str, surface: Any, easel: Any) -> list[CalibrationResult]
 
 def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[CalibrationResult]:
     """Have the model click each square, and read a colour."""
-    painted = squares()
+    painted = default_markers()
     for square in painted:
         easel.paint(painted, side=MODEL_SIDE)
         screen, seen = shown(surface.capture, [square.colour for square in painted], MODEL_SIDE)
@@ -125,26 +133,26 @@ def _targets(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
     """(name, surface, what is painted on) for each screen; both are closed when the next one is asked for."""
     if surface_name(settings) != "desktop" or settings.on == "desktop:virtual":
         on_a_page = replace(settings, url="about:blank")
-        with closing(open_surface(on_a_page)) as surface, closing(PageEasel(surface)) as page:
+        with closing(open_surface(on_a_page)) as surface, closing(PageTarget(surface)) as page:
             yield settings.on, surface, page
         return
-    from envs.desktop import machine
-    from envs.desktop.geometry import choose
+    from envs.desktop import backend
+    from envs.desktop.geometry import select_monitor
 
-    with closing(machine.open_machine(None)) as own:
+    with closing(backend.open_machine(None)) as own:
         monitors = own.monitors()
     named = settings.on.partition(":")[2]
-    for monitor in [choose(monitors, named)] if named else monitors:
+    for monitor in [select_monitor(monitors, named)] if named else monitors:
         where = f"desktop:monitor:{monitor.number}"
         with (
             closing(open_surface(replace(settings, on=where))) as surface,
-            closing(WindowEasel(monitor.box, bare=True)) as window,
+            closing(WindowTarget(monitor.box, bare=True)) as window,
         ):
             yield where, surface, window
 
 
 def _compared(
-    row: CalibrationResult, spot: Seen, touch: Touch | None, colour: str, most_px: float
+    row: CalibrationResult, spot: DetectedMarker, touch: PointerEvent | None, colour: str, most_px: float
 ) -> CalibrationResult:
     if touch is None:
         return replace(row, note="nothing arrived there")
@@ -156,7 +164,7 @@ def _compared(
     return replace(row, arrived=arrived, off_px=round(math.hypot(dx, dy), 2), ok=off <= most_px)
 
 
-def _pointer_reached(touch: Touch | None, colour: str, pressed: bool = False) -> bool:
+def _pointer_reached(touch: PointerEvent | None, colour: str, pressed: bool = False) -> bool:
     return touch is not None and touch.colour == colour and (touch.pressed or not pressed)
 
 

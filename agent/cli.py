@@ -252,7 +252,7 @@ def _pick_demo_seed(settings: Settings, say: Callable[[str], None]) -> Settings:
     from random import choice
 
     from agent.demo import success_rates, successful_seeds
-    from envs.practice import PREFIX
+    from envs.miniwob.pages import PREFIX
 
     task = settings.url.removeprefix(PREFIX)
     seeds = successful_seeds(task)
@@ -286,7 +286,7 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
 
     from actions import UsageError
     from agent.demo import instead, page_for
-    from envs.practice import PREFIX
+    from envs.miniwob.pages import PREFIX
 
     task = page_for(goal)
     if not task:
@@ -306,7 +306,7 @@ def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Set
 
     from actions import UsageError
     from agent.session import is_practice, surface_name
-    from envs.practice import PREFIX, page
+    from envs.miniwob.pages import PREFIX, page
 
     practice = is_practice(settings.url)
     if practice:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from envs import practice
+from envs.miniwob import pages
 
 CARD = Path(__file__).parent.parent / "model" / "embedded" / "card.json"
 BOOKING = "book-flight"
@@ -71,7 +71,7 @@ def format_tasks(card: Path | None = None) -> str:
     """The practice tasks that the embedded model was measured on, the best first, then the others."""
     figures = {task: (won, total) for task, (won, total) in success_rates(card).items() if total}
     best = sorted(figures, key=lambda task: (-figures[task][0] / figures[task][1], task))
-    others = [task for task in practice.names() if task not in figures]
+    others = [task for task in pages.names() if task not in figures]
     lines = [_what_they_are(card) if figures else "The embedded model's card has no figures."]
     lines += [f"  {task:28} {figures[task][0]} of {figures[task][1]}" for task in best]
     lines += [

@@ -28,8 +28,8 @@ from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
 from agent.turn_executor import AskPerson
 from agent.ui.display import Display
-from envs import practice
-from envs.opening import Opening
+from envs.miniwob import pages
+from envs.options import SurfaceOptions
 
 VERSIONS_OF = ("pixelhand", "torch", "transformers", "playwright", "gymnasium", "miniwob", "numpy")
 
@@ -39,7 +39,7 @@ class InternalError(Error):
 
 
 def is_practice(url: str) -> bool:
-    return url.startswith(practice.PREFIX)
+    return url.startswith(pages.PREFIX)
 
 
 def run_session(
@@ -57,7 +57,7 @@ def run_session(
     own screen. A script replays replies in place of a model.
     """
     if settings.seed is None and is_practice(settings.url):
-        settings = replace(settings, seed=practice.HELD_OUT + randbelow(100_000))
+        settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
     guard = UrlGuard(settings.allow_schemes, settings.allow_hosts, apps=surface_name(settings) != "browser")
     if surface_name(settings) not in plugins.list_plugins("envs.surfaces"):
         plugins.load_plugin("envs.surfaces", surface_name(settings))  # says what there is
@@ -129,7 +129,7 @@ def make_env(settings: Settings, guard: UrlGuard) -> Any:
     try:
         if not is_practice(settings.url):
             return live.LiveEnv(surface, guard=guard)
-        return live.practice_env(settings.url.removeprefix(practice.PREFIX), guard=guard, surface=surface)
+        return live.practice_env(settings.url.removeprefix(pages.PREFIX), guard=guard, surface=surface)
     except BaseException:
         surface.close()
         raise
@@ -146,7 +146,7 @@ def open_surface(settings: Settings) -> Any:
     module = plugins.load_plugin("envs.surfaces", name)
     if not hasattr(module, "open_surface"):
         raise UsageError(f"the surface '{name}' cannot be opened by its name: its module has no open_surface")
-    opening = Opening(
+    opening = SurfaceOptions(
         where=where,
         url=settings.url,
         width=settings.width,

@@ -26,7 +26,7 @@ Level = Literal["ok", "warning", "error"]
 MIN_PYTHON = (3, 11)
 ADB_PORT = 5037
 GB = 1e9
-WRITTEN = "aZ 7 <>&|;$\"'\\ żółć 你好 Привет مرحبا é"  # of all that keyboards get wrong
+TYPING_SAMPLE = "aZ 7 <>&|;$\"'\\ żółć 你好 Привет مرحبا é"  # of all that keyboards get wrong
 BORROWED_KEYBOARDS = ("com.android.adbkeyboard/.AdbIME", "com.github.uiautomator/.AdbKeyboard")
 WINDOW = (80, 80, 520, 360)  # left, top, width, height of the self-test's
 
@@ -41,7 +41,7 @@ class Finding:
     mend: str = ""
 
 
-def brought_adb() -> str:
+def bundled_adb() -> str:
     """The adb program that adbutils uses where none is on the path: on some systems it brings one. "" without."""
     from adbutils import adb_path
 
@@ -51,14 +51,14 @@ def brought_adb() -> str:
 
 
 @dataclass(frozen=True)
-class Machine:
+class Host:
     """Where to look. For tests, every part can be another."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     platform: str = sys.platform
     version: tuple[int, ...] = sys.version_info[:3]
     which: Callable[[str], str | None] = shutil.which
-    brought_adb: Callable[[], str] = brought_adb
+    brought_adb: Callable[[], str] = bundled_adb
     disk: Callable[[Path], Any] = shutil.disk_usage
     act: bool = True  # whether the self-test may move the pointer and type
 
@@ -67,9 +67,9 @@ class Machine:
         return Path(self.environ.get("HOME") or self.environ.get("USERPROFILE") or Path.home())
 
 
-def examine(machine: Machine | None = None) -> Iterator[Finding]:
+def run_checks(machine: Host | None = None) -> Iterator[Finding]:
     """Every finding, in the order of the report. A check that fails by itself is a finding too."""
-    machine = machine or Machine()
+    machine = machine or Host()
     for check in CHECKS:
         try:
             yield from check(machine)
@@ -79,7 +79,7 @@ def examine(machine: Machine | None = None) -> Iterator[Finding]:
             yield Finding(check.__name__, "warning", f"could not be looked at ({type(error).__name__}: {error})")
 
 
-def python(machine: Machine) -> Iterator[Finding]:
+def python(machine: Host) -> Iterator[Finding]:
     version = ".".join(map(str, machine.version))
     if machine.version[:2] < MIN_PYTHON:
         yield Finding("python", "error", f"{version} is too old", "install Python 3.11 or newer")
@@ -87,7 +87,7 @@ def python(machine: Machine) -> Iterator[Finding]:
         yield Finding("python", "ok", f"{version} on {platform.system()} {platform.release()}")
 
 
-def display(machine: Machine) -> Iterator[Finding]:
+def display(machine: Host) -> Iterator[Finding]:
     """The display server, its monitors, and the self-test on it."""
     instead = "use --on desktop:virtual or --on browser, which need no display"
     if machine.platform.startswith("linux"):
@@ -100,9 +100,9 @@ def display(machine: Machine) -> Iterator[Finding]:
             yield Finding("display", "warning", "none (DISPLAY is not set), so no pointer or typing was tried", instead)
             return
     try:
-        from envs.desktop.capture import Camera
+        from envs.desktop.screen_capture import ScreenCapture
 
-        camera = Camera()
+        camera = ScreenCapture()
     except (Error, ImportError, OSError) as error:
         yield Finding("display", "error", str(error), instead)
         return
@@ -121,27 +121,27 @@ def display(machine: Machine) -> Iterator[Finding]:
 
 def self_test() -> Iterator[Finding]:
     """Pointer and typing, through the desktop surface, in a window of our own on the primary monitor."""
-    from envs.easel import WindowEasel
-    from envs.opening import Opening
+    from envs.calibration.target import WindowTarget
+    from envs.options import SurfaceOptions
     from envs.surfaces.desktop import open_surface
 
     try:
-        easel = WindowEasel(WINDOW)
+        easel = WindowTarget(WINDOW)
     except UsageError as error:
         yield Finding(
             "pointer", "warning", f"not tried: {error}", "install tkinter (Debian: apt-get install python3-tk)"
         )
         return
-    with closing(easel), closing(open_surface(Opening())) as surface:
+    with closing(easel), closing(open_surface(SurfaceOptions())) as surface:
         yield pointer_test(surface, easel)
         yield typing_test(surface, easel)
 
 
 def pointer_test(surface: Any, easel: Any) -> Finding:
     """Whether a click lands on the pixel that the picture shows."""
-    from envs.easel import shown, squares
+    from envs.calibration.target import default_markers, shown
 
-    painted = squares()
+    painted = default_markers()
     easel.paint(painted)
     _, seen = shown(surface.capture, [square.colour for square in painted])
     if len(seen) < len(painted):
@@ -164,11 +164,11 @@ def pointer_test(surface: Any, easel: Any) -> Finding:
 def typing_test(surface: Any, easel: Any) -> Finding:
     """Whether a text arrives as it was sent."""
     easel.field()
-    surface.perform(make_action("type", text=WRITTEN))
-    got = settled(easel.text, lambda text: text == WRITTEN)
-    if got != WRITTEN:
-        return Finding("typing", "error", f"{WRITTEN!r} arrived as {got!r}", "please report it, with your layout")
-    return Finding("typing", "ok", f"{len(WRITTEN)} characters of six scripts arrived as they were sent")
+    surface.perform(make_action("type", text=TYPING_SAMPLE))
+    got = settled(easel.text, lambda text: text == TYPING_SAMPLE)
+    if got != TYPING_SAMPLE:
+        return Finding("typing", "error", f"{TYPING_SAMPLE!r} arrived as {got!r}", "please report it, with your layout")
+    return Finding("typing", "ok", f"{len(TYPING_SAMPLE)} characters of six scripts arrived as they were sent")
 
 
 def settled(ask: Callable[[], Any], enough: Callable[[Any], bool], within_s: float = 3.0) -> Any:
@@ -181,7 +181,7 @@ def settled(ask: Callable[[], Any], enough: Callable[[Any], bool], within_s: flo
     return answer
 
 
-def virtual(machine: Machine) -> Iterator[Finding]:
+def virtual(machine: Host) -> Iterator[Finding]:
     """What desktop:virtual is made of."""
     if not machine.platform.startswith("linux"):
         return
@@ -195,9 +195,9 @@ def virtual(machine: Machine) -> Iterator[Finding]:
         yield Finding("virtual", "ok", f"Xvfb and {manager} are here for --on desktop:virtual")
 
 
-def chromium(machine: Machine) -> Iterator[Finding]:
+def chromium(machine: Host) -> Iterator[Finding]:
     """The browser, and the shared memory that its pages need."""
-    from envs.chromium.find import find_chrome, install_command
+    from envs.chromium.executable import find_chrome, install_command
 
     try:
         path = find_chrome(platform=machine.platform, environ=machine.environ)
@@ -215,7 +215,7 @@ def chromium(machine: Machine) -> Iterator[Finding]:
         yield Finding("shared memory", "warning", says, "start the container with --shm-size=1g or --ipc=host")
 
 
-def adb(machine: Machine) -> Iterator[Finding]:
+def adb(machine: Host) -> Iterator[Finding]:
     """adb, its server and its devices. The server is asked, never started or stopped."""
     path = machine.which("adb") or machine.brought_adb()
     if not path:
@@ -309,7 +309,7 @@ def _exactly(line: socket.socket, size: int) -> bytes:
     return data
 
 
-def gpu(machine: Machine) -> Iterator[Finding]:
+def gpu(machine: Host) -> Iterator[Finding]:
     if find_spec("torch") is None:
         yield Finding("gpu", "error", "torch is not installed, so no model can run", "pip install torch")
         return
@@ -327,7 +327,7 @@ def gpu(machine: Machine) -> Iterator[Finding]:
         yield Finding("gpu", "warning", f"none; torch {torch.__version__} runs on the processor, slowly", mend)
 
 
-def memory(machine: Machine) -> Iterator[Finding]:
+def memory(machine: Host) -> Iterator[Finding]:
     import psutil
 
     has = psutil.virtual_memory()
@@ -340,7 +340,7 @@ def memory(machine: Machine) -> Iterator[Finding]:
         yield Finding("memory", "ok", says)
 
 
-def models(machine: Machine) -> Iterator[Finding]:
+def models(machine: Host) -> Iterator[Finding]:
     """Which checkpoints lie on this disk, by their files alone."""
     package = find_spec("model")
     places = list(package.submodule_search_locations or []) if package else []
@@ -371,7 +371,7 @@ def _has_weights(folder: Path) -> bool:
     return bool(files) and all(file.is_file() for file in files)
 
 
-def _hub_cache(machine: Machine) -> Path:
+def _hub_cache(machine: Host) -> Path:
     """Where huggingface_hub keeps what it fetched. Source: its page on environment variables."""
     environ = machine.environ
     if named := environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE"):
@@ -380,7 +380,7 @@ def _hub_cache(machine: Machine) -> Path:
     return Path(home) / "hub"
 
 
-def disk(machine: Machine) -> Iterator[Finding]:
+def disk(machine: Host) -> Iterator[Finding]:
     """Room for traces and for a checkpoint, where each would go."""
     import platformdirs
 
@@ -401,7 +401,7 @@ def disk(machine: Machine) -> Iterator[Finding]:
             yield Finding("disk", "ok", says)
 
 
-CHECKS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[Host], Iterator[Finding]], ...] = (
     python,
     display,
     virtual,

@@ -22,10 +22,10 @@ def doctor(
 
     Where a display is there, a small window opens for a moment: the pointer and the typing are tried in it.
     """
-    from envs.doctor import Machine, examine
+    from envs.doctor import Host, run_checks
 
     findings = []
-    for finding in examine(Machine(act=act)):
+    for finding in run_checks(Host(act=act)):
         findings.append(finding)
         if not json:
             print(f"{finding.level:8} {finding.name:14} {finding.says}")

@@ -16,15 +16,15 @@ from gymnasium.envs.registration import EnvSpec
 import envs
 from actions import CONTROL_ACTIONS, InvalidActionError, Screen, Surface, UsageError, dispatch
 from actions.dispatch import GuardFn
-from envs.settle import SettleOptions, settle
 from envs.spaces import ActionSpace, screen_space
+from envs.stability import SettleOptions, settle
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TaskStatus:
     """What a task says of its episode. reward: None as long as it is not done."""
 
     done: bool = False
@@ -38,7 +38,7 @@ class Task(Protocol):
         """Bring the surface to the start of the episode that the seed names; returns the goal."""
         ...
 
-    def verdict(self, surface: Any) -> Verdict:
+    def verdict(self, surface: Any) -> TaskStatus:
         """How it stands. Changes nothing on the surface."""
         ...
 
@@ -171,17 +171,17 @@ def practice_env(
     A surface shows one when it offers goto(address), evaluate(js) and url; the environment then closes it. UsageError
     when it does not; it is then left open.
     """
-    from envs import practice
-    from envs.practice_task import PracticeTask, require_pages
+    from envs.miniwob import pages
+    from envs.miniwob.task import MiniWobTask, require_pages
 
     if surface is not None:
         require_pages(surface)
-        return LiveEnv(surface, task=PracticeTask(task), guard=guard, settle=settle, render_mode=render_mode)
+        return LiveEnv(surface, task=MiniWobTask(task), guard=guard, settle=settle, render_mode=render_mode)
     from envs.surfaces.browser import Surface as Browser
 
-    browser = Browser(practice.PREFIX + task, headed=headed)
+    browser = Browser(pages.PREFIX + task, headed=headed)
     try:
-        env = LiveEnv(browser, task=PracticeTask(task), guard=guard, settle=settle, render_mode=render_mode)
+        env = LiveEnv(browser, task=MiniWobTask(task), guard=guard, settle=settle, render_mode=render_mode)
         env.spec = EnvSpec(
             envs.MINIWOB_ID,
             entry_point=envs.MINIWOB_ENTRY,

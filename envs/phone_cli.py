@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from envs.simulators.phone import SimulatedPhone
+    from envs.simulators.android.phone import SimulatedPhone
 
 PORT = 6555  # beyond those where adb looks for emulators, 5554 to 5585
 SIZE = "360x720"
@@ -33,8 +33,8 @@ def phone(
     Its screen is a Chromium page: a launcher, settings, notes, a bank whose screen no picture shows, and a browser with
     the practice pages. Lines typed here make it misbehave (offline:5, rotate:1, ...); `help` names them all.
     """
-    from envs.simulators.faults import read_fault
-    from envs.simulators.phone import SimulatedPhone
+    from envs.simulators.android.faults import read_fault
+    from envs.simulators.android.phone import SimulatedPhone
 
     width, height = _size(size)
     for text in fault or []:
@@ -54,7 +54,7 @@ def phone(
 def _listen(started: SimulatedPhone) -> None:
     """Faults, one a line, until standard input ends."""
     from actions import Error
-    from envs.simulators.faults import KINDS
+    from envs.simulators.android.faults import KINDS
 
     for line in sys.stdin:
         if not line.strip():

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from actions import Error, SurfaceError, UsageError
-from envs import child
+from envs import subprocesses
 from evals.benchmarks.miniwob import Report, TaskScore
 
-COMMAND = tuple(child.command("agent", "eval", "miniwob"))
+COMMAND = tuple(subprocesses.command("agent", "eval", "miniwob"))
 
 
 def evaluate_apart(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from envs import child
+from envs import subprocesses
 
 OURS = ("ours", "ours-settled")
 
@@ -32,16 +32,16 @@ def miniwob(
     """
     import shutil
 
-    from envs import practice
-    from envs.chromium.find import find_chrome
+    from envs.chromium.executable import find_chrome
+    from envs.miniwob import pages
 
-    practice.page(task)
+    pages.page(task)
     chrome = str(find_chrome())
     driver = chromedriver or os.environ.get("MINIWOB_CHROMEDRIVER") or shutil.which("chromedriver") or ""
-    runs: dict[str, list[str]] = {name: child.command("evals.miniwob_peers", name) for name in OURS}
+    runs: dict[str, list[str]] = {name: subprocesses.command("evals.miniwob_peers", name) for name in OURS}
     missing = []
     if driver:
-        runs["selenium"] = child.command("evals.miniwob_peers", "selenium")
+        runs["selenium"] = subprocesses.command("evals.miniwob_peers", "selenium")
     else:
         missing.append("selenium: ChromeDriver is missing (apt-get install chromium-driver, or --chromedriver FILE)")
     if browsergym:

@@ -18,12 +18,12 @@ from threading import Thread
 from typing import IO, Any
 
 from actions import Error, SurfaceError, UsageError
-from envs import child
+from envs import subprocesses
 from evals.worker import Order
 
 AHEAD = 2  # jobs that a worker has: the one it is at, and one whose pictures it reads meanwhile
 LIVES = 2  # workers that a task may cost
-COMMAND = tuple(child.command("evals.worker"))
+COMMAND = tuple(subprocesses.command("evals.worker"))
 
 
 @dataclass

@@ -37,7 +37,7 @@ def ours(task: str, steps: int, settled: bool) -> dict[str, Any]:
 
     from actions import Click
     from envs.live import practice_env
-    from envs.settle import SettleOptions
+    from envs.stability import SettleOptions
 
     env: Any = practice_env(task, settle=None if settled else SettleOptions(0.0, 0.0, 0.0, 0.0))
     try:

@@ -18,9 +18,9 @@ from typing import Any
 from actions import ACTION_ADAPTER, Call, Click, Done, Error, InvalidActionError, Reply, Screen, Step, UsageError
 from agent.loop import run
 from agent.policies.base import Policy
-from envs.episode import EpisodeEnv, Frame, Judge, Level, Recording
 from envs.grounding import GroundingEnv
-from envs.surfaces.still import read_picture
+from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedStep, RewardFn
+from envs.surfaces.image import load_screenshot
 from evals import score
 from evals.score import Benchmark, Dataset, Said
 from model.dialect import actions as all_actions
@@ -28,18 +28,19 @@ from model.dialect import actions as all_actions
 AHEAD = 6  # pictures that wait for their turn
 
 
-def frame(dataset: Dataset, task: Any) -> Frame:
+def frame(dataset: Dataset, task: Any) -> RecordedStep:
     """A task as the environment shows it: a step has its own instruction, a picture its only one."""
-    return Frame(task.id, dataset.folder / "images" / task.picture, task.instruction, task)
+    return RecordedStep(task.id, dataset.folder / "images" / task.picture, task.instruction, task)
 
 
-def recordings(dataset: Dataset, tasks: Sequence[Any]) -> list[Recording]:
+def recordings(dataset: Dataset, tasks: Sequence[Any]) -> list[RecordedEpisode]:
     """Steps, in their order, as episodes."""
     held: dict[str, list[Any]] = {}
     for task in tasks:
         held.setdefault(task.episode, []).append(task)
     return [
-        Recording(name, steps[0].goal, tuple(frame(dataset, step) for step in steps)) for name, steps in held.items()
+        RecordedEpisode(name, steps[0].goal, tuple(frame(dataset, step) for step in steps))
+        for name, steps in held.items()
     ]
 
 
@@ -63,10 +64,10 @@ def worth(bench: Benchmark, dataset: Dataset, protocol: str, line: Said) -> floa
     return verdicts[0].score if verdicts else 0.0
 
 
-def judge(bench: Benchmark, dataset: Dataset, protocol: str) -> Judge:
+def judge(bench: Benchmark, dataset: Dataset, protocol: str) -> RewardFn:
     """What EpisodeEnv asks of each step."""
 
-    def word(shown: Frame, action: Any) -> float:
+    def word(shown: RecordedStep, action: Any) -> float:
         return worth(bench, dataset, protocol, prediction(bench, shown.id, [action], ""))
 
     return word
@@ -81,7 +82,7 @@ def make_env(
     ids: Sequence[str] | None = None,
     canvas: tuple[int, int] | None = None,
     render_mode: str | None = None,
-) -> EpisodeEnv:
+) -> RecordedEpisodeEnv:
     """A benchmark's folder as an environment; what gymnasium's ids of recorded benchmarks make.
 
     ids: samples or, of recorded episodes, episodes, in place of all. Those without their pictures are left out;
@@ -96,7 +97,7 @@ def make_env(
         whole = _named(recordings(dataset, tasks), ids, name)
         there = [one for one in whole if all(shown.picture.is_file() for shown in one.frames)]
         _some(there, bench, dataset)
-        return EpisodeEnv(there, word, level=level, canvas=canvas, verbs=bench.verbs, render_mode=render_mode)
+        return RecordedEpisodeEnv(there, word, level=level, canvas=canvas, verbs=bench.verbs, render_mode=render_mode)
     frames = _named([frame(dataset, task) for task in tasks], ids, name)
     pictures = [shown for shown in frames if shown.picture.is_file()]
     _some(pictures, bench, dataset)
@@ -143,10 +144,10 @@ class Pictures:
         """The picture; SurfaceError when it cannot be read."""
         with self._lock:
             coming = self._coming.pop(path, None)
-        return coming.result() if coming else read_picture(path)
+        return coming.result() if coming else load_screenshot(path)
 
     def _ready(self, path: Path) -> Screen:
-        screen = read_picture(path)
+        screen = load_screenshot(path)
         screen.digest  # noqa: B018 - computed once, and kept
         if self._prepare is not None:
             self._prepare(screen)
@@ -247,14 +248,14 @@ class Asker:
                 past.append(step)
             yield answer
 
-    def _once(self, shown: Frame, past: Sequence[Step]) -> tuple[Answered, Step | None]:
+    def _once(self, shown: RecordedStep, past: Sequence[Step]) -> tuple[Answered, Step | None]:
         policy = Attending(self.policy, past)
         task = self.tasks[shown.id]
         one = self._alone(shown.id)
         word = judge(self.bench, one, self.protocol)
         if self.bench.episodes:
-            alone = Recording(task.episode, task.goal, (shown,))
-            env = EpisodeEnv(
+            alone = RecordedEpisode(task.episode, task.goal, (shown,))
+            env = RecordedEpisodeEnv(
                 [alone],
                 word,
                 level=self.level,
@@ -282,7 +283,7 @@ class Asker:
         task = [self.tasks[name]]
         return replace(self.dataset, tasks=[] if name in self._more else task, more=task if name in self._more else [])
 
-    def _as_before(self, shown: Frame, line: Said, index: int) -> Step:
+    def _as_before(self, shown: RecordedStep, line: Said, index: int) -> Step:
         """The step of an answer that was given in an earlier run."""
         screen = self.pictures.read(shown.picture)
         call, said = None, tuple[Any, ...]()

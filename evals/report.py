@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import Error, SurfaceError, UsageError, parse_action
-from envs.surfaces.still import read_picture
+from envs.surfaces.image import load_screenshot
 from evals import score
 from evals.run import HERE, PREDICTIONS, RESULT, RUN, VERDICTS
 from evals.score import Benchmark, Said
@@ -221,7 +221,7 @@ def _gallery(folder: Path, told: Mapping[str, Any], data: Path | None, most: int
 def _figure(bench: Benchmark, data: Path, task: Any, word: Mapping[str, Any], said: Said) -> str:
     goal = f"<p>{escape(task.goal)}</p>" if bench.episodes else ""
     try:
-        screen = read_picture(data / "images" / task.picture)
+        screen = load_screenshot(data / "images" / task.picture)
         size = (screen.width, screen.height)
         right = bench.right(task, size)
         shot = _shot(screen.pixels, size, right.shapes, points(said))

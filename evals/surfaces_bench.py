@@ -203,7 +203,7 @@ def our_calls(surface: Any, places: Sequence[tuple[int, int]], *, types: bool) -
 
 @contextmanager
 def _browser() -> Iterator[Pair]:
-    from envs.chromium.find import find_chrome
+    from envs.chromium.executable import find_chrome
     from envs.surfaces.browser import Surface
 
     with ExitStack() as stack:
@@ -236,10 +236,10 @@ def _playwright_page(address: str, chrome: str) -> Iterator[tuple[Any, str]]:
 
     from playwright.sync_api import sync_playwright
 
-    from envs.chromium.launch import wants_sandbox
+    from envs.chromium.launch import use_sandbox
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chrome, chromium_sandbox=wants_sandbox())
+        browser = playwright.chromium.launch(executable_path=chrome, chromium_sandbox=use_sandbox())
         try:
             page = browser.new_page(viewport={"width": PAGE_SIZE[0], "height": PAGE_SIZE[1]})
             page.goto(address)
@@ -281,7 +281,7 @@ def _desktop() -> Iterator[Pair]:
 
 def _with_plain_cookie(environ: Mapping[str, str], path: Path) -> dict[str, str]:
     """The environment with a cookie file that names this host, as X servers write it: python-xlib overlooks others."""
-    from envs.desktop.x11.connect import find_cookie
+    from envs.desktop.x11.connection import find_cookie
 
     number = environ["DISPLAY"].rpartition(":")[2].partition(".")[0]
     parts = (socket.gethostname().encode(), number.encode(), *find_cookie(environ, int(number)))
@@ -351,7 +351,7 @@ def _phone() -> Iterator[Pair]:
 
     if shutil.which("adb") is None:
         raise UsageError("adb is missing, which talks to phones; as root: apt-get install adb")
-    from envs.simulators.phone import SimulatedPhone
+    from envs.simulators.android.phone import SimulatedPhone
     from envs.surfaces.android import Surface
 
     with ExitStack() as stack:

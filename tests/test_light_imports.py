@@ -61,7 +61,7 @@ def test_help_answers_in_under_300_ms() -> None:
         "envs.phone_cli",
         "model.catalog",
         "envs",
-        "envs.practice",
+        "envs.miniwob.pages",
         "agent",
         "agent.loop",
         "agent.policies.base",

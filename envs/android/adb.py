@@ -32,7 +32,7 @@ IDENTITY = ("ro.serialno", "ro.build.fingerprint")
 NETWORK = re.compile(r".+:\d+")  # serials of phones that `adb connect` brought
 
 
-class Answer(NamedTuple):
+class CommandResult(NamedTuple):
     """What a command said; code is its exit status, 0 where the phone (before Android 7) tells none."""
 
     out: bytes
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
         return "; ".join(line.strip() for line in lines if line.strip())[:300]
 
 
-class Lost(Exception):
+class ConnectionLostError(Exception):
     """The line broke. sent: the command may have reached the phone."""
 
     def __init__(self, why: str, sent: bool) -> None:
@@ -58,7 +58,7 @@ class Lost(Exception):
         self.sent = sent
 
 
-class Interrupted(Exception):
+class CommandInterruptedError(Exception):
     """The line broke and is whole again. sent: the act may have been done."""
 
     def __init__(self, sent: bool) -> None:
@@ -66,7 +66,7 @@ class Interrupted(Exception):
         self.sent = sent
 
 
-class Server:
+class AdbServer:
     """The adb server on a port of this machine; by default the user's, whose devices and settings are left alone."""
 
     def __init__(self, port: int | None = None) -> None:
@@ -134,7 +134,7 @@ class Server:
             return False
 
 
-def choose(server: Server, wanted: str) -> str:
+def select_device(server: AdbServer, wanted: str) -> str:
     """The serial of the phone that is meant: the one named, or the only one.
 
     UsageError when there is none, or several and none is named: a question, not a guess.
@@ -172,7 +172,7 @@ def choose(server: Server, wanted: str) -> str:
 class Phone:
     """One pinned phone. timeout_s: for one answer; patience_s: for a phone that is away to come back."""
 
-    def __init__(self, server: Server, serial: str, timeout_s: float = 10.0, patience_s: float = 15.0) -> None:
+    def __init__(self, server: AdbServer, serial: str, timeout_s: float = 10.0, patience_s: float = 15.0) -> None:
         self.server, self.serial = server, serial
         self.timeout_s, self.patience_s = timeout_s, patience_s
         self._with_status = True
@@ -186,17 +186,17 @@ class Phone:
         """The phone's own number, whatever way it is connected."""
         return self._identity[0] or self.serial
 
-    def ask(self, command: Command) -> Answer:
+    def ask(self, command: Command) -> CommandResult:
         """A question's answer, asked again as long as the patience lasts. SurfaceError when the phone stays away."""
         return self._patiently(lambda: self._once(command))
 
-    def act(self, command: Command) -> Answer:
+    def act(self, command: Command) -> CommandResult:
         """Send an act, once. Interrupted when the line broke and is whole again, SurfaceError when it is not."""
         try:
             return self._once(command)
-        except Lost as lost:
+        except ConnectionLostError as lost:
             self._mend(str(lost), time.monotonic() + self.patience_s)
-            raise Interrupted(lost.sent) from None
+            raise CommandInterruptedError(lost.sent) from None
 
     # inside
 
@@ -212,7 +212,7 @@ class Phone:
         while True:
             try:
                 return attempt()
-            except Lost as lost:
+            except ConnectionLostError as lost:
                 if deadline and time.monotonic() > deadline:
                     raise SurfaceError(f"the phone {self.serial} did not answer, again and again: {lost}") from None
                 deadline = deadline or time.monotonic() + self.patience_s
@@ -222,9 +222,9 @@ class Phone:
         try:
             return query()
         except (AdbError, OSError, EOFError, ValueError) as error:
-            raise Lost(_why(error), sent=False) from None
+            raise ConnectionLostError(_why(error), sent=False) from None
 
-    def _once(self, command: Command) -> Answer:
+    def _once(self, command: Command) -> CommandResult:
         timeout_s = self.timeout_s + command.own_s
         sent = False
         try:
@@ -235,9 +235,13 @@ class Phone:
                 service = "shell,v2" if self._with_status else "exec"
                 line.send_command(f"{service}:{list2cmdline(command.words)}")
                 line.check_okay()
-                return _packets(line, timeout_s) if self._with_status else Answer(line.read_until_close(None), b"", 0)
+                return (
+                    _packets(line, timeout_s)
+                    if self._with_status
+                    else CommandResult(line.read_until_close(None), b"", 0)
+                )
         except (AdbError, OSError, EOFError, ValueError) as error:
-            raise Lost(_why(error), sent) from None
+            raise ConnectionLostError(_why(error), sent) from None
 
     def _mend(self, why: str, deadline: float) -> None:
         """Until this phone answers again, and is the same. Only its own connection is touched.
@@ -253,7 +257,7 @@ class Phone:
                     return
             except (AdbError, OSError, EOFError, ValueError) as error:
                 now = _why(error)
-            except Lost as lost:
+            except ConnectionLostError as lost:
                 now = str(lost)
             if time.monotonic() + pause_s > deadline:
                 also = f", then: {now}" if now != why else ""
@@ -286,14 +290,14 @@ class Phone:
         return True
 
 
-def _packets(line: AdbConnection, timeout_s: float) -> Answer:
+def _packets(line: AdbConnection, timeout_s: float) -> CommandResult:
     outputs = {STDOUT: b"", STDERR: b""}
     deadline = time.monotonic() + timeout_s
     while True:
         header = line.read_exact(5)
         data = line.read_exact(int.from_bytes(header[1:], "little"))
         if header[0] == EXIT:
-            return Answer(outputs[STDOUT], outputs[STDERR], data[0])
+            return CommandResult(outputs[STDOUT], outputs[STDERR], data[0])
         if header[0] in outputs:
             outputs[header[0]] += data
         if time.monotonic() > deadline:

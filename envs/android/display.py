@@ -26,12 +26,12 @@ PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-class BrokenPicture(Exception):
+class ScreenshotError(Exception):
     """What the phone sent is no whole PNG."""
 
 
 @dataclass(frozen=True)
-class Frame:
+class DisplayState:
     """The display as it is turned now: quarter turns, and its size in the pixels that touches are told in."""
 
     rotation: int
@@ -39,7 +39,7 @@ class Frame:
     height: int
 
 
-def read_frame(display_dump: str, size_dump: str = "") -> Frame | None:
+def read_frame(display_dump: str, size_dump: str = "") -> DisplayState | None:
     """From `dumpsys display`; the size from `wm size` where the dump has none. None where neither tells.
 
     A phone with several screens: the internal one that is active.
@@ -56,12 +56,12 @@ def read_frame(display_dump: str, size_dump: str = "") -> Frame | None:
         return None
     rotation = int(turned[1])
     if frame := FRAME.search(body):
-        return Frame(rotation, int(frame[1]), int(frame[2]))
+        return DisplayState(rotation, int(frame[1]), int(frame[2]))
     sizes = {kind: (int(width), int(height)) for kind, width, height in SIZE.findall(size_dump)}
     if not sizes:
         return None
     width, height = sizes.get("Override") or sizes["Physical"]
-    return Frame(rotation, height, width) if rotation % 2 else Frame(rotation, width, height)
+    return DisplayState(rotation, height, width) if rotation % 2 else DisplayState(rotation, width, height)
 
 
 def read_density(dump: str) -> int:
@@ -74,14 +74,14 @@ def decode(png: bytes) -> Pixels:
     """RGB pixels [H, W, 3] of a whole PNG. BrokenPicture for anything else, one that breaks off among them."""
     start = png.find(PNG_START, 0, 4096)  # some phones write a warning before the picture
     if start < 0:
-        raise BrokenPicture(f"{len(png)} bytes that are no PNG: {png[:60]!r}")
+        raise ScreenshotError(f"{len(png)} bytes that are no PNG: {png[:60]!r}")
     if not png.rstrip(b"\r\n").endswith(PNG_END):
-        raise BrokenPicture(f"a PNG of {len(png)} bytes that breaks off")
+        raise ScreenshotError(f"a PNG of {len(png)} bytes that breaks off")
     try:
         with Image.open(io.BytesIO(png[start:])) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise BrokenPicture(f"a damaged PNG ({error})") from None
+        raise ScreenshotError(f"a damaged PNG ({error})") from None
 
 
 def is_black(pixels: Pixels) -> bool:

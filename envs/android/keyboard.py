@@ -20,7 +20,7 @@ from typing import NamedTuple
 from actions import InvalidActionError, SurfaceError
 from envs.android import commands
 from envs.android.adb import Phone
-from envs.child import command
+from envs.subprocesses import command
 
 READY_S, POLL_S, BOUND_PAUSE_S = 5.0, 0.05, 0.05
 BROADCAST_DONE = "result=-1"
@@ -40,7 +40,7 @@ KNOWN = (  # sources: the READMEs of senzhk/ADBKeyBoard and openatx/uiautomator2
 )
 
 
-class Borrowed(NamedTuple):
+class KeyboardLease(NamedTuple):
     """What is written down: the phone, what to set again, and what to disable again ("" for nothing)."""
 
     serialno: str
@@ -60,7 +60,7 @@ def restore(phone: Phone) -> bool:
     """Give back what an earlier run borrowed from this phone; whether there was anything. SurfaceError if it fails."""
     path = record_path(phone.serialno)
     try:
-        borrowed = Borrowed(**json.loads(path.read_text(encoding="utf-8")))
+        borrowed = KeyboardLease(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return False
     except (OSError, ValueError, TypeError) as error:
@@ -70,7 +70,7 @@ def restore(phone: Phone) -> bool:
     return True
 
 
-class Keyboards:
+class KeyboardManager:
     """A phone's keyboards."""
 
     def __init__(self, phone: Phone) -> None:
@@ -96,7 +96,7 @@ class Keyboards:
             return
         was_enabled = keyboard.ime in phone.ask(commands.ENABLED_IMES).text.split()
         previous = "" if previous == "null" else previous
-        borrowed = Borrowed(phone.serialno, previous, "" if was_enabled else keyboard.ime)
+        borrowed = KeyboardLease(phone.serialno, previous, "" if was_enabled else keyboard.ime)
         path = record_path(phone.serialno)
         _write(path, borrowed)
         self._watch(path)
@@ -144,7 +144,7 @@ class Keyboards:
         if self._keeper is not None and self._keeper.poll() is None:
             return
         self._keeper = subprocess.Popen(
-            command("envs.android.keeper", self._phone.serial, str(self._phone.server.port), str(record)),
+            command("envs.android.keyboard_cleanup", self._phone.serial, str(self._phone.server.port), str(record)),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -153,7 +153,7 @@ class Keyboards:
         )
 
 
-def _give_back(phone: Phone, borrowed: Borrowed) -> None:
+def _give_back(phone: Phone, borrowed: KeyboardLease) -> None:
     """The user's keyboard again, unless they have chosen another one since: then that one stays."""
     ours = {one.ime for one in KNOWN}
     if borrowed.previous and phone.ask(commands.CURRENT_IME).text in ours:
@@ -167,7 +167,7 @@ def _give_back(phone: Phone, borrowed: Borrowed) -> None:
         )
 
 
-def _write(path: Path, borrowed: Borrowed) -> None:
+def _write(path: Path, borrowed: KeyboardLease) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8") as file:

@@ -8,14 +8,14 @@ import subprocess
 import sys
 
 from actions import SurfaceError, UsageError
-from envs.chromium.find import find_chrome, install_command
-from envs.chromium.launch import wants_sandbox
-from envs.practice import BROWSER_FLAGS
+from envs.chromium.executable import find_chrome, install_command
+from envs.chromium.launch import use_sandbox
+from envs.miniwob.pages import BROWSER_FLAGS
 
 
 def start(path: str) -> None:
     """Have it print an empty page. SurfaceError with its first words when it does not."""
-    flags = [*BROWSER_FLAGS, *([] if wants_sandbox() else ["--no-sandbox"])]
+    flags = [*BROWSER_FLAGS, *([] if use_sandbox() else ["--no-sandbox"])]
     command = [path, "--headless", *flags, "--dump-dom", "about:blank"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

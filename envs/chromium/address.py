@@ -9,7 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from actions import InvalidActionError, UsageError
-from envs import practice
+from envs.miniwob import pages
 
 SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*):(.*)", re.DOTALL)
 PORT = re.compile(r"\d{1,5}(?:[/?#].*)?", re.DOTALL)
@@ -24,10 +24,10 @@ def model_address(text: str) -> str:
     scheme, rest = _split(text)
     if scheme == "practice":
         try:
-            practice.page(rest)
+            pages.page(rest)
         except UsageError as error:
             raise InvalidActionError(str(error)) from None
-        return f"{practice.PREFIX}{rest}"
+        return f"{pages.PREFIX}{rest}"
     if scheme == "about" and rest.lower() == "blank":
         return "about:blank"
     if scheme not in ("", "http", "https"):

@@ -8,14 +8,14 @@ import sys
 from playwright.async_api import Browser, Error, Playwright, async_playwright
 
 from actions import SurfaceError, UsageError
-from envs.chromium.find import find_chrome
-from envs.practice import BROWSER_FLAGS
+from envs.chromium.executable import find_chrome
+from envs.miniwob.pages import BROWSER_FLAGS
 
 SANDBOX_VARIABLE = "PIXELHAND_CHROME_SANDBOX"  # "off" where the system forbids user namespaces
 START_S = 60.0
 
 
-def wants_sandbox() -> bool:
+def use_sandbox() -> bool:
     """Chromium's own sandbox, except where it cannot work (root on Linux) or was switched off by name."""
     setting = os.environ.get(SANDBOX_VARIABLE, "on")
     if setting not in ("on", "off"):
@@ -27,7 +27,7 @@ def wants_sandbox() -> bool:
 async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Browser]:
     """A running browser with its own temporary profile. UsageError without one, SurfaceError when it does not start."""
     path = find_chrome(executable)
-    sandbox = wants_sandbox()
+    sandbox = use_sandbox()
     playwright = await async_playwright().start()
     try:
         browser = await playwright.chromium.launch(

@@ -135,7 +135,7 @@ class Tabs:
         task = asyncio.ensure_future(asyncio.wait_for(work, CLOSE_S))
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
-        task.add_done_callback(swallow)
+        task.add_done_callback(ignore_result)
 
     async def race(self, task: asyncio.Future[Any], timeout_s: float) -> None:
         """Until the task is done, a dialog waits, the shown page is lost or the browser ends.
@@ -204,7 +204,7 @@ class Tabs:
         return self._sessions[page]
 
 
-def swallow(task: asyncio.Future[Any]) -> None:
+def ignore_result(task: asyncio.Future[Any]) -> None:
     """Done-callback for work whose end was looked at, or does not matter."""
     if not task.cancelled():
         task.exception()

@@ -55,7 +55,7 @@ class Monitor:
 
 
 @dataclass(frozen=True)
-class View:
+class Viewport:
     """A box of the desktop, and the size of the Screen that shows it."""
 
     box: Box
@@ -63,7 +63,7 @@ class View:
     height: int
 
     @classmethod
-    def of(cls, box: Box, scale: float) -> View:
+    def of(cls, box: Box, scale: float) -> Viewport:
         """scale: the pointer's points per pixel of the Screen. UsageError unless it is a positive number."""
         if not 0 < scale < 100:
             raise UsageError(f"a scale of {scale} cannot be; it is points of the pointer per pixel, such as 1 or 1.5")
@@ -77,7 +77,7 @@ class View:
         )
 
 
-def choose(monitors: list[Monitor], where: str) -> Monitor:
+def select_monitor(monitors: list[Monitor], where: str) -> Monitor:
     """The primary monitor for "", the N-th for "monitor:N"; UsageError, naming those there are, for any other."""
     if not where:
         return next((monitor for monitor in monitors if monitor.primary), monitors[0])

@@ -27,17 +27,17 @@ from actions import (
 )
 from actions.keys import to_platform_key
 from envs.android import apps, commands, display
-from envs.android.adb import Answer, Interrupted, Phone, Server, choose
+from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
 from envs.android.commands import Command
-from envs.android.display import BrokenPicture, Frame
-from envs.android.keyboard import Keyboards, restore
-from envs.android.text import needs_keyboard, pieces
+from envs.android.display import DisplayState, ScreenshotError
+from envs.android.keyboard import KeyboardManager, restore
+from envs.android.text_input import needs_keyboard, split_text
 from envs.chromium.address import model_address, person_address
 from envs.closing import Closing
-from envs.simulators.control import PROPERTY, Control
+from envs.simulators.android.control_server import PROPERTY, Control
 
 if TYPE_CHECKING:
-    from envs.opening import Opening
+    from envs.options import SurfaceOptions
 
 VERBS = frozenset({"click", "drag", "scroll", "long_press", "type", "press", "open", "back", "home", "wait"})
 PRACTICE = "practice:"
@@ -70,12 +70,12 @@ class Surface(Closing):
         timeout_s: float = 10.0,
         patience_s: float = 15.0,
     ) -> None:
-        server = Server(port)
-        self._phone = Phone(server, choose(server, serial), timeout_s, patience_s)
-        self._keyboards = Keyboards(self._phone)
+        server = AdbServer(port)
+        self._phone = Phone(server, select_device(server, serial), timeout_s, patience_s)
+        self._keyboards = KeyboardManager(self._phone)
         self._closed = False
         self._news: list[str] = []
-        self._frame: Frame | None = None  # of the last picture
+        self._frame: DisplayState | None = None  # of the last picture
         self._size = (0, 0)  # (width, height) of the last picture
         self._parts = 0  # of the action under way, sent so far
         self._mended = self._phone.mended
@@ -105,9 +105,9 @@ class Surface(Closing):
             answer = self._phone.ask(commands.SCREENCAP)
             try:
                 if answer.code:
-                    raise BrokenPicture(f"screencap failed: {answer.said}")
+                    raise ScreenshotError(f"screencap failed: {answer.said}")
                 pixels = display.decode(answer.out)
-            except BrokenPicture as error:
+            except ScreenshotError as error:
                 broken += 1
                 if broken >= MAX_BROKEN:
                     raise SurfaceError(
@@ -146,9 +146,9 @@ class Surface(Closing):
         self._parts = 0
         try:
             self._verb(action)
-        except _Turned:
+        except _RotatedError:
             self._tell(f"the phone was turned since the last picture, and '{action.verb}' was not done; look again")
-        except Interrupted as broke:
+        except CommandInterruptedError as broke:
             self._mended = self._phone.mended
             done = "may or may not have been done" if broke.sent else "was not done"
             if self._parts > 1:
@@ -180,7 +180,7 @@ class Surface(Closing):
         if not url.startswith(PRACTICE):
             try:
                 self._view(person_address(url), UsageError)
-            except Interrupted:
+            except CommandInterruptedError:
                 raise SurfaceError(f"the phone was lost while it opened {url[:200]}") from None
             return
         self._simulated("a practice page can be shown").ask("goto", address=url)
@@ -223,13 +223,13 @@ class Surface(Closing):
         who knows what the phone shows now."""
         self._parts += 1
         if self._phone.mended != self._mended:
-            raise Interrupted(sent=False)
+            raise CommandInterruptedError(sent=False)
 
-    def _send(self, command: Command) -> Answer:
+    def _send(self, command: Command) -> CommandResult:
         self._count()
         return self._phone.act(command)
 
-    def _act(self, command: Command) -> Answer:
+    def _act(self, command: Command) -> CommandResult:
         """Send one act. SurfaceError when the phone refused it."""
         answer = self._send(command)
         if answer.code and "nknown command" in answer.said:
@@ -292,7 +292,7 @@ class Surface(Closing):
                 self._act(commands.swipe(*ends, seconds))
 
     def _type(self, text: str) -> None:
-        split = pieces(text)
+        split = split_text(text)
         if not needs_keyboard(text):
             for piece in split:
                 self._act(commands.key(piece.text) if piece.kind == "key" else commands.text(piece.text))
@@ -339,26 +339,26 @@ class Surface(Closing):
 
     # inside: pixels
 
-    def _look_how_it_is_turned(self) -> Frame:
+    def _look_how_it_is_turned(self) -> DisplayState:
         dump = self._phone.ask(commands.DISPLAY).text
         frame = display.read_frame(dump) or display.read_frame(dump, self._phone.ask(commands.SIZE).text)
         if frame is None:
             raise SurfaceError("the phone does not tell how its display is turned: `dumpsys display` names no viewport")
         return frame
 
-    def _same_as_seen(self) -> Frame:
+    def _same_as_seen(self) -> DisplayState:
         """How the phone is turned now; _Turned when it was otherwise in the last picture."""
         if self._frame is None:
             self.capture()
         frame = self._look_how_it_is_turned()
         if frame != self._frame:
-            raise _Turned
+            raise _RotatedError
         return frame
 
     def _points(self, points: tuple[Point, ...]) -> list[tuple[int, int]]:
         return self._map(self._same_as_seen(), *points)
 
-    def _map(self, frame: Frame, *points: Point) -> list[tuple[int, int]]:
+    def _map(self, frame: DisplayState, *points: Point) -> list[tuple[int, int]]:
         """The phone's own pixels under the middle of the picture's: the two differ where `wm size` was overridden."""
         width, height = self._size
         return [
@@ -407,11 +407,11 @@ class Surface(Closing):
             self._tell(f"the phone was away for {self._phone.away_s:.0f} s and is back")
 
 
-class _Turned(Exception):
+class _RotatedError(Exception):
     """The phone is turned otherwise than in the last picture: what was meant lies elsewhere now."""
 
 
-def open_surface(opening: Opening) -> Surface:
+def open_surface(opening: SurfaceOptions) -> Surface:
     """The phone whose serial stands in opening.where, "" for the only one."""
     if opening.window or opening.program or opening.headed:
         raise UsageError("a phone has no windows, programs or visible browser to choose; leave those options out")

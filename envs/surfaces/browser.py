@@ -31,16 +31,16 @@ from actions import (
     UsageError,
     Wait,
 )
-from envs import practice
-from envs.chromium import hands
+from envs.chromium import input
 from envs.chromium.address import model_address, person_address
 from envs.chromium.dialog import DialogPage, check_text, labels
 from envs.chromium.launch import START_S, launch
-from envs.chromium.tabs import Tabs, swallow
-from envs.chromium.thread import LoopThread
-from envs.chromium.travel import LOAD_S, first_line, go_back, loaded, open_address
+from envs.chromium.navigation import LOAD_S, first_line, go_back, loaded, open_address
+from envs.chromium.tabs import Tabs, ignore_result
 from envs.closing import Closing
-from envs.opening import Opening
+from envs.loop_thread import LoopThread
+from envs.miniwob import pages
+from envs.options import SurfaceOptions
 
 T = TypeVar("T")
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "open", "back", "home", "wait"})
@@ -78,14 +78,14 @@ class Surface(Closing):
         timeout_s: float = 10.0,
     ) -> None:
         self.home = person_address(url)
-        page = practice.page(self.home.removeprefix(practice.PREFIX)) if _is_practice(self.home) else None
+        page = pages.page(self.home.removeprefix(pages.PREFIX)) if _is_practice(self.home) else None
         default_width, default_height = (page.width, page.height) if page else DEFAULT_SIZE
         self._width = default_width if width is None else width
         self._height = default_height if height is None else height
         self._scale = (page.scale if page else DEFAULT_SCALE) if scale is None else float(scale)
         self._size = _screen_size(self._width, self._height, self._scale)
         self._timeout_s = timeout_s
-        self._pointer: hands.Css = (0.0, 0.0)
+        self._pointer: input.CssPoint = (0.0, 0.0)
         self._pending: asyncio.Future[Any] | None = None  # an action that a dialog holds up
         self._asked: Dialog | None = None  # the dialog that is drawn
         self._behind: bytes | None = None  # the last picture of a page
@@ -120,7 +120,7 @@ class Surface(Closing):
         BadCall: nothing was done. When something else came on the screen since the last capture, nothing is done
         either, and the note says so: a click must not land on what nobody has seen.
         """
-        own_s = action.seconds if isinstance(action, Wait) else hands.own_time_s(action)
+        own_s = action.seconds if isinstance(action, Wait) else input.duration_s(action)
         return self._call(self._perform(action), self._bound_s() + own_s, f"'{action.verb}'")
 
     def close(self) -> None:
@@ -223,7 +223,7 @@ class Surface(Closing):
                 deadline = clock() + self._timeout_s
                 continue
             task = asyncio.ensure_future(self._tabs.picture(page))
-            task.add_done_callback(swallow)
+            task.add_done_callback(ignore_result)
             try:
                 await self._tabs.race(task, max(deadline - clock(), PAUSE_S))
             except TimeoutError:
@@ -263,7 +263,7 @@ class Surface(Closing):
         if action.verb not in VERBS:
             raise InvalidActionError(f"the browser surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
         if isinstance(action, PressKeys):
-            hands.check_keys(action)
+            input.check_keys(action)
         address = model_address(action.target) if isinstance(action, Open) else self.home
         if self._tabs.lost or self._tabs.shown is None:
             await self._recover(self._tabs.lost or "closed itself")
@@ -280,7 +280,7 @@ class Surface(Closing):
             losses = self._losses
             travel_s = TRAVEL_S if isinstance(action, Open | Home | Back) else 0.0
             work = self._verb(self._tabs.shown, action, address)
-            await self._do(work, hands.own_time_s(action) + travel_s)
+            await self._do(work, input.duration_s(action) + travel_s)
             if self._losses == losses:
                 self._losses = 0
         return self._tabs.take_news()
@@ -294,7 +294,7 @@ class Surface(Closing):
             pointer = self._pointer
             if points := action.points():
                 self._pointer = self._css(points[-1])
-            await hands.act(page, action, self._css, pointer)
+            await input.act(page, action, self._css, pointer)
 
     async def _perform_on_dialog(self, dialog: Dialog, action: Any) -> None:
         yes, no = labels(dialog)
@@ -305,8 +305,8 @@ class Surface(Closing):
             )
         if isinstance(action, TypeText):
             check_text(action.text)
-        work = hands.act(self._dialog_page.page, action, self._css, self._pointer)
-        await asyncio.wait_for(work, self._timeout_s + hands.own_time_s(action))
+        work = input.act(self._dialog_page.page, action, self._css, self._pointer)
+        await asyncio.wait_for(work, self._timeout_s + input.duration_s(action))
         if points := action.points():
             self._pointer = self._css(points[-1])
         reply = await asyncio.wait_for(self._dialog_page.reply(), self._timeout_s)
@@ -334,7 +334,7 @@ class Surface(Closing):
         if self._pending:
             self._pending.cancel()
         self._pending = asyncio.ensure_future(work)
-        self._pending.add_done_callback(swallow)
+        self._pending.add_done_callback(ignore_result)
         await self._follow(self._timeout_s + own_s)
 
     async def _follow(self, timeout_s: float) -> None:
@@ -407,7 +407,7 @@ class Surface(Closing):
     async def _arrive(self, page: Page, url: str) -> str:
         """Load a page as far as it goes; a dialog or crash on the way is left to the next capture. Says what failed."""
         task = asyncio.ensure_future(self._load(page, url))
-        task.add_done_callback(swallow)
+        task.add_done_callback(ignore_result)
         try:
             await self._tabs.race(task, self._timeout_s + LOAD_S)
         except TimeoutError:
@@ -428,9 +428,9 @@ class Surface(Closing):
         """Until the address answered. What failed is told, and returned."""
         target = address
         if _is_practice(address):
-            target = practice.page(address.removeprefix(practice.PREFIX)).url
+            target = pages.page(address.removeprefix(pages.PREFIX)).url
             if not self._practice_ready:
-                await self._tabs.context.add_init_script(practice.init_js())
+                await self._tabs.context.add_init_script(pages.init_js())
                 self._practice_ready = True
         session = await self._tabs.session(page)
         if trouble := await open_address(page, session, target, self._timeout_s, shown_as=address):
@@ -455,7 +455,7 @@ class Surface(Closing):
             if self._tabs.dialogs or self._tabs.shown is None:
                 raise SurfaceError("no script can run in the page while its dialog waits")
             task = asyncio.ensure_future(self._tabs.shown.evaluate(js))
-            task.add_done_callback(swallow)
+            task.add_done_callback(ignore_result)
             try:
                 await self._tabs.race(task, self._timeout_s)
             except TimeoutError:
@@ -469,12 +469,12 @@ class Surface(Closing):
             await asyncio.sleep(PAUSE_S)  # the page gave way to the next one meanwhile
         return task.result()
 
-    def _css(self, point: Point) -> hands.Css:
+    def _css(self, point: Point) -> input.CssPoint:
         """The CSS pixel under the middle of a screen pixel. Whole: Chromium lets (39.5, y) hit what begins at 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
 
 
-def open_surface(opening: Opening) -> Surface:
+def open_surface(opening: SurfaceOptions) -> Surface:
     """A browser at opening.url. UsageError for what belongs to other screens."""
     for what, value in (("where", opening.where), ("window", opening.window), ("program", opening.program)):
         if value:
@@ -486,7 +486,7 @@ def open_surface(opening: Opening) -> Surface:
 
 
 def _is_practice(url: str) -> bool:
-    return url.startswith(practice.PREFIX)
+    return url.startswith(pages.PREFIX)
 
 
 def _screen_size(width: int, height: int, scale: float) -> tuple[int, int]:

@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from actions import Drag, Error, InvalidActionError, Screen, Scroll, SurfaceError, UsageError, Wait
-from envs import practice
 from envs.chromium.address import person_address
-from envs.chromium.thread import LoopThread
 from envs.closing import Closing
-from envs.desktop.geometry import Box, Monitor, View, choose
-from envs.desktop.hands import VERBS, Unfinished, act, own_time_s
-from envs.desktop.machine import X11Machine, open_machine, windows_of
-from envs.desktop.x11.windows import Window, require
-from envs.opening import Opening
+from envs.desktop.backend import X11Backend, open_machine, windows_of
+from envs.desktop.geometry import Box, Monitor, Viewport, select_monitor
+from envs.desktop.input import VERBS, ActionInterruptedError, act, own_time_s
+from envs.desktop.x11.windows import Window, visible_box
+from envs.loop_thread import LoopThread
+from envs.miniwob import pages
+from envs.options import SurfaceOptions
 
 T = TypeVar("T")
 VIRTUAL = "virtual"
@@ -71,7 +71,7 @@ class Surface(Closing):
         self._box: Box
         self._points = 1.0
         self._monitors: list[Monitor] = []
-        self._seen: View | None = None  # what the last captured Screen showed
+        self._seen: Viewport | None = None  # what the last captured Screen showed
         self._news: list[str] = []
         self._stuck = ""
         self._closed = False
@@ -163,8 +163,8 @@ class Surface(Closing):
     def goto(self, url: str) -> None:
         """Start afresh at an address, the pointer out of the way."""
         devtools, address = self._devtools(), person_address(url)
-        if address.startswith(practice.PREFIX):
-            page = practice.page(address.removeprefix(practice.PREFIX))
+        if address.startswith(pages.PREFIX):
+            page = pages.page(address.removeprefix(pages.PREFIX))
             if self._virtual is None or self._virtual.page is None:
                 raise UsageError(f"this desktop has no practice screen; open desktop:virtual with {address}")
             address = page.url
@@ -211,11 +211,11 @@ class Surface(Closing):
 
     def _open(self, display: str | None, address: str, program: str, width: int, height: int) -> None:
         if self._where == VIRTUAL:
-            from envs.desktop.virtual import VirtualDesktop
+            from envs.desktop.virtual_display import VirtualDesktop
 
             self._virtual = VirtualDesktop(address, program, width, height)
             there = self._virtual
-            self._machine = X11Machine(there.display, there.environ, there.authority, there.keeper)
+            self._machine = X11Backend(there.display, there.environ, there.authority, there.keeper)
             if there.page and there.devtools:
                 there.devtools.goto(there.page.url)
                 self._machine.hands.move(0, 0)
@@ -224,7 +224,7 @@ class Surface(Closing):
         else:
             self._machine = open_machine(display)
         self._monitors = self._machine.monitors()
-        monitor = choose(self._monitors, "" if self._where == VIRTUAL else self._where)
+        monitor = select_monitor(self._monitors, "" if self._where == VIRTUAL else self._where)
         if self._title:
             if self._where:
                 raise UsageError("a window is found on whichever monitor it is; name a monitor or a window, not both")
@@ -244,11 +244,11 @@ class Surface(Closing):
             if self._virtual:
                 self._virtual.close()
 
-    def _view(self) -> View:
+    def _view(self) -> Viewport:
         """The part that is shown, where it is now."""
         if self._window is None:
-            return View.of(self._box, self._points)
-        return View.of(require(self._machine.windows, self._window), self._points)
+            return Viewport.of(self._box, self._points)
+        return Viewport.of(visible_box(self._machine.windows, self._window), self._points)
 
     def _check(self) -> None:
         if self._virtual and (note := self._virtual.check()):
@@ -267,7 +267,7 @@ class Surface(Closing):
         self._seen = view
         return pixels
 
-    def _waken(self, view: View) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def _waken(self, view: Viewport) -> np.ndarray[Any, np.dtype[np.uint8]]:
         end = time.monotonic() + BLACK_S
         while time.monotonic() < end:
             time.sleep(0.1)
@@ -276,7 +276,7 @@ class Surface(Closing):
                 return pixels
         raise SurfaceError(BLACK)
 
-    def _window_picture(self, window: Window, view: View) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def _window_picture(self, window: Window, view: Viewport) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The window alone: what lies over it or off the screen is grey."""
         windows, camera, box = self._machine.windows, self._machine.camera, view.box
         shown = box.common(windows.screen())
@@ -320,7 +320,7 @@ class Surface(Closing):
             return self.news()
         try:
             act(hands, action, lambda point: view.point(*point))
-        except Unfinished as broke:
+        except ActionInterruptedError as broke:
             self._news.append(f"{broke}; look again")
         except BaseException:
             with self._machine.ending():
@@ -352,7 +352,7 @@ class Surface(Closing):
         return self._virtual.devtools
 
 
-def open_surface(opening: Opening) -> Surface:
+def open_surface(opening: SurfaceOptions) -> Surface:
     """--on desktop, desktop:monitor:N, desktop:virtual. UsageError for what a desktop cannot follow."""
     if opening.headed:
         raise UsageError("a desktop is always drawn where it is; leave --headed out")

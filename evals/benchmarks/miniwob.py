@@ -15,7 +15,7 @@ from typing import Any
 from actions import SurfaceError, UsageError
 from agent.loop import run
 from agent.policies.base import Policy
-from envs import practice
+from envs.miniwob import pages
 from evals.stats import wilson
 
 MAX_STEPS = 30
@@ -75,7 +75,7 @@ def check(tasks: Sequence[str], seeds: range) -> None:
     if not tasks or not seeds:
         raise UsageError("name at least one task and one seed: --tasks click-test --seeds 900000:900050")
     for task in tasks:
-        practice.page(task)
+        pages.page(task)
 
 
 def evaluate(

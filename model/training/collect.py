@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import InvalidActionError, UsageError
-from envs import practice
+from envs.miniwob import pages
 from model.training.measure import call
 from model.training.oracles import ORACLES
 from model.training.render import QUESTIONS, Shot, Studio
@@ -27,9 +27,9 @@ def collect(
 ) -> tuple[int, int, int]:
     """Let the model do seeds first to last - 1 of a task, each so many times; returns how many screens are new, and how
     many episodes there were and were won. A seed's screens are numbered through all its episodes."""
-    if last > practice.HELD_OUT:
+    if last > pages.EVAL_SEED_START:
         raise UsageError(
-            f"seeds from {practice.HELD_OUT} are held out for measuring; collect below it, not up to {last}"
+            f"seeds from {pages.EVAL_SEED_START} are held out for measuring; collect below it, not up to {last}"
         )
     store = Writer(folder, task)
     studio = Studio(task, browser)

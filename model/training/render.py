@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from actions import Screen, SurfaceError, UsageError
-from envs import practice
-from envs.chromium import hands
+from envs.chromium import input
+from envs.miniwob import pages
 from model.dialects._qwen25_functions import ACTS, Arguments
 from model.training import oracles
 from model.training.store import Writer
 
-PAGE_JS = Path(hands.__file__).parent / "page.js"  # what the browser surface runs in every page
+PAGE_JS = Path(input.__file__).parent / "page.js"  # what the browser surface runs in every page
 QUESTIONS = 12  # of one screen, at most
 RIGHT, STRAY = 0.75, 0.1  # shares of steps that follow the page's own goal, and of clicks that follow none
 PATIENCE = 0.5  # share of steps that come after what a page does on its own account: an agent thinks for a while
@@ -70,8 +70,10 @@ def render(task: str, first: int, last: int, folder: Path, browser: Any) -> int:
 
     browser: Playwright's, started with the surface's flags and without --hide-scrollbars.
     """
-    if last > practice.HELD_OUT:
-        raise ValueError(f"seeds from {practice.HELD_OUT} are held out for measuring; draw below it, not up to {last}")
+    if last > pages.EVAL_SEED_START:
+        raise ValueError(
+            f"seeds from {pages.EVAL_SEED_START} are held out for measuring; draw below it, not up to {last}"
+        )
     store = Writer(folder, task)
     studio = Studio(task, browser)
     new = 0
@@ -104,11 +106,11 @@ class Studio:
 
     def __init__(self, task: str, browser: Any) -> None:
         self.task = task
-        self.page = page = practice.page(task)
+        self.page = page = pages.page(task)
         size = {"width": page.width, "height": page.height}
         self._context = browser.new_context(viewport=size, device_scale_factor=page.scale)
         self._context.add_init_script(path=PAGE_JS)
-        for script in (_CLOCK_JS, practice.init_js(), oracles.script(), _NO_EFFECTS_JS):
+        for script in (_CLOCK_JS, pages.init_js(), oracles.script(), _NO_EFFECTS_JS):
             self._context.add_init_script(script)
         self._tab = self._context.new_page()
         self._wire = self._context.new_cdp_session(self._tab)
@@ -116,7 +118,7 @@ class Studio:
         self._clip = {"x": 0, "y": 0, **size, "scale": page.scale}  # without a scale it is in CSS px
         width, height = page.screen_size
         self._screen = Screen(np.zeros((height, width, 3), dtype=np.uint8))  # of the right size, for the dialect
-        self._pointer: hands.Css = (0.0, 0.0)
+        self._pointer: input.CssPoint = (0.0, 0.0)
         self._tab.goto(page.url)
         self._touched = False
         if not self._tab.evaluate(_SCROLL_BAR_JS):
@@ -135,7 +137,7 @@ class Studio:
             self._tab.mouse.move(0, 0)  # the pointer outlives a page, and what it is over may look different
             self._tab.goto(self.page.url)
             self._touched, self._pointer = False, (0.0, 0.0)
-        goal = self._tab.evaluate(practice.start_js(seed))
+        goal = self._tab.evaluate(pages.start_js(seed))
         if self.task == "enter-date":
             self._share_date_parts()
         self.rest()
@@ -186,7 +188,7 @@ class Studio:
 
     def verdict(self) -> dict[str, Any]:
         """Whether the episode is over, and its reward."""
-        said: dict[str, Any] = self._tab.evaluate(practice.VERDICT_JS)
+        said: dict[str, Any] = self._tab.evaluate(pages.VERDICT_JS)
         return said
 
     def rest(self) -> None:
@@ -206,7 +208,7 @@ class Studio:
         """Carry out an answer with the surface's hands."""
         action = self.action(answer)
         before = self._tab.evaluate("__clock.held()")
-        work = hands.act(_Now(self._tab), action, self._css, self._pointer)  # type: ignore[arg-type]
+        work = input.act(_Now(self._tab), action, self._css, self._pointer)  # type: ignore[arg-type]
         try:
             work.send(None)
         except StopIteration:
@@ -231,7 +233,7 @@ class Studio:
             chosen = chance.choice(others)["answer"]
         return chosen or own["answer"]
 
-    def _css(self, point: Any) -> hands.Css:
+    def _css(self, point: Any) -> input.CssPoint:
         """As the surface has it: the CSS px under the middle of a pixel."""
         return float((point.x + 0.5) // self.page.scale), float((point.y + 0.5) // self.page.scale)
 

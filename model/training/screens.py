@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from envs import practice
+from envs.miniwob import pages
 from model.training.questions import ask
 from model.training.sheet import Sheet, encoded
 from model.training.store import Writer
@@ -67,7 +67,7 @@ def draw(
 
 def words() -> dict[str, list[str]]:
     """What is written on the screens: the practice pages' own words beside plain English labels."""
-    text = (practice.page("click-link").path.parent.parent / "common" / "ui_utils.js").read_text(encoding="utf-8")
+    text = (pages.page("click-link").path.parent.parent / "common" / "ui_utils.js").read_text(encoding="utf-8")
 
     def array(name: str) -> list[str]:
         body = text.split(f"ui_utils.{name} = [", 1)[1].split("]", 1)[0]

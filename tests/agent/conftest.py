@@ -24,7 +24,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def chromium() -> None:
     """For modules of which every test needs a browser."""
     from actions import UsageError
-    from envs.chromium.find import find_chrome
+    from envs.chromium.executable import find_chrome
 
     try:
         find_chrome()

@@ -14,7 +14,7 @@ from agent import calibrate as calibration
 from agent.calibrate import MODEL_SIDE, calibrate, format_table, model_rows, pointer_rows
 from agent.config import Settings
 from agent.policies.base import ScriptPolicy
-from envs.easel import COLOURS, SIDE, PageEasel, Square, Touch, squares
+from envs.calibration.target import COLOURS, SIDE, Marker, PageTarget, PointerEvent, default_markers
 
 
 class Canvas:
@@ -24,10 +24,10 @@ class Canvas:
 
     def __init__(self, off: int = 0, verbs: tuple[str, ...] = ("move", "click")) -> None:
         self.off, self.can = off, frozenset(verbs)
-        self.last: Touch | None = None
+        self.last: PointerEvent | None = None
         self.sent: list[Any] = []
 
-    def paint(self, painted: list[Square], ground: tuple[int, int, int] = (255, 255, 255), side: int = SIDE) -> None:
+    def paint(self, painted: list[Marker], ground: tuple[int, int, int] = (255, 255, 255), side: int = SIDE) -> None:
         self.pixels = np.full((500, 800, 3), ground, np.uint8)
         self.middles = {one.colour: (round(one.x * 800), round(one.y * 500)) for one in painted}
         for colour, (x, y) in self.middles.items():
@@ -35,7 +35,7 @@ class Canvas:
             self.pixels[y - half : y + half + 1, x - half : x + half + 1] = COLOURS[colour]
         self.last = None
 
-    def touched(self) -> Touch | None:
+    def touched(self) -> PointerEvent | None:
         return self.last
 
     def verbs(self) -> frozenset[str]:
@@ -49,7 +49,7 @@ class Canvas:
         x, y = action.x, action.y + self.off
         colour = min(self.middles, key=lambda one: abs(self.middles[one][0] - x) + abs(self.middles[one][1] - y))
         at = self.middles[colour]
-        self.last = Touch(colour, x - at[0], y - at[1], action.verb == "click")
+        self.last = PointerEvent(colour, x - at[0], y - at[1], action.verb == "click")
         return ""
 
 
@@ -79,7 +79,7 @@ def test_where_nothing_hovers_it_taps() -> None:
 
 
 def test_what_is_not_in_the_picture_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envs.easel.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("envs.calibration.target.time.sleep", lambda seconds: None)
     monkeypatch.setattr(calibration, "shown", lambda capture, colours: (capture(), {}))
     canvas = Canvas()
     rows = pointer_rows("canvas", canvas, canvas)
@@ -91,7 +91,7 @@ def click(x: int, y: int) -> str:
 
 
 def test_a_model_clicks_the_squares_and_reads_colours() -> None:
-    middles = {one.colour: (round(one.x * 800), round(one.y * 500)) for one in squares()}
+    middles = {one.colour: (round(one.x * 800), round(one.y * 500)) for one in default_markers()}
     red, blue = middles["red"], middles["blue"]
     replies = [
         click(*red),
@@ -134,11 +134,11 @@ def test_the_table_has_a_line_for_each_and_a_verdict() -> None:
 
 def test_a_surface_that_nothing_can_be_painted_on_is_said_to_be_one() -> None:
     with pytest.raises(UsageError, match="nothing can be painted on this canvas surface"):
-        PageEasel(Canvas())
+        PageTarget(Canvas())
 
 
 def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from envs.chromium.find import find_chrome
+    from envs.chromium.executable import find_chrome
 
     try:
         find_chrome()
@@ -153,7 +153,7 @@ def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of nothing says that all is well."""
-    from envs.desktop import machine
+    from envs.desktop import backend
     from envs.desktop.geometry import Box, Monitor
 
     class One:
@@ -163,7 +163,7 @@ def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPat
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(machine, "open_machine", lambda display: One())
+    monkeypatch.setattr(backend, "open_machine", lambda display: One())
     for on in ("desktop:monitor:9", "desktop:nonsense"):
         with pytest.raises(UsageError, match=r"have virtual, monitor:1 \(800x500\)"):
             calibrate(Settings(on=on))

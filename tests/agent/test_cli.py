@@ -334,7 +334,7 @@ def test_demo_list_has_the_cards_figures_the_best_first(agent: Agent, card: Path
         ["click-test-2", "19", "of", "50"],
         ["click-dialog", "0", "of", "50"],
     ]
-    from envs.practice import names
+    from envs.miniwob.pages import names
 
     rest = " ".join(lines[6:])
     assert f"{len(names()) - 5} others untried" in rest
@@ -702,13 +702,13 @@ def test_a_practice_page_runs_on_any_surface_that_can_show_it(
 ) -> None:
     from agent_fakes import ButtonSurface
 
-    from envs import practice
+    from envs.miniwob import pages
 
     gone: list[str] = []
-    page = practice.page("click-test").url
+    page = pages.page("click-test").url
 
     def evaluate(surface: ButtonSurface, js: str) -> Any:
-        if practice.VERDICT_JS in js:
+        if pages.VERDICT_JS in js:
             return {"done": surface.clicked, "reward": 1.0 if surface.clicked else None}
         return "press it" if "startEpisode" in js else True
 

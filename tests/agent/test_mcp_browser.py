@@ -23,7 +23,7 @@ from mcp.client.stdio import StdioServerParameters
 from PIL import Image
 
 from actions import UsageError
-from envs.chromium.find import find_chrome
+from envs.chromium.executable import find_chrome
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = b"""<!doctype html><style>* { position: absolute; margin: 0 }</style>

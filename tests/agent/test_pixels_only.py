@@ -15,7 +15,7 @@ from PIL import Image
 from agent.loop import Episode, run
 from agent.policies.base import Policy
 from agent.session import load_local_policy
-from envs import practice
+from envs.miniwob import pages
 
 pytestmark = pytest.mark.usefixtures("chromium")
 PAGES = {"click-dialog-2": (900_001, 900_002), "click-color": (900_003, 900_004), "focus-text-2": (900_005, 900_006)}
@@ -46,7 +46,7 @@ def frame() -> Iterator[Any]:
     """A browser with the practice pages' viewport and scale, and no practice page in it."""
     from envs.surfaces.browser import Surface
 
-    any_page = practice.page("click-test")
+    any_page = pages.page("click-test")
     with Surface(width=any_page.width, height=any_page.height, scale=any_page.scale) as surface:
         yield surface
 
@@ -55,7 +55,7 @@ def picture_page(pixels: np.ndarray[Any, Any], path: Path) -> str:
     """The address of a page with the pixels and nothing else on it."""
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, "PNG")
-    page = practice.page("click-test")
+    page = pages.page("click-test")
     data = base64.b64encode(png.getvalue()).decode()
     path.write_text(PICTURE.format(width=page.width, height=page.height, data=data))
     return path.as_uri()
@@ -72,11 +72,11 @@ def test_a_picture_of_a_page_gets_the_pages_own_actions(
     task: str, policy: Policy, practised: Any, frame: Any, tmp_path: Path
 ) -> None:
     from envs.live import LiveEnv
-    from envs.practice_task import PracticeTask
+    from envs.miniwob.task import MiniWobTask
 
     actions = []
     for seed in PAGES[task]:
-        env = LiveEnv(practised, task=PracticeTask(task))
+        env = LiveEnv(practised, task=MiniWobTask(task))
         on_page = step(run("", env, policy, max_steps=1, seed=seed))
         frame.goto(picture_page(on_page.screen.pixels, tmp_path / f"{seed}.html"))
         assert frame.evaluate("document.body.innerText + document.body.children.length") == "1"  # an <img>, no word
@@ -92,11 +92,11 @@ def test_a_picture_of_a_page_gets_the_pages_own_actions(
 def test_other_pixels_get_another_action(policy: Policy, practised: Any, frame: Any, tmp_path: Path) -> None:
     """The proof above could not fail if the model did not look: it is asked the same of two pictures."""
     from envs.live import LiveEnv
-    from envs.practice_task import PracticeTask
+    from envs.miniwob.task import MiniWobTask
 
     said = []
     for seed in (900_001, 900_002):
-        _, info = LiveEnv(practised, task=PracticeTask("click-test")).reset(seed=seed)
+        _, info = LiveEnv(practised, task=MiniWobTask("click-test")).reset(seed=seed)
         frame.goto(picture_page(info["screen"].pixels, tmp_path / f"{seed}.html"))
         said.append(step(run("Click the button.", LiveEnv(frame), policy, max_steps=1)).action)
     assert said[0] != said[1] and said[0] is not None

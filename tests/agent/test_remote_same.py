@@ -26,8 +26,8 @@ from agent.policies.base import Policy
 from agent.policies.remote.policy import remote_policy
 from agent.policies.remote.probe import GOAL, render_button_page
 from agent.session import load_local_policy
-from envs.chromium.find import find_chrome
-from envs.practice import HELD_OUT
+from envs.chromium.executable import find_chrome
+from envs.miniwob.pages import EVAL_SEED_START
 from model.tools_prompt import CALL_CLOSE, CALL_OPEN
 
 ROOT = Path(__file__).parent.parent.parent
@@ -109,7 +109,7 @@ def same_steps(local: Any, remote: Any, tasks: list[str], seeds: int, *, reads: 
     for task in tasks:
         env = practice_env(task)
         try:
-            for seed in range(HELD_OUT + 700, HELD_OUT + 700 + seeds):
+            for seed in range(EVAL_SEED_START + 700, EVAL_SEED_START + 700 + seeds):
                 runs = [run("", env, policy, max_steps=5, seed=seed) for policy in (local, remote)]
                 told = [[(step.reply.text, step.action) for step in one.steps] for one in runs]
                 odd = [n for n, step in enumerate(runs[0].steps) if not is_json(step.reply.text)]
@@ -248,7 +248,7 @@ def test_an_evaluation_through_transformers_serve_comes_out_the_same(unheld: Pat
     reports = []
     for model in (str(unheld), transformers_serve):
         line = [sys.executable, "-m", "agent", "eval", "miniwob", "--tasks", "click-dialog,focus-text", "--json"]
-        line += ["--seeds", f"{HELD_OUT + 720}:{HELD_OUT + 722}", "--max-steps", "5", "--model", model]
+        line += ["--seeds", f"{EVAL_SEED_START + 720}:{EVAL_SEED_START + 722}", "--max-steps", "5", "--model", model]
         done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=1200)
         assert done.returncode == 0, done.stderr[-2000:]
         told = json.loads(done.stdout)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from actions import UsageError
-from envs.chromium.find import find_chrome
+from envs.chromium.executable import find_chrome
 
 
 @dataclass

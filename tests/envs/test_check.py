@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actions import InvalidActionError, Screen, SurfaceError
-from envs.check import check_surface
+from envs.surface_check import check_surface
 
 
 class Sound:

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from envs.child import command
-from envs.desktop.keeper import Keeper
+from envs.desktop.cleanup_process import CleanupProcess
+from envs.subprocesses import command
 
 
 def test_a_folder_of_the_same_name_is_not_run_instead(tmp_path: Path) -> None:
     trap(tmp_path)
-    line = command("envs.android.keeper", "serial", "5037", str(tmp_path / "no record"))
+    line = command("envs.android.keyboard_cleanup", "serial", "5037", str(tmp_path / "no record"))
     ran = subprocess.run(line, cwd=tmp_path, input=b"", capture_output=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, b"") and not (tmp_path / "trapped").exists()
 
 
 def test_it_is_given_its_words_and_its_own_name(tmp_path: Path) -> None:
-    line = command("envs.android.keeper", "one word too few")
+    line = command("envs.android.keyboard_cleanup", "one word too few")
     ran = subprocess.run(line, cwd=tmp_path, input=b"", capture_output=True, timeout=60)
     assert ran.returncode == 1 and b"missing 2 required positional arguments" in ran.stderr
 
@@ -35,7 +35,7 @@ def test_the_desktops_keeper_sees_what_we_see_and_nothing_of_the_folder(
     (more / "sitecustomize.py").write_text(f"open({str(tmp_path / 'seen')!r}, 'w')")
     monkeypatch.setenv("PYTHONPATH", str(more))
     monkeypatch.chdir(tmp_path)
-    Keeper().close()
+    CleanupProcess().close()
     assert (tmp_path / "seen").exists() and not (tmp_path / "trapped").exists()
 
 

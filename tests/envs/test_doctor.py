@@ -20,13 +20,13 @@ import pytest
 
 from actions import Screen, TypeText, UsageError
 from envs import doctor
-from envs.doctor import Finding, Machine, examine
-from envs.easel import COLOURS, SIDE, Square, Touch, find
+from envs.calibration.target import COLOURS, SIDE, Marker, PointerEvent, detect_marker
+from envs.doctor import Finding, Host, run_checks
 
-BARE = Machine(environ={}, platform="linux", which=lambda name: None, brought_adb=lambda: "", act=False)
+BARE = Host(environ={}, platform="linux", which=lambda name: None, brought_adb=lambda: "", act=False)
 
 
-def of(check: Callable[[Machine], Iterator[Finding]], machine: Machine) -> list[Finding]:
+def of(check: Callable[[Host], Iterator[Finding]], machine: Host) -> list[Finding]:
     return list(check(machine))
 
 
@@ -94,7 +94,7 @@ def test_little_shared_memory_is_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def adb_server() -> Iterator[Callable[..., Machine]]:
+def adb_server() -> Iterator[Callable[..., Host]]:
     """Start one with these devices and answers of their shells; gives the machine that has it."""
     listener = socket.create_server(("127.0.0.1", 0))
     devices: dict[str, str] = {}
@@ -124,7 +124,7 @@ def adb_server() -> Iterator[Callable[..., Machine]]:
 
     threading.Thread(target=serve, daemon=True).start()
 
-    def machine(found: dict[str, str], **answers: str) -> Machine:
+    def machine(found: dict[str, str], **answers: str) -> Host:
         devices.update(found)
         shell.update(answers)
         port = str(listener.getsockname()[1])
@@ -234,16 +234,16 @@ def test_disk(tmp_path: Path, free: float, levels: list[str]) -> None:
 
 
 def test_a_check_that_fails_by_itself_does_not_end_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bug(machine: Machine) -> Iterator[Finding]:
+    def bug(machine: Host) -> Iterator[Finding]:
         yield Finding("first", "ok", "fine")
         raise ZeroDivisionError("a bug")
 
-    def ours(machine: Machine) -> Iterator[Finding]:
+    def ours(machine: Host) -> Iterator[Finding]:
         raise UsageError("no way")
         yield
 
     monkeypatch.setattr(doctor, "CHECKS", (bug, ours, doctor.python))
-    assert [(one.name, one.level) for one in examine(BARE)] == [
+    assert [(one.name, one.level) for one in run_checks(BARE)] == [
         ("first", "ok"),
         ("bug", "warning"),
         ("ours", "error"),
@@ -262,7 +262,7 @@ def test_the_command_exits_with_1_on_an_error_alone(
     from envs.doctor_cli import app
 
     findings = [Finding(f"n{number}", level, "so", "do this") for number, level in enumerate(levels)]
-    monkeypatch.setattr(doctor, "examine", lambda machine: iter(findings))
+    monkeypatch.setattr(doctor, "run_checks", lambda machine: iter(findings))
     result = CliRunner().invoke(app, ["--json"])
     assert result.exit_code == code
     report = json.loads(result.output)
@@ -281,9 +281,9 @@ class Canvas:
         self.pixels = np.full((height, width, 3), 255, np.uint8)
         self.off, self.typed, self.garble = off, "", lambda text: text
         self.middles: dict[str, tuple[int, int]] = {}
-        self.last: Touch | None = None
+        self.last: PointerEvent | None = None
 
-    def paint(self, painted: list[Square]) -> None:
+    def paint(self, painted: list[Marker]) -> None:
         height, width = self.pixels.shape[:2]
         for one in painted:
             x, y = round(one.x * width), round(one.y * height)
@@ -291,7 +291,7 @@ class Canvas:
             half = SIDE // 2
             self.pixels[y - half : y + half + 1, x - half : x + half + 1] = COLOURS[one.colour]
 
-    def touched(self) -> Touch | None:
+    def touched(self) -> PointerEvent | None:
         return self.last
 
     def field(self) -> None:
@@ -309,15 +309,15 @@ class Canvas:
             return ""
         x, y = action.x + self.off, action.y
         colour = min(self.middles, key=lambda one: abs(self.middles[one][0] - x) + abs(self.middles[one][1] - y))
-        self.last = Touch(colour, x - self.middles[colour][0], y - self.middles[colour][1], True)
+        self.last = PointerEvent(colour, x - self.middles[colour][0], y - self.middles[colour][1], True)
         return ""
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    import envs.easel
+    import envs.calibration.target
 
-    monkeypatch.setattr(envs.easel, "shown", partial(envs.easel.shown, within_s=0.0))
+    monkeypatch.setattr(envs.calibration.target, "shown", partial(envs.calibration.target.shown, within_s=0.0))
     real = doctor.settled
     monkeypatch.setattr(doctor, "settled", lambda ask, enough: real(ask, enough, 0.0))
 
@@ -347,10 +347,10 @@ def test_a_square_is_found_among_other_things_of_its_colour() -> None:
     pixels[5:8, 5:200] = COLOURS["red"]  # a line
     pixels[150:153, 20:23] = COLOURS["red"]  # a dot
     pixels[60:75, 100:115] = COLOURS["red"]
-    seen = find(Screen(pixels), "red")
+    seen = detect_marker(Screen(pixels), "red")
     assert seen is not None and (seen.x, seen.y, seen.scale) == (107, 67, 1.0)
     pixels[60:75, 108] = 255
-    assert find(Screen(pixels), "red") is None and find(Screen(pixels), "blue") is None
+    assert detect_marker(Screen(pixels), "red") is None and detect_marker(Screen(pixels), "blue") is None
 
 
 @pytest.fixture
@@ -375,7 +375,7 @@ def xvfb(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_on_a_real_display_pointer_and_typing_are_tried_in_a_window_of_its_own(xvfb: str) -> None:
-    findings = {finding.name: finding for finding in doctor.display(Machine())}
+    findings = {finding.name: finding for finding in doctor.display(Host())}
     assert list(findings) == ["display", "monitor 1", "pointer", "typing"]
     assert "900x600 at (0, 0), primary" in findings["monitor 1"].says
     assert all(finding.level == "ok" for finding in findings.values()), findings

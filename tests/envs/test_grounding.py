@@ -12,29 +12,29 @@ from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
 from actions import Click, Done, InvalidActionError, SurfaceError, TypeText, UsageError
-from envs.check import check_surface
-from envs.episode import Frame
 from envs.grounding import GroundingEnv
-from envs.opening import Opening
-from envs.surfaces import still
+from envs.options import SurfaceOptions
+from envs.recorded import RecordedStep
+from envs.surface_check import check_surface
+from envs.surfaces import image
 
 
 @pytest.fixture
-def frames(tmp_path: Path) -> list[Frame]:
+def frames(tmp_path: Path) -> list[RecordedStep]:
     """Three pictures of different sizes and grey values; the facts of each are where it must be clicked."""
     held = []
     for n, (width, height) in enumerate(((30, 20), (16, 40), (30, 20))):
         path = tmp_path / f"{n}.png"
         Image.new("RGB", (width, height), (50 * n, 100, 200)).save(path)
-        held.append(Frame(f"shot-{n}", path, f"press {n}", (3 * n, 5)))
+        held.append(RecordedStep(f"shot-{n}", path, f"press {n}", (3 * n, 5)))
     return held
 
 
-def hit(frame: Frame, action: Any) -> float:
+def hit(frame: RecordedStep, action: Any) -> float:
     return float(isinstance(action, Click) and (action.x, action.y) == frame.facts)
 
 
-def test_a_seed_names_the_picture_and_a_click_ends_it(frames: list[Frame]) -> None:
+def test_a_seed_names_the_picture_and_a_click_ends_it(frames: list[RecordedStep]) -> None:
     env = GroundingEnv(frames, hit)
     for seed in (1, 4):
         pixels, info = env.reset(seed=seed)
@@ -49,7 +49,7 @@ def test_a_seed_names_the_picture_and_a_click_ends_it(frames: list[Frame]) -> No
         env.step(Click(x=3, y=5))
 
 
-def test_beside_the_picture_is_a_miss_and_another_verb_is_refused(frames: list[Frame]) -> None:
+def test_beside_the_picture_is_a_miss_and_another_verb_is_refused(frames: list[RecordedStep]) -> None:
     env = GroundingEnv(frames, hit)
     env.reset(seed=1)
     with pytest.raises(InvalidActionError, match="'type' is not asked for here; do one of click"):
@@ -60,7 +60,9 @@ def test_beside_the_picture_is_a_miss_and_another_verb_is_refused(frames: list[F
     assert env.verbs() == {"click", "answer", "ask", "done"}
 
 
-def test_it_passes_gymnasiums_check_without_a_word(frames: list[Frame], recwarn: pytest.WarningsRecorder) -> None:
+def test_it_passes_gymnasiums_check_without_a_word(
+    frames: list[RecordedStep], recwarn: pytest.WarningsRecorder
+) -> None:
     env = GroundingEnv(frames, hit, render_mode="rgb_array")
     env.reset(seed=0)
     assert env.render().shape == (20, 30, 3)
@@ -69,10 +71,10 @@ def test_it_passes_gymnasiums_check_without_a_word(frames: list[Frame], recwarn:
     assert not [one for one in told if "spec" not in one], told
 
 
-def test_what_cannot_be_shown_is_the_machines_trouble(frames: list[Frame], tmp_path: Path) -> None:
+def test_what_cannot_be_shown_is_the_machines_trouble(frames: list[RecordedStep], tmp_path: Path) -> None:
     with pytest.raises(SurfaceError, match=r"nowhere\.png cannot be read"):
-        GroundingEnv([Frame("x", tmp_path / "nowhere.png", "press")], hit)
-    env = GroundingEnv([Frame("x", tmp_path / "nowhere.png", "press")], hit, canvas=(9, 9))
+        GroundingEnv([RecordedStep("x", tmp_path / "nowhere.png", "press")], hit)
+    env = GroundingEnv([RecordedStep("x", tmp_path / "nowhere.png", "press")], hit, canvas=(9, 9))
     with pytest.raises(SurfaceError, match=r"nowhere\.png is missing"):
         env.reset(seed=0)
     with pytest.raises(SurfaceError, match=r"larger than the canvas of 9x9; give canvas=\(30, 20\)"):
@@ -104,32 +106,32 @@ def _root() -> Path:
 # ---- the still surface
 
 
-def test_a_still_picture_keeps_the_contract_of_a_surface(frames: list[Frame]) -> None:
-    assert check_surface(still.Surface(frames[0].picture)) == []
+def test_a_still_picture_keeps_the_contract_of_a_surface(frames: list[RecordedStep]) -> None:
+    assert check_surface(image.Surface(frames[0].picture)) == []
 
 
-def test_a_still_picture_says_that_nothing_changes(frames: list[Frame]) -> None:
-    surface = still.open_surface(Opening(where=str(frames[0].picture)))
+def test_a_still_picture_says_that_nothing_changes(frames: list[RecordedStep]) -> None:
+    surface = image.open_surface(SurfaceOptions(where=str(frames[0].picture)))
     assert "nothing changes" in surface.perform(Click(x=1, y=1))
     with pytest.raises(UsageError, match=r"--on still:picture\.png"):
-        still.open_surface(Opening())
+        image.open_surface(SurfaceOptions())
     with pytest.raises(UsageError, match="is missing"):
-        still.open_surface(Opening(where="/nowhere/x.png"))
+        image.open_surface(SurfaceOptions(where="/nowhere/x.png"))
 
 
 def test_transparency_lies_on_white_and_a_torn_file_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "clear.png"
     Image.new("RGBA", (4, 4), (10, 20, 30, 0)).save(path)
-    assert still.read_picture(path).pixels.tolist() == np.full((4, 4, 3), 255).tolist()
+    assert image.load_screenshot(path).pixels.tolist() == np.full((4, 4, 3), 255).tolist()
     whole = tmp_path / "whole.png"
     Image.effect_noise((200, 200), 90).save(whole)
     torn = tmp_path / "torn.png"
     torn.write_bytes(whole.read_bytes()[:9000])
     with pytest.raises(SurfaceError, match="cannot be read as a picture"):
-        still.read_picture(torn)
+        image.load_screenshot(torn)
 
 
-def test_two_environments_run_side_by_side_in_processes(frames: list[Frame]) -> None:
+def test_two_environments_run_side_by_side_in_processes(frames: list[RecordedStep]) -> None:
     with_canvas = [lambda: GroundingEnv(frames, hit, canvas=(30, 40)) for _ in range(2)]
     many = gymnasium.vector.AsyncVectorEnv(with_canvas)
     try:

@@ -26,8 +26,8 @@ from actions import (
     UsageError,
     Wait,
 )
-from envs.live import LiveEnv, Verdict, practice_env
-from envs.settle import SettleOptions
+from envs.live import LiveEnv, TaskStatus, practice_env
+from envs.stability import SettleOptions
 
 QUICK = SettleOptions(first_s=0.0, interval_s=0.0, cap_s=0.2)
 
@@ -72,7 +72,7 @@ class Paint:
 
     def verdict(self, surface):
         white = surface.pixels[0, :, 0] > 0
-        return Verdict(True, 1.0 if white[self.x] else -1.0) if white.any() else Verdict()
+        return TaskStatus(True, 1.0 if white[self.x] else -1.0) if white.any() else TaskStatus()
 
 
 def test_a_task_gives_goal_reward_and_end():

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from actions import Click, Home, Open, PressKeys, TypeText, UsageError, Wait
-from envs.live import LiveEnv, Verdict
-from envs.practice_task import PracticeTask
+from envs.live import LiveEnv, TaskStatus
+from envs.miniwob.task import MiniWobTask
 
 
 @pytest.fixture(scope="module")
 def env(chrome):
     from envs.surfaces.browser import Surface
 
-    made = LiveEnv(Surface("practice:choose-list", executable=chrome), task=PracticeTask("choose-list"))
+    made = LiveEnv(Surface("practice:choose-list", executable=chrome), task=MiniWobTask("choose-list"))
     yield made
     made.close()
 
@@ -75,22 +75,22 @@ def test_a_dialog_over_the_page_leaves_the_verdict_open(env):
     info = env.step(Wait(seconds=0.2))[4]
     assert '"really?"' in info["note"] and info["verdict"] == {"done": False, "reward": None}
     env.step(PressKeys(keys=("escape",)))
-    assert env.task.verdict(env.surface) == Verdict()
+    assert env.task.verdict(env.surface) == TaskStatus()
 
 
 def test_slow_steps_do_not_run_into_the_pages_clock(env):
     env.reset(seed=15)
     assert env.surface.evaluate("core.EPISODE_MAX_TIME") > 10**9
     env.surface.evaluate("new Promise(done => setTimeout(done, 300))")
-    assert env.task.verdict(env.surface) == Verdict()
+    assert env.task.verdict(env.surface) == TaskStatus()
 
 
 def test_every_kind_of_instruction_is_read(env):
     for task in ("email-inbox-forward-nl", "click-color"):
-        goal = PracticeTask(task).setup(env.surface, 5)
+        goal = MiniWobTask(task).setup(env.surface, 5)
         assert isinstance(goal, str) and len(goal) > 10
 
 
 def test_an_unknown_task_is_the_persons_mistake():
     with pytest.raises(UsageError, match="choose-list"):
-        PracticeTask("choose-lits")
+        MiniWobTask("choose-lits")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actions import Screen
-from envs.settle import Change, SettleOptions, changed, same, settle
+from envs.stability import ChangedRegion, SettleOptions, find_change, is_equal, settle
 
 QUICK = SettleOptions(first_s=0.0, interval_s=0.01, cap_s=0.3, busy_cap_s=0.6)
 
@@ -42,7 +42,7 @@ def test_the_time_of_a_look_counts_for_the_wait_between_two(
         passes(look_s)
         return screen()
 
-    monkeypatch.setattr("envs.settle.time", SimpleNamespace(monotonic=lambda: now[0], sleep=passes))
+    monkeypatch.setattr("envs.stability.time", SimpleNamespace(monotonic=lambda: now[0], sleep=passes))
     assert settle(look, SettleOptions()).seconds == pytest.approx(wanted_s)
 
 
@@ -72,8 +72,10 @@ def test_a_machine_that_stays_busy_ends_at_its_own_cap():
 
 
 def test_changed_is_none_for_equal_screens():
-    assert changed(screen(3), screen(3)) is None
-    assert same(screen(3), screen(3)) and not same(screen(3), screen(4)) and not same(screen(3), screen(3, 31))
+    assert find_change(screen(3), screen(3)) is None
+    assert (
+        is_equal(screen(3), screen(3)) and not is_equal(screen(3), screen(4)) and not is_equal(screen(3), screen(3, 31))
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,14 +87,16 @@ def test_changed_boxes_what_differs_in_any_channel(rows, columns):
         pixels = before.pixels.copy()
         pixels[rows[0] : rows[1], columns[0] : columns[1], channel] = 1
         share = (rows[1] - rows[0]) * (columns[1] - columns[0]) / 600
-        assert changed(before, Screen(pixels)) == Change(columns[0], rows[0], columns[1], rows[1], pytest.approx(share))
+        assert find_change(before, Screen(pixels)) == ChangedRegion(
+            columns[0], rows[0], columns[1], rows[1], pytest.approx(share)
+        )
 
 
 def test_changed_spans_two_far_corners():
     pixels = screen().pixels.copy()
     pixels[0, 0] = pixels[19, 29] = 9
-    assert changed(screen(), Screen(pixels)) == Change(0, 0, 30, 20, pytest.approx(2 / 600))
+    assert find_change(screen(), Screen(pixels)) == ChangedRegion(0, 0, 30, 20, pytest.approx(2 / 600))
 
 
 def test_screens_of_two_sizes_differ_wholly():
-    assert changed(screen(), screen(0, 10, 12)) == Change(0, 0, 10, 12, 1.0)
+    assert find_change(screen(), screen(0, 10, 12)) == ChangedRegion(0, 0, 10, 12, 1.0)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from actions import Click, Screen, SurfaceError, UsageError
 from agent.policies.base import ScriptPolicy
-from envs.chromium.find import find_chrome
+from envs.chromium.executable import find_chrome
 from evals.benchmarks.miniwob import TaskScore, evaluate, parse_seeds, table
 
 

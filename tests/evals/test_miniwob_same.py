@@ -13,7 +13,7 @@ import pytest
 from miniwob_oracles import ORACLES, script
 
 from actions import Click, TypeText, UsageError
-from envs.chromium.find import find_chrome
+from envs.chromium.executable import find_chrome
 from envs.live import practice_env
 
 SEEDS = (900_001, 900_002)

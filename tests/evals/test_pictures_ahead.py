@@ -79,14 +79,14 @@ def test_while_one_step_is_asked_the_next_ones_picture_is_read(tmp_path: Path, m
     from run_makers import fickle
 
     read: dict[str, threading.Event] = {f"0_{n}.png": threading.Event() for n in range(3)}
-    real = recorded.read_picture
+    real = recorded.load_screenshot
 
     def noted(path: Path) -> Screen:
         screen = real(path)
         read[path.name].set()
         return screen
 
-    monkeypatch.setattr(recorded, "read_picture", noted)
+    monkeypatch.setattr(recorded, "load_screenshot", noted)
     planned, asked = order("android-control", make_control(tmp_path / "data", 1, 3))
 
     class Waits:

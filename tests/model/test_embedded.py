@@ -13,8 +13,8 @@ import torch
 from actions import UsageError
 from agent.policies.base import Policy
 from agent.session import load_local_policy
-from envs.chromium.find import find_chrome
-from envs.practice import HELD_OUT
+from envs.chromium.executable import find_chrome
+from envs.miniwob.pages import EVAL_SEED_START
 from evals.benchmarks.miniwob import evaluate
 from evals.stats import wilson
 from model.chat import load_chat
@@ -44,7 +44,7 @@ def test_it_is_small() -> None:
 def test_the_card_is_of_these_weights_and_of_seeds_never_trained_on() -> None:
     assert CARD["fingerprint"] == load_chat("embedded").fingerprint
     first, _, last = CARD["seeds"].partition(" to ")
-    assert int(first) >= HELD_OUT and int(last) - int(first) + 1 >= 50
+    assert int(first) >= EVAL_SEED_START and int(last) - int(first) + 1 >= 50
     for task in PROMISED:
         assert CARD["tasks"][task]["success"] >= 0.9 * CARD["tasks"][task]["total"], task
 
@@ -72,7 +72,7 @@ def test_the_card_for_people_has_the_same_figures() -> None:
 def test_make_demo_shows_what_works_nearly_always() -> None:
     makefile = (EMBEDDED_FOLDER.parent.parent / "Makefile").read_text(encoding="utf-8")
     ((task, seed),) = re.findall(r"agent demo (\S+) --seed (\d+)", makefile)
-    assert CARD["tasks"][task]["success"] >= 0.8 * CARD["tasks"][task]["total"] and int(seed) >= HELD_OUT
+    assert CARD["tasks"][task]["success"] >= 0.8 * CARD["tasks"][task]["total"] and int(seed) >= EVAL_SEED_START
     assert int(seed) not in CARD["tasks"][task]["failed"]
 
 
@@ -99,7 +99,7 @@ def test_transformers_loads_it_and_agrees(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", PROMISED)
 def test_it_does_a_few_unseen_pages(policy: Policy, task: str) -> None:
-    report = evaluate(policy, [task], range(HELD_OUT + 500, HELD_OUT + 508))
+    report = evaluate(policy, [task], range(EVAL_SEED_START + 500, EVAL_SEED_START + 508))
     score = report.tasks[task]
     assert not score.broken
     assert score.success >= 6, f"failed on {score.failed}"
@@ -108,7 +108,7 @@ def test_it_does_a_few_unseen_pages(policy: Policy, task: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", PROMISED)
 def test_it_does_what_was_promised(policy: Policy, task: str) -> None:
-    score = evaluate(policy, [task], range(HELD_OUT, HELD_OUT + 50)).tasks[task]
+    score = evaluate(policy, [task], range(EVAL_SEED_START, EVAL_SEED_START + 50)).tasks[task]
     assert not score.broken
     assert score.success >= 45, f"failed on {score.failed}"
 
@@ -116,5 +116,5 @@ def test_it_does_what_was_promised(policy: Policy, task: str) -> None:
 def test_bfloat16_sees_the_same_button(policy: Policy) -> None:
     half = load_local_policy("embedded")
     half.chat.model.to(torch.bfloat16)  # type: ignore[attr-defined]
-    score = evaluate(half, ["click-test"], range(HELD_OUT + 600, HELD_OUT + 604)).tasks["click-test"]
+    score = evaluate(half, ["click-test"], range(EVAL_SEED_START + 600, EVAL_SEED_START + 604)).tasks["click-test"]
     assert score.success >= 3

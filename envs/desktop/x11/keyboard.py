@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from actions import InvalidActionError, SurfaceError
-from envs.desktop.hands import Unfinished
-from envs.desktop.keeper import Keeper
+from envs.desktop.cleanup_process import CleanupProcess
+from envs.desktop.input import ActionInterruptedError
 
 KEYSYMS = {  # canonical key name -> X.org's name. Source: X11/keysymdef.h, XF86keysym.h
     "enter": 0xFF0D,
@@ -53,10 +53,12 @@ UNICODE = 0x01000000
 STROKES = 64  # between two looks whether the program keeps up
 HELD_S = 2.0  # a person's own shift or ctrl is waited for this long
 PING_S = 10.0  # a program that does not answer in this time is taken to hang
-BLIND_S, BLIND_PER_STROKE_S = 0.5, 0.01  # for a program that knows no ping
+NO_PING_WAIT_S, BLIND_PER_STROKE_S = 0.5, 0.01  # for a program that knows no ping
 ENTER_S = 0.05  # for such a program to close its window on an Enter
 DIALOG_S = 0.4  # for a dialog to do so: GTK shows its button pressed for 0.25 s before, and swallows keys meanwhile
-NEWS_S = 0.2  # for such a program to hear of the map before the first stroke: older ones merge several changes wrongly
+REMAP_WAIT_S = (
+    0.2  # for such a program to hear of the map before the first stroke: older ones merge several changes wrongly
+)
 GROUP_SHIFT = 13  # the active layout, in the upper bits of the state
 
 Stroke = tuple[int, bool]  # keycode, with shift
@@ -75,7 +77,7 @@ def keysym(character: str) -> int:
 class Keyboard:
     """The keyboard of one display. Not for two threads at a time."""
 
-    def __init__(self, connection: Any, keeper: Keeper) -> None:
+    def __init__(self, connection: Any, keeper: CleanupProcess) -> None:
         from Xlib import X
 
         self._x = connection
@@ -168,7 +170,7 @@ class Keyboard:
                 with self._lent(lent, reader):
                     for piece in _pieces(part):
                         if not self._strike_at(place, piece, lent):
-                            raise Unfinished(
+                            raise ActionInterruptedError(
                                 f"the window that was typed into lost the keyboard after {struck} of {len(wanted)} "
                                 "characters, and the rest was not typed"
                             )
@@ -275,7 +277,7 @@ class Keyboard:
         try:
             self._write({code: [sym] * 4 for sym, code in lent.items()})
             if reader is None:
-                time.sleep(NEWS_S)
+                time.sleep(REMAP_WAIT_S)
             yield
         finally:
             self._write(before)
@@ -469,7 +471,7 @@ class Keyboard:
     def _until_blind_has_read(self, reader: Any | None) -> None:
         """For a program that knows no ping to read all that was struck, before the map changes under it."""
         if reader is None:
-            time.sleep(BLIND_S)
+            time.sleep(NO_PING_WAIT_S)
 
     def _pingable(self) -> Any | None:
         """The window around the focus whose program answers pings."""

@@ -232,7 +232,7 @@ class Windows:
         return False
 
 
-def require(windows: Windows, window: Window) -> Box:
+def visible_box(windows: Windows, window: Window) -> Box:
     """Where the window lies now, brought back when it is an icon. SurfaceError when it is closed or stays hidden."""
     box = windows.box(window.id)
     if box is None and windows.exists(window.id):

@@ -56,7 +56,7 @@ def own_environment(adb: Adb, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 @pytest.fixture(scope="module")
 def phone(adb: Adb, chrome: str) -> Iterator[Any]:
     """A simulated phone, connected."""
-    from envs.simulators.phone import SimulatedPhone
+    from envs.simulators.android.phone import SimulatedPhone
 
     with SimulatedPhone(executable=chrome) as one:
         adb("connect", one.address)

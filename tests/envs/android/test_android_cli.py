@@ -65,7 +65,7 @@ def test_a_persons_mistake_is_one_sentence(arguments, sentence):
 def test_a_port_that_is_taken_is_said(chrome, monkeypatch):
     import socket
 
-    from envs.simulators.phone import SimulatedPhone
+    from envs.simulators.android.phone import SimulatedPhone
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from actions import Click, Drag, Home, Open, Point, SurfaceError, TypeText
-from envs.simulators.commands import LATIN_IME
+from envs.simulators.android.commands import LATIN_IME
 from envs.surfaces import android
 from envs.surfaces.android import Surface
 
@@ -90,7 +90,7 @@ def test_a_phone_that_stays_away_is_the_machines_trouble(fresh, hasty):
 
 @pytest.mark.slow
 def test_other_phones_are_not_disturbed(fresh, surface, adb, chrome):
-    from envs.simulators.phone import SimulatedPhone
+    from envs.simulators.android.phone import SimulatedPhone
 
     with SimulatedPhone(executable=chrome) as other:
         adb("connect", other.address)

@@ -13,13 +13,13 @@ from PIL import Image
 from actions import InvalidActionError, Scroll, SurfaceError, UsageError
 from envs.android import apps, commands, display
 from envs.android import keyboard as keyboards
-from envs.android.adb import Answer
+from envs.android.adb import CommandResult
 from envs.android.commands import Command
-from envs.android.display import BrokenPicture, Frame
-from envs.android.text import Piece, needs_keyboard, pieces
-from envs.simulators.commands import ADB_KEYBOARD
-from envs.simulators.faults import read_fault
-from envs.simulators.glass import MOVES, Glass
+from envs.android.display import DisplayState, ScreenshotError
+from envs.android.text_input import TextChunk, needs_keyboard, split_text
+from envs.simulators.android.commands import ADB_KEYBOARD
+from envs.simulators.android.faults import read_fault
+from envs.simulators.android.screen import MOVES, PhoneScreen
 from envs.surfaces.android import Surface
 
 # Shapes as real phones give them; the numbers are ours.
@@ -71,21 +71,21 @@ def test_a_text_is_one_word_of_its_command_whatever_it_holds():
 
 
 def test_ascii_goes_word_by_word_and_keeps_every_percent_sign():
-    assert pieces("go  now\n100%s, %%s") == [
-        Piece("words", "go  "),
-        Piece("words", "now"),
-        Piece("key", "KEYCODE_ENTER"),
-        Piece("words", "100%"),
-        Piece("words", "s, "),
-        Piece("words", "%%"),
-        Piece("words", "s"),
+    assert split_text("go  now\n100%s, %%s") == [
+        TextChunk("words", "go  "),
+        TextChunk("words", "now"),
+        TextChunk("key", "KEYCODE_ENTER"),
+        TextChunk("words", "100%"),
+        TextChunk("words", "s, "),
+        TextChunk("words", "%%"),
+        TextChunk("words", "s"),
     ]
 
 
 @pytest.mark.parametrize("text", ["a" * 500, "  lead", "%" * 9 + "s", "\t\t", "", "ы" * 900, "a ы\n" * 5])
 def test_pieces_make_up_the_text(text):
     keys = {"KEYCODE_ENTER": "\n", "KEYCODE_TAB": "\t"}
-    split = pieces(text)
+    split = split_text(text)
     assert "".join(keys.get(piece.text, piece.text) if piece.kind == "key" else piece.text for piece in split) == text
     assert not any("%s" in piece.text for piece in split if piece.kind == "words")
     assert all(len(piece.text) <= 400 for piece in split)
@@ -93,13 +93,13 @@ def test_pieces_make_up_the_text(text):
 
 
 def test_the_active_internal_screen_tells_how_it_is_turned():
-    assert display.read_frame(FOLD) == Frame(3, 1600, 2560)
+    assert display.read_frame(FOLD) == DisplayState(3, 1600, 2560)
 
 
 def test_an_old_phone_tells_its_size_elsewhere():
     assert display.read_frame(OLD) is None
-    assert display.read_frame(OLD, "Physical size: 1080x1920") == Frame(1, 1920, 1080)
-    assert display.read_frame(OLD, "Physical size: 1080x1920\nOverride size: 720x1280") == Frame(1, 1280, 720)
+    assert display.read_frame(OLD, "Physical size: 1080x1920") == DisplayState(1, 1920, 1080)
+    assert display.read_frame(OLD, "Physical size: 1080x1920\nOverride size: 720x1280") == DisplayState(1, 1280, 720)
     assert display.read_frame("nothing", "Physical size: 1080x1920") is None
 
 
@@ -136,7 +136,7 @@ def test_pictures_are_whole_or_no_pictures():
     assert (display.decode(whole) == pixels[:, :, :3]).all()
     assert (display.decode(b"[Warning] several displays\n" + whole + b"\r\n") == pixels[:, :, :3]).all()
     for broken in (b"", b"error: closed", whole[:-1], whole[: len(whole) // 2], whole.replace(b"IDAT", b"IDAX")):
-        with pytest.raises(BrokenPicture):
+        with pytest.raises(ScreenshotError):
             display.decode(broken)
 
 
@@ -205,14 +205,14 @@ class Deaf:
     def ask(self, command):
         self.heard.append(command.words)
         if command == commands.CURRENT_IME:
-            return Answer(self.ime.encode(), b"", 0)
+            return CommandResult(self.ime.encode(), b"", 0)
         if command.words[:2] == ("ime", "set"):
             if command.words[2] not in self.installed:
-                return Answer(b"", b"Unknown input method", 255)
+                return CommandResult(b"", b"Unknown input method", 255)
             self.ime = command.words[2]
         if command.words[:2] == ("ime", "disable") and command.words[2] == self.ime:
             self.ime = self.installed[0]
-        return Answer(b"", b"", 0)
+        return CommandResult(b"", b"", 0)
 
 
 @pytest.mark.parametrize(
@@ -225,14 +225,14 @@ class Deaf:
 )
 def test_a_record_of_an_earlier_run_gives_back_and_is_gone(now, disable, after):
     phone = Deaf(now, ["com.user/.Ime", "com.other/.Ime"])
-    keyboards._write(keyboards.record_path("NUMBER"), keyboards.Borrowed("NUMBER", "com.user/.Ime", disable))
+    keyboards._write(keyboards.record_path("NUMBER"), keyboards.KeyboardLease("NUMBER", "com.user/.Ime", disable))
     assert keyboards.restore(phone) and phone.ime == after
     assert not keyboards.record_path("NUMBER").exists() and not keyboards.restore(phone)
 
 
 def test_a_keyboard_that_is_no_more_blocks_no_run_once_another_is_chosen():
     phone = Deaf(ADB_KEYBOARD, ["com.other/.Ime"])
-    keyboards._write(keyboards.record_path("NUMBER"), keyboards.Borrowed("NUMBER", "com.user/.Ime", ""))
+    keyboards._write(keyboards.record_path("NUMBER"), keyboards.KeyboardLease("NUMBER", "com.user/.Ime", ""))
     with pytest.raises(SurfaceError, match=r"could not be set back to com\.user/\.Ime; choose it in its settings"):
         keyboards.restore(phone)
     phone.ime = "com.other/.Ime"
@@ -244,12 +244,13 @@ def bare(frame, density=160):
     surface = object.__new__(Surface)
     surface._size, surface._density, surface.sent = (frame.width, frame.height), density, []
     surface._same_as_seen = lambda: frame
-    surface._act = surface._send = lambda command: surface.sent.append(command.words) or Answer(b"", b"", 0)
+    surface._act = surface._send = lambda command: surface.sent.append(command.words) or CommandResult(b"", b"", 0)
     return surface
 
 
 @pytest.mark.parametrize(
-    ("frame", "density"), [(Frame(1, 2340, 1080), 440), (Frame(0, 280, 364), 280), (Frame(0, 540, 1080), 240)]
+    ("frame", "density"),
+    [(DisplayState(1, 2340, 1080), 440), (DisplayState(0, 280, 364), 280), (DisplayState(0, 540, 1080), 240)],
 )
 def test_no_swipe_of_a_scroll_is_so_short_that_it_is_a_tap(frame, density):
     """Two notches were one swipe and a rest of ten pixels, which Android takes for a tap on what lies there."""
@@ -266,7 +267,7 @@ def test_no_swipe_of_a_scroll_is_so_short_that_it_is_a_tap(frame, density):
 
 
 def test_addresses_that_a_phone_cannot_be_sent_are_a_sentence():
-    surface = bare(Frame(0, 540, 1080))
+    surface = bare(DisplayState(0, 540, 1080))
     surface._view("HTTPS://Example.org/", InvalidActionError)
     assert surface.sent[0][-1] == "HTTPS://Example.org/"
     surface._closed = False
@@ -296,9 +297,9 @@ def test_a_swipe_has_enough_moves_however_slow_the_page(answers_s, least, most):
             pass
 
     page = Slow()
-    asyncio.run(Glass.touch(page, (10, 400), (10, 80), 0.3))
+    asyncio.run(PhoneScreen.touch(page, (10, 400), (10, 80), 0.3))
     assert least <= len(page.moves) <= most and page.moves[-1] == (10, 80)
     steps = [before[1] - after[1] for before, after in zip([(10, 400), *page.moves], page.moves, strict=False)]
     assert min(steps) >= 0 and max(steps) <= 320 / MOVES
-    asyncio.run(Glass.touch(page, (10, 400), (10, 80), 0.0))
+    asyncio.run(PhoneScreen.touch(page, (10, 400), (10, 80), 0.0))
     assert page.moves == []

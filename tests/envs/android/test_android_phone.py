@@ -12,8 +12,8 @@ from adbutils import AdbClient, AdbError
 from PIL import Image
 
 from actions import UsageError
-from envs.simulators.faults import read_fault
-from envs.simulators.wire import CLSE, CNXN, HEADER, MAX_PAYLOAD, OKAY, OPEN, VERSION, Message, packed
+from envs.simulators.android.adb_protocol import CLSE, CNXN, HEADER, MAX_PAYLOAD, OKAY, OPEN, VERSION, Message, packed
+from envs.simulators.android.faults import read_fault
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 
 from actions import Back, Click, Home, SurfaceError, UsageError
 from envs.live import LiveEnv
-from envs.opening import Opening
-from envs.practice_task import PracticeTask
-from envs.simulators.control import PROPERTY, Control
+from envs.miniwob.task import MiniWobTask
+from envs.options import SurfaceOptions
+from envs.simulators.android.control_server import PROPERTY, Control
 from envs.surfaces.android import Surface, open_surface
 
 
@@ -18,8 +18,8 @@ def practice_env(fresh):
     made = []
 
     def make(task):
-        opened = open_surface(Opening(where=fresh.address, url=f"practice:{task}"))
-        made.append(LiveEnv(opened, task=PracticeTask(task)))
+        opened = open_surface(SurfaceOptions(where=fresh.address, url=f"practice:{task}"))
+        made.append(LiveEnv(opened, task=MiniWobTask(task)))
         fresh.commands.log.clear()
         return made[-1]
 
@@ -63,7 +63,7 @@ def test_its_pixels_are_the_browsers(practice_env, chrome, task):
     with Browser(f"practice:{task}", executable=chrome) as browser:
         for seed in (900_001, 900_017):
             env.reset(seed=seed)
-            PracticeTask(task).setup(browser, seed)
+            MiniWobTask(task).setup(browser, seed)
             ours, theirs = env.surface.capture(), browser.capture()
             assert (ours.width, ours.height) == (280, 364)
             assert (ours.pixels != theirs.pixels).sum() == 0

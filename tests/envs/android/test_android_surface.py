@@ -26,9 +26,9 @@ from actions import (
     Wait,
     dispatch,
 )
-from envs.check import check_surface
-from envs.opening import Opening
-from envs.simulators.commands import Refused
+from envs.options import SurfaceOptions
+from envs.simulators.android.commands import CommandError
+from envs.surface_check import check_surface
 from envs.surfaces.android import Surface, open_surface
 
 HEARD = """(() => { window.heard = [];
@@ -187,7 +187,7 @@ def test_what_a_phone_cannot_is_refused_and_not_done(fresh, surface, action, sen
 
 def test_what_an_old_android_lacks_is_the_models_to_avoid(fresh, surface, monkeypatch):
     async def lacks(words):
-        raise Refused("Error: Unknown command: keycombination", 255)
+        raise CommandError("Error: Unknown command: keycombination", 255)
 
     monkeypatch.setitem(fresh.commands._table, "input", lacks)
     with pytest.raises(
@@ -198,7 +198,7 @@ def test_what_an_old_android_lacks_is_the_models_to_avoid(fresh, surface, monkey
 
 def test_a_phone_that_forbids_touches_is_told_how_to_allow_them(fresh, surface, monkeypatch):
     async def forbids(words):
-        raise Refused("java.lang.SecurityException: Injecting to another application requires INJECT_EVENTS", 255)
+        raise CommandError("java.lang.SecurityException: Injecting to another application requires INJECT_EVENTS", 255)
 
     surface.capture()
     monkeypatch.setitem(fresh.commands._table, "input", forbids)
@@ -228,15 +228,15 @@ def test_a_secure_screen_is_said_to_be_one(fresh, surface):
 
 
 def test_two_phones_and_no_serial_is_a_question(fresh, adb, chrome):
-    from envs.simulators.phone import SimulatedPhone
+    from envs.simulators.android.phone import SimulatedPhone
 
     with SimulatedPhone(executable=chrome) as second:
         adb("connect", second.address)
         try:
             with pytest.raises(UsageError) as asked:
-                open_surface(Opening())
+                open_surface(SurfaceOptions())
             assert fresh.address in str(asked.value) and second.address in str(asked.value)
-            with open_surface(Opening(where=second.address)) as chosen:
+            with open_surface(SurfaceOptions(where=second.address)) as chosen:
                 chosen.perform(Open(target="notes"))
             assert second.glass.shown.label == "Notes" and fresh.glass.shown.label == "Home"
         finally:
@@ -244,23 +244,28 @@ def test_two_phones_and_no_serial_is_a_question(fresh, adb, chrome):
 
 
 def test_the_only_phone_needs_no_name(fresh, surface):
-    with open_surface(Opening()) as only:
+    with open_surface(SurfaceOptions()) as only:
         assert only.serial == fresh.address
 
 
 def test_a_phone_on_the_network_is_connected_by_its_address(fresh, adb):
     adb("disconnect", fresh.address)
-    with open_surface(Opening(where=fresh.address)) as found:
+    with open_surface(SurfaceOptions(where=fresh.address)) as found:
         assert found.capture().width == 540
 
 
 def test_a_wrong_serial_names_what_there_is(fresh):
     with pytest.raises(UsageError, match=f"no phone 'R5CT' at the adb server; have {fresh.address}; plug it in"):
-        open_surface(Opening(where="R5CT"))
+        open_surface(SurfaceOptions(where="R5CT"))
 
 
 def test_options_that_a_phone_cannot_follow_are_refused(fresh):
-    for opening in (Opening(window="x"), Opening(program="x"), Opening(headed=True), Opening(width=400)):
+    for opening in (
+        SurfaceOptions(window="x"),
+        SurfaceOptions(program="x"),
+        SurfaceOptions(headed=True),
+        SurfaceOptions(width=400),
+    ):
         with pytest.raises(UsageError, match="a phone"):
             open_surface(opening)
 
@@ -286,8 +291,8 @@ def test_a_closed_surface_does_nothing(fresh):
 
 def test_pixels_are_mapped_where_the_picture_has_another_size(fresh, surface):
     """As with `wm size` on a phone whose picture keeps the panel's size."""
-    from envs.android.display import Frame
+    from envs.android.display import DisplayState
 
     surface._size = (270, 540)
-    assert surface._map(Frame(0, 540, 1080), Point(0, 0), Point(269, 539)) == [(1, 1), (539, 1079)]
+    assert surface._map(DisplayState(0, 540, 1080), Point(0, 0), Point(269, 539)) == [(1, 1), (539, 1079)]
     assert np.array(surface.capture().pixels).shape == (1080, 540, 3)

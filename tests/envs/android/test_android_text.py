@@ -13,7 +13,7 @@ import pytest
 
 from actions import InvalidActionError, SurfaceError, TypeText
 from envs.android import keyboard as keyboards
-from envs.simulators.commands import ADB_KEYBOARD, LATIN_IME, U2_KEYBOARD
+from envs.simulators.android.commands import ADB_KEYBOARD, LATIN_IME, U2_KEYBOARD
 
 ASCII = [
     "plain",
@@ -132,7 +132,7 @@ def test_what_even_that_could_not_mend_the_next_run_does(fresh, monkeypatch):
     monkeypatch.setitem(fresh.commands.settings, "secure default_input_method", ADB_KEYBOARD)
     monkeypatch.setattr(fresh.commands, "enabled", [LATIN_IME, ADB_KEYBOARD])
     path = keyboards.record_path(fresh.serialno)
-    keyboards._write(path, keyboards.Borrowed(fresh.serialno, LATIN_IME, ADB_KEYBOARD))
+    keyboards._write(path, keyboards.KeyboardLease(fresh.serialno, LATIN_IME, ADB_KEYBOARD))
     with Surface(fresh.address) as surface:
         assert "the phone's is set again" in surface.news()
     assert given_back(fresh) and not path.exists()

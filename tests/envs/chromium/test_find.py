@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from actions import UsageError
-from envs.chromium.find import VARIABLE, find_chrome, install_command
+from envs.chromium.executable import VARIABLE, find_chrome, install_command
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from actions import SurfaceError, UsageError
-from envs.chromium.launch import SANDBOX_VARIABLE, wants_sandbox
+from envs.chromium.launch import SANDBOX_VARIABLE, use_sandbox
 from envs.surfaces.browser import Surface
 
 
@@ -22,16 +22,16 @@ def test_a_program_that_is_no_browser(tmp_path):
 
 def test_the_sandbox_can_be_switched_off_by_name_only(monkeypatch):
     monkeypatch.setenv(SANDBOX_VARIABLE, "off")
-    assert wants_sandbox() is False
+    assert use_sandbox() is False
     monkeypatch.setenv(SANDBOX_VARIABLE, "perhaps")
     with pytest.raises(UsageError, match="must be on or off"):
-        wants_sandbox()
+        use_sandbox()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="root and its sandbox are a matter of Linux")
 def test_root_on_linux_has_no_sandbox(monkeypatch):
     monkeypatch.delenv(SANDBOX_VARIABLE, raising=False)
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert wants_sandbox() is False
+    assert use_sandbox() is False
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert wants_sandbox() is True
+    assert use_sandbox() is True

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from actions import SurfaceError
-from envs.chromium.thread import LoopThread
+from envs.loop_thread import LoopThread
 
 
 @pytest.fixture

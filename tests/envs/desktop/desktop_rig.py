@@ -37,7 +37,7 @@ def tk_python() -> str:
 def x_server(size: str = "1280x720", *more: str) -> Iterator[str]:
     """The name of a bare display: no window manager, no program; ended at the end."""
     need("Xvfb")
-    from envs.desktop.virtual import _line
+    from envs.desktop.virtual_display import _line
 
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset", *more]
@@ -52,7 +52,7 @@ def x_server(size: str = "1280x720", *more: str) -> Iterator[str]:
 
 
 def link(display: str) -> Any:
-    from envs.desktop.x11.connect import connect
+    from envs.desktop.x11.connection import connect
 
     return connect(display)
 

@@ -9,8 +9,8 @@ import pytest
 from desktop_rig import x_server
 
 from actions import UsageError
-from envs.desktop.x11 import connect as module
-from envs.desktop.x11.connect import connect, find_cookie, require_display, write_cookie
+from envs.desktop.x11 import connection as module
+from envs.desktop.x11.connection import connect, find_cookie, require_display, write_cookie
 
 
 def test_no_display_is_a_sentence_with_what_works_instead():

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from actions import UsageError
-from envs.desktop.geometry import Box, Monitor, View, choose
+from envs.desktop.geometry import Box, Monitor, Viewport, select_monitor
 
 MONITORS = [
     Monitor(1, Box(0, 0, 1920, 1080), primary=True),
@@ -16,7 +16,7 @@ MONITORS = [
 
 
 def test_one_to_one_with_negative_offsets_is_a_shift():
-    view = View.of(Box(-1920, -40, 1920, 1080), 1.0)
+    view = Viewport.of(Box(-1920, -40, 1920, 1080), 1.0)
     assert (view.width, view.height) == (1920, 1080)
     for x, y in [(0, 0), (1919, 1079), (7, 500)]:
         assert view.point(x, y) == (x - 1920, y - 40)
@@ -24,7 +24,7 @@ def test_one_to_one_with_negative_offsets_is_a_shift():
 
 @pytest.mark.parametrize("scale", [1.25, 1.5, 2.0, 3.0])
 def test_a_pixel_stands_for_the_point_in_its_middle(scale):
-    view = View.of(Box(-2560, -200, 2560, 1440), scale)
+    view = Viewport.of(Box(-2560, -200, 2560, 1440), scale)
     assert (view.width, view.height) == (round(2560 / scale), round(1440 / scale))
     for _ in range(500):
         x, y = random.randrange(view.width), random.randrange(view.height)
@@ -35,20 +35,20 @@ def test_a_pixel_stands_for_the_point_in_its_middle(scale):
 
 
 def test_scale_two_lands_on_the_second_of_two_points():
-    assert View.of(Box(100, 50, 800, 600), 2.0).point(3, 4) == (100 + 7, 50 + 9)
+    assert Viewport.of(Box(100, 50, 800, 600), 2.0).point(3, 4) == (100 + 7, 50 + 9)
 
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
 def test_a_scale_that_cannot_be_is_refused(scale):
     with pytest.raises(UsageError, match="scale of"):
-        View.of(Box(0, 0, 10, 10), scale)
+        Viewport.of(Box(0, 0, 10, 10), scale)
 
 
 def test_monitors_are_chosen_by_number_and_the_primary_is_the_default():
-    assert choose(MONITORS, "").number == 1
-    assert choose(MONITORS, "monitor:2").box.left == -2560
+    assert select_monitor(MONITORS, "").number == 1
+    assert select_monitor(MONITORS, "monitor:2").box.left == -2560
     with pytest.raises(UsageError, match=r"no desktop 'monitor:3'; have virtual, monitor:1 \(1920x1080\), monitor:2"):
-        choose(MONITORS, "monitor:3")
+        select_monitor(MONITORS, "monitor:3")
 
 
 def test_common_parts():

@@ -7,10 +7,10 @@ import contextlib
 import pytest
 
 from actions import Click, Drag, LongPress, Move, PressKeys, Scroll, SurfaceError, TypeText
-from envs.desktop.geometry import Box, View
-from envs.desktop.hands import act
+from envs.desktop.geometry import Box, Viewport
+from envs.desktop.input import act
 
-VIEW = View.of(Box(-200, 100, 400, 300), 2.0)  # 200 x 150 pixels, to the left of the first monitor
+VIEW = Viewport.of(Box(-200, 100, 400, 300), 2.0)  # 200 x 150 pixels, to the left of the first monitor
 
 
 class Recorder:

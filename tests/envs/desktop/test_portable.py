@@ -8,7 +8,7 @@ import pytest
 
 from actions import InvalidActionError, SurfaceError
 from envs.desktop import macos_input, windows_input
-from envs.desktop.portable import PortableHands
+from envs.desktop.pyautogui_input import PyAutoGuiInput
 
 
 class Gui:
@@ -37,7 +37,7 @@ class Gui:
 
 def hands(platform="win32", **gui):
     typed = []
-    made = PortableHands(Gui(**gui), typed.append, platform)
+    made = PyAutoGuiInput(Gui(**gui), typed.append, platform)
     return made, made._gui.calls, typed
 
 

@@ -12,10 +12,16 @@ import pytest
 from desktop_rig import need, soon
 
 from actions import Move, PressKeys, SurfaceError, UsageError, Wait
-from envs.desktop import virtual as module
-from envs.desktop.keeper import MARK, Keeper, end_processes, marked, started
-from envs.desktop.virtual import VirtualDesktop
-from envs.desktop.x11.connect import connect
+from envs.desktop import virtual_display as module
+from envs.desktop.cleanup_process import (
+    PROCESS_TAG,
+    CleanupProcess,
+    end_processes,
+    process_start_time,
+    tagged_processes,
+)
+from envs.desktop.virtual_display import VirtualDesktop
+from envs.desktop.x11.connection import connect
 from envs.surfaces.desktop import Surface
 
 
@@ -119,19 +125,19 @@ def test_what_a_program_started_and_let_go_of_is_ended_too(tmp_path):
     go.touch()
     soon(lambda: desktop.check() == "starter was closed")
     mark = str(Path(desktop.authority).parent)
-    pids = [pid for pid, _ in marked(mark)]
+    pids = [pid for pid, _ in tagged_processes(mark)]
     assert len(pids) >= 3 and os.getpid() not in pids  # the window manager, the sleeper, the editor
     desktop.close()
-    assert gone(pids) and marked(mark) == []
+    assert gone(pids) and tagged_processes(mark) == []
 
 
 def test_the_keeper_ends_what_carries_its_mark_and_nothing_else():
     ours, others = (
-        subprocess.Popen(["sleep", "600"], env=os.environ | {MARK: mark}, start_new_session=own)
+        subprocess.Popen(["sleep", "600"], env=os.environ | {PROCESS_TAG: mark}, start_new_session=own)
         for mark, own in (("/tmp/this desktop", False), ("/tmp/this desktop/2", True))
     )
     try:
-        keeper = Keeper()
+        keeper = CleanupProcess()
         keeper.note(pids=[], mark="/tmp/this desktop")
         keeper.close()
         assert ours.wait(5) < 0 and others.poll() is None
@@ -145,12 +151,12 @@ def test_a_pid_that_another_process_has_by_now_is_not_ended():
     other = subprocess.Popen(["sleep", "30"], start_new_session=True)
     end_processes([[other.pid, "1"]])
     assert other.poll() is None
-    end_processes([[other.pid, started(other.pid)]])
+    end_processes([[other.pid, process_start_time(other.pid)]])
     assert other.wait(5) == -signal.SIGTERM
 
 
 def test_a_keeper_that_was_killed_is_no_hindrance():
-    keeper = Keeper()
+    keeper = CleanupProcess()
     os.kill(keeper.pid, signal.SIGKILL)
     keeper._child.wait()
     keeper.note(keys=[])

@@ -15,19 +15,19 @@ from desktop_rig import TK_PAD, keymap, link, need, pressed, soon, started, tk_p
 from typed_strings import STRINGS
 
 from actions import InvalidActionError, SurfaceError
-from envs.desktop.hands import Unfinished
-from envs.desktop.keeper import Keeper
-from envs.desktop.x11.hands import X11Hands
+from envs.desktop.cleanup_process import CleanupProcess
+from envs.desktop.input import ActionInterruptedError
+from envs.desktop.x11.input import X11Input
 from envs.desktop.x11.keyboard import keysym
 from envs.desktop.x11.windows import Windows
 
 
 @contextlib.contextmanager
 def hands_on(display):
-    keeper, connection = Keeper(), link(display)
+    keeper, connection = CleanupProcess(), link(display)
     keeper.note(display=display)
     try:
-        yield X11Hands(connection, keeper)
+        yield X11Input(connection, keeper)
     finally:
         connection.close()
         keeper.close()
@@ -239,7 +239,7 @@ def test_what_is_left_of_a_text_whose_window_closed_goes_nowhere(text, pings, mo
         closing = dialog.close_on(dialog.link.keysym_to_keycode(0xFF0D), behind)
         began = time.monotonic()
         with pytest.raises(
-            Unfinished, match=f"after {text.index(chr(10)) + 1} of {len(text)} characters, and the rest"
+            ActionInterruptedError, match=f"after {text.index(chr(10)) + 1} of {len(text)} characters, and the rest"
         ):
             hands.type(text)
         assert time.monotonic() - began < 8  # what is gone is not waited for
@@ -262,7 +262,7 @@ def test_a_window_that_pops_up_in_a_long_text_gets_nothing_of_it(monkeypatch):
             return strike(keyboard, place, piece, lent)
 
         monkeypatch.setattr("envs.desktop.x11.keyboard.Keyboard._strike_at", pop_up)
-        with pytest.raises(Unfinished, match="after 128 of 200 characters"):
+        with pytest.raises(ActionInterruptedError, match="after 128 of 200 characters"):
             hands.type("0123456789" * 20)
         assert len(first.got()) == 128 and other.got() == []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from actions import Click, Home, InvalidActionError, Move, Open, PressKeys, Scroll, SurfaceError, TypeText, Wait
-from envs.settle import changed
+from envs.stability import find_change
 
 BUTTON = "<button style='position:fixed;left:0;top:0;width:400px;height:300px' onclick='{}'>go</button>"
 
@@ -32,7 +32,7 @@ def test_confirm_is_drawn_over_the_page_and_waits(browser, site):
     before, note = ask(browser, site, 'document.title = confirm("Delete all 3 files?")')
     assert note == 'the page asks "Delete all 3 files?" in a dialog; choose OK (Enter) or Cancel (Escape)'
     with_dialog = browser.capture()
-    assert changed(before, with_dialog).share > 0.5  # the page behind is dimmed, the box is drawn
+    assert find_change(before, with_dialog).share > 0.5  # the page behind is dimmed, the box is drawn
     assert with_dialog.pixels.shape == before.pixels.shape
     assert browser.asking
     with pytest.raises(SurfaceError, match="dialog waits"):
@@ -102,7 +102,7 @@ def test_prompt_takes_typed_text_in_place_of_its_default(browser, site):
     assert "with a text field" in note
     empty = browser.capture()
     browser.perform(TypeText(text="Zoë 漢字"))
-    assert changed(empty, browser.capture()) is not None  # what is typed can be seen
+    assert find_change(empty, browser.capture()) is not None  # what is typed can be seen
     browser.perform(Click(**dialog_spot(browser, "ok")))
     assert browser.evaluate("document.title") == "Zoë 漢字"
 
@@ -140,7 +140,7 @@ def test_a_dialog_of_the_pages_own_accord_is_seen_and_told(browser, site, until)
     assert '"late"' in browser.news()
     browser.perform(PressKeys(keys=("enter",)))
     assert browser.evaluate("document.title") == "true"
-    assert changed(before, browser.capture()) is not None
+    assert find_change(before, browser.capture()) is not None
 
 
 def test_an_alert_while_the_page_loads_is_shown(browser, site):

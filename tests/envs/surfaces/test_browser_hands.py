@@ -23,7 +23,7 @@ from actions import (
     UsageError,
     Wait,
 )
-from envs.settle import same
+from envs.stability import is_equal
 from envs.surfaces import browser as module
 from envs.surfaces.browser import VERBS, Surface
 
@@ -313,11 +313,11 @@ def test_a_screen_at_rest_is_read_once_and_a_change_is_seen(browser, site, monke
     monkeypatch.setattr(module, "_decode", lambda png: (reads.append(1), decode(png))[1])
     browser.goto(site.add("<body style='background:#123'>"))
     first, second = browser.capture(), browser.capture()
-    assert first.pixels is second.pixels and same(first, second) and len(reads) == 1
+    assert first.pixels is second.pixels and is_equal(first, second) and len(reads) == 1
     assert not first.pixels.flags.writeable and first.pixels[0, 0].tolist() == [0x11, 0x22, 0x33]
     browser.evaluate("document.body.style.background = '#321'")
     third = browser.capture()
-    assert third.pixels[0, 0].tolist() == [0x33, 0x22, 0x11] and not same(second, third)
+    assert third.pixels[0, 0].tolist() == [0x33, 0x22, 0x11] and not is_equal(second, third)
     assert second.pixels[0, 0].tolist() == [0x11, 0x22, 0x33]
 
 

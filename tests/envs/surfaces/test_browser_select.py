@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actions import Click, Drag, Move, PressKeys, Scroll, TypeText
-from envs.settle import changed
+from envs.stability import find_change
 
 SELECT = """<style>select {{
   position: fixed; left: 20px; top: {top}px; width: 150px; height: 24px; font: 14px Arial }}</style>
@@ -29,7 +29,7 @@ def page(browser, site):
 
 def rows(browser, before):
     """Where the list is: what changed on the screen, below the <select>."""
-    box = changed(before, browser.capture())
+    box = find_change(before, browser.capture())
     assert box is not None and box.bottom > 60, "no list came up"
     return box
 
@@ -48,7 +48,7 @@ def test_a_click_opens_and_a_click_chooses(browser, page):
     assert browser.evaluate("log") == ["mousedown", "input:Beta", "change:Beta"]
     assert browser.evaluate("document.activeElement.id") == "s"
     browser.perform(Move(**BESIDE))
-    after = changed(before, browser.capture())
+    after = find_change(before, browser.capture())
     assert after.bottom <= 48  # the list is gone again; only the <select> shows its new value
 
 
@@ -78,7 +78,7 @@ def test_a_click_elsewhere_and_escape_and_a_second_click_close_it(browser, page)
         browser.perform(Click(**MIDDLE))
         rows(browser, before)
         browser.perform(close)
-        box = changed(before, browser.capture())
+        box = find_change(before, browser.capture())
         assert box is None or box.bottom <= 48 or box.left > 300  # the focus ring, the pressed button
         assert value(browser) == "Alpha"
     assert browser.evaluate("log").count("input:Alpha") == 0
@@ -119,7 +119,7 @@ def test_typing_without_opening_is_chromiums_own(browser, page):
 def test_near_the_lower_edge_the_list_goes_up(browser, page):
     before = page(top=270)
     browser.perform(Click(x=90, y=282))
-    box = changed(before, browser.capture())
+    box = find_change(before, browser.capture())
     assert box.top < 200
     row = (270 - box.top) / 6
     browser.perform(Click(x=60, y=int(box.top + row * 1.5)))
@@ -131,9 +131,9 @@ def test_a_long_list_scrolls_by_wheel(browser, page):
     before = page(html="<select id=s style='position:fixed;left:20px;top:20px;width:150px;height:24px'>" + many)
     browser.perform(Click(**MIDDLE))
     top = browser.capture()
-    assert changed(before, top).bottom > 250
+    assert find_change(before, top).bottom > 250
     browser.perform(Scroll(x=60, y=150, down=50))
-    assert changed(top, browser.capture()) is not None
+    assert find_change(top, browser.capture()) is not None
     browser.perform(Click(x=60, y=285))
     assert int(value(browser).split()[1]) >= 90
 
@@ -145,7 +145,7 @@ def test_a_select_in_a_modal_dialog_can_be_used(browser, page):
     )
     before = page(html=html)
     browser.perform(Click(**MIDDLE))
-    box = changed(before, browser.capture())
+    box = find_change(before, browser.capture())
     browser.perform(Click(x=60, y=int(box.bottom - (box.bottom - 44) / 4)))
     assert value(browser) == "Beta"
 
@@ -156,7 +156,7 @@ def test_a_select_in_a_frame_can_be_used(browser, site, page):
         html=f"<iframe id=f style='position:fixed;left:10px;top:10px;width:300px;height:200px' src='{inner}'>"
     )
     browser.perform(Click(x=35, y=33))
-    box = changed(before, browser.capture())
+    box = find_change(before, browser.capture())
     browser.perform(Click(x=45, y=int(box.bottom - 12)))
     assert browser.evaluate("f.contentDocument.getElementById('s').value") == "Beta"
 
@@ -171,7 +171,7 @@ def test_list_boxes_stay_as_they_are(browser, page, attributes):
 def test_a_disabled_select_stays_shut(browser, page):
     before = page(attributes="disabled")
     browser.perform(Click(**MIDDLE))
-    assert changed(before, browser.capture()) is None
+    assert find_change(before, browser.capture()) is None
 
 
 def test_hostile_styles_do_not_reach_the_list(browser, page):

@@ -15,10 +15,10 @@ import pytest
 from actions import Click, Done, Move, PressKeys, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
 from agent.policies.base import ScriptPolicy
-from envs.check import check_surface
 from envs.live import LiveEnv
-from envs.opening import Opening
-from envs.practice_task import PracticeTask
+from envs.miniwob.task import MiniWobTask
+from envs.options import SurfaceOptions
+from envs.surface_check import check_surface
 from envs.surfaces.desktop import Surface, open_surface
 
 SUM = 1234 + 5678
@@ -42,7 +42,7 @@ def tools():
 )
 def test_what_a_desktop_cannot_follow_is_said(fields, sentence):
     with pytest.raises(UsageError, match=sentence):
-        open_surface(Opening(**fields))
+        open_surface(SurfaceOptions(**fields))
 
 
 def test_without_a_display_it_says_what_works_instead(monkeypatch):
@@ -54,7 +54,7 @@ def test_without_a_display_it_says_what_works_instead(monkeypatch):
 
 
 def test_the_contract_is_kept():
-    surface = open_surface(Opening(where="virtual", program="mousepad", width=640, height=480))
+    surface = open_surface(SurfaceOptions(where="virtual", program="mousepad", width=640, height=480))
     assert check_surface(surface) == []
 
 
@@ -80,8 +80,8 @@ def middle(surface, selector):
 
 
 def test_a_practice_task_is_solved_by_one_click_of_x11(chrome):
-    with open_surface(Opening(where="virtual", url="practice:click-dialog-2")) as surface:
-        env = LiveEnv(surface, task=PracticeTask("click-dialog-2"))
+    with open_surface(SurfaceOptions(where="virtual", url="practice:click-dialog-2")) as surface:
+        env = LiveEnv(surface, task=MiniWobTask("click-dialog-2"))
         assert (env.screen.width, env.screen.height) == (280, 364)
         for seed in (900_001, 900_002):
             _, info = env.reset(seed=seed)
@@ -113,7 +113,7 @@ def test_practice_pages_are_the_browser_surfaces_pixels(chrome):
         for task in tasks:
             pictures = []
             for surface in (browser, x11):
-                env = LiveEnv(surface, task=PracticeTask(task))
+                env = LiveEnv(surface, task=MiniWobTask(task))
                 env.reset(seed=5)
                 pictures.append(env.screen.pixels)
             assert np.array_equal(*pictures), task
@@ -195,7 +195,7 @@ def clipboard(surface):
     """The text that the program which owns the clipboard gives out."""
     from Xlib import X
 
-    from envs.desktop.x11.connect import connect
+    from envs.desktop.x11.connection import connect
 
     connection = connect(surface._virtual.display, surface._virtual.environ)
     window = connection.screen().root.create_window(0, 0, 1, 1, 0, 24)

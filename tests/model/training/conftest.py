@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actions import UsageError
-from envs import practice
-from envs.chromium.find import find_chrome
+from envs.chromium.executable import find_chrome
+from envs.miniwob import pages
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        flags = ["--no-sandbox", *practice.BROWSER_FLAGS]
+        flags = ["--no-sandbox", *pages.BROWSER_FLAGS]
         started = driver.chromium.launch(executable_path=chrome, args=flags, ignore_default_args=["--hide-scrollbars"])
         yield started
         started.close()

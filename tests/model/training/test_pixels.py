@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from actions import Wait
-from envs import practice
 from envs.live import practice_env
+from envs.miniwob import pages
 from model.training.batches import decode
 from model.training.oracles import ORACLES
 from model.training.render import Studio, render
@@ -34,7 +34,7 @@ def test_each_screen_on_the_way_is_what_the_browser_surface_shows(task: str, bro
             pixels, info = env.reset(seed=seed)
             assert info["goal"] == goal
             for step in range(20):
-                width, height = practice.page(task).screen_size
+                width, height = pages.page(task).screen_size
                 assert pixels.shape == (height, width, 3)
                 assert np.array_equal(pixels, decode(studio.picture())), (seed, step)
                 answer = studio.questions(step)[0]["answer"]
@@ -69,5 +69,5 @@ def test_an_episode_is_drawn_once_and_always_the_same(tmp_path: Path, browser: A
 
 def test_seeds_for_measuring_are_never_drawn(tmp_path: Path, browser: Any) -> None:
     with pytest.raises(ValueError, match="held out"):
-        render("click-test", practice.HELD_OUT - 1, practice.HELD_OUT + 1, tmp_path, browser)
+        render("click-test", pages.EVAL_SEED_START - 1, pages.EVAL_SEED_START + 1, tmp_path, browser)
     assert not list(tmp_path.iterdir())

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from envs.desktop.hands import Native
-from envs.desktop.keeper import Keeper
+from envs.desktop.cleanup_process import CleanupProcess
+from envs.desktop.input import NativePoint
 from envs.desktop.x11.keyboard import Keyboard
 
 BUTTONS = {"left": 1, "middle": 2, "right": 3}
@@ -16,16 +16,16 @@ UP, DOWN, LEFT, RIGHT = 4, 5, 6, 7  # the wheel's turns are buttons
 DOUBLE_S, DOUBLE_PX = 0.5, 8  # two clicks closer than this are one double click to most programs
 
 
-class X11Hands:
+class X11Input:
     """envs.desktop.hands.Hands. Not for two threads at a time; raises Xlib's errors when the server fails."""
 
-    def __init__(self, connection: Any, keeper: Keeper) -> None:
+    def __init__(self, connection: Any, keeper: CleanupProcess) -> None:
         self._x = connection
         self._root = connection.screen().root
         self._keeper = keeper
         self._keyboard = Keyboard(connection, keeper)
         self._held: list[int] = []
-        self._click: tuple[float, Native] = (0.0, (0, 0))  # the last one's time and place
+        self._click: tuple[float, NativePoint] = (0.0, (0, 0))  # the last one's time and place
         self._in_click = False
 
     def move(self, x: int, y: int) -> None:
@@ -36,7 +36,7 @@ class X11Hands:
         self._x.sync()
         self._in_click = False
 
-    def pointer(self) -> Native:
+    def pointer(self) -> NativePoint:
         at = self._root.query_pointer()
         return int(at.root_x), int(at.root_y)
 

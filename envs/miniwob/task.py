@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from actions import SurfaceError, UsageError
-from envs import practice
-from envs.live import Verdict
+from envs.live import TaskStatus
+from envs.miniwob import pages
 
 MARK = "__pixelhandEpisode"  # set in the page when its episode starts: a page that was loaded again lacks it
 
@@ -20,28 +20,28 @@ def require_pages(surface: Any) -> None:
         )
 
 
-class PracticeTask:
+class MiniWobTask:
     """One MiniWoB++ task on a surface with goto(), evaluate() and url, such as the browser's."""
 
     def __init__(self, task: str) -> None:
-        self.page = practice.page(task)
+        self.page = pages.page(task)
         self._seed = 0
 
     def setup(self, surface: Any, seed: int) -> str:
         """Load the page afresh and start the episode of the seed; returns the page's own instruction."""
         self._seed = seed
-        surface.goto(practice.PREFIX + self.page.task)
+        surface.goto(pages.PREFIX + self.page.task)
         return self._start(surface)
 
-    def verdict(self, surface: Any) -> Verdict:
+    def verdict(self, surface: Any) -> TaskStatus:
         """The page's own word. An agent that left the page has no verdict yet."""
         if not self._is_here(surface):
-            return Verdict()
-        said = surface.evaluate(f"window.{MARK} ? {practice.VERDICT_JS} : null")
+            return TaskStatus()
+        said = surface.evaluate(f"window.{MARK} ? {pages.VERDICT_JS} : null")
         return (
-            Verdict()
+            TaskStatus()
             if said is None
-            else Verdict(bool(said["done"]), None if said["reward"] is None else float(said["reward"]))
+            else TaskStatus(bool(said["done"]), None if said["reward"] is None else float(said["reward"]))
         )
 
     def resume(self, surface: Any) -> str:
@@ -59,7 +59,7 @@ class PracticeTask:
         # Home asks for the page and does not wait for it; before its load event it has no episode to start.
         goal = surface.evaluate(f"""(async () => {{
             while (document.readyState !== 'complete') await new Promise(done => setTimeout(done, 20));
-            const goal = await {practice.start_js(self._seed)};
+            const goal = await {pages.start_js(self._seed)};
             window.{MARK} = true;
             return typeof goal === 'string' ? goal : goal.utterance; // some pages add their fields
         }})()""")

@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from envs.simulators.faults import Faults
-from envs.simulators.files import Files
-from envs.simulators.glass import APPS, BROWSER, BY_PACKAGE, Glass
-from envs.simulators.shell import STATUS, ShellSyntax, parse
+from envs.simulators.android.faults import Faults
+from envs.simulators.android.screen import APPS, BROWSER, BY_PACKAGE, PhoneScreen
+from envs.simulators.android.shell_parser import STATUS, ShellSyntax, parse
+from envs.simulators.android.sync_service import SyncService
 
 LATIN_IME = "com.android.inputmethod.latin/.LatinIME"
 ADB_KEYBOARD = "com.android.adbkeyboard/.AdbIME"
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     code: int = 0
 
 
-class Refused(Exception):
+class CommandError(Exception):
     """A command that failed: its message, and its exit status."""
 
     def __init__(self, message: str, code: int = 1) -> None:
@@ -52,12 +52,12 @@ def _said(text: str) -> Answer:
     return Answer(f"{text}\n".encode() if text else b"")
 
 
-class Commands:
+class Shell:
     """The phone's own state and its commands. keyboards: which of those that take text over adb are installed."""
 
-    def __init__(self, glass: Glass, faults: Faults, props: dict[str, str], keyboards: Sequence[str]) -> None:
+    def __init__(self, glass: PhoneScreen, faults: Faults, props: dict[str, str], keyboards: Sequence[str]) -> None:
         self.glass, self.faults, self.props = glass, faults, props
-        self.files = Files()
+        self.files = SyncService()
         self.installed = [LATIN_IME, *keyboards]
         self.enabled = [LATIN_IME]
         self.bound_s = 0.0  # time.monotonic() at which the current keyboard is ready
@@ -96,7 +96,7 @@ class Commands:
             return Answer(err=f"/system/bin/sh: {name}: inaccessible or not found\n".encode(), code=127)
         try:
             return await self._table[name](rest)
-        except Refused as error:
+        except CommandError as error:
             return Answer(err=f"{error}\n".encode(), code=error.code)
         except (IndexError, ValueError):
             return Answer(err=f"Error: bad arguments for {name}: {' '.join(rest)}\n".encode(), code=255)
@@ -115,21 +115,21 @@ class Commands:
     async def do_ls(self, words: list[str]) -> Answer:
         path = words[-1] if words else "/sdcard"
         if not self.files.stat(path)[0]:
-            raise Refused(f"ls: {path}: No such file or directory")
+            raise CommandError(f"ls: {path}: No such file or directory")
         return _said("\n".join([path] if path in self.files.contents else self.files.names(path)))
 
     async def do_rm(self, words: list[str]) -> Answer:
         paths = [word for word in words if not word.startswith("-")]
         for path in paths:
             if self.files.contents.pop(path, None) is None and "-f" not in words:
-                raise Refused(f"rm: {path}: No such file or directory")
+                raise CommandError(f"rm: {path}: No such file or directory")
         return Answer()
 
     # what is seen
 
     async def do_screencap(self, words: list[str]) -> Answer:
         if self.faults.spend("nocapture"):
-            raise Refused("Status: -22")
+            raise CommandError("Status: -22")
         png = await self.glass.picture()
         if self.asleep or self.glass.shown.secure or self.faults.spend("black"):
             png = await asyncio.to_thread(_black, *self.glass.size)
@@ -147,7 +147,7 @@ class Commands:
             return _said(f"Physical size: {width}x{height}")
         if words == ["density"]:
             return _said(f"Physical density: {self.density}")
-        raise Refused(f"Error: the simulated phone has no wm {' '.join(words)}", 255)
+        raise CommandError(f"Error: the simulated phone has no wm {' '.join(words)}", 255)
 
     @property
     def density(self) -> int:
@@ -235,14 +235,14 @@ class Commands:
         elif verb == "motionevent":
             await self._motion(rest[0].upper(), (_pixel(rest[1]), _pixel(rest[2])))
         else:
-            raise Refused(f"Error: Unknown command: {verb}", 255)
+            raise CommandError(f"Error: Unknown command: {verb}", 255)
         return Answer()
 
     async def _text(self, text: str) -> None:
         """As InputShellCommand.sendText: `%s` is a space, and a character that no key has is an exception."""
         typed = text.replace("%s", " ")
         if any(not " " <= char <= "~" for char in typed):
-            raise Refused("java.lang.NullPointerException: Attempt to get length of null array", 255)
+            raise CommandError("java.lang.NullPointerException: Attempt to get length of null array", 255)
         await self.glass.type(typed)
 
     async def _key(self, name: str) -> None:
@@ -267,7 +267,7 @@ class Commands:
             await self.glass.press([name if name.startswith("KEYCODE_") else f"KEYCODE_{name}" for name in names])
         except KeyError as error:
             if not str(error).strip("'").startswith(("KEYCODE_VOLUME", "KEYCODE_CAMERA", "KEYCODE_CLEAR")):
-                raise Refused(f"Error: Unknown keycode: {error}", 255) from None
+                raise CommandError(f"Error: Unknown keycode: {error}", 255) from None
 
     async def _motion(self, kind: str, point: tuple[int, int]) -> None:
         if kind == "DOWN":
@@ -290,7 +290,7 @@ class Commands:
     async def do_settings(self, words: list[str]) -> Answer:
         verb, table = words[0], words[1]
         if table not in ("system", "secure", "global"):
-            raise Refused(f"Invalid namespace '{table}'", 255)
+            raise CommandError(f"Invalid namespace '{table}'", 255)
         if verb == "get":
             return _said(self.settings.get(f"{table} {words[2]}", "null"))
         if verb == "put":
@@ -298,7 +298,7 @@ class Commands:
         elif verb == "delete":
             self.settings.pop(f"{table} {words[2]}", None)
         else:
-            raise Refused(f"Invalid command: {verb}", 255)
+            raise CommandError(f"Invalid command: {verb}", 255)
         return Answer()
 
     async def do_pm(self, words: list[str]) -> Answer:
@@ -311,14 +311,14 @@ class Commands:
             if words[1] not in (*BY_PACKAGE, *keyboards):
                 return Answer(code=1)
             return _said(f"package:/data/app/{words[1]}/base.apk")
-        raise Refused(f"Unknown command: {words[0]}", 255)
+        raise CommandError(f"Unknown command: {words[0]}", 255)
 
     async def do_cmd(self, words: list[str]) -> Answer:
         if words[:2] == ["package", "query-activities"] and "android.intent.category.LAUNCHER" in words:
             return _said("\n".join(app.component for app in APPS))
         if words[:1] == ["input"]:
             return await self.do_input(words[1:])
-        raise Refused(f"cmd: Can't find service: {' '.join(words[:2])}", 20)
+        raise CommandError(f"cmd: Can't find service: {' '.join(words[:2])}", 20)
 
     async def do_am(self, words: list[str]) -> Answer:
         if words[0] == "start":
@@ -329,7 +329,7 @@ class Commands:
             if words[1] in BY_PACKAGE:
                 await self.glass.stop_app(BY_PACKAGE[words[1]])
             return Answer()
-        raise Refused(f"Unknown command: {words[0]}", 255)
+        raise CommandError(f"Unknown command: {words[0]}", 255)
 
     async def _start(self, words: list[str]) -> Answer:
         options = _options(words)
@@ -365,7 +365,7 @@ class Commands:
             return _said("\n".join(self.installed if "-a" in words else self.enabled))
         wanted = rest[0]
         if wanted not in self.installed:
-            raise Refused(f"Unknown input method {wanted} cannot be {verb}d for user #0", 255)
+            raise CommandError(f"Unknown input method {wanted} cannot be {verb}d for user #0", 255)
         if verb == "enable":
             self.enabled = [*self.enabled, wanted] if wanted not in self.enabled else self.enabled
             said = f"Input method {wanted}: now enabled for user #0"
@@ -376,11 +376,11 @@ class Commands:
             said = f"Input method {wanted}: now disabled for user #0"
         elif verb == "set":
             if wanted not in self.enabled:
-                raise Refused(f"Unknown input method {wanted} cannot be selected for user #0", 255)
+                raise CommandError(f"Unknown input method {wanted} cannot be selected for user #0", 255)
             self._choose(wanted)
             said = f"Input method {wanted} selected for user #0"
         else:
-            raise Refused(f"Unknown command: {verb}", 255)
+            raise CommandError(f"Unknown command: {verb}", 255)
         self.settings["secure enabled_input_methods"] = ":".join(self.enabled)
         return _said(said)
 

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 END_S = 2.0  # from asking a process to end to ending it
-MARK = "_PIXELHAND_DESKTOP"  # variable of every program of a virtual desktop, handed down to what it starts itself
+PROCESS_TAG = (
+    "_PIXELHAND_DESKTOP"  # variable of every program of a virtual desktop, handed down to what it starts itself
+)
 
 
-class Keeper:
+class CleanupProcess:
     """The parent's side.
 
     What can be noted: display, its name; keymap, [keycode, keysyms] each; keys and buttons that are held; lock, the
@@ -64,7 +66,7 @@ class Keeper:
             self._child.wait()
 
 
-def started(pid: int) -> str:
+def process_start_time(pid: int) -> str:
     """When a process started, in the kernel's own ticks: a pid is used again, the two together are not. "" if gone."""
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -76,7 +78,7 @@ def started(pid: int) -> str:
 def end_processes(pids: list[list[Any]]) -> None:
     """End each [pid, when it started] with the group that it leads, last started first: ask, then kill."""
     for how, wait_s in ((signal.SIGTERM, END_S), (signal.SIGKILL, END_S)):
-        ours = [pid for pid, when in reversed(pids) if when and started(pid) == when]
+        ours = [pid for pid, when in reversed(pids) if when and process_start_time(pid) == when]
         for pid in ours:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 try:
@@ -88,12 +90,12 @@ def end_processes(pids: list[list[Any]]) -> None:
             time.sleep(0.02)
 
 
-def marked(mark: str) -> list[list[Any]]:
+def tagged_processes(mark: str) -> list[list[Any]]:
     """[pid, started(pid)] of each process with this value of MARK: also of those whose parent ended, or let them go."""
-    line, found = f"{MARK}={mark}".encode(), []
+    line, found = f"{PROCESS_TAG}={mark}".encode(), []
     for name in filter(str.isdecimal, os.listdir("/proc")):
         with contextlib.suppress(OSError):  # it ended, or is another user's
-            when = started(int(name))
+            when = process_start_time(int(name))
             if line in Path("/proc", name, "environ").read_bytes().split(b"\0"):
                 found.append([int(name), when])
     return found
@@ -133,11 +135,11 @@ def _main() -> None:
         with contextlib.suppress(ValueError):  # a line cut by the parent's death
             undo = json.loads(line)
     # First: a virtual desktop's server may hang, and is asked nothing then.
-    end_processes(undo.get("pids", []) + (marked(undo["mark"]) if "mark" in undo else []))
+    end_processes(undo.get("pids", []) + (tagged_processes(undo["mark"]) if "mark" in undo else []))
     if any(undo.get(name) for name in ("keymap", "keys", "buttons", "lock")):
         sys.path.append(sys.argv[1])
         with contextlib.suppress(Exception):  # the server may be gone, and its keyboard with it
-            from envs.desktop.x11.connect import connect
+            from envs.desktop.x11.connection import connect
 
             connection = connect(undo["display"])
             restore_keyboard(connection, undo)

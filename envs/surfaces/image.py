@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from actions import InvalidActionError, Screen, SurfaceError, UsageError
-from envs.opening import Opening
+from envs.options import SurfaceOptions
 
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "wait"})
 NOTE = "this is a recorded picture: nothing changes on it"
 
 
-def read_picture(path: Path) -> Screen:
+def load_screenshot(path: Path) -> Screen:
     """A picture file as a Screen; transparency is laid on white. SurfaceError when it is missing or is no picture."""
     import numpy as np
     from PIL import Image, UnidentifiedImageError
@@ -43,7 +43,7 @@ class Surface:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._screen: Screen | None = read_picture(self.path)
+        self._screen: Screen | None = load_screenshot(self.path)
 
     def capture(self) -> Screen:
         """The picture; SurfaceError after close."""
@@ -65,7 +65,7 @@ class Surface:
         self._screen = None
 
 
-def open_surface(opening: Opening) -> Surface:
+def open_surface(opening: SurfaceOptions) -> Surface:
     """The picture named behind the colon of `--on still:FILE`. UsageError where none is."""
     if not opening.where:
         raise UsageError("name the picture: --on still:picture.png")

@@ -19,10 +19,10 @@ LONG_TEXT = 300  # characters: beyond it a text goes in at once, as if pasted; k
 CHORD_KEYS = ("ctrl", "alt", "meta")
 PIECES = re.compile(r"\n|\t|[\x20-\x7e]+|[^\x20-\x7e\n\t]+")
 
-Css = tuple[float, float]
+CssPoint = tuple[float, float]
 
 
-def own_time_s(action: Any) -> float:
+def duration_s(action: Any) -> float:
     """Seconds that an action takes by itself, on the quickest of pages: a bound on a call must leave room for them."""
     if isinstance(action, LongPress):
         return action.seconds
@@ -45,7 +45,7 @@ def check_keys(action: PressKeys) -> list[str]:
     return spelled
 
 
-async def act(page: Page, action: Any, css: Callable[[Point], Css], pointer: Css) -> None:
+async def act(page: Page, action: Any, css: Callable[[Point], CssPoint], pointer: CssPoint) -> None:
     """Carry out a pointer or key verb; pointer is where the mouse was left. Raises Playwright's Error and BadCall."""
     match action:
         case Click():
@@ -100,7 +100,7 @@ async def _pressed(page: Page) -> AsyncIterator[None]:
         await page.mouse.up()
 
 
-async def _drag(page: Page, path: Sequence[Css], modifiers: Sequence[str]) -> None:
+async def _drag(page: Page, path: Sequence[CssPoint], modifiers: Sequence[str]) -> None:
     async with _held(page, modifiers):
         await page.mouse.move(*path[0])
         async with _pressed(page):

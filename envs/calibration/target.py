@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from actions import Screen, SurfaceError, UsageError
-from envs.child import command
+from envs.subprocesses import command
 
 SIDE = 15  # of a square, in the easel's own units: odd, so that it has a middle
 COLOURS = {  # names that any model has words for, far apart from each other and from the white ground
@@ -37,7 +37,7 @@ ANSWER_S, SHOW_S = 10.0, 5.0
 
 
 @dataclass(frozen=True)
-class Square:
+class Marker:
     """A painted square: its colour's name, and where its middle is to be, in shares of the easel's sides."""
 
     colour: str
@@ -46,7 +46,7 @@ class Square:
 
 
 @dataclass(frozen=True)
-class Touch:
+class PointerEvent:
     """Where the pointer last met the easel: so many units from the middle of the nearest square, and that square."""
 
     colour: str
@@ -56,7 +56,7 @@ class Touch:
 
 
 @dataclass(frozen=True)
-class Seen:
+class DetectedMarker:
     """A square in a picture: its middle pixel, and how many pixels a unit of the easel is."""
 
     x: int
@@ -64,34 +64,34 @@ class Seen:
     scale: float
 
 
-def squares() -> list[Square]:
+def default_markers() -> list[Marker]:
     """One square of each colour, spread over the easel."""
-    return [Square(colour, *place) for colour, place in zip(COLOURS, PLACES, strict=True)]
+    return [Marker(colour, *place) for colour, place in zip(COLOURS, PLACES, strict=True)]
 
 
-def find(screen: Screen, colour: str, side: int = SIDE) -> Seen | None:
+def detect_marker(screen: Screen, colour: str, side: int = SIDE) -> DetectedMarker | None:
     """The square of a colour on a screen, side units wide; None where there is none. Of several, the largest."""
     import cv2
 
     near = (np.abs(screen.pixels.astype(np.int16) - np.array(COLOURS[colour], np.int16)) <= FAR).all(axis=2)
     _, _, boxes, _ = cv2.connectedComponentsWithStats(np.asarray(near, np.uint8), connectivity=4)
-    best: Seen | None = None
+    best: DetectedMarker | None = None
     for left, top, width, height, area in boxes[1:].tolist():  # the first is what has another colour
         alone = area >= 0.9 * width * height and abs(width - height) <= 2 and min(width, height) >= LEAST_PX
         scale = (width + height) / 2 / side
         if alone and (best is None or scale > best.scale):
-            best = Seen(left + (width - 1) // 2, top + (height - 1) // 2, scale)
+            best = DetectedMarker(left + (width - 1) // 2, top + (height - 1) // 2, scale)
     return best
 
 
 def shown(
     capture: Any, colours: Sequence[str], side: int = SIDE, within_s: float = SHOW_S
-) -> tuple[Screen, dict[str, Seen]]:
+) -> tuple[Screen, dict[str, DetectedMarker]]:
     """The screen once every colour is seen on it; the last screen and what was seen when time is over."""
     until = time.monotonic() + within_s
     while True:
         screen = capture()
-        found = {colour: seen for colour in colours if (seen := find(screen, colour, side))}
+        found = {colour: seen for colour in colours if (seen := detect_marker(screen, colour, side))}
         if len(found) == len(colours) or time.monotonic() > until:
             return screen, found
         time.sleep(0.1)
@@ -126,7 +126,7 @@ addEventListener("pointermove", met); addEventListener("pointerdown", met);
 </script>"""
 
 
-class PageEasel:
+class PageTarget:
     """Written over the page that a surface with evaluate() shows; the page's whole view is its ground."""
 
     def __init__(self, surface: Any) -> None:
@@ -139,21 +139,21 @@ class PageEasel:
         html = json.dumps(PAGE.format(ground=GROUND))
         surface.evaluate(f"(() => {{ document.open(); document.write({html}); document.close(); return true }})()")
 
-    def paint(self, painted: Sequence[Square], ground: tuple[int, int, int] = GROUND, side: int = SIDE) -> None:
+    def paint(self, painted: Sequence[Marker], ground: tuple[int, int, int] = GROUND, side: int = SIDE) -> None:
         """Show these squares, side units wide, and nothing else, on a ground."""
         plain = [[one.colour, "rgb" + str(COLOURS[one.colour]), one.x, one.y] for one in painted]
         self.surface.evaluate(f"paint({json.dumps(plain)}, 'rgb{ground}', {side})")
 
-    def touched(self) -> Touch | None:
+    def touched(self) -> PointerEvent | None:
         """Where the pointer met it last, since it was painted."""
         last = self.surface.evaluate("easel.last")
-        return None if last is None else Touch(last["colour"], last["dx"], last["dy"], bool(last["pressed"]))
+        return None if last is None else PointerEvent(last["colour"], last["dx"], last["dy"], bool(last["pressed"]))
 
     def close(self) -> None:
         """Nothing to end: the page goes with its surface."""
 
 
-class WindowEasel:
+class WindowTarget:
     """A window of its own process on the display, for a screen that no page can be put on. It has a field for text.
 
     geometry: (left, top, width, height) on the display in its own units; bare: without a frame.
@@ -162,7 +162,7 @@ class WindowEasel:
 
     def __init__(self, geometry: tuple[int, int, int, int], *, bare: bool = False) -> None:
         left, top, width, height = geometry
-        line = command("envs.easel_window", str(left), str(top), str(width), str(height), str(int(bare)))
+        line = command("envs.calibration.window", str(left), str(top), str(width), str(height), str(int(bare)))
         self._process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
         )
@@ -177,15 +177,15 @@ class WindowEasel:
             self.close()
             raise UsageError(f"a window of our own needs tkinter, which this Python lacks ({said['missing']})")
 
-    def paint(self, painted: Sequence[Square], ground: tuple[int, int, int] = GROUND, side: int = SIDE) -> None:
+    def paint(self, painted: Sequence[Marker], ground: tuple[int, int, int] = GROUND, side: int = SIDE) -> None:
         """Show these squares, side units wide, and nothing else, on a ground."""
         plain = [[one.colour, COLOURS[one.colour], one.x, one.y] for one in painted]
         self._ask({"paint": plain, "ground": ground, "side": side})
 
-    def touched(self) -> Touch | None:
+    def touched(self) -> PointerEvent | None:
         """Where the pointer met it last, since it was painted."""
         last = self._ask({"touched": True})["touched"]
-        return None if last is None else Touch(**last)
+        return None if last is None else PointerEvent(**last)
 
     def text(self) -> str:
         """What stands in the field, which lies along the bottom."""

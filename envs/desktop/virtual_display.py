@@ -22,13 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from actions import SurfaceError, UsageError
-from envs import practice
-from envs.chromium.find import find_chrome
-from envs.chromium.launch import wants_sandbox
+from envs.chromium.executable import find_chrome
+from envs.chromium.launch import use_sandbox
+from envs.desktop.cleanup_process import (
+    PROCESS_TAG,
+    CleanupProcess,
+    end_processes,
+    process_start_time,
+    tagged_processes,
+)
 from envs.desktop.devtools import Devtools
-from envs.desktop.keeper import MARK, Keeper, end_processes, marked, started
-from envs.desktop.x11.connect import connect, write_cookie
+from envs.desktop.x11.connection import connect, write_cookie
 from envs.desktop.x11.windows import Windows
+from envs.miniwob import pages
 
 START_S = 20.0
 BROWSER_START_S = 60.0
@@ -96,7 +102,7 @@ class VirtualDesktop:
     def __init__(self, url: str = "", program: str = "", width: int = 1288, height: int = 728) -> None:
         if url and program:
             raise UsageError("a virtual desktop opens an address or a program, not both; name one")
-        page = practice.page(url.removeprefix(practice.PREFIX)) if url.startswith(practice.PREFIX) else None
+        page = pages.page(url.removeprefix(pages.PREFIX)) if url.startswith(pages.PREFIX) else None
         command = _command(program) if program else []
         tools = _tools()
         self.width, self.height = page.screen_size if page else (width, height)
@@ -106,7 +112,7 @@ class VirtualDesktop:
         self._told: set[str] = set()
         self._closed = False
         self._folder = Path(tempfile.mkdtemp(prefix="pixelhand-desktop-"))
-        self.keeper = Keeper()
+        self.keeper = CleanupProcess()
         self.keeper.note(folders=[str(self._folder)], pids=[], mark=str(self._folder))
         try:
             self.authority = self._folder / "cookie"
@@ -149,7 +155,7 @@ class VirtualDesktop:
         if self._closed:
             return
         self._closed = True
-        end_processes([*self._ids(), *marked(str(self._folder))])
+        end_processes([*self._ids(), *tagged_processes(str(self._folder))])
         for _, child in self._children:
             try:
                 child.wait(1.0)
@@ -186,7 +192,7 @@ class VirtualDesktop:
         runtime = self._folder / "runtime"  # a Wayland client without WAYLAND_DISPLAY tries wayland-0 in this folder
         runtime.mkdir(mode=0o700, exist_ok=True)
         environ |= {
-            MARK: str(self._folder),
+            PROCESS_TAG: str(self._folder),
             "XDG_RUNTIME_DIR": str(runtime),
             "DISPLAY": self.display,
             "XAUTHORITY": str(self.authority),
@@ -240,7 +246,7 @@ class VirtualDesktop:
             os.close(from_write)
         self.devtools = Devtools(to_write, from_read)
         try:
-            self.devtools.attach(practice.init_js() + _viewport_js(self.page) if self.page else "", limit_s)
+            self.devtools.attach(pages.init_js() + _viewport_js(self.page) if self.page else "", limit_s)
             if self.page:  # a browser's window is at least 500 points wide; its page need not be
                 fields = {"width": self.width, "height": self.height, "deviceScaleFactor": 1, "mobile": False}
                 self.devtools.send("Emulation.setDeviceMetricsOverride", fields)
@@ -252,7 +258,7 @@ class VirtualDesktop:
     def _browser(self, url: str) -> list[str]:
         """Chromium's command line: for a practice page the same drawing as the browser surface's, without a frame."""
         page = self.page
-        line = [str(find_chrome()), *practice.BROWSER_FLAGS]
+        line = [str(find_chrome()), *pages.BROWSER_FLAGS]
         line += [
             "--remote-debugging-pipe",
             f"--user-data-dir={self._folder / 'profile'}",
@@ -263,7 +269,7 @@ class VirtualDesktop:
             "--window-position=0,0",
             "--ozone-platform=x11",
         ]
-        if not wants_sandbox():
+        if not use_sandbox():
             line += ["--no-sandbox", "--test-type"]  # the second hides the bar that warns of the first
         if page:
             line += [
@@ -293,7 +299,7 @@ class VirtualDesktop:
         self.keeper.note(pids=self._ids())
 
     def _ids(self) -> list[list[Any]]:
-        return [[child.pid, started(child.pid)] for _, child in self._children if child.poll() is None]
+        return [[child.pid, process_start_time(child.pid)] for _, child in self._children if child.poll() is None]
 
     def _wait(self, holds: Any, limit_s: float, what: str) -> None:
         end = time.monotonic() + limit_s
@@ -323,7 +329,7 @@ def _line(descriptor: int, limit_s: float) -> bytes:
     return line.strip()
 
 
-def _viewport_js(page: practice.Page) -> str:
+def _viewport_js(page: pages.Page) -> str:
     """The page laid out in its own CSS pixels and drawn larger, as Playwright's scale does: the very same pixels.
 
     Chromium's own scale for a display lays out in the display's pixels, where lines and borders come out elsewhere.

@@ -47,7 +47,7 @@ async def read_message(reader: asyncio.StreamReader) -> Message:
 class Stream:
     """One service's two-way line. Each write waits until the other side took it."""
 
-    def __init__(self, link: Link, local: int, remote: int) -> None:
+    def __init__(self, link: AdbConnection, local: int, remote: int) -> None:
         self._link, self._local, self._remote = link, local, remote
         self._taken = asyncio.Event()
         self._came: asyncio.Queue[bytes] = asyncio.Queue()
@@ -95,7 +95,7 @@ class Stream:
 Service = Callable[[Stream], Coroutine[Any, Any, None]]
 
 
-class Link:
+class AdbConnection:
     """One connection of an adb server. services: a service's name -> what runs it, None for one that is not known."""
 
     def __init__(

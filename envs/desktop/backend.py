@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from envs.desktop.capture import Camera
+from envs.desktop.cleanup_process import CleanupProcess
 from envs.desktop.geometry import Monitor
-from envs.desktop.hands import Hands
-from envs.desktop.keeper import Keeper
+from envs.desktop.input import InputController
+from envs.desktop.screen_capture import ScreenCapture
 
 
-class Machine:
+class DesktopBackend:
     """camera, hands, and windows where windows can be told apart (None where not)."""
 
-    camera: Camera
-    hands: Hands
+    camera: ScreenCapture
+    hands: InputController
     windows: Any = None
 
     def failed(self, error: BaseException) -> bool:
@@ -46,7 +46,7 @@ class Machine:
         self.camera.close()
 
 
-class X11Machine(Machine):
+class X11Backend(DesktopBackend):
     """display: by name. keeper: of a virtual desktop, which has its own; else one is started."""
 
     def __init__(
@@ -54,26 +54,26 @@ class X11Machine(Machine):
         display: str,
         environ: Mapping[str, str] = os.environ,
         authority: Path | None = None,
-        keeper: Keeper | None = None,
+        keeper: CleanupProcess | None = None,
     ) -> None:
         from mss.exception import ScreenShotError
         from Xlib import error
 
-        from envs.desktop.x11.connect import connect
-        from envs.desktop.x11.hands import X11Hands
+        from envs.desktop.x11.connection import connect
+        from envs.desktop.x11.input import X11Input
         from envs.desktop.x11.windows import Windows
 
         self._failures = (OSError, error.ConnectionClosedError, error.DisplayError, error.XError, ScreenShotError)
         self._connection = connect(display, environ)
-        self._own_keeper = None if keeper else Keeper()
+        self._own_keeper = None if keeper else CleanupProcess()
         try:
             guard = keeper or self._own_keeper
             assert guard is not None
             guard.note(display=display)
-            self._x_hands = X11Hands(self._connection, guard)
+            self._x_hands = X11Input(self._connection, guard)
             self.hands = self._x_hands
             self.windows = Windows(self._connection)
-            self.camera = Camera(display, authority)
+            self.camera = ScreenCapture(display, authority)
         except BaseException:
             self._connection.close()
             if self._own_keeper:
@@ -97,31 +97,31 @@ class X11Machine(Machine):
                 self._own_keeper.close()
 
 
-class PortableMachine(Machine):
+class PyAutoGuiBackend(DesktopBackend):
     """macOS and Windows: pyautogui's pointer and keys, and the system's own way to type."""
 
     def __init__(self) -> None:
-        from envs.desktop.portable import PortableHands
+        from envs.desktop.pyautogui_input import PyAutoGuiInput
 
-        self.camera = Camera()
-        self._portable_hands = PortableHands()
+        self.camera = ScreenCapture()
+        self._portable_hands = PyAutoGuiInput()
         self.hands = self._portable_hands
 
     def let_go(self) -> None:
         self._portable_hands.let_go()
 
 
-def open_machine(display: str | None) -> Machine:
+def open_machine(display: str | None) -> DesktopBackend:
     """The person's own display. UsageError, with what works instead, where there is none."""
     if sys.platform in ("darwin", "win32"):
         if display:
             raise UsageError("a display by name is for X11; leave it out")
-        return PortableMachine()
+        return PyAutoGuiBackend()
     if not sys.platform.startswith("linux") and "bsd" not in sys.platform:
         raise UsageError(f"no desktop of the platform {sys.platform} is known; use --on browser")
-    from envs.desktop.x11.connect import require_display
+    from envs.desktop.x11.connection import require_display
 
-    return X11Machine(display or require_display())
+    return X11Backend(display or require_display())
 
 
 def _raised_in(error: BaseException, package: str) -> bool:
@@ -131,7 +131,7 @@ def _raised_in(error: BaseException, package: str) -> bool:
     return at is not None and str(at.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == package
 
 
-def windows_of(machine: Machine) -> Any:
+def windows_of(machine: DesktopBackend) -> Any:
     """UsageError where windows cannot be told apart."""
     if machine.windows is None:
         raise UsageError("one window by its title can be chosen on X11 only; take a whole monitor here")

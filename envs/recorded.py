@@ -19,7 +19,7 @@ import numpy as np
 import envs
 from actions import ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Screen, SurfaceError, UsageError
 from envs.spaces import ActionSpace, screen_space
-from envs.surfaces.still import read_picture
+from envs.surfaces.image import load_screenshot
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Level = Literal["high", "low"]
@@ -30,7 +30,7 @@ LOW = "{goal}\nThe step to do now: {instruction}"
 
 
 @dataclass(frozen=True)
-class Frame:
+class RecordedStep:
     """One recorded screen. instruction: of this step alone, "" where there is none; facts: what its judge knows."""
 
     id: str
@@ -40,12 +40,12 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedEpisode:
     """An episode as it was recorded: its goal, and its screens in order."""
 
     id: str
     goal: str
-    frames: tuple[Frame, ...]
+    frames: tuple[RecordedStep, ...]
 
     def task(self, place: int, level: Level) -> str:
         """What is asked on a frame: the goal, and at the low level the frame's own instruction with it."""
@@ -53,10 +53,10 @@ class Recording:
         return LOW.format(goal=self.goal, instruction=own) if level == "low" and own else self.goal
 
 
-Judge = Callable[[Frame, Any], float]  # (what was shown, the Action) -> 0 to 1
+RewardFn = Callable[[RecordedStep, Any], float]  # (what was shown, the Action) -> 0 to 1
 
 
-class EpisodeEnv(gymnasium.Env[Pixels, Any]):
+class RecordedEpisodeEnv(gymnasium.Env[Pixels, Any]):
     """Recorded episodes. The seed of reset() names one: seed modulo their number; one is drawn where none is given.
 
     canvas: (width, height) of the observations, by default the largest picture's. judge(frame, action) gives a step's
@@ -72,14 +72,14 @@ class EpisodeEnv(gymnasium.Env[Pixels, Any]):
 
     def __init__(
         self,
-        recordings: Sequence[Recording],
-        judge: Judge,
+        recordings: Sequence[RecordedEpisode],
+        judge: RewardFn,
         *,
         level: Level = "high",
         canvas: tuple[int, int] | None = None,
         verbs: frozenset[str] = MACHINE_VERBS,
         render_mode: str | None = None,
-        read: Callable[[Path], Screen] = read_picture,
+        read: Callable[[Path], Screen] = load_screenshot,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise UsageError(f"render_mode is None or 'rgb_array', not {render_mode!r}")
@@ -107,7 +107,7 @@ class EpisodeEnv(gymnasium.Env[Pixels, Any]):
         return self._recording.task(self._place, self.level)
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> RecordedStep:
         """The frame that was last returned."""
         return self._recording.frames[self._place]
 

@@ -18,19 +18,19 @@ DRAG_STEPS = 8  # moves between two points: programs follow a pointer, they do n
 STEP_S = 0.008
 CHORD_KEYS = ("ctrl", "alt", "meta")
 
-Native = tuple[int, int]
+NativePoint = tuple[int, int]
 
 
-class Unfinished(Exception):
+class ActionInterruptedError(Exception):
     """An action broke off for a reason that is no failure of the machine, told in words; the rest was not done."""
 
 
-class Hands(Protocol):
+class InputController(Protocol):
     """A pointer and a keyboard. Points are the pointer's own. Each call is done when it returns."""
 
     def move(self, x: int, y: int) -> None: ...
 
-    def pointer(self) -> Native:
+    def pointer(self) -> NativePoint:
         """Where it is now, whoever moved it."""
         ...
 
@@ -76,7 +76,7 @@ def plain_keys(action: PressKeys) -> tuple[str, ...]:
     return action.keys
 
 
-def act(hands: Hands, action: Any, native: Callable[[Point], Native]) -> None:
+def act(hands: InputController, action: Any, native: Callable[[Point], NativePoint]) -> None:
     """Carry out one pointer or key verb. Raises BadCall, with nothing done, and whatever the machine raises."""
     match action:
         case Click():
@@ -113,7 +113,7 @@ def act(hands: Hands, action: Any, native: Callable[[Point], Native]) -> None:
 
 
 @contextlib.contextmanager
-def _pressed(hands: Hands, button: str) -> Iterator[None]:
+def _pressed(hands: InputController, button: str) -> Iterator[None]:
     try:
         hands.button(button, True)
         yield
@@ -121,7 +121,7 @@ def _pressed(hands: Hands, button: str) -> Iterator[None]:
         hands.button(button, False)
 
 
-def _drag(hands: Hands, path: Sequence[Native]) -> None:
+def _drag(hands: InputController, path: Sequence[NativePoint]) -> None:
     hands.move(*path[0])
     with _pressed(hands, "left"):
         for (from_x, from_y), (to_x, to_y) in itertools.pairwise(path):

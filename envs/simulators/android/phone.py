@@ -20,15 +20,15 @@ from typing import Any
 from playwright.async_api import Error as PageError
 
 from actions import SurfaceError, UsageError
-from envs import practice
 from envs.chromium.launch import START_S
-from envs.chromium.thread import LoopThread
 from envs.closing import Closing
-from envs.simulators.commands import ADB_KEYBOARD, Answer, Commands
-from envs.simulators.control import PROPERTY, serve_control
-from envs.simulators.faults import Faults, read_fault
-from envs.simulators.glass import BY_PACKAGE, Glass
-from envs.simulators.wire import Link, Service, Stream
+from envs.loop_thread import LoopThread
+from envs.miniwob import pages
+from envs.simulators.android.adb_protocol import AdbConnection, Service, Stream
+from envs.simulators.android.commands import ADB_KEYBOARD, Answer, Shell
+from envs.simulators.android.control_server import PROPERTY, serve_control
+from envs.simulators.android.faults import Faults, read_fault
+from envs.simulators.android.screen import BY_PACKAGE, PhoneScreen
 
 DEFAULT_SIZE, DEFAULT_SCALE = (360, 720), 1.5  # CSS pixels: a screen of 540 x 1080 pixels
 CALL_S = 40.0
@@ -59,10 +59,10 @@ class SimulatedPhone(Closing):
         if not all(side * scale == int(side * scale) > 0 for side in (width, height)):
             raise UsageError(f"a phone of {width}x{height} CSS pixels at scale {scale} has no whole number of pixels")
         self.faults = Faults()
-        self.glass = Glass(self._told)
+        self.glass = PhoneScreen(self._told)
         self.serialno = f"SIM{secrets.token_hex(4).upper()}"
-        self.commands = Commands(self.glass, self.faults, self._props(), keyboards)
-        self._links: set[Link] = set()
+        self.commands = Shell(self.glass, self.faults, self._props(), keyboards)
+        self._links: set[AdbConnection] = set()
         self._busy = asyncio.Lock()
         self._closed = False
         self._servers: list[asyncio.Server] = []
@@ -214,7 +214,7 @@ class SimulatedPhone(Closing):
         if self.faults.offline:
             writer.transport.abort()
             return
-        link = Link(reader, writer, self._banner, self._service)
+        link = AdbConnection(reader, writer, self._banner, self._service)
         self._links.add(link)
         try:
             await link.run()
@@ -246,6 +246,6 @@ class SimulatedPhone(Closing):
 
 def _task(address: str) -> str:
     """The task of a practice: address; UsageError for any other."""
-    if not address.startswith(practice.PREFIX):
+    if not address.startswith(pages.PREFIX):
         raise UsageError(f"the simulated phone shows practice:<task> pages as its home, not {address!r}")
-    return practice.page(address.removeprefix(practice.PREFIX)).task
+    return pages.page(address.removeprefix(pages.PREFIX)).task

@@ -19,7 +19,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 _lock = threading.Lock()
 
 
-class Camera:
+class ScreenCapture:
     """display: of X11; authority: its cookie file, if not the person's own. UsageError when there is no screen."""
 
     def __init__(self, display: str | None = None, authority: Path | None = None) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from actions import UsageError
 
 PREFIX = "practice:"
-HELD_OUT = 900_000  # seeds from here on are for measuring: nothing is ever trained on them
+EVAL_SEED_START = 900_000  # seeds from here on are for measuring: nothing is ever trained on them
 BROWSER_FLAGS = (  # how Chromium is started; what is drawn depends on some of them
     "--disable-gpu",  # the same pixels on every machine
     "--font-render-hinting=none",
@@ -29,7 +29,7 @@ BROWSER_FLAGS = (  # how Chromium is started; what is drawn depends on some of t
     "--disable-component-update",
     "--disable-sync",
 )
-FONTS = Path(__file__).parent / "fonts"
+FONTS = Path(__file__).parent.parent / "fonts"
 MAX_EPISODE_MS = 2**31 - 1  # setTimeout's longest: a slow step must not run into the page's own ten seconds
 
 

@@ -11,7 +11,7 @@ KEYS = {"\n": "KEYCODE_ENTER", "\t": "KEYCODE_TAB"}
 WORDS = re.compile(r" *[^ ]+ *| +")
 
 
-class Piece(NamedTuple):
+class TextChunk(NamedTuple):
     """kind: "words" for `input text`, "key" for a key event, "commit" for a keyboard that takes text over adb."""
 
     kind: str
@@ -23,15 +23,15 @@ def needs_keyboard(text: str) -> bool:
     return any(not " " <= char <= "~" for char in text if char not in KEYS)
 
 
-def pieces(text: str) -> list[Piece]:
+def split_text(text: str) -> list[TextChunk]:
     """The text in order. Where any of it needs a keyboard, all but new lines and tabs goes through that."""
     kind = "commit" if needs_keyboard(text) else "words"
-    split: list[Piece] = []
+    split: list[TextChunk] = []
     for part in re.split(r"([\n\t])", text):
         if part in KEYS:
-            split.append(Piece("key", KEYS[part]))
+            split.append(TextChunk("key", KEYS[part]))
         elif part:
-            split += [Piece(kind, one) for one in (_words(part) if kind == "words" else _commits(part))]
+            split += [TextChunk(kind, one) for one in (_words(part) if kind == "words" else _commits(part))]
     return split
 
 

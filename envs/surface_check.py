@@ -21,10 +21,10 @@ LIMIT_S = 30.0  # for one call: beyond it a loop would stand still
 CLOCK_S = 60.0  # between a screen's own time and ours
 
 
-RAISED = object()  # in place of a value: the call failed, and its sentence is written
+FAILED = object()  # in place of a value: the call failed, and its sentence is written
 
 
-class _Hung(Exception):
+class _TimeoutError(Exception):
     pass
 
 
@@ -43,12 +43,12 @@ def check_surface(surface: Any, *, act: bool = True, limit_s: float = LIMIT_S) -
                 _refusals(surface, failures, limit_s)
                 _still_sized(surface, screen, failures, limit_s)
             _closes(surface, failures, limit_s)
-    except _Hung as error:
+    except _TimeoutError as error:
         failures.append(str(error))  # its thread is stuck in the surface: nothing more can be asked of it
     return failures
 
 
-def harmless(verb: str, width: int, height: int) -> dict[str, Any]:
+def sample_fields(verb: str, width: int, height: int) -> dict[str, Any]:
     """Fields of an action of this verb that changes little on most screens."""
     x, y = width // 2, height // 2
     fields: dict[str, dict[str, Any]] = {
@@ -78,7 +78,7 @@ def _captures(surface: Any, failures: list[str], limit_s: float) -> Screen | Non
     for _ in range(2):
         began = time.time()
         screen = _ask("capture()", surface.capture, failures, limit_s)
-        if screen is RAISED:
+        if screen is FAILED:
             return None
         if not isinstance(screen, Screen):
             failures.append(f"capture() must return a Screen, not {type(screen).__name__}")
@@ -100,16 +100,16 @@ def _acts(surface: Any, screen: Screen, failures: list[str], limit_s: float) -> 
     verbs = _verbs(surface, failures, limit_s)
     # What leaves the page comes last, so that the others act on the one that was given.
     for verb in sorted(verbs, key=lambda name: (name in ("open", "back", "home"), name)):
-        action = make_action(verb, **harmless(verb, screen.width, screen.height))
+        action = make_action(verb, **sample_fields(verb, screen.width, screen.height))
         note = _ask(f"perform({verb})", partial(surface.perform, action), failures, limit_s)
-        if note is not RAISED and not isinstance(note, str):
+        if note is not FAILED and not isinstance(note, str):
             failures.append(f'perform({verb}) must return its note as text, "" for none, not {type(note).__name__}')
         _ask(f"capture() after {verb}", surface.capture, failures, limit_s)
 
 
 def _verbs(surface: Any, failures: list[str], limit_s: float) -> frozenset[str]:
     verbs = _ask("verbs()", surface.verbs, failures, limit_s)
-    if verbs is RAISED:
+    if verbs is FAILED:
         return frozenset()
     if not isinstance(verbs, frozenset) or not verbs:
         failures.append(f"verbs() must be a frozenset of at least one verb, not {verbs!r}")
@@ -130,17 +130,18 @@ def _refusals(surface: Any, failures: list[str], limit_s: float) -> None:
     verbs = surface.verbs() if isinstance(surface.verbs(), frozenset) else frozenset()
     samples = [make_action("done"), make_action("ask", question="?"), make_action("answer", text="x")]
     samples += [
-        make_action(verb, **harmless(verb, 9, 9)) for verb in sorted(frozenset(ACTION_TYPES) - CONTROL_ACTIONS - verbs)
+        make_action(verb, **sample_fields(verb, 9, 9))
+        for verb in sorted(frozenset(ACTION_TYPES) - CONTROL_ACTIONS - verbs)
     ]
     for action in samples:
         try:
             _bounded(f"perform({action.verb})", partial(surface.perform, action), limit_s)
         except InvalidActionError:
             continue
-        except _Hung:
+        except _TimeoutError:
             raise
         except Exception as error:
-            failures.append(f"perform({action.verb}), which it cannot, must raise BadCall, not {_told(error)}")
+            failures.append(f"perform({action.verb}), which it cannot, must raise BadCall, not {_message(error)}")
         else:
             failures.append(f"perform({action.verb}), which it cannot, must raise BadCall; it returned as if done")
 
@@ -160,10 +161,10 @@ def _closes(surface: Any, failures: list[str], limit_s: float) -> None:
         _bounded("capture() after close()", surface.capture, limit_s)
     except SurfaceError:
         return
-    except _Hung:
+    except _TimeoutError:
         raise
     except Exception as error:
-        failures.append(f"capture() after close() must raise SurfaceError, not {_told(error)}")
+        failures.append(f"capture() after close() must raise SurfaceError, not {_message(error)}")
     else:
         failures.append("capture() after close() must raise SurfaceError; it returned a picture of nothing")
 
@@ -172,13 +173,13 @@ def _ask(what: str, call: Callable[[], Any], failures: list[str], limit_s: float
     """The call's value; RAISED, and a sentence, when it failed."""
     try:
         return _bounded(what, call, limit_s)
-    except _Hung:
+    except _TimeoutError:
         raise
     except Error as error:
-        failures.append(f"{what} failed: {_told(error)}")
+        failures.append(f"{what} failed: {_message(error)}")
     except Exception as error:
-        failures.append(f"{what} must fail with SurfaceError or BadCall, not {_told(error)}")
-    return RAISED
+        failures.append(f"{what} must fail with SurfaceError or BadCall, not {_message(error)}")
+    return FAILED
 
 
 def _bounded(what: str, call: Callable[[], Any], limit_s: float) -> Any:
@@ -195,13 +196,13 @@ def _bounded(what: str, call: Callable[[], Any], limit_s: float) -> Any:
     thread.start()
     thread.join(limit_s)
     if thread.is_alive():
-        raise _Hung(f"{what} must end or raise SurfaceError; it did not return within {limit_s:g} s")
+        raise _TimeoutError(f"{what} must end or raise SurfaceError; it did not return within {limit_s:g} s")
     if "error" in box:
         raise box["error"]
     return box["value"]
 
 
-def _told(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -26,7 +26,7 @@ class SettleOptions:
 
 
 @dataclass(frozen=True)
-class Settled:
+class SettleResult:
     """The last screen, whether it was still, and the cost."""
 
     screen: Screen
@@ -36,7 +36,7 @@ class Settled:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedRegion:
     """The smallest box around every changed pixel, right and bottom outside of it, and their share of all pixels."""
 
     left: int
@@ -50,7 +50,7 @@ def settle(
     capture: Callable[[], Screen],
     options: SettleOptions | None = None,
     busy: Callable[[], bool] | None = None,
-) -> Settled:
+) -> SettleResult:
     """Look until two screens in a row are equal and the machine is not busy, or until the cap."""
     options = options or SettleOptions()
     began = time.monotonic()
@@ -61,30 +61,30 @@ def settle(
         passed = time.monotonic() - began
         waiting = busy is not None and busy()
         if passed >= (options.busy_cap_s if waiting else options.cap_s):
-            return Settled(screen, False, passed, frames)
+            return SettleResult(screen, False, passed, frames)
         time.sleep(max(0.0, looked + options.interval_s - time.monotonic()))
         looked = time.monotonic()
         before, screen, frames = screen, capture(), frames + 1
-        if not waiting and same(before, screen) and not (busy is not None and busy()):
-            return Settled(screen, True, time.monotonic() - began, frames)
+        if not waiting and is_equal(before, screen) and not (busy is not None and busy()):
+            return SettleResult(screen, True, time.monotonic() - began, frames)
 
 
-def same(before: Screen, after: Screen) -> bool:
+def is_equal(before: Screen, after: Screen) -> bool:
     """Whether the two show the same pixels."""
     if before.pixels is after.pixels:
         return True
     return before.pixels.shape == after.pixels.shape and bool(np.array_equal(before.pixels, after.pixels))
 
 
-def changed(before: Screen, after: Screen) -> Change | None:
+def find_change(before: Screen, after: Screen) -> ChangedRegion | None:
     """What differs; None when nothing does. Screens of two sizes differ wholly, in the later one's size."""
     if before.pixels.shape != after.pixels.shape:
-        return Change(0, 0, after.width, after.height, 1.0)
+        return ChangedRegion(0, 0, after.width, after.height, 1.0)
     differs = (before.pixels != after.pixels).any(axis=2)  # [H, W] bool
     rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
     if rows.size == 0:
         return None
-    return Change(
+    return ChangedRegion(
         left=int(columns[0]),
         top=int(rows[0]),
         right=int(columns[-1]) + 1,

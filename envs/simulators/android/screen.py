@@ -18,11 +18,11 @@ from urllib.parse import quote
 from playwright.async_api import BrowserContext, CDPSession, Error, Page
 
 from actions.keys import KEYS
-from envs import practice
 from envs.chromium.launch import launch
+from envs.miniwob import pages
 
 PAGES = Path(__file__).parent / "pages"
-PAGE_JS = Path(__file__).parent.parent / "chromium" / "page.js"
+PAGE_JS = Path(__file__).parents[2] / "chromium" / "page.js"
 # What practice pages are given is for every file:; the phone's own pages scroll, and are none.
 NOT_PRACTICE_JS = f"if (location.href.startsWith('{PAGES.as_uri()}/')) window.__pixelhandFonts = true;"
 LONG_PRESS_S = 0.5  # ViewConfiguration.getLongPressTimeout()
@@ -74,7 +74,7 @@ KEY_NAMES = {key.android: key.playwright for key in KEYS.values() if key.android
 }
 
 
-class Glass:
+class PhoneScreen:
     """A phone's screen of width x height CSS pixels, times scale the pixels of its picture.
 
     told(what) hears what a page of the phone's own asks for: {"open": package} or {"set": key, "to": value}.
@@ -117,7 +117,7 @@ class Glass:
         )
         await self._context.add_init_script(path=PAGE_JS)
         await self._context.add_init_script(NOT_PRACTICE_JS)
-        await self._context.add_init_script(practice.init_js())
+        await self._context.add_init_script(pages.init_js())
         if home is LAUNCHER:
             await self._front()
 
@@ -200,7 +200,7 @@ class Glass:
 
     async def show_practice(self, task: str) -> None:
         """A practice page as the phone's home: a screen of the page's own size, the page loaded afresh."""
-        page = practice.page(task)
+        page = pages.page(task)
         fits = (self.width, self.height, self.scale) == (page.width, page.height, page.scale)
         if self.home is not PRACTICE or not fits or self.rotation:
             await self.power_on(page.width, page.height, page.scale, PRACTICE)
@@ -332,8 +332,8 @@ class Glass:
         if app.page and app is not BROWSER:
             await page.expose_binding("phone", lambda _, what: self._told(what))
         if url == BROWSER.url:
-            folder = practice.page(practice.names()[0]).path.parent.as_uri()
-            url += f"#{quote(folder)}|{','.join(practice.names())}"
+            folder = pages.page(pages.names()[0]).path.parent.as_uri()
+            url += f"#{quote(folder)}|{','.join(pages.names())}"
         self._pages[app.package] = page
         await self._go(page, url)
         return page

@@ -8,14 +8,14 @@ from __future__ import annotations
 import struct
 import time
 
-from envs.simulators.wire import Stream
+from envs.simulators.android.adb_protocol import Stream
 
 REGULAR, FOLDER = 0o100644, 0o040755
 CHUNK = 64 * 1024
 MAX_FILE = 64 * 1024 * 1024
 
 
-class Files:
+class SyncService:
     """Files by path. ROOTS are folders that are there even when empty."""
 
     ROOTS = ("/sdcard", "/data/local/tmp")

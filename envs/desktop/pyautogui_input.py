@@ -13,7 +13,7 @@ from typing import Any
 
 from actions import InvalidActionError, SurfaceError, UsageError
 from actions.keys import KEYS, to_platform_key
-from envs.desktop.hands import Native
+from envs.desktop.input import NativePoint
 
 SETTLE_S = 0.05  # macOS takes a held key for released when the next event comes at once
 MAC_LINES = 3  # of one notch of a wheel
@@ -22,7 +22,7 @@ WINDOWS_NOTCH = 120  # WHEEL_DELTA
 Typist = Callable[[str], None]
 
 
-class PortableHands:
+class PyAutoGuiInput:
     """envs.desktop.hands.Hands. gui and typist: pyautogui and the platform's, or a test's."""
 
     def __init__(self, gui: Any = None, typist: Typist | None = None, platform: str = sys.platform) -> None:
@@ -46,7 +46,7 @@ class PortableHands:
             else:
                 self._gui.moveTo(x, y, duration=0)
 
-    def pointer(self) -> Native:
+    def pointer(self) -> NativePoint:
         x, y = self._gui.position()
         return int(x), int(y)
 

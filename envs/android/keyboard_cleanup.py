@@ -18,11 +18,11 @@ def main(serial: str, port: str, record: str) -> int:
     sys.stdin.buffer.read()
     if not Path(record).exists():
         return 0
-    from envs.android.adb import Phone, Server
+    from envs.android.adb import AdbServer, Phone
     from envs.android.keyboard import restore
 
     try:
-        restore(Phone(Server(int(port)), serial, patience_s=PATIENCE_S))
+        restore(Phone(AdbServer(int(port)), serial, patience_s=PATIENCE_S))
     except SurfaceError:
         return 1  # the record stays: the next run on this phone gives it back
     return 0

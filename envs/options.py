@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Opening:
+class SurfaceOptions:
     """where: what stands behind the colon of `--on desktop:virtual`, "" where nothing does.
 
     width and height: of the page, or of a virtual screen, in its own points. program: a command to start there.
