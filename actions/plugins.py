@@ -26,7 +26,11 @@ def list_plugins(package: str) -> list[str]:
     """What the plug-in folder holds, sorted; the package is named, not imported ("envs.surfaces")."""
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
-    own = {module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_")}
+    own = {
+        module.name
+        for module in pkgutil.iter_modules(folders)
+        if not module.ispkg and not module.name.startswith("_") and module.name != "base"
+    }
     return sorted(own | set(_external(package)))
 
 

@@ -24,7 +24,7 @@ SUBCOMMANDS = {  # command: (module that holds its typer app as `app`, help)
     "models": ("model.cli", "List the models that can be used, or fetch one."),
     "eval": ("evals.cli", "Score a model on a benchmark."),
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
-    "bench": ("evals.bench_cli", "Measure how fast models and screens are on this machine."),
+    "bench": ("perf.cli", "Measure how fast models and screens are on this machine."),
     "serve": ("model.serve_cli", "Serve a model to other programs, as OpenAI's API."),
     "mcp": ("agent.mcp.cli", "Give a screen to other agents, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),

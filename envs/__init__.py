@@ -12,7 +12,7 @@ MINIWOB_ID = "pixelhand/MiniWoB-v0"
 MINIWOB_ENTRY = "envs.live:practice_env"
 LIVE_ID = "pixelhand/Live-v0"
 LIVE_ENTRY = "envs.live:LiveEnv"
-RECORDED_ENTRY = "evals.recorded:make_env"  # its readers and scorers live upstairs: gymnasium imports it by this name
+RECORDED_ENTRY = "evals.predictor:make_env"  # its readers and scorers live upstairs: gymnasium imports it by this name
 RECORDED = {  # id: the benchmark's name
     "pixelhand/ScreenSpot-v0": "screenspot",
     "pixelhand/ScreenSpotV2-v0": "screenspot-v2",

@@ -17,8 +17,8 @@ from evals.score_cli import Data, Json, doctor, table
 
 if TYPE_CHECKING:
     from evals.benchmarks.miniwob import TaskScore
-    from evals.run import Progress
-    from evals.worker import Order
+    from evals.runner import Progress
+    from evals.workers.process import RunSpec
 
 Ray = Annotated[
     str, typer.Option(help="Workers on a Ray cluster: its address, or auto. DIR and the model are seen by all.")
@@ -73,12 +73,12 @@ def predict(
     failed on every task, and there is no score.
     """
     from actions import UsageError
-    from evals import run
-    from evals.worker import Order
+    from evals import runner
+    from evals.workers.process import RunSpec
 
-    if level not in run.LEVELS:
-        raise UsageError(f"--level is one of {', '.join(run.LEVELS)}, not {level!r}")
-    planned = run.plan(name, data, protocol, limit, seed)
+    if level not in runner.LEVELS:
+        raise UsageError(f"--level is one of {', '.join(runner.LEVELS)}, not {level!r}")
+    planned = runner.plan_run(name, data, protocol, limit, seed)
     for note in planned.dataset.notes:
         print(note, file=sys.stderr)
     if planned.broken:
@@ -88,7 +88,7 @@ def predict(
             file=sys.stderr,
         )
     models = [model, grounder] if grounder else [model]
-    order = Order(
+    order = RunSpec(
         name=name,
         data=str(data),
         protocol=planned.protocol,
@@ -102,17 +102,17 @@ def predict(
         fingerprint=AND.join(map(_fingerprint, models)),
         maker="evals.cli:pair" if grounder else "",
     )
-    folder = out or run.default_folder(order, planned.dataset.revision, limit)
-    told = run.predict(planned, order, folder, workers=workers, limit=limit, on_progress=_teller(), ray=ray)
+    folder = out or runner.default_folder(order, planned.dataset.revision, limit)
+    told = runner.run_predictions(planned, order, folder, workers=workers, limit=limit, on_progress=_teller(), ray=ray)
     print(json_.dumps({**told, "out": str(folder)}) if json else _told(told, folder))
 
 
-def pair(order: Order) -> Any:
+def pair(order: RunSpec) -> Any:
     """The policy of an order whose model is a planner's, AND, a grounder's. The prompt is the planner's."""
     from dataclasses import replace
 
     from agent.policies.planner_grounder import PlannerGrounderPolicy
-    from evals.worker import make_policy
+    from evals.workers.process import make_policy
 
     planner, _, grounder = order.model.partition(AND)
     alone = replace(order, maker="")
@@ -123,7 +123,7 @@ def pair(order: Order) -> Any:
 
 def _fingerprint(model: str) -> str:
     """Of the weights; "" of a server's, who says it himself once he is asked."""
-    from evals.worker import is_address
+    from evals.workers.process import is_address
 
     if is_address(model):
         return ""
@@ -194,9 +194,9 @@ def unpack(
     from actions import UsageError
 
     if name == "android-control":
-        from evals.shards import unpack as unpacked
+        from evals.datasets.convert_android_control import convert as unpacked
     elif name == "aitw":
-        from evals.shards_aitw import unpack as unpacked
+        from evals.datasets.convert_aitw import convert as unpacked
     else:
         raise UsageError(f"only android-control and aitw come in shards, not '{name}'")
     count = unpacked(data, split, lambda done: print(f"\r{done:,} episodes", end="", file=sys.stderr, flush=True))
@@ -243,11 +243,11 @@ def miniwob(
         print(f"{words:80}", file=sys.stderr, flush=True)
 
     if workers > 1:
-        from evals.apart import evaluate_apart
+        from evals.workers.miniwob import evaluate_parallel
 
         options = ["--seeds", seeds, "--model", model, "--device", device, "--max-steps", str(max_steps)]
         options += ["--grounder", grounder] if grounder else []
-        report, facts = evaluate_apart(chosen, workers, options, on_task=tell_task)
+        report, facts = evaluate_parallel(chosen, workers, options, on_task=tell_task)
     else:
         from agent.config import Settings
         from agent.session import load_policy

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals.run import RESULT, VERDICTS
-from evals.score import json_lines, mean
+from evals.runner import RESULT, VERDICTS
+from evals.scoring import json_lines, mean
 
 DRAWS = 10_000
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from actions import Error, SurfaceError, UsageError, parse_action
 from envs.surfaces.image import load_screenshot
-from evals import score
-from evals.run import HERE, PREDICTIONS, RESULT, RUN, VERDICTS
-from evals.score import Benchmark, Said
+from evals import scoring
+from evals.runner import LOCAL_STATE, PREDICTIONS, RESULT, RUN, VERDICTS
+from evals.scoring import Benchmark, Prediction
 
 WIDE, TALL = 760, 620  # pixels of a picture in the report, at most
 QUALITY = 72
@@ -196,9 +196,9 @@ def _gallery(folder: Path, told: Mapping[str, Any], data: Path | None, most: int
     failed = [word for word in words if word["outcome"] != "correct"]
     if not failed or not most:
         return "" if failed else "<h3>Failures</h3><p>None.</p>"
-    where = data or Path(json.loads((folder / HERE).read_text(encoding="utf-8"))["data"])
+    where = data or Path(json.loads((folder / LOCAL_STATE).read_text(encoding="utf-8"))["data"])
     try:
-        bench = score.benchmark(told["benchmark"])
+        bench = scoring.benchmark(told["benchmark"])
         dataset = bench.read(where)
     except UsageError as error:
         return f"<h3>Failures</h3><p>{len(failed):,}, not shown: {escape(str(error))} (or give --data)</p>"
@@ -218,7 +218,7 @@ def _gallery(folder: Path, told: Mapping[str, Any], data: Path | None, most: int
     return f'<h3>Failures ({shown}; {legend})</h3><div class="gallery">{"".join(figures)}</div>'
 
 
-def _figure(bench: Benchmark, data: Path, task: Any, word: Mapping[str, Any], said: Said) -> str:
+def _figure(bench: Benchmark, data: Path, task: Any, word: Mapping[str, Any], said: Prediction) -> str:
     goal = f"<p>{escape(task.goal)}</p>" if bench.episodes else ""
     try:
         screen = load_screenshot(data / "images" / task.picture)
@@ -243,9 +243,9 @@ def _figure(bench: Benchmark, data: Path, task: Any, word: Mapping[str, Any], sa
     return f"<figure>{shot}<figcaption>{''.join(lines)}</figcaption></figure>"
 
 
-def points(said: Said) -> list[tuple[float, float]]:
+def points(said: Prediction) -> list[tuple[float, float]]:
     """Where a prediction points, in pixels of the picture."""
-    point = score.pixel(said.get("point"))
+    point = scoring.pixel(said.get("point"))
     found = [point] if point else []
     for one in said.get("actions") or ():
         try:
@@ -255,7 +255,7 @@ def points(said: Said) -> list[tuple[float, float]]:
     return found
 
 
-def _acts(said: Said) -> str:
+def _acts(said: Prediction) -> str:
     if "actions" in said:
         plain = [
             " ".join(str(value) for key, value in one.items() if value not in ((), [], None, ""))
@@ -264,7 +264,7 @@ def _acts(said: Said) -> str:
         return "; ".join(plain) or "nothing that could be read"
     if said.get("refused"):
         return "that it cannot be done"
-    point = score.pixel(said.get("point"))
+    point = scoring.pixel(said.get("point"))
     return f"{point[0]:g}, {point[1]:g}" if point else "no point"
 
 

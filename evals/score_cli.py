@@ -30,7 +30,7 @@ def score(
 ) -> None:
     """Score a file of predictions under a benchmark's official metric. No model is needed."""
     from actions import UsageError
-    from evals import score as scoring
+    from evals import scoring as scoring
     from evals.benchmarks import screenspot_pro
 
     if leaderboard and name != screenspot_pro.NAME:
@@ -55,9 +55,9 @@ def _write(path: Path, text: str) -> None:
 
 def doctor(name: Name, data: Data, json: Json = False) -> None:
     """Check a benchmark's annotations: boxes, duplicates, pictures that are missing."""
-    from evals.doctor import examine
+    from evals.dataset_check import check_dataset
 
-    checkup = examine(name, data)
+    checkup = check_dataset(name, data)
     print(json_.dumps(checkup.as_dict()) if json else checkup.story())
     if checkup.findings:
         raise typer.Exit(1)

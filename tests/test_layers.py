@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "envs": {"actions"},
     "agent": {"actions", "model", "envs"},
     "evals": {"actions", "model", "envs", "agent"},
+    "perf": {"actions", "model", "envs", "agent", "evals"},
 }
 EXCEPTIONS = {  # training sees the very pages that the agent sees, and goes on in them by the very same hands
     ("model/training", "envs.miniwob.pages"),

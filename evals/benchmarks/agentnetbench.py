@@ -20,35 +20,38 @@ from typing import Any
 
 from actions import Answer, Click, Done, Drag, InvalidActionError, Move, PressKeys, Scroll, TypeText, UsageError, Wait
 from actions.keys import normalize_key
-from evals import episodes
-from evals.score import (
+from evals.metrics import trajectory
+from evals.scoring import (
     Benchmark,
     Dataset,
     Outcome,
+    Prediction,
+    Reference,
     Result,
-    Right,
-    Said,
-    Verdict,
+    SampleScore,
     annotation_files,
     box_shape,
     mean,
+    ratio,
     read_json,
     revision,
-    share,
 )
 
 NAME = "agentnetbench"
 SOURCE = "github.com/xlang-ai/OpenCUA, evaluation/agentnetbench/sample_data (0.1 MB, 5 episodes)"
 PICTURES = "the same folder (54 pictures, 22 MB)"
-NEAR, STEEP = 0.01 * 2**0.5, 120.0  # a click this near is right (of the screen); further away its score falls so fast
-ALIKE = 0.8  # texts this alike are the same
+CLICK_RADIUS, DECAY = (
+    0.01 * 2**0.5,
+    120.0,
+)  # a click this near is right (of the screen); further away its score falls so fast
+TEXT_SIMILARITY = 0.8  # texts this alike are the same
 AT_POINT = ("click", "doubleclick", "rightclick", "tripleclick", "moveto", "dragto")
 CLICKS = {("left", 1): "click", ("left", 2): "doubleclick", ("left", 3): "tripleclick", ("right", 1): "rightclick"}
 OLD, NEW = "opencua-1d70f20", "opencua-60da8b9"
 
 
 @dataclass(frozen=True)
-class Act:
+class RecordedAction:
     """One action, recorded or said. value: a point of 0 to 1, a text, keys, an amount (up is positive), a status."""
 
     kind: str  # lower case
@@ -64,7 +67,7 @@ class Step:
     size: tuple[int, int] | None  # None without the picture: then clicks cannot be scored
     goal: str
     instruction: str
-    options: tuple[tuple[Act, ...], ...]  # the recorded actions, then the alternatives
+    options: tuple[tuple[RecordedAction, ...], ...]  # the recorded actions, then the alternatives
     milestone: bool = False
 
 
@@ -88,7 +91,7 @@ def _step(told: Mapping[str, Any], one: Mapping[str, Any], images: Path) -> Step
         id=f"{told['task_id']}/{one['step_num']}",
         episode=str(told["task_id"]),
         picture=picture,
-        size=episodes.picture_size(images / picture) if there else None,
+        size=trajectory.picture_size(images / picture) if there else None,
         goal=str(told["high_level_task_description"]),
         instruction=str(one.get("inner_monologue", {}).get("low_level_instruction", "")),
         options=tuple(
@@ -99,18 +102,18 @@ def _step(told: Mapping[str, Any], one: Mapping[str, Any], images: Path) -> Step
     )
 
 
-def _act(told: Mapping[str, Any]) -> Act:
+def _act(told: Mapping[str, Any]) -> RecordedAction:
     kind, has = str(told["type"]).lower(), told["params"]
     boxes = tuple(tuple(box["rel_bbox"]) for box in told.get("metadata", {}).get("bboxes", ()))
     if kind in AT_POINT:
-        return Act(kind, (has["position"]["x"], has["position"]["y"]), boxes)
+        return RecordedAction(kind, (has["position"]["x"], has["position"]["y"]), boxes)
     if kind == "write":
-        return Act(kind, has.get("content") or has.get("text") or "")
+        return RecordedAction(kind, has.get("content") or has.get("text") or "")
     if kind in ("press", "hotkey"):
-        return Act(kind, tuple(_key(key) for key in has["keys"]))
+        return RecordedAction(kind, tuple(_key(key) for key in has["keys"]))
     if kind in ("scroll", "hscroll"):
-        return Act(kind, has["amount"])
-    return Act(kind, has.get("status") if kind == "terminate" else None)
+        return RecordedAction(kind, has["amount"])
+    return RecordedAction(kind, has.get("status") if kind == "terminate" else None)
 
 
 def _key(name: str) -> str:
@@ -124,7 +127,7 @@ def _key(name: str) -> str:
 # ---- predictions
 
 
-def renderings(step: Step, actions: Sequence[Any]) -> Iterator[tuple[Act, ...]]:
+def alternatives(step: Step, actions: Sequence[Any]) -> Iterator[tuple[RecordedAction, ...]]:
     """Our verbs in the recording's words: a scroll at a point with the move that it implies, and without."""
     said = [_said(step, action) for action in actions]
     yield tuple(act for acts in said for act in acts)
@@ -135,29 +138,32 @@ def renderings(step: Step, actions: Sequence[Any]) -> Iterator[tuple[Act, ...]]:
         )
 
 
-def _said(step: Step, action: Any) -> list[Act]:
+def _said(step: Step, action: Any) -> list[RecordedAction]:
     at = [_relative(step, point) for point in action.points()]
     match action:
         case Click():
-            return [Act(CLICKS.get((action.button, action.count), "other"), at[0])]
+            return [RecordedAction(CLICKS.get((action.button, action.count), "other"), at[0])]
         case Move():
-            return [Act("moveto", at[0])]
+            return [RecordedAction("moveto", at[0])]
         case Drag():
-            return [*(Act("moveto", one) for one in at[:1] if len(at) > 1), Act("dragto", at[-1])]
+            return [*(RecordedAction("moveto", one) for one in at[:1] if len(at) > 1), RecordedAction("dragto", at[-1])]
         case TypeText():
-            return [Act("write", action.text)]
+            return [RecordedAction("write", action.text)]
         case PressKeys(keys=keys):
-            return [Act("press" if len(keys) == 1 else "hotkey", tuple(_key(key) for key in keys))]
+            return [RecordedAction("press" if len(keys) == 1 else "hotkey", tuple(_key(key) for key in keys))]
         case Scroll():
             amounts = (("scroll", -action.down), ("hscroll", action.right))
-            return [*(Act("moveto", one) for one in at), *(Act(kind, amount) for kind, amount in amounts if amount)]
+            return [
+                *(RecordedAction("moveto", one) for one in at),
+                *(RecordedAction(kind, amount) for kind, amount in amounts if amount),
+            ]
         case Wait():
-            return [Act("wait")]
+            return [RecordedAction("wait")]
         case Done():
-            return [Act("terminate", action.status)]
+            return [RecordedAction("terminate", action.status)]
         case Answer():
-            return [Act("terminate", "success")]
-    return [Act("other")]
+            return [RecordedAction("terminate", "success")]
+    return [RecordedAction("other")]
 
 
 def _relative(step: Step, point: tuple[int, int]) -> tuple[float, float]:
@@ -166,7 +172,7 @@ def _relative(step: Step, point: tuple[int, int]) -> tuple[float, float]:
     return point[0] / step.size[0], point[1] / step.size[1]
 
 
-def oracle(step: Step) -> Said:
+def oracle(step: Step) -> Prediction:
     """The recorded actions in our schema."""
     actions: list[dict[str, Any]] = []
     for act in step.options[0]:
@@ -194,7 +200,7 @@ def oracle(step: Step) -> Said:
     return {"id": step.id, "actions": actions, "reply": "as recorded"}
 
 
-def right(step: Step, size: tuple[int, int]) -> Right:
+def right(step: Step, size: tuple[int, int]) -> Reference:
     """The recorded boxes, a small one around a point without any, and the recorded actions in words."""
     shapes = []
     for act in step.options[0]:
@@ -207,7 +213,7 @@ def right(step: Step, size: tuple[int, int]) -> Right:
         act.kind if act.kind in AT_POINT or act.value is None else f"{act.kind} {act.value!r}"
         for act in step.options[0]
     )
-    return Right(tuple(shapes), words)
+    return Reference(tuple(shapes), words)
 
 
 # ---- the official scorer
@@ -215,11 +221,13 @@ def right(step: Step, size: tuple[int, int]) -> Right:
 
 def step_score(step: Step, actions: Sequence[Any], protocol: str) -> tuple[float, dict[str, float]]:
     """(the step's score, {kind of action: its score}) of the best option and rendering."""
-    tried = [against(option, said, protocol) for said in renderings(step, actions) for option in step.options]
+    tried = [against(option, said, protocol) for said in alternatives(step, actions) for option in step.options]
     return max(tried, key=lambda one: one[0])
 
 
-def against(option: Sequence[Act], said: Sequence[Act], protocol: str) -> tuple[float, dict[str, float]]:
+def against(
+    option: Sequence[RecordedAction], said: Sequence[RecordedAction], protocol: str
+) -> tuple[float, dict[str, float]]:
     """One sequence against another, place by place. Nothing counts unless the first kind said was recorded at all."""
     true, said = _enter_with_text(option, ("press", "hotkey")), _enter_with_text(said, ("press",))
     if not true or not said:
@@ -238,18 +246,18 @@ def against(option: Sequence[Act], said: Sequence[Act], protocol: str) -> tuple[
     return mean(means.values()), means
 
 
-def _enter_with_text(acts: Sequence[Act], kinds: Sequence[str]) -> list[Act]:
+def _enter_with_text(acts: Sequence[RecordedAction], kinds: Sequence[str]) -> list[RecordedAction]:
     """A text and the enter after it are one action. (The official code adds a line's end, and strips it off again.)"""
-    kept: list[Act] = []
+    kept: list[RecordedAction] = []
     for act in acts:
         if kept and kept[-1].kind == "write" and act.kind in kinds and act.value == ("enter",):
-            kept[-1] = Act("write", kept[-1].value + "\n")
+            kept[-1] = RecordedAction("write", kept[-1].value + "\n")
         else:
             kept.append(act)
     return kept
 
 
-def _alike(true: Act, said: Act, protocol: str) -> float:
+def _alike(true: RecordedAction, said: RecordedAction, protocol: str) -> float:
     rules: dict[str, Callable[[], float]] = {
         "write": lambda: alike_texts(said.value, true.value),
         "press": lambda: float(_keys(true, protocol) == _keys(said, protocol)),
@@ -261,18 +269,18 @@ def _alike(true: Act, said: Act, protocol: str) -> float:
     return rules[true.kind]() if true.kind in rules else 0.0
 
 
-def _points(true: Act, point: tuple[float, float]) -> float:
+def _points(true: RecordedAction, point: tuple[float, float]) -> float:
     if any(x <= point[0] <= x + width and y <= point[1] <= y + height for x, y, width, height in true.boxes):
         return 1.0
     distance = math.dist(point, true.value)
-    return 1.0 if distance <= NEAR else math.exp(-STEEP * (distance - NEAR))
+    return 1.0 if distance <= CLICK_RADIUS else math.exp(-DECAY * (distance - CLICK_RADIUS))
 
 
 def alike_texts(a: str, b: str) -> float:
     """1 - edits / length, without case and outer spaces; from ALIKE on it is 1, below it is stretched."""
     a, b = a.lower().strip(), b.lower().strip()
     alike = 1 - edits(a, b) / max(len(a), len(b)) if a or b else 1.0
-    return 1.0 if alike >= ALIKE else alike / ALIKE
+    return 1.0 if alike >= TEXT_SIMILARITY else alike / TEXT_SIMILARITY
 
 
 def edits(a: str, b: str) -> int:
@@ -285,7 +293,7 @@ def edits(a: str, b: str) -> int:
     return row[-1]
 
 
-def _keys(act: Act, protocol: str) -> Any:
+def _keys(act: RecordedAction, protocol: str) -> Any:
     return frozenset(act.value) if protocol == OLD else act.value
 
 
@@ -295,19 +303,19 @@ def _scrolls(true: float, said: float) -> float:
     return min(abs(true), abs(said)) / max(abs(true), abs(said))
 
 
-def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
+def score(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
     steps: Sequence[Step] = dataset.tasks
-    verdicts: list[Verdict] = []
+    verdicts: list[SampleScore] = []
     kinds: dict[str, list[float]] = defaultdict(list)
     for step in steps:
-        actions = episodes.spoken(said[step.id]) if step.id in said else None
+        actions = trajectory.parse_actions(said[step.id]) if step.id in said else None
         if actions is None:
             outcome: Outcome = "wrong_format" if step.id in said else "missing"
             value, parts = 0.0, {act.kind: 0.0 for act in step.options[0]}
         else:
             value, parts = step_score(step, actions, protocol)
             outcome = "correct" if value > 1 - 1e-9 else "wrong"
-        verdicts.append(Verdict(step.id, outcome, step.episode, value))
+        verdicts.append(SampleScore(step.id, outcome, step.episode, value))
         for kind, part in parts.items():
             kinds[kind].append(part)
     by_episode: dict[str, list[float]] = defaultdict(list)
@@ -324,7 +332,7 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
             "average_step_score": average,
             "milestone_step_score": mean(stones) if stones else None,
             "per_action": {kind: mean(parts) for kind, parts in sorted(kinds.items())},
-            "episode_success": episodes.whole(verdicts, [step.episode for step in steps]),
+            "episode_success": trajectory.episode_accuracy(verdicts, [step.episode for step in steps]),
         },
         {
             "micro (score over steps)": average,
@@ -343,10 +351,11 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
 def _baselines(steps: Sequence[Step], protocol: str) -> dict[str, Any]:
     """Always a click in the middle: the part that it earns."""
     middle = [
-        max(against(option, [Act("click", (0.5, 0.5))], protocol)[0] for option in step.options) for step in steps
+        max(against(option, [RecordedAction("click", (0.5, 0.5))], protocol)[0] for option in step.options)
+        for step in steps
     ]
     earned = math.fsum(middle)
-    return {"centre click": {"correct": earned, "total": len(steps), "accuracy": share(earned, len(steps))}}
+    return {"centre click": {"correct": earned, "total": len(steps), "accuracy": ratio(earned, len(steps))}}
 
 
 def examine(dataset: Dataset) -> list[tuple[str, list[str]]]:
@@ -356,23 +365,23 @@ def examine(dataset: Dataset) -> list[tuple[str, list[str]]]:
         ("id that comes twice", sorted({one for one in ids if ids.count(one) > 1})),
         ("no recorded action", [step.id for step in steps if not step.options[0]]),
         ("point or box outside its screen", [step.id for step in steps if any(map(_off, _acts(step)))]),
-        ("box that does not hold its click", [step.id for step in steps if any(map(_beside, _acts(step)))]),
+        ("box that does not hold its click", [step.id for step in steps if any(map(_is_adjacent, _acts(step)))]),
     ]
     return [(what, which) for what, which in found if which]
 
 
-def _acts(step: Step) -> list[Act]:
+def _acts(step: Step) -> list[RecordedAction]:
     return [act for option in step.options for act in option]
 
 
-def _off(act: Act) -> bool:
+def _off(act: RecordedAction) -> bool:
     corners = [n for x, y, width, height in act.boxes for n in (x, y, x + width, y + height)]
     return any(not -0.001 <= n <= 1.001 for n in (*(act.value if act.kind in AT_POINT else ()), *corners))
 
 
-def _beside(act: Act) -> bool:
+def _is_adjacent(act: RecordedAction) -> bool:
     """A box given as two corners, or one of another control: the recorded click is not in it."""
-    return bool(act.boxes) and _points(Act(act.kind, (9.0, 9.0), act.boxes), act.value) < 1
+    return bool(act.boxes) and _points(RecordedAction(act.kind, (9.0, 9.0), act.boxes), act.value) < 1
 
 
 VERBS = frozenset({"click", "move", "drag", "scroll", "type", "press", "wait"})

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import dual_point, episodes, phones
-from evals.dual_point import Gesture
-from evals.phones import Box, Deed, Point, Step, Word
-from evals.score import Benchmark, Dataset, Result, Said, annotation_files, mean, read_json, revision, share
+from evals.metrics import aitw_matching, mobile_actions, trajectory
+from evals.metrics.aitw_matching import Gesture
+from evals.metrics.mobile_actions import Box, Match, MobileAction, Point, RecordedMobileStep
+from evals.scoring import Benchmark, Dataset, Prediction, Result, annotation_files, mean, ratio, read_json, revision
 
 NAME = "aitw"
 UNPACKED, SEECLICK = "aitw_unpacked.jsonl", "aitw_data_test.json"
@@ -47,7 +47,7 @@ FINGERS: dict[str, tuple[Point, Point]] = {  # SeeClick's scrolls: what is "scro
 
 
 @dataclass(frozen=True)
-class AitwStep(Step):
+class AitwStep(RecordedMobileStep):
     """A step, with where the finger went; subset: one of the five sets."""
 
     gesture: Gesture = field(default=Gesture(None, None))
@@ -92,7 +92,7 @@ def _step(one: Mapping[str, Any], episode: Mapping[str, Any]) -> AitwStep:
             instruction="",
             picture=str(one["picture"]),
             size=(width, height),
-            deed=Deed("other"),
+            deed=MobileAction("other"),
             boxes=tuple(boxes),
             subset=str(episode["subset"]),
         ),
@@ -105,7 +105,7 @@ def _step(one: Mapping[str, Any], episode: Mapping[str, Any]) -> AitwStep:
 def _of_seeclick(one: Mapping[str, Any], subset: str, number: int, step: int, folder: Path) -> AitwStep:
     picture = f"{one['img_filename']}.png"
     there = folder / "images" / picture
-    width, height = episodes.picture_size(there) if there.is_file() else (1, 1)  # all is in shares of the screen
+    width, height = trajectory.picture_size(there) if there.is_file() else (1, 1)  # all is in shares of the screen
     flat = [float(side) for side in one["annot_position"]]
     boxes = (flat[n : n + 4] for n in range(0, len(flat), 4))
     kind, word = int(one["action_type_id"]), str(one["action_type_text"])
@@ -121,7 +121,7 @@ def _of_seeclick(one: Mapping[str, Any], subset: str, number: int, step: int, fo
             instruction="",
             picture=picture,
             size=(width, height),
-            deed=Deed("other"),
+            deed=MobileAction("other"),
             boxes=tuple((x * width, y * height, (x + w) * width, (y + h) * height) for y, x, h, w in boxes),
             subset=subset,
         ),
@@ -139,47 +139,47 @@ def _xy(values: Any) -> Point:
 def _made(step: AitwStep, kind: int, text: str, gesture: Gesture) -> AitwStep:
     """The step with its deed. A gesture's side is what comes into view: the opposite of where the finger goes."""
     if kind == TYPE:
-        return replace(step, deed=Deed("type", text=text))
+        return replace(step, deed=MobileAction("type", text=text))
     if kind in BUTTONS:
-        return replace(step, deed=Deed("press", button=BUTTONS[kind]))
+        return replace(step, deed=MobileAction("press", button=BUTTONS[kind]))
     if kind in (DONE, IMPOSSIBLE):
-        return replace(step, deed=Deed("stop", text="failure" if kind == IMPOSSIBLE else ""))
+        return replace(step, deed=MobileAction("stop", text="failure" if kind == IMPOSSIBLE else ""))
     if kind != DUAL_POINT or gesture.touch is None or gesture.lift is None:
         raise ValueError(f"action type {kind}")
     (x, y), (to_x, to_y) = gesture.touch, gesture.lift
     width, height = step.size
     if gesture.tap:
-        return replace(step, deed=Deed("click", point=(x * width, y * height)), gesture=gesture)
+        return replace(step, deed=MobileAction("click", point=(x * width, y * height)), gesture=gesture)
     across, along = ("right" if to_x < x else "left"), ("down" if to_y < y else "up")
-    return replace(step, deed=Deed("swipe", side=along if gesture.upright else across), gesture=gesture)
+    return replace(step, deed=MobileAction("swipe", side=along if gesture.upright else across), gesture=gesture)
 
 
 # ---- the rule
 
 
-def word(step: Step, said: Deed) -> Word:
+def word(step: RecordedMobileStep, said: MobileAction) -> Match:
     assert isinstance(step, AitwStep)
     if _kind(step.deed) != "gesture" or _kind(said) != "gesture":
         return (right := _kind(step.deed) == _kind(said)), right
     if step.size == (1, 1) and (said.point or said.path):
         raise UsageError(f"the picture images/{step.picture} is missing; its size is needed to score a click on it")
-    return dual_point.match(step.gesture, dual_point.gesture(said, step.size), dual_point.grown(step))
+    return aitw_matching.match(step.gesture, aitw_matching.gesture(said, step.size), aitw_matching.enlarge_boxes(step))
 
 
-def _kind(deed: Deed) -> str:
+def _kind(deed: MobileAction) -> str:
     """What the official action type says of a deed."""
     if deed.verb in ("click", "swipe"):
         return "gesture"
     return " ".join((deed.verb, deed.button, deed.text if deed.verb == "stop" else "")).strip()
 
 
-def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
+def score(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
     steps: Sequence[AitwStep] = dataset.tasks
     splits = {name: partial(_of_subset, name) for name in dict.fromkeys(step.subset for step in steps)}
     notes: tuple[str, ...] = ()
     if len(splits) != len(SUBSETS):
         notes = (f"{len(splits)} of the five sets: the published score is the mean of all five",)
-    found = phones.result(NAME, protocol, dataset, steps, word, said, splits=splits, notes=notes)
+    found = mobile_actions.result(NAME, protocol, dataset, steps, word, said, splits=splits, notes=notes)
     by_set = {name: found.cells[f"split {name}"]["accuracy"] for name in splits}
     metrics = {
         "action_matching": mean(by_set.values()),
@@ -191,19 +191,19 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
     return replace(found, metrics=metrics, averages=averages)
 
 
-def _texts(steps: Sequence[AitwStep], said: Mapping[str, Said]) -> dict[str, Any]:
+def _texts(steps: Sequence[AitwStep], said: Mapping[str, Prediction]) -> dict[str, Any]:
     """SeeClick's side figure: of the steps that type, those on which one text holds the other, whatever its case."""
     typing = [step for step in steps if step.deed.verb == "type"]
     right = 0
     for step in typing:
-        one = phones.heard(said[step.id]) if step.id in said else None
+        one = mobile_actions.parse_prediction(said[step.id]) if step.id in said else None
         if one is not None and one.verb == "type":
             a, b = one.text.lower(), step.deed.text.lower()
             right += a in b or b in a
-    return {"correct": right, "total": len(typing), "accuracy": share(right, len(typing))}
+    return {"correct": right, "total": len(typing), "accuracy": ratio(right, len(typing))}
 
 
-def _of_subset(name: str, step: Step) -> bool:
+def _of_subset(name: str, step: RecordedMobileStep) -> bool:
     return isinstance(step, AitwStep) and step.subset == name
 
 
@@ -228,7 +228,7 @@ def _beside(point: Point | None) -> bool:
     return point is not None and not all(0 <= one <= 1 for one in point)
 
 
-def _outside(step: Step, box: Box) -> bool:
+def _outside(step: RecordedMobileStep, box: Box) -> bool:
     hair = 1e-4  # shares are 32-bit floats in the shards
     return min(box) < -hair * max(step.size) or box[2] > step.size[0] * (1 + hair) or box[3] > step.size[1] * (1 + hair)
 
@@ -241,10 +241,10 @@ BENCHMARKS = {
         (NAME,),
         read,
         score,
-        phones.oracle,
+        mobile_actions.oracle,
         examine,
-        verbs=phones.VERBS - {"open", "long_press"},
+        verbs=mobile_actions.VERBS - {"open", "long_press"},
         episodes=True,
-        right=phones.right,
+        right=mobile_actions.right,
     )
 }

@@ -27,9 +27,20 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import dual_point, episodes, phones
-from evals.phones import Box, Deed, Point, Step, Word, apart, contains, enlarged, inside, middle
-from evals.score import Benchmark, Dataset, Result, Said, annotation_files, read_json, revision
+from evals.metrics import aitw_matching, mobile_actions, trajectory
+from evals.metrics.mobile_actions import (
+    Box,
+    Match,
+    MobileAction,
+    Point,
+    RecordedMobileStep,
+    contains,
+    inside,
+    middle,
+    normalized_distance,
+    scale_box,
+)
+from evals.scoring import Benchmark, Dataset, Prediction, Result, annotation_files, read_json, revision
 
 NAME = "aitz"
 SOURCE = "the link in github.com/IMNearth/CoAT (test split: 506 episodes, 4,724 steps)"
@@ -39,7 +50,7 @@ FAR = 0.14  # of the screen
 
 
 @dataclass(frozen=True)
-class AitzStep(Step):
+class AitzStep(RecordedMobileStep):
     """A step, with where the finger went down and up, as shares of the screen (x, y); subset: its place in the set."""
 
     touch: Point | None = None
@@ -64,7 +75,7 @@ def read(folder: Path) -> Dataset:
 def _step(told: Mapping[str, Any], images: Path) -> AitzStep:
     picture = str(told["image_path"])
     there = (images / picture).is_file()
-    size = episodes.picture_size(images / picture) if there else (1, 1)
+    size = trajectory.picture_size(images / picture) if there else (1, 1)
     touch, lift = (_xy(told[key]) for key in ("result_touch_yx", "result_lift_yx"))
     words = str(told["coat_action_desc"]).split()
     verb = next((VERBS_OF[one] for one in VERBS_OF if words and one in words[0].lower()), None)
@@ -80,11 +91,11 @@ def _step(told: Mapping[str, Any], images: Path) -> AitzStep:
         instruction=str(told["coat_action_desc"]),
         picture=picture,
         size=size,
-        deed=Deed(
+        deed=MobileAction(
             verb,
             point=point,
             text=str(told["result_action_text"]) if verb == "type" else "",
-            side=episodes.OPPOSITE.get(words[1].strip().lower()) if verb == "swipe" and len(words) > 1 else None,
+            side=trajectory.OPPOSITE.get(words[1].strip().lower()) if verb == "swipe" and len(words) > 1 else None,
             button=next((one for one in ("enter", "back", "home") if verb == "press" and one in words), ""),
         ),
         boxes=tuple(tuple(float(n) for n in box) for box in boxes),
@@ -108,7 +119,7 @@ def _xy(value: Any) -> Point | None:
 # ---- the rules
 
 
-def fixed(step: Step, said: Deed) -> Word:
+def fixed(step: RecordedMobileStep, said: MobileAction) -> Match:
     true = step.deed
     if said.verb != true.verb:
         return False, False
@@ -120,12 +131,12 @@ def fixed(step: Step, said: Deed) -> Word:
     return True, (said.side, said.button) == (true.side, true.button)
 
 
-def near_five(step: Step, point: Point, true: Point) -> bool:
-    near = sorted(map(enlarged, step.boxes), key=lambda box: apart(step, middle(box), true))[:5]
-    return any(inside(point, box) for box in near) or apart(step, point, true) <= FAR
+def near_five(step: RecordedMobileStep, point: Point, true: Point) -> bool:
+    near = sorted(map(scale_box, step.boxes), key=lambda box: normalized_distance(step, middle(box), true))[:5]
+    return any(inside(point, box) for box in near) or normalized_distance(step, point, true) <= FAR
 
 
-def aitw(step: Step, said: Deed) -> Word:
+def aitw(step: RecordedMobileStep, said: MobileAction) -> Match:
     assert isinstance(step, AitzStep)
     kinds = {"click": "dual", "swipe": "dual"}
     kind, said_kind = (kinds.get(one, one) for one in (step.deed.verb, said.verb))
@@ -135,11 +146,11 @@ def aitw(step: Step, said: Deed) -> Word:
         return False, False
     if said.point is not None or said.path is not None:
         _need_size(step)
-    true = dual_point.Gesture(step.touch, step.lift or step.touch)
-    return dual_point.match(true, dual_point.gesture(said, step.size), dual_point.grown(step))
+    true = aitw_matching.Gesture(step.touch, step.lift or step.touch)
+    return aitw_matching.match(true, aitw_matching.gesture(said, step.size), aitw_matching.enlarge_boxes(step))
 
 
-def official(boxes: Mapping[str, Any], step: Step, said: Deed) -> Word:
+def official(boxes: Mapping[str, Any], step: RecordedMobileStep, said: MobileAction) -> Match:
     """boxes: of predictions that have one, by the step's id."""
     true = step.deed
     if said.verb != true.verb:
@@ -154,8 +165,8 @@ def official(boxes: Mapping[str, Any], step: Step, said: Deed) -> Word:
 
 def as_box(said: Box, true: Point, elements: Sequence[Box]) -> bool:
     """The enlarged box holds the true point, or covers more than half of an enlarged element that holds it."""
-    box = enlarged(said)
-    around = [one for one in map(enlarged, elements) if inside(true, one)]
+    box = scale_box(said)
+    around = [one for one in map(scale_box, elements) if inside(true, one)]
     return inside(true, box) or any(_overlap(box, one) > 0.5 for one in around)
 
 
@@ -163,7 +174,7 @@ def _overlap(a: Box, b: Box) -> float:
     """Intersection over union; an area counts as at least one pixel, as there."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     common = max(0.0, width) * max(0.0, height)
-    return common / (max(1.0, phones.area(a)) + max(1.0, phones.area(b)) - common)
+    return common / (max(1.0, mobile_actions.area(a)) + max(1.0, mobile_actions.area(b)) - common)
 
 
 def likeness(a: str, b: str) -> float:
@@ -189,15 +200,19 @@ def _box(value: Any) -> Box | None:
     return tuple(float(one) for one in value)
 
 
-def _need_size(step: Step) -> None:
+def _need_size(step: RecordedMobileStep) -> None:
     if isinstance(step, AitzStep) and not step.known:
         raise UsageError(f"the picture images/{step.picture} is missing; its size is needed to score a click on it")
 
 
-RULES: dict[str, Callable[[Step, Deed], Word]] = {"fixed": fixed, "official-buggy": partial(official, {}), "aitw": aitw}
+RULES: dict[str, Callable[[RecordedMobileStep, MobileAction], Match]] = {
+    "fixed": fixed,
+    "official-buggy": partial(official, {}),
+    "aitw": aitw,
+}
 
 
-def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
+def score(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
     steps: Sequence[AitzStep] = dataset.tasks
     word = RULES[protocol]
     notes: tuple[str, ...] = ()
@@ -208,10 +223,10 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
         )
     subsets = sorted({step.subset for step in steps})
     splits = {name: partial(_of_subset, name) for name in subsets}
-    return phones.result(NAME, protocol, dataset, steps, word, said, splits=splits, notes=notes)
+    return mobile_actions.result(NAME, protocol, dataset, steps, word, said, splits=splits, notes=notes)
 
 
-def _of_subset(name: str, step: Step) -> bool:
+def _of_subset(name: str, step: RecordedMobileStep) -> bool:
     return isinstance(step, AitzStep) and step.subset == name
 
 
@@ -231,7 +246,7 @@ def examine(dataset: Dataset) -> list[tuple[str, list[str]]]:
     return [(what, which) for what, which in found if which]
 
 
-def _outside(step: Step, box: Box) -> bool:
+def _outside(step: RecordedMobileStep, box: Box) -> bool:
     return min(box) < 0 or box[2] > step.size[0] or box[3] > step.size[1]
 
 
@@ -243,11 +258,11 @@ BENCHMARKS = {
         tuple(RULES),
         read,
         score,
-        phones.oracle,
+        mobile_actions.oracle,
         examine,
         samples=4724,
-        verbs=phones.VERBS - {"open", "long_press"},
+        verbs=mobile_actions.VERBS - {"open", "long_press"},
         episodes=True,
-        right=phones.right,
+        right=mobile_actions.right,
     )
 }

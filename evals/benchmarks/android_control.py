@@ -34,22 +34,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actions import UsageError
-from evals import episodes, phones
-from evals.phones import (
-    Deed,
-    Judge,
+from evals.metrics import mobile_actions, trajectory
+from evals.metrics.mobile_actions import (
+    Match,
+    MatchRule,
+    MobileAction,
     Point,
-    Step,
-    Word,
-    apart,
-    apart_of_longer,
+    RecordedMobileStep,
     area,
     contains,
-    enlarged,
+    distance_by_longer_side,
     inside,
     middle,
+    normalized_distance,
+    scale_box,
 )
-from evals.score import Benchmark, Dataset, Result, Said, annotation_files, read_json, revision
+from evals.scoring import Benchmark, Dataset, Prediction, Result, annotation_files, read_json, revision
 
 NAME = "android-control"
 SOURCE = "github.com/X-PLUG/MobileAgent, UI-S1/evaluation/dataset/android_control_evaluation_std.jsonl (2.7 MB)"
@@ -66,7 +66,7 @@ def read(folder: Path) -> Dataset:
     unpacked = _found(folder, UNPACKED) is not None and not any(_found(folder, name) for name in PUBLIC)
     files = annotation_files(folder, (UNPACKED,) if unpacked else PUBLIC, SOURCE)[:1]
     pictures = folder / "images" if (folder / "images").is_dir() else None
-    steps: list[Step] = []
+    steps: list[RecordedMobileStep] = []
     for number, record in enumerate(read_json(files[0]), 1):
         try:
             steps += _episode(record, pictures)
@@ -81,7 +81,7 @@ def read(folder: Path) -> Dataset:
     )
 
 
-def _episode(record: Mapping[str, Any], pictures: Path | None) -> list[Step]:
+def _episode(record: Mapping[str, Any], pictures: Path | None) -> list[RecordedMobileStep]:
     episode = str(record["episode_id"])
     steps = []
     for index, one in enumerate(record["steps"]):
@@ -89,14 +89,14 @@ def _episode(record: Mapping[str, Any], pictures: Path | None) -> list[Step]:
         checked = one["check_options"]
         there = pictures is not None and (pictures / name).is_file()
         steps.append(
-            Step(
+            RecordedMobileStep(
                 id=f"{episode}/{index}",
                 episode=episode,
                 index=index,
                 goal=str(record["goal"]),
                 instruction=str(one["step_instruction"]),
                 picture=name,
-                size=episodes.picture_size(pictures / name) if pictures is not None and there else ASSUMED,
+                size=trajectory.picture_size(pictures / name) if pictures is not None and there else ASSUMED,
                 deed=_true(checked),
                 boxes=tuple(tuple(float(n) for n in box) for box in checked.get("candidate_bbox", ())),
             )
@@ -104,29 +104,29 @@ def _episode(record: Mapping[str, Any], pictures: Path | None) -> list[Step]:
     return steps
 
 
-def _true(told: Mapping[str, Any]) -> Deed:
+def _true(told: Mapping[str, Any]) -> MobileAction:
     verb = str(told["action"])
     if verb in ("click", "long_press"):
         x, y = told["coordinate"]
-        return Deed(verb, point=(float(x), float(y)))
+        return MobileAction(verb, point=(float(x), float(y)))
     if verb in ("type", "open"):
-        return Deed(verb, text=str(told["text"]))
+        return MobileAction(verb, text=str(told["text"]))
     if verb == "swipe":
-        if told["direction"] not in episodes.OPPOSITE:
+        if told["direction"] not in trajectory.OPPOSITE:
             raise ValueError(f"direction {told['direction']!r}")
-        return Deed(verb, side=told["direction"])
+        return MobileAction(verb, side=told["direction"])
     if verb == "system_button":
-        return Deed("press", button=str(told["button"]).lower().strip())
+        return MobileAction("press", button=str(told["button"]).lower().strip())
     if verb == "wait":
-        return Deed(verb)
+        return MobileAction(verb)
     raise ValueError(f"action {verb!r}")
 
 
-def _ends(step: Step, after: Step | None) -> bool:
+def _ends(step: RecordedMobileStep, after: RecordedMobileStep | None) -> bool:
     return after is None or after.episode != step.episode
 
 
-def _stop(last: Step) -> Step:
+def _stop(last: RecordedMobileStep) -> RecordedMobileStep:
     index = last.index + 1
     picture = f"{last.episode}_{index}.png"
     return replace(
@@ -135,7 +135,7 @@ def _stop(last: Step) -> Step:
         index=index,
         picture=picture,
         instruction="",
-        deed=Deed("stop"),
+        deed=MobileAction("stop"),
         boxes=(),
     )
 
@@ -147,12 +147,17 @@ def _found(folder: Path, name: str) -> Path | None:
 # ---- the scorers' rules
 
 
-def qwen(distance: Callable[[Step, Point, Point], float], sides: bool, step: Step, said: Deed) -> Word:
+def qwen(
+    distance: Callable[[RecordedMobileStep, Point, Point], float],
+    sides: bool,
+    step: RecordedMobileStep,
+    said: MobileAction,
+) -> Match:
     true = step.deed
 
     def hit(true_point: Point) -> bool:
         point = said.point or (math.inf, math.inf)
-        return any(inside(point, enlarged(box)) for box in step.boxes) or distance(step, point, true_point) <= 0.04
+        return any(inside(point, scale_box(box)) for box in step.boxes) or distance(step, point, true_point) <= 0.04
 
     if true.verb == "open" and said.verb == "click":
         return (True, hit(middle(step.boxes[0]))) if step.boxes else (False, False)
@@ -167,12 +172,12 @@ def qwen(distance: Callable[[Step, Point, Point], float], sides: bool, step: Ste
     return True, said.button == true.button
 
 
-def os_atlas(step: Step, said: Deed) -> Word:
+def os_atlas(step: RecordedMobileStep, said: MobileAction) -> Match:
     true = step.deed
     if said.verb != true.verb or said.button != true.button:  # PRESS_BACK, PRESS_HOME are verbs there
         return False, False
     if true.verb == "click" and said.point and true.point:
-        return True, apart(step, said.point, true.point) <= 0.14
+        return True, normalized_distance(step, said.point, true.point) <= 0.14
     if true.verb == "long_press" and said.point and true.point:
         return True, thousandths(step, said.point) == thousandths(step, true.point)
     if true.verb in ("type", "open"):
@@ -180,7 +185,7 @@ def os_atlas(step: Step, said: Deed) -> Word:
     return True, said.side == true.side
 
 
-def thousandths(step: Step, point: Point) -> tuple[int, int]:
+def thousandths(step: RecordedMobileStep, point: Point) -> tuple[int, int]:
     return round(1000 * point[0] / step.size[0]), round(1000 * point[1] / step.size[1])
 
 
@@ -188,7 +193,7 @@ def first_word(text: str) -> str:
     return text.lower().split()[0] if text.split() else ""
 
 
-def agentcpm(step: Step, said: Deed) -> Word:
+def agentcpm(step: RecordedMobileStep, said: MobileAction) -> Match:
     true = step.deed
     kinds = {"wait": "stop"}  # it takes a pause for an end
     if kinds.get(said.verb, said.verb) != kinds.get(true.verb, true.verb):
@@ -202,7 +207,7 @@ def agentcpm(step: Step, said: Deed) -> Word:
     return True, said.button == true.button
 
 
-def _nearest_five(step: Step, point: Point, true: Point) -> bool:
+def _nearest_five(step: RecordedMobileStep, point: Point, true: Point) -> bool:
     """Boxes as x, y, width, height of 0 to 1, grown by a fifth, their corner and size each kept within the screen."""
     width, height = step.size
     goal, at = (true[0] / width, true[1] / height), (point[0] / width, point[1] / height)
@@ -215,7 +220,7 @@ def _nearest_five(step: Step, point: Point, true: Point) -> bool:
     return any(inside(at, box) for box in near) or math.dist(at, goal) <= 0.04
 
 
-def smallest(step: Step, said: Deed) -> Word:
+def smallest(step: RecordedMobileStep, said: MobileAction) -> Match:
     true = step.deed
     if said.verb != true.verb:
         return False, False
@@ -229,15 +234,15 @@ def smallest(step: Step, said: Deed) -> Word:
 class Rule:
     """A protocol: which steps are judged, and how one is."""
 
-    steps: Callable[[Dataset], tuple[list[Step], tuple[str, ...]]]  # and what a reader must know of them
-    word: Judge
+    steps: Callable[[Dataset], tuple[list[RecordedMobileStep], tuple[str, ...]]]  # and what a reader must know of them
+    word: MatchRule
 
 
-def _all(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
+def _all(dataset: Dataset) -> tuple[list[RecordedMobileStep], tuple[str, ...]]:
     return list(dataset.tasks), ()
 
 
-def _of_os_atlas(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
+def _of_os_atlas(dataset: Dataset) -> tuple[list[RecordedMobileStep], tuple[str, ...]]:
     path = _found(dataset.folder, "os_atlas_7708_ids.txt") or _found(dataset.folder, "ac_idx.txt")
     if path is None:
         raise UsageError(f"os-atlas-7708 needs os_atlas_7708_ids.txt in {dataset.folder}; get it from {IDS_7708}")
@@ -245,8 +250,8 @@ def _of_os_atlas(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
     return [one for one in dataset.tasks if f"episode_{one.episode}_screenshot_{one.index}" in listed], ()
 
 
-def _of_agentcpm(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
-    steps: list[Step] = [*dataset.tasks, *dataset.more]
+def _of_agentcpm(dataset: Dataset) -> tuple[list[RecordedMobileStep], tuple[str, ...]]:
+    steps: list[RecordedMobileStep] = [*dataset.tasks, *dataset.more]
     kept = sorted((one for one in steps if one.deed.verb != "open"), key=lambda one: (int(one.episode), one.index))
     return kept, (
         f"{len(kept):,} steps: the test split alone; the published 10,161 include the validation split",
@@ -254,12 +259,12 @@ def _of_agentcpm(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
     )
 
 
-def _all_strictly(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
+def _all_strictly(dataset: Dataset) -> tuple[list[RecordedMobileStep], tuple[str, ...]]:
     bare = sum(step.deed.point is not None and not step.boxes for step in dataset.tasks)
     return list(dataset.tasks), (f"{bare:,} presses are in no candidate box: nothing can be right there",)
 
 
-def _of_uground(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
+def _of_uground(dataset: Dataset) -> tuple[list[RecordedMobileStep], tuple[str, ...]]:
     note = "without accessibility trees: smallest candidate box, and no equivalences of clicks with opening or back"
     path = _found(dataset.folder, "500_steps.json")
     if path is None:
@@ -272,8 +277,8 @@ def _of_uground(dataset: Dataset) -> tuple[list[Step], tuple[str, ...]]:
 
 
 PROTOCOLS = {
-    "qwen-8444": Rule(_all, partial(qwen, apart, False)),
-    "infigui-8444": Rule(_all, partial(qwen, apart_of_longer, True)),
+    "qwen-8444": Rule(_all, partial(qwen, normalized_distance, False)),
+    "infigui-8444": Rule(_all, partial(qwen, distance_by_longer_side, True)),
     "os-atlas-7708": Rule(_of_os_atlas, os_atlas),
     "agentcpm-10161": Rule(_of_agentcpm, agentcpm),
     "uground-500": Rule(_of_uground, smallest),
@@ -284,7 +289,7 @@ PROTOCOLS = {
 # ---- scoring
 
 
-def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
+def score(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
     rule = PROTOCOLS[protocol]
     steps, notes = rule.steps(dataset)
     assumed = sum(step.size == ASSUMED for step in steps)
@@ -294,15 +299,15 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
     if not subsplits:
         notes = (*notes, f"no IDD, app, task or category figures: test_subsplits.json is not here ({SUBSPLITS})")
     splits = {name: partial(_among, ids) for name, ids in subsplits.items()}
-    return phones.result(NAME, protocol, dataset, steps, rule.word, said, splits=splits, notes=notes)
+    return mobile_actions.result(NAME, protocol, dataset, steps, rule.word, said, splits=splits, notes=notes)
 
 
-def _among(episodes_of_split: Container[str], step: Step) -> bool:
+def _among(episodes_of_split: Container[str], step: RecordedMobileStep) -> bool:
     return step.episode in episodes_of_split
 
 
 def examine(dataset: Dataset) -> list[tuple[str, list[str]]]:
-    steps: Sequence[Step] = dataset.tasks
+    steps: Sequence[RecordedMobileStep] = dataset.tasks
     ids = Counter(step.id for step in steps)
     found = [
         ("id that comes twice", [one for one, times in ids.items() if times > 1]),
@@ -324,11 +329,11 @@ def examine(dataset: Dataset) -> list[tuple[str, list[str]]]:
     return [(what, which) for what, which in found if which]
 
 
-def _turned(step: Step) -> bool:
+def _turned(step: RecordedMobileStep) -> bool:
     return any(box[2] < box[0] or box[3] < box[1] for box in step.boxes)
 
 
-def _boxed(step: Step, point: Point) -> bool:
+def _boxed(step: RecordedMobileStep, point: Point) -> bool:
     return any(inside(point, box) for box in step.boxes)
 
 
@@ -340,12 +345,12 @@ BENCHMARKS = {
         tuple(PROTOCOLS),
         read,
         score,
-        phones.oracle,
+        mobile_actions.oracle,
         examine,
         samples=8444,
-        verbs=phones.VERBS,
+        verbs=mobile_actions.VERBS,
         episodes=True,
-        right=phones.right,
+        right=mobile_actions.right,
         judged=lambda dataset, protocol: PROTOCOLS[protocol].steps(dataset)[0],
     )
 }

@@ -25,9 +25,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actions import UsageError
-from evals import episodes, phones
-from evals.phones import Box, Deed, Point, Step, Word, inside
-from evals.score import Benchmark, Dataset, Result, Said, Verdict, annotation_files, mean, read_json, revision, share
+from evals.metrics import mobile_actions, trajectory
+from evals.metrics.mobile_actions import Box, Match, MobileAction, Point, RecordedMobileStep, inside
+from evals.scoring import (
+    Benchmark,
+    Dataset,
+    Prediction,
+    Result,
+    SampleScore,
+    annotation_files,
+    mean,
+    ratio,
+    read_json,
+    revision,
+)
 
 NAME = "gui-odyssey"
 SOURCE = "huggingface.co/datasets/hflqf88888/GUIOdyssey (annotations/ and splits/, 8,334 episodes)"
@@ -37,16 +48,16 @@ ALL = "all"
 CATEGORIES = 6
 NEAR, ALIKE = 0.14, 0.5
 KEYS = {
-    "KEY_HOME": Deed("press", button="home"),
-    "KEY_BACK": Deed("press", button="back"),
-    "KEY_APPSELECT": Deed("press", button="recents"),
+    "KEY_HOME": MobileAction("press", button="home"),
+    "KEY_BACK": MobileAction("press", button="back"),
+    "KEY_APPSELECT": MobileAction("press", button="recents"),
 }
-ENDS = {"COMPLETE": Deed("stop"), "INCOMPLETE": Deed("stop", text="failure")}
+ENDS = {"COMPLETE": MobileAction("stop"), "INCOMPLETE": MobileAction("stop", text="failure")}
 TEXTS = ("TEXT", "TYPE")
 
 
 @dataclass(frozen=True)
-class OdysseyStep(Step):
+class OdysseyStep(RecordedMobileStep):
     """A step; goal_point: where it was pressed, box: what was pressed, both 0 to 1000; whole: no step is missing."""
 
     category: str = ""
@@ -88,7 +99,7 @@ def _episode(told: Mapping[str, Any], file: str, images: Path) -> list[OdysseySt
     for one in held:
         picture = PurePosixPath(str(one["screenshot"]).replace("\\", "/")).name
         there = images / picture
-        size = episodes.picture_size(there) if there.is_file() else (int(device["w"]), int(device["h"]))
+        size = trajectory.picture_size(there) if there.is_file() else (int(device["w"]), int(device["h"]))
         action, info = str(one["action"]), one["info"]
         deed, point = _deed(action, info)
         given = one.get("sam2_bbox") or None
@@ -116,7 +127,7 @@ def _episode(told: Mapping[str, Any], file: str, images: Path) -> list[OdysseySt
     return made
 
 
-def _deed(action: str, info: Any) -> tuple[Deed, Point | None]:
+def _deed(action: str, info: Any) -> tuple[MobileAction, Point | None]:
     """What the official converter makes of an annotation; the point is 0 to 1000."""
     if action in ("CLICK", "LONG_PRESS"):
         if isinstance(info, str):
@@ -124,14 +135,14 @@ def _deed(action: str, info: Any) -> tuple[Deed, Point | None]:
                 raise ValueError(f"{action} of {info!r}")
             return KEYS[info], None
         x, y = (float(one) for one in info[0])
-        return Deed(action.lower()), (x, y)
+        return MobileAction(action.lower()), (x, y)
     if action == "SCROLL":
         (x, y), (to_x, to_y) = ((float(a), float(b)) for a, b in info[:2])
         across, down = ("left" if to_x < x else "right"), ("up" if to_y < y else "down")
         finger = across if abs(to_x - x) > abs(to_y - y) else down
-        return Deed("swipe", side=episodes.OPPOSITE[finger]), None
+        return MobileAction("swipe", side=trajectory.OPPOSITE[finger]), None
     if action in TEXTS:
-        return Deed("type", text=str(info)), None
+        return MobileAction("type", text=str(info)), None
     if action in ENDS:
         return ENDS[action], None
     raise ValueError(f"action {action!r}")
@@ -145,7 +156,7 @@ def _box(given: Any) -> Box:
 # ---- the rule
 
 
-def word(step: Step, said: Deed) -> Word:
+def word(step: RecordedMobileStep, said: MobileAction) -> Match:
     assert isinstance(step, OdysseyStep)
     true = step.deed
     if _kind(said) != _kind(true):
@@ -159,7 +170,7 @@ def word(step: Step, said: Deed) -> Word:
     return True, true.verb != "swipe" or said.side == true.side
 
 
-def _kind(deed: Deed) -> str:
+def _kind(deed: MobileAction) -> str:
     """The action's official name: each button and each ending is one of its own."""
     return " ".join((deed.verb, deed.button, deed.text if deed.verb == "stop" else "")).strip()
 
@@ -196,17 +207,17 @@ def judged(dataset: Dataset, protocol: str) -> Sequence[OdysseyStep]:
     return [step for step in dataset.tasks if step.file in splits[protocol]]
 
 
-def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
+def score(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
     steps = judged(dataset, protocol)
     parts = {
         f"category {name}": partial(_of, "category", name) for name in dict.fromkeys(one.category for one in steps)
     }
     parts |= {f"device {name}": partial(_of, "device", name) for name in dict.fromkeys(one.device for one in steps)}
-    found = phones.result(
+    found = mobile_actions.result(
         NAME, protocol, dataset, steps, word, said, splits=parts, notes=_notes(dataset, steps, protocol)
     )
     held = list(zip(steps, found.verdicts, strict=True))
-    groups: dict[str, list[tuple[OdysseyStep, Verdict]]] = {}
+    groups: dict[str, list[tuple[OdysseyStep, SampleScore]]] = {}
     for pair in held:
         groups.setdefault(pair[0].category, []).append(pair)
     over_all = ams(held), sr(held)
@@ -221,7 +232,7 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
         "text": {
             "correct": sum(one.outcome == "correct" for one in typing),
             "total": len(typing),
-            "accuracy": share(sum(one.outcome == "correct" for one in typing), len(typing)),
+            "accuracy": ratio(sum(one.outcome == "correct" for one in typing), len(typing)),
         },
         **{key: value for key, value in found.metrics.items() if key != "type"},
     }
@@ -237,11 +248,11 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
     return replace(found, metrics=metrics, averages=averages)
 
 
-def ams(held: Sequence[tuple[OdysseyStep, Verdict]]) -> float:
+def ams(held: Sequence[tuple[OdysseyStep, SampleScore]]) -> float:
     return mean(float(verdict.outcome == "correct") for _, verdict in held)
 
 
-def sr(held: Sequence[tuple[OdysseyStep, Verdict]]) -> float:
+def sr(held: Sequence[tuple[OdysseyStep, SampleScore]]) -> float:
     """Of the episodes that have all their steps, those of which every step is right."""
     rights: dict[str, list[bool]] = {}
     for step, verdict in held:
@@ -250,7 +261,7 @@ def sr(held: Sequence[tuple[OdysseyStep, Verdict]]) -> float:
     return mean(float(all(one)) for one in rights.values())
 
 
-def _of(field: str, value: str, step: Step) -> bool:
+def _of(field: str, value: str, step: RecordedMobileStep) -> bool:
     return getattr(step, field) == value
 
 
@@ -274,11 +285,11 @@ def _notes(dataset: Dataset, steps: Sequence[OdysseyStep], protocol: str) -> lis
     return notes
 
 
-def oracle(step: Any) -> Said:
+def oracle(step: Any) -> Prediction:
     """The recorded action in our schema; the third button has no verb of its own and is a key."""
     if step.deed.button == "recents":
         return {"id": step.id, "actions": [{"verb": "press", "keys": ["recents"]}], "reply": "as recorded"}
-    return phones.oracle(step)
+    return mobile_actions.oracle(step)
 
 
 def examine(dataset: Dataset) -> list[tuple[str, list[str]]]:
@@ -319,9 +330,9 @@ BENCHMARKS = {
         score,
         oracle,
         examine,
-        verbs=phones.VERBS - {"open"},
+        verbs=mobile_actions.VERBS - {"open"},
         episodes=True,
-        right=phones.right,
+        right=mobile_actions.right,
         judged=judged,
     )
 }

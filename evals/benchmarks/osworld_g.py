@@ -23,9 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import grounding
-from evals.grounding import GroundingTask, Target
-from evals.score import Benchmark, Dataset, Outcome, Result, Said, annotation_files, count, pixel, revision, share
+from evals.metrics import grounding
+from evals.metrics.grounding import GroundingTask, Target
+from evals.scoring import (
+    Benchmark,
+    Dataset,
+    Outcome,
+    Prediction,
+    Result,
+    annotation_files,
+    count,
+    pixel,
+    ratio,
+    revision,
+)
 
 SOURCE = (
     "github.com/Tongyi-MAI/MAI-UI, evaluation/grounding/data (0.3 MB, 564 samples), or github.com/xlang-ai/OSWorld-G"
@@ -44,7 +55,7 @@ def read(name: str, folder: Path) -> Dataset:
     if content and isinstance(content[0], dict) and "box_type" in content[0]:
         tasks = [_own(record, index, files[0]) for index, record in enumerate(content)]
         return Dataset(folder, revision(files), tasks)
-    return Dataset(folder, revision(files), grounding.pro_records(files, converted), protocol="converted-boxes")
+    return Dataset(folder, revision(files), grounding.read_screenspot_pro(files, converted), protocol="converted-boxes")
 
 
 def converted(numbers: Sequence[float]) -> Target:
@@ -52,7 +63,7 @@ def converted(numbers: Sequence[float]) -> Target:
     if len(numbers) >= 6 and len(numbers) % 2 == 0:
         x, y, x_and_x1, y_and_y1 = numbers[:4]
         return Target("polygon", (x, y, x_and_x1 - x, y_and_y1 - y, *numbers[4:]))
-    return Target("refusal") if not any(numbers) else grounding.corners(numbers)
+    return Target("refusal") if not any(numbers) else grounding.xyxy_box(numbers)
 
 
 def _own(record: Mapping[str, Any], index: int, path: Path) -> GroundingTask:
@@ -83,26 +94,26 @@ def _own(record: Mapping[str, Any], index: int, path: Path) -> GroundingTask:
         raise UsageError(f"{path}, record {index}: not in OSWorld-G's form ({what})") from None
 
 
-def refuses(said: Said, protocol: str) -> bool:
+def refuses(said: Prediction, protocol: str) -> bool:
     if protocol == "polygons-negative-point":
         point = pixel(said.get("point"))
         return point is not None and point[0] < 0 and point[1] < 0
     return protocol != "sspro-official" and said.get("refused") is True
 
 
-def word(protocol: str, task: GroundingTask, said: Said) -> Outcome:
+def word(protocol: str, task: GroundingTask, said: Prediction) -> Outcome:
     kind, point = task.target.kind, pixel(said.get("point"))
     if refuses(said, protocol):
         return "correct" if kind == "refusal" else "wrong"
     as_box = protocol == "sspro-official" or (protocol == "converted-boxes" and kind == "polygon")
     if as_box and point is not None:
         return "correct" if grounding.in_box(point, task.labels["bbox"], task.size) else "wrong"
-    return grounding.clicked(task, said)
+    return grounding.score_click(task, said)
 
 
-def score(name: str, dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
+def score(name: str, dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
     tasks: Sequence[GroundingTask] = dataset.tasks
-    verdicts = grounding.judge(tasks, said, partial(word, protocol))
+    verdicts = grounding.score_tasks(tasks, said, partial(word, protocol))
     there = [verdict for task, verdict in zip(tasks, verdicts, strict=True) if task.target.kind != "refusal"]
     clickable, false = count(there), sum(refuses(said.get(one.id, {}), protocol) for one in there)
     polygons = [task for task in tasks if task.target.kind == "polygon"]
@@ -113,7 +124,7 @@ def score(name: str, dataset: Dataset, said: Mapping[str, Said], protocol: str) 
         protocol,
         dataset.revision,
         verdicts,
-        grounding.pro_blocks(tasks, verdicts),
+        grounding.screenspot_pro_report(tasks, verdicts),
         {
             f"micro (over all {len(verdicts)} samples, refusals included)": count(verdicts)["accuracy"],
             f"micro (over the {len(there)} samples that can be clicked)": clickable["accuracy"],
@@ -125,20 +136,23 @@ def score(name: str, dataset: Dataset, said: Mapping[str, Said], protocol: str) 
                 for kind, held in grounding.cells(tasks, verdicts, lambda task: task.target.kind).items()
                 if kind != "polygon"
             },
-            **{told: _count(grounding.judge(polygons, said, partial(word, one))) for told, one in readings.items()},
+            **{
+                told: _count(grounding.score_tasks(polygons, said, partial(word, one)))
+                for told, one in readings.items()
+            },
             "can be clicked": _count(there),
             "refused though it can be clicked": {
                 "count": false,
                 "total": len(there),
-                "share": share(false, len(there)),
+                "share": ratio(false, len(there)),
             },
         },
         baselines={
-            "centre click": grounding.centre_click(tasks),
+            "centre click": grounding.center_click_baseline(tasks),
             "refuse always": {
                 "correct": refusals,
                 "total": len(verdicts),
-                "accuracy": share(refusals, len(verdicts)),
+                "accuracy": ratio(refusals, len(verdicts)),
             },
         },
         notes=dataset.notes,
@@ -159,9 +173,9 @@ BENCHMARKS = {
         partial(read, name),
         partial(score, name),
         grounding.oracle,
-        lambda dataset: grounding.examine(dataset.tasks),
+        lambda dataset: grounding.check_annotations(dataset.tasks),
         samples=564,
-        right=grounding.right,
+        right=grounding.target_reference,
     )
     for name in FILES
 }

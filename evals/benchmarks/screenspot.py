@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import grounding
-from evals.grounding import GroundingTask, Target
-from evals.score import Benchmark, Dataset, Result, Said, Verdict, annotation_files, count, mean, revision
+from evals.metrics import grounding
+from evals.metrics.grounding import GroundingTask, Target
+from evals.scoring import Benchmark, Dataset, Prediction, Result, SampleScore, annotation_files, count, mean, revision
 
 PLATFORMS = ("mobile", "desktop", "web")
 SOURCE_V1 = "github.com/OSU-NLP-Group/UGround, offline_evaluation/ScreenSpot/re_gpt-4o.jsonl (0.4 MB, 1,272 samples)"
@@ -68,7 +68,7 @@ def read_v1(folder: Path) -> Dataset:
 
 def read_v2(folder: Path) -> Dataset:
     files = annotation_files(folder, ("screenspot_*v2*.json",), SOURCE_V2)
-    return Dataset(folder, revision(files), grounding.pro_records(files))
+    return Dataset(folder, revision(files), grounding.read_screenspot_pro(files))
 
 
 def cell(task: GroundingTask) -> str:
@@ -78,8 +78,8 @@ def cell(task: GroundingTask) -> str:
     return f"{platform} {task.labels['ui_type']}"
 
 
-def score_v1(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
-    verdicts = grounding.judge(dataset.tasks, said)
+def score_v1(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
+    verdicts = grounding.score_tasks(dataset.tasks, said)
     cells = grounding.cells(dataset.tasks, verdicts, cell)
     metrics: dict[str, Any] = {
         platform: {
@@ -92,17 +92,19 @@ def score_v1(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Resul
     return _result("screenspot", dataset, protocol, verdicts, metrics, cells)
 
 
-def score_v2(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
-    verdicts = grounding.judge(dataset.tasks, said)
+def score_v2(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
+    verdicts = grounding.score_tasks(dataset.tasks, said)
     cells = grounding.cells(dataset.tasks, verdicts, cell)
-    return _result("screenspot-v2", dataset, protocol, verdicts, grounding.pro_blocks(dataset.tasks, verdicts), cells)
+    return _result(
+        "screenspot-v2", dataset, protocol, verdicts, grounding.screenspot_pro_report(dataset.tasks, verdicts), cells
+    )
 
 
 def _result(
     name: str,
     dataset: Dataset,
     protocol: str,
-    verdicts: tuple[Verdict, ...],
+    verdicts: tuple[SampleScore, ...],
     metrics: Mapping[str, Any],
     cells: Mapping[str, Any],
 ) -> Result:
@@ -110,7 +112,7 @@ def _result(
         "micro (over samples)": count(verdicts)["accuracy"],
         "macro (over the six cells platform x type)": mean(one["accuracy"] for one in cells.values()),
     }
-    centre = grounding.centre_click(dataset.tasks)
+    centre = grounding.center_click_baseline(dataset.tasks)
     return Result(
         name,
         protocol,
@@ -127,7 +129,7 @@ def _result(
 
 def doctor_v1(dataset: Dataset) -> list[tuple[str, list[str]]]:
     """v1 has no sizes: that its boxes are x, y, width, height shows in how few could be two corners."""
-    found = grounding.examine(dataset.tasks)
+    found = grounding.check_annotations(dataset.tasks)
     tasks: Sequence[GroundingTask] = dataset.tasks
     corners = [task.id for task in tasks if _could_be_corners(task.target.values)]
     if len(corners) > len(tasks) / 2:
@@ -151,7 +153,7 @@ BENCHMARKS = {
         grounding.oracle,
         doctor_v1,
         samples=1272,
-        right=grounding.right,
+        right=grounding.target_reference,
     ),
     "screenspot-v2": Benchmark(
         "screenspot-v2",
@@ -161,8 +163,8 @@ BENCHMARKS = {
         read_v2,
         score_v2,
         grounding.oracle,
-        lambda dataset: grounding.examine(dataset.tasks),
+        lambda dataset: grounding.check_annotations(dataset.tasks),
         samples=1272,
-        right=grounding.right,
+        right=grounding.target_reference,
     ),
 }

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import grounding
-from evals.score import Benchmark, Dataset, Result, Said, annotation_files, mean, revision
+from evals.metrics import grounding
+from evals.scoring import Benchmark, Dataset, Prediction, Result, annotation_files, mean, revision
 
 NAME = "screenspot-pro"
 SOURCE = "github.com/Tongyi-MAI/MAI-UI, evaluation/grounding/data (26 files, 0.8 MB, 1,581 samples)"
@@ -22,12 +22,12 @@ GROUPS = ("Dev", "Creative", "CAD", "Scientific", "Office", "OS")
 
 def read(folder: Path) -> Dataset:
     files = annotation_files(folder, ("*.json",), SOURCE)
-    return Dataset(folder, revision(files), grounding.pro_records(files))
+    return Dataset(folder, revision(files), grounding.read_screenspot_pro(files))
 
 
-def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
-    verdicts = grounding.judge(dataset.tasks, said)
-    blocks = grounding.pro_blocks(dataset.tasks, verdicts)
+def score(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
+    verdicts = grounding.score_tasks(dataset.tasks, said)
+    blocks = grounding.screenspot_pro_report(dataset.tasks, verdicts)
     groups, programs = blocks["leaderboard_simple_style"], blocks["leaderboard_detailed_style"]
     return Result(
         NAME,
@@ -42,7 +42,7 @@ def score(dataset: Dataset, said: Mapping[str, Said], protocol: str) -> Result:
         },
         "picture",
         cells=grounding.cells(dataset.tasks, verdicts, lambda task: f"{task.labels['group']} {task.labels['ui_type']}"),
-        baselines={"centre click": grounding.centre_click(dataset.tasks)},
+        baselines={"centre click": grounding.center_click_baseline(dataset.tasks)},
         notes=dataset.notes,
     )
 
@@ -82,8 +82,8 @@ BENCHMARKS = {
         read,
         score,
         grounding.oracle,
-        lambda dataset: grounding.examine(dataset.tasks),
+        lambda dataset: grounding.check_annotations(dataset.tasks),
         samples=1581,
-        right=grounding.right,
+        right=grounding.target_reference,
     )
 }

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals.importing import Finder, bare, box_of, pixels
-from evals.score import Dataset
+from evals.importers.base import TaskMatcher, box_of, normalize_whitespace, pixels
+from evals.scoring import Dataset
 
 EPISODES = False
 NUMBER = r"-?\d+(?:\.\d+)?%?"
@@ -94,7 +94,7 @@ def _instruction(sample: Mapping[str, Any]) -> str:
 def _tasks(samples: Sequence[Mapping[str, Any]], dataset: Dataset, path: Path) -> list[Any]:
     docs = [sample.get("doc") for sample in samples]
     if all(isinstance(doc, dict) and "img_filename" in doc for doc in docs):
-        finder = Finder(dataset.tasks, path)
+        finder = TaskMatcher(dataset.tasks, path)
         return [
             finder.take(str(doc["img_filename"]), str(doc["instruction"]), box_of(doc.get("bbox")), number)
             for number, doc in enumerate(docs, 1)
@@ -102,10 +102,10 @@ def _tasks(samples: Sequence[Mapping[str, Any]], dataset: Dataset, path: Path) -
         ]
     places: dict[str, list[int]] = defaultdict(list)
     for place, task in enumerate(dataset.tasks):
-        places[bare(task.instruction)].append(place)
+        places[normalize_whitespace(task.instruction)].append(place)
     asked: dict[str, list[int]] = defaultdict(list)
     for number, sample in enumerate(samples):
-        asked[bare(_instruction(sample))].append(number)
+        asked[normalize_whitespace(_instruction(sample))].append(number)
     found: dict[int, int] = {}
     shared = 0
     for words, numbers in asked.items():

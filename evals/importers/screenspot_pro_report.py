@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals.importing import Finder, bare, box_of, same_box
-from evals.score import Dataset
+from evals.importers.base import TaskMatcher, box_of, boxes_equal, normalize_whitespace
+from evals.scoring import Dataset
 
 EPISODES = False
 WORDS, PICTURE = ("prompt_to_evaluate", "instruction"), ("img_path", "img_filename")
@@ -53,7 +53,7 @@ def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[st
     if details is None:
         raise UsageError(f"{path} is no report of ScreenSpot-Pro: it has no list 'details'")
     _one_run(details, path)
-    finder, tasks = Finder(dataset.tasks, path), {task.id: task for task in dataset.tasks}
+    finder, tasks = TaskMatcher(dataset.tasks, path), {task.id: task for task in dataset.tasks}
     lines: list[dict[str, Any]] = []
     strange, boxes = [], 0  # asked in other words; with a box that is not the annotation's
     for number, one in enumerate(details, 1):
@@ -62,9 +62,12 @@ def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[st
             name = finder.take(_first(one, PICTURE), asked, box, number).id
         task = tasks.get(str(name))
         if task is not None:
-            if asked and bare(asked) not in (bare(task.instruction), bare(task.labels.get("instruction_cn") or "")):
+            if asked and normalize_whitespace(asked) not in (
+                normalize_whitespace(task.instruction),
+                normalize_whitespace(task.labels.get("instruction_cn") or ""),
+            ):
                 strange.append(task.id)
-            boxes += bool(box) and not same_box(task, box)
+            boxes += bool(box) and not boxes_equal(task, box)
         lines.append({"id": name, "point": _point(one.get("pred")), "reply": one.get("raw_response") or ""})
     if len(strange) > len(details) / 2:
         raise UsageError(

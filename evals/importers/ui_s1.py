@@ -15,8 +15,8 @@ from typing import Any
 
 from actions import UsageError
 from actions.types import MAX_WAIT_S
-from evals.importing import file_name, pixels
-from evals.score import Dataset
+from evals.importers.base import file_name, pixels
+from evals.scoring import Dataset
 
 EPISODES = True
 BUTTONS: dict[str, dict[str, Any]] = {

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import sheets
-from evals.importing import Finder, box_of, pixels
-from evals.score import Dataset
+from evals.datasets import spreadsheet
+from evals.importers.base import TaskMatcher, box_of, pixels
+from evals.scoring import Dataset
 
 EPISODES = False
 SUFFIXES = (".xlsx", ".tsv")
@@ -29,7 +29,7 @@ def space(benchmark: str) -> str:
 
 
 def load(path: Path) -> list[dict[str, str]]:
-    return sheets.rows(path)
+    return spreadsheet.rows(path)
 
 
 def recognises(content: Any) -> bool:
@@ -41,7 +41,7 @@ def recognises(content: Any) -> bool:
 def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[str, Any]]:
     if not recognises(content):
         raise UsageError(f"{path} is no table of VLMEvalKit: it has no columns question, prediction and image_path")
-    finder, lines = Finder(dataset.tasks, path), []
+    finder, lines = TaskMatcher(dataset.tasks, path), []
     for number, row in enumerate(content, 1):
         picture = next((str(row[key]) for key in PICTURE if isinstance(row, dict) and row.get(key)), None)
         if picture is None or not {"question", "prediction"} <= row.keys():

@@ -255,18 +255,18 @@ def test_both_are_let_go_where_the_pair_is_refused(opened: list[Any]) -> None:
 
 
 def test_an_order_of_an_eval_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    from evals import worker
     from evals.cli import AND
+    from evals.workers import process
 
-    order = worker.Order("x", "", "", model=f"a{AND}b", prompt="file", maker="evals.cli:pair")
-    made = worker.make_policy
+    order = process.RunSpec("x", "", "", model=f"a{AND}b", prompt="file", maker="evals.cli:pair")
+    made = process.make_policy
     asked: list[Any] = []
 
     def make(one: Any) -> Any:
         asked.append((one.model, one.prompt, one.maker))
         return spoken(gta1)
 
-    monkeypatch.setattr(worker, "make_policy", make)
+    monkeypatch.setattr(process, "make_policy", make)
     assert isinstance(made(order), PlannerGrounderPolicy)
     assert asked == [("a", "file", ""), ("b", "", "")]
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from actions import Call, InvalidActionError, Reply, Screen, Step, SurfaceError
 from agent.policies.base import JsonDialect
-from evals.worker import Order
+from evals.workers.process import RunSpec
 
 
 class Fickle:
     """Says what hangs on the words, the picture and all that it said before: right, wrong or unreadable."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: RunSpec) -> None:
         self.dialect = JsonDialect()
         self.about: Mapping[str, Any] = {"model": order.model, "fingerprint": order.fingerprint, "prompt_hash": "plain"}
         self.sleep_s = 0.0
@@ -45,11 +45,11 @@ class Fickle:
         pass
 
 
-def fickle(order: Order) -> Fickle:
+def fickle(order: RunSpec) -> Fickle:
     return Fickle(order)
 
 
-def slow(order: Order) -> Fickle:
+def slow(order: RunSpec) -> Fickle:
     policy = Fickle(order)
     policy.sleep_s = 0.06
     return policy
@@ -58,7 +58,7 @@ def slow(order: Order) -> Fickle:
 class Deadly(Fickle):
     """The word "poison" ends its process; "flaky" fails as long as the file of the model's name is there."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: RunSpec) -> None:
         super().__init__(order)
         self.flag = Path(order.model)
 
@@ -70,15 +70,15 @@ class Deadly(Fickle):
         return super().decide(goal, steps, screen, verbs)
 
 
-def deadly(order: Order) -> Deadly:
+def deadly(order: RunSpec) -> Deadly:
     return Deadly(order)
 
 
-def nobody(order: Order) -> Any:
+def nobody(order: RunSpec) -> Any:
     raise SurfaceError("no device is there")
 
 
-def centre(order: Order) -> Any:
+def centre(order: RunSpec) -> Any:
     """Always clicks the middle."""
 
     class Centre(Fickle):
@@ -88,7 +88,7 @@ def centre(order: Order) -> Any:
     return Centre(order)
 
 
-def stubborn(order: Order) -> Any:
+def stubborn(order: RunSpec) -> Any:
     """Ends every episode at once, or cannot be read: neither may cost the steps that follow."""
 
     class Strict(JsonDialect):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from evals import tfrecord
+from evals.datasets import tfrecord
 
 
 def varint(value: int) -> bytes:

@@ -17,12 +17,13 @@ from shards_by_hand import example, framed
 from typer.testing import CliRunner
 
 from actions import UsageError
-from evals import run, score, shards_aitw
+from evals import runner, scoring
 from evals.benchmarks import aitw
 from evals.cli import app
-from evals.doctor import examine
-from evals.dual_point import Gesture, match
-from evals.phones import Deed
+from evals.dataset_check import check_dataset
+from evals.datasets import convert_aitw
+from evals.metrics.aitw_matching import Gesture, match
+from evals.metrics.mobile_actions import MobileAction
 
 WIDTH, HEIGHT = 60, 120
 PIXELS = np.random.default_rng(5).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -86,24 +87,24 @@ def folder(tmp_path: Path) -> Path:
 
 def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
     assert CliRunner().invoke(app, ["unpack", "aitw", "--data", str(folder)]).exit_code == 0
-    bench = score.benchmark("aitw")
-    dataset = score.load(bench, folder)
+    bench = scoring.benchmark("aitw")
+    dataset = scoring.load(bench, folder)
     steps = dataset.tasks
     assert [one.id for one in steps] == [*(f"111/{n}" for n in range(7)), "222/0"]
     assert [one.deed for one in steps] == [
-        Deed("click", point=(30.0, 37.5)),
-        Deed("swipe", side="down"),
-        Deed("type", text="seven ä"),
-        Deed("press", button="enter"),
-        Deed("press", button="back"),
-        Deed("press", button="home"),
-        Deed("stop"),
-        Deed("stop", text="failure"),
+        MobileAction("click", point=(30.0, 37.5)),
+        MobileAction("swipe", side="down"),
+        MobileAction("type", text="seven ä"),
+        MobileAction("press", button="enter"),
+        MobileAction("press", button="back"),
+        MobileAction("press", button="home"),
+        MobileAction("stop"),
+        MobileAction("stop", text="failure"),
     ]
     assert steps[0].boxes == ((15.0, 30.0, 45.0, 45.0), (0.0, 90.0, 60.0, 120.0)) and steps[0].size == (60, 120)
     with Image.open(folder / "images" / steps[0].picture) as picture:
         assert np.array_equal(np.asarray(picture), PIXELS)
-    assert not examine("aitw", folder).findings
+    assert not check_dataset("aitw", folder).findings
     told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "aitw").as_dict()
     assert (told["correct"], told["total"]) == (8, 8) and told["metrics"]["action_matching"] == 1
     assert told["metrics"]["episode_success"]["correct"] == 2 and any(
@@ -113,24 +114,24 @@ def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
     told = bench.score(dataset, {"222/0": wrong, "111/0": bench.oracle(steps[0])}, "aitw").as_dict()
     assert told["metrics"]["of each set"] == {"general": 1 / 7, "single": 0} and told["missing"] == 6
     assert told["metrics"]["action_matching"] == pytest.approx(1 / 14) and told["correct"] == 1  # mean of sets, not 1/8
-    assert len(run.plan("aitw", folder).ids) == 8
+    assert len(runner.plan_run("aitw", folder).ids) == 8
 
 
 def test_another_split_may_be_named(folder: Path) -> None:
-    assert shards_aitw.unpack(folder, "train") == 1 and shards_aitw.unpack(folder, "unseen_verb/test") == 1
+    assert convert_aitw.convert(folder, "train") == 1 and convert_aitw.convert(folder, "unseen_verb/test") == 1
     (folder / "general" / "general-00000-of-00002").unlink()
     with pytest.raises(UsageError, match=r"no episode of the split 'test' .*unseen_verb\.json"):
-        shards_aitw.unpack(folder, "unseen_verb/test")
+        convert_aitw.convert(folder, "unseen_verb/test")
 
 
 def test_what_is_missing_or_damaged_is_said(folder: Path) -> None:
     with pytest.raises(UsageError, match="has no split 'all'"):
-        shards_aitw.unpack(folder, "all")
+        convert_aitw.convert(folder, "all")
     with pytest.raises(UsageError, match=r"no splits/unseen_domain\.json .* get it from gs://gresearch"):
-        shards_aitw.unpack(folder, "unseen_domain/test")
+        convert_aitw.convert(folder, "unseen_domain/test")
     (folder / "general" / "general-00001-of-00002").unlink()
     with pytest.raises(UsageError, match=r"episode 111 of general has 4 of its 7 steps .* get the missing shards"):
-        shards_aitw.unpack(folder)
+        convert_aitw.convert(folder)
     short = record("222", 0, KINDS[:1], **{"image/encoded": [b"\x00" * 5]})
     for bad, words in (
         (short, r"record 0: not a step .*5 bytes are no picture of 60 x 120 x 3"),
@@ -139,10 +140,10 @@ def test_what_is_missing_or_damaged_is_said(folder: Path) -> None:
     ):
         shard(folder / "single" / "single-00000-of-00001", bad)
         with pytest.raises(UsageError, match=words):
-            shards_aitw.unpack(folder)
+            convert_aitw.convert(folder)
     assert not (folder / "aitw_unpacked.jsonl").exists()
     with pytest.raises(UsageError, match="get them from gs://gresearch"):
-        score.load(score.benchmark("aitw"), folder)
+        scoring.load(scoring.benchmark("aitw"), folder)
 
 
 TAP = aitw.AitwStep(
@@ -153,35 +154,35 @@ TAP = aitw.AitwStep(
     "",
     "p.png",
     (1000, 2000),
-    Deed("click", (500.0, 1000.0)),
+    MobileAction("click", (500.0, 1000.0)),
     gesture=Gesture((0.5, 0.5), (0.5, 0.5)),
 )
-SWIPE = replace(TAP, deed=Deed("swipe", side="down"), gesture=Gesture((0.5, 0.8), (0.5, 0.2)))
+SWIPE = replace(TAP, deed=MobileAction("swipe", side="down"), gesture=Gesture((0.5, 0.8), (0.5, 0.2)))
 BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..640 by 830..1070
 
 
 @pytest.mark.parametrize(
     ("task", "said", "right"),
     [
-        (TAP, Deed("click", (640, 1000)), True),  # 0.14 of the width
-        (TAP, Deed("click", (641, 1000)), False),
-        (TAP, Deed("click", (500, 1280)), True),  # 0.14 of the height
-        (TAP, Deed("click", (500, 1281)), False),
-        (BOXED, Deed("click", (165, 835)), True),
-        (BOXED, Deed("click", (155, 1000)), False),
-        (TAP, Deed("swipe", side="down"), False),
-        (TAP, Deed("swipe", side="up", path=((500, 1000), (510, 1010))), True),  # so short a drag is a tap
-        (SWIPE, Deed("swipe", side="up"), True),  # the main axis alone
-        (SWIPE, Deed("swipe", side="left"), False),
-        (SWIPE, Deed("click", (500, 1000)), False),
-        (replace(TAP, deed=Deed("type", text="a")), Deed("type", text="b"), True),  # by its kind alone
-        (replace(TAP, deed=Deed("press", button="back")), Deed("press", button="home"), False),
-        (replace(TAP, deed=Deed("stop")), Deed("stop", text="failure"), False),
-        (replace(TAP, deed=Deed("stop")), Deed("wait"), False),
-        (TAP, Deed("other"), False),
+        (TAP, MobileAction("click", (640, 1000)), True),  # 0.14 of the width
+        (TAP, MobileAction("click", (641, 1000)), False),
+        (TAP, MobileAction("click", (500, 1280)), True),  # 0.14 of the height
+        (TAP, MobileAction("click", (500, 1281)), False),
+        (BOXED, MobileAction("click", (165, 835)), True),
+        (BOXED, MobileAction("click", (155, 1000)), False),
+        (TAP, MobileAction("swipe", side="down"), False),
+        (TAP, MobileAction("swipe", side="up", path=((500, 1000), (510, 1010))), True),  # so short a drag is a tap
+        (SWIPE, MobileAction("swipe", side="up"), True),  # the main axis alone
+        (SWIPE, MobileAction("swipe", side="left"), False),
+        (SWIPE, MobileAction("click", (500, 1000)), False),
+        (replace(TAP, deed=MobileAction("type", text="a")), MobileAction("type", text="b"), True),  # by its kind alone
+        (replace(TAP, deed=MobileAction("press", button="back")), MobileAction("press", button="home"), False),
+        (replace(TAP, deed=MobileAction("stop")), MobileAction("stop", text="failure"), False),
+        (replace(TAP, deed=MobileAction("stop")), MobileAction("wait"), False),
+        (TAP, MobileAction("other"), False),
     ],
 )
-def test_each_rule(task: aitw.AitwStep, said: Deed, right: bool) -> None:
+def test_each_rule(task: aitw.AitwStep, said: MobileAction, right: bool) -> None:
     assert aitw.word(task, said)[1] is right
 
 
@@ -243,10 +244,10 @@ def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
     for name in ("general/77_0", "general/77_1", "webshopping/5_0"):
         Image.new("RGB", (100, 200)).save(tmp_path / "images" / f"{name}.png")
     (tmp_path / "aitw_data_test.json").write_text(json.dumps(SEECLICK))
-    bench = score.benchmark("aitw")
-    dataset = score.load(bench, tmp_path)
+    bench = scoring.benchmark("aitw")
+    dataset = scoring.load(bench, tmp_path)
     assert [one.id for one in dataset.tasks] == ["general-0/0", "general-0/1", "webshopping-0/0"]
-    assert dataset.tasks[0].deed == Deed("click", point=(25.0, 100.0))
+    assert dataset.tasks[0].deed == MobileAction("click", point=(25.0, 100.0))
     assert dataset.tasks[0].boxes[0] == pytest.approx((20, 96, 30, 104)) and dataset.tasks[1].deed.side == "down"
     said = {one.id: bench.oracle(one) for one in dataset.tasks}
     assert bench.score(dataset, said, "aitw").as_dict()["correct"] == 3
@@ -254,10 +255,10 @@ def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
     told = bench.score(dataset, said, "aitw").as_dict()
     assert told["metrics"]["action_matching"] == 1  # the text is no part of it, and stands beside it
     assert told["metrics"]["typed texts that contain each other, not part of the score"]["correct"] == 0
-    assert not examine("aitw", tmp_path).findings
+    assert not check_dataset("aitw", tmp_path).findings
     (tmp_path / "aitw_unpacked.jsonl").write_text("")
     with pytest.raises(UsageError, match="two test sets"):
-        score.load(bench, tmp_path)
+        scoring.load(bench, tmp_path)
 
 
 def test_a_scroll_by_nothing_is_no_drag_to_a_side() -> None:

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from actions import UsageError
-from evals import score
+from evals import scoring
 from evals.benchmarks import aitz
 from evals.benchmarks.aitz import AitzStep, likeness
-from evals.doctor import examine
-from evals.phones import Deed
+from evals.dataset_check import check_dataset
+from evals.metrics.mobile_actions import MobileAction
 
 
 def step(number: int, words: str, **more: Any) -> dict[str, Any]:
@@ -58,18 +58,18 @@ def test_the_files_form_is_read(folder: Path) -> None:
     tasks = aitz.read(folder).tasks
     assert [one.id for one in tasks] == [f"E1/{n}" for n in range(5)]
     assert [one.deed for one in tasks] == [
-        Deed("click", point=(25.0, 50.0)),
-        Deed("swipe", side="down"),  # the finger goes up
-        Deed("type", text="seven"),
-        Deed("press", button="back"),
-        Deed("stop"),
+        MobileAction("click", point=(25.0, 50.0)),
+        MobileAction("swipe", side="down"),  # the finger goes up
+        MobileAction("type", text="seven"),
+        MobileAction("press", button="back"),
+        MobileAction("stop"),
     ]
     assert tasks[0].boxes == ((10.0, 40.0, 40.0, 60.0), (0.0, 100.0, 100.0, 200.0)) and tasks[0].subset == "general"
-    assert not examine("aitz", folder).findings
+    assert not check_dataset("aitz", folder).findings
 
 
 def scored(folder: Path, protocol: str, **changed: Any) -> dict[str, Any]:
-    bench = score.benchmark("aitz")
+    bench = scoring.benchmark("aitz")
     dataset = bench.read(folder)
     said = {task.id: bench.oracle(task) for task in dataset.tasks}
     for name, line in changed.items():
@@ -96,21 +96,21 @@ CLICK = AitzStep(
     "",
     "p.png",
     (1000, 2000),
-    Deed("click", (500.0, 1000.0)),
+    MobileAction("click", (500.0, 1000.0)),
     ((450.0, 950.0, 550.0, 1050.0),),
     touch=(0.5, 0.5),
     lift=(0.5, 0.51),
 )
-SWIPE = replace(CLICK, deed=Deed("swipe", side="down"), touch=(0.5, 0.8), lift=(0.5, 0.2), boxes=())
+SWIPE = replace(CLICK, deed=MobileAction("swipe", side="down"), touch=(0.5, 0.8), lift=(0.5, 0.2), boxes=())
 BARE = replace(CLICK, boxes=())
 
 
-def at(x: float, y: float) -> Deed:
-    return Deed("click", (x, y))
+def at(x: float, y: float) -> MobileAction:
+    return MobileAction("click", (x, y))
 
 
-def drag(x1: float, y1: float, x2: float, y2: float) -> Deed:
-    return Deed("swipe", side="up", path=((x1, y1), (x2, y2)))
+def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
+    return MobileAction("swipe", side="up", path=((x1, y1), (x2, y2)))
 
 
 @pytest.mark.parametrize(
@@ -120,24 +120,44 @@ def drag(x1: float, y1: float, x2: float, y2: float) -> Deed:
         ("fixed", BARE, at(641, 1000), False),
         ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 549), True),  # near, and grown by a fifth
         ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 551), False),
-        ("fixed", SWIPE, Deed("swipe", side="up"), False),
+        ("fixed", SWIPE, MobileAction("swipe", side="up"), False),
         ("aitw", BARE, at(640, 1000), True),
         ("aitw", BARE, at(641, 1000), False),
         ("aitw", replace(CLICK, boxes=((300.0, 900.0, 500.0, 1000.0),)), at(639, 1065), True),  # 2.4 times the box
         ("aitw", replace(CLICK, boxes=((300.0, 900.0, 500.0, 1000.0),)), at(645, 1130), False),
-        ("aitw", SWIPE, Deed("swipe", side="up"), True),  # the main axis alone
-        ("aitw", SWIPE, Deed("swipe", side="left"), False),
+        ("aitw", SWIPE, MobileAction("swipe", side="up"), True),  # the main axis alone
+        ("aitw", SWIPE, MobileAction("swipe", side="left"), False),
         ("aitw", SWIPE, drag(100, 100, 400, 500), False),  # by shares of the screen it goes sideways
         ("aitw", SWIPE, drag(100, 100, 400, 900), True),
         ("aitw", BARE, drag(500, 1000, 510, 1010), True),  # so short a drag is a tap
         ("aitw", SWIPE, at(500, 1000), False),
-        ("aitw", replace(CLICK, deed=Deed("type", text="a")), Deed("type", text="b"), True),  # by its kind alone
-        ("aitw", replace(CLICK, deed=Deed("press", button="back")), Deed("press", button="home"), False),
-        ("official-buggy", replace(CLICK, deed=Deed("type", text="seven")), Deed("type", text="sevem"), False),
-        ("official-buggy", replace(CLICK, deed=Deed("type", text="seventeen")), Deed("type", text="sevemteen"), True),
+        (
+            "aitw",
+            replace(CLICK, deed=MobileAction("type", text="a")),
+            MobileAction("type", text="b"),
+            True,
+        ),  # by its kind alone
+        (
+            "aitw",
+            replace(CLICK, deed=MobileAction("press", button="back")),
+            MobileAction("press", button="home"),
+            False,
+        ),
+        (
+            "official-buggy",
+            replace(CLICK, deed=MobileAction("type", text="seven")),
+            MobileAction("type", text="sevem"),
+            False,
+        ),
+        (
+            "official-buggy",
+            replace(CLICK, deed=MobileAction("type", text="seventeen")),
+            MobileAction("type", text="sevemteen"),
+            True,
+        ),
     ],
 )
-def test_each_rule(protocol: str, task: AitzStep, said: Deed, right: bool) -> None:
+def test_each_rule(protocol: str, task: AitzStep, said: MobileAction, right: bool) -> None:
     assert aitz.RULES[protocol](task, said)[1] is right
 
 

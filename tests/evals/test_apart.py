@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from actions import Error, SurfaceError, UsageError
-from evals.apart import evaluate_apart
 from evals.benchmarks.miniwob import TaskScore
 from evals.cli import app
+from evals.workers.miniwob import evaluate_parallel
 
 PROGRAM = """
 import json, sys, time
@@ -33,7 +33,7 @@ FAKE = [sys.executable, "-c", PROGRAM]
 
 def test_the_tasks_come_back_as_one_report_in_their_order() -> None:
     told: list[str] = []
-    report, facts = evaluate_apart(
+    report, facts = evaluate_parallel(
         ["aaa", "b", "cc"], 2, ["--seeds", "0:20"], command=FAKE, on_task=lambda task, score: told.append(task)
     )
     assert list(report.tasks) == ["aaa", "b", "cc"] and sorted(told) == ["aaa", "b", "cc"]
@@ -49,7 +49,7 @@ def test_the_tasks_come_back_as_one_report_in_their_order() -> None:
 def test_one_that_fails_ends_the_others_with_its_sentence(task: str, kind: type[BaseException]) -> None:
     began = time.monotonic()
     with pytest.raises(kind) as caught:
-        evaluate_apart(["slow", task], 2, [], command=FAKE)
+        evaluate_parallel(["slow", task], 2, [], command=FAKE)
     assert time.monotonic() - began < 20
     if kind is not KeyboardInterrupt:
         assert str(caught.value) == "no such thing"
@@ -57,13 +57,13 @@ def test_one_that_fails_ends_the_others_with_its_sentence(task: str, kind: type[
 
 def test_a_model_that_changes_meanwhile_is_no_one_model() -> None:
     with pytest.raises(UsageError, match="changed while it was measured"):
-        evaluate_apart(["aaa", "odd"], 1, [], command=FAKE)
+        evaluate_parallel(["aaa", "odd"], 1, [], command=FAKE)
 
 
 def test_the_command_is_what_is_run() -> None:
     """The real one, as far as its first complaint."""
     with pytest.raises(UsageError, match="no model 'no such model'"):
-        evaluate_apart(["click-test"], 2, ["--seeds", "0:2", "--model", "no such model"])
+        evaluate_parallel(["click-test"], 2, ["--seeds", "0:2", "--model", "no such model"])
 
 
 @pytest.mark.slow

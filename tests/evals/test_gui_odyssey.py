@@ -13,11 +13,11 @@ from PIL import Image
 
 import envs
 from actions import UsageError
-from evals import run, score
+from evals import runner, scoring
 from evals.benchmarks import gui_odyssey
 from evals.benchmarks.gui_odyssey import OdysseyStep, alike, distance
-from evals.doctor import examine
-from evals.phones import Deed
+from evals.dataset_check import check_dataset
+from evals.metrics.mobile_actions import MobileAction
 
 STEPS: list[tuple[str, Any, Any]] = [
     ("CLICK", [[500, 250], [500, 250]], [400, 200, 600, 300]),
@@ -90,29 +90,29 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_files_form_is_read(folder: Path) -> None:
-    dataset = score.load(score.benchmark("gui-odyssey"), folder)
+    dataset = scoring.load(scoring.benchmark("gui-odyssey"), folder)
     first = [one for one in dataset.tasks if one.episode == "1000"]
     assert [one.deed for one in first] == [
-        Deed("click", point=(50.0, 50.0)),
-        Deed("long_press", point=(10.0, 180.0)),
-        Deed("swipe", side="down"),  # the finger goes up
-        Deed("type", text="Zürich hotels"),
-        Deed("press", button="home"),
-        Deed("press", button="back"),
-        Deed("press", button="recents"),
-        Deed("stop"),
+        MobileAction("click", point=(50.0, 50.0)),
+        MobileAction("long_press", point=(10.0, 180.0)),
+        MobileAction("swipe", side="down"),  # the finger goes up
+        MobileAction("type", text="Zürich hotels"),
+        MobileAction("press", button="home"),
+        MobileAction("press", button="back"),
+        MobileAction("press", button="recents"),
+        MobileAction("stop"),
     ]
     assert (
         first[0].boxes == ((40.0, 40.0, 60.0, 60.0),) and first[0].instruction == "low 0" and first[0].goal == "do 1000"
     )
     assert dataset.protocol == "random" and first[0].size == (100, 200)  # the picture's, not the device's
-    found = examine("gui-odyssey", folder)
+    found = check_dataset("gui-odyssey", folder)
     assert [what for what, _ in found.findings] == ["an episode that lacks steps"]
 
 
 def test_the_recorded_actions_are_right_on_every_split(folder: Path) -> None:
-    bench = score.benchmark("gui-odyssey")
-    dataset = score.load(bench, folder)
+    bench = scoring.benchmark("gui-odyssey")
+    dataset = scoring.load(bench, folder)
     for protocol, steps in (("random", 11), ("device", 1), ("all", 12)):
         said = {task.id: bench.oracle(task) for task in bench.judged(dataset, protocol)}
         told = bench.score(dataset, said, protocol).as_dict()
@@ -126,8 +126,8 @@ def test_the_recorded_actions_are_right_on_every_split(folder: Path) -> None:
 
 def test_the_random_split_is_a_mean_of_categories_and_the_others_are_over_samples(folder: Path) -> None:
     """Three steps of the Web_Shopping episodes right, none of Multi_Apps' eight: 3 of 11, or the mean of 1 and 0."""
-    bench = score.benchmark("gui-odyssey")
-    dataset = score.load(bench, folder)
+    bench = scoring.benchmark("gui-odyssey")
+    dataset = scoring.load(bench, folder)
     said = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
     random, every = (bench.score(dataset, said, protocol).as_dict() for protocol in ("random", "all"))
     assert random["metrics"]["AMS"] == pytest.approx(1 / 2) and random["correct"] == 3 and random["missing"] == 8
@@ -146,8 +146,8 @@ def test_the_older_annotations_have_no_boxes_and_say_so(folder: Path) -> None:
         for one in told["steps"]:
             del one["sam2_bbox"], one["low_level_instruction"]
         path.write_text(json.dumps(told))
-    bench = score.benchmark("gui-odyssey")
-    dataset = score.load(bench, folder)
+    bench = scoring.benchmark("gui-odyssey")
+    dataset = scoring.load(bench, folder)
     result = bench.score(dataset, {task.id: bench.oracle(task) for task in dataset.tasks}, "all")
     assert result.as_dict()["correct"] == 12 and any("before July 2025" in note for note in result.notes)
 
@@ -155,14 +155,14 @@ def test_the_older_annotations_have_no_boxes_and_say_so(folder: Path) -> None:
 def test_without_splits_all_episodes_are_judged_and_damage_is_named(folder: Path) -> None:
     for path in (folder / "splits").iterdir():
         path.unlink()
-    bench = score.benchmark("gui-odyssey")
-    assert score.protocol_of(bench, score.load(bench, folder)) == "all"
-    planned = run.plan("gui-odyssey", folder)
+    bench = scoring.benchmark("gui-odyssey")
+    assert scoring.resolve_protocol(bench, scoring.load(bench, folder)) == "all"
+    planned = runner.plan_run("gui-odyssey", folder)
     assert len(planned.ids) == 12 and len(planned.jobs()) == 4
     told = episode("5000", "General_Tool", [("FLY", "", None)])
     (folder / "annotations" / "5000.json").write_text(json.dumps(told))
     with pytest.raises(UsageError, match=r"5000\.json is not in GUI-Odyssey's form \(action 'FLY'\)"):
-        score.load(bench, folder)
+        scoring.load(bench, folder)
 
 
 def test_it_is_an_environment(folder: Path) -> None:
@@ -174,7 +174,7 @@ def test_it_is_an_environment(folder: Path) -> None:
 
 
 CLICK = OdysseyStep(
-    "e/0", "e", 0, "goal", "", "p.png", (1000, 2000), Deed("click", (500.0, 500.0)), goal_point=(500, 250)
+    "e/0", "e", 0, "goal", "", "p.png", (1000, 2000), MobileAction("click", (500.0, 500.0)), goal_point=(500, 250)
 )
 BOXED = replace(CLICK, box=(100, 100, 600, 300))
 
@@ -182,20 +182,20 @@ BOXED = replace(CLICK, box=(100, 100, 600, 300))
 @pytest.mark.parametrize(
     ("task", "said", "right"),
     [
-        (CLICK, Deed("click", (640, 500)), True),  # 140 of 1000
-        (CLICK, Deed("click", (640.5, 500)), False),
-        (CLICK, Deed("click", (500, 780)), True),
-        (CLICK, Deed("click", (500, 781)), False),
-        (BOXED, Deed("click", (100, 200)), True),  # the box's very corner, far from the point
-        (BOXED, Deed("click", (99, 200)), False),
-        (CLICK, Deed("long_press", (500, 500)), False),
-        (replace(CLICK, deed=Deed("press", button="home")), Deed("press", button="back"), False),
-        (replace(CLICK, deed=Deed("stop")), Deed("stop", text="failure"), False),
-        (replace(CLICK, deed=Deed("swipe", side="down")), Deed("swipe", side="up"), False),
-        (replace(CLICK, deed=Deed("swipe", side="down")), Deed("swipe", side="down"), True),
+        (CLICK, MobileAction("click", (640, 500)), True),  # 140 of 1000
+        (CLICK, MobileAction("click", (640.5, 500)), False),
+        (CLICK, MobileAction("click", (500, 780)), True),
+        (CLICK, MobileAction("click", (500, 781)), False),
+        (BOXED, MobileAction("click", (100, 200)), True),  # the box's very corner, far from the point
+        (BOXED, MobileAction("click", (99, 200)), False),
+        (CLICK, MobileAction("long_press", (500, 500)), False),
+        (replace(CLICK, deed=MobileAction("press", button="home")), MobileAction("press", button="back"), False),
+        (replace(CLICK, deed=MobileAction("stop")), MobileAction("stop", text="failure"), False),
+        (replace(CLICK, deed=MobileAction("swipe", side="down")), MobileAction("swipe", side="up"), False),
+        (replace(CLICK, deed=MobileAction("swipe", side="down")), MobileAction("swipe", side="down"), True),
     ],
 )
-def test_each_rule(task: OdysseyStep, said: Deed, right: bool) -> None:
+def test_each_rule(task: OdysseyStep, said: MobileAction, right: bool) -> None:
     assert gui_odyssey.word(task, said)[1] is right
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from test_run import make_control, order
 
 from actions import Screen, SurfaceError
-from evals import recorded
-from evals.recorded import AHEAD, Pictures
+from evals import predictor
+from evals.predictor import AHEAD, ImagePrefetcher
 
 
 class Prepares:
@@ -36,7 +36,7 @@ def paint(folder: Path, count: int) -> list[Path]:
 def test_a_picture_is_ready_when_its_turn_comes_and_is_read_once(tmp_path: Path) -> None:
     (path,) = paint(tmp_path, 1)
     policy = Prepares()
-    pictures = Pictures(policy)
+    pictures = ImagePrefetcher(policy)
     pictures.ahead(path)
     pictures.ahead(path)
     until = time.monotonic() + 30
@@ -55,7 +55,7 @@ def test_a_picture_is_ready_when_its_turn_comes_and_is_read_once(tmp_path: Path)
 
 def test_only_a_few_wait_and_those_that_were_never_asked_for_make_room(tmp_path: Path) -> None:
     paths = paint(tmp_path, AHEAD + 3)
-    pictures = Pictures(Prepares())
+    pictures = ImagePrefetcher(Prepares())
     for path in paths:
         pictures.ahead(path)
     assert list(pictures._coming) == paths[3:]
@@ -67,7 +67,7 @@ def test_only_a_few_wait_and_those_that_were_never_asked_for_make_room(tmp_path:
 def test_a_torn_picture_says_so_when_its_turn_comes(tmp_path: Path) -> None:
     path = tmp_path / "torn.png"
     path.write_bytes(b"no picture")
-    pictures = Pictures()
+    pictures = ImagePrefetcher()
     pictures.ahead(path)
     with pytest.raises(SurfaceError, match=r"torn\.png"):
         pictures.read(path)
@@ -79,14 +79,14 @@ def test_while_one_step_is_asked_the_next_ones_picture_is_read(tmp_path: Path, m
     from run_makers import fickle
 
     read: dict[str, threading.Event] = {f"0_{n}.png": threading.Event() for n in range(3)}
-    real = recorded.load_screenshot
+    real = predictor.load_screenshot
 
     def noted(path: Path) -> Screen:
         screen = real(path)
         read[path.name].set()
         return screen
 
-    monkeypatch.setattr(recorded, "load_screenshot", noted)
+    monkeypatch.setattr(predictor, "load_screenshot", noted)
     planned, asked = order("android-control", make_control(tmp_path / "data", 1, 3))
 
     class Waits:
@@ -103,7 +103,7 @@ def test_while_one_step_is_asked_the_next_ones_picture_is_read(tmp_path: Path, m
             return self.policy.decide(*given)
 
     policy: Any = Waits()
-    asker = recorded.Asker(planned.bench, planned.dataset, planned.protocol, "high", policy)
+    asker = predictor.Predictor(planned.bench, planned.dataset, planned.protocol, "high", policy)
     answers = list(asker.ask(planned.jobs()[0], {}))
     assert policy.ready == [True, True, True] and len(answers) == 3
     asker.close()

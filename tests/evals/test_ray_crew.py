@@ -12,15 +12,16 @@ import pytest
 from test_run import HERE, ROOT, files, make_control, make_pro, order
 
 from actions import SurfaceError, UsageError
-from evals import ray_crew, run
-from evals.crew import Job
+from evals import runner
+from evals.workers import ray_pool
+from evals.workers.pool import Job
 
 
 def test_without_ray_the_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     planned, asked = order("screenspot-pro", make_pro(tmp_path / "data", 4))
     with pytest.raises(UsageError, match=r"pip install 'pixelhand\[ray\]'"):
-        run.predict(planned, asked, tmp_path / "out", ray="auto")
+        runner.run_predictions(planned, asked, tmp_path / "out", ray="auto")
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +56,15 @@ def test_two_nodes_write_the_same_files_as_one_process(name: str, cluster: str, 
     data = make_pro(tmp_path / "data", 24) if "pro" in name else make_control(tmp_path / "data", 6, 4)
     os.environ["PYTHONPATH"] = f"{HERE}{os.pathsep}{ROOT}"
     planned, asked = order(name, data)
-    run.predict(planned, asked, tmp_path / "one")
-    told = run.predict(planned, asked, tmp_path / "ray", workers=4, ray=cluster)
+    runner.run_predictions(planned, asked, tmp_path / "one")
+    told = runner.run_predictions(planned, asked, tmp_path / "ray", workers=4, ray=cluster)
     assert files(tmp_path / "one") == files(tmp_path / "ray") and told["total"] == 24
-    lines = (tmp_path / "one" / run.JOURNAL).read_bytes().splitlines(keepends=True)
+    lines = (tmp_path / "one" / runner.JOURNAL).read_bytes().splitlines(keepends=True)
     half = tmp_path / "half"
     half.mkdir()
-    (half / run.RUN).write_bytes((tmp_path / "one" / run.RUN).read_bytes())
-    (half / run.JOURNAL).write_bytes(b"".join(lines[:9]))
-    run.predict(planned, asked, half, workers=2, ray=cluster)  # begun by one process, ended by the cluster
+    (half / runner.RUN).write_bytes((tmp_path / "one" / runner.RUN).read_bytes())
+    (half / runner.JOURNAL).write_bytes(b"".join(lines[:9]))
+    runner.run_predictions(planned, asked, half, workers=2, ray=cluster)  # begun by one process, ended by the cluster
     assert files(half) == files(tmp_path / "one")
 
 
@@ -73,11 +74,11 @@ def test_a_worker_that_dies_costs_its_own_task_only_and_who_cannot_begin_says_wh
     flag = tmp_path / "flag"
     data = make_pro(tmp_path / "data", 8, word_1={"instruction": "poison"})
     planned, asked = order("screenspot-pro", data, "deadly", model=str(flag))
-    told = run.predict(planned, asked, tmp_path / "out", workers=2, ray=cluster)
+    told = runner.run_predictions(planned, asked, tmp_path / "out", workers=2, ray=cluster)
     assert [one["id"] for one in told["broken_ids"]] == ["word_1"] and told["total"] == 7
     assert "2 workers of the Ray cluster ended on it" in told["broken_ids"][0]["why"]
     planned, asked = order("screenspot-pro", data, "nobody")
     with pytest.raises(SurfaceError, match="no device is there"):
-        list(ray_crew.answers(asked, [Job(("word_0",))], 1, cluster))
+        list(ray_pool.answers(asked, [Job(("word_0",))], 1, cluster))
     with pytest.raises(UsageError, match="no machine of the Ray cluster has a graphics card"):
-        run.predict(*order("screenspot-pro", data, device="cuda"), tmp_path / "out2", ray=cluster)
+        runner.run_predictions(*order("screenspot-pro", data, device="cuda"), tmp_path / "out2", ray=cluster)

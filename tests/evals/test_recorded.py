@@ -14,8 +14,8 @@ import envs
 from actions import Click, Done, Scroll, UsageError
 from agent.loop import run
 from agent.policies.base import JsonDialect, ScriptPolicy
-from evals import score
-from evals.recorded import Asker, make_env, prediction
+from evals import scoring
+from evals.predictor import Predictor, make_env, to_prediction
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 here = pytest.mark.skipif(not DATA.is_dir(), reason="the public data is not in ../shared/data")
@@ -41,10 +41,10 @@ GARBAGE: list[dict[str, Any]] = [
 @pytest.mark.parametrize("name", FOLDERS)
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda one: str(one["reply"])[:9] or "empty")
 def test_garbage_scores_nothing_on_any_benchmark(name: str, garbage: dict[str, Any]) -> None:
-    bench = score.benchmark(name)
-    dataset = score.load(bench, DATA / FOLDERS[name])
+    bench = scoring.benchmark(name)
+    dataset = scoring.load(bench, DATA / FOLDERS[name])
     said = {task.id: {"id": task.id, **garbage} for task in dataset.tasks}
-    told = bench.score(dataset, said, score.protocol_of(bench, dataset)).as_dict()
+    told = bench.score(dataset, said, scoring.resolve_protocol(bench, dataset)).as_dict()
     assert told["correct"] == 0 and all(value == 0 for value in told["averages"].values())
 
 
@@ -52,9 +52,9 @@ def test_garbage_scores_nothing_on_any_benchmark(name: str, garbage: dict[str, A
 @pytest.mark.parametrize("name", FOLDERS)
 def test_half_missing_scores_the_half(name: str) -> None:
     """Of recorded right answers every second one; the count is that of those alone, over the whole benchmark."""
-    bench = score.benchmark(name)
-    dataset = score.load(bench, DATA / FOLDERS[name])
-    protocol = "polygons" if name.startswith("osworld") else score.protocol_of(bench, dataset)
+    bench = scoring.benchmark(name)
+    dataset = scoring.load(bench, DATA / FOLDERS[name])
+    protocol = "polygons" if name.startswith("osworld") else scoring.resolve_protocol(bench, dataset)
     right = {task.id: bench.oracle(task) for task in dataset.tasks}
     whole = bench.score(dataset, right, protocol).as_dict()
     half = bench.score(dataset, dict(list(right.items())[::2]), protocol).as_dict()
@@ -84,7 +84,7 @@ def test_real_screenshots_pass_gymnasiums_check(name: str, folder: str, samples:
 def test_the_reward_is_the_official_scorers_word() -> None:
     """Every real desktop step with its recorded actions through the loop, and one click through the real targets."""
     env = gymnasium.make("pixelhand/AgentNetBench-v0", data=DATA / "agentnetbench")
-    bench = score.benchmark("agentnetbench")
+    bench = scoring.benchmark("agentnetbench")
     tasks = {task.id: task for task in bench.read(DATA / "agentnetbench").tasks}
     rewards = []
     for number, recording in enumerate(env.unwrapped.recordings):  # type: ignore[attr-defined]
@@ -117,20 +117,20 @@ def test_an_environment_may_have_some_samples_only() -> None:
 
 
 def test_every_id_names_a_benchmark_that_there_is() -> None:
-    assert set(envs.RECORDED.values()) <= set(score.names())
-    made = {name for name in score.names() if score.benchmark(name).episodes or score.benchmark(name).verbs}
+    assert set(envs.RECORDED.values()) <= set(scoring.names())
+    made = {name for name in scoring.names() if scoring.benchmark(name).episodes or scoring.benchmark(name).verbs}
     assert made == set(envs.RECORDED.values())
 
 
 def test_what_a_reply_is_as_a_prediction() -> None:
-    point, steps = score.benchmark("screenspot-pro"), score.benchmark("android-control")
-    assert prediction(point, "a", [Click(x=3, y=4)], "hm") == {"id": "a", "point": [3, 4], "reply": "hm"}
-    assert prediction(point, "a", [Done(status="failure")], "no")["refused"] is True
-    assert prediction(point, "a", [Done()], "yes") == {"id": "a", "point": None, "reply": "yes"}
-    assert prediction(point, "a", [], "???") == {"id": "a", "point": None, "reply": "???"}
-    line = prediction(steps, "1/0", [Click(x=3, y=4), Scroll(down=2)], "two")
+    point, steps = scoring.benchmark("screenspot-pro"), scoring.benchmark("android-control")
+    assert to_prediction(point, "a", [Click(x=3, y=4)], "hm") == {"id": "a", "point": [3, 4], "reply": "hm"}
+    assert to_prediction(point, "a", [Done(status="failure")], "no")["refused"] is True
+    assert to_prediction(point, "a", [Done()], "yes") == {"id": "a", "point": None, "reply": "yes"}
+    assert to_prediction(point, "a", [], "???") == {"id": "a", "point": None, "reply": "???"}
+    line = to_prediction(steps, "1/0", [Click(x=3, y=4), Scroll(down=2)], "two")
     assert [one["verb"] for one in line["actions"]] == ["click", "scroll"]
-    assert prediction(steps, "1/0", [], "???")["actions"] == []
+    assert to_prediction(steps, "1/0", [], "???")["actions"] == []
 
 
 @here
@@ -141,10 +141,10 @@ def test_all_actions_of_a_reply_are_scored_and_the_first_is_done() -> None:
         def actions(self, call: Any, screen: Any) -> tuple[Any, ...]:
             return tuple(super(Several, self).ground(type(call)(one.pop("verb"), one), screen) for one in self.all)
 
-    bench = score.benchmark("agentnetbench")
+    bench = scoring.benchmark("agentnetbench")
     dataset = bench.read(DATA / "agentnetbench")
     task = next(one for one in dataset.tasks if len(bench.oracle(one)["actions"]) > 1)
     policy = ScriptPolicy(['{"verb": "wait"}'], Several())
     policy.dialect.all = [dict(one) for one in bench.oracle(task)["actions"]]  # type: ignore[attr-defined]
-    answers = list(Asker(bench, dataset, bench.protocols[0], "high", policy).ask([task.id], {}))
+    answers = list(Predictor(bench, dataset, bench.protocols[0], "high", policy).ask([task.id], {}))
     assert [one.score for one in answers] == [1.0] and len((answers[0].line or {})["actions"]) > 1

@@ -12,7 +12,7 @@ import pytest
 from test_run import HERE, ROOT, make_control, make_pro, order
 
 from actions import UsageError
-from evals import report, run
+from evals import report, runner
 from evals.cli import app
 
 
@@ -30,9 +30,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         words = {"word_0": {"instruction": "<script>alert(1)</script> & press"}}
         pro = make_pro(folder / "pro-data", 12, **words)
-        run.predict(*order("screenspot-pro", pro, "fickle", model="<b>m</b>"), folder / "all" / "pro")
+        runner.run_predictions(*order("screenspot-pro", pro, "fickle", model="<b>m</b>"), folder / "all" / "pro")
         control = make_control(folder / "ac-data", 2, 3)
-        run.predict(*order("android-control", control), folder / "all" / "control")
+        runner.run_predictions(*order("android-control", control), folder / "all" / "control")
     finally:
         if before is None:
             del os.environ["PYTHONPATH"]
@@ -42,17 +42,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def failed(folder: Path) -> list[str]:
-    words = [json.loads(line) for line in (folder / run.VERDICTS).read_text().splitlines()]
+    words = [json.loads(line) for line in (folder / runner.VERDICTS).read_text().splitlines()]
     return [word["id"] for word in words if word["outcome"] != "correct"]
 
 
 def test_the_report_shows_every_failure_with_its_picture(runs: Path) -> None:
     page = report.write(runs / "pro").read_text()
-    told = json.loads((runs / "pro" / run.RESULT).read_text())
+    told = json.loads((runs / "pro" / runner.RESULT).read_text())
     ids = re.findall(r"<figcaption><p><code>(.*?)</code>", page)
     assert ids == failed(runs / "pro") and page.count("data:image/jpeg;base64,") == len(ids) > 3
     assert f"{100 * told['accuracy']:.2f} %" in page and told["revision"] in page and "plain" in page
-    said = {one["id"]: one for one in map(json.loads, (runs / "pro" / run.PREDICTIONS).read_text().splitlines()[1:])}
+    said = {one["id"]: one for one in map(json.loads, (runs / "pro" / runner.PREDICTIONS).read_text().splitlines()[1:])}
     pointed = [name for name in ids if said[name]["point"]]
     assert page.count('<circle class="said"') == len(pointed)
     assert page.count('<polygon class="target" points="0 0 30 0 30 40 0 40"/>') == len(ids)
@@ -88,14 +88,14 @@ def test_fewer_failures_are_spread_over_all(runs: Path) -> None:
 
 
 def test_pictures_that_are_elsewhere_are_said(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    where = json.loads((runs / "pro" / run.HERE).read_text())
+    where = json.loads((runs / "pro" / runner.LOCAL_STATE).read_text())
     try:
-        (runs / "pro" / run.HERE).write_text(json.dumps({"data": str(tmp_path / "gone")}))
+        (runs / "pro" / runner.LOCAL_STATE).write_text(json.dumps({"data": str(tmp_path / "gone")}))
         assert "(or give --data)" in report.write(runs / "pro").read_text()
         page = report.write(runs / "pro", data=Path(where["data"])).read_text()
         assert "data:image/jpeg" in page
     finally:
-        (runs / "pro" / run.HERE).write_text(json.dumps(where))
+        (runs / "pro" / runner.LOCAL_STATE).write_text(json.dumps(where))
     with pytest.raises(UsageError, match="holds no finished run"):
         report.write(tmp_path)
 

@@ -18,13 +18,13 @@ import pytest
 from PIL import Image
 
 from actions import SurfaceError, UsageError
-from evals import run, score
-from evals.worker import Order
+from evals import runner, scoring
+from evals.workers.process import RunSpec
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DATA = HERE.parents[2] / "shared" / "data"
-FILES = (run.RUN, run.PREDICTIONS, run.VERDICTS, run.RESULT)
+FILES = (runner.RUN, runner.PREDICTIONS, runner.VERDICTS, runner.RESULT)
 
 
 @pytest.fixture(autouse=True)
@@ -76,10 +76,10 @@ def make_control(folder: Path, episodes: int, steps: int) -> Path:
     return folder
 
 
-def order(name: str, data: Path, maker: str = "fickle", **more: Any) -> tuple[run.Plan, Order]:
-    planned = run.plan(name, data, more.pop("protocol", None), more.pop("limit", None), more.get("seed", 0))
+def order(name: str, data: Path, maker: str = "fickle", **more: Any) -> tuple[runner.Plan, RunSpec]:
+    planned = runner.plan_run(name, data, more.pop("protocol", None), more.pop("limit", None), more.get("seed", 0))
     given = {"model": "a model", "fingerprint": "f", **more}
-    return planned, Order(name, str(data), planned.protocol, maker=f"run_makers:{maker}", **given)
+    return planned, RunSpec(name, str(data), planned.protocol, maker=f"run_makers:{maker}", **given)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -88,11 +88,11 @@ def files(out: Path) -> dict[str, bytes]:
 
 def test_one_worker_and_three_write_the_same_bytes(tmp_path: Path) -> None:
     planned, asked = order("screenspot-pro", make_pro(tmp_path / "data", 24))
-    told = run.predict(planned, asked, tmp_path / "one")
-    run.predict(planned, asked, tmp_path / "three", workers=3)
+    told = runner.run_predictions(planned, asked, tmp_path / "one")
+    runner.run_predictions(planned, asked, tmp_path / "three", workers=3)
     assert files(tmp_path / "one") == files(tmp_path / "three")
     assert told["total"] == 24 and 0 < told["correct"] < 24 and told["wrong_format"] > 0 and told["broken"] == 0
-    again = score.score("screenspot-pro", tmp_path / "data", tmp_path / "one" / run.PREDICTIONS).as_dict()
+    again = scoring.score("screenspot-pro", tmp_path / "data", tmp_path / "one" / runner.PREDICTIONS).as_dict()
     assert {key: again[key] for key in ("correct", "total", "wrong_format", "metrics")} == {
         key: told[key] for key in ("correct", "total", "wrong_format", "metrics")
     }
@@ -106,62 +106,64 @@ def test_one_worker_and_three_write_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_finished_run_asks_nobody_and_another_run_is_refused(tmp_path: Path) -> None:
     planned, asked = order("screenspot-pro", make_pro(tmp_path / "data", 4))
-    first = run.predict(planned, asked, tmp_path / "out")
+    first = runner.run_predictions(planned, asked, tmp_path / "out")
     before = files(tmp_path / "out")
-    assert run.predict(planned, asked, tmp_path / "out", command=["false"]) == first
+    assert runner.run_predictions(planned, asked, tmp_path / "out", command=["false"]) == first
     assert files(tmp_path / "out") == before
     for changed in ({"fingerprint": "g"}, {"level": "low"}, {"seed": 3}):
         with pytest.raises(UsageError, match=f"holds a run with {next(iter(changed))}"):
-            run.predict(planned, replace(asked, **changed), tmp_path / "out")  # type: ignore[arg-type]
+            runner.run_predictions(planned, replace(asked, **changed), tmp_path / "out")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds a run with limit None, and this one has 2"):
-        run.predict(planned, asked, tmp_path / "out", limit=2)
-    (tmp_path / "out" / run.RUN).unlink()
+        runner.run_predictions(planned, asked, tmp_path / "out", limit=2)
+    (tmp_path / "out" / runner.RUN).unlink()
     with pytest.raises(UsageError, match=r"has answers and no run\.json"):
-        run.predict(planned, asked, tmp_path / "out")
+        runner.run_predictions(planned, asked, tmp_path / "out")
 
 
 def test_a_torn_line_is_forgotten_and_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
     planned, asked = order("screenspot-pro", make_pro(tmp_path / "data", 8))
-    run.predict(planned, asked, tmp_path / "whole")
+    runner.run_predictions(planned, asked, tmp_path / "whole")
     out = tmp_path / "torn"
     out.mkdir()
-    (out / run.RUN).write_bytes((tmp_path / "whole" / run.RUN).read_bytes())
-    lines = (tmp_path / "whole" / run.JOURNAL).read_bytes().splitlines(keepends=True)
-    (out / run.JOURNAL).write_bytes(b"".join(lines[:5]) + lines[5][:-9])
-    seen: list[run.Progress] = []
-    run.predict(planned, asked, out, on_progress=seen.append)
+    (out / runner.RUN).write_bytes((tmp_path / "whole" / runner.RUN).read_bytes())
+    lines = (tmp_path / "whole" / runner.JOURNAL).read_bytes().splitlines(keepends=True)
+    (out / runner.JOURNAL).write_bytes(b"".join(lines[:5]) + lines[5][:-9])
+    seen: list[runner.Progress] = []
+    runner.run_predictions(planned, asked, out, on_progress=seen.append)
     assert files(out) == files(tmp_path / "whole")
     assert (seen[0].done, seen[-1].done, seen[-1].total) == (5, 8, 8)
-    held = [json.loads(line)["id"] for line in (out / run.JOURNAL).read_text().splitlines()]
+    held = [json.loads(line)["id"] for line in (out / runner.JOURNAL).read_text().splitlines()]
     assert sorted(held) == sorted(planned.ids)
-    (out / run.JOURNAL).write_bytes(b"not json\n")
+    (out / runner.JOURNAL).write_bytes(b"not json\n")
     with pytest.raises(UsageError, match="line 1, is no answer"):
-        run.predict(planned, asked, out)
+        runner.run_predictions(planned, asked, out)
 
 
 def test_an_episode_goes_on_in_its_middle_with_the_same_history(tmp_path: Path) -> None:
     planned, asked = order("android-control", make_control(tmp_path / "data", 3, 4), level="low")
-    run.predict(planned, asked, tmp_path / "whole", workers=2)
-    held = {one["id"]: one for one in map(json.loads, (tmp_path / "whole" / run.JOURNAL).read_text().splitlines())}
+    runner.run_predictions(planned, asked, tmp_path / "whole", workers=2)
+    held = {one["id"]: one for one in map(json.loads, (tmp_path / "whole" / runner.JOURNAL).read_text().splitlines())}
     out = tmp_path / "half"
     out.mkdir()
-    (out / run.RUN).write_bytes((tmp_path / "whole" / run.RUN).read_bytes())
+    (out / runner.RUN).write_bytes((tmp_path / "whole" / runner.RUN).read_bytes())
     kept = ["0/0", "0/1", "2/0"]
-    (out / run.JOURNAL).write_text("".join(json.dumps(held[one]) + "\n" for one in kept))
-    run.predict(planned, asked, out)
+    (out / runner.JOURNAL).write_text("".join(json.dumps(held[one]) + "\n" for one in kept))
+    runner.run_predictions(planned, asked, out)
     assert files(out) == files(tmp_path / "whole")
-    words = [json.loads(line) for line in (out / run.PREDICTIONS).read_text().splitlines()[1:]]
+    words = [json.loads(line) for line in (out / runner.PREDICTIONS).read_text().splitlines()[1:]]
     assert [one["id"] for one in words] == [f"{e}/{s}" for e in range(3) for s in range(4)]
     assert len({one["reply"] for one in words}) > 4  # the fickle one's words hang on its history
 
 
 def test_an_unreadable_reply_or_an_early_done_costs_its_own_step_only(tmp_path: Path) -> None:
     data = make_control(tmp_path / "data", 4, 4)
-    told = run.predict(*order("android-control", data, "stubborn"), tmp_path / "out")
+    told = runner.run_predictions(*order("android-control", data, "stubborn"), tmp_path / "out")
     assert told["total"] == 16 and told["missing"] == 0 and told["correct"] == 0 < told["wrong_format"] < 16
-    high = run.predict(*order("android-control", data, "centre"), tmp_path / "centre")
+    high = runner.run_predictions(*order("android-control", data, "centre"), tmp_path / "centre")
     assert (high["correct"], high["metrics"]["episode_success"]["correct"]) == (16, 4)
-    stops = run.predict(*order("android-control", data, "centre", protocol="agentcpm-10161"), tmp_path / "cpm")
+    stops = runner.run_predictions(
+        *order("android-control", data, "centre", protocol="agentcpm-10161"), tmp_path / "cpm"
+    )
     assert (stops["correct"], stops["total"], stops["broken"]) == (16, 20, 0)  # with a stop after each episode
 
 
@@ -180,53 +182,53 @@ def test_the_machines_trouble_is_broken_and_never_the_models_failure(tmp_path: P
     records[4]["img_filename"] = "4.png"
     (data / "annotations" / "word_macos.json").write_text(json.dumps(records))
     planned, asked = order("screenspot-pro", data, "deadly", model=str(flag))
-    told = run.predict(planned, asked, tmp_path / "out", workers=2)
+    told = runner.run_predictions(planned, asked, tmp_path / "out", workers=2)
     why = {one["id"]: one["why"] for one in told["broken_ids"]}
     assert set(why) == {"word_1", "word_4", "word_5", "word_6"} and told["broken"] == 4
     assert why["word_1"] == "2 worker processes ended on it (exit code 9)"
-    assert why["word_4"] == "the card fell off the bus" and why["word_6"] == run.NO_PICTURE
+    assert why["word_4"] == "the card fell off the bus" and why["word_6"] == runner.NO_PICTURE
     assert "2.png" in why["word_5"]
     assert told["total"] == 4 and told["missing"] == 0 and "4 are broken, and in no figure here" in told["notes"][-1]
     flag.unlink()
-    again = run.predict(planned, asked, tmp_path / "out")  # broken ones are tried anew
+    again = runner.run_predictions(planned, asked, tmp_path / "out")  # broken ones are tried anew
     assert again["total"] == 5 and again["broken"] == 3
 
 
 def test_nothing_answered_is_no_score(tmp_path: Path) -> None:
     data = make_pro(tmp_path / "data", 2)
     with pytest.raises(SurfaceError, match="no device is there"):
-        run.predict(*order("screenspot-pro", data, "nobody"), tmp_path / "out")
+        runner.run_predictions(*order("screenspot-pro", data, "nobody"), tmp_path / "out")
     for picture in (data / "images").iterdir():
         picture.write_bytes(b"")
     with pytest.raises(SurfaceError, match=r"not one of 2 tasks could be asked: .*0\.png"):
-        run.predict(*order("screenspot-pro", data), tmp_path / "out2")
-    assert not (tmp_path / "out2" / run.RESULT).exists()
+        runner.run_predictions(*order("screenspot-pro", data), tmp_path / "out2")
+    assert not (tmp_path / "out2" / runner.RESULT).exists()
     for picture in (data / "images").iterdir():
         picture.unlink()
     with pytest.raises(UsageError, match=r"no picture of screenspot-pro .* get them from huggingface"):
-        run.plan("screenspot-pro", data)
+        runner.plan_run("screenspot-pro", data)
 
 
 def test_a_limit_draws_by_the_seed_in_the_benchmarks_order(tmp_path: Path) -> None:
     data = make_pro(tmp_path / "data", 30)
-    drawn = [run.plan("screenspot-pro", data, limit=5, seed=seed).ids for seed in (0, 0, 1)]
+    drawn = [runner.plan_run("screenspot-pro", data, limit=5, seed=seed).ids for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2] and len(drawn[0]) == 5
     assert list(drawn[0]) == sorted(drawn[0], key=lambda name: int(name.split("_")[1]))
     episodes = make_control(tmp_path / "control", 4, 3)
-    assert len(run.plan("android-control", episodes, limit=2).ids) == 6  # whole episodes
+    assert len(runner.plan_run("android-control", episodes, limit=2).ids) == 6  # whole episodes
     (episodes / "images" / "1_1.png").unlink()
-    planned = run.plan("android-control", episodes)
+    planned = runner.plan_run("android-control", episodes)
     assert len(planned.ids) == 9 and set(planned.broken) == {"1/0", "1/1", "1/2"}
 
 
 def test_two_runs_in_one_folder_do_not_mix(tmp_path: Path) -> None:
     planned, asked = order("screenspot-pro", make_pro(tmp_path / "data", 2))
-    with run._journal(tmp_path / "out"), pytest.raises(UsageError, match="another run is writing"):
-        run.predict(planned, asked, tmp_path / "out")
+    with runner._journal(tmp_path / "out"), pytest.raises(UsageError, match="another run is writing"):
+        runner.run_predictions(planned, asked, tmp_path / "out")
 
 
 def test_progress_is_a_line_for_a_person() -> None:
-    line = run.Progress(120, 1581, 2, 0.4123, 2.5, 584.0).line()
+    line = runner.Progress(120, 1581, 2, 0.4123, 2.5, 584.0).line()
     assert line == "120 of 1,581  2.50/s  about 10 min left  score so far 41.2 %  broken 2"
 
 
@@ -253,7 +255,7 @@ def killed_and_resumed(name: str, data: Path, out: Path, moments: list[int], tot
         process = start(name, data, out)
         while process.poll() is None:
             try:
-                held = (out / run.JOURNAL).read_bytes().count(b"\n")
+                held = (out / runner.JOURNAL).read_bytes().count(b"\n")
             except FileNotFoundError:
                 held = 0
             if held >= moment:
@@ -264,7 +266,7 @@ def killed_and_resumed(name: str, data: Path, out: Path, moments: list[int], tot
         process.wait()
     assert start(name, data, out).wait(timeout=900) == 0
     assert files(out) == files(whole)
-    journal = [json.loads(line)["id"] for line in (out / run.JOURNAL).read_text().splitlines()]
+    journal = [json.loads(line)["id"] for line in (out / runner.JOURNAL).read_text().splitlines()]
     assert len(journal) == len(set(journal)) == total  # nothing was lost, nothing asked twice and kept twice
     return killed
 
@@ -298,7 +300,7 @@ def test_fifty_kills_at_random_moments(tmp_path: Path) -> None:
 def test_workers_end_when_their_run_is_killed(tmp_path: Path) -> None:
     data = make_pro(tmp_path / "data", 40)
     process = start("screenspot-pro", data, tmp_path / "out")
-    while not (tmp_path / "out" / run.JOURNAL).exists() or not (tmp_path / "out" / run.JOURNAL).read_bytes():
+    while not (tmp_path / "out" / runner.JOURNAL).exists() or not (tmp_path / "out" / runner.JOURNAL).read_bytes():
         time.sleep(0.01)
     workers = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     assert len(workers) == 4

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from actions import UsageError
-from evals import score
-from evals.score import Verdict, interval, pixel
+from evals import scoring
 from evals.score_cli import app
+from evals.scoring import SampleScore, interval, pixel
 
 NAMES = {"agentnetbench", "aitz", "android-control", "osworld-g", "osworld-g-refined", "screenspot", "screenspot-pro"}
 
@@ -54,7 +54,7 @@ def said(i: int, point: Any) -> dict[str, Any]:
 
 
 def test_right_wrong_unreadable_and_missing_are_told_apart(pro: Path) -> None:
-    told = score.score("screenspot-pro", pro, write(pro, said(0, [5, 30]), said(1, [5, 30]), said(2, None))).as_dict()
+    told = scoring.score("screenspot-pro", pro, write(pro, said(0, [5, 30]), said(1, [5, 30]), said(2, None))).as_dict()
     assert (told["correct"], told["total"], told["wrong_format"], told["missing"]) == (1, 4, 1, 1)
     assert told["missing_ids"] == ["word_3"]
     assert told["metrics"]["overall"] == {
@@ -69,15 +69,15 @@ def test_right_wrong_unreadable_and_missing_are_told_apart(pro: Path) -> None:
 
 def test_the_order_of_lines_does_not_matter(pro: Path) -> None:
     lines = [said(i, [10 * i, 20]) for i in range(4)]
-    there = score.score("screenspot-pro", pro, write(pro, *lines)).as_dict()
-    back = score.score("screenspot-pro", pro, write(pro, *reversed(lines))).as_dict()
+    there = scoring.score("screenspot-pro", pro, write(pro, *lines)).as_dict()
+    back = scoring.score("screenspot-pro", pro, write(pro, *reversed(lines))).as_dict()
     there["about"] = back["about"] = {}
     assert there == back and there["correct"] == 4
 
 
 def test_all_four_edges_are_inside_and_a_hair_beyond_is_not(pro: Path) -> None:
     for point, right in [([10, 20], 1), ([19, 40], 1), ([19.0001, 40], 0), ([10, 19.9999], 0)]:
-        assert score.score("screenspot-pro", pro, write(pro, said(1, point))).as_dict()["correct"] == right
+        assert scoring.score("screenspot-pro", pro, write(pro, said(1, point))).as_dict()["correct"] == right
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_all_four_edges_are_inside_and_a_hair_beyond_is_not(pro: Path) -> None:
 )
 def test_a_file_that_does_not_fit_is_refused_in_a_sentence(pro: Path, lines: list[Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        score.score("screenspot-pro", pro, write(pro, *lines))
+        scoring.score("screenspot-pro", pro, write(pro, *lines))
 
 
 @pytest.mark.parametrize(
@@ -106,27 +106,27 @@ def test_a_point_is_two_finite_numbers_and_nothing_else(bad: Any) -> None:
 
 
 def test_names_protocols_and_folders_that_are_not_there(pro: Path, tmp_path: Path) -> None:
-    assert set(score.names()) >= NAMES
+    assert set(scoring.names()) >= NAMES
     for name in ("screenspotpro", "screenspot-v3", "miniwob", "", "score"):
         with pytest.raises(UsageError, match=rf"no benchmark '{name}' to score; have .*screenspot-pro"):
-            score.benchmark(name)
+            scoring.benchmark(name)
     with pytest.raises(UsageError, match="has no protocol 'mine'; have sspro-official"):
-        score.score("screenspot-pro", pro, write(pro), "mine")
+        scoring.score("screenspot-pro", pro, write(pro), "mine")
     with pytest.raises(UsageError, match=r"no annotations .* get them from github.com/.*0.8 MB"):
-        score.score("screenspot-pro", tmp_path / "elsewhere", write(pro))
+        scoring.score("screenspot-pro", tmp_path / "elsewhere", write(pro))
     with pytest.raises(UsageError, match="cannot read"):
-        score.score("screenspot-pro", pro, pro / "none.jsonl")
+        scoring.score("screenspot-pro", pro, pro / "none.jsonl")
 
 
 def test_a_metric_is_never_bare(pro: Path) -> None:
     about = {"model": "m", "prompt_hash": "p", "resize": "r"}
-    told = score.score("screenspot-pro", pro, write(pro, {"about": about}, said(0, [5, 30]))).as_dict()
+    told = scoring.score("screenspot-pro", pro, write(pro, {"about": about}, said(0, [5, 30]))).as_dict()
     assert told["about"].items() >= about.items() and len(told["about"]["predictions_hash"]) == 16
     assert told["protocol"] == "sspro-official" and len(told["revision"]) == 16
     assert any("holds 4 samples, the published benchmark 1,581" in note for note in told["notes"])
     path = pro / "annotations" / "word_macos.json"
     path.write_text(path.read_text().replace("press 0", "press O"))
-    assert score.score("screenspot-pro", pro, write(pro)).revision != told["revision"]
+    assert scoring.score("screenspot-pro", pro, write(pro)).revision != told["revision"]
 
 
 @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ def test_a_metric_is_never_bare(pro: Path) -> None:
 )
 def test_json_that_no_reader_can_hold_is_refused_in_a_sentence(pro: Path, wild: str) -> None:
     with pytest.raises(UsageError, match="cannot be read as JSON"):
-        score.score("screenspot-pro", pro, write(pro, wild))
+        scoring.score("screenspot-pro", pro, write(pro, wild))
 
 
 def test_a_number_that_no_float_holds_is_no_point(pro: Path) -> None:
-    told = score.score("screenspot-pro", pro, write(pro, said(0, [10**400, 1]), said(1, [1, -(10**400)]))).as_dict()
+    told = scoring.score("screenspot-pro", pro, write(pro, said(0, [10**400, 1]), said(1, [1, -(10**400)]))).as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (0, 2, 2)
 
 
@@ -147,21 +147,25 @@ def test_one_list_of_predictions_is_as_good_as_lines_and_a_byte_mark_is_no_lette
     lines = [{"about": {"model": "m"}}, said(0, [5, 30]), said(1, None)]
     path = pro / "list.json"
     path.write_text(json.dumps(lines, indent=1))
-    told = score.score("screenspot-pro", pro, path).as_dict()
+    told = scoring.score("screenspot-pro", pro, path).as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2) and told["about"]["model"] == "m"
     path.write_text("[]")
-    assert score.score("screenspot-pro", pro, path).as_dict()["missing"] == 4
+    assert scoring.score("screenspot-pro", pro, path).as_dict()["missing"] == 4
     path.write_bytes(b"\xef\xbb\xbf" + write(pro, *lines).read_bytes())
-    assert score.score("screenspot-pro", pro, path).as_dict()["correct"] == 1
+    assert scoring.score("screenspot-pro", pro, path).as_dict()["correct"] == 1
 
 
 def test_a_file_that_is_likely_of_another_form_is_doubted_in_a_note(pro: Path) -> None:
-    told = score.score("screenspot-pro", pro, write(pro, {"id": "word_0", "pixel": [1, 2]})).as_dict()
+    told = scoring.score("screenspot-pro", pro, write(pro, {"id": "word_0", "pixel": [1, 2]})).as_dict()
     assert told["wrong_format"] == 1 and any("no prediction has the key 'point', but pixel" in n for n in told["notes"])
-    assert not any("has the key" in n for n in score.score("screenspot-pro", pro, write(pro, said(0, None))).notes)
+    assert not any("has the key" in n for n in scoring.score("screenspot-pro", pro, write(pro, said(0, None))).notes)
     shares = {str(n): {"point": [0.5, n / 20]} for n in range(10)}
-    assert "between 0 and 1" in score.doubts(shares, "point")[0]
-    assert score.doubts({**shares, "x": {"point": [5, 5]}}, "point") == () == score.doubts({}, "point")
+    assert "between 0 and 1" in scoring.format_warnings(shares, "point")[0]
+    assert (
+        scoring.format_warnings({**shares, "x": {"point": [5, 5]}}, "point")
+        == ()
+        == scoring.format_warnings({}, "point")
+    )
 
 
 def test_what_cannot_be_written_is_said_in_a_sentence(pro: Path, tmp_path: Path) -> None:
@@ -172,9 +176,9 @@ def test_what_cannot_be_written_is_said_in_a_sentence(pro: Path, tmp_path: Path)
         assert isinstance(ran.exception, UsageError) and wanted in str(ran.exception)
 
 
-def verdicts(*groups: list[float]) -> list[Verdict]:
+def verdicts(*groups: list[float]) -> list[SampleScore]:
     return [
-        Verdict(f"{g}/{i}", "correct" if value == 1 else "wrong", str(g), value)
+        SampleScore(f"{g}/{i}", "correct" if value == 1 else "wrong", str(g), value)
         for g, group in enumerate(groups)
         for i, value in enumerate(group)
     ]

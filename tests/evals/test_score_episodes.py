@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from actions import UsageError, parse_action
-from evals import phones, score
+from evals import scoring
 from evals.benchmarks import agentnetbench, android_control
-from evals.benchmarks.agentnetbench import NEW, OLD, Act, against, alike_texts, edits
-from evals.benchmarks.android_control import ASSUMED, PROTOCOLS, Deed, Step
-from evals.doctor import examine
-from evals.episodes import shown
-from evals.score import Dataset
+from evals.benchmarks.agentnetbench import NEW, OLD, RecordedAction, against, alike_texts, edits
+from evals.benchmarks.android_control import ASSUMED, PROTOCOLS, MobileAction, RecordedMobileStep
+from evals.dataset_check import check_dataset
+from evals.metrics import mobile_actions
+from evals.metrics.trajectory import scroll_direction
+from evals.scoring import Dataset
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 AC, ANB = DATA / "android_control", DATA / "agentnetbench"
@@ -56,7 +57,7 @@ def test_the_test_split_counts_as_published() -> None:
     [("qwen-8444", 25.5, 1296), ("infigui-8444", 25.6, 1300), ("os-atlas-7708", 9.0, 415), ("strict", 6.2, 313)],
 )
 def test_always_clicking_the_middle_earns_what_is_known(protocol: str, per_cent: float, hits: int) -> None:
-    said = score.benchmark("android-control").score(recorded(), clicks(540, 1200), protocol)
+    said = scoring.benchmark("android-control").score(recorded(), clicks(540, 1200), protocol)
     grounding = said.metrics["grounding"]
     assert round(100 * grounding["accuracy"], 1) == per_cent and grounding["correct"] == hits
     assert said.baselines["centre click"]["grounding"] == grounding
@@ -66,7 +67,7 @@ def test_always_clicking_the_middle_earns_what_is_known(protocol: str, per_cent:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_one_file_goes_through_every_protocol(protocol: str, tmp_path: Path) -> None:
     """The recorded actions: all right, but where no box holds a press, which "smallest box" cannot judge."""
-    bench, dataset = score.benchmark("android-control"), recorded()
+    bench, dataset = scoring.benchmark("android-control"), recorded()
     right = {step.id: bench.oracle(step) for step in (*dataset.tasks, *dataset.more)}
     told = bench.score(dataset, right, protocol).as_dict()
     bare = sum(step.deed.point is not None and not step.boxes for step in dataset.tasks)
@@ -77,7 +78,7 @@ def test_one_file_goes_through_every_protocol(protocol: str, tmp_path: Path) -> 
     path = tmp_path / "predictions.jsonl"
     kept = list(right)[::2]
     path.write_text("".join(json.dumps(right[one]) + "\n" for one in kept))
-    half = score.score("android-control", AC, path, protocol).as_dict()
+    half = scoring.score("android-control", AC, path, protocol).as_dict()
     assert half["missing"] + half["correct"] == pytest.approx(told["total"], abs=bare)
     assert half["correct"] == pytest.approx(told["correct"] / 2, rel=0.03)
     assert half["metrics"]["episode_success"]["correct"] < 0.2 * half["metrics"]["episode_success"]["total"]
@@ -88,22 +89,27 @@ def test_one_file_goes_through_every_protocol(protocol: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("actions", [None, [], "click", [{"verb": "tap"}], [{"verb": "click", "x": "middle"}]])
 def test_garbage_earns_nothing(protocol: str, actions: Any) -> None:
     said = {step.id: {"id": step.id, "actions": actions, "reply": "%%%"} for step in recorded().tasks}
-    told = score.benchmark("android-control").score(recorded(), said, protocol).as_dict()
+    told = scoring.benchmark("android-control").score(recorded(), said, protocol).as_dict()
     assert told["correct"] == 0 and told["metrics"]["type"]["correct"] == 0
     assert told["wrong_format"] + told["missing"] == told["total"]
 
 
-STEP = Step("7/0", "7", 0, "goal", "step", "7_0.png", (1000, 2000), Deed("wait"))
+STEP = RecordedMobileStep("7/0", "7", 0, "goal", "step", "7_0.png", (1000, 2000), MobileAction("wait"))
 CLICK = replace(
-    STEP, deed=Deed("click", (500.0, 1000.0)), boxes=((450.0, 950.0, 550.0, 1050.0), (0.0, 900.0, 1000.0, 1100.0))
+    STEP,
+    deed=MobileAction("click", (500.0, 1000.0)),
+    boxes=((450.0, 950.0, 550.0, 1050.0), (0.0, 900.0, 1000.0, 1100.0)),
 )
 BARE = replace(CLICK, boxes=())
-TYPE, OPEN = replace(STEP, deed=Deed("type", text="New York")), replace(STEP, deed=Deed("open", text="Clock"))
-SWIPE = replace(STEP, deed=Deed("swipe", side="down"))
+TYPE, OPEN = (
+    replace(STEP, deed=MobileAction("type", text="New York")),
+    replace(STEP, deed=MobileAction("open", text="Clock")),
+)
+SWIPE = replace(STEP, deed=MobileAction("swipe", side="down"))
 
 
-def at(x: float, y: float) -> Deed:
-    return Deed("click", (x, y))
+def at(x: float, y: float) -> MobileAction:
+    return MobileAction("click", (x, y))
 
 
 @pytest.mark.parametrize(
@@ -122,28 +128,35 @@ def at(x: float, y: float) -> Deed:
         ("qwen-8444", CLICK, at(500, 1120), (True, True)),  # the larger box, a fifth larger
         ("agentcpm-10161", CLICK, at(500, 1120), (True, True)),
         ("strict", BARE, at(500, 1000), (True, False)),
-        ("qwen-8444", CLICK, Deed("long_press", (500.0, 1000.0)), (False, False)),
-        ("qwen-8444", TYPE, Deed("type", text=" york "), (True, True)),
-        ("os-atlas-7708", TYPE, Deed("type", text="york"), (True, False)),
-        ("os-atlas-7708", TYPE, Deed("type", text="new jersey"), (True, True)),  # only the first word counts
-        ("strict", TYPE, Deed("type", text="new york"), (True, False)),
-        ("qwen-8444", SWIPE, Deed("swipe", side="up"), (True, True)),
-        ("infigui-8444", SWIPE, Deed("swipe", side="up"), (True, False)),
-        ("infigui-8444", SWIPE, Deed("swipe", side="down"), (True, True)),
-        ("agentcpm-10161", STEP, Deed("stop"), (True, True)),
-        ("strict", STEP, Deed("stop"), (False, False)),
+        ("qwen-8444", CLICK, MobileAction("long_press", (500.0, 1000.0)), (False, False)),
+        ("qwen-8444", TYPE, MobileAction("type", text=" york "), (True, True)),
+        ("os-atlas-7708", TYPE, MobileAction("type", text="york"), (True, False)),
+        ("os-atlas-7708", TYPE, MobileAction("type", text="new jersey"), (True, True)),  # only the first word counts
+        ("strict", TYPE, MobileAction("type", text="new york"), (True, False)),
+        ("qwen-8444", SWIPE, MobileAction("swipe", side="up"), (True, True)),
+        ("infigui-8444", SWIPE, MobileAction("swipe", side="up"), (True, False)),
+        ("infigui-8444", SWIPE, MobileAction("swipe", side="down"), (True, True)),
+        ("agentcpm-10161", STEP, MobileAction("stop"), (True, True)),
+        ("strict", STEP, MobileAction("stop"), (False, False)),
         ("qwen-8444", OPEN, at(1, 1), (False, False)),
         ("qwen-8444", replace(OPEN, boxes=((0.0, 0.0, 10.0, 10.0),)), at(11, 11), (True, True)),
         (
             "os-atlas-7708",
-            replace(STEP, deed=Deed("press", button="back")),
-            Deed("press", button="home"),
+            replace(STEP, deed=MobileAction("press", button="back")),
+            MobileAction("press", button="home"),
             (False, False),
         ),
-        ("qwen-8444", replace(STEP, deed=Deed("press", button="back")), Deed("press", button="home"), (True, False)),
+        (
+            "qwen-8444",
+            replace(STEP, deed=MobileAction("press", button="back")),
+            MobileAction("press", button="home"),
+            (True, False),
+        ),
     ],
 )
-def test_each_protocols_rule(protocol: str, step: Step, said: Deed, word: tuple[bool, bool]) -> None:
+def test_each_protocols_rule(
+    protocol: str, step: RecordedMobileStep, said: MobileAction, word: tuple[bool, bool]
+) -> None:
     assert PROTOCOLS[protocol].word(step, said) == word
 
 
@@ -160,33 +173,33 @@ def test_each_protocols_rule(protocol: str, step: Step, said: Deed, word: tuple[
     ],
 )
 def test_a_swipe_is_named_by_what_comes_into_view(action: dict[str, Any], side: str | None) -> None:
-    assert shown(parse_action(action)) == side
+    assert scroll_direction(parse_action(action)) == side
 
 
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        ({"verb": "click", "x": 3, "y": 4}, Deed("click", (3, 4))),
-        ({"verb": "click", "x": 3, "y": 4, "count": 2}, Deed("other")),
-        ({"verb": "home"}, Deed("press", button="home")),
-        ({"verb": "press", "keys": ["Return"]}, Deed("press", button="enter")),
-        ({"verb": "press", "keys": ["ctrl", "c"]}, Deed("other")),
-        ({"verb": "done"}, Deed("stop")),
-        ({"verb": "done", "status": "failure"}, Deed("stop", text="failure")),
-        ({"verb": "move", "x": 1, "y": 1}, Deed("other")),
+        ({"verb": "click", "x": 3, "y": 4}, MobileAction("click", (3, 4))),
+        ({"verb": "click", "x": 3, "y": 4, "count": 2}, MobileAction("other")),
+        ({"verb": "home"}, MobileAction("press", button="home")),
+        ({"verb": "press", "keys": ["Return"]}, MobileAction("press", button="enter")),
+        ({"verb": "press", "keys": ["ctrl", "c"]}, MobileAction("other")),
+        ({"verb": "done"}, MobileAction("stop")),
+        ({"verb": "done", "status": "failure"}, MobileAction("stop", text="failure")),
+        ({"verb": "move", "x": 1, "y": 1}, MobileAction("other")),
     ],
 )
-def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: Deed) -> None:
-    assert phones.deed(parse_action(action)) == expected
+def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: MobileAction) -> None:
+    assert mobile_actions.to_mobile_action(parse_action(action)) == expected
 
 
 @pytest.mark.parametrize(
     ("action", "heard"),
     [
-        ({"verb": "click", "x": 3.0, "y": 4.9}, Deed("click", (3, 4))),  # the pixel it lies on
+        ({"verb": "click", "x": 3.0, "y": 4.9}, MobileAction("click", (3, 4))),  # the pixel it lies on
         (
             {"verb": "drag", "path": [[500.5, 1800.5], [500.5, 600.5]]},
-            Deed("swipe", side="down", path=((500, 1800), (500, 600))),
+            MobileAction("swipe", side="down", path=((500, 1800), (500, 600))),
         ),
         ({"verb": "click", "x": float("nan"), "y": 4}, None),
         ({"verb": "click", "x": float("inf"), "y": 4}, None),
@@ -197,8 +210,8 @@ def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: Dee
         ([], None),
     ],
 )
-def test_a_fraction_of_a_pixel_is_the_pixel_it_lies_on(action: Any, heard: Deed | None) -> None:
-    assert phones.heard({"id": "7/0", "actions": [action]}) == heard
+def test_a_fraction_of_a_pixel_is_the_pixel_it_lies_on(action: Any, heard: MobileAction | None) -> None:
+    assert mobile_actions.parse_prediction({"id": "7/0", "actions": [action]}) == heard
 
 
 @here
@@ -207,21 +220,21 @@ def test_what_the_folder_lacks_is_said(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
     path.write_text("")
     with pytest.raises(UsageError, match=r"needs os_atlas_7708_ids.txt .* github.com/OS-Copilot/OS-Atlas"):
-        score.score("android-control", tmp_path, path, "os-atlas-7708")
-    notes = " ".join(score.score("android-control", tmp_path, path).notes)
+        scoring.score("android-control", tmp_path, path, "os-atlas-7708")
+    notes = " ".join(scoring.score("android-control", tmp_path, path).notes)
     assert "test_subsplits.json is not here" in notes and f"{ASSUMED[0]} x {ASSUMED[1]}" in notes
 
     (tmp_path / "test_subsplits.json").write_text(json.dumps({"IDD": [8193], "app_unseen": [8193, 8202]}))
-    cells = score.score("android-control", tmp_path, path).cells
+    cells = scoring.score("android-control", tmp_path, path).cells
     assert cells["split IDD"]["total"] == 11 and cells["split app_unseen"]["total"] > 11
-    found = dict(examine("android-control", tmp_path).findings)
+    found = dict(check_dataset("android-control", tmp_path).findings)
     assert len(found["click outside its screen"]) == 33
 
 
 @here
 @pytest.mark.parametrize("protocol", [OLD, NEW])
 def test_the_recorded_desktop_actions_are_right(protocol: str) -> None:
-    bench = score.benchmark("agentnetbench")
+    bench = scoring.benchmark("agentnetbench")
     dataset = bench.read(ANB)
     right = {step.id: bench.oracle(step) for step in dataset.tasks}
     told = bench.score(dataset, right, protocol).as_dict()
@@ -232,7 +245,7 @@ def test_the_recorded_desktop_actions_are_right(protocol: str) -> None:
         said = {name: {"id": name, "actions": actions} for name in right}
         told = bench.score(dataset, said, protocol).as_dict()
         assert told["metrics"]["average_step_score"] == 0 and told["wrong_format"] == 54
-    assert not examine("agentnetbench", ANB).findings
+    assert not check_dataset("agentnetbench", ANB).findings
 
 
 @here
@@ -248,28 +261,45 @@ def test_an_alternative_is_as_good_as_the_recorded_action() -> None:
         agentnetbench.step_score(replace(step, size=None), said, OLD)
 
 
-HIT = Act("click", (0.5, 0.5), ((0.4, 0.4, 0.2, 0.2),))
+HIT = RecordedAction("click", (0.5, 0.5), ((0.4, 0.4, 0.2, 0.2),))
 
 
 @pytest.mark.parametrize(
     ("true", "said", "old", "new"),
     [
-        ([HIT], [Act("click", (0.6, 0.4))], 1, 1),  # the box's corner
-        ([Act("click", (0.5, 0.5))], [Act("click", (0.51, 0.51))], 1, 1),
-        ([Act("click", (0.5, 0.5))], [Act("click", (0.5, 0.524142135623731))], 0.301194, 0.301194),  # e^-1.2
-        ([HIT], [Act("rightclick", (0.5, 0.5))], 0, 0),
-        ([HIT], [Act("click", (0.5, 0.5)), Act("write", "more")], 1, 0.5),
-        ([Act("hotkey", ("ctrl", "v"))], [Act("hotkey", ("v", "ctrl"))], 1, 0),
-        ([Act("press", ("down", "down"))], [Act("press", ("down",))], 1, 0),
-        ([Act("scroll", -6)], [Act("scroll", -3)], 1, 0.5),
-        ([Act("scroll", -3)], [Act("scroll", 3)], 1, 0),
-        ([Act("write", "hello"), Act("press", ("enter",))], [Act("write", "Hello\n")], 1, 1),
-        ([Act("terminate", "success")], [Act("terminate", "failure")], 0, 0),
-        ([Act("moveto", (0.1, 0.1)), Act("scroll", -1)], [Act("moveto", (0.1, 0.1))], 0.5, 0.5),
-        ([Act("moveto", (0.1, 0.1)), Act("scroll", -1)], [Act("scroll", -1)], 0, 0),
+        ([HIT], [RecordedAction("click", (0.6, 0.4))], 1, 1),  # the box's corner
+        ([RecordedAction("click", (0.5, 0.5))], [RecordedAction("click", (0.51, 0.51))], 1, 1),
+        (
+            [RecordedAction("click", (0.5, 0.5))],
+            [RecordedAction("click", (0.5, 0.524142135623731))],
+            0.301194,
+            0.301194,
+        ),  # e^-1.2
+        ([HIT], [RecordedAction("rightclick", (0.5, 0.5))], 0, 0),
+        ([HIT], [RecordedAction("click", (0.5, 0.5)), RecordedAction("write", "more")], 1, 0.5),
+        ([RecordedAction("hotkey", ("ctrl", "v"))], [RecordedAction("hotkey", ("v", "ctrl"))], 1, 0),
+        ([RecordedAction("press", ("down", "down"))], [RecordedAction("press", ("down",))], 1, 0),
+        ([RecordedAction("scroll", -6)], [RecordedAction("scroll", -3)], 1, 0.5),
+        ([RecordedAction("scroll", -3)], [RecordedAction("scroll", 3)], 1, 0),
+        (
+            [RecordedAction("write", "hello"), RecordedAction("press", ("enter",))],
+            [RecordedAction("write", "Hello\n")],
+            1,
+            1,
+        ),
+        ([RecordedAction("terminate", "success")], [RecordedAction("terminate", "failure")], 0, 0),
+        (
+            [RecordedAction("moveto", (0.1, 0.1)), RecordedAction("scroll", -1)],
+            [RecordedAction("moveto", (0.1, 0.1))],
+            0.5,
+            0.5,
+        ),
+        ([RecordedAction("moveto", (0.1, 0.1)), RecordedAction("scroll", -1)], [RecordedAction("scroll", -1)], 0, 0),
     ],
 )
-def test_the_official_desktop_scorers_parts(true: list[Act], said: list[Act], old: float, new: float) -> None:
+def test_the_official_desktop_scorers_parts(
+    true: list[RecordedAction], said: list[RecordedAction], old: float, new: float
+) -> None:
     assert against(true, said, OLD)[0] == pytest.approx(old, abs=1e-5)
     assert against(true, said, NEW)[0] == pytest.approx(new, abs=1e-5)
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from actions import UsageError
-from evals import score
+from evals import scoring
 from evals.benchmarks import osworld_g, screenspot_pro
-from evals.doctor import examine
-from evals.grounding import GroundingTask, Target, in_polygon, on_target
+from evals.dataset_check import check_dataset
+from evals.metrics.grounding import GroundingTask, Target, in_polygon, on_target
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 here = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
@@ -33,9 +33,9 @@ def test_a_published_report_comes_out_again_in_every_cell(
 ) -> None:
     path = DATA / folder / "predictions" / f"{file}.json"
     published = json.loads(path.read_text())
-    score.benchmark(name)  # the import is not the scoring
+    scoring.benchmark(name)  # the import is not the scoring
     began = time.process_time()  # a busy machine's clock says nothing
-    result = score.score(name, DATA / folder, path)
+    result = scoring.score(name, DATA / folder, path)
     took = time.process_time() - began
     told = result.as_dict()
     assert (told["correct"], told["total"], told["wrong_format"], told["missing"]) == (correct, total, 0, 0)
@@ -48,7 +48,7 @@ def test_a_published_report_comes_out_again_in_every_cell(
 @here
 def test_micro_and_macro_are_both_there_by_name() -> None:
     path = DATA / "screenspot_v2" / "predictions" / "mai_ui_8b.json"
-    averages = score.score("screenspot-v2", DATA / "screenspot_v2", path).averages
+    averages = scoring.score("screenspot-v2", DATA / "screenspot_v2", path).averages
     assert averages["micro (over samples)"] == pytest.approx(0.9513, abs=5e-5)
     assert averages["macro (over the six cells platform x type)"] == pytest.approx(0.9463, abs=5e-5)
 
@@ -58,7 +58,7 @@ def test_micro_and_macro_are_both_there_by_name() -> None:
 def test_the_polygons_of_the_converted_files_are_had_back(name: str, correct: int, refined: bool) -> None:
     """MAI-UI's point lies in 37 (refined: 38) of the 40 polygons: what is restored is where the controls are."""
     path = DATA / "osworld_g" / "predictions" / f"mai_ui_8b{'_refined' if refined else ''}.json"
-    told = score.score(name, DATA / "osworld_g", path, "polygons").as_dict()
+    told = scoring.score(name, DATA / "osworld_g", path, "polygons").as_dict()
     assert told["correct"] == correct
     assert told["cells"]["polygons, by ray casting"] == pytest.approx(
         {"correct": 37 + refined, "total": 40, "accuracy": (37 + refined) / 40}
@@ -70,14 +70,14 @@ def test_the_polygons_of_the_converted_files_are_had_back(name: str, correct: in
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_oracle_is_right_garbage_is_wrong_and_half_is_half(name: str, tmp_path: Path) -> None:
     folder = DATA / FOLDERS[name]
-    bench = score.benchmark(name)
+    bench = scoring.benchmark(name)
     tasks = bench.read(folder).tasks
     path = tmp_path / "predictions.jsonl"
     protocol = "polygons" if name.startswith("osworld") else None
 
     def scored(lines: list[Any]) -> dict[str, Any]:
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        return score.score(name, folder, path, protocol).as_dict()
+        return scoring.score(name, folder, path, protocol).as_dict()
 
     right = [bench.oracle(task) for task in tasks]
     assert scored(right)["correct"] == len(tasks)
@@ -92,7 +92,7 @@ def test_the_oracle_is_right_garbage_is_wrong_and_half_is_half(name: str, tmp_pa
 
 @here
 def test_screenspot_v1_counts_as_published() -> None:
-    tasks = score.benchmark("screenspot").read(DATA / "screenspot").tasks
+    tasks = scoring.benchmark("screenspot").read(DATA / "screenspot").tasks
     held = [(task.labels["platform"], task.labels["ui_type"]) for task in tasks]
     sizes = {("mobile", "text"): 273, ("mobile", "icon"): 229, ("desktop", "text"): 194, ("desktop", "icon"): 140}
     assert {key: held.count(key) for key in sizes} == sizes and len(tasks) == 1272
@@ -103,12 +103,12 @@ def test_seeclicks_own_three_files_are_read_too(tmp_path: Path) -> None:
     for platform in ("mobile", "web"):
         record = {"img_filename": "a.png", "bbox": [10, 20, 5, 6], "instruction": "x", "data_type": "text"}
         (tmp_path / f"screenspot_{platform}.json").write_text(json.dumps([record, {**record, "data_type": "icon"}]))
-    tasks = score.benchmark("screenspot").read(tmp_path).tasks
+    tasks = scoring.benchmark("screenspot").read(tmp_path).tasks
     assert [task.id for task in tasks] == [f"screenspot_{p}_{i}" for p in ("mobile", "web") for i in (0, 1)]
     assert tasks[0].target.values == (10, 20, 15, 26)
     path = tmp_path / "predictions.jsonl"
     path.write_text('{"id": "screenspot_web_0", "point": [15, 26]}\n{"id": "screenspot_web_1", "point": [15, 26.01]}\n')
-    told = score.score("screenspot", tmp_path, path).as_dict()
+    told = scoring.score("screenspot", tmp_path, path).as_dict()
     assert told["metrics"]["web"] == {"text_acc": 1.0, "icon_acc": 0.0} and told["metrics"]["average"] == 0.25
 
 
@@ -143,7 +143,7 @@ def test_a_report_without_ids_finds_its_tasks_by_picture_words_and_box(tmp_path:
     path = tmp_path / "predictions" / "report.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"details": details, "metrics": {}}))
-    words = {one.id: one.outcome for one in score.score("screenspot-pro", tmp_path, path).verdicts}
+    words = {one.id: one.outcome for one in scoring.score("screenspot-pro", tmp_path, path).verdicts}
     assert words == {"id0": "correct", "id1": "wrong_format", "id2": "correct"}
     for change, sentence in [
         ({"bbox": [9, 9, 9, 9]}, "entry 1: 2 tasks share .* that of 0"),
@@ -151,14 +151,14 @@ def test_a_report_without_ids_finds_its_tasks_by_picture_words_and_box(tmp_path:
     ]:
         path.write_text(json.dumps({"details": [{**details[0], **change}, *details[1:]], "metrics": {}}))
         with pytest.raises(UsageError, match=sentence):
-            score.score("screenspot-pro", tmp_path, path)
+            scoring.score("screenspot-pro", tmp_path, path)
 
 
 @here
 def test_the_leaderboards_file_has_its_three_tables() -> None:
     folder = DATA / "screenspot_pro"
     path = folder / "predictions" / "mai_ui_8b.json"
-    board = screenspot_pro.leaderboard(score.score("screenspot-pro", folder, path), "mai")["mai"]
+    board = screenspot_pro.leaderboard(scoring.score("screenspot-pro", folder, path), "mai")["mai"]
     published = json.loads(path.read_text())["metrics"]
     results = board["results"]
     assert list(results["group"]) == ["Dev", "Creative", "CAD", "Scientific", "Office", "OS"]
@@ -202,7 +202,7 @@ def test_refusing_is_what_the_protocol_says(
 ) -> None:
     path = osworld / "predictions.jsonl"
     path.write_text("".join(json.dumps({"id": f"s-{i}", **one}) + "\n" for i, one in enumerate(predictions)))
-    told = score.score("osworld-g", osworld, path, protocol).as_dict()
+    told = scoring.score("osworld-g", osworld, path, protocol).as_dict()
     assert told["correct"] == correct and told["protocol"] == (protocol or "polygons")
     assert list(told["averages"]) == [
         "micro (over all 3 samples, refusals included)",
@@ -221,12 +221,12 @@ def test_a_polygon_is_its_inside_not_its_frame() -> None:
 
 @here
 def test_the_doctor_finds_what_is_odd_in_the_published_files() -> None:
-    found = {what: list(ids) for what, ids in examine("screenspot-v2", DATA / "screenspot_v2").findings}
+    found = {what: list(ids) for what, ids in check_dataset("screenspot-v2", DATA / "screenspot_v2").findings}
     assert found == {
         "same picture, instruction and target as another": ["screenspot_web_v2_186"],
         "target outside its picture": ["screenspot_mobile_v2_449"],
     }
-    checkup = examine("osworld-g", DATA / "osworld_g")
+    checkup = check_dataset("osworld-g", DATA / "osworld_g")
     assert not checkup.findings and checkup.pictures == 251 and len(checkup.pictures_missing) == 246
     assert "get them from github.com/xlang-ai/OSWorld-G" in checkup.story()
 
@@ -247,10 +247,10 @@ def test_the_doctor_sees_widths_where_corners_should_be(tmp_path: Path) -> None:
         for i in range(20)
     ]
     (tmp_path / "a.json").write_text(json.dumps(records))
-    found = dict(examine("screenspot-pro", tmp_path).findings)
+    found = dict(check_dataset("screenspot-pro", tmp_path).findings)
     assert any("as x, y, width, height it is" in what and len(ids) == 20 for what, ids in found.items())
     for one in records:
         x, y, width, height = one["bbox"]
         one["bbox"] = [x, y, x + width, y + height]
     (tmp_path / "a.json").write_text(json.dumps(records))
-    assert not examine("screenspot-pro", tmp_path).findings
+    assert not check_dataset("screenspot-pro", tmp_path).findings

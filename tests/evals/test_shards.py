@@ -15,7 +15,8 @@ from PIL import Image
 from shards_by_hand import example, framed, part
 
 from actions import UsageError
-from evals import score, shards, tfrecord
+from evals import scoring
+from evals.datasets import convert_android_control, tfrecord
 
 
 def node(box: tuple[int, int, int, int], text: str = "", **more: Any) -> bytes:
@@ -118,8 +119,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_an_episode_goes_from_its_shard_to_a_score(folder: Path) -> None:
-    assert shards.unpack(folder) == 2
-    dataset = score.load(bench := score.benchmark("android-control"), folder)
+    assert convert_android_control.convert(folder) == 2
+    dataset = scoring.load(bench := scoring.benchmark("android-control"), folder)
     steps = dataset.tasks
     assert [one.id for one in steps] == ["3/0", "3/1", *(f"7/{n}" for n in range(7))]
     assert [one.deed.verb for one in steps[2:]] == ["open", "click", "swipe", "type", "press", "wait", "long_press"]
@@ -135,10 +136,10 @@ def test_an_episode_goes_from_its_shard_to_a_score(folder: Path) -> None:
 def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
     (folder / "android_control-00001-of-00002").unlink()
     with pytest.raises(UsageError, match=r"1 of 2 episodes are in none of the 1 shards, the first 3; .* gs://"):
-        shards.unpack(folder)
+        convert_android_control.convert(folder)
     assert not (folder / "android_control_unpacked.jsonl").exists()
     with pytest.raises(UsageError, match="has no split 'all'"):
-        shards.unpack(folder, "all")
+        convert_android_control.convert(folder, "all")
     (folder / "splits.json").unlink()
     with pytest.raises(UsageError, match=r"there are no splits\.json .* get them from gs://gresearch"):
-        shards.unpack(folder)
+        convert_android_control.convert(folder)

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from actions import UsageError
-from evals import speed
-from evals.speed import Bench, Result, parse_size
 from model.config import Config, TextConfig, VisionConfig
+from perf import engine
+from perf.engine import Bench, Result, parse_size
 
 TINY = Config(
     VisionConfig(2, 32, 48, 2, 32, fullatt_block_indexes=(1,)),
@@ -22,7 +22,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    speed.RANDOM["random:tiny"] = TINY
+    engine.RANDOM["random:tiny"] = TINY
     made = Bench("random:tiny")
     made.__dict__["rates"] = (1e10, 1e11)  # measuring the machine takes longer than all else
     return made
@@ -79,7 +79,7 @@ def test_a_size_that_is_none_is_said(wrong: str) -> None:
 def test_what_cannot_be_measured_is_one_sentence(
     how: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(speed.RANDOM, "random:tiny", raising=False)
+    monkeypatch.delitem(engine.RANDOM, "random:tiny", raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("model.memory.available_bytes", lambda device: 9_000_000_000)
     with pytest.raises(UsageError, match=says) as caught:
@@ -91,10 +91,10 @@ def test_what_cannot_be_measured_is_one_sentence(
 def test_the_last_line_of_each_command_is_one_object(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from evals.bench_cli import app
+    from perf.cli import app
 
-    monkeypatch.setitem(speed.RANDOM, "random:tiny", TINY)
-    monkeypatch.setattr(speed, "copied", lambda device: 1e10)
+    monkeypatch.setitem(engine.RANDOM, "random:tiny", TINY)
+    monkeypatch.setattr(engine, "copied", lambda device: 1e10)
     small = {"step": ["--steps", "2", "--said", "3"], "decode": ["--said", "3"], "prefill": ["--tokens", "30"]}
     size = ["--size", "112x84"] if what in ("step", "vision") else []
     app([what, "--model", "random:tiny", "--repeat", "1", "--json", *size, *small.get(what, [])], standalone_mode=False)

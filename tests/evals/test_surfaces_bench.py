@@ -12,8 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from actions import SurfaceError, UsageError
-from evals import surfaces_bench
-from evals.surfaces_bench import WARM, Pair, Row, chosen, measure, table
+from perf import surfaces
+from perf.surfaces import WARM, Comparison, Row, chosen, measure, table
 
 
 def scripted(spent: list[float], log: list[str], name: str) -> Any:
@@ -24,22 +24,22 @@ def scripted(spent: list[float], log: list[str], name: str) -> Any:
     return call
 
 
-def on(monkeypatch: pytest.MonkeyPatch, pair: Pair | None, error: Exception | None = None) -> None:
+def on(monkeypatch: pytest.MonkeyPatch, pair: Comparison | None, error: Exception | None = None) -> None:
     @contextmanager
-    def opened() -> Iterator[Pair]:
+    def opened() -> Iterator[Comparison]:
         if error is not None:
             raise error
         assert pair is not None
         yield pair
 
-    monkeypatch.setattr(surfaces_bench, "KINDS", {"still": opened})
+    monkeypatch.setattr(surfaces, "KINDS", {"still": opened})
 
 
 def test_both_take_turns_and_the_median_of_what_is_warm_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[str] = []
     ours = {"look": scripted([900, 900, 1, 2, 90], log, "o")}
     theirs = {"look": scripted([900, 900, 4, 5, 6], log, "t")}
-    on(monkeypatch, Pair(ours, theirs, "a peer"))
+    on(monkeypatch, Comparison(ours, theirs, "a peer"))
     (row,) = measure("still", rounds=3)
     assert (row.ours_ms, row.peer_ms, row.ratio, row.rounds) == (2, 5, 2.5, 3)
     assert WARM == 2 and log == ["o0", "t0", "o1", "t1", "o2", "t2", "o3", "t3", "o4", "t4"]
@@ -53,7 +53,7 @@ def test_a_peer_that_fails_is_no_zero_and_no_error_of_ours(monkeypatch: pytest.M
     def fails(turn: int) -> float:
         raise SurfaceError("no scrot here")
 
-    on(monkeypatch, Pair({"look": lambda turn: 3.0, "act": lambda turn: 4.0}, {"look": fails}, "a peer"))
+    on(monkeypatch, Comparison({"look": lambda turn: 3.0, "act": lambda turn: 4.0}, {"look": fails}, "a peer"))
     look, act = measure("still", rounds=2)
     assert (look.ours_ms, look.peer_ms, look.ratio, look.problem) == (3.0, None, None, "no scrot here")
     assert (act.ours_ms, act.peer_ms, act.problem) == (4.0, None, "")
@@ -65,7 +65,7 @@ def test_a_surface_that_cannot_be_had_is_a_row_with_the_reason(monkeypatch: pyte
     (row,) = measure("still", rounds=1)
     assert row.ours_ms is None and row.problem == "Xvfb is missing"
     with pytest.raises(UsageError, match="no surface could be measured: Xvfb is missing"):
-        surfaces_bench.surfaces(["still"], 1, json=True)
+        surfaces.surfaces(["still"], 1, json=True)
 
 
 def test_names_are_said_once_and_unknown_ones_are_the_persons() -> None:
@@ -75,9 +75,9 @@ def test_names_are_said_once_and_unknown_ones_are_the_persons() -> None:
 
 
 def test_the_command_prints_a_line_of_json_for_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    on(monkeypatch, Pair({"look": lambda turn: 3.0}, {"look": lambda turn: 6.0}, "a peer"))
+    on(monkeypatch, Comparison({"look": lambda turn: 3.0}, {"look": lambda turn: 6.0}, "a peer"))
     app = typer.Typer()
-    app.command()(surfaces_bench.surfaces)
+    app.command()(surfaces.surfaces)
     ran = CliRunner().invoke(app, ["--on", "still", "--rounds", "2", "--json"])
     assert ran.exit_code == 0 and json.loads(ran.stdout)["ratio"] == 2.0
 

@@ -21,11 +21,11 @@ from threading import Thread
 from typing import Any
 
 from actions import Error, UsageError
-from evals import score
+from evals import scoring
 
 
 @dataclass(frozen=True)
-class Order:
+class RunSpec:
     """What a run asks for, the same for all its workers.
 
     fingerprint: of the model's weights; maker: "module:function" that makes the policy from the order, in place of a
@@ -46,7 +46,7 @@ class Order:
     maker: str = ""
 
 
-def make_policy(order: Order) -> Any:
+def make_policy(order: RunSpec) -> Any:
     """The policy that answers, made in this process."""
     if order.maker:
         module, _, function = order.maker.partition(":")
@@ -93,7 +93,7 @@ def main() -> int:
 
     first = json.loads(sys.stdin.readline())
     try:
-        _answer(Order(**first["run"]), tell)
+        _answer(RunSpec(**first["run"]), tell)
     except BrokenPipeError:
         return 1  # nobody listens any more
     except Error as error:
@@ -102,28 +102,28 @@ def main() -> int:
     return 0
 
 
-def open_asker(order: Order) -> Any:
+def open_asker(order: RunSpec) -> Any:
     """Who puts the order's tasks to its model, made in this process."""
-    from evals.recorded import Asker
+    from evals.predictor import Predictor
 
-    bench = score.benchmark(order.name)
+    bench = scoring.benchmark(order.name)
     policy = make_policy(order)
-    return Asker(bench, bench.read(Path(order.data)), order.protocol, order.level, policy)  # type: ignore[arg-type]
+    return Predictor(bench, bench.read(Path(order.data)), order.protocol, order.level, policy)  # type: ignore[arg-type]
 
 
-def told(one: Any) -> dict[str, Any]:
+def to_message(one: Any) -> dict[str, Any]:
     """An answer as a line."""
     if one.line is None:
         return {"id": one.id, "broken": one.broken}
     return {"id": one.id, "line": one.line, "score": one.score, "seconds": one.seconds}
 
 
-def _answer(order: Order, tell: Any) -> None:
+def _answer(order: RunSpec, tell: Any) -> None:
     asker = open_asker(order)
     tell(ready=about(asker.policy))
     for job in _jobs(asker):
         for one in asker.ask(job["ids"], job["known"]):
-            tell(**told(one))
+            tell(**to_message(one))
         tell(done=job["job"])
     asker.close()
 

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actions import UsageError, plugins
-from evals import episodes
-from evals.grounding import GroundingTask
-from evals.score import Dataset, json_lines, read_text
+from evals.metrics import trajectory
+from evals.metrics.grounding import GroundingTask
+from evals.scoring import Dataset, json_lines, read_text
 
 FOLDER = "evals.importers"
 SPACES: dict[str, tuple[float | None, str]] = {  # what is a whole side (None: as many as the picture has pixels)
@@ -99,7 +99,7 @@ def pixels(task: Any, dataset: Dataset, point: Sequence[float], space: str) -> l
     """A point in pixels of the task's original picture. UsageError where its size is needed and not known."""
     if space == "pixels":
         return [float(one) for one in point]
-    size = task.size or episodes.picture_size(dataset.folder / "images" / task.picture)
+    size = task.size or trajectory.picture_size(dataset.folder / "images" / task.picture)
     whole, _ = SPACES[space]
     sides: Sequence[float] = (whole, whole) if whole is not None else _shown(*size)
     return [one / full * side for one, full, side in zip(point, sides, size, strict=True)]
@@ -112,7 +112,7 @@ def _shown(width: int, height: int) -> tuple[int, int]:
     return ImageLimits().resized(width, height)
 
 
-class Finder:
+class TaskMatcher:
     """Tasks by picture, instruction (in either language) and box, each found once: several may share some of them."""
 
     def __init__(self, tasks: Sequence[Any], path: Path) -> None:
@@ -120,13 +120,16 @@ class Finder:
         self._by_picture: dict[tuple[str, str], list[Any]] = {}
         self._taken: set[str] = set()
         for task in tasks:
-            for said in {bare(task.instruction), bare(task.labels.get("instruction_cn") or "")} - {""}:
+            for said in {
+                normalize_whitespace(task.instruction),
+                normalize_whitespace(task.labels.get("instruction_cn") or ""),
+            } - {""}:
                 self._by_picture.setdefault((file_name(task.picture), said), []).append(task)
 
     def take(self, picture: str, instruction: str, box: Sequence[float], number: int) -> Any:
         """The task of an entry. box is compared only where picture and words are shared; () where there is none."""
-        alike = self._by_picture.get((file_name(picture), bare(instruction)), [])
-        fitting = alike if len(alike) < 2 or not box else [task for task in alike if same_box(task, box)]
+        alike = self._by_picture.get((file_name(picture), normalize_whitespace(instruction)), [])
+        fitting = alike if len(alike) < 2 or not box else [task for task in alike if boxes_equal(task, box)]
         if len({task.target for task in fitting}) > 1 or (alike and not fitting):
             raise UsageError(
                 f"{self.path}, entry {number}: {len(alike)} tasks share the picture '{file_name(picture)}' and the "
@@ -142,7 +145,7 @@ class Finder:
         return left[0]
 
 
-def same_box(task: Any, box: Sequence[float]) -> bool:
+def boxes_equal(task: Any, box: Sequence[float]) -> bool:
     """Whether it is the task's box, as two corners or as a corner and a size, or the numbers of its annotation."""
     values, given = tuple(task.target.values), tuple(float(one) for one in box)
     if given in (values, tuple(task.labels.get("bbox", ()))):
@@ -159,7 +162,7 @@ def box_of(value: Any) -> list[float]:
         return []
 
 
-def bare(instruction: str) -> str:
+def normalize_whitespace(instruction: str) -> str:
     """An instruction without the spaces that files put around it."""
     return " ".join(instruction.split())
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import tfrecord
 from evals.benchmarks.android_control import PICTURES, UNPACKED
-from evals.score import read_json
-from evals.tfrecord import Node
+from evals.datasets import tfrecord
+from evals.datasets.tfrecord import Node
+from evals.scoring import read_json
 
 SHARDS = "android_control-*-of-*"
 BUTTONS = {"navigate_home": "Home", "navigate_back": "Back"}
 
 
-def unpack(folder: Path, split: str = "test", on_episode: Callable[[int], None] = lambda done: None) -> int:
+def convert(folder: Path, split: str = "test", on_episode: Callable[[int], None] = lambda done: None) -> int:
     """Write images/EPISODE_STEP.png and the split's episodes, in the order of their ids; returns how many.
 
     Reads the shards and splits.json in the folder. Candidate boxes are the accessibility nodes that hold the true
@@ -69,14 +69,14 @@ def _episode(episode: int, held: Mapping[str, list[Any]], images: Path) -> dict[
         {
             "screenshot": f"{episode}_{index}.png",
             "step_instruction": held["step_instructions"][index].decode(),
-            "check_options": _checked(act, tfrecord.nodes(held["accessibility_trees"][index])),
+            "check_options": _check_options(act, tfrecord.nodes(held["accessibility_trees"][index])),
         }
         for index, act in enumerate(acts)
     ]
     return {"episode_id": episode, "goal": held["goal"][0].decode(), "steps": steps}
 
 
-def _checked(act: Mapping[str, Any], nodes: list[Node]) -> dict[str, Any]:
+def _check_options(act: Mapping[str, Any], nodes: list[Node]) -> dict[str, Any]:
     kind = str(act["action_type"])
     boxes = [node for node in nodes if node.box[2] > node.box[0] and node.box[3] > node.box[1]]
     if kind in ("click", "long_press"):

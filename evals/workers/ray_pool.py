@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from actions import Error, SurfaceError, UsageError
-from evals.crew import LIVES, Job
-from evals.worker import Order
+from evals.workers.pool import MAX_CRASHES, Job
+from evals.workers.process import RunSpec
 
 KINDS: dict[str, type[Error]] = {"usage": UsageError, "machine": SurfaceError}
 
 
-class Asking:
+class WorkerActor:
     """What runs in an actor. Everything that comes out of it is plain data."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        self._order = Order(**order)
+        self._order = RunSpec(**order)
         self._asker: Any = None
 
     def begin(self) -> dict[str, Any]:
         """Load the model; {"ready": about}, or {"error": sentence, "kind"} where that cannot be."""
-        from evals.worker import about, open_asker
+        from evals.workers.process import about, open_asker
 
         try:
             self._asker = open_asker(self._order)
@@ -42,13 +42,13 @@ class Asking:
 
     def ask(self, ids: Sequence[str], known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The answers to a job, one after the other."""
-        from evals.worker import told
+        from evals.workers.process import to_message
 
         for one in self._asker.ask(ids, known):
-            yield told(one)
+            yield to_message(one)
 
 
-def answers(order: Order, jobs: Sequence[Job], workers: int, address: str) -> Iterator[Mapping[str, Any]]:
+def answers(order: RunSpec, jobs: Sequence[Job], workers: int, address: str) -> Iterator[Mapping[str, Any]]:
     """As evals.crew.answers, from actors on the cluster at the address ("auto": the one that this machine is in).
 
     UsageError where Ray is not installed or no cluster answers. A worker waits until a machine has a core for it (and a
@@ -57,7 +57,7 @@ def answers(order: Order, jobs: Sequence[Job], workers: int, address: str) -> It
     with _cluster(address) as ray:
         actor = ray.remote(
             num_cpus=1, num_gpus=_cards(ray, order.device), max_restarts=0, runtime_env=_environment(order)
-        )(Asking)
+        )(WorkerActor)
         order = _everywhere(order)
         waiting, died = deque(range(len(jobs))), dict[int, int]()
         loading: dict[Any, Any] = {}  # a promise of begin(): its actor
@@ -124,10 +124,10 @@ def _lost(
 ) -> Iterator[Mapping[str, Any]]:
     """A worker has died: its job waits again, or is broken when that was not the first time."""
     died[number] = died.get(number, 0) + 1
-    if died[number] < LIVES:
+    if died[number] < MAX_CRASHES:
         waiting.appendleft(number)
         return
-    why = f"{LIVES} workers of the Ray cluster ended on it ({_first(error)})"
+    why = f"{MAX_CRASHES} workers of the Ray cluster ended on it ({_first(error)})"
     yield from ({"id": one, "broken": why} for one in job.left())
 
 
@@ -136,7 +136,7 @@ def _first(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
 
 
-def _everywhere(order: Order) -> Order:
+def _everywhere(order: RunSpec) -> RunSpec:
     """The order as other machines understand it: no path is relative to this process's folder."""
 
     def absolute(path: str) -> str:
@@ -145,7 +145,7 @@ def _everywhere(order: Order) -> Order:
     return replace(order, data=absolute(order.data), model=absolute(order.model), prompt=absolute(order.prompt))
 
 
-def _environment(order: Order) -> dict[str, Any]:
+def _environment(order: RunSpec) -> dict[str, Any]:
     """Threads are set before anything counts the machine's cores."""
     return {"env_vars": {"OMP_NUM_THREADS": str(order.threads), "MKL_NUM_THREADS": str(order.threads)}}
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals import score
+from evals import scoring
 
 SHOWN = 5  # ids named for each finding
 
 
 @dataclass(frozen=True)
-class Checkup:
+class DatasetReport:
     """What was looked at and what was found: {"what", "count", "ids"} each; no finding means sound annotations."""
 
     benchmark: str
@@ -50,15 +50,15 @@ class Checkup:
         return "\n".join([*lines, "" if self.findings else "nothing wrong found"]).rstrip()
 
 
-def examine(name: str, data: Path) -> Checkup:
+def check_dataset(name: str, data: Path) -> DatasetReport:
     """Check one benchmark's folder. UsageError, with the place to get it, when there are no annotations."""
-    bench = score.benchmark(name)
-    dataset = score.load(bench, data)
+    bench = scoring.benchmark(name)
+    dataset = scoring.load(bench, data)
     pictures = sorted({task.picture for task in dataset.tasks if task.picture})
     images = data / "images"
     missing = tuple(one for one in pictures if not (images / one).is_file())
     found = bench.doctor(dataset)
-    return Checkup(
+    return DatasetReport(
         name,
         dataset.revision,
         len(dataset.tasks),

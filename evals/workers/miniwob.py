@@ -19,7 +19,7 @@ from evals.benchmarks.miniwob import Report, TaskScore
 COMMAND = tuple(subprocesses.command("agent", "eval", "miniwob"))
 
 
-def evaluate_apart(
+def evaluate_parallel(
     tasks: Sequence[str],
     workers: int,
     options: Sequence[str],

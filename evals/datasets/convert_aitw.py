@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals import tfrecord
 from evals.benchmarks.aitw import DUAL_POINT, SOURCE, SUBSETS, TYPE, UNPACKED
-from evals.score import read_json
+from evals.datasets import tfrecord
+from evals.scoring import read_json
 
 
-def unpack(folder: Path, split: str = "test", on_episode: Callable[[int], None] = lambda done: None) -> int:
+def convert(folder: Path, split: str = "test", on_episode: Callable[[int], None] = lambda done: None) -> int:
     """Write images/SET_EPISODE_STEP.png and the split's episodes; returns how many.
 
     split: "test" of splits/standard.json, or FILE/NAME, "unseen_verb/test". Episodes stand in the order of their sets

@@ -19,11 +19,11 @@ from typing import IO, Any
 
 from actions import Error, SurfaceError, UsageError
 from envs import subprocesses
-from evals.worker import Order
+from evals.workers.process import RunSpec
 
-AHEAD = 2  # jobs that a worker has: the one it is at, and one whose pictures it reads meanwhile
-LIVES = 2  # workers that a task may cost
-COMMAND = tuple(subprocesses.command("evals.worker"))
+PREFETCH = 2  # jobs that a worker has: the one it is at, and one whose pictures it reads meanwhile
+MAX_CRASHES = 2  # workers that a task may cost
+COMMAND = tuple(subprocesses.command("evals.workers.process"))
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Job:
 class Worker:
     """One process and the thread that hears it."""
 
-    def __init__(self, order: Order, heard: SimpleQueue[Any], command: Sequence[str]) -> None:
+    def __init__(self, order: RunSpec, heard: SimpleQueue[Any], command: Sequence[str]) -> None:
         self.jobs: deque[int] = deque()
         self.ready = False
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
@@ -84,8 +84,8 @@ class Worker:
                     pass
 
 
-def answers(
-    order: Order, jobs: Sequence[Job], workers: int, *, command: Sequence[str] = COMMAND
+def run_jobs(
+    order: RunSpec, jobs: Sequence[Job], workers: int, *, command: Sequence[str] = COMMAND
 ) -> Iterator[Mapping[str, Any]]:
     """What the workers say, as it comes: {"ready": about} once, then {"id", "line", "score", "seconds"} or
     {"id", "broken"} for every task that was not known. Error when a worker cannot even begin.
@@ -122,7 +122,7 @@ def answers(
                 if "line" in line:
                     jobs[worker.jobs[0]].known[line["id"]] = line["line"]
                 yield line
-            while worker.ready and waiting and len(worker.jobs) < AHEAD:
+            while worker.ready and waiting and len(worker.jobs) < PREFETCH:
                 number = waiting.popleft()
                 worker.jobs.append(number)
                 worker.say(job=number, ids=jobs[number].ids, known=jobs[number].known)
@@ -142,10 +142,10 @@ def _lost(
     if worker.jobs:
         at = worker.jobs[0]
         died[at] = died.get(at, 0) + 1
-        if died[at] >= LIVES:
+        if died[at] >= MAX_CRASHES:
             worker.jobs.popleft()
             words = worker.last_words()
-            why = f"{LIVES} worker processes ended on it (exit code {code}{': ' + words if words else ''})"
+            why = f"{MAX_CRASHES} worker processes ended on it (exit code {code}{': ' + words if words else ''})"
             yield from ({"id": one, "broken": why} for one in jobs[at].left())
     waiting.extendleft(reversed(worker.jobs))
     worker.jobs.clear()

@@ -21,14 +21,14 @@ from agent.policies.base import Policy
 from envs.grounding import GroundingEnv
 from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedStep, RewardFn
 from envs.surfaces.image import load_screenshot
-from evals import score
-from evals.score import Benchmark, Dataset, Said
+from evals import scoring
+from evals.scoring import Benchmark, Dataset, Prediction
 from model.dialect import actions as all_actions
 
 AHEAD = 6  # pictures that wait for their turn
 
 
-def frame(dataset: Dataset, task: Any) -> RecordedStep:
+def recorded_step(dataset: Dataset, task: Any) -> RecordedStep:
     """A task as the environment shows it: a step has its own instruction, a picture its only one."""
     return RecordedStep(task.id, dataset.folder / "images" / task.picture, task.instruction, task)
 
@@ -39,12 +39,12 @@ def recordings(dataset: Dataset, tasks: Sequence[Any]) -> list[RecordedEpisode]:
     for task in tasks:
         held.setdefault(task.episode, []).append(task)
     return [
-        RecordedEpisode(name, steps[0].goal, tuple(frame(dataset, step) for step in steps))
+        RecordedEpisode(name, steps[0].goal, tuple(recorded_step(dataset, step) for step in steps))
         for name, steps in held.items()
     ]
 
 
-def prediction(bench: Benchmark, name: str, said: Sequence[Any], reply: str) -> Said:
+def to_prediction(bench: Benchmark, name: str, said: Sequence[Any], reply: str) -> Prediction:
     """A line of a file of predictions. said: the Actions of one reply, none when it could not be read.
 
     On a picture the first action is the answer: a click its point, "done" with status failure a refusal.
@@ -52,13 +52,13 @@ def prediction(bench: Benchmark, name: str, said: Sequence[Any], reply: str) -> 
     if bench.episodes:
         return {"id": name, "actions": [ACTION_ADAPTER.dump_python(one, mode="json") for one in said], "reply": reply}
     first = said[0] if said else None
-    line: Said = {"id": name, "point": [first.x, first.y] if isinstance(first, Click) else None}
+    line: Prediction = {"id": name, "point": [first.x, first.y] if isinstance(first, Click) else None}
     if isinstance(first, Done) and first.status == "failure":
         line["refused"] = True
     return {**line, "reply": reply}
 
 
-def worth(bench: Benchmark, dataset: Dataset, protocol: str, line: Said) -> float:
+def score_prediction(bench: Benchmark, dataset: Dataset, protocol: str, line: Prediction) -> float:
     """The official scorer's word on one prediction, 0 to 1."""
     verdicts = bench.score(dataset.only({line["id"]}), {line["id"]: line}, protocol).verdicts
     return verdicts[0].score if verdicts else 0.0
@@ -68,7 +68,7 @@ def judge(bench: Benchmark, dataset: Dataset, protocol: str) -> RewardFn:
     """What EpisodeEnv asks of each step."""
 
     def word(shown: RecordedStep, action: Any) -> float:
-        return worth(bench, dataset, protocol, prediction(bench, shown.id, [action], ""))
+        return score_prediction(bench, dataset, protocol, to_prediction(bench, shown.id, [action], ""))
 
     return word
 
@@ -88,9 +88,9 @@ def make_env(
     ids: samples or, of recorded episodes, episodes, in place of all. Those without their pictures are left out;
     UsageError, with the place to get them, when none is left.
     """
-    bench = score.benchmark(name)
-    dataset = score.load(bench, Path(data))
-    chosen = score.protocol_of(bench, dataset, protocol)
+    bench = scoring.benchmark(name)
+    dataset = scoring.load(bench, Path(data))
+    chosen = scoring.resolve_protocol(bench, dataset, protocol)
     tasks = list(bench.judged(dataset, chosen))
     word = judge(bench, dataset, chosen)
     if bench.episodes:
@@ -98,7 +98,7 @@ def make_env(
         there = [one for one in whole if all(shown.picture.is_file() for shown in one.frames)]
         _some(there, bench, dataset)
         return RecordedEpisodeEnv(there, word, level=level, canvas=canvas, verbs=bench.verbs, render_mode=render_mode)
-    frames = _named([frame(dataset, task) for task in tasks], ids, name)
+    frames = _named([recorded_step(dataset, task) for task in tasks], ids, name)
     pictures = [shown for shown in frames if shown.picture.is_file()]
     _some(pictures, bench, dataset)
     return GroundingEnv(pictures, word, canvas=canvas, render_mode=render_mode)
@@ -121,7 +121,7 @@ def _some(held: Sequence[Any], bench: Benchmark, dataset: Dataset) -> None:
         )
 
 
-class Pictures:
+class ImagePrefetcher:
     """Pictures made ready ahead of the model in a thread of their own: read, hashed, and, where the policy has
     `prepare(screen)`, resized and encoded as it needs them. At most AHEAD wait at a time, so memory stays bounded.
     """
@@ -157,7 +157,7 @@ class Pictures:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Attending:
+class EpisodeHistoryPolicy:
     """A policy that remembers the earlier steps of an episode though each step is a run of its own.
 
     said: all Actions that its last reply meant. Some families say several at once; a recording ends with the first.
@@ -190,11 +190,11 @@ class Attending:
 
 
 @dataclass(frozen=True)
-class Answered:
+class PredictionResult:
     """What came of one task: its prediction, or why the machine could not ask it (broken)."""
 
     id: str
-    line: Said | None
+    line: Prediction | None
     score: float = 0.0
     seconds: float = 0.0
     broken: str = ""
@@ -204,7 +204,7 @@ def _why(error: Exception) -> str:
     return str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
 
 
-class Asker:
+class Predictor:
     """Puts recorded tasks to a policy, one after the other. Owns the pictures that are made ready ahead, and closes
     the policy with itself."""
 
@@ -212,18 +212,18 @@ class Asker:
         self.bench, self.dataset, self.protocol, self.level, self.policy = bench, dataset, protocol, level, policy
         self.tasks = {task.id: task for task in bench.judged(dataset, protocol)}
         self._more = {task.id for task in dataset.more}
-        self.pictures = Pictures(policy)
+        self.pictures = ImagePrefetcher(policy)
 
     def ahead(self, ids: Sequence[str]) -> None:
         """Begin to read what will be asked next."""
         for name in ids[:2]:
-            self.pictures.ahead(frame(self.dataset, self.tasks[name]).picture)
+            self.pictures.ahead(recorded_step(self.dataset, self.tasks[name]).picture)
 
     def close(self) -> None:
         self.pictures.close()
         self.policy.close()
 
-    def ask(self, ids: Sequence[str], known: Mapping[str, Said]) -> Iterator[Answered]:
+    def ask(self, ids: Sequence[str], known: Mapping[str, Prediction]) -> Iterator[PredictionResult]:
         """The steps of one episode in order (or one picture), each answer as it comes; those in known were answered
         before, and are history. Once a step is broken so are those after it: they would be asked with another history.
         """
@@ -231,9 +231,9 @@ class Asker:
         broken = ""
         for place, name in enumerate(ids):
             self.ahead(ids[place + 1 : place + 2])
-            shown = frame(self.dataset, self.tasks[name])
+            shown = recorded_step(self.dataset, self.tasks[name])
             if broken:
-                yield Answered(name, None, broken=broken)
+                yield PredictionResult(name, None, broken=broken)
                 continue
             try:
                 if name in known:
@@ -241,15 +241,15 @@ class Asker:
                     continue
                 answer, step = self._once(shown, past)
             except Exception as error:  # whatever it was, it was no answer of the model's
-                answer, step = Answered(name, None, broken=_why(error)), None
+                answer, step = PredictionResult(name, None, broken=_why(error)), None
             if step is None:
                 broken = f"the step {name} before it is broken"
             else:
                 past.append(step)
             yield answer
 
-    def _once(self, shown: RecordedStep, past: Sequence[Step]) -> tuple[Answered, Step | None]:
-        policy = Attending(self.policy, past)
+    def _once(self, shown: RecordedStep, past: Sequence[Step]) -> tuple[PredictionResult, Step | None]:
+        policy = EpisodeHistoryPolicy(self.policy, past)
         task = self.tasks[shown.id]
         one = self._alone(shown.id)
         word = judge(self.bench, one, self.protocol)
@@ -268,34 +268,34 @@ class Asker:
         if episode.cause == "interrupted":
             raise KeyboardInterrupt
         if episode.status == "error" or not episode.steps:
-            return Answered(shown.id, None, broken=episode.message), None
+            return PredictionResult(shown.id, None, broken=episode.message), None
         (step,) = episode.steps
         said = () if step.error else policy.said
-        line = prediction(self.bench, shown.id, said, step.reply.text)
+        line = to_prediction(self.bench, shown.id, said, step.reply.text)
         if step.error:
             line["error"] = step.error
-        value = worth(self.bench, one, self.protocol, line)
-        answer = Answered(shown.id, line, value, step.seconds)
-        return answer, _remembered(len(past) + 1, step.screen, step.call, said, line)
+        value = score_prediction(self.bench, one, self.protocol, line)
+        answer = PredictionResult(shown.id, line, value, step.seconds)
+        return answer, _history_step(len(past) + 1, step.screen, step.call, said, line)
 
     def _alone(self, name: str) -> Dataset:
         """The benchmark with this task only: what a judge looks through must not grow with the benchmark."""
         task = [self.tasks[name]]
         return replace(self.dataset, tasks=[] if name in self._more else task, more=task if name in self._more else [])
 
-    def _as_before(self, shown: RecordedStep, line: Said, index: int) -> Step:
+    def _as_before(self, shown: RecordedStep, line: Prediction, index: int) -> Step:
         """The step of an answer that was given in an earlier run."""
         screen = self.pictures.read(shown.picture)
         call, said = None, tuple[Any, ...]()
         try:
             call = self.policy.parse(Reply(str(line["reply"])))
-            said = Attending(self.policy, ()).actions(call, screen)
+            said = EpisodeHistoryPolicy(self.policy, ()).actions(call, screen)
         except InvalidActionError:
             pass
-        return _remembered(index, screen, call, () if line.get("error") else said, line)
+        return _history_step(index, screen, call, () if line.get("error") else said, line)
 
 
-def _remembered(index: int, screen: Screen, call: Call | None, said: Sequence[Any], line: Said) -> Step:
+def _history_step(index: int, screen: Screen, call: Call | None, said: Sequence[Any], line: Prediction) -> Step:
     """An answered step as history: the same whether it was answered now or in a run that was killed."""
     reply, error = Reply(str(line["reply"])), str(line.get("error", ""))
     return Step(index, screen, reply, call, said[0] if said else None, error, actions=tuple(said))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.bench_miniwob import miniwob
-from evals.surfaces_bench import surfaces
+from perf.miniwob import miniwob
+from perf.surfaces import surfaces
 
 if TYPE_CHECKING:
-    from evals.speed import Bench, Result
+    from perf.engine import Bench, Result
 
 app = typer.Typer(help="Measure the engine's speed.", rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 app.command("miniwob")(miniwob)
@@ -38,7 +38,7 @@ def _bench(model: str, device: str, dtype: str, against: str, graphs: bool = Fal
 
     if dtype not in DTYPES:
         raise UsageError(f"dtype must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, not '{dtype}'")
-    from evals.speed import Bench
+    from perf.engine import Bench
 
     return Bench(model, device, dtype, against, graphs)
 
@@ -66,7 +66,7 @@ def step(
     json: Json = False,
 ) -> None:
     """Steps of an append-only episode: one more screenshot, one more reply."""
-    from evals.speed import parse_size
+    from perf.engine import parse_size
 
     _tell(_bench(model, device, dtype, against, graphs).step(parse_size(size), steps, said, repeat, pictures), json)
 
@@ -113,7 +113,7 @@ def vision(
     json: Json = False,
 ) -> None:
     """A screenshot: its pixels to patches on the CPU, then its patches to embeddings; two lines."""
-    from evals.speed import parse_size
+    from perf.engine import parse_size
 
     bench = _bench(model, device, dtype, against, graphs)
     _tell(bench.preprocess(parse_size(size), 2 * repeat - 1), json)

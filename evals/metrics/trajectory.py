@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from actions import Drag, InvalidActionError, Scroll, UsageError, parse_action
-from evals.score import Verdict, mean, share
+from evals.scoring import SampleScore, mean, ratio
 
 OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 
 
-def spoken(said: dict[str, Any]) -> list[Any] | None:
+def parse_actions(said: dict[str, Any]) -> list[Any] | None:
     """A prediction's actions as our verbs; None when there are none or one does not fit the schema.
 
     Points may be fractions of pixels here, as the recorded ones and other harnesses' are: the pixel they lie on counts.
@@ -47,7 +47,7 @@ def _whole(side: Any) -> Any:
     return math.floor(side) if isinstance(side, float) and math.isfinite(side) else side
 
 
-def shown(action: Scroll | Drag) -> str | None:
+def scroll_direction(action: Scroll | Drag) -> str | None:
     """Which side's content comes into view: up, down, left, right; None for a gesture that goes nowhere."""
     if isinstance(action, Scroll):
         right, down = action.right, action.down
@@ -61,7 +61,7 @@ def shown(action: Scroll | Drag) -> str | None:
     return "down" if down > 0 else "up"
 
 
-def whole(verdicts: Sequence[Verdict], episodes: Sequence[str]) -> dict[str, Any]:
+def episode_accuracy(verdicts: Sequence[SampleScore], episodes: Sequence[str]) -> dict[str, Any]:
     """Episodes of which every judged step is right, and progress: the mean share of steps before the first mistake."""
     held: dict[str, list[bool]] = defaultdict(list)
     for verdict, episode in zip(verdicts, episodes, strict=True):
@@ -70,7 +70,7 @@ def whole(verdicts: Sequence[Verdict], episodes: Sequence[str]) -> dict[str, Any
     return {
         "correct": done,
         "total": len(held),
-        "accuracy": share(done, len(held)),
+        "accuracy": ratio(done, len(held)),
         "progress": mean(
             (steps.index(False) if False in steps else len(steps)) / len(steps) for steps in held.values()
         ),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from actions import Answer, Back, Click, Done, Drag, Home, LongPress, Open, PressKeys, Scroll, TypeText, Wait
-from evals import episodes
-from evals.score import Dataset, Outcome, Result, Right, Said, Verdict, box_shape, count, mean, share
+from evals.metrics import trajectory
+from evals.scoring import Dataset, Outcome, Prediction, Reference, Result, SampleScore, box_shape, count, mean, ratio
 
 VERBS = frozenset({"click", "long_press", "drag", "scroll", "type", "press", "open", "back", "home", "wait"})
 Box = Sequence[float]
@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Deed:
+class MobileAction:
     """What is done on one step, by a person or by a model, in one vocabulary.
 
     verb: click, long_press, swipe, type, open, wait, press, stop, other. text: what is typed, or the app's name, or of
@@ -38,7 +38,7 @@ class Deed:
 
 
 @dataclass(frozen=True)
-class Step:
+class RecordedMobileStep:
     """One recorded step. boxes contain the true point (of an opening: the app's icon), pixels, x1, y1, x2, y2."""
 
     id: str
@@ -48,51 +48,51 @@ class Step:
     instruction: str
     picture: str
     size: tuple[int, int]
-    deed: Deed
+    deed: MobileAction
     boxes: tuple[Box, ...] = ()
 
 
-Word = tuple[bool, bool]  # (the verb is right, the whole action is)
-Judge = Callable[[Step, Deed], Word]
+Match = tuple[bool, bool]  # (the verb is right, the whole action is)
+MatchRule = Callable[[RecordedMobileStep, MobileAction], Match]
 
 
-def heard(said: Said) -> Deed | None:
+def parse_prediction(said: Prediction) -> MobileAction | None:
     """The first action in the recorded vocabulary; None when the prediction cannot be read."""
-    actions = episodes.spoken(said)
-    return None if actions is None else deed(actions[0])
+    actions = trajectory.parse_actions(said)
+    return None if actions is None else to_mobile_action(actions[0])
 
 
-def deed(action: Any) -> Deed:
+def to_mobile_action(action: Any) -> MobileAction:
     match action:
         case Click(x=x, y=y, button="left", count=1):
-            return Deed("click", point=(x, y))
+            return MobileAction("click", point=(x, y))
         case LongPress(x=x, y=y):
-            return Deed("long_press", point=(x, y))
+            return MobileAction("long_press", point=(x, y))
         case Scroll():
-            return Deed("swipe", side=episodes.shown(action))
+            return MobileAction("swipe", side=trajectory.scroll_direction(action))
         case Drag(path=path):
             ends = ((path[0].x, path[0].y), (path[-1].x, path[-1].y))
-            return Deed("swipe", side=episodes.shown(action), path=ends)
+            return MobileAction("swipe", side=trajectory.scroll_direction(action), path=ends)
         case TypeText(text=text):
-            return Deed("type", text=text)
+            return MobileAction("type", text=text)
         case Open(target=target):
-            return Deed("open", text=target)
+            return MobileAction("open", text=target)
         case Back():
-            return Deed("press", button="back")
+            return MobileAction("press", button="back")
         case Home():
-            return Deed("press", button="home")
+            return MobileAction("press", button="home")
         case PressKeys(keys=("enter" | "recents" as key,)):
-            return Deed("press", button=key)
+            return MobileAction("press", button=key)
         case Wait():
-            return Deed("wait")
+            return MobileAction("wait")
         case Done(status="failure"):
-            return Deed("stop", text="failure")
+            return MobileAction("stop", text="failure")
         case Done() | Answer():
-            return Deed("stop")
-    return Deed("other")
+            return MobileAction("stop")
+    return MobileAction("other")
 
 
-def oracle(step: Step) -> Said:
+def oracle(step: RecordedMobileStep) -> Prediction:
     """The recorded action in our schema."""
     true = step.deed
     x, y = (round(one) for one in true.point or (0, 0))
@@ -116,13 +116,13 @@ def oracle(step: Step) -> Said:
     return {"id": step.id, "actions": [action], "reply": "as recorded"}
 
 
-def right(step: Step, size: tuple[int, int]) -> Right:
+def right(step: RecordedMobileStep, size: tuple[int, int]) -> Reference:
     """The candidate boxes, and the recorded action in words."""
     true = step.deed
     words = " ".join(
         one for one in (true.verb, true.side or "", true.button, repr(true.text) if true.text else "") if one
     )
-    return Right(tuple(box_shape(box) for box in step.boxes), words)
+    return Reference(tuple(box_shape(box) for box in step.boxes), words)
 
 
 # ---- what rules have in common
@@ -133,17 +133,17 @@ def contains(a: str, b: str) -> bool:
     return a in b or b in a
 
 
-def apart(step: Step, a: Point, b: Point) -> float:
+def normalized_distance(step: RecordedMobileStep, a: Point, b: Point) -> float:
     """The distance with each axis by the screen's own length."""
     width, height = step.size
     return math.hypot((a[0] - b[0]) / width, (a[1] - b[1]) / height)
 
 
-def apart_of_longer(step: Step, a: Point, b: Point) -> float:
+def distance_by_longer_side(step: RecordedMobileStep, a: Point, b: Point) -> float:
     return math.dist(a, b) / max(step.size)
 
 
-def enlarged(box: Box, factor: float = 1.2) -> Box:
+def scale_box(box: Box, factor: float = 1.2) -> Box:
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     width, height = (box[2] - box[0]) * factor / 2, (box[3] - box[1]) * factor / 2
     return x - width, y - height, x + width, y + height
@@ -168,23 +168,23 @@ def result(
     name: str,
     protocol: str,
     dataset: Dataset,
-    steps: Sequence[Step],
-    word: Judge,
-    said: Mapping[str, Said],
+    steps: Sequence[RecordedMobileStep],
+    word: MatchRule,
+    said: Mapping[str, Prediction],
     *,
-    splits: Mapping[str, Callable[[Step], bool]] | None = None,
+    splits: Mapping[str, Callable[[RecordedMobileStep], bool]] | None = None,
     notes: Sequence[str] = (),
 ) -> Result:
     """The score of steps under one rule, by action and by split, with the baselines that see nothing."""
-    verdicts: list[Verdict] = []
+    verdicts: list[SampleScore] = []
     types: list[bool] = []
     for step in steps:
-        one = heard(said[step.id]) if step.id in said else None
+        one = parse_prediction(said[step.id]) if step.id in said else None
         type_right, right = word(step, one) if one else (False, False)
         outcome: Outcome = "correct" if right else "wrong"
         if one is None:
             outcome = "wrong_format" if step.id in said else "missing"
-        verdicts.append(Verdict(step.id, outcome, step.episode, float(right)))
+        verdicts.append(SampleScore(step.id, outcome, step.episode, float(right)))
         types.append(type_right)
     rights = [one.outcome == "correct" for one in verdicts]
     per_action = _per_action(steps, types, rights)
@@ -201,7 +201,7 @@ def result(
             "grounding": _grounding(steps, types, rights, conditional=False),
             "grounding_conditional": _grounding(steps, types, rights, conditional=True),
             "step_success": _part(rights),
-            "episode_success": episodes.whole(verdicts, [step.episode for step in steps]),
+            "episode_success": trajectory.episode_accuracy(verdicts, [step.episode for step in steps]),
         },
         {
             "micro (step success over steps)": count(verdicts)["accuracy"],
@@ -222,14 +222,14 @@ def result(
     )
 
 
-def baselines(steps: Sequence[Step], word: Judge) -> dict[str, Any]:
+def baselines(steps: Sequence[RecordedMobileStep], word: MatchRule) -> dict[str, Any]:
     """Two policies that see nothing: always click the middle, and always do the commonest recorded action."""
     found: dict[str, Any] = {}
     often = Counter(step.deed for step in steps if step.deed.point is None)
-    commonest = often.most_common(1)[0][0] if often else Deed("click")
+    commonest = often.most_common(1)[0][0] if often else MobileAction("click")
     told = " ".join(word for word in (commonest.verb, commonest.side, commonest.text, commonest.button) if word)
-    policies: dict[str, Callable[[Step], Deed]] = {
-        "centre click": lambda step: Deed("click", point=(step.size[0] / 2, step.size[1] / 2)),
+    policies: dict[str, Callable[[RecordedMobileStep], MobileAction]] = {
+        "centre click": lambda step: MobileAction("click", point=(step.size[0] / 2, step.size[1] / 2)),
         f"commonest action ({told})": lambda step: commonest,
     }
     for name, policy in policies.items():
@@ -244,22 +244,24 @@ def baselines(steps: Sequence[Step], word: Judge) -> dict[str, Any]:
 
 
 def _grounding(
-    steps: Sequence[Step], types: Sequence[bool], rights: Sequence[bool], conditional: bool
+    steps: Sequence[RecordedMobileStep], types: Sequence[bool], rights: Sequence[bool], conditional: bool
 ) -> dict[str, Any]:
     """Clicks that hit, of all click steps, or of those on which a click was said."""
     judged = zip(steps, types, rights, strict=True)
     return _part([right for step, typed, right in judged if step.deed.verb == "click" and (typed or not conditional)])
 
 
-def _per_action(steps: Sequence[Step], types: Sequence[bool], rights: Sequence[bool]) -> dict[str, dict[str, Any]]:
+def _per_action(
+    steps: Sequence[RecordedMobileStep], types: Sequence[bool], rights: Sequence[bool]
+) -> dict[str, dict[str, Any]]:
     held: dict[str, list[tuple[bool, bool]]] = {}
     for step, typed, right in zip(steps, types, rights, strict=True):
         held.setdefault(step.deed.verb, []).append((typed, right))
     return {
-        name: {**_part([right for _, right in group]), "type": share(sum(typed for typed, _ in group), len(group))}
+        name: {**_part([right for _, right in group]), "type": ratio(sum(typed for typed, _ in group), len(group))}
         for name, group in held.items()
     }
 
 
 def _part(rights: Sequence[bool]) -> dict[str, Any]:
-    return {"correct": sum(rights), "total": len(rights), "accuracy": share(sum(rights), len(rights))}
+    return {"correct": sum(rights), "total": len(rights), "accuracy": ratio(sum(rights), len(rights))}

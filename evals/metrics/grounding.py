@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actions import UsageError
-from evals.score import Outcome, Right, Said, Verdict, box_shape, pixel, read_json, share
+from evals.scoring import Outcome, Prediction, Reference, SampleScore, box_shape, pixel, ratio, read_json
 
 Point = tuple[float, float]
 
@@ -78,7 +78,7 @@ def in_box(point: Point, box: Sequence[float], size: tuple[int, int] | None) -> 
     return box[0] / width <= x <= box[2] / width and box[1] / height <= y <= box[3] / height
 
 
-def clicked(task: GroundingTask, said: Said) -> Outcome:
+def score_click(task: GroundingTask, said: Prediction) -> Outcome:
     """The official word on one prediction."""
     point = pixel(said.get("point"))
     if point is None:
@@ -86,50 +86,54 @@ def clicked(task: GroundingTask, said: Said) -> Outcome:
     return "correct" if on_target(task, point) else "wrong"
 
 
-def judge(
-    tasks: Iterable[GroundingTask], said: Mapping[str, Said], rule: Callable[[GroundingTask, Said], Outcome] = clicked
-) -> tuple[Verdict, ...]:
+def score_tasks(
+    tasks: Iterable[GroundingTask],
+    said: Mapping[str, Prediction],
+    rule: Callable[[GroundingTask, Prediction], Outcome] = score_click,
+) -> tuple[SampleScore, ...]:
     """A verdict for every task, clustered by picture."""
     verdicts = []
     for task in tasks:
         outcome = rule(task, said[task.id]) if task.id in said else "missing"
-        verdicts.append(Verdict(task.id, outcome, task.picture, float(outcome == "correct")))
+        verdicts.append(SampleScore(task.id, outcome, task.picture, float(outcome == "correct")))
     return tuple(verdicts)
 
 
-def right(task: GroundingTask, size: tuple[int, int]) -> Right:
+def target_reference(task: GroundingTask, size: tuple[int, int]) -> Reference:
     """The target as a shape."""
     if task.target.kind == "refusal":
-        return Right(words="nothing: it cannot be done on this screen")
+        return Reference(words="nothing: it cannot be done on this screen")
     values = task.target.values
-    return Right((values if task.target.kind == "polygon" else box_shape(values),), "a click in the box")
+    return Reference((values if task.target.kind == "polygon" else box_shape(values),), "a click in the box")
 
 
-def oracle(task: GroundingTask) -> Said:
+def oracle(task: GroundingTask) -> Prediction:
     """The middle of the target; the word "refused" where there is none."""
     if task.target.kind == "refusal":
         return {"id": task.id, "point": None, "refused": True, "reply": "it is not on this screen"}
     return {"id": task.id, "point": list(task.target.middle), "reply": "click"}
 
 
-def centre_click(tasks: Iterable[GroundingTask]) -> dict[str, Any]:
+def center_click_baseline(tasks: Iterable[GroundingTask]) -> dict[str, Any]:
     """The trivial baseline: always the picture's middle. Tasks whose picture's size is not known are left out."""
     sized = [(task, task.size) for task in tasks if task.size]
     hits = sum(on_target(task, (size[0] / 2, size[1] / 2)) for task, size in sized)
-    return {"correct": hits, "total": len(sized), "accuracy": share(hits, len(sized))} if sized else {}
+    return {"correct": hits, "total": len(sized), "accuracy": ratio(hits, len(sized))} if sized else {}
 
 
 # ---- ScreenSpot-Pro's form: its records, and the five blocks of its report
 
 
-def corners(numbers: Sequence[float]) -> Target:
+def xyxy_box(numbers: Sequence[float]) -> Target:
     """ScreenSpot-Pro's bbox: x1, y1, x2, y2."""
     if len(numbers) != 4:
         raise ValueError(f"bbox has {len(numbers)} numbers, not four")
     return Target("box", tuple(numbers))
 
 
-def pro_records(files: Iterable[Path], target: Callable[[Sequence[float]], Target] = corners) -> list[GroundingTask]:
+def read_screenspot_pro(
+    files: Iterable[Path], target: Callable[[Sequence[float]], Target] = xyxy_box
+) -> list[GroundingTask]:
     """Tasks from files in ScreenSpot-Pro's form: bbox is x1, y1, x2, y2 in pixels of the original picture."""
     tasks = []
     for path in files:
@@ -165,12 +169,12 @@ def records(path: Path) -> list[Any]:
     return content
 
 
-def pro_blocks(tasks: Sequence[GroundingTask], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def screenspot_pro_report(tasks: Sequence[GroundingTask], verdicts: Sequence[SampleScore]) -> dict[str, Any]:
     """The five blocks of the official report, under its names."""
     held = list(zip(tasks, verdicts, strict=True))
 
     def by(name: Callable[[Mapping[str, Any]], str]) -> dict[str, Any]:
-        groups: dict[str, list[tuple[GroundingTask, Verdict]]] = defaultdict(list)
+        groups: dict[str, list[tuple[GroundingTask, SampleScore]]] = defaultdict(list)
         for task, verdict in held:
             groups[name(task.labels)].append((task, verdict))
         return {key: _block(group) for key, group in groups.items()}
@@ -185,7 +189,7 @@ def pro_blocks(tasks: Sequence[GroundingTask], verdicts: Sequence[Verdict]) -> d
     }
 
 
-def _block(held: Sequence[tuple[GroundingTask, Verdict]]) -> dict[str, Any]:
+def _block(held: Sequence[tuple[GroundingTask, SampleScore]]) -> dict[str, Any]:
     correct: Counter[str] = Counter()
     total: Counter[str] = Counter()
     for task, verdict in held:
@@ -196,19 +200,19 @@ def _block(held: Sequence[tuple[GroundingTask, Verdict]]) -> dict[str, Any]:
         "num_correct_action": correct["action"],
         "num_total": total["action"],
         "wrong_format_num": sum(verdict.outcome == "wrong_format" for _, verdict in held),
-        **{f"{key}_acc": share(correct[key], total[key]) for key in ("action", "text", "icon")},
+        **{f"{key}_acc": ratio(correct[key], total[key]) for key in ("action", "text", "icon")},
     }
 
 
 def cells(
-    tasks: Sequence[GroundingTask], verdicts: Sequence[Verdict], name: Callable[[GroundingTask], str]
+    tasks: Sequence[GroundingTask], verdicts: Sequence[SampleScore], name: Callable[[GroundingTask], str]
 ) -> dict[str, dict[str, Any]]:
     """{name of a cell: {"correct", "total", "accuracy"}}, in the order in which they come."""
     found: dict[str, list[bool]] = defaultdict(list)
     for task, verdict in zip(tasks, verdicts, strict=True):
         found[name(task)].append(verdict.outcome == "correct")
     return {
-        key: {"correct": sum(held), "total": len(held), "accuracy": share(sum(held), len(held))}
+        key: {"correct": sum(held), "total": len(held), "accuracy": ratio(sum(held), len(held))}
         for key, held in found.items()
     }
 
@@ -216,7 +220,7 @@ def cells(
 # ---- annotations checked
 
 
-def examine(tasks: Sequence[GroundingTask]) -> list[tuple[str, list[str]]]:
+def check_annotations(tasks: Sequence[GroundingTask]) -> list[tuple[str, list[str]]]:
     """(what is wrong, the ids), of what can be seen without pictures."""
     found = [
         ("id that comes twice", _twice(tasks, lambda task: task.id)),

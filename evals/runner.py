@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from actions import SurfaceError, UsageError
-from evals import score
-from evals.crew import COMMAND, Job, answers
-from evals.score import Benchmark, Dataset, Result, Said
-from evals.worker import Order
+from evals import scoring
+from evals.scoring import Benchmark, Dataset, Prediction, Result
+from evals.workers.pool import COMMAND, Job, run_jobs
+from evals.workers.process import RunSpec
 
 RUN, JOURNAL, PREDICTIONS = "run.json", "journal.jsonl", "predictions.jsonl"
-VERDICTS, RESULT, HERE = "verdicts.jsonl", "result.json", "here.json"
+VERDICTS, RESULT, LOCAL_STATE = "verdicts.jsonl", "result.json", "here.json"
 LEVELS = ("high", "low")
 SYNC_S = 1.0  # a power cut may cost this much, a killed process nothing
 NO_PICTURE = "its picture is not in images/"
@@ -78,15 +78,15 @@ class Plan:
         return [tuple(steps) for steps in held.values()]
 
 
-def plan(name: str, data: Path, protocol: str | None = None, limit: int | None = None, seed: int = 0) -> Plan:
+def plan_run(name: str, data: Path, protocol: str | None = None, limit: int | None = None, seed: int = 0) -> Plan:
     """The tasks of a protocol. limit: so many pictures, or episodes, drawn by the seed, in the benchmark's order.
 
     Tasks without their picture are broken from the start and are not drawn; of an episode, all of it. UsageError when
     there are none with one.
     """
-    bench = score.benchmark(name)
-    dataset = score.load(bench, data)
-    chosen = score.protocol_of(bench, dataset, protocol)
+    bench = scoring.benchmark(name)
+    dataset = scoring.load(bench, data)
+    chosen = scoring.resolve_protocol(bench, dataset, protocol)
     groups: dict[str, list[Any]] = {}
     for task in bench.judged(dataset, chosen):
         groups.setdefault(task.episode if bench.episodes else task.id, []).append(task)
@@ -106,9 +106,9 @@ def plan(name: str, data: Path, protocol: str | None = None, limit: int | None =
     return Plan(bench, dataset, chosen, ids, {task.id: NO_PICTURE for tasks in lacking for task in tasks})
 
 
-def predict(
+def run_predictions(
     planned: Plan,
-    order: Order,
+    order: RunSpec,
     out: Path,
     *,
     workers: int = 1,
@@ -126,21 +126,21 @@ def predict(
     asked = {**asdict(order), "data": planned.dataset.revision, "limit": limit}
     with ExitStack() as stack:
         journal = stack.enter_context(_journal(out))
-        about = _same_run(out, asked)
+        about = _check_same_run(out, asked)
         if journal.held and not about:
             raise UsageError(f"{out} has answers and no {RUN} that says whose; choose another folder with --out")
-        _write(out / HERE, {"data": str(planned.dataset.folder.absolute())})
+        _write(out / LOCAL_STATE, {"data": str(planned.dataset.folder.absolute())})
         wanted = set(planned.ids)
         said = {name: one for name, one in journal.held.items() if name in wanted}
         scores = {name: float(one["score"]) for name, one in said.items()}
-        lines: dict[str, Said] = {name: one["line"] for name, one in said.items()}
+        lines: dict[str, Prediction] = {name: one["line"] for name, one in said.items()}
         broken: dict[str, str] = {}
         began, before = time.monotonic(), len(lines)
         jobs = [Job(ids, {one: lines[one] for one in ids if one in lines}) for ids in planned.jobs()]
         jobs = [job for job in jobs if job.left()]
-        for one in _asked(order, jobs, workers, command, ray):
+        for one in _iter_answers(order, jobs, workers, command, ray):
             if "ready" in one:
-                about = _same_model(out, asked, about, one["ready"])
+                about = _check_same_model(out, asked, about, one["ready"])
             elif "broken" in one:
                 broken[one["id"]] = one["broken"]
             else:
@@ -154,7 +154,7 @@ def predict(
                     len(lines),
                     len(planned.ids),
                     len(broken),
-                    score.mean(scores.values()) if scores else None,
+                    scoring.mean(scores.values()) if scores else None,
                     new / passed if passed else 0.0,
                     passed / new * left if new else None,
                 )
@@ -162,21 +162,21 @@ def predict(
         return _finish(planned, out, about, lines, broken)
 
 
-def _asked(
-    order: Order, jobs: Sequence[Job], workers: int, command: Sequence[str], ray: str
+def _iter_answers(
+    order: RunSpec, jobs: Sequence[Job], workers: int, command: Sequence[str], ray: str
 ) -> Iterable[Mapping[str, Any]]:
     """What the workers say, wherever they are; nobody is started where nothing is left to ask."""
     if not jobs:
         return ()
     if ray:
-        from evals import ray_crew
+        from evals.workers import ray_pool
 
-        return ray_crew.answers(order, jobs, workers, ray)
-    return answers(order, jobs, workers, command=command)
+        return ray_pool.answers(order, jobs, workers, ray)
+    return run_jobs(order, jobs, workers, command=command)
 
 
 def _finish(
-    planned: Plan, out: Path, about: Mapping[str, Any], lines: Mapping[str, Said], broken: Mapping[str, str]
+    planned: Plan, out: Path, about: Mapping[str, Any], lines: Mapping[str, Prediction], broken: Mapping[str, str]
 ) -> dict[str, Any]:
     """Write what was said, the scorer's words and the score of what was answered."""
     judged = [task.id for task in planned.bench.judged(planned.dataset, planned.protocol)]
@@ -208,7 +208,7 @@ def as_dict(result: Result, broken: Mapping[str, str]) -> dict[str, Any]:
     return {**result.as_dict(), "broken": len(listed), "broken_ids": listed}
 
 
-def default_folder(order: Order, revision: str, limit: int | None) -> Path:
+def default_folder(order: RunSpec, revision: str, limit: int | None) -> Path:
     """The folder of a run that is named by what it asks, so that the same command finds it again."""
     from agent import trace
 
@@ -220,11 +220,11 @@ def default_folder(order: Order, revision: str, limit: int | None) -> Path:
 # ---- files
 
 
-def _same_run(out: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _check_same_run(out: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the folder's model said of itself, {} in a new folder. UsageError when it was asked something else."""
     if not (out / RUN).is_file():
         return {}
-    held = score.read_json(out / RUN)
+    held = scoring.read_json(out / RUN)
     before = held.get("asked", {})
     for key, value in asked.items():
         if before.get(key) != value:
@@ -236,7 +236,7 @@ def _same_run(out: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     return about
 
 
-def _same_model(
+def _check_same_model(
     out: Path, asked: Mapping[str, Any], about: Mapping[str, Any], ready: Mapping[str, Any]
 ) -> dict[str, Any]:
     if about and dict(about) != dict(ready):

@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from evals.phones import Box, Deed, Point, Step, inside
+from evals.metrics.mobile_actions import Box, MobileAction, Point, RecordedMobileStep, inside
 
-TAP, FAR = 0.04, 0.14  # of the screen: how far a finger moves in a tap, how far a tap may be off
-GROWN_BY = 1.4
+TAP, TAP_DISTANCE = 0.04, 0.14  # of the screen: how far a finger moves in a tap, how far a tap may be off
+BOX_ENLARGEMENT = 1.4
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Gesture:
         return abs(self.lift[1] - self.touch[1]) >= abs(self.lift[0] - self.touch[0])
 
 
-def gesture(said: Deed, size: tuple[int, int]) -> Gesture:
+def gesture(said: MobileAction, size: tuple[int, int]) -> Gesture:
     """A deed in pixels of a screen of that size (width, height) as a gesture."""
 
     def share(point: Point | None) -> Point | None:
@@ -57,13 +57,13 @@ def match(true: Gesture, said: Gesture, boxes: Iterable[Box]) -> tuple[bool, boo
     assert true.touch is not None and said.touch is not None  # both are taps
     at, goal = said.touch, true.touch
     together = any(inside(at, box) and inside(goal, box) for box in boxes)
-    return True, together or math.dist(at, goal) <= FAR
+    return True, together or math.dist(at, goal) <= TAP_DISTANCE
 
 
-def grown(step: Step) -> Iterator[Box]:
+def enlarge_boxes(step: RecordedMobileStep) -> Iterator[Box]:
     """A step's boxes as shares, 2.4 times their size; corner and size are each kept within the screen, as there."""
     width, height = step.size
     for x1, y1, x2, y2 in step.boxes:
         w, h = (x2 - x1) / width, (y2 - y1) / height
-        left, top = max(0.0, x1 / width - GROWN_BY * w / 2), max(0.0, y1 / height - GROWN_BY * h / 2)
-        yield left, top, left + min(1.0, w + GROWN_BY * w), top + min(1.0, h + GROWN_BY * h)
+        left, top = max(0.0, x1 / width - BOX_ENLARGEMENT * w / 2), max(0.0, y1 / height - BOX_ENLARGEMENT * h / 2)
+        yield left, top, left + min(1.0, w + BOX_ENLARGEMENT * w), top + min(1.0, h + BOX_ENLARGEMENT * h)

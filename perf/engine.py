@@ -154,8 +154,8 @@ class Bench:
         from transformers import Qwen2_5_VLForConditionalGeneration
 
         with torch.device("meta"):
-            made = Qwen2_5_VLForConditionalGeneration(their_config(self.config))
-        state = {their_name(name): value for name, value in self.whole.state_dict().items()}
+            made = Qwen2_5_VLForConditionalGeneration(reference_config(self.config))
+        state = {reference_name(name): value for name, value in self.whole.state_dict().items()}
         if self.config.text.tie_word_embeddings:
             state["lm_head.weight"] = state["model.language_model.embed_tokens.weight"]
         made.load_state_dict(state, assign=True)
@@ -348,7 +348,7 @@ class Bench:
 
             calls.append(theirs)
             result.same = bool(torch.allclose(calls[0]().float(), theirs().float(), rtol=1e-2, atol=self._tolerance))
-        result.ours_ms, result.peer_ms = in_turns(calls, repeat, self.device)
+        result.ours_ms, result.peer_ms = interleaved(calls, repeat, self.device)
         result.floor_ms = [self._floor_ms(len(patches), 0, 0)]
         return result
 
@@ -369,7 +369,7 @@ class Bench:
             both = theirs().view(-1, 3, 2, 196)
             once = calls[0]().view(-1, 3, 1, 196)
             result.same = bool((both - once).abs().max() < 1e-5)
-        result.ours_ms, result.peer_ms = in_turns(calls, repeat, "cpu")
+        result.ours_ms, result.peer_ms = interleaved(calls, repeat, "cpu")
         made = calls[0]()
         result.floor_ms = [1e3 * (screen.pixels.nbytes + made.numel() * made.element_size()) / self.memory]
         return result
@@ -395,7 +395,7 @@ class Bench:
 
             calls.append(theirs)
             result.same = bool(torch.allclose(cold().float(), theirs().float(), rtol=1e-2, atol=self._tolerance))
-        result.ours_ms, result.peer_ms = in_turns(calls, repeat, self.device)
+        result.ours_ms, result.peer_ms = interleaved(calls, repeat, self.device)
         result.floor_ms = [self._floor_ms(0, tokens, 0)]
         return result
 
@@ -473,7 +473,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made) if self.name in RANDOM else find(self.name)
             if self.name in RANDOM:
-                their_config(self.config).save_pretrained(folder)
+                reference_config(self.config).save_pretrained(folder)
                 save_model(self.whole, folder, self.dtype)
             calls: list[Callable[[], object]] = [lambda: load_model(folder, self.device, self.dtype, bits=self.bits)]
             if self.against == "transformers":
@@ -483,7 +483,7 @@ class Bench:
                     return made.to(self.device)
 
                 calls.append(theirs)
-            result.ours_ms, result.peer_ms = in_turns(calls, repeat, self.device)
+            result.ours_ms, result.peer_ms = interleaved(calls, repeat, self.device)
         result.floor_ms = [1e3 * 2 * _bytes(self.model) / self.memory]  # read from the system's cache, and written
         return result
 
@@ -561,11 +561,11 @@ def joined(context: Sequence[Segment]) -> list[Segment]:
 
 def median_ms(call: Callable[[], object], device: str, repeat: int = 5) -> float:
     """Milliseconds of a call, after one that warms up."""
-    (found,), _ = in_turns([call], repeat, device)
+    (found,), _ = interleaved([call], repeat, device)
     return found
 
 
-def in_turns(calls: Sequence[Callable[[], object]], repeat: int, device: str) -> tuple[list[float], list[float]]:
+def interleaved(calls: Sequence[Callable[[], object]], repeat: int, device: str) -> tuple[list[float], list[float]]:
     """Medians in milliseconds of the first call and of the second, if any, called by turns after a warming up."""
     import torch
 
@@ -584,14 +584,14 @@ def in_turns(calls: Sequence[Callable[[], object]], repeat: int, device: str) ->
     return medians[0], medians[1] if len(medians) > 1 else []
 
 
-def their_name(name: str) -> str:
+def reference_name(name: str) -> str:
     """transformers' name for one of our tensors."""
     if name.startswith("visual."):
         return f"model.{name}"
     return name if name.startswith("lm_head") else f"model.language_model.{name.removeprefix('model.')}"
 
 
-def their_config(config: Config) -> Any:
+def reference_config(config: Config) -> Any:
     """transformers' configuration of the same shape."""
     from transformers import Qwen2_5_VLConfig
 

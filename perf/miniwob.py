@@ -38,14 +38,14 @@ def miniwob(
     pages.page(task)
     chrome = str(find_chrome())
     driver = chromedriver or os.environ.get("MINIWOB_CHROMEDRIVER") or shutil.which("chromedriver") or ""
-    runs: dict[str, list[str]] = {name: subprocesses.command("evals.miniwob_peers", name) for name in OURS}
+    runs: dict[str, list[str]] = {name: subprocesses.command("perf.miniwob_baselines", name) for name in OURS}
     missing = []
     if driver:
-        runs["selenium"] = subprocesses.command("evals.miniwob_peers", "selenium")
+        runs["selenium"] = subprocesses.command("perf.miniwob_baselines", "selenium")
     else:
         missing.append("selenium: ChromeDriver is missing (apt-get install chromium-driver, or --chromedriver FILE)")
     if browsergym:
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "miniwob_peers.py")
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "miniwob_baselines.py")
         runs["browsergym"] = [browsergym, script, "browsergym"]
     else:
         missing.append(

@@ -20,7 +20,7 @@ from actions import UsageError, plugins
 from evals.stats import wilson
 
 Outcome = Literal["correct", "wrong", "wrong_format", "missing"]
-Said = dict[str, Any]  # one prediction, as its line holds it
+Prediction = dict[str, Any]  # one prediction, as its line holds it
 FOLDER = "evals.benchmarks"
 INTERVAL = "95 % Wilson interval; effective sample size from the variance between clusters"
 
@@ -54,7 +54,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SampleScore:
     """The scorer's word on one task. Tasks of one cluster (a picture, an episode) are right or wrong together."""
 
     id: str
@@ -64,7 +64,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Right:
+class Reference:
     """What would have been right, for people to see. shapes: polygons x, y, x, y, ... in pixels of the picture."""
 
     shapes: tuple[tuple[float, ...], ...] = ()
@@ -86,14 +86,16 @@ class Benchmark:
     pictures: str  # the same of the pictures
     protocols: tuple[str, ...]
     read: Callable[[Path], Dataset]
-    score: Callable[[Dataset, Mapping[str, Said], str], Result]
-    oracle: Callable[[Any], Said]  # a task's right answer as a prediction
+    score: Callable[[Dataset, Mapping[str, Prediction], str], Result]
+    oracle: Callable[[Any], Prediction]  # a task's right answer as a prediction
     doctor: Callable[[Dataset], list[tuple[str, list[str]]]]  # (what is wrong, the ids)
     samples: int | None = None  # how many the published benchmark has
     verbs: frozenset[str] = frozenset({"click"})  # what may be said on a picture
     episodes: bool = False  # tasks are steps of recorded episodes, and predictions are actions, not a point
     judged: Callable[[Dataset, str], Sequence[Any]] = lambda dataset, protocol: dataset.tasks  # by a protocol
-    right: Callable[[Any, tuple[int, int]], Right] = lambda task, size: Right()  # of a task on a picture of that size
+    right: Callable[[Any, tuple[int, int]], Reference] = lambda task, size: (
+        Reference()
+    )  # of a task on a picture of that size
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Result:
     benchmark: str
     protocol: str
     revision: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[SampleScore, ...]
     metrics: Mapping[str, Any]  # the official ones, under their official names
     averages: Mapping[str, float]
     cluster: str  # what the interval is clustered by
@@ -145,29 +147,29 @@ class Result:
         return "".join(json.dumps(word) + "\n" for word in words)
 
 
-def count(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def count(verdicts: Sequence[SampleScore]) -> dict[str, Any]:
     """{"correct", "total", "accuracy", "wrong_format", "missing"}; accuracy is correct of total, nothing left out."""
     kinds = [one.outcome for one in verdicts]
     correct, total = kinds.count("correct"), len(kinds)
     return {
         "correct": correct,
         "total": total,
-        "accuracy": share(correct, total),
+        "accuracy": ratio(correct, total),
         "wrong_format": kinds.count("wrong_format"),
         "missing": kinds.count("missing"),
     }
 
 
-def share(part: float, whole: float) -> float:
+def ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
 def mean(values: Iterable[float]) -> float:
     held = list(values)
-    return share(math.fsum(held), len(held))
+    return ratio(math.fsum(held), len(held))
 
 
-def interval(verdicts: Sequence[Verdict]) -> tuple[float, float, int]:
+def interval(verdicts: Sequence[SampleScore]) -> tuple[float, float, int]:
     """(low, high, clusters): INTERVAL of the mean score.
 
     The variance of the mean is taken from the clusters' sums of deviations (as in a cluster-robust regression on a
@@ -209,15 +211,15 @@ def score(name: str, data: Path, predictions: Path, protocol: str | None = None,
     """Score a file of predictions. UsageError, in one sentence, for a file, an id or a protocol that does not fit."""
     bench = benchmark(name)
     dataset = load(bench, data)
-    chosen = protocol_of(bench, dataset, protocol)
+    chosen = resolve_protocol(bench, dataset, protocol)
     said, about = read_predictions(predictions, dataset, form, name)
     result = bench.score(dataset, said, chosen)
-    result = replace(result, notes=(*result.notes, *doubts(said, "actions" if bench.episodes else "point")))
+    result = replace(result, notes=(*result.notes, *format_warnings(said, "actions" if bench.episodes else "point")))
     digest = hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]
     return replace(result, about={**about, "predictions": predictions.name, "predictions_hash": digest})
 
 
-def protocol_of(bench: Benchmark, dataset: Dataset, named: str | None = None) -> str:
+def resolve_protocol(bench: Benchmark, dataset: Dataset, named: str | None = None) -> str:
     """The protocol that was named, else the default for these files. UsageError when there is no such one."""
     if named is not None and named not in bench.protocols:
         raise UsageError(f"{bench.name} has no protocol '{named}'; have {', '.join(bench.protocols)}")
@@ -290,7 +292,7 @@ def json_lines(text: str, path: Path) -> list[tuple[int, Any]]:
 
 def read_predictions(
     path: Path, dataset: Dataset, form: str = "auto", name: str = ""
-) -> tuple[dict[str, Said], dict[str, Any]]:
+) -> tuple[dict[str, Prediction], dict[str, Any]]:
     """({id: prediction}, what the file says of its making).
 
     Own form: JSON lines, or one JSON list of them, {"id", "point": [x, y] | null, "reply"}, for episodes {"id":
@@ -298,9 +300,9 @@ def read_predictions(
     known by their structure, never by the size of a number. UsageError for an id that comes twice or that the benchmark
     does not have.
     """
-    from evals import importing
+    from evals.importers import base
 
-    imported, entries = importing.read(path, dataset, form, name)
+    imported, entries = base.read(path, dataset, form, name)
     about: dict[str, Any] = {} if imported is None else {"imported": imported}
     lines: list[tuple[str, Any]] = []
     for place, value in entries:
@@ -315,7 +317,7 @@ def read_predictions(
 FEW = 10  # points of which nothing is said, whatever they have in common
 
 
-def doubts(said: Mapping[str, Said], key: str) -> tuple[str, ...]:
+def format_warnings(said: Mapping[str, Prediction], key: str) -> tuple[str, ...]:
     """Notes on a file that is likely of another form: nowhere the key that holds an answer, or all points within 0 to
     1. They change no score."""
     if not said:
@@ -330,8 +332,8 @@ def doubts(said: Mapping[str, Said], key: str) -> tuple[str, ...]:
     return ()
 
 
-def _by_id(lines: Iterable[tuple[str, Any]], known: set[str], path: Path) -> dict[str, Said]:
-    said: dict[str, Said] = {}
+def _by_id(lines: Iterable[tuple[str, Any]], known: set[str], path: Path) -> dict[str, Prediction]:
+    said: dict[str, Prediction] = {}
     where: dict[str, str] = {}
     unknown: list[tuple[str, str]] = []
     for place, value in lines:

@@ -80,7 +80,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Pair:
+class Comparison:
     """Ours and a peer on one kind of screen: what each does, by name; problem: why there is no peer."""
 
     ours: Mapping[str, Call]
@@ -131,7 +131,7 @@ def measure(name: str, rounds: int) -> list[Row]:
         return [Row(name, "look", None, "", None, rounds, str(error))]
 
 
-def _row(name: str, what: str, pair: Pair, rounds: int) -> Row:
+def _row(name: str, what: str, pair: Comparison, rounds: int) -> Row:
     """Both in turns, so that whatever else the machine does befalls both."""
     from actions import Error
 
@@ -177,7 +177,7 @@ def timed(work: Callable[[int], Any]) -> Call:
     return call
 
 
-def our_calls(surface: Any, places: Sequence[tuple[int, int]], *, types: bool) -> dict[str, Call]:
+def pixelhand_calls(surface: Any, places: Sequence[tuple[int, int]], *, types: bool) -> dict[str, Call]:
     """A look, an act, both, and a text, through dispatch as in a run."""
     from actions import Click, TypeText
     from actions.dispatch import dispatch
@@ -202,7 +202,7 @@ def our_calls(surface: Any, places: Sequence[tuple[int, int]], *, types: bool) -
 
 
 @contextmanager
-def _browser() -> Iterator[Pair]:
+def _browser() -> Iterator[Comparison]:
     from envs.chromium.executable import find_chrome
     from envs.surfaces.browser import Surface
 
@@ -227,7 +227,9 @@ def _browser() -> Iterator[Pair]:
             "step": timed(step),
             "type": timed(lambda turn: page.keyboard.type(TEXT)),
         }
-        yield Pair(our_calls(surface, PLACES, types=True), theirs, f"playwright {version}: screenshot, mouse.click")
+        yield Comparison(
+            pixelhand_calls(surface, PLACES, types=True), theirs, f"playwright {version}: screenshot, mouse.click"
+        )
 
 
 @contextmanager
@@ -252,16 +254,16 @@ def _playwright_page(address: str, chrome: str) -> Iterator[tuple[Any, str]]:
 
 
 @contextmanager
-def _desktop() -> Iterator[Pair]:
+def _desktop() -> Iterator[Comparison]:
     from envs.surfaces.desktop import Surface
 
     with ExitStack() as stack:
         address = stack.enter_context(serving_page())
         surface = stack.enter_context(Surface("virtual", url=address, width=SIZE[0], height=SIZE[1]))
-        ours = our_calls(surface, PLACES, types=True)
+        ours = pixelhand_calls(surface, PLACES, types=True)
         ours["act"](0)  # the pointer leaves the corner, where pyautogui gives up
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        peer = stack.enter_context(Plain(_with_plain_cookie(surface._virtual.environ, folder / "cookie")))
+        peer = stack.enter_context(PyAutoGuiProcess(_with_plain_cookie(surface._virtual.environ, folder / "cookie")))
 
         def act(turn: int) -> float:
             return peer.ms("click", *PLACES[turn % len(PLACES)])
@@ -276,7 +278,7 @@ def _desktop() -> Iterator[Pair]:
             "type": lambda turn: peer.ms("write", TEXT),
         }
         surface.evaluate("document.getElementById('t').focus()")
-        yield Pair(ours, {} if peer.problem else theirs, peer.name, peer.problem)
+        yield Comparison(ours, {} if peer.problem else theirs, peer.name, peer.problem)
 
 
 def _with_plain_cookie(environ: Mapping[str, str], path: Path) -> dict[str, str]:
@@ -291,7 +293,7 @@ def _with_plain_cookie(environ: Mapping[str, str], path: Path) -> dict[str, str]
     return {**environ, "XAUTHORITY": str(path)}
 
 
-class Plain:
+class PyAutoGuiProcess:
     """pyautogui in a process of its own, on the display that its environment names; it times itself."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -311,7 +313,7 @@ class Plain:
         else:
             self.name = f"pyautogui {hello['version']}, PAUSE {hello['pause']:g}: screenshot, click, write"
 
-    def __enter__(self) -> Plain:
+    def __enter__(self) -> PyAutoGuiProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -346,7 +348,7 @@ class Plain:
 
 
 @contextmanager
-def _phone() -> Iterator[Pair]:
+def _phone() -> Iterator[Comparison]:
     from actions import UsageError
 
     if shutil.which("adb") is None:
@@ -378,7 +380,9 @@ def _phone() -> Iterator[Pair]:
             look(turn)
 
         theirs = {"look": timed(look), "act": timed(act), "step": timed(step)}
-        yield Pair(our_calls(surface, PHONE_PLACES, types=False), theirs, "adb exec-out screencap -p, shell input tap")
+        yield Comparison(
+            pixelhand_calls(surface, PHONE_PLACES, types=False), theirs, "adb exec-out screencap -p, shell input tap"
+        )
 
 
 def _adb(environ: Mapping[str, str], *words: str) -> bytes:
