@@ -25,7 +25,7 @@ SUBCOMMANDS = {  # command: (module that holds its typer app as `app`, help)
     "eval": ("evals.cli", "Score a model on a benchmark."),
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
     "bench": ("perf.cli", "Measure how fast models and screens are on this machine."),
-    "serve": ("model.serve_cli", "Serve a model to other programs, as OpenAI's API."),
+    "serve": ("model.serve.cli", "Serve a model to other programs, as OpenAI's API."),
     "mcp": ("agent.mcp.cli", "Give a screen to other agents, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
     "doctor": ("envs.doctor_cli", "Say what this machine lacks, and what mends it."),
@@ -291,12 +291,12 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
     task = page_for(goal)
     if not task:
         return goal, settings
-    from model.catalog import cached, none_for_your_screen, which_of_these
+    from model.checkpoints.hub import cached, choose_model_message, no_model_message
 
     here = list(dict.fromkeys(found.hub_id for found in cached()))  # one may lie there in several revisions
     if here:
-        raise UsageError(which_of_these(here))
-    say(f"{none_for_your_screen()}; until then {instead(task)}")
+        raise UsageError(choose_model_message(here))
+    say(f"{no_model_message()}; until then {instead(task)}")
     return "", _pick_demo_seed(replace(settings, url=PREFIX + task, model="embedded"), say)
 
 
@@ -314,9 +314,9 @@ def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Set
     if not settings.model and practice and script is None:
         settings = replace(settings, model="embedded")
     if not settings.model and script is None:
-        from model.catalog import how_to_get_one
+        from model.checkpoints.hub import get_model_message
 
-        raise UsageError(how_to_get_one())
+        raise UsageError(get_model_message())
     if not settings.url and surface_name(settings) == "browser":
         raise UsageError("give the page to start from: --url https://example.org, or --url practice:click-dialog-2")
     if not goal and not practice:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actions import Step, UsageError
-from model.dialect import Shown
+from model.dialects.base import HistoryStep
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class HistoryWindow:
             return HistoryWindow(self.history_steps, self.pictures // 2)
         return HistoryWindow(self.history_steps // 2, 0) if self.history_steps else None
 
-    def shown(self, steps: Sequence[Step]) -> tuple[Shown, ...]:
+    def shown(self, steps: Sequence[Step]) -> tuple[HistoryStep, ...]:
         """The steps to show, oldest first, each with or without its picture."""
         first = evicted_count(len(steps), self.history_steps)
         first_picture = evicted_count(
             len(steps), min(self.pictures, self.history_steps)
         )  # or it would cut at times of its own
-        return tuple(Shown(step, first + n >= first_picture) for n, step in enumerate(steps[first:]))
+        return tuple(HistoryStep(step, first + n >= first_picture) for n, step in enumerate(steps[first:]))
 
 
 def evicted_count(count: int, limit: int) -> int:

@@ -246,12 +246,12 @@ def load_local_policy(
 ) -> LocalPolicy:
     """A checkpoint with its own dialect and memory. model: embedded, a folder or a hub id; prompt: a file's path;
     budget_tokens: the longest context, 0 for the checkpoint's own."""
-    from model.chat import load_chat
-    from model.choose import choose
+    from model.chat_model import load_chat
+    from model.checkpoints.detect_dialect import detect_dialect
 
     chat = load_chat(model, device, dtype, budget_tokens)
     chat.warm_up()
-    how, name = chat.settings, choose(chat.path).require()
+    how, name = chat.settings, detect_dialect(chat.path).require()
     dialect = open_dialect(name, chat.limits, prompt, tool=how.tool, history=how.history)
     chat.settings = replace(
         how, dialect=name, tool=dialect.tool, history=dialect.history, grammar=how.grammar and grammar
@@ -267,7 +267,7 @@ def load_local_policy(
 
 def _load_script(path: Path, settings: Settings) -> ScriptPolicy:
     """A file with a JSON string a line, words in qwen25; or with a JSON object a line, actions (see policy.Plain)."""
-    from model.image import ImageLimits
+    from model.processing.image import ImageLimits
 
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -127,10 +127,10 @@ def _fingerprint(model: str) -> str:
 
     if is_address(model):
         return ""
-    from model.chat import fingerprint
-    from model.weights import find
+    from model.chat_model import fingerprint
+    from model.checkpoints.weights import resolve_checkpoint
 
-    return fingerprint(find(model))
+    return fingerprint(resolve_checkpoint(model))
 
 
 def _teller() -> Any:

@@ -23,7 +23,7 @@ from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedSt
 from envs.surfaces.image import load_screenshot
 from evals import scoring
 from evals.scoring import Benchmark, Dataset, Prediction
-from model.dialect import actions as all_actions
+from model.dialects.base import actions as all_actions
 
 AHEAD = 6  # pictures that wait for their turn
 

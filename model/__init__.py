@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model.chat import Chat, load_chat
-    from model.weights import load_model
+    from model.chat_model import ChatModel, load_chat
+    from model.checkpoints.weights import load_model
 
-__all__ = ["Chat", "load_chat", "load_model"]
-_HOMES = {"load_model": "model.weights", "load_chat": "model.chat", "Chat": "model.chat"}
+__all__ = ["ChatModel", "load_chat", "load_model"]
+_HOMES = {"load_model": "model.checkpoints.weights", "load_chat": "model.chat_model", "Chat": "model.chat_model"}
 
 
 def __getattr__(name: str) -> Any:  # torch is loaded when a model is asked for, not before

@@ -28,7 +28,7 @@ def show(context: typer.Context) -> None:
     """List what is embedded, what lies in the hub's cache, and what is known on the hub."""
     if context.invoked_subcommand is not None:
         return
-    from model.catalog import KNOWN, cached, family_table
+    from model.checkpoints.hub import KNOWN, cached, family_table
 
     weights = sum(file.stat().st_size for file in EMBEDDED.glob("*.safetensors"))
     print("Embedded:")
@@ -52,7 +52,7 @@ def family(
     name: Annotated[str, typer.Argument(help="A dialect, like ui_tars; `agent models` names them.", metavar="DIALECT")],
 ) -> None:
     """Sizes, licences, memory, published scores and their sources, of one family."""
-    from model.catalog import family_card
+    from model.checkpoints.hub import family_card
 
     print(family_card(name))
 
@@ -62,8 +62,8 @@ def recommend(
     use: Annotated[Job, typer.Option("--for", help="What it is for.")] = Job.browser,
 ) -> None:
     """What fits into this machine's free memory, for a use: the best first, and the command to fetch it."""
-    from model.catalog import recommend as advise
-    from model.catalog import this_machine
+    from model.checkpoints.hub import recommend as advise
+    from model.checkpoints.hub import this_machine
 
     machine = this_machine()
     gpu = f"{machine.gpu}, {machine.gpu_bytes / 1e9:.1f} GB free" if machine.gpu else "no CUDA GPU"
@@ -84,8 +84,8 @@ def recommend(
 @app.command()
 def pull(hub_id: Annotated[str, typer.Argument(help="Like Qwen/Qwen2.5-VL-7B-Instruct.", metavar="ID")]) -> None:
     """Fetch a checkpoint from the Hugging Face hub."""
-    from model.catalog import pull as fetch
-    from model.families import FAMILIES
+    from model.checkpoints.hub import pull as fetch
+    from model.checkpoints.model_zoo import FAMILIES
 
     for one in (one for family in FAMILIES for one in family.checkpoints):
         if one.hub_id == hub_id:

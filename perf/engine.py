@@ -23,15 +23,15 @@ import numpy as np
 
 from actions import Screen, UsageError
 from agent.history_window import evicted_count
-from model.config import OFFICIAL, Config, TextConfig, VisionConfig
-from model.engine.decode import Said, speak
-from model.engine.graphs import Encoder
-from model.engine.session import Picture, Segment, Session, Text
+from model.checkpoints.memory_check import check_fits
+from model.checkpoints.weights import load_model, resolve_checkpoint, save_model
+from model.engine.cuda_graphs import Encoder
+from model.engine.decode import Generation, generate_stream
+from model.engine.session import ImageSegment, PrefixCachedSession, Segment, TextSegment
 from model.engine.vision_cache import VisionCache
-from model.image import ImageLimits, still
-from model.memory import require
-from model.qwen25vl import Qwen25VL
-from model.weights import find, load_model, save_model
+from model.nn.config import OFFICIAL, Config, TextConfig, VisionConfig
+from model.nn.qwen25vl import Qwen25VL
+from model.processing.image import ImageLimits, patchify_frame
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +119,7 @@ class Bench:
     ) -> None:
         import torch
 
-        from model.engine.narrow import narrow
+        from model.nn.quantization import quantize_model
 
         if against not in PEERS:
             raise UsageError(f"can be measured against {' or '.join(PEERS)}, not '{against}'")
@@ -137,14 +137,14 @@ class Bench:
         elif model.startswith("random:"):
             raise UsageError(f"there is no model '{model}'; have {', '.join(RANDOM)}")
         else:
-            from model.chat import read_limits
+            from model.chat_model import read_limits
 
             self.model = load_model(model, device, self.dtype)
-            self.limits = read_limits(find(model))
+            self.limits = read_limits(resolve_checkpoint(model))
         self.config = self.model.config
         self.whole = self.model  # what the peer is made of
         if self.bits:
-            self.model = narrow(copy.deepcopy(self.model), self.bits)
+            self.model = quantize_model(copy.deepcopy(self.model), self.bits)
         self.encoder = Encoder(self.model.visual, graphs)
 
     @cached_property
@@ -205,9 +205,9 @@ class Bench:
             **more,
         }
 
-    def _picture(self, screen: Screen) -> Picture:
+    def _picture(self, screen: Screen) -> ImageSegment:
         width, height = self.limits.resized(screen.width, screen.height)
-        return Picture(screen.digest, (1, height // 14, width // 14), width * height // 784)
+        return ImageSegment(screen.digest, (1, height // 14, width // 14), width * height // 784)
 
     def _floor_ms(self, patches: int, tokens: int, said: int, past: int = 0) -> float:
         """Of encoding so many patches, computing so many tokens behind a past, and then saying so many one by one."""
@@ -260,31 +260,31 @@ class Bench:
         kept = steps if pictures is None else min(steps, pictures + 1)
         room = SYSTEM_TOKENS + kept * (cells + TURN_TOKENS + 2 * said)
         budget = max(room, self.config.text.max_position_embeddings)
-        session, seen = Session(self.model, budget, graphs=self.graphs), VisionCache()
+        session, seen = PrefixCachedSession(self.model, budget, graphs=self.graphs), VisionCache()
         rng = np.random.default_rng(seed)
-        system = Text(words(rng, SYSTEM_TOKENS))
+        system = TextSegment(words(rng, SYSTEM_TOKENS))
         turns: list[list[Segment]] = []
         screens: list[Screen] = []
         ours: list[float] = []
         peer: list[float] = []
         for number in range(steps):
             screens.append(screenshot(rng, size))
-            turns.append([self._picture(screens[-1]), Text(words(rng, TURN_TOKENS))])
+            turns.append([self._picture(screens[-1]), TextSegment(words(rng, TURN_TOKENS))])
             first = 0 if pictures is None else evicted_count(number, pictures)
             shown = screens[first:]
             context: list[Segment] = [system, *(part for turn in turns[first:] for part in turn)]
             pixels = {self._picture(one).key: one for one in shown}
 
-            def encode(picture: Picture, pixels: dict[str, Screen] = pixels) -> Tensor:
+            def encode(picture: ImageSegment, pixels: dict[str, Screen] = pixels) -> Tensor:
                 def make() -> Tensor:
-                    patches, grid = still(pixels[picture.key].pixels, self.limits, self.device)
+                    patches, grid = patchify_frame(pixels[picture.key].pixels, self.limits, self.device)
                     return self.encoder(patches, grid)
 
                 return seen.get(picture.key, make)
 
-            reply = Said()
+            reply = Generation()
             began = self._now()
-            for _ in speak(session, joined(context), encode, reply, max_new_tokens=said):
+            for _ in generate_stream(session, joined(context), encode, reply, max_new_tokens=said):
                 pass
             ours.append(self._now() - began)
             if self.against == "transformers":
@@ -292,7 +292,7 @@ class Bench:
                 heard = self._their_reply(context, shown, said)
                 peer.append(self._now() - began)
                 result.same = bool(result.same) and heard == reply.ids
-            turns[-1].append(Text(words(rng, said)))  # a random model's own words might be placeholders
+            turns[-1].append(TextSegment(words(rng, said)))  # a random model's own words might be placeholders
         return ours, peer
 
     @without_gradients
@@ -301,7 +301,7 @@ class Bench:
         from PIL import Image
 
         pad = self.config.image_token_id
-        ids = [one for part in context for one in (part.ids if isinstance(part, Text) else (pad,) * part.length)]
+        ids = [one for part in context for one in (part.ids if isinstance(part, TextSegment) else (pad,) * part.length)]
         made = self.processor(images=[Image.fromarray(one.pixels) for one in shown], return_tensors="pt")
         tokens = torch.tensor([ids], device=self.device)
         answer = self.peer.generate(
@@ -334,11 +334,11 @@ class Bench:
         import torch
 
         screen = screenshot(np.random.default_rng(0), size)
-        patches, grid = still(screen.pixels, self.limits, self.device)
+        patches, grid = patchify_frame(screen.pixels, self.limits, self.device)
         result = Result("vision", self._facts(size=f"{size[0]}x{size[1]}", patches=len(patches)))
         calls: list[Callable[[], Tensor]] = [lambda: self.encoder(patches, grid)]
         if self.against == "transformers":
-            from model.image import patchify
+            from model.processing.image import patchify
 
             double, _ = patchify(screen.pixels, self.limits, self.device)
             grids = torch.tensor([grid], device=self.device)
@@ -358,7 +358,7 @@ class Bench:
 
         screen = screenshot(np.random.default_rng(0), size)
         result = Result("preprocess", self._facts(size=f"{size[0]}x{size[1]}"))
-        calls: list[Callable[[], Tensor]] = [lambda: still(screen.pixels, self.limits)[0]]
+        calls: list[Callable[[], Tensor]] = [lambda: patchify_frame(screen.pixels, self.limits)[0]]
         if self.against == "transformers":
             image = Image.fromarray(screen.pixels)
 
@@ -384,7 +384,7 @@ class Bench:
         rows = torch.tensor([ids], device=self.device)
 
         def cold() -> Tensor:
-            hidden = Session(self.model).feed([Text(ids)], _no_picture)
+            hidden = PrefixCachedSession(self.model).feed([TextSegment(ids)], _no_picture)
             return self.model.logits(hidden)
 
         calls: list[Callable[[], Tensor]] = [cold]
@@ -424,9 +424,9 @@ class Bench:
                 return
 
         def ours() -> tuple[list[int], float]:
-            reply = Said()
-            session = Session(self.model, graphs=self.graphs)
-            stream = speak(session, [Text(ids)], _no_picture, reply, max_new_tokens=said + 1)
+            reply = Generation()
+            session = PrefixCachedSession(self.model, graphs=self.graphs)
+            stream = generate_stream(session, [TextSegment(ids)], _no_picture, reply, max_new_tokens=said + 1)
             next(stream)
             first_ms = self._now()
             for _ in stream:
@@ -471,7 +471,7 @@ class Bench:
 
         result = Result("load", self._facts())
         with tempfile.TemporaryDirectory() as made:
-            folder = Path(made) if self.name in RANDOM else find(self.name)
+            folder = Path(made) if self.name in RANDOM else resolve_checkpoint(self.name)
             if self.name in RANDOM:
                 reference_config(self.config).save_pretrained(folder)
                 save_model(self.whole, folder, self.dtype)
@@ -514,7 +514,7 @@ def random_model(config: Config, device: str, dtype: torch.dtype, name: str = "a
 
     with torch.device("meta"):
         model = Qwen25VL(config)
-    require(sum(one.numel() for one in model.parameters()) * dtype.itemsize, device, f"{name} in {dtype}")
+    check_fits(sum(one.numel() for one in model.parameters()) * dtype.itemsize, device, f"{name} in {dtype}")
     for module in model.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
             empty = torch.empty(weight.shape, dtype=dtype, device=device)
@@ -552,8 +552,8 @@ def joined(context: Sequence[Segment]) -> list[Segment]:
     """The same with neighbouring texts as one, which is how a rendered prompt comes."""
     made: list[Segment] = []
     for part in context:
-        if isinstance(part, Text) and made and isinstance(made[-1], Text):
-            made[-1] = Text(made[-1].ids + part.ids)
+        if isinstance(part, TextSegment) and made and isinstance(made[-1], TextSegment):
+            made[-1] = TextSegment(made[-1].ids + part.ids)
         else:
             made.append(part)
     return made
@@ -633,7 +633,7 @@ def reference_config(config: Config) -> Any:
     )
 
 
-def _no_picture(picture: Picture) -> Tensor:
+def _no_picture(picture: ImageSegment) -> Tensor:
     raise AssertionError(f"a prompt of words asked for {picture}")
 
 

@@ -78,7 +78,7 @@ def test_every_surface_loads_and_has_what_a_surface_has(name: str) -> None:
 @pytest.mark.parametrize("name", DIALECTS)
 def test_every_dialect_means_what_its_examples_say(name: str) -> None:
     module = plugins.load_plugin("model.dialects", name)
-    from model.image import ImageLimits
+    from model.processing.image import ImageLimits
 
     dialect = module.Dialect(ImageLimits())
     assert module.EXAMPLES, f"{name} has no EXAMPLES"

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError, parse_action, plugins
 from agent.history_window import HistoryWindow
-from model import dialect as dialects
-from model.dialect import Conversation, Dialect, Shown
-from model.engine.forms import form_of
+from model.dialects import base as dialects
+from model.dialects.base import Conversation, Dialect, HistoryStep
+from model.engine.call_grammar import grammar_for
 
 
 class Policy(Protocol):
@@ -111,12 +111,12 @@ class LocalPolicy(DialectPolicyMixin):
         self.chat.prepare(screen)
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
-        from model.engine.room import OutOfMemory
+        from model.engine.memory_errors import OutOfMemoryError
 
         while True:
             try:
                 return self._decide(goal, steps, screen, verbs)
-            except OutOfMemory:
+            except OutOfMemoryError:
                 smaller = self.memory.smaller() if self.shrink else None
                 if smaller is None:
                     raise
@@ -125,7 +125,7 @@ class LocalPolicy(DialectPolicyMixin):
     def _decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)  # or every step would draw the same
         talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
-        how = {"form": form_of(self.dialect, verbs, screen)} if self.chat.settings.grammar else {}
+        how = {"form": grammar_for(self.dialect, verbs, screen)} if self.chat.settings.grammar else {}
         reply: Reply = self.chat.reply(
             talk.messages, talk.tools, temperature=self.temperature, seed=seed, on_text=self.on_text, **how
         )
@@ -173,7 +173,9 @@ class JsonDialect:
 
     prompt_hash = "plain"
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         content = ({"type": "image", "image": screen}, {"type": "text", "text": goal})
         return Conversation(({"role": "user", "content": list(content)},))
 

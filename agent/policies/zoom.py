@@ -43,7 +43,7 @@ class Crop:
 
     def enlarged(self, screen: Screen) -> Screen:
         """The part at the size of the whole."""
-        from model.image import resize
+        from model.processing.image import resize
 
         cut = screen.pixels[self.top : self.top + self.height, self.left : self.left + self.width]
         return Screen(np.ascontiguousarray(resize(cut, screen.width, screen.height)), taken_s=screen.taken_s)

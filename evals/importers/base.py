@@ -107,7 +107,7 @@ def pixels(task: Any, dataset: Dataset, point: Sequence[float], space: str) -> l
 
 def _shown(width: int, height: int) -> tuple[int, int]:
     """(width, height) at which Qwen2.5-VL is shown a picture: its smart_resize, 3136 to 12845056 pixels."""
-    from model.image import ImageLimits
+    from model.processing.image import ImageLimits
 
     return ImageLimits().resized(width, height)
 

@@ -6,7 +6,7 @@ With the official limits: 1920x1080 is shown as 1932x1092, 1080x2400 as 1092x240
 from __future__ import annotations
 
 from actions import Answer, Click, Done, Drag, Move, Point, PressKeys, Scroll, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 DESKTOP, PHONE, SAME = (1920, 1080), (1080, 2400), (1288, 728)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actions import Ask, Back, Click, Done, Drag, Home, LongPress, Open, Point, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 PHONE, SMALL_PHONE = (1080, 2400), (720, 1280)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from actions import Back, Click, Done, Move, Open, PressKeys, Scroll, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 WINDOW, DESKTOP, SAME = (1440, 900), (1920, 1080), (1288, 728)
 

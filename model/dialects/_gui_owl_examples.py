@@ -7,7 +7,7 @@ the form of the one in the authors' notebook.
 from __future__ import annotations
 
 from actions import Back, Click, Done, Drag, Home, LongPress, Move, Open, Point, PressKeys, Scroll, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 PHONE, SMALL_PHONE, DESKTOP, LAPTOP, SAME = (1080, 2400), (720, 1280), (1920, 1080), (1280, 720), (1288, 728)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from actions import Answer, Back, Click, Home, Open, PressKeys, Scroll, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 DESKTOP, LAPTOP, SAME = (1920, 1080), (1280, 720), (1288, 728)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from actions import Click, Done, Drag, Move, Point, PressKeys, Scroll, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 DESKTOP, LAPTOP, SAME = (1920, 1080), (1280, 720), (1288, 728)
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from actions import Answer, Ask, Back, Click, Done, Drag, Move, Point, PressKeys, Scroll, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 DESKTOP, PHONE, SAME = (1920, 1080), (1080, 2400), (1288, 728)
 

@@ -6,7 +6,7 @@ The first are the authors' own (model/README.md, and the forms of AgentNet's ste
 from __future__ import annotations
 
 from actions import Click, Done, Drag, Move, Point, PressKeys, Scroll, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 PHONE, DESKTOP, LAPTOP, SAME = (1080, 2400), (1920, 1080), (1280, 720), (1288, 728)
 

@@ -21,7 +21,7 @@ from actions import (
     TypeText,
     Wait,
 )
-from model.dialect import Example
+from model.dialects.base import Example
 
 PHONE, SMALL_PHONE, DESKTOP, LAPTOP, SAME = (1080, 2400), (720, 1280), (1920, 1080), (1280, 720), (1288, 728)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actions import Answer, Back, Click, Done, Drag, Home, LongPress, Move, Point, PressKeys, Scroll, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 PHONE, DESKTOP, LAPTOP = (1080, 2400), (1920, 1080), (1280, 720)
 

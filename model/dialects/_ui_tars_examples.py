@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from actions import Ask, Back, Click, Done, Drag, Home, LongPress, Move, Open, Point, PressKeys, Scroll, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 PHONE, DESKTOP, LAPTOP, SAME = (1080, 2400), (1920, 1080), (1280, 720), (1288, 728)
 

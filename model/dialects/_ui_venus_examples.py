@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from actions import Answer, Back, Click, Done, Drag, Home, LongPress, Open, Point, PressKeys, TypeText, Wait
-from model.dialect import Example
+from model.dialects.base import Example
 
 PHONE, SMALL_PHONE, SAME = (1080, 2400), (720, 1280), (1288, 728)
 

@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from actions import InvalidActionError, Screen, make_action
-from model.dialect import Example
 from model.dialects._anthropic_examples import EXAMPLES as _EXAMPLES
-from model.dialects._family import MOST_ACTIONS, click, drag, wordless
-from model.dialects._functions import Act, Given
-from model.dialects._items import COMPUTER, FINISH, Heard, ItemFamily
+from model.dialects._base import MOST_ACTIONS, click, drag, unsupported_action
+from model.dialects._provider_items import COMPUTER, FINISH, ParsedItems, ProviderItemDialect
 from model.dialects._qwen25_functions import MAX_NOTCHES, show
-from model.image import ImageLimits
+from model.dialects._tool_calls import ActionSpec, CallArguments
+from model.dialects.base import Example
+from model.processing.image import ImageLimits
 
 __all__ = ["EXAMPLES", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES
@@ -88,7 +88,7 @@ def _ours(name: str) -> str:
     return _X_CHARACTERS.get(lower) or _X_KEYS.get(lower, name)
 
 
-def _keys(given: Given) -> Any:
+def _keys(given: CallArguments) -> Any:
     """One combination, or several with spaces between, as xdotool takes them; `repeat` times."""
     chords = given.text().split()
     again = given.given.get("repeat") or 1
@@ -104,11 +104,11 @@ def _keys(given: Given) -> Any:
     return found[0] if len(found) == 1 else found
 
 
-def _click(**how: Any) -> Callable[[Given], Any]:
+def _click(**how: Any) -> Callable[[CallArguments], Any]:
     return lambda given: click(given.point(), **how, modifiers=_held(given))
 
 
-def _held(given: Given) -> tuple[str, ...]:
+def _held(given: CallArguments) -> tuple[str, ...]:
     if not given.given.get("text"):
         return ()
     keys = _chord(given.text())
@@ -120,13 +120,13 @@ def _held(given: Given) -> tuple[str, ...]:
     return keys
 
 
-def _drag(given: Given) -> Any:
+def _drag(given: CallArguments) -> Any:
     if given.given.get("start_coordinate") is None:
         return drag(given.point())
     return drag(given.point("start_coordinate"), given.point())
 
 
-def _scroll(given: Given) -> Any:
+def _scroll(given: CallArguments) -> Any:
     axis, sign = WAYS[given.choice("scroll_direction", tuple(WAYS))]
     amount = given.amount("scroll_amount", MAX_NOTCHES)
     if amount < 1:
@@ -135,18 +135,18 @@ def _scroll(given: Given) -> Any:
     return make_action("scroll", **where, **{axis: sign * amount})
 
 
-def _not(what: str) -> Act:
-    def means(given: Given) -> Any:
+def _not(what: str) -> ActionSpec:
+    def means(given: CallArguments) -> Any:
         raise InvalidActionError(f"there is no {given.action} here; {what}")
 
     takes = ("coordinate", "start_coordinate", "text", "duration", "region", "scroll_direction", "scroll_amount")
-    return Act((), takes, "", means)
+    return ActionSpec((), takes, "", means)
 
 
 _POINT = ("coordinate", "text")
 
 
-class Dialect(ItemFamily):
+class Dialect(ProviderItemDialect):
     """Claude, and whatever else answers in Anthropic's blocks."""
 
     NAME = "anthropic"
@@ -157,41 +157,45 @@ class Dialect(ItemFamily):
     FORM = '{"type": "tool_use", "name": "computer", "input": {"action": "left_click", "coordinate": [<x>, <y>]}}'
     ACTS: ClassVar = {
         COMPUTER: {
-            "key": Act(("press",), ("text", "repeat"), 'Press `text`: "Return", "ctrl+s".', _keys),
-            "type": Act(
+            "key": ActionSpec(("press",), ("text", "repeat"), 'Press `text`: "Return", "ctrl+s".', _keys),
+            "type": ActionSpec(
                 ("type",), ("text",), "Type `text` where the focus is.", lambda a: make_action("type", text=a.text())
             ),
-            "mouse_move": Act(
+            "mouse_move": ActionSpec(
                 ("move",), ("coordinate",), "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at())
             ),
-            "left_click": Act(("click",), _POINT, "Click the left button at `coordinate`.", _click()),
-            "left_click_drag": Act(
+            "left_click": ActionSpec(("click",), _POINT, "Click the left button at `coordinate`.", _click()),
+            "left_click_drag": ActionSpec(
                 ("drag",),
                 ("coordinate", "start_coordinate"),
                 "Drag with the left button from `start_coordinate` to `coordinate`.",
                 _drag,
             ),
-            "right_click": Act(("click",), _POINT, "Click the right button at `coordinate`.", _click(button="right")),
-            "middle_click": Act(
+            "right_click": ActionSpec(
+                ("click",), _POINT, "Click the right button at `coordinate`.", _click(button="right")
+            ),
+            "middle_click": ActionSpec(
                 ("click",), _POINT, "Click the middle button at `coordinate`.", _click(button="middle")
             ),
-            "double_click": Act(("click",), _POINT, "Click the left button twice at `coordinate`.", _click(count=2)),
-            "triple_click": Act(
+            "double_click": ActionSpec(
+                ("click",), _POINT, "Click the left button twice at `coordinate`.", _click(count=2)
+            ),
+            "triple_click": ActionSpec(
                 ("click",), _POINT, "Click the left button three times at `coordinate`.", _click(count=3)
             ),
-            "scroll": Act(
+            "scroll": ActionSpec(
                 ("scroll",),
                 ("coordinate", "scroll_direction", "scroll_amount"),
                 "Turn the wheel at `coordinate` by `scroll_amount` notches to `scroll_direction`.",
                 _scroll,
             ),
-            "wait": Act(
+            "wait": ActionSpec(
                 ("wait",),
                 ("duration",),
                 "Wait `duration` seconds.",
                 lambda a: make_action("wait", **a.wait("duration")),
             ),
-            "screenshot": Act((), (), "", lambda a: make_action("wait", seconds=0.0)),
+            "screenshot": ActionSpec((), (), "", lambda a: make_action("wait", seconds=0.0)),
             "cursor_position": _not("where the pointer is can be seen on the screen"),
             "hold_key": _not("press it with key, or hold it during a click by the click's text"),
             "left_mouse_down": _not("drag with left_click_drag"),
@@ -220,7 +224,7 @@ class Dialect(ItemFamily):
         COMPUTER: "Operate a computer by its screen, with mouse and keyboard. The screen has {width}x{height} pixels."
     }
 
-    def take(self, item: Mapping[str, Any], heard: Heard) -> None:
+    def take(self, item: Mapping[str, Any], heard: ParsedItems) -> None:
         kind = item.get("type")
         if kind == "message" or (kind is None and item.get("role") == "assistant"):
             self._message(item, heard)
@@ -235,7 +239,7 @@ class Dialect(ItemFamily):
         elif kind != "redacted_thinking":
             raise InvalidActionError(f"a block of type {show(kind)} is not read here; answer with {self.FORM}")
 
-    def _message(self, item: Mapping[str, Any], heard: Heard) -> None:
+    def _message(self, item: Mapping[str, Any], heard: ParsedItems) -> None:
         content = item.get("content")
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(blocks, list) or not all(isinstance(one, Mapping) and one.get("type") for one in blocks):
@@ -258,7 +262,7 @@ class Dialect(ItemFamily):
         else:
             found = self._input(action, screen)
             if found is None:
-                raise wordless(self, action)
+                raise unsupported_action(self, action)
             name, given = COMPUTER, found
         return _said({"type": "tool_use", "id": "toolu_0", "name": name, "input": given})
 

@@ -16,29 +16,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actions import Call, InvalidActionError, Screen, make_action
-from model.dialect import Conversation, Example, Shown
 from model.dialects._autoglm_examples import EXAMPLES as _EXAMPLES
-from model.dialects._calls import Calls, Unclear
-from model.dialects._family import (
-    Family,
-    cleared,
+from model.dialects._base import (
+    BaseDialect,
+    available_names,
+    clear_field,
     click,
     drag,
-    offered,
-    only,
-    outcome,
-    picture,
-    plain,
+    escape,
+    image_part,
+    message,
+    outcome_text,
+    reject_unknown_arguments,
     seconds,
-    text,
-    turn,
-    unknown,
-    wordless,
-    words,
+    string_argument,
+    text_part,
+    unknown_action,
+    unsupported_action,
 )
+from model.dialects._call_parser import CallParser, CallSyntaxError
+from model.dialects._coordinates import SCALE_1000, CoordinateMapper, number
 from model.dialects._qwen25_functions import show
-from model.dialects._space import THOUSAND, Frame, number
-from model.image import ImageLimits
+from model.dialects.base import Conversation, Example, HistoryStep
+from model.processing.image import ImageLimits
 
 __all__ = ["EXAMPLES", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES
@@ -86,38 +86,40 @@ You carry out a person's task on their phone, by its screen alone, one action at
 {actions}
 
 Points are from (0,0), the top left corner, to (999,999), the bottom right one."""
-_CALLS = Calls(("do", "finish"))
+_CALLS = CallParser(("do", "finish"))
 _ANSWER = re.compile(r"<answer>\s*")
 _THINK = re.compile(r"</?(?:think|answer)>")
 _SECONDS = re.compile(r"\s*(\S{1,20}?)\s*(?:s|sec|secs|second|seconds)?\s*")
 _ASK = "Which one do you want?"
 
 
-class Dialect(Family):
+class Dialect(BaseDialect):
     """AutoGLM-Phone. A turn for each step, its picture only where history says so (theirs keeps none)."""
 
     NAME = "autoglm"
     TOOLS = ("mobile_use",)
-    SPACE = THOUSAND
+    SPACE = SCALE_1000
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
-        names = offered({name: form[0] for name, form in FORMS.items()}, verbs)
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
+        names = available_names({name: form[0] for name, form in FORMS.items()}, verbs)
         forms = "\n".join(f"- {form}" for form in [*(FORMS[name][2] for name in names), FINISH])
-        messages = [turn("system", text(self.filled(SYSTEM, actions=forms)))]
-        said = plain(goal)
+        messages = [message("system", text_part(self.filled(SYSTEM, actions=forms)))]
+        said = escape(goal)
         for shown in steps:
-            seen = (picture(shown.step.screen),) if shown.picture else ()
-            messages.append(turn("user", *seen, text(said)))
-            messages.append(turn("assistant", text(plain(shown.step.reply.text))))
-            said = outcome(shown.step) or "Done."
-        messages.append(turn("user", picture(screen), text(said)))
+            seen = (image_part(shown.step.screen),) if shown.picture else ()
+            messages.append(message("user", *seen, text_part(said)))
+            messages.append(message("assistant", text_part(escape(shown.step.reply.text))))
+            said = outcome_text(shown.step) or "Done."
+        messages.append(message("user", image_part(screen), text_part(said)))
         return Conversation(tuple(messages))
 
     def read(self, text: str) -> Call:
         mark = _ANSWER.search(text)
         try:
             calls = _CALLS.read(text, mark.end() if mark else 0, certain=mark is not None)
-        except Unclear as error:
+        except CallSyntaxError as error:
             raise InvalidActionError(f"the action cannot be read: {error}") from None
         form = '<answer>do(action="Tap", element=[x,y])</answer>'
         if not calls:
@@ -127,16 +129,16 @@ class Dialect(Family):
             raise InvalidActionError(f"{call.name} takes its arguments by name, as in {form}")
         return Call(call.name, call.named, _THINK.sub("", text[: call.start]).strip())
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
+    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name == "finish":
-            only(name, arguments, ("message",))
-            return make_action("done", message=words(arguments, "message", default=""))
+            reject_unknown_arguments(name, arguments, ("message",))
+            return make_action("done", message=string_argument(arguments, "message", default=""))
         action = arguments.get("action")
         if name != "do":
-            raise unknown(name, ("do", "finish"), "function")
+            raise unknown_action(name, ("do", "finish"), "function")
         if not isinstance(action, str) or action not in FORMS:
-            raise unknown(action, list(FORMS))
-        only(action, arguments, ("action", *FORMS[action][1]))
+            raise unknown_action(action, list(FORMS))
+        reject_unknown_arguments(action, arguments, ("action", *FORMS[action][1]))
 
         def at(key: str) -> tuple[int, int]:
             if not arguments.get(key):
@@ -151,11 +153,13 @@ class Dialect(Family):
         if action == "Swipe":
             return drag(at("start"), at("end"))
         if action in ("Type", "Type_Name"):
-            return *cleared(), make_action("type", text=words(arguments, "text"))
+            return *clear_field(), make_action("type", text=string_argument(arguments, "text"))
         if action == "Launch":
-            return make_action("open", target=words(arguments, "app"))
+            return make_action("open", target=string_argument(arguments, "app"))
         if action in ("Interact", "Take_over"):
-            return make_action("ask", question=words(arguments, "message", default="") or thought[:2000] or _ASK)
+            return make_action(
+                "ask", question=string_argument(arguments, "message", default="") or thought[:2000] or _ASK
+            )
         if action in ("Note", "Call_API"):
             return make_action("wait", seconds=0.0)
         if action == "Wait":
@@ -188,7 +192,7 @@ class Dialect(Family):
             return f"finish(message={_double(action.message)})"
         if verb in ("back", "home"):
             return f'do(action="{verb.capitalize()}")'
-        raise wordless(self, action)
+        raise unsupported_action(self, action)
 
 
 def _double(words_: str) -> str:

@@ -17,11 +17,22 @@ from urllib.parse import quote_plus
 
 from actions import Screen, make_action
 from actions.types import MAX_TEXT
-from model.dialect import Conversation, Example, Shown
-from model.dialects._family import cleared, click, entered, outcome, paged, picture, plain, text, turn, wordless
+from model.dialects._base import (
+    clear_field,
+    click,
+    escape,
+    image_part,
+    message,
+    outcome_text,
+    scroll_page,
+    text_part,
+    type_and_enter,
+    unsupported_action,
+)
 from model.dialects._fara_examples import EXAMPLES as _EXAMPLES
-from model.dialects._functions import Act, FunctionFamily, Given
-from model.image import ImageLimits
+from model.dialects._tool_calls import ActionSpec, CallArguments, ToolCallDialect
+from model.dialects.base import Conversation, Example, HistoryStep
+from model.processing.image import ImageLimits
 
 __all__ = ["EXAMPLES", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES
@@ -46,39 +57,41 @@ DESCRIPTION = (
 )
 
 
-def _type(given: Given) -> Any:
+def _type(given: CallArguments) -> Any:
     at = () if given.given.get("coordinate") is None else (click(given.point()),)
-    empty = cleared() if given.flag("delete_existing_text") else ()
+    empty = clear_field() if given.flag("delete_existing_text") else ()
     typed = given.text()
-    last = entered(typed) if given.flag("press_enter", default=True) else make_action("type", text=typed)
+    last = type_and_enter(typed) if given.flag("press_enter", default=True) else make_action("type", text=typed)
     found = (*at, *empty, last)
     return found[0] if len(found) == 1 else found
 
 
-def _visit(given: Given) -> Any:
+def _visit(given: CallArguments) -> Any:
     url = given.text("url").strip()
     if url.startswith(SCHEMES) or not url:
         return make_action("open", target=url)
     return make_action("open", target=SEARCH.replace("{query}", quote_plus(url)) if " " in url else f"https://{url}")
 
 
-def _scroll(given: Given) -> Any:
-    return paged("up" if given.amount("pixels", 10**6) > 0 else "down", given.screen)
+def _scroll(given: CallArguments) -> Any:
+    return scroll_page("up" if given.amount("pixels", 10**6) > 0 else "down", given.screen)
 
 
-_CLICK = Act(("click",), ("coordinate",), "Click the left button at `coordinate`.", lambda a: click(a.point()))
-_MOVE = Act(("move",), ("coordinate",), "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at()))
-_KEY = Act(
+_CLICK = ActionSpec(("click",), ("coordinate",), "Click the left button at `coordinate`.", lambda a: click(a.point()))
+_MOVE = ActionSpec(
+    ("move",), ("coordinate",), "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at())
+)
+_KEY = ActionSpec(
     ("press",),
     ("keys",),
     'Press `keys` one after the other and let them go in reverse: "Enter", "Control", "ArrowDown", "PageDown".',
     lambda a: make_action("press", keys=a.keys()),
 )
-_WAIT = Act(
+_WAIT = ActionSpec(
     ("wait",), ("time", "duration"), "Wait `time` seconds.", lambda a: make_action("wait", **a.wait("time", "duration"))
 )
-_REFRESH = Act((), (), "", lambda a: make_action("press", keys=("f5",)))
-_END = Act(
+_REFRESH = ActionSpec((), (), "", lambda a: make_action("press", keys=("f5",)))
+_END = ActionSpec(
     ("done",),
     ("status",),
     "End the task and say by `status` how it went.",
@@ -87,26 +100,26 @@ _END = Act(
 _TYPED = ("text", "press_enter", "delete_existing_text", "coordinate")
 
 
-class Dialect(FunctionFamily):
+class Dialect(ToolCallDialect):
     """Fara-7B. A turn for each step, the latest three pictures; what the model thought is the final answer."""
 
     NAME = "fara"
     ACTS: ClassVar = {
         "computer_use": {
             "key": _KEY,
-            "type": Act(("type",), _TYPED, "Type `text` at `coordinate`.", _type),
+            "type": ActionSpec(("type",), _TYPED, "Type `text` at `coordinate`.", _type),
             "mouse_move": _MOVE,
             "left_click": _CLICK,
-            "scroll": Act(("scroll",), ("pixels",), "Scroll the page.", _scroll),
-            "visit_url": Act(("open",), ("url",), "Open the address `url`.", _visit),
-            "web_search": Act(
+            "scroll": ActionSpec(("scroll",), ("pixels",), "Scroll the page.", _scroll),
+            "visit_url": ActionSpec(("open",), ("url",), "Open the address `url`.", _visit),
+            "web_search": ActionSpec(
                 ("open",),
                 ("query",),
                 "Search the web for `query`.",
                 lambda a: make_action("open", target=SEARCH.replace("{query}", quote_plus(a.text("query")))),
             ),
-            "history_back": Act(("back",), (), "Go back to the page before.", lambda a: make_action("back")),
-            "pause_and_memorize_fact": Act(
+            "history_back": ActionSpec(("back",), (), "Go back to the page before.", lambda a: make_action("back")),
+            "pause_and_memorize_fact": ActionSpec(
                 ("wait",),
                 ("fact",),
                 "Keep `fact` in mind for later.",
@@ -116,12 +129,12 @@ class Dialect(FunctionFamily):
             "terminate": _END,
             # their agent reads these too
             "refresh": _REFRESH,
-            "click": Act((), ("coordinate",), "", _CLICK.means),
-            "hover": Act((), ("coordinate",), "", _MOVE.means),
-            "keypress": Act((), ("keys",), "", _KEY.means),
-            "sleep": Act((), ("time", "duration"), "", _WAIT.means),
+            "click": ActionSpec((), ("coordinate",), "", _CLICK.means),
+            "hover": ActionSpec((), ("coordinate",), "", _MOVE.means),
+            "keypress": ActionSpec((), ("keys",), "", _KEY.means),
+            "sleep": ActionSpec((), ("time", "duration"), "", _WAIT.means),
             "reload": _REFRESH,
-            "input_text": Act((), _TYPED, "", _type),
+            "input_text": ActionSpec((), _TYPED, "", _type),
         }
     }
     PARAMETERS: ClassVar = {
@@ -144,18 +157,20 @@ class Dialect(FunctionFamily):
     }
     DESCRIPTION: ClassVar = {"computer_use": DESCRIPTION}
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         size = self.size(screen)
-        messages = [turn("system", text(self.filled(SYSTEM, width=size[0], height=size[1])))]
-        said = plain(goal)
+        messages = [message("system", text_part(self.filled(SYSTEM, width=size[0], height=size[1])))]
+        said = escape(goal)
         for shown in steps:
             if shown.picture:
-                messages.append(turn("user", picture(shown.step.screen), text(said)))
+                messages.append(message("user", image_part(shown.step.screen), text_part(said)))
             elif not messages[1:]:
-                messages.append(turn("user", text(said)))  # the task stays when its picture goes
-            messages.append(turn("assistant", text(plain(shown.step.reply.text))))
-            said = " ".join(part for part in (outcome(shown.step), NEXT) if part)
-        messages.append(turn("user", picture(screen), text(said)))
+                messages.append(message("user", text_part(said)))  # the task stays when its picture goes
+            messages.append(message("assistant", text_part(escape(shown.step.reply.text))))
+            said = " ".join(part for part in (outcome_text(shown.step), NEXT) if part)
+        messages.append(message("user", image_part(screen), text_part(said)))
         return Conversation(tuple(messages), self.tools(verbs, size))
 
     def write(self, action: Any, screen: Screen) -> str:
@@ -177,6 +192,6 @@ class Dialect(FunctionFamily):
         if verb == "done" and action.message == action.message.strip():  # read as a thought, whose edges are cut
             call = self.called("terminate", status=action.status)
             return f"{action.message}\n{call}" if action.message else call
-        if verb == "scroll" and action in (paged("up", screen), paged("down", screen)):
+        if verb == "scroll" and action in (scroll_page("up", screen), scroll_page("down", screen)):
             return self.called("scroll", pixels=-100 * action.down)
-        raise wordless(self, action)
+        raise unsupported_action(self, action)

@@ -12,10 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actions import Call, Click, Done, InvalidActionError, Screen, make_action
-from model.dialect import Conversation, Example, Shown
-from model.dialects._family import Family, click, picture, plain, text, turn, unknown, wordless
-from model.dialects._space import WIDE, Frame, number, numbers
-from model.image import ImageLimits
+from model.dialects._base import (
+    BaseDialect,
+    click,
+    escape,
+    image_part,
+    message,
+    text_part,
+    unknown_action,
+    unsupported_action,
+)
+from model.dialects._coordinates import FULLWIDTH_TABLE, CoordinateMapper, number, numbers
+from model.dialects.base import Conversation, Example, HistoryStep
+from model.processing.image import ImageLimits
 
 __all__ = ["ABSENT", "EXAMPLES", "LIMITS", "Dialect", "absent"]
 LIMITS = ImageLimits(3136, 4096 * 2160)  # README
@@ -35,37 +44,39 @@ _PAIR = re.compile(
 )
 
 
-class Dialect(Family):
+class Dialect(BaseDialect):
     """GTA1. The goal is a description; the answer is a click there."""
 
     NAME = "gta1"
     HISTORIES = ("none",)
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         width, height = self.size(screen)
-        system = turn("system", text(self.filled(SYSTEM, width=width, height=height)))
-        return Conversation((system, turn("user", picture(screen), text(plain(goal)))))
+        system = message("system", text_part(self.filled(SYSTEM, width=width, height=height)))
+        return Conversation((system, message("user", image_part(screen), text_part(escape(goal)))))
 
     def read(self, text: str) -> Call:
         return Call("click", {"point": first_place(text, "(x,y)")}, "")
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
+    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name != "click":
-            raise unknown(name, ("click",))
+            raise unknown_action(name, ("click",))
         return absent(arguments.get("point"), "point") or click(frame.point(arguments.get("point"), "point"))
 
     def write(self, action: Any, screen: Screen) -> str:
         if action == make_action("done", status="failure", message=ABSENT):
             return "(-1,-1)"
         if action.verb != "click" or action != make_action("click", x=action.x, y=action.y):
-            raise wordless(self, action)
+            raise unsupported_action(self, action)
         x, y = self.frame(screen).say(action.x, action.y)
         return f"({x},{y})"
 
 
 def first_place(text: str, form: str) -> list[int | float]:
     """The first point or box in a reply; BadCall when there is none, or when it is cut off before its end."""
-    plain_text = text.translate(WIDE)
+    plain_text = text.translate(FULLWIDTH_TABLE)
     match = _PAIR.search(plain_text)
     if match is None:
         raise InvalidActionError(f"the reply has no point; answer with {form}")

@@ -14,15 +14,26 @@ from typing import Any, ClassVar
 
 from actions import Call, Screen, Step, make_action
 from actions.keys import KEYS
-from model.dialect import Conversation, Example, Shown
-from model.dialects._family import cleared, click, drag, entered, outcome, picture, plain, text, turn, wordless
-from model.dialects._functions import Act, FunctionFamily, Given
+from model.dialects._base import (
+    clear_field,
+    click,
+    drag,
+    escape,
+    image_part,
+    message,
+    outcome_text,
+    text_part,
+    type_and_enter,
+    unsupported_action,
+)
 from model.dialects._gui_owl_examples import EXAMPLES as _EXAMPLES
 from model.dialects._gui_owl_examples import MOBILE_EXAMPLES
 from model.dialects._qwen25_functions import ACTS as QWEN_ACTS
 from model.dialects._qwen25_functions import DESCRIPTION, PARAMETERS
+from model.dialects._tool_calls import ActionSpec, CallArguments, ToolCallDialect
+from model.dialects.base import Conversation, Example, HistoryStep
 from model.dialects.qwen25 import SYSTEM
-from model.image import ImageLimits
+from model.processing.image import ImageLimits
 
 __all__ = ["EXAMPLES", "LIMITS", "MOBILE_EXAMPLES", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES  # of computer_use; MOBILE_EXAMPLES are of mobile_use
@@ -31,18 +42,18 @@ LIMITS = ImageLimits(3136, 12800 * 28 * 28)  # of the cookbook's computer_use; i
 MOST_NOTCHES = 5
 
 
-def _type(given: Given) -> Any:
+def _type(given: CallArguments) -> Any:
     typed = given.text()
-    action = entered(typed) if given.flag("enter") else make_action("type", text=typed)
-    return (*cleared(), action) if given.flag("clear") else action
+    action = type_and_enter(typed) if given.flag("enter") else make_action("type", text=typed)
+    return (*clear_field(), action) if given.flag("clear") else action
 
 
-def _mobile(name: str) -> Act:
+def _mobile(name: str) -> ActionSpec:
     act = next(one for one in QWEN_ACTS["mobile_use"] if one.name == name)
-    return Act(act.verbs, act.takes, act.says, act.means)
+    return ActionSpec(act.verbs, act.takes, act.says, act.means)
 
 
-_TERMINATE = Act(
+_TERMINATE = ActionSpec(
     ("done",),
     ("status",),
     "End the task and say by `status` how it went.",
@@ -50,46 +61,50 @@ _TERMINATE = Act(
 )
 _POINT = ("coordinate",)
 COMPUTER = {
-    "key": Act(
+    "key": ActionSpec(
         ("press",),
         ("keys",),
         "Press `keys` one after the other and let them go in reverse.",
         lambda a: make_action("press", keys=a.keys()),
     ),
-    "type": Act(
+    "type": ActionSpec(
         ("type",),
         ("text", "clear", "enter"),
         "Type `text`; `clear` says whether what stands there goes first, `enter` whether enter is pressed behind it.",
         _type,
     ),
-    "mouse_move": Act(("move",), _POINT, "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at())),
-    "click": Act(("click",), _POINT, "Click the left button at `coordinate`.", lambda a: click(a.point())),
-    "drag": Act(
+    "mouse_move": ActionSpec(
+        ("move",), _POINT, "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at())
+    ),
+    "click": ActionSpec(("click",), _POINT, "Click the left button at `coordinate`.", lambda a: click(a.point())),
+    "drag": ActionSpec(
         ("drag",),
         ("coordinate", "coordinate2"),
         "Drag with the left button from `coordinate` to `coordinate2`.",
         lambda a: drag(a.point(), a.point("coordinate2")),
     ),
-    "right_click": Act(
+    "right_click": ActionSpec(
         ("click",), _POINT, "Click the right button at `coordinate`.", lambda a: click(a.point(), button="right")
     ),
-    "middle_click": Act(
+    "middle_click": ActionSpec(
         ("click",), _POINT, "Click the middle button at `coordinate`.", lambda a: click(a.point(), button="middle")
     ),
-    "double_click": Act(
+    "double_click": ActionSpec(
         ("click",), _POINT, "Click the left button twice at `coordinate`.", lambda a: click(a.point(), count=2)
     ),
-    "scroll": Act(
+    "scroll": ActionSpec(
         ("scroll",),
         ("pixels",),
         "Turn the wheel.",
         lambda a: make_action("scroll", down=-a.amount("pixels", MOST_NOTCHES)),
     ),
-    "wait": Act(("wait",), ("time",), "Wait `time` seconds.", lambda a: make_action("wait", **a.wait("time"))),
+    "wait": ActionSpec(("wait",), ("time",), "Wait `time` seconds.", lambda a: make_action("wait", **a.wait("time"))),
     "terminate": _TERMINATE,
     # their agent reads these too
-    "left_click": Act((), _POINT, "", lambda a: click(a.point())),
-    "left_click_drag": Act((), ("coordinate", "coordinate2"), "", lambda a: drag(a.point(), a.point("coordinate2"))),
+    "left_click": ActionSpec((), _POINT, "", lambda a: click(a.point())),
+    "left_click_drag": ActionSpec(
+        (), ("coordinate", "coordinate2"), "", lambda a: drag(a.point(), a.point("coordinate2"))
+    ),
 }
 _NAMES = ("key", "click", "long_press", "swipe", "type", "system_button", "open", "wait")
 _OWN = {
@@ -116,7 +131,7 @@ FORM = (
 _TAGS = re.compile(r"<(conclusion|thinking)>\s*(.*?)\s*(?:</\1>|\Z)", re.DOTALL)
 
 
-class Dialect(FunctionFamily):
+class Dialect(ToolCallDialect):
     """GUI-Owl. One turn for all: the task, what was concluded at each earlier step, and the picture."""
 
     NAME = "gui_owl"
@@ -132,7 +147,9 @@ class Dialect(FunctionFamily):
     }
     DESCRIPTION = DESCRIPTION
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         size = self.size(screen)
         system = self.filled(SYSTEM[self.tool], width=size[0], height=size[1])
         done = [f"Step {shown.step.index}: {_concluded(shown.step)}" for shown in steps]
@@ -140,9 +157,13 @@ class Dialect(FunctionFamily):
             history = "\n".join(done) or "No history. This is the first step."
         else:
             history = "".join(f"{one}; " for one in done)
-        asked = ASKED[self.tool].replace("{history}", plain(history)).replace("{instruction}", plain(goal)) + FORM
-        parts = [text(asked), text("Current screenshot:\n")] if self.tool == "computer_use" else [text(asked)]
-        messages = (turn("system", text(system)), turn("user", *parts, picture(screen)))
+        asked = ASKED[self.tool].replace("{history}", escape(history)).replace("{instruction}", escape(goal)) + FORM
+        parts = (
+            [text_part(asked), text_part("Current screenshot:\n")]
+            if self.tool == "computer_use"
+            else [text_part(asked)]
+        )
+        messages = (message("system", text_part(system)), message("user", *parts, image_part(screen)))
         return Conversation(messages, self.tools(verbs, size))
 
     def read(self, text: str) -> Call:
@@ -181,11 +202,11 @@ class Dialect(FunctionFamily):
         turned = verb == "scroll" and action.x is None and not action.right and abs(action.down) <= MOST_NOTCHES
         if not mobile and turned and action.down:
             return self.called("scroll", pixels=-action.down)
-        raise wordless(self, action)
+        raise unsupported_action(self, action)
 
 
 def _concluded(step: Step) -> str:
     """A step as later ones remember it: its conclusion, else its thought, and what went wrong."""
     found = {match.group(1): match.group(2) for match in _TAGS.finditer(step.reply.text)}
     said = found.get("conclusion") or found.get("thinking") or (step.call.thought if step.call else "")
-    return " ".join(part for part in (" ".join(said.split()), outcome(step)) if part) or "no words"
+    return " ".join(part for part in (" ".join(said.split()), outcome_text(step)) if part) or "no words"

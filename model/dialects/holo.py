@@ -18,32 +18,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actions import Call, InvalidActionError, Screen, Step, make_action
-from model.dialect import Conversation, Example, Shown
-from model.dialects._calls import Calls, Unclear
-from model.dialects._family import (
-    Family,
+from model.dialects._base import (
+    BaseDialect,
+    available_names,
     choice,
     click,
-    entered,
-    offered,
-    only,
-    outcome,
-    paged,
-    picture,
-    plain,
+    escape,
+    image_part,
+    message,
+    outcome_text,
+    reject_unknown_arguments,
+    scroll_page,
     seconds,
-    text,
-    turn,
-    unknown,
-    wordless,
-    words,
+    string_argument,
+    text_part,
+    type_and_enter,
+    unknown_action,
+    unsupported_action,
 )
+from model.dialects._call_parser import CallParser, CallSyntaxError
+from model.dialects._coordinates import CoordinateMapper
 from model.dialects._holo_examples import EXAMPLES as _EXAMPLES
 from model.dialects._holo_examples import LOCALISED
-from model.dialects._space import Frame
-from model.image import ImageLimits
-from model.loose_json import Unreadable
-from model.loose_json import read as read_json
+from model.dialects.base import Conversation, Example, HistoryStep
+from model.processing.image import ImageLimits
+from model.wire.lenient_json import LenientJsonError
+from model.wire.lenient_json import parse_json as read_json
 
 __all__ = ["EXAMPLES", "LIMITS", "LOCALISED", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES  # of "navigate"; LOCALISED are of the other two
@@ -121,45 +121,47 @@ CLICK_ABSOLUTE = {
 }
 _OBJECT = re.compile(r"""\{(?=\s*+["']?(?:thought|note|notes|action|x|y)["']?\s*+:)""")
 _FENCE = re.compile(r"```[A-Za-z]*\s*\Z")
-_CLICKS = Calls(["Click", "click", "Point"])
+_CLICKS = CallParser(["Click", "click", "Point"])
 
 
-class Dialect(Family):
+class Dialect(BaseDialect):
     """Holo. navigate: one turn, the notes and thoughts so far and the picture; the localisers: one question."""
 
     NAME = "holo"
     TOOLS = ("navigate", "click", "click_absolute")
     HISTORIES = ("progress",)
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
-        goal = plain(goal)
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
+        goal = escape(goal)
         if self.tool != "navigate":
             asked = self.filled(ASKED[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
-            return Conversation((turn("user", picture(screen), text(asked)),))
+            return Conversation((message("user", image_part(screen), text_part(asked)),))
         system = self.filled(SYSTEM, output_format=json.dumps(_schema(verbs)))
         done = "".join(f"<step number={shown.step.index}>\n{_remembered(shown.step)}\n</step>\n" for shown in steps)
         number = steps[-1].step.index + 1 if steps else 1
-        user = turn(
+        user = message(
             "user",
-            text(f"<task>\n{goal}\n</task>\n"),
-            text(f"<previous_actions>\n{done}</previous_actions>\n" if done else ""),
-            text(f"<observation step={number}>\n<screenshot>\n"),
-            picture(screen),
-            text("\n</screenshot>\n\n</observation>\n"),
+            text_part(f"<task>\n{goal}\n</task>\n"),
+            text_part(f"<previous_actions>\n{done}</previous_actions>\n" if done else ""),
+            text_part(f"<observation step={number}>\n<screenshot>\n"),
+            image_part(screen),
+            text_part("\n</screenshot>\n\n</observation>\n"),
         )
-        return Conversation((turn("system", text(system)), user))
+        return Conversation((message("system", text_part(system)), user))
 
     def read(self, text: str) -> Call:
         found = _OBJECT.search(text)
         if found is not None:
             try:
                 value, _ = read_json(text, found.start())
-            except Unreadable as error:
+            except LenientJsonError as error:
                 raise InvalidActionError(f"the JSON cannot be read: {error}") from None
             return self._call(value, text[: found.start()])
         try:
             calls = _CLICKS.read(text)
-        except Unclear as error:
+        except CallSyntaxError as error:
             raise InvalidActionError(f"the click cannot be read: {error}") from None
         if not calls or self.tool == "navigate":
             raise InvalidActionError(f"the reply has no action; answer with {self._form()}")
@@ -182,24 +184,24 @@ class Dialect(Family):
         _refuse_halves([thought, name, arguments])
         return Call(name, arguments, thought)
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
+    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name not in TAKES:
-            raise unknown(name, list(FIELDS) if self.tool == "navigate" else [self.tool])
-        only(name, arguments, TAKES[name])
+            raise unknown_action(name, list(FIELDS) if self.tool == "navigate" else [self.tool])
+        reject_unknown_arguments(name, arguments, TAKES[name])
         if "x" in TAKES[name]:
             whole = arguments.get("y") is None  # a point, or a box, in place of x
             at = frame.point(arguments.get("x") if whole else [arguments.get("x"), arguments["y"]], "x, y")
             if name.startswith("write"):
-                return click(at), entered(words(arguments, "content"))
+                return click(at), type_and_enter(string_argument(arguments, "content"))
             return click(at)
         if name == "scroll":
-            return paged(choice(arguments, "direction", WAYS, "down"), frame.screen)
+            return scroll_page(choice(arguments, "direction", WAYS, "down"), frame.screen)
         if name == "wait":
             return make_action("wait", seconds=seconds(arguments.get("seconds", WAIT_S), "seconds"))
         if name == "answer":
-            return make_action("answer", text=words(arguments, "content"))
+            return make_action("answer", text=string_argument(arguments, "content"))
         if name == "goto":
-            return make_action("open", target=words(arguments, "url"))
+            return make_action("open", target=string_argument(arguments, "url"))
         if name == "refresh":
             return make_action("press", keys=("f5",))
         return make_action({"go_back": "back", "restart": "home"}[name])
@@ -228,7 +230,7 @@ class Dialect(Family):
                 return json.dumps({"action": "click_absolute", "x": x, "y": y})
             return _said("click_element", element="", x=x, y=y)
         if self.tool != "navigate":
-            raise wordless(self, action)
+            raise unsupported_action(self, action)
         if verb in ("back", "home"):
             return _said({"back": "go_back", "home": "restart"}[verb])
         if verb == "answer":
@@ -240,9 +242,9 @@ class Dialect(Family):
         if verb == "press" and action.keys == ("f5",):
             return _said("refresh")
         for way in WAYS:
-            if action == paged(way, screen):
+            if action == scroll_page(way, screen):
                 return _said("scroll", direction=way)
-        raise wordless(self, action)
+        raise unsupported_action(self, action)
 
 
 _FORM = '{"note": <note>, "thought": <thought>, "action": {"action": <action>, ...}}'
@@ -256,7 +258,7 @@ def _said(name: str, **arguments: Any) -> str:
 def _schema(verbs: frozenset[str]) -> dict[str, Any]:
     """The navigator's JSON schema, with the actions that the verbs can do."""
     choices = []
-    for name in offered(VERBS, verbs):
+    for name in available_names(VERBS, verbs):
         fields = {"action": {"const": name, "type": "string"}, **FIELDS[name]}
         needed = [key for key, one in fields.items() if "default" not in one]
         choices.append({"properties": fields, "required": needed, "type": "object"})
@@ -294,7 +296,7 @@ def _remembered(step: Step) -> str:
             ensure_ascii=False,
         )
     )
-    return "\n".join(part for part in (plain(said), outcome(step)) if part)
+    return "\n".join(part for part in (escape(said), outcome_text(step)) if part)
 
 
 def _refuse_halves(values: Sequence[Any]) -> None:

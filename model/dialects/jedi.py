@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from actions import Call, Screen
-from model.dialect import Conversation, Example, Shown
-from model.dialects._family import picture, plain, text, turn
+from model.dialects._base import escape, image_part, message, text_part
 from model.dialects._jedi_examples import EXAMPLES as _EXAMPLES
-from model.dialects._official import ACTS, Official
-from model.image import ImageLimits
-from model.tools_prompt import CALL_CLOSE, CALL_OPEN
+from model.dialects._qwen_tools import ACTS, QwenToolDialect
+from model.dialects.base import Conversation, Example, HistoryStep
+from model.processing.image import ImageLimits
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 __all__ = ["EXAMPLES", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES
@@ -26,18 +26,20 @@ GLYPH = "⚗"  # what the model sometimes writes for either tag
 SYSTEM = "You point at things on a person's screen: make the one function call that does what is asked."
 
 
-class Dialect(Official):
+class Dialect(QwenToolDialect):
     """Jedi. The goal is what to find or to do in one step; earlier steps are not shown."""
 
     NAME = "jedi"
     HISTORIES = ("none",)
     ACTS: ClassVar = {"computer_use": ACTS["computer_use"]}
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         size = self.size(screen)
         system = self.filled(SYSTEM, width=size[0], height=size[1])
-        asked = turn("user", picture(screen), text("\n" + plain(goal)))
-        return Conversation((turn("system", text(system)), asked), self.tools(verbs, size))
+        asked = message("user", image_part(screen), text_part("\n" + escape(goal)))
+        return Conversation((message("system", text_part(system)), asked), self.tools(verbs, size))
 
     def read(self, text: str) -> Call:
         if CALL_OPEN not in text:

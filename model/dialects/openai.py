@@ -16,14 +16,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from actions import InvalidActionError, Screen, make_action
-from model.dialect import Example
-from model.dialects._family import choice, click, drag, wordless
-from model.dialects._functions import Act, Given
-from model.dialects._items import ASK, COMPUTER, FINISH, Heard, ItemFamily, strings
+from model.dialects._base import choice, click, drag, unsupported_action
 from model.dialects._openai_examples import EXAMPLES as _EXAMPLES
+from model.dialects._provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, strings
 from model.dialects._qwen25_functions import MAX_NOTCHES, NOTCH_PIXELS, show
-from model.image import ImageLimits
-from model.loose_json import Unreadable, read
+from model.dialects._tool_calls import ActionSpec, CallArguments
+from model.dialects.base import Example
+from model.processing.image import ImageLimits
+from model.wire.lenient_json import LenientJsonError, parse_json
 
 __all__ = ["EXAMPLES", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES
@@ -39,12 +39,12 @@ TEXT = "output_text", "text"  # a part's type, and the key of its words
 _XY = ("x", "y")
 
 
-def _at(given: Given) -> tuple[int, int]:
+def _at(given: CallArguments) -> tuple[int, int]:
     x, y = given.given.get("x"), given.given.get("y")
     return given.frame.point(x if y is None else [x, y], "x, y")  # a point, or a box, in place of x
 
 
-def _held(given: Given) -> tuple[str, ...]:
+def _held(given: CallArguments) -> tuple[str, ...]:
     """The modifiers held, by our names."""
     if not given.given.get("keys"):
         return ()
@@ -57,7 +57,7 @@ def _held(given: Given) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _click(given: Given) -> Any:
+def _click(given: CallArguments) -> Any:
     button = choice(given.given, "button", (*BUTTONS, "back", "forward"), "left")
     if button == "forward":
         raise InvalidActionError(
@@ -67,7 +67,7 @@ def _click(given: Given) -> Any:
     return make_action("back") if button == "back" else click(at, button=BUTTONS[button], modifiers=_held(given))
 
 
-def _drag(given: Given) -> Any:
+def _drag(given: CallArguments) -> Any:
     path = given.given.get("path")
     if not isinstance(path, list) or len(path) < 2:
         raise InvalidActionError(f"'path' must be a list of two points or more, not {show(path)}")
@@ -76,7 +76,7 @@ def _drag(given: Given) -> Any:
     return drag(*found) if not _held(given) else make_action("drag", path=found, modifiers=_held(given))
 
 
-def _scroll(given: Given) -> Any:
+def _scroll(given: CallArguments) -> Any:
     x, y = _at(given)
     right, down = (_notches(given, name, other) for name, other in (("scroll_x", "scrollX"), ("scroll_y", "scrollY")))
     if not right and not down:
@@ -84,7 +84,7 @@ def _scroll(given: Given) -> Any:
     return make_action("scroll", x=x, y=y, right=right, down=down)
 
 
-def _notches(given: Given, *names: str) -> int:
+def _notches(given: CallArguments, *names: str) -> int:
     """Pixels as notches of the wheel; less than one notch is one."""
     value = next((given.given[name] for name in names if given.given.get(name) is not None), 0)
     most = MAX_NOTCHES * NOTCH_PIXELS
@@ -94,7 +94,7 @@ def _notches(given: Given, *names: str) -> int:
     return count if value > 0 else -count
 
 
-class Dialect(ItemFamily):
+class Dialect(ProviderItemDialect):
     """OpenAI's computer-use models, and whatever else answers in their items."""
 
     NAME = "openai"
@@ -106,37 +106,37 @@ class Dialect(ItemFamily):
     FORM = '{"type": "computer_call", "action": {"type": "click", "button": "left", "x": <x>, "y": <y>}}'
     ACTS: ClassVar = {
         COMPUTER: {
-            "click": Act(("click",), ("button", *_XY, "keys"), "Click `button` at `x`, `y`.", _click),
-            "double_click": Act(
+            "click": ActionSpec(("click",), ("button", *_XY, "keys"), "Click `button` at `x`, `y`.", _click),
+            "double_click": ActionSpec(
                 ("click",),
                 (*_XY, "keys"),
                 "Click the left button twice at `x`, `y`.",
                 lambda a: click(_at(a), count=2, modifiers=_held(a)),
             ),
-            "drag": Act(("drag",), ("path", "keys"), "Drag with the left button along `path`.", _drag),
-            "keypress": Act(
+            "drag": ActionSpec(("drag",), ("path", "keys"), "Drag with the left button along `path`.", _drag),
+            "keypress": ActionSpec(
                 ("press",),
                 ("keys",),
                 "Press `keys` together.",
                 lambda a: make_action("press", keys=a.keys()),
             ),
-            "move": Act(
+            "move": ActionSpec(
                 ("move",),
                 _XY,
                 "Move the pointer to `x`, `y`.",
                 lambda a: make_action("move", x=_at(a)[0], y=_at(a)[1]),
             ),
-            "screenshot": Act((), (), "", lambda a: make_action("wait", seconds=0.0)),
-            "scroll": Act(
+            "screenshot": ActionSpec((), (), "", lambda a: make_action("wait", seconds=0.0)),
+            "scroll": ActionSpec(
                 ("scroll",),
                 (*_XY, "scroll_x", "scroll_y", "scrollX", "scrollY"),
                 "Turn the wheel at `x`, `y` by `scroll_x` and `scroll_y` pixels.",
                 _scroll,
             ),
-            "type": Act(
+            "type": ActionSpec(
                 ("type",), ("text",), "Type `text` where the focus is.", lambda a: make_action("type", text=a.text())
             ),
-            "wait": Act(("wait",), (), "Wait two seconds.", lambda a: make_action("wait", seconds=WAIT_S)),
+            "wait": ActionSpec(("wait",), (), "Wait two seconds.", lambda a: make_action("wait", seconds=WAIT_S)),
         }
     }
     PARAMETERS: ClassVar = {
@@ -167,7 +167,7 @@ class Dialect(ItemFamily):
         COMPUTER: "Operate a computer by its screen, with mouse and keyboard. The screen has {width}x{height} pixels."
     }
 
-    def take(self, item: Mapping[str, Any], heard: Heard) -> None:
+    def take(self, item: Mapping[str, Any], heard: ParsedItems) -> None:
         kind = item.get("type")
         if kind is None and isinstance(item.get("output"), list):  # the whole response
             for one in item["output"]:
@@ -187,7 +187,7 @@ class Dialect(ItemFamily):
         else:
             heard.call(COMPUTER, item)  # an action by itself; what is none is said where its meaning is asked
 
-    def _computer_call(self, item: Mapping[str, Any], heard: Heard) -> None:
+    def _computer_call(self, item: Mapping[str, Any], heard: ParsedItems) -> None:
         if item.get("status") == "incomplete":
             raise InvalidActionError("the computer_call is incomplete: the reply was cut off; make it shorter")
         checks = item.get("pending_safety_checks")
@@ -223,7 +223,7 @@ class Dialect(ItemFamily):
                           "arguments": arguments, "status": "completed"})  # fmt: skip
         act = self._act(action, screen)
         if act is None:
-            raise wordless(self, action)
+            raise unsupported_action(self, action)
         return _said({"type": "computer_call", "id": "cu_0", "call_id": "call_0", "action": act,
                       "pending_safety_checks": [], "status": "completed"})  # fmt: skip
 
@@ -261,8 +261,8 @@ def _object(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments
     try:
-        value, end = read(arguments)
-    except Unreadable as error:
+        value, end = parse_json(arguments)
+    except LenientJsonError as error:
         raise InvalidActionError(f"the call's arguments are no JSON object: {error}") from None
     if arguments[end:].strip():
         raise InvalidActionError("the call's arguments are a string that is no JSON object")

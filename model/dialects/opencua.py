@@ -17,27 +17,27 @@ from typing import Any
 
 from actions import Call, InvalidActionError, Screen, Step, make_action
 from actions.keys import normalize_key
-from model.dialect import Conversation, Example, Shown
-from model.dialects._calls import quoted
-from model.dialects._family import (
+from model.dialects._base import (
     MOST_ACTIONS,
-    Family,
-    one_call,
-    only,
-    outcome,
-    picture,
-    plain,
+    BaseDialect,
+    chain_calls,
+    escape,
+    image_part,
+    message,
+    outcome_text,
+    reject_unknown_arguments,
     seconds,
-    text,
-    turn,
-    unknown,
-    wordless,
-    words,
+    string_argument,
+    text_part,
+    unknown_action,
+    unsupported_action,
 )
+from model.dialects._call_parser import quoted
+from model.dialects._coordinates import FULLWIDTH_TABLE, CoordinateMapper
 from model.dialects._opencua_examples import EXAMPLES as _EXAMPLES
 from model.dialects._qwen25_functions import show
-from model.dialects._space import WIDE, Frame
-from model.image import ImageLimits
+from model.dialects.base import Conversation, Example, HistoryStep
+from model.processing.image import ImageLimits
 
 __all__ = ["EXAMPLES", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES
@@ -104,22 +104,24 @@ _STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _HEADING = re.compile(r"^[ \t]*#*[ \t]*(Observation|Thought|Action|Code)[ \t]*[:：]?[ \t]*", re.MULTILINE)
 
 
-class Dialect(Family):
+class Dialect(BaseDialect):
     """OpenCUA in its L2 form: thoughts and actions of all steps in the history, code of none."""
 
     NAME = "opencua"
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
-        goal = plain(goal)
-        messages = [turn("system", text(self.filled(SYSTEM, goal=goal, instruction=goal)))]
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
+        goal = escape(goal)
+        messages = [message("system", text_part(self.filled(SYSTEM, goal=goal, instruction=goal)))]
         for shown in steps:
             if shown.picture:
-                messages.append(turn("user", picture(shown.step.screen)))
-            messages.append(turn("assistant", text(_remembered(shown.step))))
-            if outcome(shown.step):
-                messages.append(turn("user", text(outcome(shown.step))))
+                messages.append(message("user", image_part(shown.step.screen)))
+            messages.append(message("assistant", text_part(_remembered(shown.step))))
+            if outcome_text(shown.step):
+                messages.append(message("user", text_part(outcome_text(shown.step))))
         asked = TASK.replace("{instruction}", goal)
-        return Conversation((*messages, turn("user", picture(screen), text(asked))))
+        return Conversation((*messages, message("user", image_part(screen), text_part(asked))))
 
     def read(self, text: str) -> Call:
         code, before = _code(text)
@@ -128,13 +130,15 @@ class Dialect(Family):
             raise InvalidActionError(
                 "the code has no call; end the reply with one such as pyautogui.click(x=100, y=200)"
             )
-        return one_call(said, before.strip())
+        return chain_calls(said, before.strip())
 
     def ground(self, call: Call, screen: Screen) -> Any:
         """The first action of the code; several calls may be one (moveTo and dragTo)."""
         return self.actions(call, screen)[0]
 
-    def joined(self, calls: Sequence[tuple[str, Mapping[str, Any]]], frame: Frame, thought: str) -> tuple[Any, ...]:
+    def joined(
+        self, calls: Sequence[tuple[str, Mapping[str, Any]]], frame: CoordinateMapper, thought: str
+    ) -> tuple[Any, ...]:
         """Calls belong together: keys are held while others act, and the pointer goes where the next acts."""
         found: list[Any] = []
         held: list[str] = []
@@ -169,19 +173,19 @@ class Dialect(Family):
             )
         return tuple(found)
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
+    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name not in TAKES:
-            raise unknown(name, list(TAKES), "call")
+            raise unknown_action(name, list(TAKES), "call")
         given = {key: one for key, one in arguments.items() if key not in SAYS_NOTHING}
-        only(name, given, [*(key for key in TAKES[name] if key not in SAYS_NOTHING), "keys"])
+        reject_unknown_arguments(name, given, [*(key for key in TAKES[name] if key not in SAYS_NOTHING), "keys"])
         short = name.rpartition(".")[2]
         if short == "terminate":
-            status = words(given, "status").strip().lower()
+            status = string_argument(given, "status").strip().lower()
             return make_action("done", status=status) if status in ("success", "failure") else _refuse("status", status)
         if short == "sleep":
             return make_action("wait", seconds=seconds(given.get("seconds"), "seconds"))
         if short in ("write", "typewrite"):
-            return make_action("type", text=words(given, "message"))
+            return make_action("type", text=string_argument(given, "message"))
         if short == "hotkey":
             return make_action("press", keys=_keys(given)[:9])
         if short == "press":
@@ -252,7 +256,7 @@ class Dialect(Family):
             return f"time.sleep({action.seconds})"
         if verb == "done" and not action.message:
             return f"computer.terminate(status='{action.status}')"
-        raise wordless(self, action)
+        raise unsupported_action(self, action)
 
 
 class _Here:
@@ -292,7 +296,7 @@ def _refuse(key: str, value: str) -> Any:
 
 
 def _key(given: Mapping[str, Any]) -> str:
-    return words(given, "key", "keys")
+    return string_argument(given, "key", "keys")
 
 
 def _keys(given: Mapping[str, Any]) -> list[str]:
@@ -314,7 +318,7 @@ def _remembered(step: Step) -> str:
             parts[mark.group(1)] = thought[mark.end() : end].strip()
     if not marks:
         parts["Thought"] = thought.strip()
-    return plain(f"# Step {step.index}:\n## Thought:\n{parts['Thought']}\n\n## Action:\n{parts['Action']}\n")
+    return escape(f"# Step {step.index}:\n## Thought:\n{parts['Thought']}\n\n## Action:\n{parts['Action']}\n")
 
 
 def _code(text: str) -> tuple[str, str]:
@@ -349,7 +353,7 @@ def _calls(code: str) -> Iterator[tuple[str, dict[str, Any]]]:
             raise InvalidActionError("the code may hold calls such as pyautogui.click(x=100, y=200) only, nothing else")
         name = _dotted(call.func)
         if name not in TAKES:
-            raise unknown(name, list(TAKES), "call")
+            raise unknown_action(name, list(TAKES), "call")
         yield name, _arguments(name, call)
 
 
@@ -374,9 +378,9 @@ def _outside_strings(code: str) -> str:
     """The code with plain punctuation for full-width, outside its strings."""
     parts, at = [], 0
     for string in _STRING.finditer(code):
-        parts += [code[at : string.start()].translate(WIDE), string.group()]
+        parts += [code[at : string.start()].translate(FULLWIDTH_TABLE), string.group()]
         at = string.end()
-    return "".join([*parts, code[at:].translate(WIDE)])
+    return "".join([*parts, code[at:].translate(FULLWIDTH_TABLE)])
 
 
 def _dotted(node: ast.AST) -> str:

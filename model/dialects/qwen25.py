@@ -15,13 +15,13 @@ from typing import Any, Literal
 import numpy as np
 
 from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError
-from model.dialect import Conversation, Example, Shown
-from model.dialects._official import arguments_for
 from model.dialects._qwen25_examples import COMPUTER_EXAMPLES, MOBILE_EXAMPLES
 from model.dialects._qwen25_functions import ACTS, Arguments, function_schema, show, sized, to_model, to_screen
-from model.image import ImageLimits
-from model.tool_call import NoCall, find_call
-from model.tools_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
+from model.dialects._qwen_tools import arguments_for
+from model.dialects.base import Conversation, Example, HistoryStep
+from model.processing.image import ImageLimits
+from model.wire.tool_call import ToolCallError, find_call
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
 __all__ = ["EXAMPLES", "MOBILE_EXAMPLES", "Dialect", "to_model", "to_screen"]
 EXAMPLES: list[Example] = COMPUTER_EXAMPLES  # of the default tool; MOBILE_EXAMPLES are of tool="mobile_use"
@@ -72,7 +72,9 @@ class Dialect:
         self.own_tools = prompt is None or "<tools>" not in prompt
         self.prompt_hash = self._fingerprint()
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         """What is said to the model; see the class for the two layouts."""
         layout = self._turns if self.history == "turns" else self._progress
         # later turns name a new size themselves, so that what was said before stays as it was
@@ -82,7 +84,7 @@ class Dialect:
         tools = (function_schema(self.tool, verbs, *size),) if self.own_tools else ()
         return Conversation((system, *layout(goal, steps, screen)), tools)
 
-    def _turns(self, goal: str, steps: Sequence[Shown], screen: Screen) -> list[dict[str, Any]]:
+    def _turns(self, goal: str, steps: Sequence[HistoryStep], screen: Screen) -> list[dict[str, Any]]:
         said = [_text(_quoted(goal))]
         if steps and steps[0].step.index > 1:
             said.append(_text(FORGOTTEN.replace("{count}", str(steps[0].step.index - 1))))
@@ -101,7 +103,7 @@ class Dialect:
                 before = picture
         return messages
 
-    def _progress(self, goal: str, steps: Sequence[Shown], screen: Screen) -> list[dict[str, Any]]:
+    def _progress(self, goal: str, steps: Sequence[HistoryStep], screen: Screen) -> list[dict[str, Any]]:
         done = "; ".join(f"Step {shown.step.index}: {self._did(shown.step)}" for shown in steps)
         task = f"{QUERY}{_quoted(goal)}" + (f" (Done so far: {done})" if done else "")
         return [{"role": "user", "content": [_text(task), {"type": "image", "image": screen}]}]
@@ -120,7 +122,7 @@ class Dialect:
     def parse(self, text: str) -> Call:
         try:
             found = find_call(text)
-        except NoCall as error:
+        except ToolCallError as error:
             raise InvalidActionError(f"{error}; end the reply with {self._form()}") from None
         if found.name is not None and found.name != self.tool:
             inner = f", and {found.name} is an action of it" if found.name in {a.name for a in ACTS[self.tool]} else ""
@@ -171,8 +173,8 @@ class Dialect:
         screen = Screen(np.zeros((56, 56, 3), np.uint8), taken_s=0.0)
         call = Call(self.tool, {"action": "wait"})
         steps = [
-            Shown(Step(2, screen, Reply("reply"), call, note="note"), picture=True),
-            Shown(Step(3, screen, Reply(CALL_OPEN * 2), error="error")),
+            HistoryStep(Step(2, screen, Reply("reply"), call, note="note"), picture=True),
+            HistoryStep(Step(3, screen, Reply(CALL_OPEN * 2), error="error")),
         ]
         sample = self._turns if self.history == "turns" else self._progress
         verbs = frozenset(verb for act in ACTS[self.tool] for verb in act.verbs)

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from actions import Screen
-from model.dialect import Conversation, Example, Shown
-from model.dialects._family import outcome, picture, plain, text, turn
-from model.dialects._official import ACTS, NEW, OFFERED, Official, offering
+from model.dialects._base import escape, image_part, message, outcome_text, text_part
+from model.dialects._coordinates import SCALE_999
 from model.dialects._qwen3vl_examples import EXAMPLES as _EXAMPLES
 from model.dialects._qwen3vl_examples import MOBILE_EXAMPLES
-from model.dialects._space import NINES
+from model.dialects._qwen_tools import ACTS, NEW, OFFERED, QwenToolDialect, restrict
+from model.dialects.base import Conversation, Example, HistoryStep
 from model.dialects.qwen25 import SYSTEM
-from model.image import ImageLimits
-from model.tools_prompt import RESPONSE_CLOSE, RESPONSE_OPEN
+from model.processing.image import ImageLimits
+from model.wire.tool_prompt import RESPONSE_CLOSE, RESPONSE_OPEN
 
 __all__ = ["EXAMPLES", "LIMITS", "MOBILE_EXAMPLES", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES  # of computer_use; MOBILE_EXAMPLES are of mobile_use
@@ -30,26 +30,28 @@ MOBILE = ("click", "long_press", "swipe", "type", "answer", "system_button", "wa
 FORM = "\n\nAnswer in this form: Thought: what you see and plan. Action: what you do, in words. Then the <tool_call>."
 
 
-class Dialect(Official):
+class Dialect(QwenToolDialect):
     """Qwen3-VL. One turn for each step, what came of it in <tool_response>."""
 
     NAME = "qwen3vl"
     TOOLS = ("computer_use", "mobile_use")
-    SPACE = NINES
+    SPACE = SCALE_999
     ACTS: ClassVar = {
-        "computer_use": offering(ACTS["computer_use"], [*OFFERED["computer_use"], *NEW]),
-        "mobile_use": offering(ACTS["mobile_use"], MOBILE),
+        "computer_use": restrict(ACTS["computer_use"], [*OFFERED["computer_use"], *NEW]),
+        "mobile_use": restrict(ACTS["mobile_use"], MOBILE),
     }
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         size = SIZES[self.tool]
         system = self.filled(SYSTEM[self.tool] + (FORM if self.tool == "mobile_use" else ""))
-        messages = [turn("system", text(system))]
-        said = plain(goal)
+        messages = [message("system", text_part(system))]
+        said = escape(goal)
         for shown in steps:
-            seen = (picture(shown.step.screen),) if shown.picture else ()
-            messages.append(turn("user", text(said), *seen))
-            messages.append(turn("assistant", text(plain(shown.step.reply.text))))
-            said = f"{RESPONSE_OPEN}\n{outcome(shown.step) or 'Done.'}\n{RESPONSE_CLOSE}"
-        messages.append(turn("user", text(said), picture(screen)))
+            seen = (image_part(shown.step.screen),) if shown.picture else ()
+            messages.append(message("user", text_part(said), *seen))
+            messages.append(message("assistant", text_part(escape(shown.step.reply.text))))
+            said = f"{RESPONSE_OPEN}\n{outcome_text(shown.step) or 'Done.'}\n{RESPONSE_CLOSE}"
+        messages.append(message("user", text_part(said), image_part(screen)))
         return Conversation(tuple(messages), self.tools(verbs, size))

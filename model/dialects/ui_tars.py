@@ -15,27 +15,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actions import Call, InvalidActionError, Screen, make_action
-from model.dialect import Conversation, Example, Shown
-from model.dialects._calls import Calls, Unclear, quoted
-from model.dialects._family import (
-    Family,
+from model.dialects._base import (
+    BaseDialect,
+    available_names,
+    chain_calls,
     click,
     drag,
-    offered,
-    one_call,
-    only,
-    outcome,
-    picture,
-    plain,
-    text,
-    turn,
-    unknown,
-    wordless,
-    words,
+    escape,
+    image_part,
+    message,
+    outcome_text,
+    reject_unknown_arguments,
+    string_argument,
+    text_part,
+    unknown_action,
+    unsupported_action,
 )
-from model.dialects._space import Frame
+from model.dialects._call_parser import CallParser, CallSyntaxError, quoted
+from model.dialects._coordinates import CoordinateMapper
 from model.dialects._ui_tars_examples import EXAMPLES as _EXAMPLES
-from model.image import ImageLimits
+from model.dialects.base import Conversation, Example, HistoryStep
+from model.processing.image import ImageLimits
 
 __all__ = ["EXAMPLES", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES
@@ -118,41 +118,43 @@ READ_TOO = (
     "select",
     "press",
 )  # the authors' parser takes them; their prompts do not offer them
-_CALLS = Calls([*VERBS, *READ_TOO])
+_CALLS = CallParser([*VERBS, *READ_TOO])
 _ACTION = re.compile(r"Action[ \t]*[:：]")
 _THOUGHT = re.compile(r"\A\s*(?:Thought|Reflection|Action_Summary)[ \t]*[:：]\s*")
 _KEY_BREAK = re.compile(r"(?<=.)\+(?=.)|\s+")
 _HELP = "How shall I go on?"
 
 
-class Dialect(Family):
+class Dialect(BaseDialect):
     """UI-TARS-1.5. tool: computer_use or mobile_use, the authors' two action spaces."""
 
     NAME = "ui_tars"
     TOOLS = ("computer_use", "mobile_use")
     GOAL = ("instruction", "goal")
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         space = SPACES[self.tool]
-        lines = [space[name] for name in offered({name: VERBS[name] for name in space}, verbs)]
+        lines = [space[name] for name in available_names({name: VERBS[name] for name in space}, verbs)]
         actions = "\n".join(form + (f" # {says}" if says else "") for form, says in lines)
-        goal = plain(goal)
+        goal = escape(goal)
         asked = self.filled(PROMPT, action_space=actions, language="English", instruction=goal, goal=goal)
-        messages = [turn("user", text(asked))]
+        messages = [message("user", text_part(asked))]
         for shown in steps:
             if shown.picture:
-                messages.append(turn("user", picture(shown.step.screen)))
-            messages.append(turn("assistant", text(plain(shown.step.reply.text))))
-            if outcome(shown.step):
-                messages.append(turn("user", text(outcome(shown.step))))
-        return Conversation((*messages, turn("user", picture(screen))))
+                messages.append(message("user", image_part(shown.step.screen)))
+            messages.append(message("assistant", text_part(escape(shown.step.reply.text))))
+            if outcome_text(shown.step):
+                messages.append(message("user", text_part(outcome_text(shown.step))))
+        return Conversation((*messages, message("user", image_part(screen))))
 
     def read(self, text: str) -> Call:
         mark = _ACTION.search(text)
         start = mark.end() if mark else 0
         try:
             calls = _CALLS.read(text, start, certain=mark is not None)
-        except Unclear as error:
+        except CallSyntaxError as error:
             raise InvalidActionError(f"the action cannot be read: {error}") from None
         if not calls:
             raise InvalidActionError(
@@ -164,9 +166,9 @@ class Dialect(Family):
             if len(call.given) > 1 or (call.given and START[0] in call.named):
                 raise InvalidActionError(f"{call.name} takes its arguments by name, such as {START[0]}='(x,y)'")
             said.append((call.name, {**call.named, **({START[0]: call.given[0]} if call.given else {})}))
-        return one_call(said, thought)
+        return chain_calls(said, thought)
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
+    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         def at(*keys: str) -> tuple[int, int]:
             key = next((one for one in keys if arguments.get(one)), keys[0])
             if not arguments.get(key):
@@ -174,42 +176,44 @@ class Dialect(Family):
             return frame.point(arguments[key], key)
 
         if name in ("click", "left_single", "left_double", "right_single", "hover", "long_press"):
-            only(name, arguments, START)
+            reject_unknown_arguments(name, arguments, START)
             if name in ("hover", "long_press"):
                 x, y = at(*START)
                 return make_action("move", x=x, y=y) if name == "hover" else make_action(name, x=x, y=y, seconds=HELD_S)
             return click(at(*START), count=1 + (name == "left_double"), button=BUTTONS.get(name, "left"))
         if name in ("drag", "select"):
-            only(name, arguments, (*START, *END))
+            reject_unknown_arguments(name, arguments, (*START, *END))
             return drag(at(*START), at(*END))
         if name in ("hotkey", "press"):
-            only(name, arguments, ("key", name))
-            keys = [key for key in _KEY_BREAK.split(words(arguments, "key", name).strip()) if key]
+            reject_unknown_arguments(name, arguments, ("key", name))
+            keys = [key for key in _KEY_BREAK.split(string_argument(arguments, "key", name).strip()) if key]
             return make_action("press", keys=keys[:9])
         if name == "type":
-            only(name, arguments, ("content",))
-            return make_action("type", text=words(arguments, "content"))
+            reject_unknown_arguments(name, arguments, ("content",))
+            return make_action("type", text=string_argument(arguments, "content"))
         if name == "scroll":
-            only(name, arguments, (*START, "direction"))
+            reject_unknown_arguments(name, arguments, (*START, "direction"))
             where = dict(zip(("x", "y"), at(*START), strict=True)) if any(map(arguments.get, START)) else {}
             amount = {"down": {"down": NOTCHES}, "up": {"down": -NOTCHES}}
             amount |= {"right": {"right": NOTCHES}, "left": {"right": -NOTCHES}}
-            way = words(arguments, "direction").strip().lower()
+            way = string_argument(arguments, "direction").strip().lower()
             if way not in amount:
                 raise InvalidActionError(f"'direction' must be one of {', '.join(amount)}, not {way!r:.40}")
             return make_action("scroll", **where, **amount[way])
         if name == "open_app":
-            only(name, arguments, ("app_name",))
-            return make_action("open", target=words(arguments, "app_name"))
+            reject_unknown_arguments(name, arguments, ("app_name",))
+            return make_action("open", target=string_argument(arguments, "app_name"))
         if name == "finished":
-            only(name, arguments, ("content",))
-            return make_action("done", message=words(arguments, "content", default=""))
+            reject_unknown_arguments(name, arguments, ("content",))
+            return make_action("done", message=string_argument(arguments, "content", default=""))
         if name == "call_user":
-            only(name, arguments, ("content",))
-            return make_action("ask", question=words(arguments, "content", default="") or thought[:2000] or _HELP)
+            reject_unknown_arguments(name, arguments, ("content",))
+            return make_action(
+                "ask", question=string_argument(arguments, "content", default="") or thought[:2000] or _HELP
+            )
         if name not in VERBS:
-            raise unknown(name, list(VERBS))
-        only(name, arguments, ())
+            raise unknown_action(name, list(VERBS))
+        reject_unknown_arguments(name, arguments, ())
         return make_action("wait", seconds=WAIT_S) if name == "wait" else make_action(name.removeprefix("press_"))
 
     def write(self, action: Any, screen: Screen) -> str:
@@ -246,4 +250,4 @@ class Dialect(Family):
             return "wait()"
         if verb in ("home", "back"):
             return f"press_{verb}()"
-        raise wordless(self, action)
+        raise unsupported_action(self, action)

@@ -5,11 +5,11 @@ Sources: the authors' action_parser.py (factor 1000 for any model type but qwen2
 
 from __future__ import annotations
 
-from model.dialect import Example
 from model.dialects import ui_tars
-from model.dialects._space import THOUSAND
+from model.dialects._coordinates import SCALE_1000
 from model.dialects._ui_tars_examples import THOUSANDTHS
-from model.image import ImageLimits
+from model.dialects.base import Example
+from model.processing.image import ImageLimits
 
 __all__ = ["EXAMPLES", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = THOUSANDTHS
@@ -18,4 +18,4 @@ LIMITS = ImageLimits(100 * 28 * 28, 2700 * 28 * 28)
 
 class Dialect(ui_tars.Dialect):
     NAME = "ui_tars_v1"
-    SPACE = THOUSAND
+    SPACE = SCALE_1000

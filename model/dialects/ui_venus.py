@@ -15,29 +15,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actions import Call, InvalidActionError, Screen, Step, make_action
-from model.dialect import Conversation, Example, Shown
-from model.dialects._calls import Calls, Unclear, quoted
-from model.dialects._family import (
-    Family,
+from model.dialects._base import (
+    BaseDialect,
+    available_names,
+    chain_calls,
     click,
     drag,
-    offered,
-    one_call,
-    only,
-    outcome,
-    picture,
-    plain,
-    text,
-    turn,
-    unknown,
-    wordless,
-    words,
+    escape,
+    image_part,
+    message,
+    outcome_text,
+    reject_unknown_arguments,
+    string_argument,
+    text_part,
+    unknown_action,
+    unsupported_action,
 )
-from model.dialects._space import Frame
+from model.dialects._call_parser import CallParser, CallSyntaxError, quoted
+from model.dialects._coordinates import CoordinateMapper
 from model.dialects._ui_venus_examples import EXAMPLES as _EXAMPLES
 from model.dialects._ui_venus_examples import GROUNDED
+from model.dialects.base import Conversation, Example, HistoryStep
 from model.dialects.gta1 import ABSENT, absent, first_place
-from model.image import ImageLimits
+from model.processing.image import ImageLimits
 
 __all__ = ["EXAMPLES", "GROUNDED", "LIMITS", "Dialect"]
 EXAMPLES: list[Example] = _EXAMPLES  # of "mobile_use"; GROUNDED are of "ground"
@@ -82,12 +82,12 @@ GROUND = (
     "Give the box of what is described: {instruction}. Answer with [x1,y1,x2,y2] alone. If there is no such thing on "
     "the picture, answer with [-1,-1,-1,-1]."
 )
-_CALLS = Calls(FORMS)
+_CALLS = CallParser(FORMS)
 _ACTION = re.compile(r"<action>\s*")
 _TAG = re.compile(r"<(think|action|conclusion)>\s*(.*?)\s*(?:</\1>|\Z)", re.DOTALL)
 
 
-class Dialect(Family):
+class Dialect(BaseDialect):
     """UI-Venus-1.0. One turn for all: the task, what was thought and done at each earlier step, and the picture."""
 
     NAME = "ui_venus"
@@ -95,20 +95,22 @@ class Dialect(Family):
     HISTORIES = ("progress",)
     GOAL = ("user_task", "instruction", "goal")
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
-        goal = plain(goal)
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
+        goal = escape(goal)
         if self.tool == "ground":
             return Conversation(
-                (turn("user", picture(screen), text(self.filled(GROUND, **dict.fromkeys(self.GOAL, goal)))),)
+                (message("user", image_part(screen), text_part(self.filled(GROUND, **dict.fromkeys(self.GOAL, goal)))),)
             )
-        names = offered({name: form[0] for name, form in FORMS.items()}, verbs)
+        names = available_names({name: form[0] for name, form in FORMS.items()}, verbs)
         asked = self.filled(
             PROMPT,
             actions="\n".join(FORMS[name][1] for name in names),
             previous_actions="\n".join(_remembered(number, shown.step) for number, shown in enumerate(steps)),
             **dict.fromkeys(self.GOAL, goal),
         )
-        return Conversation((turn("user", picture(screen), text(asked)),))
+        return Conversation((message("user", image_part(screen), text_part(asked)),))
 
     def read(self, text: str) -> Call:
         if self.tool == "ground":
@@ -116,7 +118,7 @@ class Dialect(Family):
         mark = _ACTION.search(text)
         try:
             calls = _CALLS.read(text, mark.end() if mark else 0, certain=mark is not None)
-        except Unclear as error:
+        except CallSyntaxError as error:
             raise InvalidActionError(f"the action cannot be read: {error}") from None
         if not calls:
             raise InvalidActionError(
@@ -128,16 +130,16 @@ class Dialect(Family):
             if call.given:
                 raise InvalidActionError(f"{call.name} takes its arguments by name, as in {FORMS[call.name][1]}")
             said.append((call.name, call.named))
-        return one_call(said, found.get("think") or text[: mark.start() if mark else calls[0].start].strip())
+        return chain_calls(said, found.get("think") or text[: mark.start() if mark else calls[0].start].strip())
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: Frame, thought: str) -> Any:
+    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if self.tool == "ground":
             if name != "ground":
-                raise unknown(name, ("ground",))
+                raise unknown_action(name, ("ground",))
             return absent(arguments.get("box"), "box") or click(frame.point(arguments.get("box"), "box"))
         if name not in FORMS:
-            raise unknown(name, list(FORMS))
-        only(name, arguments, FORMS[name][2])
+            raise unknown_action(name, list(FORMS))
+        reject_unknown_arguments(name, arguments, FORMS[name][2])
 
         def at(key: str) -> tuple[int, int]:
             if not arguments.get(key):
@@ -152,13 +154,15 @@ class Dialect(Family):
         if name in ("Drag", "Scroll"):
             return drag(at("start"), at("end"))
         if name == "Type":
-            return make_action("type", text=words(arguments, "content"))
+            return make_action("type", text=string_argument(arguments, "content"))
         if name == "Launch":
-            return make_action("open", target=words(arguments, "app", default="") or words(arguments, "url"))
+            return make_action(
+                "open", target=string_argument(arguments, "app", default="") or string_argument(arguments, "url")
+            )
         if name == "Finished":
-            return make_action("done", message=words(arguments, "content", default=""))
+            return make_action("done", message=string_argument(arguments, "content", default=""))
         if name == "CallUser":
-            return make_action("answer", text=words(arguments, "content"))
+            return make_action("answer", text=string_argument(arguments, "content"))
         if name == "PressEnter":
             return make_action("press", keys=("enter",))
         return make_action({"Wait": "wait", "PressBack": "back", "PressHome": "home"}[name])
@@ -169,7 +173,7 @@ class Dialect(Family):
         if action == make_action("done", status="failure", message=ABSENT):
             return "[-1,-1,-1,-1]"
         if action.verb != "click" or action != make_action("click", x=action.x, y=action.y):
-            raise wordless(self, action)
+            raise unsupported_action(self, action)
         x, y = self.frame(screen).say(action.x, action.y)
         return f"[{x},{y},{x},{y}]"
 
@@ -200,11 +204,11 @@ class Dialect(Family):
             make_action("press", keys=("enter",)),
         ):
             return {"wait": "Wait()", "back": "PressBack()", "home": "PressHome()", "press": "PressEnter()"}[verb]
-        raise wordless(self, action)
+        raise unsupported_action(self, action)
 
 
 def _remembered(number: int, step: Step) -> str:
     """A step as later ones remember it; the authors count from 0."""
     found = {match.group(1): match.group(2) for match in _TAG.finditer(step.reply.text)}
     said = f"Step {number}: <think>{found.get('think', '')}</think><action>{found.get('action', '')}</action>"
-    return " ".join(part for part in (plain(said), outcome(step)) if part)
+    return " ".join(part for part in (escape(said), outcome_text(step)) if part)

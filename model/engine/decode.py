@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from actions import UsageError
-from model.engine.kv import KVCache
-from model.engine.session import Picture, Segment, Session
-from model.qwen25vl import Qwen25VL
-from model.text import attention_mask as make_mask
+from model.engine.session import ImageSegment, PrefixCachedSession, Segment
+from model.nn.kv_cache import KVCache
+from model.nn.qwen25vl import Qwen25VL
+from model.nn.text_decoder import attention_mask as make_mask
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sampling:
             )
 
 
-def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> Tensor:
+def sample(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> Tensor:
     """Next ids [B] from logits [B, V]."""
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
@@ -49,7 +49,7 @@ def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) 
 
 
 @torch.inference_mode()
-def stream(
+def stream_batch(
     model: Qwen25VL,
     input_ids: Tensor,
     *,
@@ -77,7 +77,7 @@ def stream(
         logits = model.logits(hidden[:, -1])[:, :vocabulary]
         if step == 0:
             _require_finite(logits)
-        held = torch.where(stopped, held, pick(logits, sampling, generator))
+        held = torch.where(stopped, held, sample(logits, sampling, generator))
         stopped = stopped | torch.isin(held, stops)
         yield held
         if step + 1 == max_new_tokens or bool(stopped.all()):
@@ -103,7 +103,7 @@ class Guide(Protocol):
 
 
 @dataclass
-class Said:
+class Generation:
     """A reply as it came about. forced: ids that had no alternative and were not asked for; passes: of the decoder.
 
     chances: place in ids -> the probabilities of the ids watched, and of all others together, where one was sampled.
@@ -128,11 +128,11 @@ class Said:
 
 
 @torch.inference_mode()
-def speak(
-    session: Session,
+def generate_stream(
+    session: PrefixCachedSession,
     new: Sequence[Segment],
-    encode: Callable[[Picture], Tensor],
-    said: Said,
+    encode: Callable[[ImageSegment], Tensor],
+    said: Generation,
     *,
     max_new_tokens: int,
     stop_ids: Sequence[int] = (),
@@ -154,7 +154,7 @@ def speak(
     hidden = session.feed(new, encode)
     said.passes += 1
     if guide is None and (session.model.device.type == "cuda" if ahead is None else ahead):
-        yield from _ahead(session, hidden, said, max_new_tokens, stops, sampling, generator, vocabulary, watched)
+        yield from _lookahead(session, hidden, said, max_new_tokens, stops, sampling, generator, vocabulary, watched)
         return
     pending: list[int] = []
     while len(said.ids) < max_new_tokens:
@@ -177,7 +177,7 @@ def speak(
             _require_finite(logits)
         if guide is not None:
             logits = guide.masked(logits, left)
-        token = int(pick(logits, sampling, generator))
+        token = int(sample(logits, sampling, generator))
         if said.watches(token, watched):
             said.note(logits[0].float().softmax(-1)[list(watched)].tolist())
         said.ids.append(token)
@@ -189,10 +189,10 @@ def speak(
             return
 
 
-def _ahead(
-    session: Session,
+def _lookahead(
+    session: PrefixCachedSession,
     hidden: Tensor,
-    said: Said,
+    said: Generation,
     max_new_tokens: int,
     stops: frozenset[int],
     sampling: Sampling,
@@ -206,9 +206,9 @@ def _ahead(
         logits = session.model.logits(hidden)[:, :vocabulary]
         if not said.ids:
             _require_finite(logits)
-        next_id = pick(logits, sampling, generator)  # [1]
+        next_id = sample(logits, sampling, generator)  # [1]
         likely = logits[0].float().softmax(-1)[whom] if watched else logits.new_empty(0)
-        coming = Coming(next_id, likely)
+        coming = AsyncCopy(next_id, likely)
         guessed = len(said.ids) + 1 < max_new_tokens and session.length < session.budget_tokens
         if guessed:
             hidden = session.guess(next_id)
@@ -227,7 +227,7 @@ def _ahead(
             session.extend([int(token)])  # which says that there is no room
 
 
-class Coming:
+class AsyncCopy:
     """Numbers on their way from a device, which works on meanwhile."""
 
     def __init__(self, *tensors: Tensor) -> None:
@@ -262,6 +262,6 @@ def _require_finite(logits: Tensor) -> None:
         )
 
 
-def generate(model: Qwen25VL, input_ids: Tensor, **options: Any) -> Tensor:
+def generate_batch(model: Qwen25VL, input_ids: Tensor, **options: Any) -> Tensor:
     """New ids [B, n], all of stream's at once."""
-    return torch.stack(list(stream(model, input_ids, **options)), dim=1)
+    return torch.stack(list(stream_batch(model, input_ids, **options)), dim=1)

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from actions import UsageError
-from model.engine.forms import Form
+from model.engine.call_grammar import CallGrammar
 
 MARGIN = (
     16  # tokens kept free for what is begun when the room runs out: a key's name, an escape, a character of 4 bytes
 )
 
 
-class Grammars:
+class GrammarCompiler:
     """The grammars of one tokenizer. stop_ids: what ends a reply; a grammar's reply ends by itself, without one.
 
     file: where the tokenizer stands; text: it as tokenizer.json, where the file is of another form.
@@ -42,11 +42,11 @@ class Grammars:
             ) from None
         self._first = lru_cache(maxsize=16)(self._build)
 
-    def guide(self, form: Form, thought: bool = True) -> Guide:
+    def guide(self, form: CallGrammar, thought: bool = True) -> GrammarGuide:
         """What guides one reply. thought: words may come before the call; without, the reply is the call."""
-        return Guide(self._first(form, thought and bool(form.open)), self)
+        return GrammarGuide(self._first(form, thought and bool(form.open)), self)
 
-    def _build(self, form: Form, thought: bool) -> _Start:
+    def _build(self, form: CallGrammar, thought: bool) -> _CompiledGrammar:
         own = form.open != "" and self._is_token(form.open)
         call = " ".join(part for part in ("call", self._tag(form.close), "" if form.ends_itself else "AFTER") if part)
         body = re.sub(r"@\{(.*?)\}", lambda match: self._tag(match.group(1)), form.body)
@@ -64,7 +64,7 @@ class Grammars:
             raise ValueError(f"not a grammar: {matcher.get_error()[:400]}\n{lark}")
         call_room = max(len(self._ids(sample)) for sample in form.samples) + MARGIN
         close_room = call_room if form.roomy else len(self._ids('"]}}\n' + form.close)) + MARGIN
-        return _Start(form, matcher, tuple(self._ids(form.open)), own, call_room, close_room)
+        return _CompiledGrammar(form, matcher, tuple(self._ids(form.open)), own, call_room, close_room)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokens.tokenize_str(text, parse_special=True)
@@ -100,10 +100,10 @@ class Grammars:
 
 
 @dataclass(frozen=True)
-class _Start:
+class _CompiledGrammar:
     """A form's matcher before anything is said; own: its opening is a token of its own; rooms in tokens."""
 
-    form: Form
+    form: CallGrammar
     matcher: llguidance.LLMatcher
     opening: tuple[int, ...]
     own: bool
@@ -111,10 +111,10 @@ class _Start:
     close_room: int
 
 
-class Guide:
+class GrammarGuide:
     """One reply's way through its grammar. done: the reply is whole."""
 
-    def __init__(self, start: _Start, of: Grammars) -> None:
+    def __init__(self, start: _CompiledGrammar, of: GrammarCompiler) -> None:
         self._start, self._of = start, of
         self._matcher = start.matcher.deep_copy()
         self._opened = not start.opening

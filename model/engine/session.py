@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from actions import UsageError
-from model.engine.fused import Fused, fused
-from model.engine.graphs import Steps
-from model.engine.kv import KVCache
-from model.engine.room import OverBudget
-from model.qwen25vl import Qwen25VL
-from model.rope import picture_advance, vision_positions
+from model.engine.cuda_graphs import DecodeGraphs
+from model.engine.memory_errors import ContextLengthError
+from model.nn.fused_decoder import FusedDecoder, fused
+from model.nn.kv_cache import KVCache
+from model.nn.qwen25vl import Qwen25VL
+from model.nn.rope import image_position_span, vision_positions
 
 CHUNK = 4096  # tokens computed at a time: bounds what a long cold prompt takes beside the cache
 
 
 @dataclass(frozen=True)
-class Text:
+class TextSegment:
     """Ids of words."""
 
     ids: tuple[int, ...]
@@ -36,7 +36,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageSegment:
     """A still picture of grid (1, h, w) patches, that takes `length` places in the context."""
 
     key: str
@@ -44,10 +44,10 @@ class Picture:
     length: int
 
 
-Segment = Text | Picture
+Segment = TextSegment | ImageSegment
 
 
-def segments(input_ids: Sequence[int], placeholder: int, pictures: Sequence[Picture]) -> list[Segment]:
+def segments(input_ids: Sequence[int], placeholder: int, pictures: Sequence[ImageSegment]) -> list[Segment]:
     """A prompt's ids as segments; each picture takes its own number of placeholders, else it is a UsageError."""
     made: list[Segment] = []
     left, text, place = list(pictures), list[int](), 0
@@ -60,30 +60,30 @@ def segments(input_ids: Sequence[int], placeholder: int, pictures: Sequence[Pict
         if not left or any(one != placeholder for one in input_ids[place:end]) or end > len(input_ids):
             raise UsageError(f"the prompt's placeholders do not fit its {len(pictures)} pictures; one run for each")
         if text:
-            made.append(Text(tuple(text)))
+            made.append(TextSegment(tuple(text)))
             text = []
         made.append(left.pop(0))
         place = end
     if left:
         raise UsageError(f"the prompt has no placeholders for {len(left)} of its {len(pictures)} pictures")
-    return [*made, Text(tuple(text))] if text else made
+    return [*made, TextSegment(tuple(text))] if text else made
 
 
-def shared(held: Sequence[Segment], new: Sequence[Segment]) -> int:
+def common_prefix_length(held: Sequence[Segment], new: Sequence[Segment]) -> int:
     """How many tokens both begin with; a picture counts whole or not at all."""
     count = 0
     for old, fresh in zip(held, new, strict=False):
         if old == fresh:
             count += fresh.length
             continue
-        if isinstance(old, Text) and isinstance(fresh, Text):
+        if isinstance(old, TextSegment) and isinstance(fresh, TextSegment):
             pairs = zip(old.ids, fresh.ids, strict=False)
             count += next((n for n, (a, b) in enumerate(pairs) if a != b), min(old.length, fresh.length))
         break
     return count
 
 
-class Session:
+class PrefixCachedSession:
     """One context and its cache, batch 1. budget_tokens: a longer context is refused, and the room never exceeds it.
 
     reused and computed count the tokens of the last feed that were kept, and that were not. The weights may change
@@ -101,8 +101,8 @@ class Session:
         graphs: bool = False,
     ) -> None:
         self.model, self.chunk, self.fuse, self.graphs = model, chunk, fuse, graphs
-        self._fused: Fused | None = None
-        self._steps: Steps | None = None
+        self._fused: FusedDecoder | None = None
+        self._steps: DecodeGraphs | None = None
         self.budget_tokens = budget_tokens or model.config.text.max_position_embeddings
         self.reused = self.computed = 0
         self.forget()
@@ -129,19 +129,19 @@ class Session:
         if self._of != (self.model.dtype, self.model.device):
             return 0
         total = sum(one.length for one in new)
-        count = min(shared(self._held, new), total - 1)
+        count = min(common_prefix_length(self._held, new), total - 1)
         for segment, start in _starts(new):
-            if isinstance(segment, Picture) and start < count < start + segment.length:
+            if isinstance(segment, ImageSegment) and start < count < start + segment.length:
                 return start
         return count
 
-    def wanted(self, new: Sequence[Segment]) -> list[Picture]:
+    def wanted(self, new: Sequence[Segment]) -> list[ImageSegment]:
         """The pictures that feed would ask for."""
         kept = self.reuse(new)
-        return [one for one, start in _starts(new) if isinstance(one, Picture) and start >= kept]
+        return [one for one, start in _starts(new) if isinstance(one, ImageSegment) and start >= kept]
 
     @torch.inference_mode()
-    def feed(self, new: Sequence[Segment], encode: Callable[[Picture], Tensor]) -> Tensor:
+    def feed(self, new: Sequence[Segment], encode: Callable[[ImageSegment], Tensor]) -> Tensor:
         """Make the context `new`; the last token's hidden state [1, C].
 
         encode gives a picture's embeddings [length, C]; it is asked for those alone that are not in the cache.
@@ -163,7 +163,7 @@ class Session:
         merge, flat = self.model.config.vision.spatial_merge_size, self.model.config.text.flat_rope
         for segment, start in _starts(new):
             skip = min(max(kept - start, 0), segment.length)
-            if isinstance(segment, Text):
+            if isinstance(segment, TextSegment):
                 if skip < segment.length:
                     parts.append(self._embed(segment.ids[skip:]))
                     places.append((torch.arange(skip, segment.length) + position).expand(3, -1))
@@ -175,7 +175,7 @@ class Session:
                         raise ValueError(f"a picture of {segment.length} places came as {len(rows)} embeddings")
                     parts.append(rows.to(self._of[1], self._of[0]))
                     places.append(vision_positions(segment.grid, merge, 0.0, flat) + position)
-                position += picture_advance(segment.grid, merge, flat)
+                position += image_position_span(segment.grid, merge, flat)
         hidden = self._forward(torch.cat(parts), torch.cat(places, dim=1))
         self._held, self._next_position = _merged(new), position
         self.reused, self.computed = kept, total - kept
@@ -190,7 +190,7 @@ class Session:
         hidden = self._stepped(ids, position) if self.graphs else None
         if hidden is None:
             hidden = self._forward(self._embed(ids), (torch.arange(len(ids)) + position).expand(3, -1))
-        self._held = _merged([*held, Text(tuple(ids))])
+        self._held = _merged([*held, TextSegment(tuple(ids))])
         self._next_position = position + len(ids)
         return hidden
 
@@ -209,12 +209,12 @@ class Session:
         if token is None:
             self._cache.crop(self.length - 1)
             return
-        self._held = _merged([*self._held, Text((token,))])
+        self._held = _merged([*self._held, TextSegment((token,))])
         self._next_position += 1
 
     def _require(self, tokens: int) -> None:
         if tokens > self.budget_tokens:
-            raise OverBudget(tokens, self.budget_tokens)
+            raise ContextLengthError(tokens, self.budget_tokens)
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
         return self.model.model.embed_tokens(torch.tensor(ids, device=self._of[1]))
@@ -223,7 +223,7 @@ class Session:
         if self._fused is None:
             return None
         if self._steps is None or self._steps.fused is not self._fused or self._steps.cache is not self._cache:
-            self._steps = Steps(self._fused, self._cache)
+            self._steps = DecodeGraphs(self._fused, self._cache)
         return self._steps(ids, position)
 
     def _forward(self, embeddings: Tensor, positions: Tensor) -> Tensor:  # [S, C], [3, S] -> [1, C]
@@ -249,8 +249,8 @@ def _merged(row: Sequence[Segment]) -> list[Segment]:
     """The same tokens with neighbouring texts as one."""
     made: list[Segment] = []
     for segment in row:
-        if isinstance(segment, Text) and made and isinstance(made[-1], Text):
-            made[-1] = Text(made[-1].ids + segment.ids)
+        if isinstance(segment, TextSegment) and made and isinstance(made[-1], TextSegment):
+            made[-1] = TextSegment(made[-1].ids + segment.ids)
         else:
             made.append(segment)
     return made

@@ -20,20 +20,20 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from actions import UsageError
-from model.chat import Chat
-from model.choose import choose
-from model.serve.door import Door
-from model.serve.line import Line, Turn
-from model.serve.refusal import Refused
-from model.serve.request import Talk, parsed, read
-from model.serve.say import Said, Voice
+from model.chat_model import ChatModel
+from model.checkpoints.detect_dialect import detect_dialect
+from model.serve.auth import AuthMiddleware
+from model.serve.completion import Completion, CompletionService
+from model.serve.errors import ApiError
+from model.serve.queue import QueuedRequest, RequestQueue
+from model.serve.request import ChatRequest, parsed, read
 
 MOST_BODY_BYTES = 64 * 2**20
 OURS = "pixelhand"  # the key of what only we say of a model
 
 
 def make_app(
-    chat: Chat, name: str, *, token: str, hosts: Collection[str], origins: Collection[str] = (), waiting: int = 32
+    chat: ChatModel, name: str, *, token: str, hosts: Collection[str], origins: Collection[str] = (), waiting: int = 32
 ) -> Any:
     """The ASGI app for one chat. token "": none is asked for; waiting: requests in line beside the one served."""
     server = Server(chat, name, waiting)
@@ -48,34 +48,34 @@ def make_app(
             Route("/health", server.health),
         ],
         middleware=middleware,
-        exception_handlers={Refused: _refused, 404: _no_route, 405: _no_route, Exception: _broken},
+        exception_handlers={ApiError: _refused, 404: _no_route, 405: _no_route, Exception: _broken},
         lifespan=server.lifespan,
     )
-    return Door(app, token=token, hosts=hosts, origins=origins)
+    return AuthMiddleware(app, token=token, hosts=hosts, origins=origins)
 
 
 async def _refused(request: Request, refused: Exception) -> Response:
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, ApiError)
     headers = {"Retry-After": "1"} if refused.status == 429 else None
     return JSONResponse(refused.body(), refused.status, headers)
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     """Something unforeseen; what it was goes to the server's own log, not to the client."""
-    return JSONResponse(Refused(500, f"something unforeseen went wrong ({type(error).__name__})").body(), 500)
+    return JSONResponse(ApiError(500, f"something unforeseen went wrong ({type(error).__name__})").body(), 500)
 
 
 async def _no_route(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
     known = "POST /v1/chat/completions, GET /v1/models, GET /health"
     return JSONResponse(
-        Refused(status, f"no {request.method} {request.url.path[:80]} here; there are {known}").body(), status
+        ApiError(status, f"no {request.method} {request.url.path[:80]} here; there are {known}").body(), status
     )
 
 
-def about(chat: Chat) -> dict[str, Any]:
+def about(chat: ChatModel) -> dict[str, Any]:
     """What a client must know to ask as we ask in process: dialect, history, picture budget."""
-    choice, settings = choose(chat.path), chat.settings
+    choice, settings = detect_dialect(chat.path), chat.settings
     return {
         "dialect": choice.dialect,
         "certain": choice.certain,
@@ -94,9 +94,9 @@ def about(chat: Chat) -> dict[str, Any]:
 class Server:
     """One chat behind the routes."""
 
-    def __init__(self, chat: Chat, name: str, waiting: int) -> None:
-        self.voice, self.name = Voice(chat), name
-        self.line = Line(waiting)
+    def __init__(self, chat: ChatModel, name: str, waiting: int) -> None:
+        self.voice, self.name = CompletionService(chat), name
+        self.line = RequestQueue(waiting)
         self.began = int(time.time())
         self.about = about(chat)
 
@@ -113,7 +113,7 @@ class Server:
 
     async def model(self, request: Request) -> Response:
         if request.path_params["name"] != self.name:
-            raise Refused(404, f"no model {request.path_params['name'][:80]!r} here; it serves '{self.name}'")
+            raise ApiError(404, f"no model {request.path_params['name'][:80]!r} here; it serves '{self.name}'")
         return JSONResponse(self._model())
 
     def _model(self) -> dict[str, Any]:
@@ -123,12 +123,12 @@ class Server:
         talk, turn = await self._enter(await _json(request))
         pieces = turn.pieces()
         if not talk.stream:
-            whole: Said = await _unless_gone(request, turn, _last(pieces))
+            whole: Completion = await _unless_gone(request, turn, _last(pieces))
             return JSONResponse(self._answer(whole))
         first = await _unless_gone(request, turn, anext(pieces))  # what goes wrong before it still has a status
         return _Events(self._events(talk, first, pieces), turn)
 
-    async def _enter(self, data: Any) -> tuple[Talk, Turn]:
+    async def _enter(self, data: Any) -> tuple[ChatRequest, QueuedRequest]:
         def understood() -> Any:
             return self.voice.asked(read(data, self.name))
 
@@ -144,14 +144,16 @@ class Server:
             "system_fingerprint": self.about["fingerprint"],
         }
 
-    def _answer(self, said: Said) -> dict[str, Any]:
+    def _answer(self, said: Completion) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": said.content, "refusal": None}
         if said.calls:
             message["tool_calls"] = _calls(said)
         choice = {"index": 0, "message": message, "finish_reason": said.finish, "logprobs": None}
         return {**self._head("chat.completion"), "choices": [choice], "usage": _usage(said)}
 
-    async def _events(self, talk: Talk, first: str | Said, pieces: AsyncIterator[str | Said]) -> AsyncIterator[str]:
+    async def _events(
+        self, talk: ChatRequest, first: str | Completion, pieces: AsyncIterator[str | Completion]
+    ) -> AsyncIterator[str]:
         head = self._head("chat.completion.chunk")
 
         def event(delta: dict[str, Any], finish: str | None = None) -> str:
@@ -159,12 +161,12 @@ class Server:
             return _event({**head, "choices": [choice]})
 
         yield event({"role": "assistant", "content": ""})
-        item: str | Said = first
+        item: str | Completion = first
         try:
-            while not isinstance(item, Said):
+            while not isinstance(item, Completion):
                 yield event({"content": item})
                 item = await anext(pieces)
-        except (Refused, UsageError) as error:
+        except (ApiError, UsageError) as error:
             yield _event(_as_refused(error).body())
             return
         if item.calls:
@@ -178,7 +180,7 @@ class Server:
 class _Events(StreamingResponse):
     """Server-sent events whose end, whatever brings it, is the end of the turn."""
 
-    def __init__(self, events: AsyncIterator[str], turn: Turn) -> None:
+    def __init__(self, events: AsyncIterator[str], turn: QueuedRequest) -> None:
         super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
         self.turn = turn
 
@@ -193,11 +195,11 @@ def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _calls(said: Said) -> list[dict[str, Any]]:
+def _calls(said: Completion) -> list[dict[str, Any]]:
     return [{"id": f"call_{secrets.token_hex(8)}", "type": "function", "function": call} for call in said.calls]
 
 
-def _usage(said: Said) -> dict[str, int]:
+def _usage(said: Completion) -> dict[str, int]:
     return {
         "prompt_tokens": said.prompt_tokens,
         "completion_tokens": said.reply_tokens,
@@ -205,8 +207,8 @@ def _usage(said: Said) -> dict[str, int]:
     }
 
 
-def _as_refused(error: Refused | UsageError) -> Refused:
-    return error if isinstance(error, Refused) else Refused(500, str(error))
+def _as_refused(error: ApiError | UsageError) -> ApiError:
+    return error if isinstance(error, ApiError) else ApiError(500, str(error))
 
 
 async def _json(request: Request) -> Any:
@@ -214,25 +216,25 @@ async def _json(request: Request) -> Any:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BODY_BYTES:
-            raise Refused(413, f"a request may have {MOST_BODY_BYTES} bytes at most; send fewer or smaller pictures")
+            raise ApiError(413, f"a request may have {MOST_BODY_BYTES} bytes at most; send fewer or smaller pictures")
     return parsed(bytes(body))
 
 
-async def _last(pieces: AsyncIterator[str | Said]) -> str | Said:
-    item: str | Said = ""
+async def _last(pieces: AsyncIterator[str | Completion]) -> str | Completion:
+    item: str | Completion = ""
     async for one in pieces:
         item = one
     return item
 
 
-async def _unless_gone(request: Request, turn: Turn, work: Any) -> Any:
+async def _unless_gone(request: Request, turn: QueuedRequest, work: Any) -> Any:
     """What the work gives, unless the client goes away first: then the turn is left, in line or served."""
     done, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
         if done.done():
             return done.result()
-        raise Refused(499, "the client went away")  # nobody reads it
+        raise ApiError(499, "the client went away")  # nobody reads it
     except UsageError as error:
         raise _as_refused(error) from None
     finally:

@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from actions import Screen
-from model.engine.forms import Form
-from model.serve.refusal import Refused
-from model.tools_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
+from model.engine.call_grammar import CallGrammar
+from model.serve.errors import ApiError
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
 MOST_PICTURE_PIXELS = 50_000_000
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -68,7 +68,7 @@ class Body(BaseModel):
 
 
 @dataclass(frozen=True)
-class Talk:
+class ChatRequest:
     """What is asked. messages and tools as model.chat takes them; must_call, schema or form: what the reply must be.
 
     calls: whether <tool_call> in the reply is given back as tool calls; max_new_tokens None: as the checkpoint says.
@@ -79,7 +79,7 @@ class Talk:
     calls: bool = False
     must_call: tuple[dict[str, Any], ...] = ()
     schema: dict[str, Any] | None = None
-    form: Form | None = None
+    form: CallGrammar | None = None
     max_new_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
@@ -96,13 +96,13 @@ def parsed(body: bytes) -> Any:
         if b"\\ud" in body.lower():
             json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise Refused(400, "a text of the body holds half a character (a lone surrogate)") from None
+        raise ApiError(400, "a text of the body holds half a character (a lone surrogate)") from None
     except (ValueError, RecursionError) as error:
-        raise Refused(400, f"the body is no JSON ({str(error)[:80]})") from None
+        raise ApiError(400, f"the body is no JSON ({str(error)[:80]})") from None
     return data
 
 
-def read(data: Any, name: str) -> Talk:
+def read(data: Any, name: str) -> ChatRequest:
     """The Talk in a body; Refused, naming the field. name: of the model that is served.
 
     null is what clients write for "not given", also of fields that would be refused.
@@ -114,25 +114,25 @@ def read(data: Any, name: str) -> Talk:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:80]
-        raise Refused(400, f"{where or 'the body'}: {first['msg'][:200]}", param=where or None) from None
+        raise ApiError(400, f"{where or 'the body'}: {first['msg'][:200]}", param=where or None) from None
     if body.model != name:
-        raise Refused(
+        raise ApiError(
             404, f"no model {body.model[:80]!r} here; it serves '{name}'", param="model", code="model_not_found"
         )
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     if len(stop) > 4 or not all(stop):
-        raise Refused(400, "stop must be 1 to 4 texts, none empty", param="stop")
+        raise ApiError(400, "stop must be 1 to 4 texts, none empty", param="stop")
     tools = tuple(_tool(one, n) for n, one in enumerate(body.tools or ()))
     must_call, calls = _choice(body.tool_choice, tools)
     schema = _schema(body.response_format)
     if schema is not None and must_call:
-        raise Refused(400, "response_format and a forced tool_choice exclude each other", param="tool_choice")
+        raise ApiError(400, "response_format and a forced tool_choice exclude each other", param="tool_choice")
     form = _form(body.pixelhand_form)
     if form is not None and (schema is not None or must_call or body.top_p not in (None, 1)):
-        raise Refused(
+        raise ApiError(
             400, "pixelhand_form excludes response_format, a forced tool_choice and top_p", param="pixelhand_form"
         )
-    return Talk(
+    return ChatRequest(
         messages=read_messages(body.messages),
         tools=tools,
         calls=calls,
@@ -159,7 +159,7 @@ def _tool(tool: dict[str, Any], n: int) -> dict[str, Any]:
         and (parameters is None or isinstance(parameters, dict))
     )
     if not whole:
-        raise Refused(
+        raise ApiError(
             400,
             'a tool must be {"type": "function", "function": {"name": ..., "parameters": {...}}}',
             param=f"tools.{n}",
@@ -179,7 +179,7 @@ def _choice(choice: Any, tools: tuple[dict[str, Any], ...]) -> tuple[tuple[dict[
         named = tuple(tool for tool in tools if tool["function"]["name"] == choice["function"].get("name"))
         if named:
             return named, True
-    raise Refused(400, "tool_choice must be auto, none, required, or name one of the tools", param="tool_choice")
+    raise ApiError(400, "tool_choice must be auto, none, required, or name one of the tools", param="tool_choice")
 
 
 def _schema(form: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -191,7 +191,7 @@ def _schema(form: dict[str, Any] | None) -> dict[str, Any] | None:
     inner = form.get("json_schema") if kind == "json_schema" else None
     if isinstance(inner, dict) and isinstance(inner.get("schema"), dict):
         return dict(inner["schema"])
-    raise Refused(
+    raise ApiError(
         400,
         'response_format must be {"type": "text"}, {"type": "json_object"} or '
         '{"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}',
@@ -199,19 +199,19 @@ def _schema(form: dict[str, Any] | None) -> dict[str, Any] | None:
     )
 
 
-def _form(given: dict[str, Any] | None) -> Form | None:
+def _form(given: dict[str, Any] | None) -> CallGrammar | None:
     if given is None:
         return None
     try:
-        form = TypeAdapter(Form).validate_python(given, strict=False)
+        form = TypeAdapter(CallGrammar).validate_python(given, strict=False)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in ("pixelhand_form", *first["loc"]))[:80]
-        raise Refused(400, f"{where}: {first['msg'][:200]}", param="pixelhand_form") from None
-    unknown = sorted(set(given) - {field.name for field in fields(Form)})
+        raise ApiError(400, f"{where}: {first['msg'][:200]}", param="pixelhand_form") from None
+    unknown = sorted(set(given) - {field.name for field in fields(CallGrammar)})
     if unknown or not form.samples or not form.body:
         what = f"has no {unknown[0][:40]!r}" if unknown else "needs a body and samples"
-        raise Refused(400, f"pixelhand_form {what}", param="pixelhand_form")
+        raise ApiError(400, f"pixelhand_form {what}", param="pixelhand_form")
     return form
 
 
@@ -222,7 +222,7 @@ def read_messages(messages: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     for n, message in enumerate(messages):
         role, where = message.get("role"), f"messages.{n}"
         if role not in ROLES:
-            raise Refused(400, f"role must be one of {', '.join(ROLES)}, not {role!r:.40}", param=f"{where}.role")
+            raise ApiError(400, f"role must be one of {', '.join(ROLES)}, not {role!r:.40}", param=f"{where}.role")
         parts = _parts(message.get("content"), where, pictures=role in ("user", "tool"))
         if role == "tool":
             parts = [_text(f"{RESPONSE_OPEN}\n"), *parts, _text(f"\n{RESPONSE_CLOSE}")]
@@ -236,11 +236,11 @@ def read_messages(messages: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
         if role == "assistant":
             called = message.get("tool_calls") or ()
             if not isinstance(called, list | tuple):
-                raise Refused(400, "tool_calls must be a list", param=f"{where}.tool_calls")
+                raise ApiError(400, "tool_calls must be a list", param=f"{where}.tool_calls")
             for call in called:
                 parts.append(_text(("\n" if parts else "") + _call_text(call, where)))
         if not parts:
-            raise Refused(400, "a message must have content", param=f"{where}.content")
+            raise ApiError(400, "a message must have content", param=f"{where}.content")
         found.append({"role": "system" if role == "developer" else role, "content": parts})
     return tuple(found)
 
@@ -254,7 +254,9 @@ def _call_text(call: Any, where: str) -> str:
     try:
         name, arguments = function["name"], json.loads(function["arguments"])  # type: ignore[index]
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise Refused(400, "a tool call must have a name, and arguments as JSON", param=f"{where}.tool_calls") from None
+        raise ApiError(
+            400, "a tool call must have a name, and arguments as JSON", param=f"{where}.tool_calls"
+        ) from None
     said = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"{CALL_OPEN}\n{said}\n{CALL_CLOSE}"
 
@@ -265,7 +267,7 @@ def _parts(content: Any, where: str, *, pictures: bool) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [_text(content)]
     if not isinstance(content, list):
-        raise Refused(400, "content must be a text or a list of parts", param=f"{where}.content")
+        raise ApiError(400, "content must be a text or a list of parts", param=f"{where}.content")
     found = []
     for n, part in enumerate(content):
         param = f"{where}.content.{n}"
@@ -278,33 +280,33 @@ def _parts(content: Any, where: str, *, pictures: bool) -> list[dict[str, Any]]:
             found.append({"type": "image", "image": picture(url, param)})
         else:
             known = "text and image_url" if pictures else "text"
-            raise Refused(400, f"a part here must be {known}, not {kind!r:.40}", param=param)
+            raise ApiError(400, f"a part here must be {known}, not {kind!r:.40}", param=param)
     return found
 
 
 def picture(url: Any, param: str) -> Screen:
     """A data URI as a Screen; what is transparent is shown on white. No address is ever fetched."""
     if not isinstance(url, str) or not url.startswith("data:"):
-        raise Refused(
+        raise ApiError(
             400, "a picture must be a data URI (data:image/png;base64,...); addresses are not fetched", param=param
         )
     head, _, encoded = url.partition(",")
     if not head.endswith(";base64"):
-        raise Refused(400, "a picture's data URI must be in base64", param=param)
+        raise ApiError(400, "a picture's data URI must be in base64", param=param)
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=FORMATS) as image:
             if image.width * image.height > MOST_PICTURE_PIXELS:
-                raise Refused(400, f"a picture may have {MOST_PICTURE_PIXELS} pixels at most", param=param)
+                raise ApiError(400, f"a picture may have {MOST_PICTURE_PIXELS} pixels at most", param=param)
             if image.has_transparency_data:
                 shown = Image.new("RGBA", image.size, "white")
                 shown.alpha_composite(image.convert("RGBA"))
                 return Screen(np.asarray(shown.convert("RGB")))
             return Screen(np.asarray(image.convert("RGB")))
     except UnidentifiedImageError:
-        raise Refused(400, f"a picture cannot be read (it is none); send {', '.join(FORMATS)}", param=param) from None
+        raise ApiError(400, f"a picture cannot be read (it is none); send {', '.join(FORMATS)}", param=param) from None
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Refused(
+        raise ApiError(
             400, f"a picture cannot be read ({str(error)[:80]}); send {', '.join(FORMATS)}", param=param
         ) from None

@@ -184,7 +184,7 @@ def publish(
 
     import torch
 
-    from model.weights import INDEX, SINGLE, load_model, save_model
+    from model.checkpoints.weights import INDEX, SINGLE, load_model, save_model
 
     made = run / "checkpoint"
     model = load_model(made)  # before anything is replaced: a damaged one is refused here

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from actions import InvalidActionError, Screen, UsageError
-from model.config import Config
+from model.checkpoints.weights import load_model, save_model
 from model.dialects._qwen25_functions import ACTS, Arguments
-from model.tokenizer import Tokenizer
+from model.nn.config import Config
+from model.processing.tokenizer import Tokenizer
 from model.training import lines, vocabulary
 from model.training.batches import Batch, Packer, decode
 from model.training.encoding import Kept
@@ -35,7 +36,6 @@ from model.training.questions import ask, line_at, lines_of, point_at, read_at, 
 from model.training.run import Recipe, is_checkpoint, load_state, precision
 from model.training.store import Question, Sample, read
 from model.training.visual import CELL, Heads, frames_of, place_characters
-from model.weights import load_model, save_model
 
 SCREEN = (280, 364)  # width, height of a practice page in pixels
 SIZES = {"screen": SCREEN, "strip": lines.SHOWN}

@@ -19,9 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from actions import UsageError
-from model.config import Config
-from model.rope import position_ids
-from model.tokenizer import Tokenizer
+from model.nn.config import Config
+from model.nn.rope import position_ids
+from model.processing.tokenizer import Tokenizer
 from model.training.rows import Rows
 from model.training.store import Box, Question
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.image import frames_to_patches
+from model.processing.image import frames_to_patches
 
 AT_ONCE = 30
 FAINT = 0.01  # a direction in which cells vary by less than this share of the mean one counts no more than it would

@@ -19,15 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actions import ACTION_TYPES, Reply, Screen, Step, UsageError
-from model.dialect import Shown
+from model.checkpoints.weights import save_model
+from model.dialects.base import HistoryStep
 from model.dialects.qwen25 import Dialect
-from model.image import ImageLimits, frames_to_patches
+from model.processing.image import ImageLimits, frames_to_patches
 from model.training.answers import SCREEN, tokenizer_of
 from model.training.batches import PAD, Packer, decode, reply
 from model.training.fresh import fresh_model
 from model.training.run import Recipe, begun, precision
 from model.training.store import Sample, read
-from model.weights import save_model
 
 Episode = tuple[Sample, ...]
 
@@ -99,7 +99,7 @@ class EpisodeStage:
         *earlier, last = steps
         screens = [Screen(decode(one.png), taken_s=0.0) for one in steps]
         history = [
-            Shown(Step(gone + n + 1, screen, Reply(one.said)), picture=n >= len(earlier) - pictures)
+            HistoryStep(Step(gone + n + 1, screen, Reply(one.said)), picture=n >= len(earlier) - pictures)
             for n, (one, screen) in enumerate(zip(earlier, screens, strict=False))
         ]
         talk = self.dialect.conversation(last.goal, history, screens[-1], frozenset(ACTION_TYPES))

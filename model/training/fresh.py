@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from model.config import Config, TextConfig, VisionConfig
-from model.qwen25vl import Qwen25VL
+from model.nn.config import Config, TextConfig, VisionConfig
+from model.nn.qwen25vl import Qwen25VL
 from model.training import vocabulary
 from model.training.run import Recipe
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
-from model.image import resize
+from model.processing.image import resize
 from model.training.batches import decode
 from model.training.screens import UNSEEN, words
 from model.training.sheet import Picture, Sheet, encoded

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.qwen25vl import Qwen25VL
+from model.nn.qwen25vl import Qwen25VL
 from model.training.batches import Batch
 from model.training.encoding import Kept, encode
 from model.training.looking import Eyes, Head, by_row, hit

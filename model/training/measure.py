@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.engine.decode import Sampling, stream
-from model.image import frames_to_patches
-from model.qwen25vl import Qwen25VL
-from model.tokenizer import Tokenizer
+from model.engine.decode import Sampling, stream_batch
+from model.nn.qwen25vl import Qwen25VL
+from model.processing.image import frames_to_patches
+from model.processing.tokenizer import Tokenizer
 from model.training.batches import Packer, decode
 from model.training.lines import READ, enlarged
 from model.training.questions import read_at, words_of
@@ -47,7 +47,7 @@ def said(
     frames = np.stack([decode(png) for png, _ in asked])
     patches, (_, h, w) = frames_to_patches(np.repeat(frames, 2, axis=0))
     tokens: list[Tensor] = list(
-        stream(
+        stream_batch(
             model,
             ids.to(model.device),
             max_new_tokens=most,

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from model import load_model
-from model.qwen25vl import Qwen25VL
-from model.tokenizer import Tokenizer
+from model.nn.qwen25vl import Qwen25VL
+from model.processing.tokenizer import Tokenizer
 from model.training.batches import Packer
 
 

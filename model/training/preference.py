@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actions import UsageError
-from model.qwen25vl import Qwen25VL
+from model.checkpoints.weights import save_model
+from model.nn.qwen25vl import Qwen25VL
 from model.training.answers import SCREEN, call_of, tokenizer_of
 from model.training.batches import BLOCK, Batch, Packer, reply
 from model.training.batches import decode as pixels_of
@@ -30,7 +31,6 @@ from model.training.rows import decode
 from model.training.run import Recipe, begun, precision
 from model.training.store import Question, Sample, read
 from model.training.visual import place_characters
-from model.weights import save_model
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.rope import rotate, text_rotary
-from model.text import Decoder, Layer
+from model.nn.rope import apply_rotary, text_cos_sin
+from model.nn.text_decoder import DecoderLayer, TextDecoder
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,16 @@ class Trace:
     out: Tensor
 
 
-def decode(decoder: Decoder, embeddings: Tensor, positions: Tensor, own: Tensor, rows: Rows, compiled: bool) -> Trace:
+def decode(
+    decoder: TextDecoder, embeddings: Tensor, positions: Tensor, own: Tensor, rows: Rows, compiled: bool
+) -> Trace:
     """The decoder over embeddings [B, S, C] at positions [3, B, S].
 
     own: bool [B, blocks, block, block], True where a token of a block may look at another of it. The same as
     Decoder.forward behind a mask that says all this.
     """
     config = decoder.config
-    cos, sin = text_rotary(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
+    cos, sin = text_cos_sin(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
     bias = torch.zeros(own.shape, device=own.device).masked_fill_(~own, float("-inf"))
     step, norm = _compiled() if compiled else (_layer, _norm)
@@ -87,7 +89,7 @@ def _norm(norm: nn.Module, x: Tensor) -> Tensor:
 def _layer(
     layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, head: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    assert isinstance(layer, Layer)
+    assert isinstance(layer, DecoderLayer)
     own, read = layer.self_attn, layer.input_layernorm(x)
     batch, length, _ = x.shape
     blocks, block = bias.shape[1], bias.shape[2]
@@ -95,7 +97,7 @@ def _layer(
         part.view(batch, length, -1, own.head_dim).transpose(1, 2)
         for part in (own.q_proj(read), own.k_proj(read), own.v_proj(read))
     )  # [B, heads, S, D]
-    q, k = rotate(q, cos, sin).to(v.dtype) * own.head_dim**-0.5, rotate(k, cos, sin).to(v.dtype)
+    q, k = apply_rotary(q, cos, sin).to(v.dtype) * own.head_dim**-0.5, apply_rotary(k, cos, sin).to(v.dtype)
     kv_heads, size = k.shape[1], own.head_dim
     group = q.shape[1] // kv_heads
     asked = q.view(batch, kv_heads, group, length, size)

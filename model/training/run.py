@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from actions import UsageError
-from model.qwen25vl import Qwen25VL
+from model.checkpoints.weights import load_model
+from model.nn.qwen25vl import Qwen25VL
 from model.training.optim import Muon
-from model.weights import load_model
 
 SAVE_EVERY_S = 120.0
 

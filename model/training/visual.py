@@ -19,13 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actions import UsageError
+from model.checkpoints.weights import load_model
 from model.training import lines
 from model.training.batches import decode
 from model.training.encoding import Kept, encode
 from model.training.fresh import fresh_model
 from model.training.run import Recipe, is_checkpoint, load_state, precision
 from model.training.store import Sample, read
-from model.weights import load_model
 
 CELL = 28
 ACROSS, DOWN = 5, 2  # places in a cell that a character's middle may lie in

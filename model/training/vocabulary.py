@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from model.config import Config
+from model.nn.config import Config
 
 SPECIAL = (
     "<|endoftext|>",

@@ -331,7 +331,7 @@ def test_the_same_several_that_change_nothing_are_no_progress() -> None:
 def test_the_first_family_of_the_package_that_means_several_has_them_done() -> None:
     """Fara's type: click the place, empty it, type, press enter."""
     from actions import plugins
-    from model.image import ImageLimits
+    from model.processing.image import ImageLimits
 
     fara = plugins.load_plugin("model.dialects", "fara").Dialect(ImageLimits())
     arguments = {"action": "type", "coordinate": [120, 110], "text": "hi", "press_enter": False}

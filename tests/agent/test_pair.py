@@ -24,7 +24,7 @@ from agent.policies.planner_grounder import (
     target,
 )
 from model.dialects import fara, gta1, holo, opencua, qwen25, ui_tars
-from model.image import ImageLimits
+from model.processing.image import ImageLimits
 
 SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))  # is shown to each of these families as it is
 THINKS = 'The menu is open.\n<tool_call>\n{"name": "computer_use", "arguments": %s}\n</tool_call>'

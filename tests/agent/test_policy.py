@@ -13,7 +13,7 @@ import pytest
 from actions import Call, Click, InvalidActionError, Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
 from agent.policies.base import JsonDialect, LocalPolicy, Policy, ScriptPolicy
-from model.dialect import Conversation, Shown
+from model.dialects.base import Conversation, HistoryStep
 
 GREY, WHITE = Screen(np.full((4, 4, 3), 128, np.uint8)), Screen(np.full((4, 4, 3), 255, np.uint8))
 
@@ -39,7 +39,9 @@ class Chat:
 class Echo:
     prompt_hash = "hash"
 
-    def conversation(self, goal: str, steps: Sequence[Shown], screen: Screen, verbs: frozenset[str]) -> Conversation:
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
         pictures = [shown.step.screen for shown in steps if shown.picture] + [screen]
         content = [{"type": "image", "image": picture} for picture in pictures] + [{"type": "text", "text": goal}]
         return Conversation(({"role": "user", "content": content},), ({"verbs": sorted(verbs)},))

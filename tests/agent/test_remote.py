@@ -19,7 +19,7 @@ from agent.policies.remote import client
 from agent.policies.remote.policy import RemotePolicy, is_endpoint, parse_endpoint, remote_policy, resolve_profile
 from agent.policies.remote.probe import GOAL, PLACES, render_button_page
 from agent.trace import TraceWriter, new_folder
-from model.image import ImageLimits, resize
+from model.processing.image import ImageLimits, resize
 
 pytestmark = pytest.mark.usefixtures("quick_wire")
 ALL = frozenset(ACTION_TYPES)
@@ -105,7 +105,7 @@ def test_without_files_the_authors_budget_counts() -> None:
 
 
 def test_what_our_server_tells_is_taken_and_nonsense_is_refused() -> None:
-    from model.chat import load_chat
+    from model.chat_model import load_chat
     from model.serve.app import about
 
     told = json.loads(json.dumps(about(load_chat("embedded"))))
@@ -165,7 +165,7 @@ def test_tools_go_into_the_system_turn_unless_the_server_renders_them(fake: Fake
 def test_the_system_turn_is_that_of_the_tokenizer(fake: Fake, tiny_files: Path) -> None:
     """The same words as in process, where the checkpoint's template renders no tools."""
     from agent.policies.remote.policy import render_messages
-    from model.tokenizer import Tokenizer
+    from model.processing.tokenizer import Tokenizer
 
     template = (
         "{% for m in messages %}[{{ m.role }}]{% for p in m.content %}{{ p.text or p.type }}{% endfor %}{% endfor %}"

@@ -28,7 +28,7 @@ from agent.policies.remote.probe import GOAL, render_button_page
 from agent.session import load_local_policy
 from envs.chromium.executable import find_chrome
 from envs.miniwob.pages import EVAL_SEED_START
-from model.tools_prompt import CALL_CLOSE, CALL_OPEN
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 ROOT = Path(__file__).parent.parent.parent
 PLACES = ((0.30, 0.42), (0.72, 0.80), (0.50, 0.60), (0.75, 0.36))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.policies.remote.policy import parse_endpoint, resolve_profile
-from model.families import FAMILIES
+from model.checkpoints.model_zoo import FAMILIES
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([^|]+) \| `(\S+/[^`]+)`[^|]* \| `(\?dialect=[^`]+)` \|$", PAGE, re.MULTILINE)

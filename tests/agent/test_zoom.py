@@ -17,8 +17,8 @@ from agent.loop import run
 from agent.policies.base import ScriptPolicy
 from agent.policies.zoom import UNCERTAIN_PX, Crop, ZoomPolicy
 from model.dialects.qwen25 import Dialect
-from model.engine.confidence import Spread
-from model.image import ImageLimits
+from model.engine.point_uncertainty import PointUncertainty
+from model.processing.image import ImageLimits
 
 VERBS = frozenset({"click", "type"})
 
@@ -34,7 +34,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Work:
-    spread: Spread | None
+    spread: PointUncertainty | None
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Chat:
     def reply(self, messages: Any, tools: Any = (), **how: Any) -> Reply:
         shown = [part["image"] for one in messages for part in one["content"] if part["type"] == "image"]
         self.seen.append(shown[-1])
-        self.work = Work(None if self.spread_px is None else Spread(1, 2, self.spread_px, 0.0, 0.5))
+        self.work = Work(None if self.spread_px is None else PointUncertainty(1, 2, self.spread_px, 0.0, 0.5))
         looks = () if self.spread_px is None else ({"x": 1, "y": 2, "x_px": self.spread_px},)
         return Reply(self.words[len(self.seen) - 1], reply_tokens=5, timings_s={"decode": 0.5}, looks=looks)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from actions import UsageError
-from model.config import Config, TextConfig, VisionConfig
+from model.nn.config import Config, TextConfig, VisionConfig
 from perf import engine
 from perf.engine import Bench, Result, parse_size
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_measured_is_one_sentence(
 ) -> None:
     monkeypatch.delitem(engine.RANDOM, "random:tiny", raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("model.memory.available_bytes", lambda device: 9_000_000_000)
+    monkeypatch.setattr("model.checkpoints.memory_check.available_bytes", lambda device: 9_000_000_000)
     with pytest.raises(UsageError, match=says) as caught:
         Bench(**{"model": "random:50m", **how})
     assert "\n" not in str(caught.value)

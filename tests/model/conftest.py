@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny import tiny_config
 
-from model.config import Config, TextConfig
-from model.qwen25vl import Qwen25VL
+from model.nn.config import Config, TextConfig
+from model.nn.qwen25vl import Qwen25VL
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def tiny_model() -> Qwen25VL:
 @pytest.fixture
 def tiny_folder(tmp_path: Path, tiny_model: Qwen25VL) -> Path:
     """A whole checkpoint folder: the embedded vocabulary and template over the tiny model."""
+    from model.checkpoints.weights import save_model
     from model.training import vocabulary
-    from model.weights import save_model
 
     tokens = vocabulary.build()
     ids = [tokens.token_to_id(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start")]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from actions import Screen
-from model.dialect import Example, actions
-from model.image import ImageLimits
+from model.dialects.base import Example, actions
+from model.processing.image import ImageLimits
 
 
 @dataclass(frozen=True)

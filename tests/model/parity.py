@@ -155,9 +155,9 @@ def our_logits(model: Any, asked: Question) -> Tensor:
 
 
 def our_tokens(model: Any, asked: Question) -> Tensor:
-    from model.engine.decode import generate
+    from model.engine.decode import generate_batch
 
-    return generate(model, **asked.ours(), max_new_tokens=NEW_TOKENS)
+    return generate_batch(model, **asked.ours(), max_new_tokens=NEW_TOKENS)
 
 
 def distance(ours: Tensor, theirs: Tensor, asked: Question) -> float:

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from actions import UsageError, plugins
-from model import catalog
-from model.catalog import Machine, family_card, family_table, recommend
-from model.config import OFFICIAL
-from model.families import FAMILIES, GRID_TOKENS, GROUP, memory_bytes, needs, parameters
+from model.checkpoints import hub
+from model.checkpoints.hub import Machine, family_card, family_table, recommend
+from model.checkpoints.model_zoo import FAMILIES, GRID_TOKENS, GROUP, memory_bytes, needs, parameters
+from model.nn.config import OFFICIAL
 
 
 def test_every_dialect_has_its_family_and_no_other() -> None:
@@ -30,7 +30,7 @@ def test_every_fact_is_whole_and_every_score_has_a_source() -> None:
 
 @pytest.mark.parametrize("size", OFFICIAL)
 def test_parameters_are_those_of_the_real_shapes(size: str) -> None:
-    from model.qwen25vl import Qwen25VL
+    from model.nn.qwen25vl import Qwen25VL
 
     with torch.device("meta"):
         model = Qwen25VL(OFFICIAL[size])
@@ -87,13 +87,13 @@ def test_where_nothing_fits_nothing_is_recommended(
     from model.cli import app
 
     assert recommend(Machine(int(2e9)), "desktop") == []
-    monkeypatch.setattr(catalog, "this_machine", lambda: Machine(int(2e9)))
+    monkeypatch.setattr(hub, "this_machine", lambda: Machine(int(2e9)))
     assert typer.main.get_command(app).main(["recommend", "--for", "desktop"], standalone_mode=False) == 1
     assert "--model http://HOST:PORT/v1#NAME" in capsys.readouterr().out
 
 
 def test_the_real_machine_can_be_asked() -> None:
-    assert catalog.this_machine().memory_bytes > 0
+    assert hub.this_machine().memory_bytes > 0
 
 
 def test_a_card_has_memory_licence_scores_and_sources() -> None:
@@ -107,7 +107,7 @@ def test_a_card_has_memory_licence_scores_and_sources() -> None:
 
 
 def test_the_base_family_is_listed_as_before() -> None:
-    assert [(known.hub_id[-11:], known.gigabytes) for known in catalog.KNOWN] == [
+    assert [(known.hub_id[-11:], known.gigabytes) for known in hub.KNOWN] == [
         ("3B-Instruct", 7.5),
         ("7B-Instruct", 16.6),
         ("2B-Instruct", 66.9),

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from actions import Screen, UsageError
-from model.chat import load_chat
-from model.engine.room import OverBudget
-from model.image import patchify
-from model.tokenizer import Tokenizer
+from model.chat_model import load_chat
+from model.engine.memory_errors import ContextLengthError
+from model.processing.image import patchify
+from model.processing.tokenizer import Tokenizer
 
 TOOLS = [{"type": "function", "function": {"name": "computer_use", "description": "d", "parameters": {}}}]
 
@@ -142,6 +142,6 @@ def test_fingerprint_follows_the_weights(tiny_folder: Path) -> None:
 def test_a_budget_given_goes_before_the_checkpoints_own() -> None:
     chat = load_chat("embedded", "cpu", budget_tokens=200)
     assert chat.session.budget_tokens == chat.settings.budget_tokens == 200
-    with pytest.raises(OverBudget, match=r"the budget is 200; .* raise --budget-tokens"):
+    with pytest.raises(ContextLengthError, match=r"the budget is 200; .* raise --budget-tokens"):
         chat.reply([{"role": "user", "content": "a" * 300}], max_new_tokens=1)
     assert load_chat("embedded", "cpu").session.budget_tokens > 200

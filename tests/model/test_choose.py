@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actions import UsageError, plugins
-from model.choose import BUDGETS, SIGNS, choose
+from model.checkpoints.detect_dialect import PIXEL_BUDGET_HINTS, TEXT_MARKERS, detect_dialect
 
 OFFICIAL = {"min_pixels": 3136, "max_pixels": 12845056}
 
@@ -25,12 +25,12 @@ def test_what_the_person_set_goes_first(tmp_path: Path) -> None:
     folder = checkpoint(
         tmp_path, {"architectures": ["OpenCUAForConditionalGeneration"]}, **{"pixelhand.json": {"dialect": "jedi"}}
     )
-    assert choose(folder).require() == "jedi"
+    assert detect_dialect(folder).require() == "jedi"
 
 
 def test_the_architecture_goes_before_the_texts(tmp_path: Path) -> None:
     config = {"architectures": ["OpenCUAForConditionalGeneration"], "model_type": "opencua"}
-    found = choose(checkpoint(tmp_path, config, **{"README.md": "click_absolute"}))
+    found = detect_dialect(checkpoint(tmp_path, config, **{"README.md": "click_absolute"}))
     assert (found.dialect, found.certain) == ("opencua", True)
 
 
@@ -48,13 +48,13 @@ def test_the_architecture_goes_before_the_texts(tmp_path: Path) -> None:
     ],
 )
 def test_the_words_of_a_dialect_in_its_own_texts_name_it(tmp_path: Path, name: str, text: str, dialect: str) -> None:
-    found = choose(checkpoint(tmp_path, **{name: text, "preprocessor_config.json": OFFICIAL}))
+    found = detect_dialect(checkpoint(tmp_path, **{name: text, "preprocessor_config.json": OFFICIAL}))
     assert found.require() == dialect and found.certain
     assert name in found.why
 
 
 def test_words_inside_json_are_found_too(tmp_path: Path) -> None:
-    found = choose(
+    found = detect_dialect(
         checkpoint(
             tmp_path,
             {"model_type": "glm4v"},
@@ -66,14 +66,14 @@ def test_words_inside_json_are_found_too(tmp_path: Path) -> None:
 
 def test_ui_tars_on_qwen2_vl_answers_in_thousandths(tmp_path: Path) -> None:
     config = {"model_type": "qwen2_vl"}
-    assert choose(checkpoint(tmp_path, config, **{"README.md": "start_box="})).require() == "ui_tars_v1"
+    assert detect_dialect(checkpoint(tmp_path, config, **{"README.md": "start_box="})).require() == "ui_tars_v1"
 
 
 @pytest.mark.parametrize(("kind", "dialect"), [("qwen2_5_vl", "qwen25"), ("qwen3_vl", "qwen3vl")])
 def test_the_base_models_files_are_the_base_models_dialect_until_somebody_says_otherwise(
     tmp_path: Path, kind: str, dialect: str
 ) -> None:
-    found = choose(checkpoint(tmp_path, {"model_type": kind}, **{"preprocessor_config.json": OFFICIAL}))
+    found = detect_dialect(checkpoint(tmp_path, {"model_type": kind}, **{"preprocessor_config.json": OFFICIAL}))
     assert found.require() == dialect
     assert not found.certain and "must be named in pixelhand.json" in found.why
 
@@ -98,7 +98,7 @@ def test_an_unknown_one_is_said_to_be_unknown_with_the_nearest(
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     for name, content in files.items():
         (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    found = choose(tmp_path)
+    found = detect_dialect(tmp_path)
     assert (found.dialect, found.nearest) == ("", nearest)
     with pytest.raises(UsageError, match=f"unknown dialect: .*; the nearest is '{nearest}'.*pixelhand.json"):
         found.require()
@@ -107,21 +107,23 @@ def test_an_unknown_one_is_said_to_be_unknown_with_the_nearest(
 def test_the_name_of_the_folder_says_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "UI-TARS-1.5-7B"
     folder.mkdir()
-    assert choose(checkpoint(folder, {"model_type": "qwen2_5_vl", "_name_or_path": "UI-TARS"})).dialect == "qwen25"
+    assert (
+        detect_dialect(checkpoint(folder, {"model_type": "qwen2_5_vl", "_name_or_path": "UI-TARS"})).dialect == "qwen25"
+    )
 
 
 def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.json cannot be read"):
-        choose(tmp_path)
+        detect_dialect(tmp_path)
 
 
 def test_every_dialect_that_can_be_chosen_is_there() -> None:
-    assert {*SIGNS, *BUDGETS.values()} <= set(plugins.list_plugins("model.dialects"))
+    assert {*TEXT_MARKERS, *PIXEL_BUDGET_HINTS.values()} <= set(plugins.list_plugins("model.dialects"))
 
 
 def test_the_embedded_checkpoint_is_known() -> None:
-    from model.weights import EMBEDDED_FOLDER
+    from model.checkpoints.weights import EMBEDDED_FOLDER
 
-    found = choose(EMBEDDED_FOLDER)
+    found = detect_dialect(EMBEDDED_FOLDER)
     assert found.dialect == "qwen25" or found.nearest == "qwen25"

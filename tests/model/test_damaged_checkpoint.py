@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from actions import Screen, UsageError
-from model.chat import load_chat
+from model.chat_model import load_chat
 
 Harm = Callable[[Path], object]
 

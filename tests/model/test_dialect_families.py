@@ -27,17 +27,17 @@ from actions import (
     UsageError,
     Wait,
 )
-from model import dialect as protocol
-from model.dialect import Shown
-from model.dialects._space import NINES, RESIZED, THOUSAND, UNIT, Frame, numbers
-from model.image import ImageLimits
+from model.dialects import base as protocol
+from model.dialects._coordinates import NORMALIZED, RESIZED_PIXELS, SCALE_999, SCALE_1000, CoordinateMapper, numbers
+from model.dialects.base import HistoryStep
+from model.processing.image import ImageLimits
 
 ALL = frozenset(ACTION_TYPES)
 EVERY = pytest.mark.parametrize("spoken", SPOKEN, ids=str)
 AGENTNET = Path(__file__).parents[3] / "shared" / "data" / "agentnetbench"
 
 
-def a_run(spoken: Spoken, pictures: int = 1) -> list[Shown]:
+def a_run(spoken: Spoken, pictures: int = 1) -> list[HistoryStep]:
     """Three steps of a run: the second went wrong, the last brought a note."""
     dialect, screen = spoken.dialect(), screen_of(1920, 1080)
     text = spoken.replayed()[0].text
@@ -46,7 +46,7 @@ def a_run(spoken: Spoken, pictures: int = 1) -> list[Shown]:
         Step(2, screen, Reply("no call <|im_end|>"), None, error="the reply has no action"),
         Step(3, screen, Reply(text), dialect.parse(text), note="a new tab </tool_response> opened"),
     ]
-    return [Shown(step, number >= len(made) - pictures) for number, step in enumerate(made)]
+    return [HistoryStep(step, number >= len(made) - pictures) for number, step in enumerate(made)]
 
 
 def said(talk: Any) -> str:
@@ -189,26 +189,26 @@ def test_what_is_no_point_is_a_bad_call(value: object) -> None:
         numbers(value, "at")
 
 
-@pytest.mark.parametrize("space", [RESIZED, THOUSAND, NINES, UNIT], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [RESIZED_PIXELS, SCALE_1000, SCALE_999, NORMALIZED], ids=lambda space: space.name)
 @pytest.mark.parametrize("size", [(1920, 1080), (1080, 2400), (3840, 2160), (280, 364)])
 def test_places_are_where_the_authors_own_arithmetic_puts_them(space: Any, size: tuple[int, int]) -> None:
     """Theirs is x / far * pixels; ours may differ by the half a cell by which a pixel's centre is off its edge."""
     shown = ImageLimits().resized(*size)
-    frame = Frame(space, screen_of(*size), shown)
+    frame = CoordinateMapper(space, screen_of(*size), shown)
     for share in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99):
         far = (space.scale, space.scale) if space.scale else shown
-        said_xy = [share * one if space is UNIT else int(share * one) for one in far]
+        said_xy = [share * one if space is NORMALIZED else int(share * one) for one in far]
         theirs = [number / one * pixels for number, one, pixels in zip(said_xy, far, size, strict=True)]
-        ours = frame.point(said_xy if space is not UNIT or share else [0, 0], "at")
+        ours = frame.point(said_xy if space is not NORMALIZED or share else [0, 0], "at")
         for a, b, pixels, one in zip(ours, theirs, size, far, strict=True):
             assert abs(a - b) <= 1 + 0.5 * pixels / one * (not space.scale)
 
 
 def test_a_share_is_no_pixel_and_no_thousandth() -> None:
-    for space in (RESIZED, THOUSAND, NINES):
+    for space in (RESIZED_PIXELS, SCALE_1000, SCALE_999):
         with pytest.raises(InvalidActionError, match=r"not 0\.47"):
-            Frame(space, screen_of(1288, 728), (1288, 728)).point([0.47, 0.3], "at")
-    assert Frame(UNIT, screen_of(1000, 500), (1008, 504)).point([0.47, 0.3], "at") == (470, 150)
+            CoordinateMapper(space, screen_of(1288, 728), (1288, 728)).point([0.47, 0.3], "at")
+    assert CoordinateMapper(NORMALIZED, screen_of(1000, 500), (1008, 504)).point([0.47, 0.3], "at") == (470, 150)
 
 
 # --- what one reply asks for at once ------------------------------------------------------------------------------
@@ -337,7 +337,7 @@ def test_a_step_of_opencua_is_remembered_by_thought_and_action_without_code() ->
     text = "# Step 1:\n## Thought:\nSo.\n\n## Action:\nClick it.\n\n## Code:\n```python\npyautogui.click(x=8, y=9)\n```"
     dialect, screen = Spoken("opencua", "").dialect(), screen_of(1288, 728)
     step = Step(4, screen, Reply(text), dialect.parse(text))
-    talk = dialect.conversation("goal", [Shown(step)], screen, ALL)
+    talk = dialect.conversation("goal", [HistoryStep(step)], screen, ALL)
     assert talk.messages[1]["content"][0]["text"] == "# Step 4:\n## Thought:\nSo.\n\n## Action:\nClick it.\n"
 
 
@@ -345,7 +345,7 @@ def test_a_step_of_opencua_is_remembered_by_thought_and_action_without_code() ->
 def test_every_step_of_the_authors_own_benchmark_is_read() -> None:
     """Their data is in shares of the picture, their models' replies are not; the calls are the same."""
     dialect = Spoken("opencua", "").dialect()
-    dialect.SPACE = UNIT
+    dialect.SPACE = NORMALIZED
     screen = screen_of(1920, 1080)
     count = 0
     for file in sorted(AGENTNET.glob("*.json")):

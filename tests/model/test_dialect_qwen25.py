@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from actions import ACTION_ADAPTER, ACTION_TYPES, Call, Click, InvalidActionError, Reply, Screen, Step, UsageError
-from model.dialect import Example, Shown
+from model.dialects.base import Example, HistoryStep
 from model.dialects.qwen25 import EXAMPLES, MOBILE_EXAMPLES, Dialect
-from model.image import ImageLimits
-from model.tools_prompt import tools_block
+from model.processing.image import ImageLimits
+from model.wire.tool_prompt import tools_block
 
 ALL = frozenset(ACTION_TYPES)
 OFFICIAL = ImageLimits()
@@ -165,7 +165,7 @@ def test_turns_show_goal_and_picture_then_reply_and_outcome() -> None:
     steps = history(3)
     steps[1] = Step(2, steps[1].screen, Reply("nonsense"), error="the reply has no function call")
     steps[2] = Step(3, steps[2].screen, steps[2].reply, steps[2].call, steps[2].action, note="A new tab opened.")
-    shown = [Shown(steps[0]), Shown(steps[1], picture=True), Shown(steps[2])]
+    shown = [HistoryStep(steps[0]), HistoryStep(steps[1], picture=True), HistoryStep(steps[2])]
     talk = Dialect(OFFICIAL).conversation("Buy milk.", shown, screen_of(280, 364), ALL)
     assert [message["role"] for message in talk.messages] == ["system", *["user", "assistant"] * 3, "user"]
     assert [texts(message) for message in talk.messages[1:]] == [
@@ -187,7 +187,7 @@ def test_turns_only_ever_append() -> None:
     before = dialect.conversation("g", [], steps[0].screen, ALL)
     for count in range(1, 7):
         screen = steps[count].screen if count < 6 else screen_of(280, 364)
-        shown = [Shown(step, picture=True) for step in steps[:count]]
+        shown = [HistoryStep(step, picture=True) for step in steps[:count]]
         now = dialect.conversation("g", shown, screen, ALL)
         assert now.messages[: len(before.messages)] == before.messages
         assert now.tools == before.tools
@@ -198,7 +198,7 @@ def test_turns_only_ever_append() -> None:
 
 
 def test_steps_that_are_no_longer_shown_are_counted() -> None:
-    shown = [Shown(step) for step in history(5)[3:]]
+    shown = [HistoryStep(step) for step in history(5)[3:]]
     turns = Dialect(OFFICIAL).conversation("Go.", shown, screen_of(280, 364), ALL)
     assert texts(turns.messages[1]) == "Go.|\n(The first 3 steps are left out.)|\n(This picture is left out.)"
     progress = Dialect(OFFICIAL, history="progress").conversation("Go.", shown, screen_of(280, 364), ALL)
@@ -208,14 +208,14 @@ def test_steps_that_are_no_longer_shown_are_counted() -> None:
 def test_a_reply_with_several_calls_is_told_that_the_first_one_counted() -> None:
     twice = reply('{"action": "wait"}') * 2
     step = Step(1, screen_of(56, 56), Reply(twice), Call("computer_use", {"action": "wait"}))
-    talk = Dialect(OFFICIAL).conversation("g", [Shown(step)], screen_of(56, 56), ALL)
+    talk = Dialect(OFFICIAL).conversation("g", [HistoryStep(step)], screen_of(56, 56), ALL)
     assert "Only the first call" in texts(talk.messages[3])
 
 
 def test_progress_is_one_turn_of_goal_progress_and_picture() -> None:
     steps = history(2)
     steps.append(Step(3, steps[0].screen, Reply("hm"), error="the reply has no function call"))
-    shown = [Shown(step, picture=True) for step in steps]
+    shown = [HistoryStep(step, picture=True) for step in steps]
     talk = Dialect(OFFICIAL, history="progress").conversation("Buy milk.", shown, screen_of(280, 364), ALL)
     assert [message["role"] for message in talk.messages] == ["system", "user"]
     did = '{"action": "left_click", "coordinate": [8, 9]}'
@@ -233,7 +233,7 @@ def test_words_of_pages_and_people_cannot_speak_as_the_chat_itself(layout: str) 
     call = Call("computer_use", {"action": "type", "text": nasty})
     step = Step(1, screen_of(56, 56), Reply(nasty), call, note=nasty, error=nasty)
     dialect = Dialect(OFFICIAL, history=layout)  # type: ignore[arg-type]
-    talk = dialect.conversation(nasty, [Shown(step)], screen_of(56, 56), ALL)
+    talk = dialect.conversation(nasty, [HistoryStep(step)], screen_of(56, 56), ALL)
     said = "".join(texts(message) for message in talk.messages)
     assert "<|" not in said
     assert said.count("</tool_response>") == (1 if layout == "turns" else 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actions import Call, InvalidActionError, Screen
 from model.dialects.qwen25 import Dialect, to_model, to_screen
-from model.image import ImageLimits
+from model.processing.image import ImageLimits
 
 
 def screen_of(width: int, height: int) -> Screen:

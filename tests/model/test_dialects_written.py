@@ -29,7 +29,7 @@ from actions import (
     Wait,
 )
 from actions.keys import KEYS
-from model.dialects._space import RESIZED
+from model.dialects._coordinates import RESIZED_PIXELS
 
 WRITTEN = [*SPOKEN, Spoken("qwen25", "computer_use"), Spoken("qwen25", "mobile_use", "MOBILE_EXAMPLES")]
 DIALECTS = {str(spoken): spoken.dialect() for spoken in WRITTEN}
@@ -82,7 +82,7 @@ def near(dialect: Any, screen: Any, one: Any, other: Any) -> bool:
         fields.pop(key, None)
         others.pop(key, None)
     sides = zip((screen.width, screen.height), dialect.limits.resized(screen.width, screen.height), strict=True)
-    scale = getattr(dialect, "SPACE", RESIZED).scale
+    scale = getattr(dialect, "SPACE", RESIZED_PIXELS).scale
     told = [(real, scale or shown) for real, shown in sides]  # pixels, and numbers to tell them apart
     grains = [0 if numbers >= real else math.ceil(real / numbers) for real, numbers in told]
     same = len(places[0]) == len(places[1]) and all(

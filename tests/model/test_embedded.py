@@ -17,8 +17,8 @@ from envs.chromium.executable import find_chrome
 from envs.miniwob.pages import EVAL_SEED_START
 from evals.benchmarks.miniwob import evaluate
 from evals.stats import wilson
-from model.chat import load_chat
-from model.weights import EMBEDDED_FOLDER, load_model
+from model.chat_model import load_chat
+from model.checkpoints.weights import EMBEDDED_FOLDER, load_model
 
 PROMISED = ("click-test", "click-dialog", "click-dialog-2", "click-tab", "enter-password", "focus-text")
 CARD = json.loads((EMBEDDED_FOLDER / "card.json").read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from actions import ACTION_ADAPTER, ACTION_TYPES, CONTROL_ACTIONS, InvalidAction
 from actions.dispatch import validate
 from model.dialects._qwen25_functions import ACTS
 from model.dialects.qwen25 import EXAMPLES, MOBILE_EXAMPLES, Dialect
-from model.image import ImageLimits
+from model.processing.image import ImageLimits
 
 COUNT = 4000
 LIMIT_S = 2.0  # a reply of a megabyte takes some hundredths; what grows with the square would take minutes

@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from actions import UsageError
-from model import load_model, memory
-from model.config import config_from_dict
-from model.qwen25vl import Qwen25VL
-from model.weights import INDEX, SINGLE, save_model
+from model import load_model
+from model.checkpoints import memory_check
+from model.checkpoints.weights import INDEX, SINGLE, save_model
+from model.nn.config import config_from_dict
+from model.nn.qwen25vl import Qwen25VL
 
 CONFIG: dict[str, Any] = {
     "model_type": "qwen2_5_vl",
@@ -232,7 +233,7 @@ def test_no_value_in_a_config_does_more_than_be_refused(layout: str) -> None:
 
 
 def test_too_little_memory_is_said_before_anything_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 100_000)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda device: 100_000)
     (folder / SHARD).write_bytes(b"never read")
     said = complaint(folder)
     assert "GB on cpu" in said and "are free" in said and "smaller model" in said

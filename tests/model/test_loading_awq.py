@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from actions import UsageError
-from model import awq
-from model.config import read_config
-from model.engine.narrow import Int4, Int8
-from model.engine.session import Session, Text
-from model.qwen25vl import Qwen25VL
+from model.checkpoints import awq
+from model.checkpoints.weights import load_model, save_model
+from model.engine.session import PrefixCachedSession, TextSegment
+from model.nn.config import read_config
+from model.nn.quantization import Int4Linear, Int8Linear
+from model.nn.qwen25vl import Qwen25VL
 from model.training import vocabulary
-from model.weights import load_model, save_model
 
 GROUP = 128  # as official checkpoints have
 SAID = {"quant_method": "awq", "bits": 4, "group_size": GROUP, "version": "gemm", "zero_point": True}
@@ -94,19 +94,19 @@ def test_kept_in_four_bits_it_says_what_the_widened_one_says(folder: Path) -> No
     four, wide = load_model(folder), load_model(folder, dtype=torch.bfloat16)
     assert four.dtype == torch.bfloat16
     kinds = {type(four.get_submodule(at)) for at in meant}
-    assert kinds == {Int4}
+    assert kinds == {Int4Linear}
     attention = four.model.layers[0].self_attn
     assert attention.q_proj.bias is not None and attention.q_proj.bias.device.type == "cpu"
-    words = [Text(tuple(range(3, 40)))]
+    words = [TextSegment(tuple(range(3, 40)))]
 
     def nothing(_: object) -> torch.Tensor:
         raise AssertionError
 
     with torch.inference_mode():
-        logits = [one.logits(Session(one).feed(words, nothing)).float() for one in (four, wide)]
+        logits = [one.logits(PrefixCachedSession(one).feed(words, nothing)).float() for one in (four, wide)]
     assert torch.allclose(*logits, atol=0.05 * float(logits[1].abs().max()))
     eight = load_model(folder, bits=8)
-    assert isinstance(eight.get_submodule(next(iter(meant))), Int8)
+    assert isinstance(eight.get_submodule(next(iter(meant))), Int8Linear)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.loose_json import MAX_DEPTH, Unreadable, _read_loosely, read
+from model.wire.lenient_json import MAX_DEPTH, LenientJsonError, _read_loosely, parse_json
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
@@ -23,7 +23,7 @@ VALUES = st.recursive(
 @given(VALUES, st.booleans())
 def test_the_loose_reader_reads_json_as_json_does(value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
-    assert read(text) == (value, len(text))
+    assert parse_json(text) == (value, len(text))
     assert _read_loosely(text, 0, "") == (value, len(text))
 
 
@@ -60,7 +60,7 @@ def test_what_python_prints_is_read_too(value: Any) -> None:
     ],
 )
 def test_near_misses_with_one_reading(text: str, value: Any) -> None:
-    assert read(text, ends="END")[0] == value
+    assert parse_json(text, ends="END")[0] == value
 
 
 BROKEN = ["", "{", "[", "{]", "[}", "[,]", "{,}", "[1,,2]", "[1 2]", '{"a" 1}', '{"a":}', '{"a":,}', "{1: 2}", "{a b}"]
@@ -82,13 +82,13 @@ BROKEN += ["[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "__import__('os')", "{
 
 @pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
 def test_what_has_no_single_reading_is_unreadable(text: str) -> None:
-    with pytest.raises(Unreadable) as caught:
-        read(text, ends="END")
+    with pytest.raises(LenientJsonError) as caught:
+        parse_json(text, ends="END")
     assert len(str(caught.value)) < 120
 
 
 def test_nesting_up_to_the_bound_is_read() -> None:
-    value, _ = read("[" * MAX_DEPTH + "]" * MAX_DEPTH)
+    value, _ = parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
     for _ in range(MAX_DEPTH - 1):
         (value,) = value
     assert value == []

@@ -12,8 +12,8 @@ import torch
 from safetensors import safe_open
 
 from model import load_model
-from model.config import OFFICIAL, read_config
-from model.qwen25vl import Qwen25VL
+from model.nn.config import OFFICIAL, read_config
+from model.nn.qwen25vl import Qwen25VL
 
 PARAMETERS = {  # (all, picture encoder), of transformers 5.23.0's own class with the official configs
     "3B": (3_754_622_976, 668_684_288),
@@ -87,7 +87,7 @@ def test_a_flat_config_says_the_same_as_a_nested_one(references: dict[bool, Any]
 def test_what_our_own_writer_saves_transformers_reads(references: dict[bool, Any], tmp_path: Path) -> None:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    from model.weights import save_model
+    from model.checkpoints.weights import save_model
 
     for tied, theirs in references.items():
         folder = tmp_path / str(tied)

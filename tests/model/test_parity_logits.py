@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from model import load_model
-from model.qwen25vl import Qwen25VL
+from model.nn.qwen25vl import Qwen25VL
 
 SHAPES = {  # (rows, columns) of patches; a window is 8 by 8 of them
     "the smallest": (2, 2),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from actions import UsageError
-from model.image import ImageLimits, patchify, smart_resize
+from model.processing.image import ImageLimits, patchify, smart_resize
 
 SIZES = [  # (width, height)
     *[(28, 28), (56, 56), (280, 364), (364, 280), (1288, 728), (1092, 588)],  # shown as they are

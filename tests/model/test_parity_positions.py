@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from actions import InvalidActionError
 from model import load_model
-from model.config import Config, TextConfig, VisionConfig
-from model.rope import position_ids
+from model.nn.config import Config, TextConfig, VisionConfig
+from model.nn.rope import position_ids
 
 
 def config(tokens_per_second: int = 2) -> Config:

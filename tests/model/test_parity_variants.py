@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from actions import UsageError
 from model import load_model
-from model.config import NO_TOKEN, VARIANTS, read_config
-from model.engine.session import Picture, Session, Text
-from model.rope import position_ids
+from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment
+from model.nn.config import NO_TOKEN, VARIANTS, read_config
+from model.nn.rope import position_ids
 
 OPENCUA = (("visual.", "vision_tower."), ("lm_head.", "language_model.lm_head."), ("model.", "language_model.model."))
 
@@ -87,11 +87,11 @@ def test_the_session_counts_as_the_whole_prompt_does(opencua: Path) -> None:
     ids = asked.input_ids[0].tolist()
     start = ids.index(parity.IMAGE)
     segments = [
-        Text(tuple(ids[:start])),
-        Picture("one", (1, 10, 6), 15),
-        Text(tuple(ids[start + 15 :])),
+        TextSegment(tuple(ids[:start])),
+        ImageSegment("one", (1, 10, 6), 15),
+        TextSegment(tuple(ids[start + 15 :])),
     ]
-    session = Session(ours)
+    session = PrefixCachedSession(ours)
     rows = ours.visual(asked.pixel_values, [(1, 10, 6)])
     with torch.no_grad():
         hidden = session.feed(segments, lambda picture: rows)

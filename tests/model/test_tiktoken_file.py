@@ -28,12 +28,19 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from actions import Click, Screen, UsageError
 from agent.session import load_local_policy
-from model import tiktoken_file
-from model.chat import load_chat
-from model.config import read_config
-from model.qwen25vl import Qwen25VL
-from model.tiktoken_file import LETTERS, MOST_SPECIAL, MOST_TOKEN_BYTES, read_pattern, read_ranks, read_tokens
-from model.tokenizer import Tokenizer
+from model.chat_model import load_chat
+from model.nn.config import read_config
+from model.nn.qwen25vl import Qwen25VL
+from model.processing import tiktoken_loader
+from model.processing.tiktoken_loader import (
+    LETTERS,
+    MOST_SPECIAL,
+    MOST_TOKEN_BYTES,
+    read_pattern,
+    read_ranks,
+    read_tokens,
+)
+from model.processing.tokenizer import Tokenizer
 
 # What TikTokenTokenizer.pat_str is in tokenization_kimi.py and tokenization_moonshot.py, and in tokenization_kimia.py
 KIMI = (
@@ -143,7 +150,7 @@ def trained(pattern: str, count: int = 1500) -> dict[bytes, int]:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    source = [Path(tiktoken_file.__file__).read_text(encoding="utf-8"), Path(__file__).read_text(encoding="utf-8")]
+    source = [Path(tiktoken_loader.__file__).read_text(encoding="utf-8"), Path(__file__).read_text(encoding="utf-8")]
     how = trainers.BpeTrainer(
         vocab_size=count, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
@@ -208,7 +215,7 @@ def test_ids_are_those_of_the_book_and_come_back_as_the_text(tmp_path: Path, pat
     tokens = read_tokens(tmp_path, write(tmp_path, ranks, pattern))
     book = by_the_book(ranks, pattern)
     long = 0
-    for text in [*random_texts(1500, 1), Path(tiktoken_file.__file__).read_text(encoding="utf-8")]:
+    for text in [*random_texts(1500, 1), Path(tiktoken_loader.__file__).read_text(encoding="utf-8")]:
         ids = tokens.encode(text, add_special_tokens=False).ids
         assert ids == book(text), repr(text)
         assert tokens.decode(ids) == text

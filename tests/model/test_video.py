@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from actions import InvalidActionError
-from model.video import VideoLimits, sample_frames, video_patches
+from model.processing.video import VideoLimits, sample_frames, video_patches
 
 
 def test_two_frames_a_second_from_first_to_last() -> None:

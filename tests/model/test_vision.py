@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model import vision
-from model.qwen25vl import Qwen25VL
-from model.vision import layout
+from model.nn import vision_encoder
+from model.nn.qwen25vl import Qwen25VL
+from model.nn.vision_encoder import layout
 
 
 def test_a_layout_made_while_generating_serves_training_later(tiny_model: Qwen25VL) -> None:
@@ -41,7 +41,7 @@ def test_windows_cover_every_cell_once_and_come_in_at_most_four_sizes() -> None:
 def test_a_few_rows_at_a_time_come_to_what_all_at_once_come_to(
     tiny_model: Qwen25VL, monkeypatch: pytest.MonkeyPatch, rows: int, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(vision, "ROWS", rows)
+    monkeypatch.setattr(vision_encoder, "ROWS", rows)
     torch.manual_seed(3)
     encoder, grids = tiny_model.visual.to(dtype), [(1, 10, 6), (1, 10, 6), (2, 4, 14)]
     patches = torch.randn(sum(t * h * w for t, h, w in grids), 1176)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.config import Config, TextConfig, VisionConfig
+from model.nn.config import Config, TextConfig, VisionConfig
 
 
 def tiny_config(**text: object) -> Config:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from actions import Screen, SurfaceError, UsageError
-from model.tools_prompt import CALL_CLOSE, CALL_OPEN
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 KEY = "PIXELHAND_API_KEY"
 KEYRING = "pixelhand"
@@ -232,7 +232,7 @@ def data_uri(screen: Screen, width: int, height: int) -> str:
     """The screen as a PNG of that size, resized as model.image does: the server then has nothing to resize."""
     from PIL import Image
 
-    from model.image import resize
+    from model.processing.image import resize
 
     file = io.BytesIO()
     Image.fromarray(resize(screen.pixels, width, height)).save(file, "PNG", compress_level=3)

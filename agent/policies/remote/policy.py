@@ -26,9 +26,9 @@ from agent.history_window import HistoryWindow
 from agent.policies.base import DialectPolicyMixin, open_dialect
 from agent.policies.remote import structured_output
 from agent.policies.remote.client import ChatClient, data_uri, find_api_key
-from model.dialect import Conversation, Dialect
-from model.image import ImageLimits
-from model.tools_prompt import tools_block
+from model.dialects.base import Conversation, Dialect
+from model.processing.image import ImageLimits
+from model.wire.tool_prompt import tools_block
 
 SCHEMES = ("http", "https")
 NUMBERS = ("history_steps", "pictures", "max_new_tokens", "min_pixels", "max_pixels", "timeout_s")
@@ -226,7 +226,7 @@ def _from_server(told: Mapping[str, Any]) -> ModelProfile:
 def _folder(name: str, *, required: bool) -> Path | None:
     """The checkpoint's files, by folder, "embedded" or a hub id in the hub's cache; nothing is fetched."""
     import model
-    from model.catalog import cached
+    from model.checkpoints.hub import cached
 
     if name == "embedded":
         return Path(model.__file__).parent / "embedded"
@@ -242,9 +242,9 @@ def _folder(name: str, *, required: bool) -> Path | None:
 
 
 def _from_files(folder: Path, dialect: str) -> ModelProfile:
-    from model.chat import fingerprint, read_limits, read_settings
-    from model.choose import choose
-    from model.tokenizer import Tokenizer
+    from model.chat_model import fingerprint, read_limits, read_settings
+    from model.checkpoints.detect_dialect import detect_dialect
+    from model.processing.tokenizer import Tokenizer
 
     settings = read_settings(folder)
     try:
@@ -252,7 +252,7 @@ def _from_files(folder: Path, dialect: str) -> ModelProfile:
     except UsageError:
         known = ""  # the small files alone are enough here
     return ModelProfile(
-        dialect=dialect or choose(folder).require(),
+        dialect=dialect or detect_dialect(folder).require(),
         tool=settings.tool,
         history=settings.history,
         history_steps=settings.history_steps,

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from actions import ACTION_TYPES, InvalidActionError, Screen, SurfaceError, UsageError
 from agent.policies.remote import structured_output
-from model.dialect import Conversation
+from model.dialects.base import Conversation
 
 if TYPE_CHECKING:
     from agent.policies.remote.policy import RemotePolicy

@@ -15,9 +15,9 @@ from dataclasses import asdict
 from typing import Any
 
 from actions import Screen
-from model.dialect import Dialect
-from model.engine.forms import Form, form_of
-from model.tools_prompt import CALL_CLOSE, CALL_OPEN
+from model.dialects.base import Dialect
+from model.engine.call_grammar import CallGrammar, grammar_for
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 BACKENDS = ("auto", "off", "schema", "pixelhand", "vllm", "sglang", "llama.cpp")
 LLGUIDANCE = "%llguidance {}\n"  # tells SGLang and llama.cpp whose grammar it is
@@ -36,7 +36,7 @@ def request_fields(kind: str, dialect: Dialect, verbs: frozenset[str], screen: S
     """The fields of a request that hold its reply to the dialect's form; {} where there is none."""
     if kind == "off":
         return {}
-    form = None if kind == "schema" else form_of(dialect, verbs, screen)
+    form = None if kind == "schema" else grammar_for(dialect, verbs, screen)
     if form is not None and kind == "pixelhand":
         return {PIXELHAND_FIELD: asdict(form)}
     schema = getattr(dialect, "reply_schema", lambda *_: None)(verbs, screen)
@@ -49,7 +49,7 @@ def request_fields(kind: str, dialect: Dialect, verbs: frozenset[str], screen: S
     return {"ebnf" if kind == "sglang" else "grammar": LLGUIDANCE + to_lark(form)}
 
 
-def to_lark(form: Form) -> str:
+def to_lark(form: CallGrammar) -> str:
     """Words, then a call of that form, as llguidance reads it, for the tokenizer of Qwen2.5 and its fine-tunes.
 
     The rules are those of model.engine.grammar, which knows the tokenizer; here its tokens are known by name.

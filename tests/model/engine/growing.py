@@ -12,8 +12,8 @@ from torch import Tensor
 
 from actions import Call, Reply, Screen, Step
 from agent.history_window import HistoryWindow
-from model.chat import Chat, Prompt
-from model.image import patchify
+from model.chat_model import ChatModel, Prompt
+from model.processing.image import patchify
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def screens(seed: int, steps: int) -> list[Screen]:
     return shown
 
 
-def episode(chat: Chat, seed: int, steps: int, memory: HistoryWindow) -> Iterator[tuple[Turn, list[str]]]:
+def episode(chat: ChatModel, seed: int, steps: int, memory: HistoryWindow) -> Iterator[tuple[Turn, list[str]]]:
     """Turns of a whole episode in the qwen25 dialect. Whoever iterates puts the model's words into the list."""
     from model.dialects.qwen25 import Dialect
 
@@ -58,7 +58,7 @@ def episode(chat: Chat, seed: int, steps: int, memory: HistoryWindow) -> Iterato
         done.append(Step(index, screen, Reply(words[0]), call, note="Nothing moved." if index % 3 == 0 else ""))
 
 
-def cold_logits(chat: Chat, prompt: Prompt) -> Tensor:
+def cold_logits(chat: ChatModel, prompt: Prompt) -> Tensor:
     """[V] after a prompt, by the plain forward pass over all of it, pictures with both time slices."""
     shown = [patchify(screen.pixels, chat.limits) for screen in prompt.screens]
     with torch.inference_mode():

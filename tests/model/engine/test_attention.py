@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.engine import attention
-from model.engine.attention import causal, ends, windows
+from model.nn import attention
+from model.nn.attention import causal_attention, ends, windowed_attention
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 2), (6, 1)])
@@ -19,7 +19,11 @@ from model.engine.attention import causal, ends, windows
 def test_new_tokens_see_the_past_and_no_later_one(heads: int, kv_heads: int, length: int, total: int) -> None:
     q, k, v, mask = behind(2, heads, kv_heads, length, total)
     expected = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
-    for way in (causal, attention._lower_right, attention._masked):  # the CPU's, CUDA's, and that of all others
+    for way in (
+        causal_attention,
+        attention._causal_cuda,
+        attention._masked,
+    ):  # the CPU's, CUDA's, and that of all others
         assert torch.allclose(way(q, k, v), expected, atol=1e-5)
 
 
@@ -37,7 +41,7 @@ def test_a_past_that_outweighs_the_new_tokens_and_one_that_weighs_nothing() -> N
         q, k, v, mask = behind(1, 4, 2, 9, 50)
         q, k = q.abs(), torch.cat([scale * k[:, :, :41].abs(), k[:, :, 41:]], dim=2)
         expected = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
-        assert torch.allclose(causal(q, k, v), expected, atol=1e-5)
+        assert torch.allclose(causal_attention(q, k, v), expected, atol=1e-5)
 
 
 def test_behind_a_past_half_precision_is_as_near_to_float32_as_torch_is() -> None:
@@ -45,7 +49,7 @@ def test_behind_a_past_half_precision_is_as_near_to_float32_as_torch_is() -> Non
     exact = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
     q, k, v = (part.bfloat16() for part in (q, k, v))
     theirs = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
-    off = [(one.float() - exact).abs().mean() for one in (causal(q, k, v), theirs)]
+    off = [(one.float() - exact).abs().mean() for one in (causal_attention(q, k, v), theirs)]
     assert off[0] < 1.2 * off[1]
 
 
@@ -66,7 +70,7 @@ def test_windows_in_groups_and_windows_of_varying_length_are_the_same(monkeypatc
     q, k, v = torch.randn(3, 2, sum(count * width for count, width in spans), 4, 10).unbind(0)
     monkeypatch.setattr(attention, "_varlen", lambda: per_window)
     expected = attention._windows_varlen(q, k, v, spans)
-    assert torch.allclose(windows(q, k, v, spans), expected, atol=1e-6)
+    assert torch.allclose(windowed_attention(q, k, v, spans), expected, atol=1e-6)
 
 
 def test_varlen_takes_the_arguments_that_it_is_given() -> None:
@@ -87,8 +91,8 @@ def test_where_windows_begin_counts_all_frames() -> None:
 def test_a_wide_window_in_half_precision_comes_to_what_torch_comes_to(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
     q, k, v = (torch.randn(1, 1100, 2, 16, dtype=torch.bfloat16) for _ in range(3))
-    wide = windows(q, k, v, ((1, 1100),))
+    wide = windowed_attention(q, k, v, ((1, 1100),))
     monkeypatch.setattr(attention, "WIDE", 10_000)
-    plain = windows(q, k, v, ((1, 1100),))
+    plain = windowed_attention(q, k, v, ((1, 1100),))
     assert not torch.equal(wide, plain)  # two ways, not one twice
     torch.testing.assert_close(wide, plain, atol=0.01, rtol=0.05)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from model.engine.confidence import spread
+from model.engine.point_uncertainty import point_uncertainty
 
 CALL = ['{"action": "left_click", "', 'coordinate": [', "1", "2", ", ", "3", "]}"]
 
@@ -21,7 +21,7 @@ def sure(digit: int) -> list[float]:
 
 def test_a_point_without_doubt_has_no_spread() -> None:
     chances = {2: sure(1), 3: sure(2), 4: sure(10), 5: sure(3), 6: sure(10)}
-    found = spread(range(7), chances, decode)
+    found = point_uncertainty(range(7), chances, decode)
     assert found is not None and (found.x, found.y, found.px, found.probability) == (12, 3, 0.0, 1.0)
 
 
@@ -30,7 +30,7 @@ def test_doubt_at_a_digit_weighs_its_place() -> None:
     tens[1], tens[5] = 0.75, 0.25  # 52 might have been said
     ones = sure(3)
     ones[3], ones[4] = 0.5, 0.5
-    found = spread(range(7), {2: tens, 3: sure(2), 4: sure(10), 5: ones}, decode)
+    found = point_uncertainty(range(7), {2: tens, 3: sure(2), 4: sure(10), 5: ones}, decode)
     assert found is not None
     assert found.x_px == pytest.approx(math.sqrt(0.25 * 40**2)) and found.y_px == pytest.approx(math.sqrt(0.5))
     assert found.probability == pytest.approx(0.375)
@@ -41,12 +41,15 @@ def test_another_digit_or_an_earlier_end_count_too() -> None:
     end[10], end[7] = 0.9, 0.1  # 127
     second = sure(2)
     second[2], second[10] = 0.8, 0.2  # 1
-    found = spread(range(7), {3: second, 4: end}, decode)
+    found = point_uncertainty(range(7), {3: second, 4: end}, decode)
     assert found is not None
     assert found.x_px == pytest.approx(math.sqrt(0.2 * 11**2 + 0.1 * 115**2))
 
 
 def test_no_point_no_spread() -> None:
-    assert spread([0], {}, decode) is None
+    assert point_uncertainty([0], {}, decode) is None
     glued = ['coordinate": [1', "2", ", 3]"]
-    assert spread(range(3), {}, lambda ids: "".join(('"', *glued)[one] for one in [0, *(1 + n for n in ids)])) is None
+    assert (
+        point_uncertainty(range(3), {}, lambda ids: "".join(('"', *glued)[one] for one in [0, *(1 + n for n in ids)]))
+        is None
+    )

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from actions import ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Screen, UsageError
-from model import dialect as dialects
+from model.checkpoints.weights import EMBEDDED_FOLDER
+from model.dialects import base as dialects
 from model.dialects import ui_tars
-from model.engine.forms import form_of
-from model.engine.grammar import Grammars, Guide
-from model.weights import EMBEDDED_FOLDER
+from model.engine.call_grammar import grammar_for
+from model.engine.grammar import GrammarCompiler, GrammarGuide
 
 BROWSER = frozenset({"click", "move", "drag", "scroll", "type", "press", "wait", "open", "back"})
 PHONE = frozenset({"click", "drag", "long_press", "type", "press", "open", "back", "home", "wait"})
@@ -64,8 +64,8 @@ TAKEN = {  # how many examples are said as they stand
 
 
 @lru_cache(maxsize=1)
-def grammars() -> Grammars:
-    return Grammars(EMBEDDED_FOLDER / "tokenizer.json", (258, 256))
+def grammars() -> GrammarCompiler:
+    return GrammarCompiler(EMBEDDED_FOLDER / "tokenizer.json", (258, 256))
 
 
 def screen(size: tuple[int, int]) -> Screen:
@@ -77,7 +77,7 @@ def made(family: str, tool: str) -> tuple[ModuleType, Any]:
     return module, module.Dialect(module.LIMITS, tool)
 
 
-def takes(guide: Guide, text: str) -> bool:
+def takes(guide: GrammarGuide, text: str) -> bool:
     """Whether a reply is allowed from its first token to its end, and is whole there."""
     for token in grammars()._ids(text):
         if guide.done:
@@ -98,7 +98,7 @@ def test_every_example_is_taken_as_it_is_or_as_the_family_writes_it(
     as_it_is = 0
     for example in getattr(module, examples):
         shown = screen(example.screen_size)
-        form = form_of(dialect, frozenset(ACTION_TYPES), shown)
+        form = grammar_for(dialect, frozenset(ACTION_TYPES), shown)
         assert form is not None
         taken = takes(grammars().guide(form), example.text)
         as_it_is += taken
@@ -117,7 +117,7 @@ def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple
     """So many replies of random logits; each must be read, stay on the screen, and be what the surface can do."""
     _, dialect = made(family, tool)
     shown = screen(size)
-    form = form_of(dialect, verbs, shown)
+    form = grammar_for(dialect, verbs, shown)
     assert form is not None
     generator = torch.Generator().manual_seed(count)
     kinds: Counter = Counter()

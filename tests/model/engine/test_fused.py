@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import torch
 
-from model.engine.decode import Said, speak
-from model.engine.fused import fused
-from model.engine.kv import KVCache
-from model.engine.session import Picture, Session, Text
-from model.qwen25vl import Qwen25VL
+from model.engine.decode import Generation, generate_stream
+from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment
+from model.nn.fused_decoder import fused
+from model.nn.kv_cache import KVCache
+from model.nn.qwen25vl import Qwen25VL
 
-WORDS = [Text(tuple(range(3, 60)))]
+WORDS = [TextSegment(tuple(range(3, 60)))]
 
 
 def frozen(model: Qwen25VL) -> Qwen25VL:
     return model.requires_grad_(False)
 
 
-def nothing(one: Picture) -> torch.Tensor:
+def nothing(one: ImageSegment) -> torch.Tensor:
     raise AssertionError(one)
 
 
-def said(session: Session, count: int = 24) -> list[int]:
-    reply = Said()
-    list(speak(session, WORDS, nothing, reply, max_new_tokens=count))
+def said(session: PrefixCachedSession, count: int = 24) -> list[int]:
+    reply = Generation()
+    list(generate_stream(session, WORDS, nothing, reply, max_new_tokens=count))
     return reply.ids
 
 
 def test_the_same_hidden_states_and_the_same_words(tiny_model: Qwen25VL) -> None:
     model = frozen(tiny_model)
-    plain, quick = Session(model, fuse=False), Session(model)
+    plain, quick = PrefixCachedSession(model, fuse=False), PrefixCachedSession(model)
     before = plain.feed(WORDS, nothing)
     assert plain._fused is None
     after = quick.feed(WORDS, nothing)
@@ -41,7 +41,7 @@ def test_the_same_hidden_states_and_the_same_words(tiny_model: Qwen25VL) -> None
 
 def test_half_precision_rounds_as_the_plain_decoder_does(tiny_model: Qwen25VL) -> None:
     model = frozen(tiny_model).to(torch.bfloat16)
-    hidden = [Session(model, fuse=fuse).feed(WORDS, nothing) for fuse in (False, True)]
+    hidden = [PrefixCachedSession(model, fuse=fuse).feed(WORDS, nothing) for fuse in (False, True)]
     assert torch.equal(*hidden)
 
 

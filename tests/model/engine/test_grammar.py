@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from actions import CONTROL_ACTIONS, Screen
-from model.chat import load_chat
+from model.chat_model import load_chat
+from model.checkpoints.weights import EMBEDDED_FOLDER
 from model.dialects.qwen25 import Dialect
-from model.engine.forms import below, form_of
-from model.engine.grammar import Grammars
-from model.image import ImageLimits
-from model.weights import EMBEDDED_FOLDER
+from model.engine.call_grammar import grammar_for, integer_below_regex
+from model.engine.grammar import GrammarCompiler
+from model.processing.image import ImageLimits
 
 BROWSER = frozenset({"click", "move", "drag", "scroll", "type", "press", "wait"})
 PHONE = frozenset({"click", "drag", "long_press", "type", "press", "open", "back", "wait"})
@@ -26,18 +26,18 @@ CALL = f'<tool_call>\n{{"name": "computer_use", "arguments": {ARGUMENTS}}}\n</to
 
 
 @pytest.fixture(scope="module")
-def grammars() -> Grammars:
-    return Grammars(EMBEDDED_FOLDER / "tokenizer.json", (258, 256))
+def grammars() -> GrammarCompiler:
+    return GrammarCompiler(EMBEDDED_FOLDER / "tokenizer.json", (258, 256))
 
 
 def screen(width: int, height: int) -> Screen:
     return Screen(np.zeros((height, width, 3), np.uint8))
 
 
-def prove(grammars: Grammars, count: int, tool: str, verbs: frozenset[str], size: tuple[int, int]) -> Counter:
+def prove(grammars: GrammarCompiler, count: int, tool: str, verbs: frozenset[str], size: tuple[int, int]) -> Counter:
     """So many replies of random logits; each must be an action that the surface can do, on the screen."""
     dialect, shown = Dialect(ImageLimits(), tool), screen(*size)
-    form = form_of(dialect, verbs, shown)
+    form = grammar_for(dialect, verbs, shown)
     assert form is not None
     generator = torch.Generator().manual_seed(count)
     kinds: Counter = Counter()
@@ -65,7 +65,7 @@ def prove(grammars: Grammars, count: int, tool: str, verbs: frozenset[str], size
     ("tool", "verbs", "size"), [("computer_use", BROWSER, (1920, 1080)), ("mobile_use", PHONE, (1080, 2400))]
 )
 def test_random_logits_make_nothing_but_good_calls(
-    grammars: Grammars, tool: str, verbs: frozenset[str], size: tuple[int, int]
+    grammars: GrammarCompiler, tool: str, verbs: frozenset[str], size: tuple[int, int]
 ) -> None:
     kinds = prove(grammars, 150, tool, verbs, size)
     assert len(kinds) >= 5
@@ -74,8 +74,8 @@ def test_random_logits_make_nothing_but_good_calls(
 @pytest.mark.parametrize(
     "keys", ['["down"]', '["ctrl", "a"]', '["ctrl", "shift", "t"]', '["ctrl+a"]', '["ctrl+shift+t"]']
 )
-def test_keys_may_be_said_one_by_one_and_as_a_chord(grammars: Grammars, keys: str) -> None:
-    form = form_of(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+def test_keys_may_be_said_one_by_one_and_as_a_chord(grammars: GrammarCompiler, keys: str) -> None:
+    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
     assert form is not None
     guide = grammars.guide(form)
     said = f'<tool_call>\n{{"name": "computer_use", "arguments": {{"action": "key", "keys": {keys}}}}}\n</tool_call>'
@@ -84,13 +84,13 @@ def test_keys_may_be_said_one_by_one_and_as_a_chord(grammars: Grammars, keys: st
     assert guide.done
 
 
-def test_verbs_that_a_surface_lacks_are_never_said(grammars: Grammars) -> None:
+def test_verbs_that_a_surface_lacks_are_never_said(grammars: GrammarCompiler) -> None:
     assert set(prove(grammars, 60, "computer_use", frozenset({"click"}), (100, 60))) == {"click", "done"}
     assert "home" not in prove(grammars, 60, "mobile_use", frozenset({"press", "back"}), (280, 364))
 
 
 @pytest.mark.slow
-def test_ten_thousand_calls_from_random_logits(grammars: Grammars) -> None:
+def test_ten_thousand_calls_from_random_logits(grammars: GrammarCompiler) -> None:
     sizes = [(1920, 1080), (28, 28), (1, 1), (333, 777), (3840, 2160)]
     for size in sizes:
         prove(grammars, 1000, "computer_use", BROWSER | {"back", "home", "open"}, size)
@@ -99,14 +99,14 @@ def test_ten_thousand_calls_from_random_logits(grammars: Grammars) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 9, 10, 11, 28, 100, 101, 728, 1000, 1092, 1932, 10001])
 def test_numbers_below_a_limit_are_these_and_no_others(limit: int) -> None:
-    pattern = re.compile(below(limit))
+    pattern = re.compile(integer_below_regex(limit))
     for text in [*map(str, range(limit + 120)), "00", "01", "", "-1", "1.0"]:
         assert bool(pattern.fullmatch(text)) == (text.isdigit() and str(int(text)) == text and int(text) < limit), text
 
 
-def count_sampled(grammars: Grammars, text: str) -> tuple[int, int]:
+def count_sampled(grammars: GrammarCompiler, text: str) -> tuple[int, int]:
     """(tokens, those of them that had to be asked for) of a call that is said word by word."""
-    form = form_of(Dialect(ImageLimits()), BROWSER, screen(1920, 1080))
+    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(1920, 1080))
     assert form is not None
     guide, ids, asked, place = grammars.guide(form), grammars._ids(text), 0, 0
     while place < len(ids):
@@ -121,7 +121,7 @@ def count_sampled(grammars: Grammars, text: str) -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def qwen_like(tmp_path_factory: pytest.TempPathFactory) -> Grammars:
+def qwen_like(tmp_path_factory: pytest.TempPathFactory) -> GrammarCompiler:
     """A tokenizer by Qwen's rules (NFC, its splitting, a token for each digit), its merges learned from calls."""
     words_and_digits = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     rule = words_and_digits + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -144,17 +144,19 @@ def qwen_like(tmp_path_factory: pytest.TempPathFactory) -> Grammars:
     tokenizer.add_tokens([AddedToken(one, special=False, normalized=False) for one in ("<tool_call>", "</tool_call>")])
     path = tmp_path_factory.mktemp("qwen") / "tokenizer.json"
     tokenizer.save(str(path))
-    return Grammars(path, (tokenizer.token_to_id("<|im_end|>"),))
+    return GrammarCompiler(path, (tokenizer.token_to_id("<|im_end|>"),))
 
 
-def test_of_a_click_little_more_than_its_digits_is_asked_for(grammars: Grammars, qwen_like: Grammars) -> None:
+def test_of_a_click_little_more_than_its_digits_is_asked_for(
+    grammars: GrammarCompiler, qwen_like: GrammarCompiler
+) -> None:
     tokens, asked = count_sampled(qwen_like, CALL)
     assert tokens > 30 and asked <= 12
     assert count_sampled(grammars, CALL)[1] <= 9
 
 
-def test_thought_stays_free_and_a_tag_spelled_in_letters_is_no_call(grammars: Grammars) -> None:
-    form = form_of(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+def test_thought_stays_free_and_a_tag_spelled_in_letters_is_no_call(grammars: GrammarCompiler) -> None:
+    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
     assert form is not None
     guide = grammars.guide(form)
     for token in grammars._ids('Let me see: {"name"} <b> ünd'):
@@ -165,8 +167,8 @@ def test_thought_stays_free_and_a_tag_spelled_in_letters_is_no_call(grammars: Gr
             guide.take(token)
 
 
-def test_stop_ids_never_end_a_reply_before_its_call(grammars: Grammars) -> None:
-    form = form_of(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+def test_stop_ids_never_end_a_reply_before_its_call(grammars: GrammarCompiler) -> None:
+    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
     assert form is not None
     logits = grammars.guide(form).masked(torch.zeros(1, 384), 200)[0]
     assert logits[258] == logits[256] == float("-inf") and logits[264] == 0
@@ -185,7 +187,7 @@ def test_a_model_that_says_good_calls_says_the_same_with_and_without() -> None:
         free = chat.reply(talk.messages, talk.tools)
         meant = dialect.ground(dialect.parse(free.text), shown)
         passes = chat.work.passes if chat.work else 0
-        held = chat.reply(talk.messages, talk.tools, form=form_of(dialect, BROWSER, shown))
+        held = chat.reply(talk.messages, talk.tools, form=grammar_for(dialect, BROWSER, shown))
         assert dialect.ground(dialect.parse(held.text), shown) == meant and free.text.startswith(held.text[:90])
         assert chat.work is not None and chat.work.passes < passes and chat.work.forced > 0
 
@@ -194,4 +196,4 @@ def test_a_dialect_without_a_form_is_decoded_freely() -> None:
     class Other:
         pass
 
-    assert form_of(Other(), BROWSER, screen(28, 28)) is None
+    assert grammar_for(Other(), BROWSER, screen(28, 28)) is None

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model.engine import graphs
-from model.engine.decode import Said, speak
-from model.engine.graphs import Encoder
-from model.engine.session import Picture, Session, Text
-from model.qwen25vl import Qwen25VL
+from model.engine import cuda_graphs
+from model.engine.cuda_graphs import Encoder
+from model.engine.decode import Generation, generate_stream
+from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment
+from model.nn.qwen25vl import Qwen25VL
 
-WORDS = [Text(tuple(range(3, 60)))]
+WORDS = [TextSegment(tuple(range(3, 60)))]
 
 
-def nothing(one: Picture) -> torch.Tensor:
+def nothing(one: ImageSegment) -> torch.Tensor:
     raise AssertionError(one)
 
 
@@ -35,12 +35,12 @@ def recordings(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
         run()  # as CUDA's does, to warm up, before anything else
         return run
 
-    monkeypatch.setattr(graphs, "recorded", recorded)
+    monkeypatch.setattr(cuda_graphs, "capture", recorded)
     return made
 
 
 def test_steps_of_every_size_equal_free_ones(model: Qwen25VL, recordings: list) -> None:
-    plain, fixed = Session(model), Session(model, graphs=True)
+    plain, fixed = PrefixCachedSession(model), PrefixCachedSession(model, graphs=True)
     assert torch.allclose(plain.feed(WORDS, nothing), fixed.feed(WORDS, nothing), atol=1e-5)
     for count in (1, 3, 4, 7, 20, 32, 1, 40, 2):
         ids = list(range(count))
@@ -52,7 +52,7 @@ def test_steps_of_every_size_equal_free_ones(model: Qwen25VL, recordings: list) 
         fixed.extend(list(range(32)))
     assert torch.allclose(plain.extend([1]), fixed.extend([1]), atol=1e-5)
     assert len(recordings) > 4
-    after = [Text((*WORDS[0].ids, 0, 0, 1, 2, 9))]  # what was said stays in the cache, and is reused
+    after = [TextSegment((*WORDS[0].ids, 0, 0, 1, 2, 9))]  # what was said stays in the cache, and is reused
     assert torch.allclose(plain.feed(after, nothing), fixed.feed(after, nothing), atol=1e-5)
     assert fixed.reused == plain.reused == 61
 
@@ -60,15 +60,15 @@ def test_steps_of_every_size_equal_free_ones(model: Qwen25VL, recordings: list) 
 def test_a_reply_is_the_same_and_one_recording_serves_all_of_it(model: Qwen25VL, recordings: list) -> None:
     said = []
     for on in (False, True):
-        reply = Said()
-        list(speak(Session(model, graphs=on), WORDS, nothing, reply, max_new_tokens=30))
+        reply = Generation()
+        list(generate_stream(PrefixCachedSession(model, graphs=on), WORDS, nothing, reply, max_new_tokens=30))
         said.append(reply.ids)
     assert said[0] == said[1]
     assert len(recordings) == 1
 
 
 def test_where_the_budget_leaves_no_room_for_a_whole_step_it_goes_free(model: Qwen25VL, recordings: list) -> None:
-    session, plain = Session(model, budget_tokens=60, graphs=True), Session(model)
+    session, plain = PrefixCachedSession(model, budget_tokens=60, graphs=True), PrefixCachedSession(model)
     session.feed(WORDS, nothing)
     plain.feed(WORDS, nothing)
     assert torch.allclose(session.extend([5, 6, 7]), plain.extend([5, 6, 7]), atol=1e-5)
@@ -76,7 +76,7 @@ def test_where_the_budget_leaves_no_room_for_a_whole_step_it_goes_free(model: Qw
 
 
 def test_weights_that_moved_and_a_context_that_was_forgotten_are_recorded_anew(model: Qwen25VL) -> None:
-    session = Session(model, graphs=True)
+    session = PrefixCachedSession(model, graphs=True)
     session.feed(WORDS, nothing)
     session.extend([5])
     first = session._steps
@@ -98,4 +98,4 @@ def test_pictures_have_a_recording_for_each_of_the_last_sizes(model: Qwen25VL, r
         with torch.inference_mode():
             assert torch.equal(encode(patches, grid), model.visual(patches, [grid]))
     assert len(recordings) == 5  # the first size stayed among the last four
-    assert len(encode._made) == graphs.KEPT
+    assert len(encode._made) == cuda_graphs.KEPT

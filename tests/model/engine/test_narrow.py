@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
 from actions import Screen, UsageError
-from model.chat import load_chat
+from model.chat_model import load_chat
+from model.checkpoints.weights import load_model
 from model.dialects.qwen25 import Dialect
-from model.engine import narrow
-from model.engine.forms import form_of
-from model.engine.fused import Fused
-from model.engine.session import Session, Text
-from model.qwen25vl import Qwen25VL
-from model.weights import load_model
+from model.engine.call_grammar import grammar_for
+from model.engine.session import PrefixCachedSession, TextSegment
+from model.nn import quantization
+from model.nn.fused_decoder import FusedDecoder
+from model.nn.qwen25vl import Qwen25VL
 
 
 def matrix(rows: int = 64, columns: int = 96) -> torch.Tensor:
@@ -30,41 +30,43 @@ def test_a_product_is_that_of_the_widened_weights(rows: int) -> None:
     """Few rows go by torch's packed product, many by widening; both are the same sum."""
     weight, bias = matrix(), torch.randn(64)
     x = torch.randn(2, rows, 96).bfloat16()
-    eight = narrow.narrow_linear(weight, bias, 8, torch.bfloat16)
-    assert isinstance(eight, narrow.Int8)
+    eight = quantization.quantize_linear(weight, bias, 8, torch.bfloat16)
+    assert isinstance(eight, quantization.Int8Linear)
     wide = eight.weight.float() * eight.scales.float()[:, None]
     assert torch.allclose(eight(x).float(), F.linear(x.float(), wide, bias.bfloat16().float()), atol=0.05)
-    values, pairs = narrow.to_int4(weight, torch.bfloat16)
-    four = narrow.Int4.of(values, pairs, bias.bfloat16())
+    values, pairs = quantization.to_int4(weight, torch.bfloat16)
+    four = quantization.Int4Linear.of(values, pairs, bias.bfloat16())
     assert torch.equal(four.values(), values)
-    wide = narrow.widened(values, pairs.float())
+    wide = quantization.dequantize_int4(values, pairs.float())
     assert torch.allclose(four(x).float(), F.linear(x.float(), wide, bias.bfloat16().float()), atol=0.05)
 
 
 def test_rounding_is_half_a_step_at_most() -> None:
     weight = matrix()
-    eight, scales = narrow.to_int8(weight, torch.float32)
+    eight, scales = quantization.to_int8(weight, torch.float32)
     assert float((eight * scales[:, None] - weight).abs().max()) <= 0.5001 * float(scales.max())
-    values, pairs = narrow.to_int4(weight, torch.float32)
-    step = pairs[..., 0].t().repeat_interleave(narrow.GROUP, dim=1)
-    assert bool(((narrow.widened(values, pairs) - weight).abs() <= 0.5001 * step).all())
+    values, pairs = quantization.to_int4(weight, torch.float32)
+    step = pairs[..., 0].t().repeat_interleave(quantization.GROUP, dim=1)
+    assert bool(((quantization.dequantize_int4(values, pairs) - weight).abs() <= 0.5001 * step).all())
     assert int(values.min()) == 0 and int(values.max()) == 15
     flat = torch.zeros(16, 32)
-    assert torch.equal(narrow.widened(*narrow.to_int4(flat, torch.float32)), flat)  # nothing to divide by
+    assert torch.equal(
+        quantization.dequantize_int4(*quantization.to_int4(flat, torch.float32)), flat
+    )  # nothing to divide by
 
 
 def test_shapes_that_do_not_divide_are_held_in_eight_bits() -> None:
-    assert isinstance(narrow.narrow_linear(matrix(64, 48), None, 4, torch.bfloat16), narrow.Int8)
-    assert isinstance(narrow.narrow_linear(matrix(96, 64), None, 4, torch.bfloat16), narrow.Int8)
-    assert isinstance(narrow.narrow_linear(matrix(128, 64), None, 4, torch.bfloat16), narrow.Int4)
+    assert isinstance(quantization.quantize_linear(matrix(64, 48), None, 4, torch.bfloat16), quantization.Int8Linear)
+    assert isinstance(quantization.quantize_linear(matrix(96, 64), None, 4, torch.bfloat16), quantization.Int8Linear)
+    assert isinstance(quantization.quantize_linear(matrix(128, 64), None, 4, torch.bfloat16), quantization.Int4Linear)
 
 
 def test_where_the_processor_packs_otherwise_the_weights_are_widened(monkeypatch: pytest.MonkeyPatch) -> None:
-    values, pairs = narrow.to_int4(matrix(), torch.bfloat16)
+    values, pairs = quantization.to_int4(matrix(), torch.bfloat16)
     x = torch.randn(1, 96).bfloat16()
-    own = narrow.Int4.of(values, pairs, None)
-    monkeypatch.setattr(narrow, "packing", lambda: None)
-    plain = narrow.Int4.of(values, pairs, None)
+    own = quantization.Int4Linear.of(values, pairs, None)
+    monkeypatch.setattr(quantization, "int4_pack_order", lambda: None)
+    plain = quantization.Int4Linear.of(values, pairs, None)
     assert plain.order is None and torch.equal(plain.values(), values)
     assert torch.allclose(own(x).float(), plain(x).float(), atol=0.05)
 
@@ -81,28 +83,28 @@ def test_a_loaded_checkpoint_takes_what_it_should_and_never_more_on_the_way() ->
     assert held_bytes(four) < 0.42 * half  # of a small model the eyes, in 8 bits, are a good part
     layers = [held_bytes(one.model.layers) for one in (eight, four)]  # type: ignore[arg-type]
     assert layers[1] < 0.65 * layers[0]
-    same = narrow.narrow(load_model("embedded", dtype=torch.bfloat16), 8).state_dict()
+    same = quantization.quantize_model(load_model("embedded", dtype=torch.bfloat16), 8).state_dict()
     whole = eight.state_dict()
     for name, value in same.items():  # made of a loaded model: the same, but for what bfloat16 had rounded before
         if value.dtype == torch.int8:
             assert int((value.int() - whole[name].int()).abs().max()) <= 2, name
     with pytest.raises(UsageError, match="multiplied in bfloat16"):
-        narrow.narrow(load_model("embedded"), 8)
+        quantization.quantize_model(load_model("embedded"), 8)
     with pytest.raises(UsageError, match="multiplied in bfloat16"):
         load_model("embedded", dtype=torch.float32, bits=4)
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_fused_and_plain_agree_in_few_bits(tiny_folder: Path, bits: narrow.Bits) -> None:
+def test_fused_and_plain_agree_in_few_bits(tiny_folder: Path, bits: quantization.Bits) -> None:
     model = load_model(tiny_folder, bits=bits)
-    words = [Text(tuple(range(3, 40)))]
+    words = [TextSegment(tuple(range(3, 40)))]
 
     def nothing(_: object) -> torch.Tensor:
         raise AssertionError
 
-    plain, quick = Session(model, fuse=False), Session(model)
+    plain, quick = PrefixCachedSession(model, fuse=False), PrefixCachedSession(model)
     assert torch.allclose(plain.feed(words, nothing), quick.feed(words, nothing), atol=0.1)
-    assert isinstance(quick._fused, Fused)
+    assert isinstance(quick._fused, FusedDecoder)
     assert torch.allclose(plain.extend([5]), quick.extend([5]), atol=0.1)
 
 
@@ -123,7 +125,8 @@ def test_the_embedded_model_still_points_at_the_button() -> None:
         talk = dialect.conversation("Click the button.", (), shown, verbs)
         meant = {
             dtype: dialect.ground(
-                dialect.parse(chat.reply(talk.messages, talk.tools, form=form_of(dialect, verbs, shown)).text), shown
+                dialect.parse(chat.reply(talk.messages, talk.tools, form=grammar_for(dialect, verbs, shown)).text),
+                shown,
             )
             for dtype, chat in chats.items()
         }

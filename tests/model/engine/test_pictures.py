@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from actions import Screen
-from model.chat import load_chat
+from model.chat_model import load_chat
 from model.engine.vision_cache import VisionCache
-from model.image import ImageLimits, patchify, resize, still
-from model.qwen25vl import Qwen25VL
+from model.nn.qwen25vl import Qwen25VL
+from model.processing.image import ImageLimits, patchify, patchify_frame, resize
 
 
 def noise(width: int, height: int, seed: int = 0) -> Screen:
@@ -23,7 +23,7 @@ def noise(width: int, height: int, seed: int = 0) -> Screen:
 @pytest.mark.parametrize("size", [(84, 56), (100, 90), (280, 364)])
 def test_one_time_slice_is_half_of_both(size: tuple[int, int]) -> None:
     screen = noise(*size)
-    once, grid = still(screen.pixels, ImageLimits())
+    once, grid = patchify_frame(screen.pixels, ImageLimits())
     both, grid_too = patchify(screen.pixels, ImageLimits())
     assert grid == grid_too and once.shape == (grid[1] * grid[2], 588)
     slices = both.view(-1, 3, 2, 196)
@@ -32,7 +32,7 @@ def test_one_time_slice_is_half_of_both(size: tuple[int, int]) -> None:
 
 def test_a_still_picture_is_seen_alike_through_the_sum_of_both_slices(tiny_model: Qwen25VL) -> None:
     screen = noise(168, 140)
-    once, grid = still(screen.pixels, ImageLimits())
+    once, grid = patchify_frame(screen.pixels, ImageLimits())
     both, _ = patchify(screen.pixels, ImageLimits())
     with torch.inference_mode():
         assert torch.allclose(tiny_model.visual(once, [grid]), tiny_model.visual(both, [grid]), atol=1e-4)

@@ -12,13 +12,13 @@ import torch
 from actions import Call, Reply, Screen, Step
 from agent.history_window import HistoryWindow
 from agent.policies.base import LocalPolicy
-from model.chat import Chat, load_chat
+from model.chat_model import ChatModel, load_chat
 from model.dialects.qwen25 import Dialect
-from model.engine.kv import KVCache
-from model.engine.room import OutOfMemory, OverBudget, enough
-from model.engine.session import Session
+from model.engine.memory_errors import ContextLengthError, OutOfMemoryError, translate_out_of_memory
+from model.engine.session import PrefixCachedSession
 from model.engine.vision_cache import VisionCache
-from model.image import ImageLimits
+from model.nn.kv_cache import KVCache
+from model.processing.image import ImageLimits
 
 VERBS = frozenset({"click"})
 
@@ -35,14 +35,14 @@ VERBS = frozenset({"click"})
 )
 def test_each_way_of_saying_so_is_one_sentence(error: Exception) -> None:
     says = "no memory on cpu for a context of 7 tokens; show fewer pictures"
-    with pytest.raises(OutOfMemory, match=says), enough(7, torch.device("cpu")):
+    with pytest.raises(OutOfMemoryError, match=says), translate_out_of_memory(7, torch.device("cpu")):
         raise error
-    with pytest.raises(RuntimeError, match="something else"), enough(7, torch.device("cpu")):
+    with pytest.raises(RuntimeError, match="something else"), translate_out_of_memory(7, torch.device("cpu")):
         raise RuntimeError("something else")
 
 
 def test_the_allocators_own_words_are_known() -> None:
-    with pytest.raises(OutOfMemory, match="no memory on cpu"), enough(7, torch.device("cpu")):
+    with pytest.raises(OutOfMemoryError, match="no memory on cpu"), translate_out_of_memory(7, torch.device("cpu")):
         torch.empty(1 << 60)
 
 
@@ -51,7 +51,7 @@ def screens(count: int) -> list[Screen]:
     return [Screen(rng.integers(0, 256, (280, 224, 3), dtype=np.uint8)) for _ in range(count)]
 
 
-def limited(chat: Chat, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def limited(chat: ChatModel, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Let the device have no room for a longer context."""
     forward = chat.session._forward
 
@@ -63,7 +63,7 @@ def limited(chat: Chat, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(chat.session, "_forward", refuse)
 
 
-def policy(chat: Chat, **how: Any) -> LocalPolicy:
+def policy(chat: ChatModel, **how: Any) -> LocalPolicy:
     chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
     return LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(8, 8), **how)
 
@@ -84,7 +84,7 @@ def test_a_run_that_may_shrinks_until_it_fits_and_says_the_same_as_one_that_was_
     whole = expected.prompt_tokens
     chat.forget()
     limited(chat, monkeypatch, whole + 8)
-    with pytest.raises(OutOfMemory):
+    with pytest.raises(OutOfMemoryError):
         policy(chat).decide("Go.", past(before), now, VERBS)
     assert chat.session.length == 0
     shrinking = policy(chat, shrink=True)
@@ -97,7 +97,7 @@ def test_what_does_not_fit_even_alone_is_told(tiny_folder: Path, monkeypatch: py
     *before, now = screens(3)
     chat = load_chat(tiny_folder, "cpu")
     limited(chat, monkeypatch, 10)
-    with pytest.raises(OutOfMemory, match="no memory"):
+    with pytest.raises(OutOfMemoryError, match="no memory"):
         policy(chat, shrink=True).decide("Go.", past(before), now, VERBS)
 
 
@@ -106,13 +106,13 @@ def test_a_context_beyond_the_budget_shrinks_too_and_what_was_kept_stays(tiny_fo
     chat = load_chat(tiny_folder, "cpu")
     chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
     first = LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(8, 2)).decide("Go.", past(before), now, VERBS)
-    chat.session = Session(chat.model, budget_tokens=first.prompt_tokens + 4)
-    with pytest.raises(OverBudget, match=f"tokens and the budget is {first.prompt_tokens + 4}; .*--shrink"):
+    chat.session = PrefixCachedSession(chat.model, budget_tokens=first.prompt_tokens + 4)
+    with pytest.raises(ContextLengthError, match=f"tokens and the budget is {first.prompt_tokens + 4}; .*--shrink"):
         policy(chat).decide("Go.", past(before), now, VERBS)
     allowed = policy(chat, shrink=True)
     assert allowed.decide("Go.", past(before), now, VERBS).text == first.text and allowed.memory.pictures == 2
     held = chat.session.length
-    with pytest.raises(OverBudget):  # the prompt has room, its reply has not
+    with pytest.raises(ContextLengthError):  # the prompt has room, its reply has not
         chat.reply([{"role": "user", "content": "word " * first.prompt_tokens}])
     assert chat.session.length == held
 
@@ -129,7 +129,7 @@ def test_thirty_steps_at_1080p_hold_no_more_than_the_budget_at_any_moment(
     monkeypatch.setattr(chat, "encoder", lambda patches, grid: rows + patches.mean())  # its memory is not the budget's
     chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
     budget = 4 * 2691 + 3000
-    chat.session = Session(chat.model, budget_tokens=budget)
+    chat.session = PrefixCachedSession(chat.model, budget_tokens=budget)
     chat.seen = VisionCache(budget_bytes=5 * 2691 * 32 * 4)
     text = chat.model.config.text
     allowed = budget * text.num_hidden_layers * 2 * text.num_key_value_heads * text.head_dim * 4

@@ -13,32 +13,34 @@ from torch import Tensor
 
 from actions import Screen, UsageError
 from agent.history_window import HistoryWindow
-from model.chat import Chat, load_chat
-from model.engine import attention
+from model.chat_model import ChatModel, load_chat
+from model.engine.call_grammar import grammar_for
+from model.engine.cuda_graphs import Encoder
 from model.engine.decode import Guide
-from model.engine.forms import form_of
-from model.engine.graphs import Encoder
-from model.engine.session import Picture, Session, Text, segments, shared
-from model.image import still
-from model.qwen25vl import Qwen25VL
-from model.rope import position_ids
+from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment, common_prefix_length, segments
+from model.nn import attention
+from model.nn.qwen25vl import Qwen25VL
+from model.nn.rope import position_ids
+from model.processing.image import patchify_frame
 
 TOLERANCE = 1e-4
 
 
-def feed(chat: Chat, prompt_ids: list[int], screens: tuple) -> Tensor:
+def feed(chat: ChatModel, prompt_ids: list[int], screens: tuple) -> Tensor:
     """[V] after a prompt, by the chat's own session and picture cache."""
     pictures = [chat._picture(screen) for screen in screens]
     new = segments(prompt_ids, chat.model.config.image_token_id, pictures)
     pixels = {one.key: screen.pixels for one, screen in zip(pictures, screens, strict=True)}
 
-    def encode(one: Picture) -> Tensor:
-        return chat.seen.get(one.key, lambda: chat.model.visual(still(pixels[one.key], chat.limits)[0], [one.grid]))
+    def encode(one: ImageSegment) -> Tensor:
+        return chat.seen.get(
+            one.key, lambda: chat.model.visual(patchify_frame(pixels[one.key], chat.limits)[0], [one.grid])
+        )
 
     return chat.model.logits(chat.session.feed(new, encode))[0]
 
 
-def compare(chat: Chat, seed: int, steps: int, memory: HistoryWindow) -> tuple[int, int]:
+def compare(chat: ChatModel, seed: int, steps: int, memory: HistoryWindow) -> tuple[int, int]:
     """Walk an episode; at each step warm and cold logits must agree. Returns tokens reused and computed."""
     reused = computed = 0
     for turn, words in episode(chat, seed, steps, memory):
@@ -81,11 +83,11 @@ def test_the_reply_is_the_same_with_and_without_what_is_kept(tiny_folder: Path) 
     assert warm.work is not None and warm.work.reused > 0
 
 
-def replies(chat: Chat, told: list[str] | None = None, seed: int = 7) -> list[str]:
+def replies(chat: ChatModel, told: list[str] | None = None, seed: int = 7) -> list[str]:
     """What a chat says at each step of an episode; told: the words of the past, where they are not its own."""
     from model.dialects.qwen25 import Dialect
 
-    form = form_of(Dialect(chat.limits), frozenset({"click", "type"}), Screen(np.zeros((84, 112, 3), np.uint8)))
+    form = grammar_for(Dialect(chat.limits), frozenset({"click", "type"}), Screen(np.zeros((84, 112, 3), np.uint8)))
     heard = []
     for number, (turn, words) in enumerate(episode(chat, seed, 6, HistoryWindow(4, 2))):
         how: dict[str, Any] = {"max_new_tokens": 60, "form": form}  # every second one is a call of the grammar's
@@ -125,9 +127,12 @@ def test_each_way_of_saving_work_leaves_the_replies_as_they_are(
         "the context": {"reply": lambda *given, **named: (chat.session.forget(), reply(*given, **named))[1]},
         "the pictures": {"reply": lambda *given, **named: (chat.forget(), reply(*given, **named))[1]},
         "one time slice": {"encoder": lambda patches, grid: model.visual(both(patches), [grid])},
-        "joined products": {"session": Session(model, fuse=False)},
+        "joined products": {"session": PrefixCachedSession(model, fuse=False)},
         "forced ids": {"guide": lambda form: Asked(guide(form))},
-        "free steps": {"session": Session(model, graphs=True), "encoder": Encoder(model.visual, record=True)},
+        "free steps": {
+            "session": PrefixCachedSession(model, graphs=True),
+            "encoder": Encoder(model.visual, record=True),
+        },
     }
     for what, changed in without.items():
         with monkeypatch.context() as patch:
@@ -136,7 +141,7 @@ def test_each_way_of_saving_work_leaves_the_replies_as_they_are(
                 patch.setattr(chat, name, value)
             assert replies(chat, expected) == expected, what
     chat.forget()
-    monkeypatch.setattr(attention, "_behind", attention._masked)
+    monkeypatch.setattr(attention, "_prefix_attention_cpu", attention._masked)
     assert replies(chat, expected) == expected
 
 
@@ -169,33 +174,33 @@ def test_an_append_only_episode_computes_at_each_step_only_what_is_new(tiny_fold
 
 
 def test_a_picture_with_other_pixels_is_not_taken_for_the_same() -> None:
-    one, other = (Picture(key, (1, 4, 4), 4) for key in "ab")
-    words = Text((1, 2, 3))
-    assert shared([words, one, Text((4,))], [words, other, Text((4,))]) == 3
-    assert shared([words, one, Text((4,))], [words, one, Text((4, 5))]) == 8
-    assert shared([words, one], [Text((1, 2)), one]) == 2
-    assert shared([Text((1, 2))], [Text((9, 2))]) == 0
-    assert shared([], [words]) == 0
+    one, other = (ImageSegment(key, (1, 4, 4), 4) for key in "ab")
+    words = TextSegment((1, 2, 3))
+    assert common_prefix_length([words, one, TextSegment((4,))], [words, other, TextSegment((4,))]) == 3
+    assert common_prefix_length([words, one, TextSegment((4,))], [words, one, TextSegment((4, 5))]) == 8
+    assert common_prefix_length([words, one], [TextSegment((1, 2)), one]) == 2
+    assert common_prefix_length([TextSegment((1, 2))], [TextSegment((9, 2))]) == 0
+    assert common_prefix_length([], [words]) == 0
 
 
 def test_the_last_token_is_always_computed_and_a_picture_never_in_part(tiny_model: Qwen25VL) -> None:
-    session = Session(tiny_model)
-    picture = Picture("a", (1, 4, 4), 4)
+    session = PrefixCachedSession(tiny_model)
+    picture = ImageSegment("a", (1, 4, 4), 4)
     rows = torch.randn(4, 32)
-    first = session.feed([Text((5, 6)), picture], lambda _: rows)
-    again = session.feed([Text((5, 6)), picture], lambda _: rows)
+    first = session.feed([TextSegment((5, 6)), picture], lambda _: rows)
+    again = session.feed([TextSegment((5, 6)), picture], lambda _: rows)
     assert (session.reused, session.computed) == (2, 4)
     assert torch.allclose(first, again, atol=1e-5)
     session.extend([7, 8])
     assert session.length == 8
-    session.feed([Text((5, 6)), picture, Text((7, 8))], lambda _: rows)
+    session.feed([TextSegment((5, 6)), picture, TextSegment((7, 8))], lambda _: rows)
     assert (session.reused, session.computed) == (7, 1)
 
 
 def test_long_prompts_computed_in_pieces_are_the_same(tiny_model: Qwen25VL) -> None:
-    words = Text(tuple(torch.randint(0, 250, (1500,)).tolist()))
-    whole = Session(tiny_model).feed([words], lambda _: torch.empty(0))
-    parts = Session(tiny_model, chunk=70).feed([words], lambda _: torch.empty(0))
+    words = TextSegment(tuple(torch.randint(0, 250, (1500,)).tolist()))
+    whole = PrefixCachedSession(tiny_model).feed([words], lambda _: torch.empty(0))
+    parts = PrefixCachedSession(tiny_model, chunk=70).feed([words], lambda _: torch.empty(0))
     with torch.inference_mode():
         plain = tiny_model(torch.tensor([words.ids]))[0, -1]
         assert torch.allclose(tiny_model.logits(whole)[0], plain, atol=TOLERANCE)
@@ -212,9 +217,9 @@ def test_positions_are_those_of_a_whole_prompt(tiny_model: Qwen25VL, monkeypatch
         return forward(embeddings, positions, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tiny_model.model, "forward", watch)
-    pictures = [Picture("a", (1, 6, 4), 6), Picture("b", (1, 4, 12), 12)]
+    pictures = [ImageSegment("a", (1, 6, 4), 6), ImageSegment("b", (1, 4, 12), 12)]
     ids = [1, 2, *[config.image_token_id] * 6, 3, *[config.image_token_id] * 12, 4, 5]
-    session = Session(tiny_model)
+    session = PrefixCachedSession(tiny_model)
     session.feed(segments(ids, config.image_token_id, pictures), lambda one: torch.zeros(one.length, 32))
     session.extend([6])
     expected, _ = position_ids(torch.tensor([[*ids, 6]]), config, image_grid_thw=[one.grid for one in pictures])
@@ -222,10 +227,10 @@ def test_positions_are_those_of_a_whole_prompt(tiny_model: Qwen25VL, monkeypatch
 
 
 def test_a_context_beyond_the_budget_is_one_sentence_and_the_room_never_exceeds_it(tiny_model: Qwen25VL) -> None:
-    session = Session(tiny_model, budget_tokens=300)
+    session = PrefixCachedSession(tiny_model, budget_tokens=300)
     per_token = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, bytes
     for length in (10, 290, 40, 300):
-        session.feed([Text((*range(1, length), 7))], lambda _: torch.empty(0))
+        session.feed([TextSegment((*range(1, length), 7))], lambda _: torch.empty(0))
         assert session.bytes <= 300 * per_token
     with pytest.raises(UsageError, match="301 tokens and the budget is 300"):
         session.extend([1])
@@ -234,26 +239,26 @@ def test_a_context_beyond_the_budget_is_one_sentence_and_the_room_never_exceeds_
 
 
 def test_an_error_while_feeding_leaves_nothing_half_known(tiny_model: Qwen25VL) -> None:
-    session = Session(tiny_model)
-    session.feed([Text((1, 2, 3))], lambda _: torch.empty(0))
+    session = PrefixCachedSession(tiny_model)
+    session.feed([TextSegment((1, 2, 3))], lambda _: torch.empty(0))
 
-    def broken(_: Picture) -> Tensor:
+    def broken(_: ImageSegment) -> Tensor:
         raise UsageError("no")
 
     with pytest.raises(UsageError):
-        session.feed([Text((1, 2, 3)), Picture("a", (1, 4, 4), 4), Text((9,))], broken)
-    assert session.reuse([Text((1, 2, 3, 4))]) == 0
+        session.feed([TextSegment((1, 2, 3)), ImageSegment("a", (1, 4, 4), 4), TextSegment((9,))], broken)
+    assert session.reuse([TextSegment((1, 2, 3, 4))]) == 0
 
 
 def test_weights_in_another_dtype_begin_anew(tiny_model: Qwen25VL) -> None:
-    session = Session(tiny_model)
-    session.feed([Text((1, 2, 3))], lambda _: torch.empty(0))
+    session = PrefixCachedSession(tiny_model)
+    session.feed([TextSegment((1, 2, 3))], lambda _: torch.empty(0))
     tiny_model.to(torch.bfloat16)
-    assert session.feed([Text((1, 2, 3, 4))], lambda _: torch.empty(0)).dtype == torch.bfloat16
+    assert session.feed([TextSegment((1, 2, 3, 4))], lambda _: torch.empty(0)).dtype == torch.bfloat16
     assert session.reused == 0
 
 
 @pytest.mark.parametrize("ids", [[1, 9, 9, 2], [1, 9, 9, 9, 9, 9, 2], [1, 2], [9, 9]])
 def test_placeholders_that_do_not_fit_the_pictures_are_refused(ids: list[int]) -> None:
     with pytest.raises(UsageError, match="placeholders"):
-        segments(ids, 9, [Picture("a", (1, 4, 4), 4)])
+        segments(ids, 9, [ImageSegment("a", (1, 4, 4), 4)])

@@ -74,7 +74,7 @@ def serve() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Served]:
-    from model.chat import load_chat
+    from model.chat_model import load_chat
 
     with serving(load_chat("embedded")) as served:
         yield served

@@ -10,7 +10,7 @@ import pytest
 
 from actions import ACTION_TYPES, Screen
 from model.dialects.qwen25 import Dialect
-from model.engine.forms import form_of
+from model.engine.call_grammar import grammar_for
 
 ASK = {"model": "embedded", "messages": [{"role": "user", "content": "Tell me a story."}], "max_tokens": 80}
 SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))
@@ -22,7 +22,7 @@ def asked(embedded: Any, **more: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def form(embedded: Any) -> dict[str, Any]:
-    made = form_of(Dialect(embedded.chat.limits), frozenset(ACTION_TYPES), SCREEN)
+    made = grammar_for(Dialect(embedded.chat.limits), frozenset(ACTION_TYPES), SCREEN)
     assert made is not None
     return asdict(made)
 
@@ -47,10 +47,10 @@ def test_it_is_the_form_that_does_it(embedded: Any) -> None:
 
 
 def test_a_form_is_the_same_as_in_process(embedded: Any, form: dict[str, Any]) -> None:
-    from model.engine.forms import Form
+    from model.engine.call_grammar import CallGrammar
 
     text = asked(embedded, pixelhand_form=form).json()["choices"][0]["message"]["content"]
-    own = Form(**{**form, "samples": tuple(form["samples"])})
+    own = CallGrammar(**{**form, "samples": tuple(form["samples"])})
     assert text == embedded.chat.reply(ASK["messages"], max_new_tokens=80, form=own).text
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from actions import Reply
-from model.chat import Chat, Work, load_chat
-from model.serve.line import Line
-from model.serve.refusal import Refused
+from model.chat_model import ChatModel, GenerationStats, load_chat
+from model.serve.completion import Completion, StreamFilter, calls_in
+from model.serve.errors import ApiError
+from model.serve.queue import RequestQueue
 from model.serve.request import read
-from model.serve.say import Flow, Said, calls_in
 
 ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3}
 
@@ -25,12 +25,12 @@ ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content":
 class Slow:
     """A chat whose replies take as long as the test wants, a token every few milliseconds."""
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: ChatModel) -> None:
         self._chat = chat
         self.release = threading.Event()
         self.tokens = 0
         self.entered = 0
-        self.work = Work(0, 1, 0, 1, 0, 1, True, None)
+        self.work = GenerationStats(0, 1, 0, 1, 0, 1, True, None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chat, name)
@@ -47,7 +47,7 @@ class Slow:
 
 
 @pytest.fixture
-def tiny(tiny_folder: Path) -> Chat:
+def tiny(tiny_folder: Path) -> ChatModel:
     return load_chat(tiny_folder)
 
 
@@ -70,7 +70,7 @@ def tiny(tiny_folder: Path) -> Chat:
         ({"Origin": "http://good.example"}, "a-token", 200, None),
     ],
 )
-def test_token_host_and_origin(serve: Any, tiny: Chat, headers: Any, token: str, status: int, code: str) -> None:
+def test_token_host_and_origin(serve: Any, tiny: ChatModel, headers: Any, token: str, status: int, code: str) -> None:
     with serve(tiny, "tiny", origins=["http://good.example"]) as served:
         for method, path, body in (("GET", "/v1/models", None), ("POST", "/v1/chat/completions", ASK)):
             answer = served.http(method, path, token=token, headers=headers, json=body)
@@ -78,7 +78,7 @@ def test_token_host_and_origin(serve: Any, tiny: Chat, headers: Any, token: str,
             assert code is None or answer.json()["error"]["code"] == code
 
 
-def test_an_allowed_page_may_ask_beforehand_and_no_other(serve: Any, tiny: Chat) -> None:
+def test_an_allowed_page_may_ask_beforehand_and_no_other(serve: Any, tiny: ChatModel) -> None:
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
     with serve(tiny, "tiny", origins=["http://good.example"]) as served:
         good, evil = (
@@ -91,13 +91,13 @@ def test_an_allowed_page_may_ask_beforehand_and_no_other(serve: Any, tiny: Chat)
         assert evil.status_code == 403 and "access-control-allow-origin" not in evil.headers
 
 
-def test_without_a_token_only_host_and_origin_count(serve: Any, tiny: Chat) -> None:
+def test_without_a_token_only_host_and_origin_count(serve: Any, tiny: ChatModel) -> None:
     with serve(tiny, "tiny", token="") as served:
         assert served.http("GET", "/v1/models", token="").status_code == 200
         assert served.http("GET", "/v1/models", token="", headers={"Host": "evil.example"}).status_code == 403
 
 
-def test_odd_bodies_and_paths_are_one_sentence(serve: Any, tiny: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odd_bodies_and_paths_are_one_sentence(serve: Any, tiny: ChatModel, monkeypatch: pytest.MonkeyPatch) -> None:
     import model.serve.app as app
 
     monkeypatch.setattr(app, "MOST_BODY_BYTES", 10_000)
@@ -113,7 +113,7 @@ def test_odd_bodies_and_paths_are_one_sentence(serve: Any, tiny: Chat, monkeypat
 # --- the line ---
 
 
-def test_the_line_is_bounded_and_the_last_is_told_to_come_again(serve: Any, tiny: Chat) -> None:
+def test_the_line_is_bounded_and_the_last_is_told_to_come_again(serve: Any, tiny: ChatModel) -> None:
     slow = Slow(tiny)
     with serve(slow, "tiny", waiting=2) as served, ThreadPoolExecutor(3) as pool:
         answers = []
@@ -129,14 +129,14 @@ def test_the_line_is_bounded_and_the_last_is_told_to_come_again(serve: Any, tiny
 
 
 def test_a_place_in_line_is_taken_on_entering_and_given_back_once() -> None:
-    line = Line(1)
-    served, waits = line.enter(lambda on_piece: Said("x", (), "stop", 1, 1)), line.enter(never)
-    with pytest.raises(Refused, match="waiting already"):  # though neither has asked for anything yet
+    line = RequestQueue(1)
+    served, waits = line.enter(lambda on_piece: Completion("x", (), "stop", 1, 1)), line.enter(never)
+    with pytest.raises(ApiError, match="waiting already"):  # though neither has asked for anything yet
         line.enter(never)
     waits.leave()
     waits.leave()
     again = line.enter(never)
-    with pytest.raises(Refused, match="waiting already"):
+    with pytest.raises(ApiError, match="waiting already"):
         line.enter(never)
 
     async def listen() -> list[Any]:
@@ -149,11 +149,11 @@ def test_a_place_in_line_is_taken_on_entering_and_given_back_once() -> None:
     line.close()
 
 
-def never(on_piece: Callable[[str], None]) -> Said:
+def never(on_piece: Callable[[str], None]) -> Completion:
     raise AssertionError("one that left was served")
 
 
-def test_one_that_leaves_the_line_is_never_served(serve: Any, tiny: Chat) -> None:
+def test_one_that_leaves_the_line_is_never_served(serve: Any, tiny: ChatModel) -> None:
     import httpx
 
     slow = Slow(tiny)
@@ -169,7 +169,7 @@ def test_one_that_leaves_the_line_is_never_served(serve: Any, tiny: Chat) -> Non
 
 
 def test_what_goes_wrong_inside_is_an_error_and_the_next_is_served(
-    serve: Any, tiny: Chat, monkeypatch: pytest.MonkeyPatch
+    serve: Any, tiny: ChatModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from actions import UsageError
 
@@ -188,7 +188,7 @@ def test_what_goes_wrong_inside_is_an_error_and_the_next_is_served(
         assert third.status_code == 200 and served.health()["running"] == 0
 
 
-def test_a_stop_text_ends_the_reply_before_it(serve: Any, tiny: Chat) -> None:
+def test_a_stop_text_ends_the_reply_before_it(serve: Any, tiny: ChatModel) -> None:
     with serve(tiny, "tiny") as served:
         long = {**ASK, "max_tokens": 40}
         whole = served.http("POST", "/v1/chat/completions", json=long).json()["choices"][0]["message"]["content"]
@@ -200,7 +200,7 @@ def test_a_stop_text_ends_the_reply_before_it(serve: Any, tiny: Chat) -> None:
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("top_p", [1.0, 0.5])
 def test_a_reply_that_ends_with_its_last_token_has_ended(
-    serve: Any, tiny: Chat, monkeypatch: pytest.MonkeyPatch, temperature: float, top_p: float
+    serve: Any, tiny: ChatModel, monkeypatch: pytest.MonkeyPatch, temperature: float, top_p: float
 ) -> None:
     asked = {**ASK, "max_tokens": 1, "temperature": temperature, "top_p": top_p}
     finishes = []
@@ -216,18 +216,18 @@ def test_a_reply_that_ends_with_its_last_token_has_ended(
 # --- words ---
 
 
-def shown(texts: list[str], flow: Flow) -> list[str]:
+def shown(texts: list[str], flow: StreamFilter) -> list[str]:
     pieces = [flow.more(text) for text in texts]
     flow.end(texts[-1])
     return [*pieces, flow.rest()]
 
 
 def test_no_half_of_a_character_a_stop_or_a_mark_is_shown() -> None:
-    assert shown(["a", "a\ufffd", "aé"], Flow()) == ["a", "", "é", ""]
-    assert shown(["one #", "one ##", "one ##x"], Flow(stops=["###"])) == ["one ", "", "##x", ""]
-    flow = Flow(stops=["###"])
+    assert shown(["a", "a\ufffd", "aé"], StreamFilter()) == ["a", "", "é", ""]
+    assert shown(["one #", "one ##", "one ##x"], StreamFilter(stops=["###"])) == ["one ", "", "##x", ""]
+    flow = StreamFilter(stops=["###"])
     assert shown(["one ##", "one ### two"], flow) == ["one ", "", ""] and flow.text == "one " and flow.stopped
-    assert shown(["so <tool", "so <tool_call>{"], Flow(marks=["<tool_call>"]))[:2] == ["so ", ""]
+    assert shown(["so <tool", "so <tool_call>{"], StreamFilter(marks=["<tool_call>"]))[:2] == ["so ", ""]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_messages_become_turns() -> None:
         ("user", result.format(1) + "\n" + result.format(2)),
         ("user", "go on"),
     ]
-    with pytest.raises(Refused, match="best_of: Extra"):
+    with pytest.raises(ApiError, match="best_of: Extra"):
         read({"model": "m", "messages": [{"role": "user", "content": "x"}], "best_of": 3}, "m")
 
 
@@ -315,7 +315,7 @@ def test_the_command_is_not_open_to_others_by_accident(more: list[str]) -> None:
     import typer
 
     from actions import UsageError
-    from model.serve_cli import app
+    from model.serve.cli import app
 
     with pytest.raises(UsageError, match="others can reach"):
         typer.main.get_command(app).main(more, standalone_mode=False)

@@ -96,7 +96,7 @@ def test_a_picture_is_seen(embedded: Any) -> None:
 
 def computer() -> Any:
     from model.dialects.qwen25 import Dialect
-    from model.image import ImageLimits
+    from model.processing.image import ImageLimits
 
     screen = __import__("actions").Screen(np.zeros((364, 280, 3), np.uint8))
     return Dialect(ImageLimits()).conversation("go", [], screen, frozenset({"click"})).tools[0]

@@ -12,13 +12,13 @@ import torch
 
 from actions import ACTION_TYPES, Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from model.chat import Chat, load_chat
+from model.chat_model import ChatModel, load_chat
+from model.checkpoints.weights import load_model
 from model.dialects.qwen25 import Dialect
 from model.training.batches import decode, reply
 from model.training.episodes import EpisodeStage
 from model.training.run import Recipe, Run
 from model.training.store import Question, Writer, read
-from model.weights import load_model
 from tests.model.training.test_recipe import LETTERS, png, recipe
 
 GOAL = "Click the button."
@@ -71,7 +71,7 @@ def test_a_prompt_is_the_one_that_an_agent_with_that_memory_sends(
 ) -> None:
     stage = EpisodeStage(episodes(), data, tmp_path / "run")
     stage.save(tmp_path / "run")
-    chat = Chat(load_model(stage.checkpoint), stage.checkpoint, "run")
+    chat = ChatModel(load_model(stage.checkpoint), stage.checkpoint, "run")
     episode = stage.episodes["click-test"][0]
     screens = [Screen(decode(one.png)) for one in episode]
     steps = [Step(n + 1, screen, Reply(one.said)) for n, (one, screen) in enumerate(zip(episode, screens, strict=True))]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from actions import UsageError
-from model.chat import load_chat
+from model.chat_model import load_chat
 from model.training import lines
 from model.training.answers import AnswerStage
 from model.training.batches import Packer, decode

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from actions import UsageError
-from model.image import frames_to_patches
+from model.processing.image import frames_to_patches
 from model.training.answers import AnswerStage, call_of
 from model.training.batches import decode as pixels_of
 from model.training.batches import reply

@@ -19,10 +19,10 @@ from PIL import Image
 
 import model.training
 from actions import ACTION_TYPES, Screen, UsageError
-from model.chat import load_chat
+from model.chat_model import load_chat
 from model.dialects.qwen25 import Dialect
-from model.image import frames_to_patches
-from model.rope import text_rotary
+from model.nn.rope import text_cos_sin
+from model.processing.image import frames_to_patches
 from model.training.answers import AnswerStage, located
 from model.training.batches import decode as pixels_of
 from model.training.encoding import Kept, encode
@@ -346,7 +346,7 @@ def test_rows_are_computed_as_the_model_itself_would(data: Path, tmp_path: Path)
             spread = eyes.attention((1, head), looks).exp()
             keys = batch.rows.keys(values[:, :, head // 2])[batch.rows.block_of(*looks.unbind(1))]
             left.append(torch.einsum("ls,lsd->ld", spread, keys))
-        cos, sin = text_rotary(batch.positions, size, (2, 1, 1), model.config.text.rope_theta, embeddings.dtype)
+        cos, sin = text_cos_sin(batch.positions, size, (2, 1, 1), model.config.text.rope_theta, embeddings.dtype)
         read = layer.input_layernorm(trace.states[0])
         whole = layer.self_attn(read, cos.unsqueeze(1), sin.unsqueeze(1), batch.mask, None, 1)
     assert torch.allclose(layer.self_attn.o_proj(torch.cat(left, -1)), whole[looks[:, 0], looks[:, 1]], atol=1e-5)

@@ -1,0 +1,117 @@
+"""The decoder: embeddings in, hidden states out, over a cache of keys and values. Knows no pictures and no words."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.nn.attention import causal_attention
+from model.nn.config import TextConfig
+from model.nn.kv_cache import KVCache
+from model.nn.rope import apply_rotary, text_cos_sin
+from model.nn.vision_encoder import RMSNorm
+
+
+class Attention(nn.Module):
+    """Grouped-query attention: several query heads share one head of keys and values."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.shared = config.num_attention_heads != config.num_key_value_heads
+        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * config.head_dim)
+        self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim)
+        self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim)
+        self.o_proj = nn.Linear(config.num_attention_heads * config.head_dim, config.hidden_size, bias=False)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None, layer: int
+    ) -> Tensor:  # x [B, S, C], cos and sin [B, 1, S, D], mask bool [B or 1, 1, S, T] or None
+        batch, length, _ = x.shape
+        q, k, v = (
+            part.view(batch, length, -1, self.head_dim).transpose(1, 2)
+            for part in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
+        )  # [B, heads, S, D]
+        q, k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
+        if cache is not None:
+            k, v = cache.put(layer, k, v)  # [B, kv heads, T, D]
+        if cache is not None and mask is None:
+            out = causal_attention(q, k, v)
+        else:
+            plain = mask is None and length > 1
+            out = F.scaled_dot_product_attention(q, k, v, mask, is_causal=plain, enable_gqa=self.shared)
+        return self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
+
+
+class MLP(nn.Module):
+    """SwiGLU without bias."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config)
+        self.mlp = MLP(config)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None, layer: int
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, layer)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class TextDecoder(nn.Module):
+    """Token embeddings, the layers, and the last norm."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        # zeros, since drawing the usual random numbers on the meta device imports torch's compiler: seconds and 70 MB
+        rows, width = config.vocab_size, config.hidden_size
+        self.embed_tokens = nn.Embedding(rows, width, _weight=torch.zeros(rows, width))
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self, embeddings: Tensor, positions: Tensor, mask: Tensor | None = None, cache: KVCache | None = None
+    ) -> Tensor:
+        """embeddings [B, S, C], positions [3, B, S] -> hidden states [B, S, C].
+
+        mask: bool [B or 1, 1, S, T], True where a token may look; None means plainly causal, behind all that the cache
+        holds.
+        """
+        config = self.config
+        cos, sin = text_cos_sin(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
+        cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+        x = embeddings
+        for index, layer in enumerate(self.layers):
+            x = layer(x, cos, sin, mask, cache, index)
+        if cache is not None:
+            cache.length += embeddings.shape[1]
+        return self.norm(x)
+
+
+def attention_mask(valid: Tensor | None, length: int, past: int, device: torch.device) -> Tensor | None:
+    """bool [B or 1, 1, length, past + length]: each token sees what is valid and not later; None: plain causal does.
+
+    valid: [B, past + length], 0 for padding, or None.
+    """
+    if valid is None or bool(valid.bool().all()):
+        return None
+    queries = torch.arange(past, past + length, device=device).view(-1, 1)
+    seen = (torch.arange(past + length, device=device) <= queries).view(1, 1, length, -1)
+    # a padding row would see nothing at all, which softmax turns into NaN; it sees itself, and nobody reads it
+    own = torch.eye(length, past + length, dtype=torch.bool, device=device).roll(past, dims=1)
+    return seen & valid.bool()[:, None, None, :] | own

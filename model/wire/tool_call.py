@@ -1,0 +1,99 @@
+"""A reply -> the function call in it, and the words around it. Knows the tags; knows no function and no screen.
+
+The call is the first <tool_call> that holds an object, or, in a reply without the tag, the first object that starts
+like a call. What follows a reply's first call is left alone: the screen it was meant for is gone by then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model.wire.lenient_json import LenientJsonError, parse_json
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
+
+_TAGGED = re.compile(re.escape(CALL_OPEN) + r"(?:[ \t\r\n]++|```[A-Za-z]*+)*+(?=\{)")
+_BARE = re.compile(r"""\{(?=[ \t\r\n]*+(?:"(?:name|arguments|action)"|'(?:name|arguments|action)')[ \t\r\n]*+:)""")
+_FENCE_BEFORE = re.compile(r"```[A-Za-z]*\Z")
+_FENCE_AFTER = re.compile(r"[\s}]*+(?:```)?\s*+(?:" + re.escape(CALL_CLOSE) + r")?\s*+(?:```)?")
+
+
+class ToolCallError(ValueError):
+    """Why a reply holds no call, as half a sentence."""
+
+
+@dataclass(frozen=True)
+class ParsedToolCall:
+    """name is None where the object gave arguments only; several: the reply goes on with another call."""
+
+    name: str | None
+    arguments: Mapping[str, Any]
+    thought: str
+    several: bool
+
+
+def find_call(text: str) -> ParsedToolCall:
+    """The first call in a reply. Raises NoCall. Linear in the reply's length."""
+    tagged = _TAGGED.search(text)
+    if tagged is not None:
+        before, start = text[: tagged.start()], tagged.end()
+    elif CALL_OPEN in text:
+        raise ToolCallError(f"no JSON object follows {CALL_OPEN}")
+    else:
+        bare = _BARE.search(text)
+        if bare is None:
+            raise ToolCallError("the reply has no function call")
+        before, start = text[: bare.start()], bare.start()
+    try:
+        value, end = parse_json(text, start, ends=CALL_CLOSE)
+        name, arguments = _name_and_arguments(value)
+    except LenientJsonError as error:
+        raise ToolCallError(f"the call is not readable JSON: {error}") from None
+    _reject_surrogates(text, arguments)
+    after = _FENCE_AFTER.sub("", text[end:], count=1)
+    rest, another, _ = after.partition(CALL_OPEN)
+    thought = "\n".join(part for part in (_FENCE_BEFORE.sub("", before.rstrip()).strip(), rest.strip()) if part)
+    return ParsedToolCall(name, arguments, thought, bool(another))
+
+
+def _name_and_arguments(value: Any) -> tuple[str | None, Mapping[str, Any]]:
+    if not isinstance(value, dict):
+        raise ToolCallError("the call is no JSON object")
+    name = value.get("name")
+    if name is not None and not isinstance(name, str):
+        raise ToolCallError("the call's name is no string")
+    if "arguments" in value:
+        arguments = value["arguments"]
+        if isinstance(arguments, str):  # as in the wire format of chat servers: JSON within a string
+            arguments, end = parse_json(arguments)
+            if value["arguments"][end:].strip():
+                raise ToolCallError("the call's arguments are a string that is no JSON object")
+    else:
+        arguments = {key: one for key, one in value.items() if key != "name"}
+    if not isinstance(arguments, dict):
+        raise ToolCallError("the call's arguments are no JSON object")
+    if not arguments:
+        raise ToolCallError("the call has no arguments")
+    return name, arguments
+
+
+def _reject_surrogates(text: str, arguments: Mapping[str, Any]) -> None:
+    """Half a surrogate pair is no character: nothing can type it, and no file can hold it."""
+    texts = [text] if not text.isascii() else []
+    pending: list[Any] = [arguments] if "\\u" in text else []
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            texts += node.keys()
+            pending += node.values()
+        elif isinstance(node, list):
+            pending += node
+        elif isinstance(node, str):
+            texts.append(node)
+    try:
+        for one in texts:
+            one.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ToolCallError("the reply holds half a character (a lone surrogate)") from None
