@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from model.checkpoints.weights import load_model
 
 __all__ = ["ChatModel", "load_chat", "load_model"]
-_HOMES = {"load_model": "model.checkpoints.weights", "load_chat": "model.chat_model", "Chat": "model.chat_model"}
+_HOMES = {"load_model": "model.checkpoints.weights", "load_chat": "model.chat_model", "ChatModel": "model.chat_model"}
 
 
 def __getattr__(name: str) -> Any:  # torch is loaded when a model is asked for, not before

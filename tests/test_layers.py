@@ -14,12 +14,9 @@ MAY_IMPORT = {
     "model": {"actions"},
     "envs": {"actions"},
     "agent": {"actions", "model", "envs"},
+    "training": {"actions", "model", "envs", "agent"},
     "evals": {"actions", "model", "envs", "agent"},
     "perf": {"actions", "model", "envs", "agent", "evals"},
-}
-EXCEPTIONS = {  # training sees the very pages that the agent sees, and goes on in them by the very same hands
-    ("model/training", "envs.miniwob.pages"),
-    ("model/training", "envs.chromium.input"),
 }
 HEAVY = {"torch", "transformers", "playwright", "cv2", "gymnasium", "mss", "pyautogui", "adbutils", "huggingface_hub"}
 
@@ -47,20 +44,13 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
     return imports(path.read_text(encoding="utf-8"), ".".join(path.relative_to(ROOT).parts[:-1]))
 
 
-def excepted(path: Path, name: str) -> bool:
-    where = path.relative_to(ROOT).as_posix()
-    return any(
-        where.startswith(folder + "/") and (name + ".").startswith(module + ".") for folder, module in EXCEPTIONS
-    )
-
-
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_point_down(package: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in sources(package)
         for line, name in imported(path)
-        if name.partition(".")[0] in set(MAY_IMPORT) - MAY_IMPORT[package] - {package} and not excepted(path, name)
+        if name.partition(".")[0] in set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -74,23 +64,16 @@ def test_the_vocabulary_needs_numpy_and_pydantic_only() -> None:
 
 def test_this_test_sees_an_arrow_that_points_up() -> None:
     def seen(source: str) -> list[str]:
-        return [name for _, name in imports(source, "model.training")]
+        return [name for _, name in imports(source, "model.serve")]
 
     assert seen("import agent.loop") == ["agent.loop"]
-    assert seen("from envs import practice, live") == ["envs.miniwob.pages", "envs.live"]
+    assert seen("from envs import practice, live") == ["envs.practice", "envs.live"]
     assert seen("def f():\n    from . import a\n    from .. import b\n    from .c import d") == [
-        "model.training.a",
+        "model.serve.a",
         "model.b",
-        "model.training.c.d",
+        "model.serve.c.d",
     ]
     assert seen("importlib.import_module('evals.run')") == ["evals.run"]
-
-
-def test_the_exception_is_no_wider_than_declared() -> None:
-    training = ROOT / "model" / "training" / "x.py"
-    assert excepted(training, "envs.miniwob.pages") and excepted(training, "envs.miniwob.pages.page")
-    assert not excepted(training, "envs.practices") and not excepted(training, "envs.live")
-    assert not excepted(ROOT / "model" / "x.py", "envs.miniwob.pages")
 
 
 @pytest.mark.parametrize("package", ["actions", "agent", "evals"])

@@ -1,13 +1,10 @@
-"""Fixtures of the agent's tests. They may import agent_fakes, which lies beside this file."""
+"""Fixtures of the agent's tests."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

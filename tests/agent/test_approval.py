@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agent_fakes import CLICK, DONE, MISS, FakeEnv
+from helpers.agent_fakes import CLICK, DONE, MISS, FakeEnv
 from PIL import Image
 
 from actions import ActionDeniedError, Drag, Reply, Screen, TypeText, make_action

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
+from helpers.agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
 from actions import ActionDeniedError, SurfaceError, UsageError
 from agent import cli, session
@@ -700,7 +700,7 @@ def test_a_screen_that_cannot_show_a_practice_page_says_which_can(agent: Agent, 
 def test_a_practice_page_runs_on_any_surface_that_can_show_it(
     agent: Agent, opened: list[Any], script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agent_fakes import ButtonSurface
+    from helpers.agent_fakes import ButtonSurface
 
     from envs.miniwob import pages
 

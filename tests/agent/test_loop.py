@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from agent_fakes import CLICK, DONE, MISS, FakeEnv
+from helpers.agent_fakes import CLICK, DONE, MISS, FakeEnv
 
 from actions import ActionDeniedError, Call, SurfaceError, UsageError, parse_action
 from agent.loop import Episode, run

@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip("mcp", reason="the package mcp is missing (extra [mcp])")
 
-from agent_fakes import CLICK, DONE, MISS, FakeEnv
+from helpers.agent_fakes import CLICK, DONE, MISS, FakeEnv
 from mcp import Client
 from PIL import Image
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agent_fakes import FakeEnv
+from helpers.agent_fakes import FakeEnv
 
 from actions import ACTION_TYPES, Call, Click, InvalidActionError, Reply, Screen, Step, UsageError, plugins
 from agent import config, session, trace

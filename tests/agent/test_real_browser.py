@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_fakes import HERE
+from helpers.agent_fakes import HERE
 
 from actions import Answer
 from agent.loop import Episode, run

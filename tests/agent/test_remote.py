@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.server_fakes import Fake, serving
 from PIL import Image
-from remote_fakes import Fake, serving
 
 from actions import ACTION_TYPES, Click, Reply, Screen, Step, SurfaceError, UsageError
 from agent.policies.remote import client

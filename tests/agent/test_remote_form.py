@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from remote_fakes import Fake, serving
+from helpers.server_fakes import Fake, serving
 
 import model
 from actions import ACTION_TYPES, Click, Screen, UsageError, plugins

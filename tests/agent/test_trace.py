@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agent_fakes import CLICK, HERE, MISS, FakeEnv
+from helpers.agent_fakes import CLICK, HERE, MISS, FakeEnv
 
 from actions import Call, Reply, Screen, UsageError, parse_action
 from agent import trace
@@ -203,7 +203,7 @@ def test_a_run_is_found_by_id_beginning_path_or_last(tmp_path: Path) -> None:
 
 def start(folder: Path, mode: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(HERE / "agent_fakes.py"), str(folder), mode],
+        [sys.executable, str(HERE.parent / "helpers" / "agent_fakes.py"), str(folder), mode],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
+from helpers.agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
 from actions import ACTION_TYPES, CONTROL_ACTIONS, Reply, make_action
 from agent.loop import run

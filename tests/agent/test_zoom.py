@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agent_fakes import CLICK, FakeEnv
+from helpers.agent_fakes import CLICK, FakeEnv
 
 from actions import Reply, Screen
 from agent import trace

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.tfrecord_writer import example, framed
 from PIL import Image
-from shards_by_hand import example, framed
 from typer.testing import CliRunner
 
 from actions import UsageError

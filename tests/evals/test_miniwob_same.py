@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from miniwob_oracles import ORACLES, script
+from helpers.miniwob_oracles import ORACLES, script
 
 from actions import Click, TypeText, UsageError
 from envs.chromium.executable import find_chrome

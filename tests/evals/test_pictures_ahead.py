@@ -76,7 +76,7 @@ def test_a_torn_picture_says_so_when_its_turn_comes(tmp_path: Path) -> None:
 
 def test_while_one_step_is_asked_the_next_ones_picture_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The policy's first answer waits until the second picture has been read: alone that would never happen."""
-    from run_makers import fickle
+    from helpers.eval_runs import fickle
 
     read: dict[str, threading.Event] = {f"0_{n}.png": threading.Event() for n in range(3)}
     real = predictor.load_screenshot

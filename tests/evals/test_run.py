@@ -79,7 +79,7 @@ def make_control(folder: Path, episodes: int, steps: int) -> Path:
 def order(name: str, data: Path, maker: str = "fickle", **more: Any) -> tuple[runner.Plan, RunSpec]:
     planned = runner.plan_run(name, data, more.pop("protocol", None), more.pop("limit", None), more.get("seed", 0))
     given = {"model": "a model", "fingerprint": "f", **more}
-    return planned, RunSpec(name, str(data), planned.protocol, maker=f"run_makers:{maker}", **given)
+    return planned, RunSpec(name, str(data), planned.protocol, maker=f"helpers.eval_runs:{maker}", **given)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -239,7 +239,7 @@ from evals import run
 from evals.worker import Order
 name, data, out = sys.argv[1:4]
 planned = run.plan(name, Path(data))
-asked = Order(name, data, planned.protocol, maker="run_makers:slow", model="a model", fingerprint="f")
+asked = Order(name, data, planned.protocol, maker="helpers.eval_runs:slow", model="a model", fingerprint="f")
 run.predict(planned, asked, Path(out), workers=4)
 """
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.tfrecord_writer import example, framed, part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from shards_by_hand import example, framed, part
 
 from actions import UsageError
 from evals import scoring

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_config
+from helpers.tiny_models import tiny_config
 
 from model.nn.config import Config, TextConfig
 from model.nn.qwen25vl import Qwen25VL
@@ -26,7 +26,7 @@ def tiny_model() -> Qwen25VL:
 def tiny_folder(tmp_path: Path, tiny_model: Qwen25VL) -> Path:
     """A whole checkpoint folder: the embedded vocabulary and template over the tiny model."""
     from model.checkpoints.weights import save_model
-    from model.training import vocabulary
+    from training import vocabulary
 
     tokens = vocabulary.build()
     ids = [tokens.token_to_id(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start")]

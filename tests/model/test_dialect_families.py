@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from families import SPOKEN, Spoken, meant, screen_of
+from helpers.model_families import SPOKEN, Spoken, meant, screen_of
 
 from actions import (
     ACTION_TYPES,

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from families import Spoken, meant, screen_of
+from helpers.model_families import Spoken, meant, screen_of
 
 from actions import Ask, Click, Done, Drag, InvalidActionError, Move, PressKeys, Scroll, TypeText, UsageError, Wait
 from model.dialects import anthropic

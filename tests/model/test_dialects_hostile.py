@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from families import SPOKEN, Spoken, screen_of
+from helpers.model_families import SPOKEN, Spoken, screen_of
 from test_hostile_replies import JUNK, MEGABYTE, Anything, broken, noise, number
 
 from actions import ACTION_ADAPTER, CONTROL_ACTIONS, InvalidActionError, Screen

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from families import SPOKEN, Spoken, meant, screen_of
+from helpers.model_families import SPOKEN, Spoken, meant, screen_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -17,7 +17,7 @@ from model.engine.session import PrefixCachedSession, TextSegment
 from model.nn.config import read_config
 from model.nn.quantization import Int4Linear, Int8Linear
 from model.nn.qwen25vl import Qwen25VL
-from model.training import vocabulary
+from training import vocabulary
 
 GROUP = 128  # as official checkpoints have
 SAID = {"quant_method": "awq", "bits": 4, "group_size": GROUP, "version": "gemm", "zero_point": True}

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import parity
 import pytest
 import torch
+from helpers import parity
 from safetensors import safe_open
 
 from model import load_model

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import parity
 import pytest
 import torch
+from helpers import parity
 
 from model import load_model
 from model.nn.qwen25vl import Qwen25VL

@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import parity
 import pytest
 import torch
+from helpers import parity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

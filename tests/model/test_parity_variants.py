@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import parity
 import pytest
 import torch
+from helpers import parity
 from safetensors.torch import load_file, save_file
 
 from actions import UsageError

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import regex
 import torch
+from helpers.tiny_models import tiny_config
 from safetensors.torch import load_file, save_file
-from tiny import tiny_config
 from tokenizers import Regex as TokenizersRegex
 from tokenizers import Tokenizer as Tokens
 from tokenizers import models, pre_tokenizers, trainers

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from desktop_rig import link, x_server
+from helpers.desktop_programs import link, x_server
 
 
 @pytest.fixture(scope="module")

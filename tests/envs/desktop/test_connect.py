@@ -6,7 +6,7 @@ import socket
 import types
 
 import pytest
-from desktop_rig import x_server
+from helpers.desktop_programs import x_server
 
 from actions import UsageError
 from envs.desktop.x11 import connection as module

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from desktop_rig import TK_PAD, need, soon, tk_python
-from typed_strings import STRINGS
+from helpers.desktop_programs import TK_PAD, need, soon, tk_python
+from helpers.typed_strings import STRINGS
 
 from actions import Click, PressKeys, TypeText
 from envs.surfaces.desktop import Surface

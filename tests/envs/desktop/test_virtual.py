@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from desktop_rig import need, soon
+from helpers.desktop_programs import need, soon
 
 from actions import Move, PressKeys, SurfaceError, UsageError, Wait
 from envs.desktop import virtual_display as module

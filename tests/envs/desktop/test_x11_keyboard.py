@@ -11,8 +11,8 @@ import threading
 import time
 
 import pytest
-from desktop_rig import TK_PAD, keymap, link, need, pressed, soon, started, tk_python, x_server
-from typed_strings import STRINGS
+from helpers.desktop_programs import TK_PAD, keymap, link, need, pressed, soon, started, tk_python, x_server
+from helpers.typed_strings import STRINGS
 
 from actions import InvalidActionError, SurfaceError
 from envs.desktop.cleanup_process import CleanupProcess

@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from desktop_rig import TK_PAD, link, soon, started, tk_python, x_server
+from helpers.desktop_programs import TK_PAD, link, soon, started, tk_python, x_server
 
 from actions import Click, Drag, InvalidActionError, Move, Scroll
 from envs.surfaces.desktop import Surface

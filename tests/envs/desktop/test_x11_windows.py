@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from desktop_rig import TK_PAD, link, soon, started, tk_python, x_server
+from helpers.desktop_programs import TK_PAD, link, soon, started, tk_python, x_server
 
 from actions import Click, Move, SurfaceError, TypeText, UsageError
 from envs.desktop.x11.windows import Windows

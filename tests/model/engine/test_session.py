@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from growing import cold_logits, episode
+from helpers.growing_context import cold_logits, episode
 from torch import Tensor
 
 from actions import Screen, UsageError

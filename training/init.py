@@ -1,0 +1,45 @@
+"""A model with random weights, of the sizes that a recipe names."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from model.nn.config import Config, TextConfig, VisionConfig
+from model.nn.qwen25vl import Qwen25VL
+from training import vocabulary
+from training.trainer import TrainingConfig
+
+
+def config_of(recipe: TrainingConfig) -> Config:
+    """The configuration; the vocabulary's size and special tokens come from vocabulary.py."""
+    ids = vocabulary.ids(vocabulary.build())
+    text, vision = dict(recipe["text"]), dict(recipe["vision"])
+    text["mrope_section"] = tuple(text["mrope_section"])
+    vision["fullatt_block_indexes"] = tuple(vision["fullatt_block_indexes"])
+    return Config(
+        VisionConfig(**vision, out_hidden_size=text["hidden_size"]),
+        TextConfig(**text, vocab_size=vocabulary.ROWS, tie_word_embeddings=True, max_position_embeddings=8192),
+        ids["<|image_pad|>"],
+        ids["<|video_pad|>"],
+        ids["<|vision_start|>"],
+        "float16",
+    )
+
+
+def init_model(recipe: TrainingConfig) -> Qwen25VL:
+    """Normal weights, the layers that write into the residual stream scaled down by depth; the recipe's seed."""
+    config = config_of(recipe)
+    torch.manual_seed(recipe["seed"])
+    model = Qwen25VL(config)
+    depth = {"visual": config.vision.depth, "model": config.text.num_hidden_layers}
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2:
+            torch.nn.init.ones_(parameter) if "norm" in name or "ln_q" in name else torch.nn.init.zeros_(parameter)
+            continue
+        scale = 0.02 if "patch_embed" in name or "embed_tokens" in name else parameter.flatten(1).shape[1] ** -0.5
+        if name.endswith(("o_proj.weight", "down_proj.weight", "attn.proj.weight")):
+            scale /= math.sqrt(2 * depth[name.split(".")[0]])
+        torch.nn.init.normal_(parameter, std=scale)
+    return model
