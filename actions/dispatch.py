@@ -25,7 +25,7 @@ def validate(action: Any, surface: Surface, screen: Screen) -> None:
             f"the {surface.name} surface cannot '{action.verb}'; it can {', '.join(sorted(verbs))}"
         )
     for point in action.points():
-        screen.require(*point)
+        screen.check_point(*point)
 
 
 def dispatch(action: Any, surface: Surface, screen: Screen, guard: GuardFn | None = None) -> str:

@@ -25,9 +25,9 @@ class Reply:
     prompt_tokens: int = 0
     reply_tokens: int = 0
     timings_s: Mapping[str, float] = field(default_factory=dict)
-    pictures: tuple[str, ...] = ()
-    looks: tuple[Mapping[str, Any], ...] = ()
-    doubt: str = ""
+    image_digests: tuple[str, ...] = ()
+    localizations: tuple[Mapping[str, Any], ...] = ()
+    uncertainty: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Step:
     call: Call | None = None
     action: Any = None
     error: str = ""
-    note: str = ""
+    notice: str = ""
     reward: float = 0.0
     seconds: float = 0.0
     actions: tuple[Any, ...] = ()
@@ -67,7 +67,7 @@ def merge_parts(parts: Sequence[Step]) -> Step:
     """The parts of one turn as one Step: actions in order, notes one below the other, rewards and seconds summed."""
     return replace(
         parts[-1],
-        note="\n".join(part.note for part in parts if part.note),
+        notice="\n".join(part.notice for part in parts if part.notice),
         reward=sum(part.reward for part in parts),
         seconds=sum(part.seconds for part in parts),
         actions=tuple(part.action for part in parts if part.action is not None),

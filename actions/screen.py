@@ -22,7 +22,7 @@ class Screen:
     """
 
     pixels: np.ndarray[Any, np.dtype[np.uint8]]
-    taken_s: float = field(default_factory=time.time)
+    timestamp: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
         shape, dtype = getattr(self.pixels, "shape", None), getattr(self.pixels, "dtype", None)
@@ -49,7 +49,7 @@ class Screen:
         hasher.update(self.pixels.data)
         return hasher.hexdigest()
 
-    def require(self, x: int, y: int) -> None:
+    def check_point(self, x: int, y: int) -> None:
         """Raise BadCall, naming the valid range, when (x, y) is not a pixel of this screen. Nothing is clamped."""
         if not (0 <= x < self.width and 0 <= y < self.height):
             raise InvalidActionError(

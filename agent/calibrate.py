@@ -97,7 +97,7 @@ def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[
         row = replace(row, intended=(spot.x, spot.y))
         reply = policy.decide(f"Click the {square.colour} square.", [], screen, surface.verbs())
         try:
-            action = policy.actions(policy.parse(reply), screen)[0]
+            action = policy.to_actions(policy.parse(reply), screen)[0]
             if not isinstance(action, Click):
                 raise InvalidActionError(f"it wants to {describe_action(action)}")
             dispatch(action, surface, screen)

@@ -35,13 +35,13 @@ class HistoryWindow:
                 f"history_steps and pictures must be 0 or more, not {self.history_steps} and {self.pictures}"
             )
 
-    def smaller(self) -> HistoryWindow | None:
+    def shrink(self) -> HistoryWindow | None:
         """Half the pictures, then none, then half the steps, then none; None when there is nothing to leave out."""
         if self.pictures:
             return HistoryWindow(self.history_steps, self.pictures // 2)
         return HistoryWindow(self.history_steps // 2, 0) if self.history_steps else None
 
-    def shown(self, steps: Sequence[Step]) -> tuple[HistoryStep, ...]:
+    def select(self, steps: Sequence[Step]) -> tuple[HistoryStep, ...]:
         """The steps to show, oldest first, each with or without its picture."""
         first = evicted_count(len(steps), self.history_steps)
         first_picture = evicted_count(

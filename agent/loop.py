@@ -73,18 +73,18 @@ def run(
         hands = TurnExecutor(env, policy, watch, tell, hold, ask, approved)
         try:
             _, info = env.reset(seed=seed)  # look
-            came = TurnResult.of(info)
+            came = TurnResult.from_info(info)
             goal, verbs = goal or info["goal"], env.unwrapped.verbs()
             tell("start", goal=goal, seed=seed, max_steps=max_steps, screen=came.screen, note=came.note)
             while ending is None:
                 turn, screen, began = len(steps) + 1, came.screen, time.perf_counter()
-                with hold.released():
+                with hold.allow_interrupts():
                     reply = policy.decide(goal, steps, screen, verbs)  # think
                 thought_s = time.perf_counter() - began
                 tell("reply", step=turn, screen=screen, reply=reply)
-                step, came = hands.turn(turn, reply, came, began, thought_s)  # call, act, and look again
+                step, came = hands.execute(turn, reply, came, began, thought_s)  # call, act, and look again
                 steps.append(step)
-                ending = watch.ending(steps, came)
+                ending = watch.check(steps, came)
         except SurfaceError as error:
             ending = Termination("error", "machine", str(error))
         except KeyboardInterrupt:

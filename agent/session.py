@@ -75,10 +75,15 @@ def run_session(
         writer = trace.TraceWriter(folder, _manifest(goal, settings, policy))
         stack.callback(writer.close)
         display(
-            {"event": "begin", "run": str(folder), "model": policy.about["model"], "where": _describe_target(settings)}
+            {
+                "event": "begin",
+                "run": str(folder),
+                "model": policy.metadata["model"],
+                "where": _describe_target(settings),
+            }
         )
         try:
-            with hold.released():
+            with hold.allow_interrupts():
                 env = make_env(settings, guard)
         except (Error, KeyboardInterrupt) as error:
             return _abort_before_start(error, writer, display)
@@ -289,7 +294,7 @@ def _manifest(goal: str, settings: Settings, policy: Policy) -> Mapping[str, Any
         "surface": settings.on,
         "url": settings.url,
         "seed": settings.seed,
-        "policy": dict(policy.about),
+        "policy": dict(policy.metadata),
         "settings": config.as_dict(settings),
         "versions": {name: _version(name) for name in VERSIONS_OF} | {"python": platform.python_version()},
         "platform": platform.platform(),

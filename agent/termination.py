@@ -47,14 +47,14 @@ class TurnResult:
     error: Error | None = None
 
     @classmethod
-    def of(cls, info: Mapping[str, Any], reward: float = 0.0, over: bool = False) -> TurnResult:
+    def from_info(cls, info: Mapping[str, Any], reward: float = 0.0, over: bool = False) -> TurnResult:
         """From what reset() and step() of an environment return."""
         verdict = info["verdict"]
         if verdict is not None and verdict["reward"] is not None:
             verdict = {**verdict, "reward": float(verdict["reward"])}
         return cls(info["screen"], verdict, float(reward), over, info["note"], info.get("timings_s", {}))
 
-    def noting(self, words: str) -> TurnResult:
+    def with_notice(self, words: str) -> TurnResult:
         """The same, with words before the note."""
         return replace(self, note="\n".join(filter(None, (words, self.note))))
 
@@ -77,7 +77,7 @@ class TerminationMonitor:
         self.denials = self.bad_calls = self.repeats = 0
         self._before: tuple[tuple[Any, ...], str] | None = None
 
-    def moved(self, actions: tuple[Any, ...], before: Screen, came: TurnResult) -> TurnResult:
+    def check_progress(self, actions: tuple[Any, ...], before: Screen, came: TurnResult) -> TurnResult:
         """The outcome of a turn's actions, with a note for a model that goes on with what changes nothing."""
         if all(isinstance(action, Wait) for action in actions):  # to wait on a still screen is no mistake
             return came
@@ -89,9 +89,11 @@ class TerminationMonitor:
         self._before = (actions, came.screen.digest)
         if self.repeats < self.patience.repeats_told:
             return came
-        return came.noting(f"This action was done {self.repeats} times and nothing changed on the screen; do another.")
+        return came.with_notice(
+            f"This action was done {self.repeats} times and nothing changed on the screen; do another."
+        )
 
-    def ending(self, steps: Sequence[Step], came: TurnResult) -> Termination | None:
+    def check(self, steps: Sequence[Step], came: TurnResult) -> Termination | None:
         """The ending after the last of the steps, None to go on.
 
         A task's verdict decides where there is a task; the model's own word counts only where there is none.

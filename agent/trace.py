@@ -107,12 +107,12 @@ class TraceWriter:
             return {
                 "text": value.text,
                 "prompt": value.prompt,
-                "pictures": list(value.pictures),
+                "pictures": list(value.image_digests),
                 "prompt_tokens": value.prompt_tokens,
                 "reply_tokens": value.reply_tokens,
                 "timings_s": dict(value.timings_s),
-                "looks": [self._plain(one) for one in value.looks],
-                "doubt": value.doubt,
+                "looks": [self._plain(one) for one in value.localizations],
+                "doubt": value.uncertainty,
             }
         if isinstance(value, Call):
             return {"name": value.name, "arguments": _arguments(value), "thought": value.thought}
@@ -139,7 +139,7 @@ class RunRecord:
     folder: Path
     manifest: Mapping[str, Any]
     events: tuple[Mapping[str, Any], ...]
-    torn: bool = False
+    truncated: bool = False
 
     def first(self, event: str) -> Mapping[str, Any]:
         """The first event of that name, {} if there is none."""
@@ -155,7 +155,7 @@ class RunRecord:
         return str(self.first("start").get("goal") or self.manifest.get("goal") or "")
 
     @property
-    def unfinished(self) -> Mapping[str, Any] | None:
+    def pending_action(self) -> Mapping[str, Any] | None:
         """The action that was begun and of which nobody knows whether it happened, None if there is none."""
         open_intent: Mapping[str, Any] | None = None
         for event in self.events:
@@ -213,8 +213,10 @@ class RunRecord:
 
     def _part(self, result: Mapping[str, Any]) -> Step:
         said = self.reply(result["step"])
-        looks = tuple(said["reply"].get("looks", ()))  # older traces have none
-        reply = {**said["reply"], "pictures": tuple(said["reply"]["pictures"]), "looks": looks}
+        reply = dict(said["reply"])
+        reply["image_digests"] = tuple(reply.pop("pictures"))
+        reply["localizations"] = tuple(reply.pop("looks", ()))  # older traces have none
+        reply["uncertainty"] = reply.pop("doubt", "")
         return Step(
             index=result["step"],
             screen=self.screen(said["screen"]),
@@ -222,7 +224,7 @@ class RunRecord:
             call=Call(**result["call"]) if result["call"] else None,
             action=self.action(result),
             error=result["error"],
-            note=result["note"],
+            notice=result["note"],
             reward=result["reward"],
             seconds=result["seconds"],
         )

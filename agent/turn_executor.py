@@ -40,7 +40,7 @@ class TurnExecutor:
     ask: AskPerson | None = None
     approved: bool = False
 
-    def turn(
+    def execute(
         self, index: int, reply: Reply, came: TurnResult, began: float, thought_s: float
     ) -> tuple[Step, TurnResult]:
         """Do what the reply means on the screen that came last; the turn as a Step, and how things stand after it.
@@ -48,9 +48,9 @@ class TurnExecutor:
         began: time.perf_counter() at the turn's beginning; thought_s: how much of it the reply took.
         """
         screen, lap = came.screen, began
-        call, meant, came = self._read(reply, came)
-        if reply.doubt and meant and not self.approved:
-            came = self._confirmed(reply.doubt, meant[0], came)
+        call, meant, came = self._parse(reply, came)
+        if reply.uncertainty and meant and not self.approved:
+            came = self._confirm_uncertain(reply.uncertainty, meant[0], came)
             meant = () if came.error is not None else meant
         timings_s: Mapping[str, float] = {"think": thought_s, **reply.timings_s}
         parts: list[Step] = []
@@ -58,7 +58,7 @@ class TurnExecutor:
             which = {"step": index, **({"part": number, "parts": len(meant)} if len(meant) > 1 else {})}
             if action is not None:
                 self.tell("act.intent", **which, call=call, action=action)
-                came = self._act(action, came)
+                came = self._perform(action, came)
             ends = number >= len(meant) or _should_stop(came, screen)
             if ends:
                 came = self._last(came, screen, meant, number)
@@ -69,7 +69,8 @@ class TurnExecutor:
             self.tell(
                 "act.result",
                 **which,
-                **{name: getattr(part, name) for name in ("call", "action", "error", "note", "reward", "seconds")},
+                **{name: getattr(part, name) for name in ("call", "action", "error", "reward", "seconds")},
+                note=part.notice,
                 verdict=came.verdict,
                 screen=came.screen,
                 timings_s={**timings_s, **came.timings_s},
@@ -79,19 +80,19 @@ class TurnExecutor:
                 break
         return merge_parts(parts), came
 
-    def _read(self, reply: Reply, came: TurnResult) -> tuple[Call | None, tuple[Any, ...], TurnResult]:
+    def _parse(self, reply: Reply, came: TurnResult) -> tuple[Call | None, tuple[Any, ...], TurnResult]:
         """The call in a reply, the actions that it means, and the state before them; none, and why, for a BadCall."""
         call, came = None, TurnResult(came.screen, came.verdict)
         try:
             call = self.policy.parse(reply)
-            meant = self.policy.actions(call, came.screen)
+            meant = self.policy.to_actions(call, came.screen)
             if not meant:
                 raise InvalidActionError("the reply means no action; say what to do next, or that it is done")
             return call, meant, came
         except InvalidActionError as error:  # the model's mistake: it reads of it next turn
             return call, (), replace(came, error=error)
 
-    def _confirmed(self, doubt: str, action: Any, came: TurnResult) -> TurnResult:
+    def _confirm_uncertain(self, doubt: str, action: Any, came: TurnResult) -> TurnResult:
         """The state once a person who is there agreed to an unsure action; else with what they said as its error.
 
         Nobody there: it is done as the model said. A look afterwards shows whether its place is still what it was.
@@ -103,11 +104,11 @@ class TurnExecutor:
             "y: do it; anything else: not done, and the model reads what you write"
         )
         try:
-            with self.hold.released():
+            with self.hold.allow_interrupts():
                 answer = self.ask(question).strip()
         except EOFError:
             return came
-        now = self._look_again(came)
+        now = self._recapture(came)
         if now.error is not None:
             return now
         if answer.lower() not in YES:
@@ -119,36 +120,38 @@ class TurnExecutor:
             return replace(now, error=ActionRejectedError("this place changed while the person was asked; look again"))
         return now
 
-    def _act(self, action: Any, came: TurnResult) -> TurnResult:
+    def _perform(self, action: Any, came: TurnResult) -> TurnResult:
         """env.step; but a question goes to the person. An error of the model's or the machine's is in the outcome."""
         try:
             if isinstance(action, Ask):
                 answer = self._answer(action)
-                return self._step(Wait(seconds=0)).noting(f"The person answers: {answer}")  # they may have used it
-            with self.hold.released() if isinstance(action, Wait) else nullcontext():  # to wait no longer does no harm
+                return self._step(Wait(seconds=0)).with_notice(f"The person answers: {answer}")  # they may have used it
+            with (
+                self.hold.allow_interrupts() if isinstance(action, Wait) else nullcontext()
+            ):  # to wait no longer does no harm
                 return self._step(action)
         except ActionRejectedError as error:
-            came = self._look_again(came)
+            came = self._recapture(came)
             return came if came.error is not None else replace(came, error=error)
         except (InvalidActionError, SurfaceError) as error:
             return TurnResult(came.screen, came.verdict, error=error)
 
     def _step(self, action: Any) -> TurnResult:
         _, reward, terminated, truncated, info = self.env.step(action)
-        return TurnResult.of(info, reward, terminated or truncated)
+        return TurnResult.from_info(info, reward, terminated or truncated)
 
     def _answer(self, question: Ask) -> str:
         try:
             if self.ask is None:
                 raise EOFError
-            with self.hold.released():
+            with self.hold.allow_interrupts():
                 return self.ask(question.question)
         except EOFError:
             raise InvalidActionError(
                 "nobody is there to answer; decide by yourself, or end the run with status failure and say why"
             ) from None
 
-    def _look_again(self, came: TurnResult) -> TurnResult:
+    def _recapture(self, came: TurnResult) -> TurnResult:
         """What is to be seen after a person was there; what it was before where the environment cannot just look."""
         try:
             return self._step(Wait(seconds=0))
@@ -163,8 +166,8 @@ class TurnExecutor:
             return came
         if number < len(meant) and not came.over:
             rest = f"the last {len(meant) - number} of the {len(meant)} actions were not done"
-            came = came.noting(f"The screen is another now: {rest}.")
-        return self.watch.moved(meant[:number], screen, came)
+            came = came.with_notice(f"The screen is another now: {rest}.")
+        return self.watch.check_progress(meant[:number], screen, came)
 
 
 def _should_stop(came: TurnResult, meant_for: Screen) -> bool:

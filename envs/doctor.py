@@ -37,8 +37,8 @@ class Finding:
 
     name: str
     level: Level
-    says: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
 
 def bundled_adb() -> str:

@@ -28,9 +28,9 @@ def doctor(
     for finding in run_checks(Host(act=act)):
         findings.append(finding)
         if not json:
-            print(f"{finding.level:8} {finding.name:14} {finding.says}")
-            if finding.mend and finding.level != "ok":
-                print(f"{'':8} {'':14} mend: {finding.mend}", flush=True)
+            print(f"{finding.level:8} {finding.name:14} {finding.message}")
+            if finding.fix and finding.level != "ok":
+                print(f"{'':8} {'':14} mend: {finding.fix}", flush=True)
     worst = next((level for level in ("error", "warning") if any(one.level == level for one in findings)), "ok")
     if json:
         print(json_.dumps({"verdict": worst, "findings": [asdict(one) for one in findings]}))

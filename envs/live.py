@@ -113,7 +113,7 @@ class LiveEnv(gymnasium.Env[Pixels, Any]):
         if isinstance(self.task, Resumable):
             note = _join(note, self.task.resume(self.surface))
         acted = time.perf_counter()
-        still = self._settle() if not self._over() else self._look()
+        still = self._settle() if not self._over() else self._capture_once()
         info = self._info(_join(note, self._news()))
         info["timings_s"] = {"act": acted - began, "settle": time.perf_counter() - acted}
         info["still"] = still
@@ -135,14 +135,14 @@ class LiveEnv(gymnasium.Env[Pixels, Any]):
     def _over(self) -> bool:
         return self.task is not None and self.task.verdict(self.surface).done
 
-    def _look(self) -> bool:
+    def _capture_once(self) -> bool:
         """One picture, at rest or not: of a finished episode, whose screen nobody acts on."""
         self.screen = self.surface.capture()
         return False
 
     def _news(self) -> str:
         """What the machine said while the screen came to rest; a surface need not have such a thing."""
-        news = getattr(self.surface, "news", None)
+        news = getattr(self.surface, "pop_notices", None)
         return news() if news else ""
 
     def _observation(self) -> Pixels:

@@ -83,8 +83,8 @@ def _captures(surface: Any, failures: list[str], limit_s: float) -> Screen | Non
         if not isinstance(screen, Screen):
             failures.append(f"capture() must return a Screen, not {type(screen).__name__}")
             return None
-        if not began - CLOCK_S <= screen.taken_s <= time.time() + CLOCK_S:
-            failures.append(f"capture() must say when it was taken in seconds since 1970; it said {screen.taken_s}")
+        if not began - CLOCK_S <= screen.timestamp <= time.time() + CLOCK_S:
+            failures.append(f"capture() must say when it was taken in seconds since 1970; it said {screen.timestamp}")
         screens.append(screen)
     first, second = screens
     if first is second or (np.shares_memory(first.pixels, second.pixels) and _writable(second.pixels)):

@@ -23,7 +23,7 @@ from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedSt
 from envs.surfaces.image import load_screenshot
 from evals import scoring
 from evals.scoring import Benchmark, Dataset, Prediction
-from model.dialects.base import actions as all_actions
+from model.dialects.base import to_actions as all_actions
 
 AHEAD = 6  # pictures that wait for their turn
 
@@ -127,7 +127,7 @@ class ImagePrefetcher:
     """
 
     def __init__(self, policy: Any = None) -> None:
-        self._prepare = getattr(policy, "prepare", None)
+        self._prepare = getattr(policy, "prefetch", None)
         self._pool = ThreadPoolExecutor(1)
         self._coming: OrderedDict[Path, Future[Screen]] = OrderedDict()
         self._lock = Lock()
@@ -168,8 +168,8 @@ class EpisodeHistoryPolicy:
         self.said: tuple[Any, ...] = ()
 
     @property
-    def about(self) -> Mapping[str, Any]:
-        return self.policy.about
+    def metadata(self) -> Mapping[str, Any]:
+        return self.policy.metadata
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         return self.policy.decide(goal, [*self.past, *steps], screen, verbs)
@@ -177,10 +177,10 @@ class EpisodeHistoryPolicy:
     def parse(self, reply: Reply) -> Call:
         return self.policy.parse(reply)
 
-    def ground(self, call: Call, screen: Screen) -> Any:
-        return self.policy.ground(call, screen)
+    def to_action(self, call: Call, screen: Screen) -> Any:
+        return self.policy.to_action(call, screen)
 
-    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+    def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
         policy: Any = self.policy  # one that never says several at once may have no such method
         self.said = all_actions(policy, call, screen)
         return self.said
@@ -289,7 +289,7 @@ class Predictor:
         call, said = None, tuple[Any, ...]()
         try:
             call = self.policy.parse(Reply(str(line["reply"])))
-            said = EpisodeHistoryPolicy(self.policy, ()).actions(call, screen)
+            said = EpisodeHistoryPolicy(self.policy, ()).to_actions(call, screen)
         except InvalidActionError:
             pass
         return _history_step(index, screen, call, () if line.get("error") else said, line)

@@ -94,7 +94,7 @@ class ChatModel:
         self.fingerprint = fingerprint(folder)
         self.session = PrefixCachedSession(model, self.settings.budget_tokens, graphs=self.settings.graphs)
         self.encoder = Encoder(model.visual, self.settings.graphs)
-        self.seen = VisionCache()
+        self.vision_cache = VisionCache()
         self._ready: dict[str, torch.Tensor] = {}
         self.work: GenerationStats | None = None
         self._grammars: GrammarCompiler | None = None
@@ -140,13 +140,13 @@ class ChatModel:
         width, height = self.limits.resized(screen.width, screen.height)
         return width * height // self.limits.factor**2
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Let go of the context and the pictures; the next reply is computed from the beginning."""
-        self.session.forget()
-        self.seen.clear()
+        self.session.reset()
+        self.vision_cache.clear()
         self._ready.clear()
 
-    def guide(self, form: CallGrammar) -> Any:
+    def make_guide(self, form: CallGrammar) -> Any:
         """What holds one reply to a form; see model.engine.grammar."""
         if self._grammars is None:
             from model.engine.grammar import GrammarCompiler
@@ -184,7 +184,7 @@ class ChatModel:
         except ContextLengthError:
             raise
         except OutOfMemoryError:
-            self.forget()
+            self.reset()
             release_cached_memory(self.model.device)
             raise
 
@@ -205,9 +205,9 @@ class ChatModel:
         pictures = [self._picture(screen) for screen in prompt.screens]
         new = segments(prompt.input_ids, self.model.config.image_token_id, pictures)
         screens = {picture.key: screen for picture, screen in zip(pictures, prompt.screens, strict=True)}
-        missing = {one.key for one in self.session.wanted(new) if one.key not in self.seen}
+        missing = {one.key for one in self.session.missing_images(new) if one.key not in self.vision_cache}
         patches = {key: self._patches(key, screens[key]) for key in missing}
-        guide = None if form is None else self.guide(form)
+        guide = None if form is None else self.make_guide(form)
         ready = time.perf_counter()
 
         def make(picture: ImageSegment) -> torch.Tensor:
@@ -217,7 +217,7 @@ class ChatModel:
             return self.encoder(ready, picture.grid)
 
         def encode(picture: ImageSegment) -> torch.Tensor:
-            return self.seen.get(picture.key, lambda: make(picture))
+            return self.vision_cache.get(picture.key, lambda: make(picture))
 
         first = ready
         said = Generation()
@@ -244,21 +244,21 @@ class ChatModel:
             kept.computed,
             len(missing),
             said.sampled,
-            said.forced,
+            said.forced_count,
             said.passes,
             guide.done if guide is not None else said.ids[-1] in self.tokenizer.stop_ids,
-            point_uncertainty(said.ids, said.chances, self.tokenizer.decode),
+            point_uncertainty(said.ids, said.probabilities, self.tokenizer.decode),
         )
         point = self.work.spread
         looks = () if point is None else (asdict(point),)
         timings = {"preprocess": ready - began, "prefill": first - ready, "decode": done - first}
         text = self.tokenizer.decode(said.ids)
-        return Reply(text, prompt.text, len(prompt.input_ids), len(said.ids), timings, looks=looks)
+        return Reply(text, prompt.text, len(prompt.input_ids), len(said.ids), timings, localizations=looks)
 
     def prepare(self, screen: Screen) -> None:
         """Resize a screen and cut it into patches ahead of its turn, from any thread; the last READY are kept."""
         key = self._picture(screen).key
-        if key not in self.seen:
+        if key not in self.vision_cache:
             self._ready[key] = patchify_frame(screen.pixels, self.limits, self.model.device)[0]
             while len(self._ready) > MAX_PREFETCHED:
                 self._ready.pop(next(iter(self._ready)), None)

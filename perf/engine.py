@@ -384,7 +384,7 @@ class Bench:
         rows = torch.tensor([ids], device=self.device)
 
         def cold() -> Tensor:
-            hidden = PrefixCachedSession(self.model).feed([TextSegment(ids)], _no_picture)
+            hidden = PrefixCachedSession(self.model).prefill([TextSegment(ids)], _no_picture)
             return self.model.logits(hidden)
 
         calls: list[Callable[[], Tensor]] = [cold]

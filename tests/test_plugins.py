@@ -86,7 +86,7 @@ def test_every_dialect_means_what_its_examples_say(name: str) -> None:
     for example in module.EXAMPLES:
         width, height = example.screen_size
         screen = Screen(np.zeros((height, width, 3), np.uint8))
-        assert dialect.ground(dialect.parse(example.text), screen) == example.action, example.text
+        assert dialect.to_action(dialect.parse(example.text), screen) == example.action, example.text
 
 
 def test_there_is_something_to_test() -> None:

@@ -99,7 +99,7 @@ class EpisodeStage:
     def _row(self, steps: Episode, pictures: int, gone: int) -> tuple[list[int], list[int], list[Any], list[int]]:
         """Prompt and answer, the frames that are shown, and the answer's tokens before those that decide."""
         *earlier, last = steps
-        screens = [Screen(decode(one.png), taken_s=0.0) for one in steps]
+        screens = [Screen(decode(one.png), timestamp=0.0) for one in steps]
         history = [
             HistoryStep(Step(gone + n + 1, screen, Reply(one.said)), picture=n >= len(earlier) - pictures)
             for n, (one, screen) in enumerate(zip(earlier, screens, strict=False))

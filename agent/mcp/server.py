@@ -68,10 +68,10 @@ class McpSession:
     def screenshot(self) -> Screen:
         """What is on the screen now; while a task runs, what the task saw last."""
         with self._lock:
-            if self._running():
+            if self._is_running():
                 assert self._task is not None
-                return self._task.screen or self._live().screen
-            live = self._live()
+                return self._task.screen or self._ensure_open().screen
+            live = self._ensure_open()
             live.screen = live.surface.capture()
             return live.screen
 
@@ -81,13 +81,13 @@ class McpSession:
         BadCall (nothing was done; Denied: the guard refused) or SurfaceError.
         """
         with self._lock:
-            if self._running():
+            if self._is_running():
                 raise InvalidActionError("a task is running on this screen; wait for it (status) or stop it (stop)")
-            live = self._live()
+            live = self._ensure_open()
             self._acts += 1
             before, began = live.screen, time.perf_counter()
             call = Call(action.verb, action.model_dump(exclude={"verb"}, mode="json"))
-            words = Reply(action.model_dump_json(), prompt="act", pictures=(before.digest,))
+            words = Reply(action.model_dump_json(), prompt="act", image_digests=(before.digest,))
             self._tell("reply", step=self._acts, screen=before, reply=words)
             self._tell("act.intent", step=self._acts, call=call, action=action)
             info: Mapping[str, Any] = {"note": "", "verdict": None, "screen": before}
@@ -114,9 +114,9 @@ class McpSession:
     def run_task(self, goal: str, max_steps: int, wait_s: float) -> dict[str, Any]:
         """Begin a task with this session's model, wait for it for some seconds, and say how it stands."""
         with self._lock:
-            if self._running():
+            if self._is_running():
                 raise InvalidActionError("a task is running already; stop it first (stop)")
-            live = self._live()
+            live = self._ensure_open()
             if not goal and not live.task:
                 raise UsageError("the goal is empty; say what to do")
             self._task = BackgroundTask(goal, self, max_steps)
@@ -127,7 +127,7 @@ class McpSession:
 
     def status(self) -> dict[str, Any]:
         """How the task stands: state (idle, running, finished), steps, the last action, and how it ended."""
-        return {"state": "idle"} if self._task is None else self._task.told()
+        return {"state": "idle"} if self._task is None else self._task.as_dict()
 
     def stop(self) -> dict[str, Any]:
         """End the task: at the next word of the model, or after the act that has begun."""
@@ -176,10 +176,10 @@ class McpSession:
             "settings": config.as_dict(self.settings),
         }
 
-    def _running(self) -> bool:
+    def _is_running(self) -> bool:
         return self._task is not None and self._task.thread.is_alive()
 
-    def _live(self) -> Any:
+    def _ensure_open(self) -> Any:
         """The LiveEnv behind everything, with its screen; opened now if it is not."""
         if self._env is None:
             guard = UrlGuard(
@@ -220,7 +220,7 @@ class BackgroundTask:
     def start(self) -> None:
         self.thread.start()
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Plain data for the client."""
         facts: dict[str, Any] = {
             "state": "running" if self.thread.is_alive() else "finished",
@@ -241,7 +241,7 @@ class BackgroundTask:
         try:
             policy = session.policy(self._on_text)
             self._folder = trace.new_folder(runs_root(session.settings))
-            writer = trace.TraceWriter(self._folder, session.manifest(self.goal, policy.about))
+            writer = trace.TraceWriter(self._folder, session.manifest(self.goal, policy.metadata))
             try:
                 self._episode = run(
                     self.goal,

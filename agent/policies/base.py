@@ -20,7 +20,7 @@ class Policy(Protocol):
     """Who decides. about says who it was, for the trace: model, fingerprint, dialect, prompt_hash, ..."""
 
     @property
-    def about(self) -> Mapping[str, Any]: ...
+    def metadata(self) -> Mapping[str, Any]: ...
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         """The words for this screen, given what came before; verbs are those that can be carried out."""
@@ -30,11 +30,11 @@ class Policy(Protocol):
         """The call in the words; BadCall when there is none."""
         ...
 
-    def ground(self, call: Call, screen: Screen) -> Any:
+    def to_action(self, call: Call, screen: Screen) -> Any:
         """The one Action that the call means, in pixels of the screen; BadCall when it means none, or several."""
         ...
 
-    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+    def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
         """All that the call means, one Action after the other, in pixels of the same screen; BadCall when nothing."""
         ...
 
@@ -49,12 +49,12 @@ class DialectPolicyMixin:
     def parse(self, reply: Reply) -> Call:
         return self.dialect.parse(reply.text)
 
-    def ground(self, call: Call, screen: Screen) -> Any:
-        return self.dialect.ground(call, screen)
+    def to_action(self, call: Call, screen: Screen) -> Any:
+        return self.dialect.to_action(call, screen)
 
-    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+    def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
         """All that a call means, one Action after the other."""
-        return dialects.actions(self.dialect, call, screen)
+        return dialects.to_actions(self.dialect, call, screen)
 
 
 def open_dialect(name: str, limits: Any, prompt: str = "", **how: Any) -> Any:
@@ -89,7 +89,7 @@ class LocalPolicy(DialectPolicyMixin):
         self.temperature, self.seed, self.on_text, self.shrink = temperature, seed, on_text, shrink
 
     @property
-    def about(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         settings = self.chat.settings
         return {
             "model": self.chat.name,
@@ -106,9 +106,9 @@ class LocalPolicy(DialectPolicyMixin):
             "grammar": settings.grammar,
         }
 
-    def prepare(self, screen: Screen) -> None:
+    def prefetch(self, screen: Screen) -> None:
         """Make a screen ready that will be shown soon; from any thread."""
-        self.chat.prepare(screen)
+        self.chat.prefetch(screen)
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         from model.engine.memory_errors import OutOfMemoryError
@@ -117,19 +117,19 @@ class LocalPolicy(DialectPolicyMixin):
             try:
                 return self._decide(goal, steps, screen, verbs)
             except OutOfMemoryError:
-                smaller = self.memory.smaller() if self.shrink else None
+                smaller = self.memory.shrink() if self.shrink else None
                 if smaller is None:
                     raise
                 self.memory = smaller
 
     def _decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)  # or every step would draw the same
-        talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
+        talk = self.dialect.conversation(goal, self.memory.select(steps), screen, verbs)
         how = {"form": grammar_for(self.dialect, verbs, screen)} if self.chat.settings.grammar else {}
         reply: Reply = self.chat.reply(
             talk.messages, talk.tools, temperature=self.temperature, seed=seed, on_text=self.on_text, **how
         )
-        return replace(reply, pictures=_image_digests(talk))
+        return replace(reply, image_digests=_image_digests(talk))
 
     def close(self) -> None:
         """Nothing to let go of: the weights belong to whoever loaded them."""
@@ -147,7 +147,7 @@ class ScriptPolicy(DialectPolicyMixin):
         self._next = 0
 
     @property
-    def about(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         said = hashlib.sha256("\0".join(self.replies).encode("utf-8", "backslashreplace")).hexdigest()
         return {"model": "script", "fingerprint": said[:32], "prompt_hash": self.dialect.prompt_hash}
 
@@ -159,7 +159,7 @@ class ScriptPolicy(DialectPolicyMixin):
             )
         text = self.replies[self._next]
         self._next += 1
-        return Reply(text, prompt=goal, pictures=(screen.digest,))
+        return Reply(text, prompt=goal, image_digests=(screen.digest,))
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -188,10 +188,10 @@ class JsonDialect:
             raise InvalidActionError('the reply is not an action like {"verb": "click", "x": 3, "y": 4}')
         return Call(data.pop("verb"), data, thought=str(data.pop("thought", "")))
 
-    def ground(self, call: Call, screen: Screen) -> Any:
+    def to_action(self, call: Call, screen: Screen) -> Any:
         action = parse_action({**call.arguments, "verb": call.name})
         for point in action.points():
-            screen.require(*point)
+            screen.check_point(*point)
         return action
 
 

@@ -66,9 +66,9 @@ class PlannerGrounderPolicy:
         self.planner, self.grounder = planner, grounder
         dialect = getattr(grounder, "dialect", None)
         if dialect is None or not can_point(dialect):
-            name = grounder.about.get("dialect") or type(dialect).__name__
+            name = grounder.metadata.get("dialect") or type(dialect).__name__
             raise UsageError(
-                f"the grounder {grounder.about['model']} cannot point: its dialect, {name}, has no words for a click; "
+                f"the grounder {grounder.metadata['model']} cannot point: its dialect, {name}, has no words for a click; "
                 "give a model that finds what is described, such as GTA1 or Jedi"
             )
         self._limits = getattr(dialect, "limits", None)
@@ -86,10 +86,10 @@ class PlannerGrounderPolicy:
             self.planner.on_text = heard
 
     @property
-    def about(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         """The planner's; but model, fingerprint and prompt_hash are of both; each one's own stand under its name."""
-        planner = self.planner.about
-        grounder = {key: value for key, value in self.grounder.about.items() if key != "path"}
+        planner = self.planner.metadata
+        grounder = {key: value for key, value in self.grounder.metadata.items() if key != "path"}
         told = f"{planner['prompt_hash']}\0{DESCRIBE_TARGET_PROMPT}\0{grounder['prompt_hash']}"
         both = {key: f"{planner[key]} + {grounder[key]}" for key in ("model", "fingerprint")}
         both["prompt_hash"] = hashlib.sha256(told.encode()).hexdigest()
@@ -98,11 +98,11 @@ class PlannerGrounderPolicy:
         own = {key: planner[key] for key in ("model", "fingerprint", "prompt_hash")}
         return {**planner, **both, "planner": own, "grounder": grounder, "asks_for_words": DESCRIBE_TARGET_PROMPT}
 
-    def prepare(self, screen: Screen) -> None:
+    def prefetch(self, screen: Screen) -> None:
         """Make a screen ready for both, as far as they can; from any thread."""
         for one in (self.planner, self.grounder):
-            if hasattr(one, "prepare"):
-                one.prepare(screen)
+            if hasattr(one, "prefetch"):
+                one.prefetch(screen)
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         """The planner's words, and among their looks the grounder's.
@@ -123,24 +123,27 @@ class PlannerGrounderPolicy:
             )
         if places > 1:
             why = f"the reply points at {places} places, and keeps the planner's points"
-            return replace(reply, looks=(*reply.looks, {"grounder": self.grounder.about["model"], "not_asked": why}))
-        return self._found(reply, words, goal, screen) if places else reply
+            return replace(
+                reply,
+                localizations=(*reply.localizations, {"grounder": self.grounder.metadata["model"], "not_asked": why}),
+            )
+        return self._ground(reply, words, goal, screen) if places else reply
 
     def parse(self, reply: Reply) -> Call:
         call = self.planner.parse(reply)
         if GROUNDED_KEY in call.arguments:
             raise InvalidActionError(f"{call.name} takes no '{GROUNDED_KEY}'")
-        found = next((look[GROUNDED_KEY] for look in reply.looks if GROUNDED_KEY in look), None)
+        found = next((look[GROUNDED_KEY] for look in reply.localizations if GROUNDED_KEY in look), None)
         return call if found is None else Call(call.name, {**call.arguments, GROUNDED_KEY: found}, call.thought)
 
-    def ground(self, call: Call, screen: Screen) -> Any:
+    def to_action(self, call: Call, screen: Screen) -> Any:
         found = _grounded_point(call)
-        meant = self.planner.ground(_own(call), screen)
+        meant = self.planner.to_action(_own(call), screen)
         return meant if found is None else _at(meant, *found)
 
-    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+    def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
         found = _grounded_point(call)
-        meant = self.planner.actions(_own(call), screen)
+        meant = self.planner.to_actions(_own(call), screen)
         return meant if found is None else tuple(_at(one, *found) for one in meant)
 
     def close(self) -> None:
@@ -153,18 +156,18 @@ class PlannerGrounderPolicy:
         """The planner's words for what a reply points at, and at how many places; none where it cannot be read."""
         try:
             call = self.planner.parse(reply)
-            meant = self.planner.actions(call, screen)
+            meant = self.planner.to_actions(call, screen)
         except InvalidActionError:  # the loop will read it again, and say so
             return "", 0
         return target(call), len({point for one in meant if one.verb in POINT_ACTIONS for point in one.points()})
 
-    def _found(self, reply: Reply, words: str, goal: str, screen: Screen) -> Reply:
+    def _ground(self, reply: Reply, words: str, goal: str, screen: Screen) -> Reply:
         """The planner's reply with what the grounder says of the words, or of the goal where there are none."""
         sent = words or goal
         answer = self.grounder.decide(sent, (), screen, GROUNDER_VERBS)
         found: list[int] | str
         try:
-            meant = self.grounder.actions(self.grounder.parse(answer), screen)
+            meant = self.grounder.to_actions(self.grounder.parse(answer), screen)
             at = next((one.points()[0] for one in meant if one.verb in POINT_ACTIONS), None)
             found = f"it is not on the screen: {sent[:300]}" if at is None else list(at)
         except InvalidActionError as error:
@@ -172,14 +175,14 @@ class PlannerGrounderPolicy:
         if isinstance(found, str):
             found += ". Look again, and name the thing by its kind, its text and its place"
         look = {
-            "grounder": self.grounder.about["model"],
+            "grounder": self.grounder.metadata["model"],
             "sent": sent,
             "sent_is": "words" if words else "goal",
             "prompt": answer.prompt,
             "text": answer.text,
             GROUNDED_KEY: found,
         }
-        where = ({"grounder": look["grounder"], **one} for one in answer.looks)
+        where = ({"grounder": look["grounder"], **one} for one in answer.localizations)
         return _merge_reply(reply, answer, "ground", look, *where)
 
 
@@ -190,7 +193,7 @@ def _merge_reply(reply: Reply, other: Reply, phase: str, *looks: Mapping[str, An
         prompt_tokens=reply.prompt_tokens + other.prompt_tokens,
         reply_tokens=reply.reply_tokens + other.reply_tokens,
         timings_s={**reply.timings_s, phase: sum(other.timings_s.values())},
-        looks=(*reply.looks, *looks),
+        localizations=(*reply.localizations, *looks),
     )
 
 

@@ -34,21 +34,21 @@ class Crop:
     height: int
 
     @classmethod
-    def around(cls, screen: Screen, x: int, y: int) -> Crop:
+    def centered_at(cls, screen: Screen, x: int, y: int) -> Crop:
         """Half as wide and as high as the screen, with the point as near to its middle as the edges allow."""
         width, height = max(1, screen.width // 2), max(1, screen.height // 2)
         left = min(max(0, x - width // 2), screen.width - width)
         top = min(max(0, y - height // 2), screen.height - height)
         return cls(left, top, width, height)
 
-    def enlarged(self, screen: Screen) -> Screen:
+    def resized(self, screen: Screen) -> Screen:
         """The part at the size of the whole."""
         from model.processing.image import resize
 
         cut = screen.pixels[self.top : self.top + self.height, self.left : self.left + self.width]
-        return Screen(np.ascontiguousarray(resize(cut, screen.width, screen.height)), taken_s=screen.taken_s)
+        return Screen(np.ascontiguousarray(resize(cut, screen.width, screen.height)), timestamp=screen.timestamp)
 
-    def back(self, screen: Screen, x: int, y: int) -> tuple[int, int]:
+    def to_screen(self, screen: Screen, x: int, y: int) -> tuple[int, int]:
         """The pixel of the screen that holds the centre of a pixel of the enlarged part."""
         return (
             self.left + (2 * x + 1) * self.width // (2 * screen.width),
@@ -68,8 +68,8 @@ class ZoomPolicy(LocalPolicy):
         self.zoom = zoom
 
     @property
-    def about(self) -> Mapping[str, Any]:
-        return {**super().about, "zoom": self.zoom}
+    def metadata(self) -> Mapping[str, Any]:
+        return {**super().metadata, "zoom": self.zoom}
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         first = super().decide(goal, steps, screen, verbs)
@@ -81,8 +81,8 @@ class ZoomPolicy(LocalPolicy):
         meant = self._pointed(first, screen)
         if meant is None:
             return first
-        part = Crop.around(screen, meant.x, meant.y)
-        near = part.enlarged(screen)
+        part = Crop.centered_at(screen, meant.x, meant.y)
+        near = part.resized(screen)
         second = super().decide(goal, steps, near, verbs)
         again = self._pointed(second, near)
         place = {"left": part.left, "top": part.top, "width": part.width, "height": part.height}
@@ -90,12 +90,17 @@ class ZoomPolicy(LocalPolicy):
             first,
             reply_tokens=first.reply_tokens + second.reply_tokens,
             timings_s={**first.timings_s, "zoom": sum(second.timings_s.values())},
-            pictures=(*first.pictures, *second.pictures[-1:]),
-            looks=(*first.looks, *({**one, "part": place, "text": second.text} for one in second.looks)),
+            image_digests=(*first.image_digests, *second.image_digests[-1:]),
+            localizations=(
+                *first.localizations,
+                *({**one, "part": place, "text": second.text} for one in second.localizations),
+            ),
         )
         if again is None or again.verb != meant.verb:
-            return replace(both, doubt="a second look did not find it again") if spread.px > UNCERTAIN_PX else both
-        x, y = part.back(screen, again.x, again.y)
+            return (
+                replace(both, uncertainty="a second look did not find it again") if spread.px > UNCERTAIN_PX else both
+            )
+        x, y = part.to_screen(screen, again.x, again.y)
         width, height = self.dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
         said = f'"coordinate": [{to_model(x, screen.width, width)}, {to_model(y, screen.height, height)}]'
         still = self.chat.work.spread
@@ -103,12 +108,12 @@ class ZoomPolicy(LocalPolicy):
         if still is None or still.px > UNCERTAIN_PX:
             wide = "an unknown number of" if still is None else f"{still.px * part.width / screen.width:.0f}"
             doubt = f"a second look was unsure by {wide} pixels too"
-        return replace(both, text=_POINT.sub(said, first.text), doubt=doubt)
+        return replace(both, text=_POINT.sub(said, first.text), uncertainty=doubt)
 
     def _pointed(self, reply: Reply, screen: Screen) -> Any:
         """The one action that a reply means, if it is to point; else None."""
         try:
-            action = self.ground(self.parse(reply), screen)
+            action = self.to_action(self.parse(reply), screen)
         except InvalidActionError:
             return None
         return action if action.verb in POINT_ACTIONS else None

@@ -40,7 +40,7 @@ class Approver(Protocol):
 
 def requires_approval(surface: Any) -> bool:
     """Whether the surface is somebody's own screen or device: what does not say that it is not, is."""
-    return bool(getattr(surface, "personal", surface.name not in OUR_OWN))
+    return bool(getattr(surface, "is_user_owned", surface.name not in OUR_OWN))
 
 
 class ApprovalGuard:
@@ -100,11 +100,11 @@ class ApprovalGuard:
             raise self._nobody(action, name) from None
         if line.lower() in YES:
             if give_back is not None and give_back() is False and not action.points():
-                self._undone(action, name, "but the keyboard's focus did not come back")
+                self._record_not_done(action, name, "but the keyboard's focus did not come back")
                 raise ActionRejectedError(
                     "the keyboard's focus went elsewhere while the person was asked, so it was not done; look"
                 )
-            self._still_there(action, screen, name)
+            self._check_target_unchanged(action, screen, name)
             self.tell("approval", action=action, picture=name, answer="approved", reason="")
             return
         if line.lower() in STOP:
@@ -126,26 +126,26 @@ class ApprovalGuard:
         """What the person types, once it is something; Ctrl-C is their word to stop. EOFError when they are gone."""
         assert self.person is not None
         try:
-            with defer_interrupts() as hold, hold.released():
+            with defer_interrupts() as hold, hold.allow_interrupts():
                 while not (line := ask(self.person).strip()):
                     pass
         except KeyboardInterrupt:
             raise RunStoppedError("a person stopped the run", by_person=True) from None
         return line
 
-    def _still_there(self, action: Any, screen: Screen, picture: str) -> None:
+    def _check_target_unchanged(self, action: Any, screen: Screen, picture: str) -> None:
         """Refused when the target is no more what was shown: a person takes their time, and a screen does not wait."""
         if not action.points():
             return
         now = self.surface.capture()
         if all(region_unchanged(screen, now, point.x, point.y) for point in action.points()):
             return
-        self._undone(action, picture, "but the target had changed")
+        self._record_not_done(action, picture, "but the target had changed")
         raise ActionRejectedError(
             "the screen changed at this place while the person was asked, so it was not done; look again"
         )
 
-    def _undone(self, action: Any, picture: str, why: str) -> None:
+    def _record_not_done(self, action: Any, picture: str, why: str) -> None:
         """Write down that an approved action is not done after all."""
         self.tell("approval", action=action, picture=picture, answer="approved", reason=why)
 
@@ -174,7 +174,7 @@ class ApprovalGuard:
         """Until the mouse has rested for a while."""
         at, since = self._pointer(), time.monotonic()
         try:
-            with defer_interrupts() as hold, hold.released():
+            with defer_interrupts() as hold, hold.allow_interrupts():
                 while time.monotonic() - since < STILL_S:
                     time.sleep(POLL_S)
                     if (now := self._pointer()) != at:

@@ -25,7 +25,7 @@ class InterruptShield:
         self.pending = False
 
     @contextmanager
-    def released(self) -> Iterator[None]:
+    def allow_interrupts(self) -> Iterator[None]:
         """A stretch that Ctrl-C may cut; one that came before it raises KeyboardInterrupt at its door."""
         before, self.held = self.held, False
         try:

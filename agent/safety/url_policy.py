@@ -42,9 +42,9 @@ class UrlGuard:
     def __call__(self, action: Any, screen: Screen) -> None:
         """Raise Denied, naming the rule and the remedy, when the action may not be done."""
         if isinstance(action, Open) and not (self.apps and _APP.fullmatch(action.target)):
-            self.address(action.target)
+            self.check_url(action.target)
 
-    def address(self, target: str) -> None:
+    def check_url(self, target: str) -> None:
         """Raise Denied when the address may not be opened. One without a scheme is read as https."""
         if any(c <= " " or c in "\\\x7f" for c in target):  # browsers drop or turn these: "java\nscript:"
             raise ActionDeniedError(

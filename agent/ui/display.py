@@ -112,7 +112,7 @@ class TextDisplay:
                 self.max_steps = event["max_steps"]
                 self.say(f"{'goal':8} {sanitize(event['goal'])}")
             case "reply":
-                self.doubt = event["reply"].doubt
+                self.doubt = event["reply"].uncertainty
             case "paused" if event["rests_s"] is not None:
                 self.say(
                     f"{'paused':8} {event['why']}; it goes on when the mouse has rested for {event['rests_s']:g} s"
@@ -188,7 +188,7 @@ class LiveDisplay(TextDisplay):
                 self.goal, self.max_steps, self.step = sanitize(event["goal"]), event["max_steps"], 1
                 self._phase("thinking")
             case "reply":
-                self.doubt = event["reply"].doubt
+                self.doubt = event["reply"].uncertainty
                 self._phase("acting")
             case "act.result":
                 self.last, self.judged = event, event["verdict"] is not None

@@ -56,16 +56,16 @@ def _story(folder: Path) -> str:
         lines.append(f"{'did':8} {describe_action(run.action(result))}")
         lines += [f"{label:8} {sanitize(result[key])}" for label, key in _EXTRA_FIELDS if result[key]]
     lines.append("")
-    if run.unfinished is not None:
-        action = describe_action(run.action(run.unfinished))
+    if run.pending_action is not None:
+        action = describe_action(run.action(run.pending_action))
         lines.append(
-            f"{'broken':8} step {sanitize(run.unfinished['step'])} was begun ({action}); whether it happened is not known"
+            f"{'broken':8} step {sanitize(run.pending_action['step'])} was begun ({action}); whether it happened is not known"
         )
     end = run.first("end")
     lines.append(f"{'end':8} {sanitize(run.status, 20)}" + (f": {sanitize(end['message'])}" if end else ""))
     lines.append(f"{'reward':8} {_reward(run)}")
     frames = run.check_frames()
-    torn = "; its last line was cut off by a crash" if run.torn else ""
+    torn = "; its last line was cut off by a crash" if run.truncated else ""
     lines.append(f"{'trace':8} whole: {len(run.events)} events follow from one another, {frames} frames{torn}")
     return "\n".join(lines)
 

@@ -177,7 +177,7 @@ class Phone:
         self.timeout_s, self.patience_s = timeout_s, patience_s
         self._with_status = True
         self._identity: tuple[str, ...] = ()
-        self.mended = 0  # how often the line was lost and found again
+        self.reconnect_count = 0  # how often the line was lost and found again
         self.away_s = 0.0  # how long it took the last time
         self._attach()
 
@@ -186,16 +186,16 @@ class Phone:
         """The phone's own number, whatever way it is connected."""
         return self._identity[0] or self.serial
 
-    def ask(self, command: Command) -> CommandResult:
+    def query(self, command: Command) -> CommandResult:
         """A question's answer, asked again as long as the patience lasts. SurfaceError when the phone stays away."""
-        return self._patiently(lambda: self._once(command))
+        return self._with_reconnect(lambda: self._once(command))
 
-    def act(self, command: Command) -> CommandResult:
+    def execute(self, command: Command) -> CommandResult:
         """Send an act, once. Interrupted when the line broke and is whole again, SurfaceError when it is not."""
         try:
             return self._once(command)
         except ConnectionLostError as lost:
-            self._mend(str(lost), time.monotonic() + self.patience_s)
+            self._reconnect(str(lost), time.monotonic() + self.patience_s)
             raise CommandInterruptedError(lost.sent) from None
 
     # inside
@@ -204,10 +204,10 @@ class Phone:
         def features() -> str:
             return self._wrapped(lambda: self.server.host_query(f"host-serial:{self.serial}:features"))
 
-        self._with_status = "shell_v2" in self._patiently(features).split(",")
-        self._identity = tuple(self.ask(getprop(name)).text for name in IDENTITY)
+        self._with_status = "shell_v2" in self._with_reconnect(features).split(",")
+        self._identity = tuple(self.query(getprop(name)).text for name in IDENTITY)
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
+    def _with_reconnect(self, attempt: Callable[[], T]) -> T:
         deadline = 0.0
         while True:
             try:
@@ -216,7 +216,7 @@ class Phone:
                 if deadline and time.monotonic() > deadline:
                     raise SurfaceError(f"the phone {self.serial} did not answer, again and again: {lost}") from None
                 deadline = deadline or time.monotonic() + self.patience_s
-                self._mend(str(lost), deadline)
+                self._reconnect(str(lost), deadline)
 
     def _wrapped(self, query: Callable[[], str]) -> str:
         try:
@@ -243,7 +243,7 @@ class Phone:
         except (AdbError, OSError, EOFError, ValueError) as error:
             raise ConnectionLostError(_why(error), sent) from None
 
-    def _mend(self, why: str, deadline: float) -> None:
+    def _reconnect(self, why: str, deadline: float) -> None:
         """Until this phone answers again, and is the same. Only its own connection is touched.
 
         SurfaceError at the deadline, with the first reason and the last.
@@ -252,7 +252,7 @@ class Phone:
         while True:
             try:
                 if self._try_again():
-                    self.mended += 1
+                    self.reconnect_count += 1
                     self.away_s = time.monotonic() - began
                     return
             except (AdbError, OSError, EOFError, ValueError) as error:

@@ -78,23 +78,23 @@ class KeyboardManager:
         self._keeper: subprocess.Popen[bytes] | None = None
 
     @contextlib.contextmanager
-    def borrowed(self) -> Iterator[Keyboard]:
+    def acquire(self) -> Iterator[Keyboard]:
         """A keyboard that takes text, chosen and ready; afterwards the user's own again. BadCall where there is none,
         or where no text field has the focus: nothing was typed."""
         phone = self._phone
-        installed = phone.ask(commands.ALL_IMES).text.split()
+        installed = phone.query(commands.ALL_IMES).text.split()
         keyboard = next((one for one in KNOWN if one.ime in installed), None)
         if keyboard is None:
             raise InvalidActionError(
                 "this phone takes only plain ASCII text over adb, and nothing was typed; tap the keys of its keyboard "
                 "instead (a person can install ADBKeyBoard on it, then any text can be typed)"
             )
-        previous = phone.ask(commands.CURRENT_IME).text
+        previous = phone.query(commands.CURRENT_IME).text
         if previous == keyboard.ime:
             self._await_ready(keyboard)
             yield keyboard
             return
-        was_enabled = keyboard.ime in phone.ask(commands.ENABLED_IMES).text.split()
+        was_enabled = keyboard.ime in phone.query(commands.ENABLED_IMES).text.split()
         previous = "" if previous == "null" else previous
         borrowed = KeyboardLease(phone.serialno, previous, "" if was_enabled else keyboard.ime)
         path = record_path(phone.serialno)
@@ -102,7 +102,7 @@ class KeyboardManager:
         self._watch(path)
         try:
             for verb in ("enable", "set"):
-                answer = phone.ask(commands.ime(verb, keyboard.ime))  # twice does no harm
+                answer = phone.query(commands.ime(verb, keyboard.ime))  # twice does no harm
                 if answer.code:
                     raise SurfaceError(f"the phone refused to {verb} the keyboard {keyboard.ime}: {answer.said}")
             self._await_ready(keyboard)
@@ -114,7 +114,7 @@ class KeyboardManager:
     def commit(self, keyboard: Keyboard, text: str) -> None:
         """Have the keyboard put in a text. SurfaceError when it says that it did not."""
         encoded = base64.b64encode(text.encode()).decode()
-        answer = self._phone.act(commands.broadcast_text(keyboard.action, encoded))
+        answer = self._phone.execute(commands.broadcast_text(keyboard.action, encoded))
         if answer.code or (keyboard.answers and BROADCAST_DONE not in answer.text):
             raise SurfaceError(f"the keyboard {keyboard.ime} did not take the text: {answer.said}")
 
@@ -130,7 +130,7 @@ class KeyboardManager:
         """A broadcast to a keyboard that is not there yet is lost without a word."""
         deadline = time.monotonic() + READY_S
         while True:
-            dump = self._phone.ask(commands.INPUT_METHOD).text
+            dump = self._phone.query(commands.INPUT_METHOD).text
             if f"mCurMethodId={keyboard.ime}" in dump and "mBoundToMethod=false" not in dump:
                 time.sleep(BOUND_PAUSE_S)
                 return
@@ -156,11 +156,11 @@ class KeyboardManager:
 def _give_back(phone: Phone, borrowed: KeyboardLease) -> None:
     """The user's keyboard again, unless they have chosen another one since: then that one stays."""
     ours = {one.ime for one in KNOWN}
-    if borrowed.previous and phone.ask(commands.CURRENT_IME).text in ours:
-        phone.ask(commands.ime("set", borrowed.previous))
+    if borrowed.previous and phone.query(commands.CURRENT_IME).text in ours:
+        phone.query(commands.ime("set", borrowed.previous))
     if borrowed.disable:
-        phone.ask(commands.ime("disable", borrowed.disable))
-    now = phone.ask(commands.CURRENT_IME).text
+        phone.query(commands.ime("disable", borrowed.disable))
+    now = phone.query(commands.CURRENT_IME).text
     if borrowed.previous and now in ours - {borrowed.previous}:
         raise SurfaceError(
             f"the phone's keyboard is {now} and could not be set back to {borrowed.previous}; choose it in its settings"

@@ -30,8 +30,8 @@ class Tabs:
         self.pages: list[Page] = []
         self.dialogs: list[Dialog] = []  # the last is shown
         self.loading: dict[Page, Request] = {}  # the page's own navigation, not its pictures
-        self.lost = ""  # what befell the shown page: "crashed", "closed itself"
-        self.dead = ""  # what befell the browser
+        self.page_failure = ""  # what befell the shown page: "crashed", "closed itself"
+        self.browser_failure = ""  # what befell the browser
         self.news: list[str] = []
         self._given_up: weakref.WeakSet[Page] = weakref.WeakSet()  # closing; what they still ask is nobody's business
         self._ours = False  # we ourselves open and close pages just now
@@ -50,12 +50,12 @@ class Tabs:
     def shown(self) -> Page | None:
         return self.pages[-1] if self.pages else None
 
-    def tell(self, note: str) -> None:
+    def add_notice(self, note: str) -> None:
         """Keep a note for whoever asks next; the oldest go when there are too many."""
         if note not in self.news:
             self.news = [*self.news, note][-MAX_NEWS:]
 
-    def take_news(self) -> str:
+    def pop_notices(self) -> str:
         """The notes since the last time, as one line."""
         news, self.news = self.news, []
         return "; ".join(news)
@@ -64,20 +64,22 @@ class Tabs:
 
     def _opened(self, page: Page) -> None:
         if len(self.pages) >= MAX_TABS and not self._ours:
-            self.tell(f"a new tab was refused, as {MAX_TABS} are open")
-            self.chore(page.close())
+            self.add_notice(f"a new tab was refused, as {MAX_TABS} are open")
+            self.run_in_background(page.close())
             return
         self.pages.append(page)
         page.on("close", self._closed)
         page.on("crash", self._crashed)
-        page.on("filechooser", lambda _: self.tell("the page asks for a file; files cannot be given here"))
-        page.on("download", lambda file: self.tell(f"a download was refused: {quoted(file.suggested_filename, 80)}"))
+        page.on("filechooser", lambda _: self.add_notice("the page asks for a file; files cannot be given here"))
+        page.on(
+            "download", lambda file: self.add_notice(f"a download was refused: {quoted(file.suggested_filename, 80)}")
+        )
         page.on("request", lambda request: self._requested(page, request))
         page.on("requestfailed", lambda request: self._arrived(page, request))
         page.on("requestfinished", lambda request: self._arrived(page, request))
         page.on("domcontentloaded", lambda _: self._arrived(page, None))
         if not self._ours:
-            self.tell(f"a new tab opened and is shown: {quoted(page.url, 200)}")
+            self.add_notice(f"a new tab opened and is shown: {quoted(page.url, 200)}")
         self._stir.set()
 
     def _closed(self, page: Page) -> None:
@@ -85,29 +87,29 @@ class Tabs:
         self._forget(page)
         if shown and not self._ours:
             if self.pages:
-                self.tell("the tab was closed; the one before it is shown")
+                self.add_notice("the tab was closed; the one before it is shown")
             else:
-                self.lost = "closed itself"
+                self.page_failure = "closed itself"
         self._stir.set()
 
     def _crashed(self, page: Page) -> None:
         if self.shown is page:
-            self.lost = "crashed"
+            self.page_failure = "crashed"
         else:
             self._forget(page)
-            self.chore(page.close())
+            self.run_in_background(page.close())
         self._stir.set()
 
     def _asked(self, dialog: Dialog) -> None:
         if dialog.page in self._given_up:
-            self.chore(dialog.dismiss())
+            self.run_in_background(dialog.dismiss())
             return
         self.dialogs.append(dialog)
-        self.tell(describe(dialog))
+        self.add_notice(describe(dialog))
         self._stir.set()
 
     def _died(self, why: str) -> None:
-        self.dead = self.dead or why
+        self.browser_failure = self.browser_failure or why
         self._stir.set()
 
     def _requested(self, page: Page, request: Request) -> None:
@@ -130,7 +132,7 @@ class Tabs:
 
     # what the surface asks for
 
-    def chore(self, work: Coroutine[Any, Any, Any]) -> None:
+    def run_in_background(self, work: Coroutine[Any, Any, Any]) -> None:
         """Let it run beside everything else; how it ends does not matter."""
         task = asyncio.ensure_future(asyncio.wait_for(work, CLOSE_S))
         self._chores.add(task)
@@ -144,7 +146,7 @@ class Tabs:
         """
         clock = asyncio.get_running_loop()
         deadline = clock.time() + timeout_s
-        while not (task.done() or self.dialogs or self.lost or self.dead):
+        while not (task.done() or self.dialogs or self.page_failure or self.browser_failure):
             self._stir.clear()
             stirred = asyncio.ensure_future(self._stir.wait())
             left = deadline - clock.time()
@@ -163,8 +165,8 @@ class Tabs:
             for one in old:
                 self._given_up.add(one)
                 self._forget(one)
-                self.chore(_end(one, sessions[one]))
-            self.lost = ""
+                self.run_in_background(_end(one, sessions[one]))
+            self.page_failure = ""
             return page
         finally:
             self._ours = False
@@ -175,7 +177,7 @@ class Tabs:
         session = self._sessions.get(page)
         self._given_up.add(page)
         self._forget(page)
-        self.lost = ""
+        self.page_failure = ""
         await asyncio.wait_for(_end(page, session), CLOSE_S)
 
     async def picture(self, page: Page) -> bytes:

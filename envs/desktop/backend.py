@@ -69,7 +69,7 @@ class X11Backend(DesktopBackend):
         try:
             guard = keeper or self._own_keeper
             assert guard is not None
-            guard.note(display=display)
+            guard.register(display=display)
             self._x_hands = X11Input(self._connection, guard)
             self.hands = self._x_hands
             self.windows = Windows(self._connection)

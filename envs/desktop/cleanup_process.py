@@ -46,7 +46,7 @@ class CleanupProcess:
     def pid(self) -> int:
         return self._child.pid
 
-    def note(self, **undo: Any) -> None:
+    def register(self, **undo: Any) -> None:
         """What would have to be undone, beside what was noted under other names before."""
         self.undo.update(undo)
         assert self._child.stdin is not None

@@ -29,10 +29,10 @@ class Box(NamedTuple):
     def bottom(self) -> int:
         return self.top + self.height
 
-    def holds(self, x: int, y: int) -> bool:
+    def contains(self, x: int, y: int) -> bool:
         return self.left <= x < self.right and self.top <= y < self.bottom
 
-    def common(self, other: Box) -> Box:
+    def intersection(self, other: Box) -> Box:
         """The part that both cover; without width or height where there is none."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)

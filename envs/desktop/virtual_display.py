@@ -113,7 +113,7 @@ class VirtualDesktop:
         self._closed = False
         self._folder = Path(tempfile.mkdtemp(prefix="pixelhand-desktop-"))
         self.keeper = CleanupProcess()
-        self.keeper.note(folders=[str(self._folder)], pids=[], mark=str(self._folder))
+        self.keeper.register(folders=[str(self._folder)], pids=[], mark=str(self._folder))
         try:
             self.authority = self._folder / "cookie"
             self.display = self._start_server(tools["server"])
@@ -296,7 +296,7 @@ class VirtualDesktop:
             except OSError as error:
                 raise UsageError(f"{command[0]} does not start: {error.strerror or error}") from None
         self._children.append((name, child))
-        self.keeper.note(pids=self._ids())
+        self.keeper.register(pids=self._ids())
 
     def _ids(self) -> list[list[Any]]:
         return [[child.pid, process_start_time(child.pid)] for _, child in self._children if child.poll() is None]

@@ -78,15 +78,15 @@ class Surface(Closing):
         self._frame: DisplayState | None = None  # of the last picture
         self._size = (0, 0)  # (width, height) of the last picture
         self._parts = 0  # of the action under way, sent so far
-        self._mended = self._phone.mended
+        self._mended = self._phone.reconnect_count
         self.serial = self._phone.serial
         if restore(self._phone):
             self._tell("an earlier run had left its own keyboard on the phone; the phone's is set again")
         self._require_ready()
-        self._density = display.read_density(self._phone.ask(commands.DENSITY).text)
-        named = self._phone.ask(commands.getprop(PROPERTY)).text
+        self._density = display.read_density(self._phone.query(commands.DENSITY).text)
+        named = self._phone.query(commands.getprop(PROPERTY)).text
         self._control = Control(named) if named else None
-        self.personal = self._control is None  # a simulated phone is nobody's own
+        self.is_user_owned = self._control is None  # a simulated phone is nobody's own
         if url:
             self.goto(url)
 
@@ -102,7 +102,7 @@ class Surface(Closing):
         broken, black_since = 0, 0.0
         while True:
             frame = self._look_how_it_is_turned()  # before the picture: if it turns between them, no touch is done
-            answer = self._phone.ask(commands.SCREENCAP)
+            answer = self._phone.query(commands.SCREENCAP)
             try:
                 if answer.code:
                     raise ScreenshotError(f"screencap failed: {answer.said}")
@@ -149,12 +149,12 @@ class Surface(Closing):
         except _RotatedError:
             self._tell(f"the phone was turned since the last picture, and '{action.verb}' was not done; look again")
         except CommandInterruptedError as broke:
-            self._mended = self._phone.mended
+            self._mended = self._phone.reconnect_count
             done = "may or may not have been done" if broke.sent else "was not done"
             if self._parts > 1:
                 done = f"broke off after {self._parts - 1} of its parts" + (", or one more" if broke.sent else "")
             self._tell(f"the line to the phone broke and is whole again; '{action.verb}' {done}; look again")
-        return self.news()
+        return self.pop_notices()
 
     def close(self) -> None:
         """Let go of the phone. Safe to call twice."""
@@ -164,7 +164,7 @@ class Surface(Closing):
 
     # beyond it
 
-    def news(self) -> str:
+    def pop_notices(self) -> str:
         """What happened beside the pixels: a secure screen, a phone that was away; "" if nothing."""
         news, self._news = self._news, []
         return "; ".join(news)
@@ -184,7 +184,7 @@ class Surface(Closing):
                 raise SurfaceError(f"the phone was lost while it opened {url[:200]}") from None
             return
         self._simulated("a practice page can be shown").ask("goto", address=url)
-        self._density = display.read_density(self._phone.ask(commands.DENSITY).text)
+        self._density = display.read_density(self._phone.query(commands.DENSITY).text)
         self._frame, self._size, self._news = None, (0, 0), []
 
     def evaluate(self, js: str) -> Any:
@@ -222,12 +222,12 @@ class Surface(Closing):
         """One more part of an action is about to be sent. Interrupted when the line was lost since the last picture:
         who knows what the phone shows now."""
         self._parts += 1
-        if self._phone.mended != self._mended:
+        if self._phone.reconnect_count != self._mended:
             raise CommandInterruptedError(sent=False)
 
     def _send(self, command: Command) -> CommandResult:
         self._count()
-        return self._phone.act(command)
+        return self._phone.execute(command)
 
     def _act(self, command: Command) -> CommandResult:
         """Send one act. SurfaceError when the phone refused it."""
@@ -269,7 +269,7 @@ class Surface(Closing):
             for point in path[1:]:
                 self._act(commands.motion("MOVE", point))
         finally:  # a finger that stays down would make a drag of every touch to come
-            self._phone.ask(commands.motion("UP", path[-1]))
+            self._phone.query(commands.motion("UP", path[-1]))
 
     def _scroll(self, action: Scroll) -> None:
         frame = self._same_as_seen()
@@ -297,7 +297,7 @@ class Surface(Closing):
             for piece in split:
                 self._act(commands.key(piece.text) if piece.kind == "key" else commands.text(piece.text))
             return
-        with self._keyboards.borrowed() as keyboard:
+        with self._keyboards.acquire() as keyboard:
             for piece in split:
                 if piece.kind == "key":
                     time.sleep(KEY_PAUSE_S)
@@ -314,7 +314,7 @@ class Surface(Closing):
         self._act(commands.key(*(to_platform_key(key, "android") for key in keys)))
 
     def _open(self, target: str) -> None:
-        have = apps.components(self._phone.ask(commands.LAUNCHABLE).text)
+        have = apps.components(self._phone.query(commands.LAUNCHABLE).text)
         packages = {component.partition("/")[0] for component in have}
         is_address = "://" in target or target.strip() == "about:blank" or ("." in target and " " not in target)
         if is_address and target.strip() not in packages | set(have):
@@ -340,8 +340,8 @@ class Surface(Closing):
     # inside: pixels
 
     def _look_how_it_is_turned(self) -> DisplayState:
-        dump = self._phone.ask(commands.DISPLAY).text
-        frame = display.read_frame(dump) or display.read_frame(dump, self._phone.ask(commands.SIZE).text)
+        dump = self._phone.query(commands.DISPLAY).text
+        frame = display.read_frame(dump) or display.read_frame(dump, self._phone.query(commands.SIZE).text)
         if frame is None:
             raise SurfaceError("the phone does not tell how its display is turned: `dumpsys display` names no viewport")
         return frame
@@ -368,7 +368,7 @@ class Surface(Closing):
 
     def _explained(self, wholly_black: bool) -> bool:
         """Whether a black picture is what there is to see. SurfaceError where the screen is off."""
-        if package := display.secure_window(self._phone.ask(commands.WINDOW).text):
+        if package := display.secure_window(self._phone.query(commands.WINDOW).text):
             self._tell(
                 f"{package} shows a secure screen, of which Android gives a black picture: nothing on it can be seen; "
                 "go back, or leave it to the person"
@@ -376,16 +376,16 @@ class Surface(Closing):
             return True
         if not wholly_black:
             return True  # dark, but something is there
-        if display.is_asleep(self._phone.ask(commands.POWER).text):
+        if display.is_asleep(self._phone.query(commands.POWER).text):
             raise SurfaceError("the phone's screen is off; wake it, unlock it, and start the run again")
         return False
 
     # inside: the rest
 
     def _require_ready(self) -> None:
-        if display.is_asleep(self._phone.ask(commands.POWER).text):
+        if display.is_asleep(self._phone.query(commands.POWER).text):
             raise UsageError(f"the screen of the phone {self.serial} is off; wake and unlock it")
-        if display.is_locked(self._phone.ask(commands.WINDOW).text):
+        if display.is_locked(self._phone.query(commands.WINDOW).text):
             raise UsageError(f"the phone {self.serial} is locked; unlock it")
 
     def _require_open(self) -> None:
@@ -402,8 +402,8 @@ class Surface(Closing):
             self._news.append(note)
 
     def _tell_if_mended(self) -> None:
-        if self._phone.mended != self._mended:
-            self._mended = self._phone.mended
+        if self._phone.reconnect_count != self._mended:
+            self._mended = self._phone.reconnect_count
             self._tell(f"the phone was away for {self._phone.away_s:.0f} s and is back")
 
 

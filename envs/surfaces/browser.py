@@ -153,9 +153,9 @@ class Surface(Closing):
         shown = self._tabs.shown
         return shown is not None and shown in self._tabs.loading
 
-    def news(self) -> str:
+    def pop_notices(self) -> str:
         """What happened since perform() returned: a late dialog, a new tab, a crash; "" if nothing."""
-        return self._tabs.take_news()
+        return self._tabs.pop_notices()
 
     def goto(self, url: str) -> None:
         """Start afresh at an address, for a person or a task, never for a model: one tab, open dialogs dismissed."""
@@ -183,7 +183,7 @@ class Surface(Closing):
         return 2 * self._timeout_s + 2 * (self._timeout_s + LOAD_S) + GRACE_S
 
     def _dead(self) -> str:
-        why = self._tabs.dead if hasattr(self, "_tabs") else ""
+        why = self._tabs.browser_failure if hasattr(self, "_tabs") else ""
         return f"{why}; start the run again" if why else ""
 
     def _require_alive(self) -> None:
@@ -218,8 +218,8 @@ class Surface(Closing):
             if self._tabs.dialogs:
                 return await self._capture_dialog(self._tabs.dialogs[-1])
             page = self._tabs.shown
-            if self._tabs.lost or page is None:
-                await self._recover(self._tabs.lost or "closed itself")
+            if self._tabs.page_failure or page is None:
+                await self._recover(self._tabs.page_failure or "closed itself")
                 deadline = clock() + self._timeout_s
                 continue
             task = asyncio.ensure_future(self._tabs.picture(page))
@@ -228,14 +228,14 @@ class Surface(Closing):
                 await self._tabs.race(task, max(deadline - clock(), PAUSE_S))
             except TimeoutError:
                 task.cancel()
-                self._tabs.lost = "stopped responding"
+                self._tabs.page_failure = "stopped responding"
                 continue
             if not task.done():  # a dialog or a loss came first
                 task.cancel()
                 continue
             if task.exception():  # mid-navigation, or not painted yet; or a crash whose event is on its way
                 if clock() > deadline:
-                    self._tabs.lost = "gave no picture"
+                    self._tabs.page_failure = "gave no picture"
                 await asyncio.sleep(PAUSE_S)
                 continue
             png, pixels = task.result(), self._pixels
@@ -259,21 +259,21 @@ class Surface(Closing):
         self._require_alive()
         if isinstance(action, Wait):
             await asyncio.sleep(action.seconds)
-            return self._tabs.take_news()
+            return self._tabs.pop_notices()
         if action.verb not in VERBS:
             raise InvalidActionError(f"the browser surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
         if isinstance(action, PressKeys):
             input.check_keys(action)
         address = model_address(action.target) if isinstance(action, Open) else self.home
-        if self._tabs.lost or self._tabs.shown is None:
-            await self._recover(self._tabs.lost or "closed itself")
-            self._tabs.tell(f"'{action.verb}' was not done; look again")
-            return self._tabs.take_news()
+        if self._tabs.page_failure or self._tabs.shown is None:
+            await self._recover(self._tabs.page_failure or "closed itself")
+            self._tabs.add_notice(f"'{action.verb}' was not done; look again")
+            return self._tabs.pop_notices()
         dialog = self._tabs.dialogs[-1] if self._tabs.dialogs else None
         unseen_page = self._seen not in (None, self._tabs.shown)  # with no capture yet there is nothing to mistake
         if self._seen is not dialog if dialog else unseen_page:
-            self._tabs.tell(f"the screen changed before '{action.verb}', which was not done; look again")
-            return self._tabs.take_news()
+            self._tabs.add_notice(f"the screen changed before '{action.verb}', which was not done; look again")
+            return self._tabs.pop_notices()
         if dialog is not None:
             await self._perform_on_dialog(dialog, action)
         else:
@@ -283,7 +283,7 @@ class Surface(Closing):
             await self._do(work, input.duration_s(action) + travel_s)
             if self._losses == losses:
                 self._losses = 0
-        return self._tabs.take_news()
+        return self._tabs.pop_notices()
 
     async def _verb(self, page: Page, action: Any, address: str) -> None:
         if isinstance(action, Open | Home):
@@ -311,19 +311,19 @@ class Surface(Closing):
             self._pointer = self._css(points[-1])
         reply = await asyncio.wait_for(self._dialog_page.reply(), self._timeout_s)
         if dialog not in self._tabs.dialogs:
-            self._tabs.tell("the dialog is gone: its page was closed")
+            self._tabs.add_notice("the dialog is gone: its page was closed")
             return
         if reply is None:
-            self._tabs.tell("the dialog is still open")
+            self._tabs.add_notice("the dialog is still open")
             return
         self._tabs.dialogs.remove(dialog)
         self._asked = None
-        self._tabs.tell(f"{yes if reply.ok else no or yes} was chosen in the dialog")
+        self._tabs.add_notice(f"{yes if reply.ok else no or yes} was chosen in the dialog")
         typed = reply.text if dialog.type == "prompt" else None
         try:
             await asyncio.wait_for(dialog.accept(typed) if reply.ok else dialog.dismiss(), self._timeout_s)
         except Error as error:
-            self._tabs.tell(f"the page had closed its dialog already ({first_line(error)})")
+            self._tabs.add_notice(f"the page had closed its dialog already ({first_line(error)})")
         if self._pending:
             await self._follow(self._timeout_s)
 
@@ -348,16 +348,16 @@ class Surface(Closing):
             await self._recover("stopped responding")
             return
         self._require_alive()
-        if not task.done() and not self._tabs.lost:
+        if not task.done() and not self._tabs.page_failure:
             return  # a dialog waits
         self._pending = None
         error = task.exception() if task.done() else None
         if isinstance(error, Error):
             await asyncio.sleep(PAUSE_S)  # the event that explains it may still be on its way
             self._require_alive()
-        if self._tabs.lost:
+        if self._tabs.page_failure:
             task.cancel()
-            await self._recover(self._tabs.lost)
+            await self._recover(self._tabs.page_failure)
         elif isinstance(error, Error) and "has been closed" not in error.message:
             raise SurfaceError(f"the browser refused the action: {first_line(error)}")
         elif error is not None and not isinstance(error, Error):
@@ -374,11 +374,11 @@ class Surface(Closing):
         self._drop_pending()
         if where == "about:blank" and len(self._tabs.pages) > 1:  # a tab that only its opener can fill
             await self._tabs.drop_shown()
-            self._tabs.tell(f"the tab {befell}; the one before it is shown")
+            self._tabs.add_notice(f"the tab {befell}; the one before it is shown")
             return
         others = len(self._tabs.pages) - 1
         also = f"; {others} other tab{'s were' if others > 1 else ' was'} closed with it" if others > 0 else ""
-        self._tabs.tell(f"the page {befell} and was opened again at {where[:200]}{also}")
+        self._tabs.add_notice(f"the page {befell} and was opened again at {where[:200]}{also}")
         await self._arrive(await self._fresh(), where)
 
     def _drop_pending(self) -> None:
@@ -395,11 +395,11 @@ class Surface(Closing):
         self._losses = 0
         self._drop_pending()
         for dialog in self._tabs.dialogs:
-            self._tabs.chore(dialog.dismiss())
+            self._tabs.run_in_background(dialog.dismiss())
         self._tabs.dialogs.clear()
         page = await self._fresh()
         self._pointer, self._seen, self._behind, self._pixels = (0.0, 0.0), None, None, None
-        self._tabs.take_news()
+        self._tabs.pop_notices()
         trouble = await self._arrive(page, url)
         if trouble:
             raise SurfaceError(trouble)
@@ -434,24 +434,24 @@ class Surface(Closing):
                 self._practice_ready = True
         session = await self._tabs.session(page)
         if trouble := await open_address(page, session, target, self._timeout_s, shown_as=address):
-            self._tabs.tell(trouble)
+            self._tabs.add_notice(trouble)
         return trouble
 
     async def _back(self, page: Page) -> None:
         trouble = await go_back(page, await self._tabs.session(page), self._timeout_s)
         if trouble is None and len(self._tabs.pages) > 1:
             await self._tabs.drop_shown()
-            self._tabs.tell("the tab had no page before this one and was closed; the tab before it is shown")
+            self._tabs.add_notice("the tab had no page before this one and was closed; the tab before it is shown")
         elif trouble is None:
-            self._tabs.tell("there is no page to go back to")
+            self._tabs.add_notice("there is no page to go back to")
         elif trouble:
-            self._tabs.tell(trouble)
+            self._tabs.add_notice(trouble)
 
     async def _evaluate(self, js: str) -> Any:
         for tries_left in reversed(range(TRIES)):
             self._require_alive()
-            if self._tabs.lost or self._tabs.shown is None:
-                await self._recover(self._tabs.lost or "closed itself")
+            if self._tabs.page_failure or self._tabs.shown is None:
+                await self._recover(self._tabs.page_failure or "closed itself")
             if self._tabs.dialogs or self._tabs.shown is None:
                 raise SurfaceError("no script can run in the page while its dialog waits")
             task = asyncio.ensure_future(self._tabs.shown.evaluate(js))
@@ -462,7 +462,9 @@ class Surface(Closing):
                 task.cancel()
                 raise SurfaceError(f"a script in the page did not end within {self._timeout_s:.0f} s") from None
             if not task.done():
-                raise SurfaceError(f"a script in the page was held up: it {self._tabs.lost or 'opened a dialog'}")
+                raise SurfaceError(
+                    f"a script in the page was held up: it {self._tabs.page_failure or 'opened a dialog'}"
+                )
             error = task.exception()
             if not (isinstance(error, Error) and "context was destroyed" in error.message and tries_left):
                 break

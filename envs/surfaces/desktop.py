@@ -64,7 +64,7 @@ class Surface(Closing):
         if where != VIRTUAL and (url or program):
             raise UsageError("only a virtual desktop opens an address or a program: --on desktop:virtual")
         self._where, self._title, self._scale = where, window, scale
-        self.personal = where != VIRTUAL
+        self.is_user_owned = where != VIRTUAL
         self._machine: Any = None
         self._virtual: Any = None
         self._window: Window | None = None
@@ -114,7 +114,7 @@ class Surface(Closing):
 
     # beyond it
 
-    def news(self) -> str:
+    def pop_notices(self) -> str:
         """What happened since perform() returned: a closed program, a covered window; "" if nothing."""
         news, self._news = "; ".join(dict.fromkeys(self._news)), []
         return news
@@ -279,7 +279,7 @@ class Surface(Closing):
     def _window_picture(self, window: Window, view: Viewport) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The window alone: what lies over it or off the screen is grey."""
         windows, camera, box = self._machine.windows, self._machine.camera, view.box
-        shown = box.common(windows.screen())
+        shown = box.intersection(windows.screen())
         if not shown.width or not shown.height:
             raise SurfaceError(f"the window '{window.title}' lies outside of the screen; move it back")
         covers = windows.covers(window.id, shown)
@@ -299,11 +299,11 @@ class Surface(Closing):
         self._check()
         if isinstance(action, Wait):
             time.sleep(action.seconds)
-            return self.news()
+            return self.pop_notices()
         view = self._view()
         if self._seen is not None and (view.width, view.height) != (self._seen.width, self._seen.height):
             self._news.append(f"the window changed its size before '{action.verb}', which was not done; look again")
-            return self.news()
+            return self.pop_notices()
         hands = self._machine.hands
         points = [view.point(*point) for point in action.points()]
         starts_at_pointer = (isinstance(action, Drag) and len(points) == 1) or (
@@ -311,13 +311,13 @@ class Surface(Closing):
         )
         if starts_at_pointer:
             points = [hands.pointer(), *points]
-            if not view.box.holds(*points[0]):
+            if not view.box.contains(*points[0]):
                 raise InvalidActionError(
                     f"the pointer is not on this screen; give '{action.verb}' the point where it begins"
                 )
         if self._window is not None and (why := self._unreachable(self._window, points)):
             self._news.append(f"{why}: '{action.verb}' was not done")
-            return self.news()
+            return self.pop_notices()
         try:
             act(hands, action, lambda point: view.point(*point))
         except ActionInterruptedError as broke:
@@ -327,7 +327,7 @@ class Surface(Closing):
                 self._machine.let_go()
             raise
         self._check()
-        return self.news()
+        return self.pop_notices()
 
     def _unreachable(self, window: Window, points: list[tuple[int, int]]) -> str:
         """Why an action would meet another program than the window's; "" when it would not."""

@@ -70,7 +70,7 @@ def is_address(model: str) -> bool:
 
 def about(policy: Any) -> dict[str, Any]:
     """What a number must carry: model, its hash, the prompt's hash, how pictures are resized, and what else decides."""
-    told = {key: value for key, value in policy.about.items() if key != "path"}
+    told = {key: value for key, value in policy.metadata.items() if key != "path"}
     chat = getattr(policy, "chat", None)
     limits = getattr(chat or getattr(policy, "speech", None), "limits", None)
     if limits is not None:

@@ -160,9 +160,9 @@ def load_model(
                     f"{folder}: '{file_name}' is {list(tensor.shape)} where config.json says {list(parameter.shape)}; "
                     "config.json and the weights are not of one checkpoint"
                 )
-            left.put(name, tensor)
+            left.load(name, tensor)
         del tensor
-    left.require_whole()
+    left.check_complete()
     return model.eval()
 
 
@@ -200,7 +200,7 @@ class _PendingParameters:
             )
         return parameter
 
-    def put(self, name: str, tensor: Tensor) -> None:
+    def load(self, name: str, tensor: Tensor) -> None:
         at, _, kind = name.rpartition(".")
         if self.bits and quantization.is_narrowed(name, self._owners[at]):
             quantization.replace_with_quantized(self.model, name, tensor.to(self.device), self.bits, self.dtype)
@@ -212,14 +212,14 @@ class _PendingParameters:
     def put_packed(self, at: str, values: Tensor, pairs: Tensor, as_packed: bool) -> None:
         """A weight of 4 bits, kept so or widened."""
         if not as_packed or len(values) % quantization.BLOCK:
-            self.put(f"{at}.weight", quantization.dequantize_int4(values, pairs))
+            self.load(f"{at}.weight", quantization.dequantize_int4(values, pairs))
             return
         four = quantization.Int4Linear.of(values.to(self.device), pairs.to(self.device, self.dtype), None)
         before: Any = self.model.get_submodule(at)
         quantization.replace(self.model, at, four)
         quantization.set_bias(self.model, at, before.bias)
 
-    def require_whole(self) -> None:
+    def check_complete(self) -> None:
         """UsageError while a parameter has no numbers."""
         if self._wanted:
             raise UsageError(

@@ -77,15 +77,15 @@ class BaseDialect(ABC):
         """The messages that ask for the next step, as the family was trained on them."""
 
     @abstractmethod
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         """The call in a reply; BadCall when there is none."""
 
     @abstractmethod
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         """The Action that one call means, or a tuple of several; BadCall when it means none."""
 
     @abstractmethod
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         """The reply that means an Action; UsageError where the family has no words for it."""
 
     # --- what they share ---
@@ -95,17 +95,17 @@ class BaseDialect(ABC):
             text.encode("utf-8")
         except UnicodeEncodeError:
             raise InvalidActionError("the reply holds half a character (a lone surrogate); write it again") from None
-        return self.read(text)
+        return self.parse_call(text)
 
-    def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+    def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
         """All that a call means, one Action after the other, each in pixels of the same screen."""
         frame = self.frame(screen)
         calls = [(call.name, call.arguments)]
         calls += [(one["name"], one["arguments"]) for one in _followers(call)]
-        return self.joined(calls, frame, call.thought)
+        return self.merge_calls(calls, frame, call.thought)
 
-    def ground(self, call: Call, screen: Screen) -> Any:
-        found = self.joined([(call.name, call.arguments)], self.frame(screen), call.thought)
+    def to_action(self, call: Call, screen: Screen) -> Any:
+        found = self.merge_calls([(call.name, call.arguments)], self.frame(screen), call.thought)
         if len(found) != 1:
             words = ", ".join(one.verb for one in found[:6])
             raise InvalidActionError(
@@ -113,13 +113,15 @@ class BaseDialect(ABC):
             )
         return found[0]
 
-    def joined(
+    def merge_calls(
         self, calls: Sequence[tuple[str, Mapping[str, Any]]], frame: CoordinateMapper, thought: str
     ) -> tuple[Any, ...]:
         """The actions of some calls in their order."""
         found: list[Any] = []
         for name, arguments in calls:
-            meant = self.means(name, {key: one for key, one in arguments.items() if key != NEXT_CALLS}, frame, thought)
+            meant = self.to_actions_of(
+                name, {key: one for key, one in arguments.items() if key != NEXT_CALLS}, frame, thought
+            )
             found += meant if isinstance(meant, tuple) else (meant,)
             if len(found) > MOST_ACTIONS:
                 raise InvalidActionError(
@@ -133,7 +135,7 @@ class BaseDialect(ABC):
     def size(self, screen: Screen) -> tuple[int, int]:
         return self.limits.resized(screen.width, screen.height)
 
-    def filled(self, ours: str, **values: Any) -> str:
+    def render_prompt(self, ours: str, **values: Any) -> str:
         """Our text, or the person's prompt in its place, with the values in the braces that name them."""
         text = ours if self.prompt is None else self.prompt.strip()
         for name, value in values.items():
@@ -143,10 +145,10 @@ class BaseDialect(ABC):
     def _fingerprint(self) -> str:
         """sha256 of all that the model is told, shown on an invented run; the picture budget has no part in it."""
         own, self.limits = self.limits, ImageLimits()
-        screen = Screen(np.zeros((56, 56, 3), np.uint8), taken_s=0.0)
+        screen = Screen(np.zeros((56, 56, 3), np.uint8), timestamp=0.0)
         steps = [
             HistoryStep(
-                Step(1, screen, Reply("reply"), Call("x", {"action": "wait"}, "thought"), note="note"), picture=True
+                Step(1, screen, Reply("reply"), Call("x", {"action": "wait"}, "thought"), notice="note"), picture=True
             ),
             HistoryStep(Step(2, screen, Reply("reply"), error="error")),
         ]
@@ -198,7 +200,7 @@ def escape(words: str) -> str:
 
 def outcome_text(step: Step) -> str:
     """What the model must know of a step that its next picture does not show; "" mostly."""
-    parts = [f"Not done: {step.error}." if step.error else "", step.note]
+    parts = [f"Not done: {step.error}." if step.error else "", step.notice]
     return escape(" ".join(part for part in parts if part))
 
 

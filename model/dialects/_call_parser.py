@@ -59,7 +59,7 @@ class CallParser:
         either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
         self._start = re.compile(rf"(?<![\w.])({either})[ \t]*[(（]")
 
-    def read(self, text: str, start: int = 0, *, certain: bool = False) -> list[ParsedCall]:
+    def parse_call(self, text: str, start: int = 0, *, certain: bool = False) -> list[ParsedCall]:
         """The first call behind start, and those that follow it with nothing between; [] when there is none.
 
         certain: the calls are announced there, so the first that looks like one must be one; else what cannot be read

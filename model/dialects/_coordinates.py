@@ -51,7 +51,7 @@ class CoordinateMapper:
     screen: Screen
     shown: tuple[int, int]
 
-    def point(self, value: Any, key: str) -> tuple[int, int]:
+    def to_screen(self, value: Any, key: str) -> tuple[int, int]:
         """The pixel of the screen that a point means, or a box by its centre; BadCall when it means none."""
         given = numbers(value, key)
         for one in given:
@@ -64,7 +64,7 @@ class CoordinateMapper:
             raise InvalidActionError(f"'{key}' {show(list(given))} is outside the picture, which is {self._range()}")
         return found[0], found[1]  # type: ignore[return-value]
 
-    def say(self, x: int, y: int) -> tuple[Number, Number]:
+    def to_model(self, x: int, y: int) -> tuple[Number, Number]:
         """The numbers for a pixel of the screen; point reads them as the same pixel, or as near as they can tell."""
         sides = ((x, self.shown[0], self.screen.width), (y, self.shown[1], self.screen.height))
         said = [self._number(pixel, shown, real) for pixel, shown, real in sides]

@@ -98,7 +98,7 @@ class ProviderItemDialect(ToolCallDialect):
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
         size = self.size(screen)
-        messages = [message("system", text_part(self.filled(SYSTEM, width=size[0], height=size[1])))]
+        messages = [message("system", text_part(self.render_prompt(SYSTEM, width=size[0], height=size[1])))]
         said = escape(goal)
         for shown in steps:
             seen = (image_part(shown.step.screen),) if shown.picture else ()
@@ -112,7 +112,7 @@ class ProviderItemDialect(ToolCallDialect):
         own = super().tools(verbs, size)
         return (*own, FINISH_FUNCTION) if own else ()
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         if CALL_OPEN in text:
             return self._tagged(text)
         items, thought = self._items(text)
@@ -129,7 +129,7 @@ class ProviderItemDialect(ToolCallDialect):
             raise InvalidActionError(f"the reply has no call and no words; answer with {self.FORM}")
         return Call(ANSWER, {"text": "\n".join(heard.words)}, said)
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name == FINISH:
             status = choice(arguments, "status", ("success", "failure"))
             return make_action("done", status=status, message=string_argument(arguments, "message", default=""))
@@ -137,7 +137,7 @@ class ProviderItemDialect(ToolCallDialect):
             return make_action("answer", text=string_argument(arguments, "text"))
         if name == ASK:
             return make_action("ask", question=string_argument(arguments, "question"))
-        return super().means(name, arguments, frame, thought)
+        return super().to_actions_of(name, arguments, frame, thought)
 
     def form(self, verbs: frozenset[str], screen: Screen) -> None:
         """None: their models are behind servers, which hold them to no grammar of ours."""

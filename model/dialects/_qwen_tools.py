@@ -42,9 +42,9 @@ class QwenToolDialect(ToolCallDialect):
     PARAMETERS: ClassVar = qwen25.PARAMETERS
     DESCRIPTION: ClassVar = qwen25.DESCRIPTION
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         frame = self.frame(screen)
-        said = arguments_for(self.tool, action, lambda x, y: list(frame.say(x, y)))
+        said = arguments_for(self.tool, action, lambda x, y: list(frame.to_model(x, y)))
         if said is None:
             raise unsupported_action(self, action)
         return self.called(said.pop("action"), **said)

@@ -34,7 +34,7 @@ class CallArguments(Arguments):
     thought: str = ""
 
     def point(self, key: str = "coordinate") -> tuple[int, int]:
-        return self.frame.point(self._need(key, "[x, y]"), key)
+        return self.frame.to_screen(self._need(key, "[x, y]"), key)
 
     def wait(self, *keys: str) -> dict[str, float]:
         key = next((one for one in keys if self.given.get(one) is not None), None)
@@ -97,7 +97,7 @@ class ToolCallDialect(BaseDialect):
         """The schema, unless the person's prompt brings its own."""
         return () if self.prompt is not None and "<tools>" in self.prompt else (self.schema(verbs, size),)
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         try:
             found = find_call(text)
         except ToolCallError as error:
@@ -109,7 +109,7 @@ class ToolCallDialect(BaseDialect):
             raise InvalidActionError(f"{self.tool} takes no {NEXT_CALLS!r}")
         return Call(self.tool, found.arguments, found.thought)
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name != self.tool:
             raise InvalidActionError(f"there is no function {show(name)}; the one function is {self.tool}")
         acts = self.ACTS[self.tool]
@@ -125,4 +125,4 @@ class ToolCallDialect(BaseDialect):
         return f"{CALL_OPEN}\n{json.dumps(call, ensure_ascii=False)}\n{CALL_CLOSE}"
 
     def at(self, screen: Screen, point: tuple[int, int], key: str = "coordinate") -> dict[str, Any]:
-        return {key: list(self.frame(screen).say(*point))}
+        return {key: list(self.frame(screen).to_model(*point))}

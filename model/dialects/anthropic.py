@@ -253,7 +253,7 @@ class Dialect(ProviderItemDialect):
         elif item.get("stop_reason") == "max_tokens" and not heard.calls:
             raise InvalidActionError("the reply was cut off before its call; make it shorter")
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         """A block as their API gives it; the id is made up, for an Action has none."""
         if action.verb == "answer" and action.text:
             return _said({"type": "text", "text": action.text})

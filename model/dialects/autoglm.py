@@ -105,7 +105,7 @@ class Dialect(BaseDialect):
     ) -> Conversation:
         names = available_names({name: form[0] for name, form in FORMS.items()}, verbs)
         forms = "\n".join(f"- {form}" for form in [*(FORMS[name][2] for name in names), FINISH])
-        messages = [message("system", text_part(self.filled(SYSTEM, actions=forms)))]
+        messages = [message("system", text_part(self.render_prompt(SYSTEM, actions=forms)))]
         said = escape(goal)
         for shown in steps:
             seen = (image_part(shown.step.screen),) if shown.picture else ()
@@ -115,10 +115,10 @@ class Dialect(BaseDialect):
         messages.append(message("user", image_part(screen), text_part(said)))
         return Conversation(tuple(messages))
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         mark = _ANSWER.search(text)
         try:
-            calls = _CALLS.read(text, mark.end() if mark else 0, certain=mark is not None)
+            calls = _CALLS.parse_call(text, mark.end() if mark else 0, certain=mark is not None)
         except CallSyntaxError as error:
             raise InvalidActionError(f"the action cannot be read: {error}") from None
         form = '<answer>do(action="Tap", element=[x,y])</answer>'
@@ -129,7 +129,7 @@ class Dialect(BaseDialect):
             raise InvalidActionError(f"{call.name} takes its arguments by name, as in {form}")
         return Call(call.name, call.named, _THINK.sub("", text[: call.start]).strip())
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name == "finish":
             reject_unknown_arguments(name, arguments, ("message",))
             return make_action("done", message=string_argument(arguments, "message", default=""))
@@ -143,7 +143,7 @@ class Dialect(BaseDialect):
         def at(key: str) -> tuple[int, int]:
             if not arguments.get(key):
                 raise InvalidActionError(f"{action} needs '{key}': [x,y]")
-            return frame.point(arguments[key], key)
+            return frame.to_screen(arguments[key], key)
 
         if action in ("Tap", "Double Tap"):
             return click(at("element"), count=1 if action == "Tap" else 2)
@@ -166,12 +166,12 @@ class Dialect(BaseDialect):
             return make_action("wait", seconds=_duration(arguments.get("duration", "1 seconds")))
         return make_action(action.lower())
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         return f"<answer>{self._words(action, screen)}</answer>"
 
     def _words(self, action: Any, screen: Screen) -> str:
         def at(key: str, point: tuple[int, int]) -> str:
-            x, y = self.frame(screen).say(*point)
+            x, y = self.frame(screen).to_model(*point)
             return f"{key}=[{x},{y}]"
 
         verb = action.verb

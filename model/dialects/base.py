@@ -51,16 +51,16 @@ class Dialect(Protocol):
         """The one call in a reply; BadCall, in a sentence the model can act on, when there is none."""
         ...
 
-    def ground(self, call: Call, screen: Screen) -> Any:
+    def to_action(self, call: Call, screen: Screen) -> Any:
         """The Action that a call means, in pixels of the screen; BadCall when it means none."""
         ...
 
 
-def actions(dialect: Dialect, call: Call, screen: Screen) -> tuple[Any, ...]:
+def to_actions(dialect: Dialect, call: Call, screen: Screen) -> tuple[Any, ...]:
     """All that a call means, one Action after the other: of most dialects the one of ground.
 
     Families whose replies hold several actions, or whose calls mean several, say them in a method `actions`; their
     ground gives the one action of the first call. All are in pixels of the same screen.
     """
-    several = getattr(dialect, "actions", None)
-    return (dialect.ground(call, screen),) if several is None else tuple(several(call, screen))
+    several = getattr(dialect, "to_actions", None)
+    return (dialect.to_action(call, screen),) if several is None else tuple(several(call, screen))

@@ -161,7 +161,7 @@ class Dialect(ToolCallDialect):
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
         size = self.size(screen)
-        messages = [message("system", text_part(self.filled(SYSTEM, width=size[0], height=size[1])))]
+        messages = [message("system", text_part(self.render_prompt(SYSTEM, width=size[0], height=size[1])))]
         said = escape(goal)
         for shown in steps:
             if shown.picture:
@@ -173,7 +173,7 @@ class Dialect(ToolCallDialect):
         messages.append(message("user", image_part(screen), text_part(said)))
         return Conversation(tuple(messages), self.tools(verbs, size))
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         verb = action.verb
         if verb == "click" and (action.button, action.count, action.modifiers) == ("left", 1, ()):
             return self.called("left_click", **self.at(screen, (action.x, action.y)))

@@ -54,23 +54,23 @@ class Dialect(BaseDialect):
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
         width, height = self.size(screen)
-        system = message("system", text_part(self.filled(SYSTEM, width=width, height=height)))
+        system = message("system", text_part(self.render_prompt(SYSTEM, width=width, height=height)))
         return Conversation((system, message("user", image_part(screen), text_part(escape(goal)))))
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         return Call("click", {"point": first_place(text, "(x,y)")}, "")
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name != "click":
             raise unknown_action(name, ("click",))
-        return absent(arguments.get("point"), "point") or click(frame.point(arguments.get("point"), "point"))
+        return absent(arguments.get("point"), "point") or click(frame.to_screen(arguments.get("point"), "point"))
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         if action == make_action("done", status="failure", message=ABSENT):
             return "(-1,-1)"
         if action.verb != "click" or action != make_action("click", x=action.x, y=action.y):
             raise unsupported_action(self, action)
-        x, y = self.frame(screen).say(action.x, action.y)
+        x, y = self.frame(screen).to_model(action.x, action.y)
         return f"({x},{y})"
 
 

@@ -151,7 +151,7 @@ class Dialect(ToolCallDialect):
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
         size = self.size(screen)
-        system = self.filled(SYSTEM[self.tool], width=size[0], height=size[1])
+        system = self.render_prompt(SYSTEM[self.tool], width=size[0], height=size[1])
         done = [f"Step {shown.step.index}: {_concluded(shown.step)}" for shown in steps]
         if self.tool == "computer_use":
             history = "\n".join(done) or "No history. This is the first step."
@@ -166,12 +166,12 @@ class Dialect(ToolCallDialect):
         messages = (message("system", text_part(system)), message("user", *parts, image_part(screen)))
         return Conversation(messages, self.tools(verbs, size))
 
-    def read(self, text: str) -> Call:
-        call = super().read(text)
+    def parse_call(self, text: str) -> Call:
+        call = super().parse_call(text)
         found = {match.group(1): match.group(2) for match in _TAGS.finditer(text)}
         return Call(call.name, call.arguments, found.get("thinking") or call.thought)
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         verb, mobile = action.verb, self.tool == "mobile_use"
         if verb == "click" and not action.modifiers and (action.count == 1 or action.button == "left"):
             names = {("left", 1): "click", ("right", 1): "right_click", ("middle", 1): "middle_click"}

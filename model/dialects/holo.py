@@ -136,9 +136,9 @@ class Dialect(BaseDialect):
     ) -> Conversation:
         goal = escape(goal)
         if self.tool != "navigate":
-            asked = self.filled(ASKED[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
+            asked = self.render_prompt(ASKED[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
             return Conversation((message("user", image_part(screen), text_part(asked)),))
-        system = self.filled(SYSTEM, output_format=json.dumps(_schema(verbs)))
+        system = self.render_prompt(SYSTEM, output_format=json.dumps(_schema(verbs)))
         done = "".join(f"<step number={shown.step.index}>\n{_remembered(shown.step)}\n</step>\n" for shown in steps)
         number = steps[-1].step.index + 1 if steps else 1
         user = message(
@@ -151,7 +151,7 @@ class Dialect(BaseDialect):
         )
         return Conversation((message("system", text_part(system)), user))
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         found = _OBJECT.search(text)
         if found is not None:
             try:
@@ -160,7 +160,7 @@ class Dialect(BaseDialect):
                 raise InvalidActionError(f"the JSON cannot be read: {error}") from None
             return self._call(value, text[: found.start()])
         try:
-            calls = _CLICKS.read(text)
+            calls = _CLICKS.parse_call(text)
         except CallSyntaxError as error:
             raise InvalidActionError(f"the click cannot be read: {error}") from None
         if not calls or self.tool == "navigate":
@@ -184,13 +184,13 @@ class Dialect(BaseDialect):
         _refuse_halves([thought, name, arguments])
         return Call(name, arguments, thought)
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name not in TAKES:
             raise unknown_action(name, list(FIELDS) if self.tool == "navigate" else [self.tool])
         reject_unknown_arguments(name, arguments, TAKES[name])
         if "x" in TAKES[name]:
             whole = arguments.get("y") is None  # a point, or a box, in place of x
-            at = frame.point(arguments.get("x") if whole else [arguments.get("x"), arguments["y"]], "x, y")
+            at = frame.to_screen(arguments.get("x") if whole else [arguments.get("x"), arguments["y"]], "x, y")
             if name.startswith("write"):
                 return click(at), type_and_enter(string_argument(arguments, "content"))
             return click(at)
@@ -220,10 +220,10 @@ class Dialect(BaseDialect):
             return {"properties": fields, "required": list(fields), "additionalProperties": False, "type": "object"}
         return _closed(_schema(verbs), at) if self.tool == "navigate" else None
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         verb = action.verb
         if verb == "click" and action == make_action("click", x=action.x, y=action.y):
-            x, y = self.frame(screen).say(action.x, action.y)
+            x, y = self.frame(screen).to_model(action.x, action.y)
             if self.tool == "click":
                 return f"Click({x}, {y})"
             if self.tool == "click_absolute":

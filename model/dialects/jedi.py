@@ -37,15 +37,15 @@ class Dialect(QwenToolDialect):
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
         size = self.size(screen)
-        system = self.filled(SYSTEM, width=size[0], height=size[1])
+        system = self.render_prompt(SYSTEM, width=size[0], height=size[1])
         asked = message("user", image_part(screen), text_part("\n" + escape(goal)))
         return Conversation((message("system", text_part(system)), asked), self.tools(verbs, size))
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         if CALL_OPEN not in text:
             before, _, rest = text.partition(GLYPH)
             if rest.lstrip().startswith("{"):
                 inside, closed, after = rest.rpartition(GLYPH)
                 call = inside + CALL_CLOSE + after if closed and not after.strip() else rest
                 text = before + CALL_OPEN + call
-        return super().read(text)
+        return super().parse_call(text)

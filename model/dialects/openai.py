@@ -41,7 +41,7 @@ _XY = ("x", "y")
 
 def _at(given: CallArguments) -> tuple[int, int]:
     x, y = given.given.get("x"), given.given.get("y")
-    return given.frame.point(x if y is None else [x, y], "x, y")  # a point, or a box, in place of x
+    return given.frame.to_screen(x if y is None else [x, y], "x, y")  # a point, or a box, in place of x
 
 
 def _held(given: CallArguments) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def _drag(given: CallArguments) -> Any:
     if not isinstance(path, list) or len(path) < 2:
         raise InvalidActionError(f"'path' must be a list of two points or more, not {show(path)}")
     points = [[one.get("x"), one.get("y")] if isinstance(one, Mapping) else one for one in path]
-    found = [given.frame.point(point, "path") for point in points]
+    found = [given.frame.to_screen(point, "path") for point in points]
     return drag(*found) if not _held(given) else make_action("drag", path=found, modifiers=_held(given))
 
 
@@ -210,7 +210,7 @@ class Dialect(ProviderItemDialect):
             raise InvalidActionError(f"a call of computer must hold an action such as {self.FORM}")
         return acts
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         """Items as their API gives them; the ids are made up, for an Action has none."""
         if action.verb == "answer" and action.text:
             content = [{"type": "output_text", "text": action.text, "annotations": []}]
@@ -229,7 +229,7 @@ class Dialect(ProviderItemDialect):
 
     def _act(self, action: Any, screen: Screen) -> dict[str, Any] | None:
         verb = action.verb
-        say = self.frame(screen).say
+        say = self.frame(screen).to_model
         keys = {"keys": [MODIFIERS[key] for key in action.modifiers]} if getattr(action, "modifiers", ()) else {}
         at = dict(zip(_XY, say(action.x, action.y), strict=True)) if getattr(action, "x", None) is not None else {}
         if verb == "click" and action.count == 1:

@@ -113,7 +113,7 @@ class Dialect(BaseDialect):
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
         goal = escape(goal)
-        messages = [message("system", text_part(self.filled(SYSTEM, goal=goal, instruction=goal)))]
+        messages = [message("system", text_part(self.render_prompt(SYSTEM, goal=goal, instruction=goal)))]
         for shown in steps:
             if shown.picture:
                 messages.append(message("user", image_part(shown.step.screen)))
@@ -123,7 +123,7 @@ class Dialect(BaseDialect):
         asked = TASK.replace("{instruction}", goal)
         return Conversation((*messages, message("user", image_part(screen), text_part(asked))))
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         code, before = _code(text)
         said = list(_calls(code))
         if not said:
@@ -132,9 +132,9 @@ class Dialect(BaseDialect):
             )
         return chain_calls(said, before.strip())
 
-    def ground(self, call: Call, screen: Screen) -> Any:
+    def to_action(self, call: Call, screen: Screen) -> Any:
         """The first action of the code; several calls may be one (moveTo and dragTo)."""
-        return self.actions(call, screen)[0]
+        return self.to_actions(call, screen)[0]
 
     def joined(
         self, calls: Sequence[tuple[str, Mapping[str, Any]]], frame: CoordinateMapper, thought: str
@@ -157,7 +157,7 @@ class Dialect(BaseDialect):
                     used = True
                 held.remove(key)
             else:
-                meant = self.means(name, given, frame, thought)
+                meant = self.to_actions_of(name, given, frame, thought)
                 for action in meant if isinstance(meant, tuple) else (meant,):
                     _join(found, action, held)
                     used = True
@@ -173,7 +173,7 @@ class Dialect(BaseDialect):
             )
         return tuple(found)
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if name not in TAKES:
             raise unknown_action(name, list(TAKES), "call")
         given = {key: one for key, one in arguments.items() if key not in SAYS_NOTHING}
@@ -195,7 +195,7 @@ class Dialect(BaseDialect):
             return tuple(make_action("press", keys=(key,)) for key in _keys(given)[:MOST_ACTIONS]) * times
         at = None
         if given.get("x") is not None or given.get("y") is not None:
-            at = frame.point([given.get("x"), given.get("y")], "x, y")
+            at = frame.to_screen([given.get("x"), given.get("y")], "x, y")
         if short in ("scroll", "hscroll"):
             amount = given.get("clicks")
             if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 1 <= abs(amount) <= 100:
@@ -220,12 +220,12 @@ class Dialect(BaseDialect):
         how = {"button": button, "count": count}
         return _Here(how) if at is None else make_action("click", x=at[0], y=at[1], **how)
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         return f"```python\n{self._code(action, screen)}\n```"
 
     def _code(self, action: Any, screen: Screen) -> str:
         def at(x: int, y: int) -> str:
-            said_x, said_y = self.frame(screen).say(x, y)
+            said_x, said_y = self.frame(screen).to_model(x, y)
             return f"x={said_x}, y={said_y}"
 
         verb = action.verb

@@ -110,11 +110,11 @@ class Dialect:
 
     def _did(self, step: Step) -> str:
         words = "no call" if step.call is None else _quoted(json.dumps(dict(step.call.arguments), ensure_ascii=False))
-        return f"{words} ({self._outcome(step)})" if step.error or step.note else words
+        return f"{words} ({self._outcome(step)})" if step.error or step.notice else words
 
     @staticmethod
     def _outcome(step: Step) -> str:
-        parts = [f"Not done: {step.error}." if step.error else "Done.", step.note]
+        parts = [f"Not done: {step.error}." if step.error else "Done.", step.notice]
         if step.reply.text.count(CALL_OPEN) > 1:
             parts.append("Only the first call of a reply is carried out.")
         return _quoted(" ".join(part for part in parts if part))
@@ -131,7 +131,7 @@ class Dialect:
             )
         return Call(self.tool, found.arguments, found.thought)
 
-    def ground(self, call: Call, screen: Screen) -> Any:
+    def to_action(self, call: Call, screen: Screen) -> Any:
         if call.name != self.tool:
             raise InvalidActionError(f"there is no function {show(call.name)}; the one function is {self.tool}")
         acts = {act.name: act for act in ACTS[self.tool]}
@@ -148,7 +148,7 @@ class Dialect:
                 raise InvalidActionError(f"{name} takes {takes} only, not {show(key)}; do that in a call of its own")
         return act.means(Arguments(name, call.arguments, screen, self._size(screen)))
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         """The reply that means an Action; UsageError where the function has no words for it."""
         width, height = self._size(screen)
         said = arguments_for(
@@ -170,10 +170,10 @@ class Dialect:
 
     def _fingerprint(self) -> str:
         """sha256 of all that the model is told: system text, functions, and the layout shown on an invented run."""
-        screen = Screen(np.zeros((56, 56, 3), np.uint8), taken_s=0.0)
+        screen = Screen(np.zeros((56, 56, 3), np.uint8), timestamp=0.0)
         call = Call(self.tool, {"action": "wait"})
         steps = [
-            HistoryStep(Step(2, screen, Reply("reply"), call, note="note"), picture=True),
+            HistoryStep(Step(2, screen, Reply("reply"), call, notice="note"), picture=True),
             HistoryStep(Step(3, screen, Reply(CALL_OPEN * 2), error="error")),
         ]
         sample = self._turns if self.history == "turns" else self._progress

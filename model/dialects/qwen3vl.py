@@ -45,7 +45,7 @@ class Dialect(QwenToolDialect):
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
         size = SIZES[self.tool]
-        system = self.filled(SYSTEM[self.tool] + (FORM if self.tool == "mobile_use" else ""))
+        system = self.render_prompt(SYSTEM[self.tool] + (FORM if self.tool == "mobile_use" else ""))
         messages = [message("system", text_part(system))]
         said = escape(goal)
         for shown in steps:

@@ -139,7 +139,7 @@ class Dialect(BaseDialect):
         lines = [space[name] for name in available_names({name: VERBS[name] for name in space}, verbs)]
         actions = "\n".join(form + (f" # {says}" if says else "") for form, says in lines)
         goal = escape(goal)
-        asked = self.filled(PROMPT, action_space=actions, language="English", instruction=goal, goal=goal)
+        asked = self.render_prompt(PROMPT, action_space=actions, language="English", instruction=goal, goal=goal)
         messages = [message("user", text_part(asked))]
         for shown in steps:
             if shown.picture:
@@ -149,11 +149,11 @@ class Dialect(BaseDialect):
                 messages.append(message("user", text_part(outcome_text(shown.step))))
         return Conversation((*messages, message("user", image_part(screen))))
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         mark = _ACTION.search(text)
         start = mark.end() if mark else 0
         try:
-            calls = _CALLS.read(text, start, certain=mark is not None)
+            calls = _CALLS.parse_call(text, start, certain=mark is not None)
         except CallSyntaxError as error:
             raise InvalidActionError(f"the action cannot be read: {error}") from None
         if not calls:
@@ -168,12 +168,12 @@ class Dialect(BaseDialect):
             said.append((call.name, {**call.named, **({START[0]: call.given[0]} if call.given else {})}))
         return chain_calls(said, thought)
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         def at(*keys: str) -> tuple[int, int]:
             key = next((one for one in keys if arguments.get(one)), keys[0])
             if not arguments.get(key):
                 raise InvalidActionError(f"{name} needs '{keys[0]}': a point such as '(x,y)'")
-            return frame.point(arguments[key], key)
+            return frame.to_screen(arguments[key], key)
 
         if name in ("click", "left_single", "left_double", "right_single", "hover", "long_press"):
             reject_unknown_arguments(name, arguments, START)
@@ -216,12 +216,12 @@ class Dialect(BaseDialect):
         reject_unknown_arguments(name, arguments, ())
         return make_action("wait", seconds=WAIT_S) if name == "wait" else make_action(name.removeprefix("press_"))
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         return f"Action: {self._words(action, screen)}"
 
     def _words(self, action: Any, screen: Screen) -> str:
         def box(key: str, x: int, y: int) -> str:
-            said_x, said_y = self.frame(screen).say(x, y)
+            said_x, said_y = self.frame(screen).to_model(x, y)
             return f"{key}='({said_x},{said_y})'"
 
         verb = action.verb

@@ -101,10 +101,16 @@ class Dialect(BaseDialect):
         goal = escape(goal)
         if self.tool == "ground":
             return Conversation(
-                (message("user", image_part(screen), text_part(self.filled(GROUND, **dict.fromkeys(self.GOAL, goal)))),)
+                (
+                    message(
+                        "user",
+                        image_part(screen),
+                        text_part(self.render_prompt(GROUND, **dict.fromkeys(self.GOAL, goal))),
+                    ),
+                )
             )
         names = available_names({name: form[0] for name, form in FORMS.items()}, verbs)
-        asked = self.filled(
+        asked = self.render_prompt(
             PROMPT,
             actions="\n".join(FORMS[name][1] for name in names),
             previous_actions="\n".join(_remembered(number, shown.step) for number, shown in enumerate(steps)),
@@ -112,12 +118,12 @@ class Dialect(BaseDialect):
         )
         return Conversation((message("user", image_part(screen), text_part(asked)),))
 
-    def read(self, text: str) -> Call:
+    def parse_call(self, text: str) -> Call:
         if self.tool == "ground":
             return Call("ground", {"box": first_place(text, "[x1,y1,x2,y2]")})
         mark = _ACTION.search(text)
         try:
-            calls = _CALLS.read(text, mark.end() if mark else 0, certain=mark is not None)
+            calls = _CALLS.parse_call(text, mark.end() if mark else 0, certain=mark is not None)
         except CallSyntaxError as error:
             raise InvalidActionError(f"the action cannot be read: {error}") from None
         if not calls:
@@ -132,11 +138,11 @@ class Dialect(BaseDialect):
             said.append((call.name, call.named))
         return chain_calls(said, found.get("think") or text[: mark.start() if mark else calls[0].start].strip())
 
-    def means(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
+    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
         if self.tool == "ground":
             if name != "ground":
                 raise unknown_action(name, ("ground",))
-            return absent(arguments.get("box"), "box") or click(frame.point(arguments.get("box"), "box"))
+            return absent(arguments.get("box"), "box") or click(frame.to_screen(arguments.get("box"), "box"))
         if name not in FORMS:
             raise unknown_action(name, list(FORMS))
         reject_unknown_arguments(name, arguments, FORMS[name][2])
@@ -144,7 +150,7 @@ class Dialect(BaseDialect):
         def at(key: str) -> tuple[int, int]:
             if not arguments.get(key):
                 raise InvalidActionError(f"{name} needs '{key}', as in {FORMS[name][1]}")
-            return frame.point(arguments[key], key)
+            return frame.to_screen(arguments[key], key)
 
         if name == "Click":
             return click(at("box"))
@@ -167,19 +173,19 @@ class Dialect(BaseDialect):
             return make_action("press", keys=("enter",))
         return make_action({"Wait": "wait", "PressBack": "back", "PressHome": "home"}[name])
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         if self.tool != "ground":
             return f"<action>{self._words(action, screen)}</action>"
         if action == make_action("done", status="failure", message=ABSENT):
             return "[-1,-1,-1,-1]"
         if action.verb != "click" or action != make_action("click", x=action.x, y=action.y):
             raise unsupported_action(self, action)
-        x, y = self.frame(screen).say(action.x, action.y)
+        x, y = self.frame(screen).to_model(action.x, action.y)
         return f"[{x},{y},{x},{y}]"
 
     def _words(self, action: Any, screen: Screen) -> str:
         def at(point: tuple[int, int]) -> str:
-            x, y = self.frame(screen).say(*point)
+            x, y = self.frame(screen).to_model(*point)
             return f"({x}, {y})"
 
         verb = action.verb

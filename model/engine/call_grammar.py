@@ -40,10 +40,10 @@ class CallGrammar:
     open: str
     close: str
     body: str
-    samples: tuple[str, ...]
+    longest_calls: tuple[str, ...]
     before: str = r"(.|\n)"
-    closers: tuple[str, ...] = ('"', "]", "}")
-    roomy: bool = False
+    closing_strings: tuple[str, ...] = ('"', "]", "}")
+    open_when_short: bool = False
     ends_itself: bool = True
 
 

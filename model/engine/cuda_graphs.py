@@ -105,7 +105,7 @@ class _Step:
         mask = (self._seen <= self.places[:, None]).repeat(group, 1)  # [group * S, span]
 
         def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            held = self.cache.whole(index)
+            held = self.cache.full_layer(index)
             for part, new in zip(held, (k, v), strict=True):
                 part.index_copy_(2, self.places, new.transpose(0, 1)[None])
             keys, values = (part[:, :, : self.span] for part in held)

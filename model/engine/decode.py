@@ -97,9 +97,9 @@ class Guide(Protocol):
 
     def forced(self, most: int) -> list[int]: ...
 
-    def take(self, token: int) -> None: ...
+    def accept(self, token: int) -> None: ...
 
-    def masked(self, logits: Tensor, left: int) -> Tensor: ...
+    def mask_logits(self, logits: Tensor, left: int) -> Tensor: ...
 
 
 @dataclass
@@ -110,13 +110,13 @@ class Generation:
     """
 
     ids: list[int] = field(default_factory=list)
-    forced: int = 0
+    forced_count: int = 0
     passes: int = 0
-    chances: dict[int, list[float]] = field(default_factory=dict)
+    probabilities: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def sampled(self) -> int:
-        return len(self.ids) - self.forced
+        return len(self.ids) - self.forced_count
 
     def watches(self, token: int, watched: Sequence[int]) -> bool:
         """Whether the probabilities are wanted at the place of the next id: it is watched, or the one before is."""
@@ -124,7 +124,7 @@ class Generation:
 
     def note(self, likely: Sequence[float]) -> None:
         """The probabilities of the watched ids at the place of the next id."""
-        self.chances[len(self.ids)] = [*likely, max(0.0, 1.0 - sum(likely))]
+        self.probabilities[len(self.ids)] = [*likely, max(0.0, 1.0 - sum(likely))]
 
 
 @torch.inference_mode()
@@ -151,7 +151,7 @@ def generate_stream(
     """
     generator = _generator(sampling, session.model.device)
     stops = frozenset(stop_ids)
-    hidden = session.feed(new, encode)
+    hidden = session.prefill(new, encode)
     said.passes += 1
     if guide is None and (session.model.device.type == "cuda" if ahead is None else ahead):
         yield from _lookahead(session, hidden, said, max_new_tokens, stops, sampling, generator, vocabulary, watched)
@@ -162,28 +162,28 @@ def generate_stream(
         if guide is not None:
             for token in guide.forced(left):
                 said.ids.append(token)
-                said.forced += 1
+                said.forced_count += 1
                 pending.append(token)
                 yield token
             left = max_new_tokens - len(said.ids)
             if guide.done or not left:
                 return
         if pending:
-            hidden = session.extend(pending)
+            hidden = session.append(pending)
             said.passes += 1
             pending = []
         logits = session.model.logits(hidden)[:, :vocabulary]
         if not said.sampled:
             _require_finite(logits)
         if guide is not None:
-            logits = guide.masked(logits, left)
+            logits = guide.mask_logits(logits, left)
         token = int(sample(logits, sampling, generator))
         if said.watches(token, watched):
             said.note(logits[0].float().softmax(-1)[list(watched)].tolist())
         said.ids.append(token)
         pending.append(token)
         if guide is not None:
-            guide.take(token)
+            guide.accept(token)
         yield token
         if token in stops if guide is None else guide.done:
             return
@@ -211,11 +211,11 @@ def _lookahead(
         coming = AsyncCopy(next_id, likely)
         guessed = len(said.ids) + 1 < max_new_tokens and session.length < session.budget_tokens
         if guessed:
-            hidden = session.guess(next_id)
-        (token,), chances = coming.here()
+            hidden = session.append_speculative(next_id)
+        (token,), chances = coming.wait()
         ends = int(token) in stops
         if guessed:
-            session.settle(None if ends else int(token))
+            session.commit(None if ends else int(token))
             said.passes += not ends
         if said.watches(int(token), watched):
             said.note(chances)
@@ -224,7 +224,7 @@ def _lookahead(
         if ends:
             return
         if not guessed and len(said.ids) < max_new_tokens:
-            session.extend([int(token)])  # which says that there is no room
+            session.append([int(token)])  # which says that there is no room
 
 
 class AsyncCopy:
@@ -236,7 +236,7 @@ class AsyncCopy:
         if self._done is not None:
             self._done.record()
 
-    def here(self) -> list[list[float]]:
+    def wait(self) -> list[list[float]]:
         """The numbers, once they have come."""
         if self._done is not None:
             self._done.synchronize()

@@ -194,7 +194,9 @@ def _ui_tars(family: BaseDialect, able: frozenset[str], screen: Screen) -> CallG
     ]
     far = f"'<|box_start|>({longest}, {longest})<|box_end|>'"
     samples = [f"Action: drag(start_box={far}, end_box={far})", f"Action: hotkey(key='{_LONG_KEY} {_LONG_KEY}')"]
-    return CallGrammar("Action: ", "", "\n".join(rules), tuple(samples), closers=("'", ")"), roomy=True)
+    return CallGrammar(
+        "Action: ", "", "\n".join(rules), tuple(samples), closing_strings=("'", ")"), open_when_short=True
+    )
 
 
 def _ui_venus(family: BaseDialect, able: frozenset[str], screen: Screen) -> CallGrammar:
@@ -203,7 +205,7 @@ def _ui_venus(family: BaseDialect, able: frozenset[str], screen: Screen) -> Call
         box = '"[" X "," Y "," X "," Y "]"'
         rules = [f'call: {box} | "[-1,-1,-1,-1]"', x, y]
         sample = f"[{longest},{longest},{longest},{longest}]"
-        return CallGrammar("", "", "\n".join(rules), (sample,), closers=("]",), roomy=True)
+        return CallGrammar("", "", "\n".join(rules), (sample,), closing_strings=("]",), open_when_short=True)
     ways = {
         "Click": [_named("Click", ("box", "at"))],
         "LongPress": [_named("LongPress", ("box", "at"))],
@@ -222,7 +224,13 @@ def _ui_venus(family: BaseDialect, able: frozenset[str], screen: Screen) -> Call
     rules = [f"call: {_either(ways, names)}", 'at: "(" X "," " "? Y ")"', x, y, *_LINE_RULES]
     samples = (f"<action>Scroll(start=({longest}, {longest}), end=({longest}, {longest}))</action>",)
     return CallGrammar(
-        "<action>", "</action>", "\n".join(rules), samples, closers=("'", ")", "<"), roomy=True, ends_itself=False
+        "<action>",
+        "</action>",
+        "\n".join(rules),
+        samples,
+        closing_strings=("'", ")", "<"),
+        open_when_short=True,
+        ends_itself=False,
     )
 
 
@@ -260,7 +268,9 @@ def _autoglm(family: BaseDialect, able: frozenset[str], screen: Screen) -> CallG
         f"SOME_WORDS: /({_DOUBLE})+/",
     ]
     samples = (f'<answer>do(action="Swipe", start=[{longest},{longest}], end=[{longest},{longest}])</answer>',)
-    return CallGrammar("<answer>", "</answer>", "\n".join(rules), samples, closers=('"', "]", ")", "<"), roomy=True)
+    return CallGrammar(
+        "<answer>", "</answer>", "\n".join(rules), samples, closing_strings=('"', "]", ")", "<"), open_when_short=True
+    )
 
 
 def _opencua(family: BaseDialect, able: frozenset[str], screen: Screen) -> CallGrammar:
@@ -314,7 +324,13 @@ def _opencua(family: BaseDialect, able: frozenset[str], screen: Screen) -> CallG
     held = f"```python\n{gui}keyDown('shift')\n{gui}click({far})\n{gui}keyUp('shift')\n```"
     closers = ("'", "]", ")", "`", "\n")
     return CallGrammar(
-        "```python\n", "```", "\n".join(rules), (sample, held), closers=closers, roomy=True, before="[^`]"
+        "```python\n",
+        "```",
+        "\n".join(rules),
+        (sample, held),
+        closing_strings=closers,
+        open_when_short=True,
+        before="[^`]",
     )
 
 
@@ -329,12 +345,14 @@ def _holo(family: BaseDialect, able: frozenset[str], screen: Screen) -> CallGram
     x, y, longest = _numbers(family, screen)
     if family.tool == "click":
         rules = ['call: "Click(" X ", " Y ")"', x, y]
-        return CallGrammar("", "", "\n".join(rules), (f"Click({longest}, {longest})",), closers=(")",), roomy=True)
+        return CallGrammar(
+            "", "", "\n".join(rules), (f"Click({longest}, {longest})",), closing_strings=(")",), open_when_short=True
+        )
     if family.tool == "click_absolute":
         head, between = _quoted('{"action": "click_absolute", "x": '), _quoted(', "y": ')
         rules = [f'call: {head} X {between} Y "}}"', x, y]
         sample = f'{{"action": "click_absolute", "x": {longest}, "y": {longest}}}'
-        return CallGrammar("", "", "\n".join(rules), (sample,), closers=("}",), roomy=True)
+        return CallGrammar("", "", "\n".join(rules), (sample,), closing_strings=("}",), open_when_short=True)
     text, some = r'"\"" WORDS "\""', r'"\"" SOME_WORDS "\""'
     place = [("element", text), ("x", "X"), ("y", "Y")]
     takes: dict[str, list[list[tuple[str, str]]]] = {
@@ -370,13 +388,15 @@ def _holo(family: BaseDialect, able: frozenset[str], screen: Screen) -> CallGram
     ]
     inner = f'{{"action": "write_element_abs", "content": "", "element": "", "x": {longest}, "y": {longest}}}'
     sample = f'{{"note": "", "thought": "", "action": {inner}}}'
-    return CallGrammar("", "", "\n".join(rules), (sample,), roomy=True)
+    return CallGrammar("", "", "\n".join(rules), (sample,), open_when_short=True)
 
 
 def _gta1(family: BaseDialect, able: frozenset[str], screen: Screen) -> CallGrammar:
     x, y, longest = _numbers(family, screen)
     rules = ['call: "(" X "," Y ")" | "(-1,-1)"', x, y]
-    return CallGrammar("", "", "\n".join(rules), (f"({longest},{longest})",), closers=(")",), roomy=True)
+    return CallGrammar(
+        "", "", "\n".join(rules), (f"({longest},{longest})",), closing_strings=(")",), open_when_short=True
+    )
 
 
 _FORMS: dict[str, Callable[[Any, frozenset[str], Screen], CallGrammar]] = {

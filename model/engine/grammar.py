@@ -62,8 +62,8 @@ class GrammarCompiler:
         matcher = llguidance.LLMatcher(self._tokens, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
         if matcher.is_error():
             raise ValueError(f"not a grammar: {matcher.get_error()[:400]}\n{lark}")
-        call_room = max(len(self._ids(sample)) for sample in form.samples) + MARGIN
-        close_room = call_room if form.roomy else len(self._ids('"]}}\n' + form.close)) + MARGIN
+        call_room = max(len(self._ids(sample)) for sample in form.longest_calls) + MARGIN
+        close_room = call_room if form.open_when_short else len(self._ids('"]}}\n' + form.close)) + MARGIN
         return _CompiledGrammar(form, matcher, tuple(self._ids(form.open)), own, call_room, close_room)
 
     def _ids(self, text: str) -> list[int]:
@@ -129,10 +129,10 @@ class GrammarGuide:
         """The ids that must come next, taken as said; at most so many."""
         ids = self._matcher.compute_ff_tokens()[:most]
         for one in ids:
-            self.take(one)
+            self.accept(one)
         return ids
 
-    def take(self, token: int) -> None:
+    def accept(self, token: int) -> None:
         """The next id is said. ValueError when the grammar forbids it."""
         if not self._matcher.consume_token(token):
             raise ValueError(f"id {token} is not allowed here: {self._matcher.get_error()[:200]}")
@@ -146,7 +146,7 @@ class GrammarGuide:
         self._tail = self._tail[-len(sign) :] + self._of.letters(token)
         self._opened = sign in self._tail
 
-    def masked(self, logits: Tensor, left: int) -> Tensor:
+    def mask_logits(self, logits: Tensor, left: int) -> Tensor:
         """logits [1, V] with what may not come at -inf. left: how many ids may still be said, this one included.
 
         When the room runs out, the call is opened, and then its open string or list is closed, as soon as that is
@@ -161,7 +161,7 @@ class GrammarGuide:
             self._opening += 1
         elif self._opened and left <= start.close_room:  # the end of a string first: within one, brackets are letters
             whole = (self._of.stops,) if self._matcher.is_accepting() else ()
-            wanted = (*whole, *self._of.closers(start.form.closers))
+            wanted = (*whole, *self._of.closers(start.form.closing_strings))
         allowed = next((both for one in wanted if (both := allowed & one).any()), allowed)
         may = torch.zeros(logits.shape[-1], dtype=torch.bool)
         known = min(len(allowed), len(may))

@@ -105,13 +105,13 @@ class PrefixCachedSession:
         self._steps: DecodeGraphs | None = None
         self.budget_tokens = budget_tokens or model.config.text.max_position_embeddings
         self.reused = self.computed = 0
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew, without the memory that the cache took."""
-        self._held: list[Segment] = []
+        self._cached_segments: list[Segment] = []
         self._next_position = 0
-        self._of = (self.model.dtype, self.model.device)
+        self._weights_key = (self.model.dtype, self.model.device)
         self._cache = KVCache(self.model.config.text.num_hidden_layers, limit=self.budget_tokens)
 
     @property
@@ -124,24 +124,24 @@ class PrefixCachedSession:
         """Memory of the cache."""
         return self._cache.bytes
 
-    def reuse(self, new: Sequence[Segment]) -> int:
+    def reusable_tokens(self, new: Sequence[Segment]) -> int:
         """Tokens of a context that feed would keep: all that is shared, but never the last, whose logits are wanted."""
-        if self._of != (self.model.dtype, self.model.device):
+        if self._weights_key != (self.model.dtype, self.model.device):
             return 0
         total = sum(one.length for one in new)
-        count = min(common_prefix_length(self._held, new), total - 1)
+        count = min(common_prefix_length(self._cached_segments, new), total - 1)
         for segment, start in _starts(new):
             if isinstance(segment, ImageSegment) and start < count < start + segment.length:
                 return start
         return count
 
-    def wanted(self, new: Sequence[Segment]) -> list[ImageSegment]:
+    def missing_images(self, new: Sequence[Segment]) -> list[ImageSegment]:
         """The pictures that feed would ask for."""
-        kept = self.reuse(new)
+        kept = self.reusable_tokens(new)
         return [one for one, start in _starts(new) if isinstance(one, ImageSegment) and start >= kept]
 
     @torch.inference_mode()
-    def feed(self, new: Sequence[Segment], encode: Callable[[ImageSegment], Tensor]) -> Tensor:
+    def prefill(self, new: Sequence[Segment], encode: Callable[[ImageSegment], Tensor]) -> Tensor:
         """Make the context `new`; the last token's hidden state [1, C].
 
         encode gives a picture's embeddings [length, C]; it is asked for those alone that are not in the cache.
@@ -151,12 +151,15 @@ class PrefixCachedSession:
         self._require(total)
         if total == 0:
             raise UsageError("the prompt is empty; a model must be asked something")
-        if self._of != (self.model.dtype, self.model.device):
-            self.forget()
+        if self._weights_key != (self.model.dtype, self.model.device):
+            self.reset()
         self._fused = fused(self.model.model) if self.fuse else None  # looked at here: it costs as much as a token
-        kept = self.reuse(new)
-        self._cache.crop(kept)
-        self._held, self._next_position = [], 0  # until all is computed: an error on the way leaves nothing half known
+        kept = self.reusable_tokens(new)
+        self._cache.truncate(kept)
+        self._cached_segments, self._next_position = (
+            [],
+            0,
+        )  # until all is computed: an error on the way leaves nothing half known
         parts: list[Tensor] = []
         places: list[Tensor] = []
         position = 0
@@ -173,43 +176,43 @@ class PrefixCachedSession:
                     rows = encode(segment)
                     if len(rows) != segment.length:
                         raise ValueError(f"a picture of {segment.length} places came as {len(rows)} embeddings")
-                    parts.append(rows.to(self._of[1], self._of[0]))
+                    parts.append(rows.to(self._weights_key[1], self._weights_key[0]))
                     places.append(vision_positions(segment.grid, merge, 0.0, flat) + position)
                 position += image_position_span(segment.grid, merge, flat)
         hidden = self._forward(torch.cat(parts), torch.cat(places, dim=1))
-        self._held, self._next_position = _merged(new), position
+        self._cached_segments, self._next_position = _merged(new), position
         self.reused, self.computed = kept, total - kept
         return hidden
 
     @torch.inference_mode()
-    def extend(self, ids: Sequence[int]) -> Tensor:
+    def append(self, ids: Sequence[int]) -> Tensor:
         """Append words, as many as there are in one pass; the last one's hidden state [1, C]."""
         self._require(self.length + len(ids))
         position = self._next_position
-        held, self._held = self._held, []
+        held, self._cached_segments = self._cached_segments, []
         hidden = self._stepped(ids, position) if self.graphs else None
         if hidden is None:
             hidden = self._forward(self._embed(ids), (torch.arange(len(ids)) + position).expand(3, -1))
-        self._held = _merged([*held, TextSegment(tuple(ids))])
+        self._cached_segments = _merged([*held, TextSegment(tuple(ids))])
         self._next_position = position + len(ids)
         return hidden
 
     @torch.inference_mode()
-    def guess(self, token: Tensor) -> Tensor:
+    def append_speculative(self, token: Tensor) -> Tensor:
         """Append one id [1] that the device alone knows yet; its hidden state [1, C]. settle must follow."""
         self._require(self.length + 1)
         hidden = self._stepped(token, self._next_position) if self.graphs else None
         if hidden is None:
-            place = torch.full((3, 1), self._next_position, device=self._of[1])
+            place = torch.full((3, 1), self._next_position, device=self._weights_key[1])
             hidden = self._forward(self.model.model.embed_tokens(token), place)
         return hidden
 
-    def settle(self, token: int | None) -> None:
+    def commit(self, token: int | None) -> None:
         """What the id was that guess appended; None takes it back."""
         if token is None:
-            self._cache.crop(self.length - 1)
+            self._cache.truncate(self.length - 1)
             return
-        self._held = _merged([*self._held, TextSegment((token,))])
+        self._cached_segments = _merged([*self._cached_segments, TextSegment((token,))])
         self._next_position += 1
 
     def _require(self, tokens: int) -> None:
@@ -217,7 +220,7 @@ class PrefixCachedSession:
             raise ContextLengthError(tokens, self.budget_tokens)
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
-        return self.model.model.embed_tokens(torch.tensor(ids, device=self._of[1]))
+        return self.model.model.embed_tokens(torch.tensor(ids, device=self._weights_key[1]))
 
     def _stepped(self, ids: Sequence[int] | Tensor, position: int) -> Tensor | None:
         if self._fused is None:
@@ -227,7 +230,7 @@ class PrefixCachedSession:
         return self._steps(ids, position)
 
     def _forward(self, embeddings: Tensor, positions: Tensor) -> Tensor:  # [S, C], [3, S] -> [1, C]
-        positions = positions.to(self._of[1])
+        positions = positions.to(self._weights_key[1])
         hidden = embeddings
         for start in range(0, len(embeddings), self.chunk):
             words, places = embeddings[None, start : start + self.chunk], positions[:, None, start : start + self.chunk]

@@ -58,7 +58,7 @@ class FusedDecoder:
         x, cos, sin = embeddings[0], cos[0][:, None], signed(sin[0])[:, None]  # [S, C], [S, 1, D]
 
         def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = cache.put(index, k.transpose(0, 1)[None], v.transpose(0, 1)[None])
+            keys, values = cache.append(index, k.transpose(0, 1)[None], v.transpose(0, 1)[None])
             return causal_attention(q.transpose(0, 1)[None], keys, values)[0].transpose(0, 1)
 
         x = self.run(x, cos, sin, attend)

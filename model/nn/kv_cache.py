@@ -34,7 +34,7 @@ class KVCache:
         """Tokens that there is room for."""
         return self._capacity
 
-    def whole(self, layer: int) -> tuple[Tensor, Tensor]:
+    def full_layer(self, layer: int) -> tuple[Tensor, Tensor]:
         """A layer's keys and values with all their room, [B, heads, capacity, D]; once something was put there."""
         keys, values = self._keys[layer], self._values[layer]
         assert keys is not None and values is not None
@@ -47,7 +47,7 @@ class KVCache:
                 self._grow(layer, self.length + count, keys, values)
         return 0 if self._keys[0] is None else self._keys[0].data_ptr()
 
-    def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append [B, heads, S, D] behind length; returns views of all [B, heads, length + S, D]."""
         end = self.length + keys.shape[2]
         old_keys, old_values = self._keys[layer], self._values[layer]
@@ -57,7 +57,7 @@ class KVCache:
         old_values[:, :, self.length : end] = values
         return old_keys[:, :, :end], old_values[:, :, :end]
 
-    def crop(self, length: int) -> None:
+    def truncate(self, length: int) -> None:
         """Forget all behind the first `length` tokens; the room stays."""
         if not 0 <= length <= self.length:
             raise ValueError(f"a cache of {self.length} tokens cannot be cut to {length}")
@@ -71,11 +71,11 @@ class KVCache:
             self._capacity = 2 * old_keys.shape[2]
         if self.limit:
             self._capacity = max(end, min(self._capacity, self.limit))
-        made = self._grown(old_keys, keys), self._grown(old_values, values)
+        made = self._reallocated(old_keys, keys), self._reallocated(old_values, values)
         self._keys[layer], self._values[layer] = made
         return made
 
-    def _grown(self, old: Tensor | None, like: Tensor) -> Tensor:
+    def _reallocated(self, old: Tensor | None, like: Tensor) -> Tensor:
         batch, heads, _, size = like.shape
         new = torch.zeros(batch, heads, self._capacity, size, dtype=like.dtype, device=like.device)
         if old is not None:

@@ -35,7 +35,7 @@ class Attention(nn.Module):
         )  # [B, heads, S, D]
         q, k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
         if cache is not None:
-            k, v = cache.put(layer, k, v)  # [B, kv heads, T, D]
+            k, v = cache.append(layer, k, v)  # [B, kv heads, T, D]
         if cache is not None and mask is None:
             out = causal_attention(q, k, v)
         else:

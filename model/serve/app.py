@@ -130,10 +130,10 @@ class Server:
 
     async def _enter(self, data: Any) -> tuple[ChatRequest, QueuedRequest]:
         def understood() -> Any:
-            return self.voice.asked(read(data, self.name))
+            return self.voice.prepare(read(data, self.name))
 
         asked = await run_in_threadpool(understood)
-        return asked.talk, self.line.enter(lambda on_piece: self.voice.say(asked, on_piece))
+        return asked.talk, self.line.submit(lambda on_piece: self.voice.complete(asked, on_piece))
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {

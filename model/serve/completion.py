@@ -58,7 +58,7 @@ class CompletionService:
     def _tokens(self) -> LLTokenizer:
         return json_grammar.tokens_of(self.chat.tokenizer.as_json(), self.vocabulary, self.chat.tokenizer.stop_ids)
 
-    def asked(self, talk: ChatRequest) -> PreparedRequest:
+    def prepare(self, talk: ChatRequest) -> PreparedRequest:
         """Refused when the talk cannot be had: a schema that cannot be enforced, a prompt that is too long."""
         grammar = None
         if talk.must_call:
@@ -67,7 +67,7 @@ class CompletionService:
             grammar = json_grammar.json_grammar(talk.schema)
         elif talk.form is not None:
             try:
-                self.chat.guide(talk.form)
+                self.chat.make_guide(talk.form)
             except ValueError as error:
                 said = " ".join(str(error).split())[:300]
                 raise ApiError(400, f"the form cannot be followed: {said}", param="pixelhand_form") from None
@@ -88,7 +88,7 @@ class CompletionService:
             talk, grammar, length, talk.max_new_tokens or min(room, self.chat.settings.max_new_tokens)
         )
 
-    def say(self, asked: PreparedRequest, on_piece: Callable[[str], None]) -> Completion:
+    def complete(self, asked: PreparedRequest, on_piece: Callable[[str], None]) -> Completion:
         """The reply. on_piece gets what may be shown of it, as it comes; an error of its own ends the reply."""
         talk = asked.talk
         flow = StreamFilter(talk.stop, (CALL_OPEN,) if talk.calls else ())

@@ -38,7 +38,7 @@ class RequestQueue:
         """How many are in line beside the one that is served."""
         return self._places - self.running
 
-    def enter(self, work: Work) -> QueuedRequest:
+    def submit(self, work: Work) -> QueuedRequest:
         """A turn for some work, in the order of asking for its pieces; Refused (429) when the line is full.
 
         It has its place from here on, until its work is done or it is left: every turn must be left in the end.

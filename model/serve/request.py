@@ -209,7 +209,7 @@ def _form(given: dict[str, Any] | None) -> CallGrammar | None:
         where = ".".join(str(part) for part in ("pixelhand_form", *first["loc"]))[:80]
         raise ApiError(400, f"{where}: {first['msg'][:200]}", param="pixelhand_form") from None
     unknown = sorted(set(given) - {field.name for field in fields(CallGrammar)})
-    if unknown or not form.samples or not form.body:
+    if unknown or not form.longest_calls or not form.body:
         what = f"has no {unknown[0][:40]!r}" if unknown else "needs a body and samples"
         raise ApiError(400, f"pixelhand_form {what}", param="pixelhand_form")
     return form

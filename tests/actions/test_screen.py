@@ -36,7 +36,7 @@ def test_what_is_no_picture_is_a_failed_capture(pixels: object) -> None:
 def test_size_and_time() -> None:
     before = time.time()
     screen = Screen(picture())
-    assert (screen.width, screen.height) == (6, 4) and before <= screen.taken_s <= time.time()
+    assert (screen.width, screen.height) == (6, 4) and before <= screen.timestamp <= time.time()
 
 
 def test_pixels_cannot_be_written_through_the_screen() -> None:
@@ -66,13 +66,13 @@ def test_a_view_with_strides_is_taken_as_it_looks() -> None:
 
 def test_the_corners_are_on_it_and_one_further_is_not() -> None:
     screen = Screen(picture())
-    screen.require(0, 0)
-    screen.require(5, 3)
+    screen.check_point(0, 0)
+    screen.check_point(5, 3)
     for x, y in ((6, 3), (5, 4), (-1, 0), (0, -1)):
         with pytest.raises(
             InvalidActionError, match=rf"point \({x}, {y}\) is outside the screen; x must be 0 to 5 and y 0 to 3"
         ):
-            screen.require(x, y)
+            screen.check_point(x, y)
 
 
 def test_a_calls_arguments_cannot_be_changed() -> None:
@@ -86,4 +86,4 @@ def test_a_calls_arguments_cannot_be_changed() -> None:
 
 def test_a_step_of_words_alone_has_no_action() -> None:
     step = Step(1, Screen(picture()), Reply("words"), error="no call")
-    assert step.action is None and step.call is None and step.reply.pictures == ()
+    assert step.action is None and step.call is None and step.reply.image_digests == ()

@@ -29,7 +29,7 @@ def test_the_parts_of_a_turn_are_one_step() -> None:
     click, text, wait = Click(x=1, y=2), TypeText(text="a"), Wait()
     step = merge_parts([part(click, "a tab opened"), part(text), part(wait, "it went", "not done", 1.0)])
     assert (step.index, step.action, step.actions) == (3, wait, (click, text, wait))
-    assert (step.note, step.error, step.reward, step.seconds) == ("a tab opened\nit went", "not done", 1.0, 1.5)
+    assert (step.notice, step.error, step.reward, step.seconds) == ("a tab opened\nit went", "not done", 1.0, 1.5)
 
 
 def test_a_turn_without_an_action_has_none() -> None:

@@ -17,7 +17,7 @@ STEPS = [Step(n + 1, SCREEN, Reply(f"reply {n}")) for n in range(80)]
 
 
 def seen(memory: HistoryWindow, count: int) -> list[tuple[int, bool]]:
-    return [(shown.step.index, shown.picture) for shown in memory.shown(STEPS[:count])]
+    return [(shown.step.index, shown.picture) for shown in memory.select(STEPS[:count])]
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 79))

@@ -61,7 +61,7 @@ class Told(list[tuple[str, dict[str, Any]]]):
 def own_screen(**more: Any) -> FakeEnv:
     """An environment on somebody's own screen."""
     env = FakeEnv(task=False, **more)
-    env.surface.personal = True
+    env.surface.is_user_owned = True
     return env
 
 
@@ -98,7 +98,7 @@ def test_an_approved_action_is_done_and_was_shown_in_words_and_on_a_picture(tmp_
 
 class Unsure(ScriptPolicy):
     def decide(self, *given: Any) -> Reply:
-        return replace(super().decide(*given), doubt="it is dark")
+        return replace(super().decide(*given), uncertainty="it is dark")
 
 
 @pytest.mark.parametrize(("approve", "questions", "approvals"), [("each", 0, 1), ("never", 2, 0)])
@@ -269,7 +269,7 @@ def test_a_drag_is_marked_from_its_beginning_to_its_end() -> None:
 )
 def test_who_is_asked(personal: bool, approve: str, asked: int, tmp_path: Path) -> None:
     env, person = own_screen(), Someone("y")
-    env.surface.personal = personal
+    env.surface.is_user_owned = personal
     go(env, person, tmp_path, [CLICK, DONE], approve)
     assert len(person.heard) == asked and env.surface.clicked
 

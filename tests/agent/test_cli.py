@@ -239,8 +239,8 @@ def test_the_guard_of_a_run_has_the_persons_hosts(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(live, "practice_env", lambda task, guard, surface: guards.append(guard))
     session.make_env(Settings(url="practice:click-test"), UrlGuard(hosts=("a.org",)))
     with pytest.raises(ActionDeniedError):
-        guards[0].address("https://b.org")
-    guards[0].address("https://a.org")
+        guards[0].check_url("https://b.org")
+    guards[0].check_url("https://a.org")
 
 
 def test_hosts_that_a_person_allows_reach_the_guard(agent: Agent, monkeypatch: pytest.MonkeyPatch, script: Any) -> None:
@@ -589,7 +589,7 @@ class Terminal:
 
 @pytest.fixture
 def own(env: FakeEnv) -> FakeEnv:
-    env.surface.personal = True
+    env.surface.is_user_owned = True
     return env
 
 

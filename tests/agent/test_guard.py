@@ -118,9 +118,9 @@ def test_no_schemes_at_all() -> None:
 
 def test_a_refusal_names_the_rule_and_the_remedy() -> None:
     with pytest.raises(ActionDeniedError, match=r"rule 'hosts': evil\.test .* --allow-host evil\.test"):
-        LISTED.address("https://evil.test/")
+        LISTED.check_url("https://evil.test/")
     with pytest.raises(ActionDeniedError, match=r"rule 'schemes': 'file:' .*allow_schemes"):
-        LISTED.address("file:///etc/passwd")
+        LISTED.check_url("file:///etc/passwd")
 
 
 def test_it_looks_at_open_alone() -> None:
@@ -137,7 +137,7 @@ def test_a_host_that_is_none_is_refused_at_the_start(host: str) -> None:
 def test_any_text_is_let_through_or_denied_and_nothing_else(target: str) -> None:
     for address in (target, "https://" + target, target + ".example.com", "https://example.com" + target):
         try:
-            LISTED.address(address)
+            LISTED.check_url(address)
         except ActionDeniedError:
             continue
         host = address.lower().removeprefix("http://").removeprefix("https://").removeprefix("//")

@@ -19,13 +19,13 @@ def test_held_back_until_the_next_place_that_may_be_interrupted(capfd: pytest.Ca
     with pytest.raises(KeyboardInterrupt), defer_interrupts() as hold:
         ctrl_c()
         done.append("the act is finished")
-        with hold.released():
+        with hold.allow_interrupts():
             done.append("never")
     assert done == ["the act is finished"] and "Ctrl-C again stops at once" in capfd.readouterr().err
 
 
 def test_answered_at_once_where_it_may_be() -> None:
-    with pytest.raises(KeyboardInterrupt), defer_interrupts() as hold, hold.released():
+    with pytest.raises(KeyboardInterrupt), defer_interrupts() as hold, hold.allow_interrupts():
         ctrl_c()
         raise AssertionError("it went on")
 
@@ -40,7 +40,7 @@ def test_a_second_one_does_not_wait() -> None:
 def test_what_is_released_is_held_again_after() -> None:
     done = []
     with defer_interrupts() as hold:
-        with hold.released():
+        with hold.allow_interrupts():
             pass
         ctrl_c()
         done.append("finished")
@@ -66,7 +66,7 @@ def test_in_another_thread_nothing_is_touched() -> None:
     seen: list[object] = []
 
     def work() -> None:
-        with defer_interrupts() as hold, hold.released():
+        with defer_interrupts() as hold, hold.allow_interrupts():
             seen.extend([type(hold), signal.getsignal(signal.SIGINT)])
 
     before = signal.getsignal(signal.SIGINT)

@@ -148,19 +148,19 @@ def test_a_run_needs_a_step() -> None:
 def test_the_same_action_on_the_same_screen_is_told_at_three_and_ended_at_five() -> None:
     episode = go(FakeEnv(), *[MISS] * 9)
     assert (episode.status, episode.cause, len(episode.steps)) == ("failure", "no progress", 5)
-    notes = [step.note for step in episode.steps]
+    notes = [step.notice for step in episode.steps]
     assert notes[:2] == ["", ""] and "3 times and nothing changed" in notes[2] and "4 times" in notes[3]
 
 
 def test_other_actions_between_are_progress() -> None:
     episode = go(FakeEnv(), *[MISS, MISS, act(verb="click", x=6, y=6)] * 3, max_steps=9)
-    assert episode.status == "budget" and not any(step.note for step in episode.steps)
+    assert episode.status == "budget" and not any(step.notice for step in episode.steps)
 
 
 def test_the_same_action_that_changes_the_screen_is_progress() -> None:
     episode = go(FakeEnv(), *[act(verb="type", text="a")] * 8, max_steps=8)
     assert episode.status == "budget"
-    assert all(step.note == "typed 1 characters" for step in episode.steps)
+    assert all(step.notice == "typed 1 characters" for step in episode.steps)
 
 
 def test_a_question_is_answered_by_the_person_and_the_screen_is_looked_at_again() -> None:
@@ -174,7 +174,7 @@ def test_a_question_is_answered_by_the_person_and_the_screen_is_looked_at_again(
 
     episode = go(env, act(verb="ask", question="which?"), CLICK, ask=person)
     assert asked == ["which?"] and episode.status == "success"
-    assert episode.steps[0].note == "The person answers: the blue one"
+    assert episode.steps[0].notice == "The person answers: the blue one"
     assert int(episode.steps[1].screen.pixels[350, 0, 0]) == 7
 
 
@@ -243,7 +243,7 @@ class Several(JsonDialect):
     def parse(self, text: str) -> Call:
         return Call("several", {"list": json.loads(text)})
 
-    def actions(self, call: Call, screen: Any) -> tuple[Any, ...]:
+    def to_actions(self, call: Call, screen: Any) -> tuple[Any, ...]:
         return tuple(parse_action(one) for one in call.arguments["list"])
 
 
@@ -293,7 +293,7 @@ def test_word_from_the_machine_ends_the_reply() -> None:
     env = FakeEnv(task=False)
     episode, _ = go_several(env, several(act(verb="type", text="hi"), CLICK, CLICK), several(DONE))
     assert [action.verb for action in env.surface.performed] == ["type"]
-    assert episode.steps[0].note == (
+    assert episode.steps[0].notice == (
         "The screen is another now: the last 2 of the 3 actions were not done.\ntyped 2 characters"
     )
 
@@ -308,13 +308,13 @@ def test_a_screen_of_another_size_ends_the_reply() -> None:
 
     env.surface.perform = turning  # type: ignore[method-assign]
     episode, _ = go_several(env, several(MISS, CLICK), several(DONE))
-    assert len(env.surface.performed) == 1 and "last 1 of the 2 actions were not done" in episode.steps[0].note
+    assert len(env.surface.performed) == 1 and "last 1 of the 2 actions were not done" in episode.steps[0].notice
 
 
 def test_a_task_that_is_over_ends_the_reply_without_a_word() -> None:
     env = FakeEnv()
     episode, _ = go_several(env, several(CLICK, MISS))
-    assert episode.status == "success" and len(env.surface.performed) == 1 and episode.steps[0].note == ""
+    assert episode.status == "success" and len(env.surface.performed) == 1 and episode.steps[0].notice == ""
 
 
 def test_a_reply_that_means_no_action_is_a_mistake() -> None:

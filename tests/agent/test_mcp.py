@@ -138,7 +138,7 @@ def test_every_act_passes_the_one_guard(env: FakeEnv) -> None:
             raise ActionDeniedError("rule 'none': nothing may be done")
 
     one = session(env)
-    one._live()
+    one._ensure_open()
     env.guard = Strict()
     result = talk(one, lambda client: client.call_tool("act", {"action": {"verb": "wait", "seconds": 0}}))
     assert result.is_error and "rule 'none'" in words(result) and asked == ["wait"]

@@ -42,7 +42,7 @@ def pair(planner: ScriptPolicy, *answers: str) -> PlannerGrounderPolicy:
 
 def decided(policy: PlannerGrounderPolicy, goal: str = "Go.") -> tuple[Reply, tuple[Any, ...]]:
     reply = policy.decide(goal, (), SCREEN, frozenset(ACTION_TYPES))
-    return reply, policy.actions(policy.parse(reply), SCREEN)
+    return reply, policy.to_actions(policy.parse(reply), SCREEN)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_the_grounder_is_sent_the_planners_words_and_its_point_is_taken(module: 
     policy = pair(spoken(module, said), HIT)
     reply, meant = decided(policy)
     assert meant == (Click(x=120, y=110),)
-    assert policy.ground(policy.parse(reply), SCREEN) == meant[0]
-    (look,) = reply.looks
+    assert policy.to_action(policy.parse(reply), SCREEN) == meant[0]
+    (look,) = reply.localizations
     assert reply.text == said and look["text"] == HIT
     assert (look["sent"], look["prompt"], look["sent_is"]) == (sent, sent, "words")
 
@@ -104,7 +104,7 @@ def test_of_a_call_that_means_several_actions_the_one_that_points_is_moved() -> 
 def test_drags_scrolls_and_several_places_are_left_to_the_planner(module: Any, said: str) -> None:
     reply, meant = decided(pair(spoken(module, said)))  # whose grounder has nothing to say
     assert meant == spoken(module).actions(spoken(module).parse(reply), SCREEN)
-    assert [GROUNDED_KEY in look for look in reply.looks] == ([False] if len(meant) > 1 else [])
+    assert [GROUNDED_KEY in look for look in reply.localizations] == ([False] if len(meant) > 1 else [])
 
 
 def test_a_planner_that_points_without_a_word_is_asked_for_one() -> None:
@@ -112,19 +112,19 @@ def test_a_planner_that_points_without_a_word_is_asked_for_one() -> None:
     policy = pair(spoken(qwen25, bare, THINKS % CLICK), HIT)
     reply, meant = decided(policy)
     assert reply.prompt == f"Go.\n{DESCRIBE_TARGET_PROMPT}" and reply.text == THINKS % CLICK
-    assert reply.looks[0]["unused"] == bare and reply.looks[1]["sent"] == "The menu is open."
+    assert reply.localizations[0]["unused"] == bare and reply.localizations[1]["sent"] == "The menu is open."
     assert meant == (Click(x=120, y=110),)
 
     reply, meant = decided(pair(spoken(qwen25, bare, "no call"), HIT), "Press the red button.")
-    assert (reply.text, reply.looks[0]["unused"]) == (bare, "no call")
-    assert (reply.looks[1]["sent"], reply.looks[1]["sent_is"]) == ("Press the red button.", "goal")
+    assert (reply.text, reply.localizations[0]["unused"]) == (bare, "no call")
+    assert (reply.localizations[1]["sent"], reply.localizations[1]["sent_is"]) == ("Press the red button.", "goal")
     assert meant == (Click(x=120, y=110),)
 
 
 def test_a_reply_that_cannot_be_read_is_left_as_it_is() -> None:
     policy = pair(spoken(qwen25, "no call"))
     reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
-    assert reply.looks == ()
+    assert reply.localizations == ()
     with pytest.raises(InvalidActionError, match="no function call"):
         policy.parse(reply)
 
@@ -137,7 +137,7 @@ def test_what_the_grounder_does_not_find_the_planner_reads_about(answer: str, wh
     policy = pair(spoken(qwen25, THINKS % CLICK), answer)
     reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     call = policy.parse(reply)
-    for asked in (policy.ground, policy.actions):
+    for asked in (policy.to_action, policy.to_actions):
         with pytest.raises(InvalidActionError, match=why):
             asked(call, SCREEN)
 
@@ -167,7 +167,7 @@ def test_the_planner_is_shown_its_own_calls() -> None:
 def test_a_run_clicks_where_the_grounder_says_and_its_trace_tells_of_both(tmp_path: Path) -> None:
     policy = pair(spoken(qwen25, THINKS % CLICK, THINKS % CLICK), "(-1,-1)", HIT)
     folder = trace.new_folder(tmp_path / "runs")
-    writer = trace.TraceWriter(folder, {"goal": "", "seed": 3, "policy": dict(policy.about)})
+    writer = trace.TraceWriter(folder, {"goal": "", "seed": 3, "policy": dict(policy.metadata)})
     episode = run("", FakeEnv(), policy, max_steps=3, trace=writer, seed=3)
     writer.close()
     assert (episode.status, len(episode.steps)) == ("success", 2)
@@ -175,10 +175,10 @@ def test_a_run_clicks_where_the_grounder_says_and_its_trace_tells_of_both(tmp_pa
     first, second = told.steps()
     assert "is not on the screen" in first.error and second.action == Click(x=120, y=110)
     assert second.call is not None and second.call.arguments[GROUNDED_KEY] == [120, 110]
-    assert second.reply.text == THINKS % CLICK and second.reply.looks[0]["text"] == HIT
+    assert second.reply.text == THINKS % CLICK and second.reply.localizations[0]["text"] == HIT
     about = told.manifest["policy"]
     assert about["model"] == "script + script"
-    hashes = [policy.planner.about["prompt_hash"], policy.grounder.about["prompt_hash"]]
+    hashes = [policy.planner.metadata["prompt_hash"], policy.grounder.metadata["prompt_hash"]]
     assert [about[one]["prompt_hash"] for one in ("planner", "grounder")] == hashes
     assert about["prompt_hash"] not in hashes
 
@@ -187,14 +187,14 @@ def test_tokens_seconds_and_looks_of_both_are_counted() -> None:
     class Counting(ScriptPolicy):
         def decide(self, *given: Any) -> Reply:
             spent = {"prompt_tokens": 7, "reply_tokens": 2, "timings_s": {"a": 1.0, "b": 2.0}}
-            return replace(super().decide(*given), **spent, looks=({"x": 1, "x_px": 3.0},))
+            return replace(super().decide(*given), **spent, localizations=({"x": 1, "x_px": 3.0},))
 
     planner = Counting([THINKS % CLICK], qwen25.Dialect(ImageLimits()))
     policy = PlannerGrounderPolicy(planner, Counting([HIT], gta1.Dialect(ImageLimits())))
     reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     assert (reply.prompt_tokens, reply.reply_tokens) == (14, 4)
     assert reply.timings_s == {"a": 1.0, "b": 2.0, "ground": 3.0}
-    assert [(one.get("grounder"), one.get("x_px")) for one in reply.looks] == [
+    assert [(one.get("grounder"), one.get("x_px")) for one in reply.localizations] == [
         (None, 3.0),
         ("script", None),
         ("script", 3.0),
@@ -284,10 +284,10 @@ def test_the_embedded_model_grounds_for_itself() -> None:
     screen, where = render_button_page((280, 364), (0.50, 0.60))
     policy = session.load_policy(Settings(model="embedded", grounder="embedded"))
     reply = policy.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
-    (meant,) = policy.actions(policy.parse(reply), screen)
+    (meant,) = policy.to_actions(policy.parse(reply), screen)
     policy.close()
     assert isinstance(meant, Click) and abs(meant.x - where[0]) <= 35 and abs(meant.y - where[1]) <= 35
-    answers = [look for look in reply.looks if GROUNDED_KEY in look]
+    answers = [look for look in reply.localizations if GROUNDED_KEY in look]
     assert [one[GROUNDED_KEY] for one in answers] == [[meant.x, meant.y]]
     assert (answers[0]["sent"] == GOAL) == (answers[0]["sent_is"] == "goal")  # its own words, if any, mean little
     assert json.loads(answers[0]["text"].split("tool_call>")[1].removesuffix("</"))["name"] == "computer_use"

@@ -49,7 +49,7 @@ class Echo:
     def parse(self, text: str) -> Call:
         return Call(text, {})
 
-    def ground(self, call: Call, screen: Screen) -> Any:
+    def to_action(self, call: Call, screen: Screen) -> Any:
         return Click(x=1, y=1)
 
 
@@ -57,7 +57,7 @@ def test_a_local_policy_shows_what_memory_chooses_and_says_which_pictures_were_i
     chat, heard = Chat(), []
     policy: Policy = LocalPolicy(chat, Echo(), HistoryWindow(4, 1), temperature=0.5, seed=3, on_text=heard.append)
     reply = policy.decide("goal", [Step(1, GREY, Reply("a")), Step(2, WHITE, Reply("b"))], GREY, frozenset({"click"}))
-    assert reply.pictures == (WHITE.digest, GREY.digest)
+    assert reply.image_digests == (WHITE.digest, GREY.digest)
     assert (reply.text, reply.prompt, reply.prompt_tokens, dict(reply.timings_s)) == (
         "words",
         "prompt",
@@ -67,7 +67,7 @@ def test_a_local_policy_shows_what_memory_chooses_and_says_which_pictures_were_i
     messages, tools, how = chat.asked
     assert messages[0]["content"][-1]["text"] == "goal" and tools == ({"verbs": ["click"]},)
     assert (how["temperature"], how["seed"], heard) == (0.5, 3 + 2, ["so far"])  # each step draws anew
-    assert policy.ground(policy.parse(reply), GREY) == Click(x=1, y=1)
+    assert policy.to_action(policy.parse(reply), GREY) == Click(x=1, y=1)
 
 
 def test_calls_are_held_to_the_form_that_a_dialect_has_unless_told_otherwise() -> None:
@@ -88,15 +88,15 @@ def test_calls_are_held_to_the_form_that_a_dialect_has_unless_told_otherwise() -
 
 
 def test_a_local_policy_says_all_that_a_trace_needs() -> None:
-    about = LocalPolicy(Chat(), Echo(), HistoryWindow(4, 1)).about
+    about = LocalPolicy(Chat(), Echo(), HistoryWindow(4, 1)).metadata
     assert about["fingerprint"] == "f00d" and about["prompt_hash"] == "hash" and about["dialect"] == "echo"
     assert about["model"] == "tiny" and about["history_steps"] == 4 and about["pictures"] == 1
 
 
 def test_a_script_has_a_fingerprint_of_its_replies() -> None:
-    same = [ScriptPolicy(["a", "b"]).about["fingerprint"] for _ in range(2)]
-    assert same[0] == same[1] != ScriptPolicy(["ab"]).about["fingerprint"]
-    assert ScriptPolicy(["\ud800"]).about["model"] == "script"
+    same = [ScriptPolicy(["a", "b"]).metadata["fingerprint"] for _ in range(2)]
+    assert same[0] == same[1] != ScriptPolicy(["ab"]).metadata["fingerprint"]
+    assert ScriptPolicy(["\ud800"]).metadata["model"] == "script"
 
 
 def test_a_script_says_its_replies_in_order_and_then_that_it_is_over() -> None:
@@ -114,7 +114,7 @@ def test_a_script_speaks_the_dialect_it_is_given() -> None:
 def test_plain_actions_keep_their_thought() -> None:
     call = JsonDialect().parse('{"verb": "click", "x": 1, "y": 2, "thought": "there"}')
     assert (call.name, dict(call.arguments), call.thought) == ("click", {"x": 1, "y": 2}, "there")
-    assert JsonDialect().ground(call, GREY) == Click(x=1, y=2)
+    assert JsonDialect().to_action(call, GREY) == Click(x=1, y=2)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"x": 1}', '{"verb": 3}', "[" * 100_000, '"' + "a" * 9, "{" * 9])
@@ -128,4 +128,4 @@ def test_what_is_not_an_action_is_a_bad_call(text: str) -> None:
 )
 def test_an_action_that_cannot_be_is_a_bad_call(call: Call) -> None:
     with pytest.raises(InvalidActionError):
-        JsonDialect().ground(call, GREY)
+        JsonDialect().to_action(call, GREY)

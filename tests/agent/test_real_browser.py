@@ -131,7 +131,7 @@ def test_ctrl_c_closes_the_browser_keeps_the_trace_and_is_130(command: Any, tmp_
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     back = read_trace(only_run(tmp_path))
-    assert back.status == "stopped" and not back.torn and len(back.finished) == 1
+    assert back.status == "stopped" and not back.truncated and len(back.finished) == 1
 
 
 # Trouble, in one process: the run goes on or ends with the right status, and the trace is whole.
@@ -175,21 +175,21 @@ def traced(env: Any, folder: Path, *replies: str) -> Episode:
 
 def whole(folder: Path, episode: Episode) -> bool:
     back = read_trace(folder)
-    return back.status == episode.status and not back.torn and len(back.steps()) == len(episode.steps)
+    return back.status == episode.status and not back.truncated and len(back.steps()) == len(episode.steps)
 
 
 def test_confirm_is_shown_and_never_accepted_by_itself(live: Any, tmp_path: Path) -> None:
     env, folder = live("p.textContent = confirm('Buy it?') ? 'bought' : 'not bought'"), new_folder(tmp_path)
     episode = traced(env, folder, GO, '{"verb": "press", "keys": ["escape"]}', READ)
     assert episode.status == "success" and isinstance(episode.steps[-1].action, Answer)
-    assert "Buy it?" in episode.steps[0].note and whole(folder, episode)
+    assert "Buy it?" in episode.steps[0].notice and whole(folder, episode)
     assert env.surface.evaluate("p.textContent") == "not bought"
 
 
 def test_a_popup_is_followed(live: Any, tmp_path: Path) -> None:
     env, folder = live("window.open('about:blank')"), new_folder(tmp_path)
     episode = traced(env, folder, GO, READ)
-    assert episode.status == "success" and "tab" in episode.steps[0].note and whole(folder, episode)
+    assert episode.status == "success" and "tab" in episode.steps[0].notice and whole(folder, episode)
     assert episode.steps[0].screen.digest != episode.steps[1].screen.digest
 
 
@@ -198,7 +198,7 @@ def test_a_page_that_hangs_does_not_hang_the_run(live: Any, tmp_path: Path) -> N
     began = time.monotonic()
     episode = traced(env, folder, GO, READ)
     assert time.monotonic() - began < 30
-    assert episode.status == "success" and "stopped responding" in episode.steps[0].note and whole(folder, episode)
+    assert episode.status == "success" and "stopped responding" in episode.steps[0].notice and whole(folder, episode)
 
 
 def test_a_page_that_crashes_is_opened_again_and_the_run_goes_on(live: Any, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_page_that_crashes_is_opened_again_and_the_run_goes_on(live: Any, tmp_
     episode = run("go", env, Saboteur([GO, GO, GO, READ]), max_steps=4, trace=writer)
     writer.close()
     assert episode.status == "success" and whole(folder, episode)
-    assert "crashed and was opened again" in episode.steps[1].note and "was not done" in episode.steps[1].note
+    assert "crashed and was opened again" in episode.steps[1].notice and "was not done" in episode.steps[1].notice
 
 
 def test_a_browser_that_dies_is_an_error(tmp_path: Path) -> None:

@@ -72,14 +72,14 @@ def test_a_wrong_address_is_one_sentence_without_the_key(address: str, sentence:
 
 
 def test_the_name_may_be_left_out_where_there_is_one(fake: Fake) -> None:
-    assert remote_policy(f"{fake.base}?dialect=qwen25").about["model"] == "tiny"
+    assert remote_policy(f"{fake.base}?dialect=qwen25").metadata["model"] == "tiny"
     with pytest.raises(UsageError, match=r"no model 'tin'; it has tiny\. Write .*#tiny"):
         remote_policy(f"{fake.base}?dialect=qwen25#tin")
     fake.names = ("a", "b")
     with pytest.raises(UsageError, match="has several models"):
         remote_policy(f"{fake.base}?dialect=qwen25")
     fake.listed = False
-    assert remote_policy(f"{fake.base}?dialect=qwen25#mine").about["model"] == "mine"
+    assert remote_policy(f"{fake.base}?dialect=qwen25#mine").metadata["model"] == "mine"
 
 
 # --- how to speak ---
@@ -147,8 +147,8 @@ def test_points_come_back_in_pixels_of_the_screen(fake: Fake) -> None:
     screen, target = render_button_page((1000, 700), PLACES[0])
     big = policy(fake, "&max_pixels=300000", check=False)
     call = big.parse(Reply(fake.answer({"messages": [{"content": [big._part({"type": "image", "image": screen})]}]})))
-    action = big.ground(call, screen)
-    assert isinstance(action, Click) and big.actions(call, screen) == (action,)
+    action = big.to_action(call, screen)
+    assert isinstance(action, Click) and big.to_actions(call, screen) == (action,)
     assert abs(action.x - target[0]) <= 3 and abs(action.y - target[1]) <= 3
 
 
@@ -187,7 +187,7 @@ def test_words_that_a_server_took_apart_are_put_back(fake: Fake) -> None:
     fake.apart = True
     one = policy(fake)
     reply = one.decide(GOAL, [], screen, ALL)
-    action = one.ground(one.parse(reply), screen)
+    action = one.to_action(one.parse(reply), screen)
     assert (action.x, action.y) == target and (reply.prompt_tokens, reply.reply_tokens) == (11, 5)
 
 
@@ -204,8 +204,8 @@ def test_earlier_steps_are_shown_as_memory_says_and_seeds_differ(fake: Fake) -> 
     reply = one.decide("go", steps, noise(), ALL)
     body = fake.asked[-1]
     assert (body["seed"], body["temperature"], body["max_tokens"]) == (9, 0.5, 512)
-    assert len(reply.pictures) == 2 == json.dumps(body).count('"image_url": {')
-    assert reply.pictures[-1] == noise().digest and reply.pictures[-1] in reply.prompt
+    assert len(reply.image_digests) == 2 == json.dumps(body).count('"image_url": {')
+    assert reply.image_digests[-1] == noise().digest and reply.image_digests[-1] in reply.prompt
 
 
 # --- trouble ---
@@ -270,7 +270,7 @@ def test_the_key_is_sent_and_stands_in_no_trace_and_no_error(
     assert "sk-other-secret" not in str(caught.value) and "***" in str(caught.value)
     monkeypatch.setenv(client.KEY, fake.key)
     one = policy(fake)
-    trace = TraceWriter(new_folder(tmp_path), {"policy": dict(one.about)})
+    trace = TraceWriter(new_folder(tmp_path), {"policy": dict(one.metadata)})
     trace.write("reply", reply=one.decide("go", [], noise(), ALL))
     trace.close()
     written = b"".join(file.read_bytes() for file in trace.folder.rglob("*") if file.is_file())
@@ -289,7 +289,7 @@ def test_the_keyring_has_a_key_for_each_server(monkeypatch: pytest.MonkeyPatch) 
 def test_a_server_that_sees_passes(fake: Fake) -> None:
     told: list[str] = []
     one = policy(fake, say=told.append)
-    assert told == [one.about["checked"]] and "sees pictures and keeps coordinates" in told[0]
+    assert told == [one.metadata["checked"]] and "sees pictures and keeps coordinates" in told[0]
     sizes = {sent_picture(body).shape for body in fake.asked}
     assert sizes == {(364, 280, 3), (728, 1288, 3)}
 
@@ -298,7 +298,7 @@ def test_a_blind_server_is_found(fake: Fake) -> None:
     fake.mode = "blind"
     with pytest.raises(UsageError, match=r"answers without looking.*vision part"):
         policy(fake)
-    assert policy(fake, "&check=off").about["checked"] == ""
+    assert policy(fake, "&check=off").metadata["checked"] == ""
 
 
 def test_a_server_that_fails_on_the_colours_is_judged_by_the_buttons(fake: Fake) -> None:

@@ -116,8 +116,8 @@ def test_a_server_that_refuses_is_asked_freely_and_that_is_said(fake: Fake) -> N
 
 
 def test_the_manifest_says_how_replies_were_held(fake: Fake) -> None:
-    assert remote_policy(f"{fake.base}?dialect=qwen25#tiny").about["structured"] == "vllm"
-    assert remote_policy(f"{fake.base}?dialect=qwen25#tiny", grammar=False).about["structured"] == "off"
+    assert remote_policy(f"{fake.base}?dialect=qwen25#tiny").metadata["structured"] == "vllm"
+    assert remote_policy(f"{fake.base}?dialect=qwen25#tiny", grammar=False).metadata["structured"] == "off"
 
 
 def test_a_click_in_each_familys_words_gets_through_its_grammar() -> None:

@@ -83,7 +83,7 @@ def same(local: Any, remote: Any, *, reads: bool = False) -> None:
 
 def test_our_server_is_asked_as_in_process_and_says_the_same(local: Any, remote: Any) -> None:
     same(local, remote)
-    about, own = remote.about, local.about
+    about, own = remote.metadata, local.metadata
     assert "sees pictures and keeps coordinates" in about["checked"]
     for key in ("fingerprint", "dialect", "tool", "history", "prompt_hash", "history_steps", "pictures"):
         assert about[key] == own[key], key
@@ -229,8 +229,8 @@ def free(unheld: Path) -> Iterator[Any]:
 @pytest.mark.timeout(WHOLE_S)
 def test_transformers_serve_says_the_same(free: Any, theirs: Any) -> None:
     same(free, theirs, reads=True)
-    assert theirs.about["fingerprint"] == free.about["fingerprint"] and theirs.about["structured"] == "schema"
-    assert theirs.about["checked"]
+    assert theirs.metadata["fingerprint"] == free.metadata["fingerprint"] and theirs.metadata["structured"] == "schema"
+    assert theirs.metadata["checked"]
 
 
 @pytest.mark.slow

@@ -44,15 +44,15 @@ def traced(folder: Path, *replies: str, **how: Any) -> Episode:
 def test_every_step_can_be_rebuilt(folder: Path) -> None:
     episode = traced(folder, "nonsense", MISS, '{"verb": "type", "text": "żółw 😀\\n\\ud800"}', CLICK)
     back = read_trace(folder)
-    assert (back.status, back.torn, back.unfinished, back.goal) == ("success", False, None, "press it")
+    assert (back.status, back.truncated, back.pending_action, back.goal) == ("success", False, None, "press it")
     assert back.manifest["seed"] == 3 and back.first("end")["reward"] == 1.0
     assert len(back.steps()) == len(episode.steps) == 4
     for old, new in zip(episode.steps, back.steps(), strict=True):
         assert np.array_equal(old.screen.pixels, new.screen.pixels)
-        assert (old.index, old.reply, old.call, old.action, old.error, old.note, old.reward) == (
-            (new.index, new.reply, new.call, new.action, new.error, new.note, new.reward)
+        assert (old.index, old.reply, old.call, old.action, old.error, old.notice, old.reward) == (
+            (new.index, new.reply, new.call, new.action, new.error, new.notice, new.reward)
         )
-    assert back.steps()[0].reply.pictures == (episode.steps[0].screen.digest,)
+    assert back.steps()[0].reply.image_digests == (episode.steps[0].screen.digest,)
     assert back.check_frames() == len(list((folder / "frames").iterdir()))
 
 
@@ -122,7 +122,7 @@ def test_a_torn_last_line_is_left_out(folder: Path, cut: int) -> None:
     path = folder / "steps.jsonl"
     path.write_bytes(path.read_bytes()[:-cut])
     back = read_trace(folder)
-    assert back.torn and back.status == "broken off" and len(back.steps()) == 2
+    assert back.truncated and back.status == "broken off" and len(back.steps()) == 2
 
 
 def test_an_act_without_its_result_is_named(folder: Path) -> None:
@@ -130,7 +130,7 @@ def test_an_act_without_its_result_is_named(folder: Path) -> None:
     action = {"verb": "click", "x": 1, "y": 2}
     writer.write("act.intent", step=1, call=Call("click", {"x": 1, "y": 2}), action=action)
     writer.close()
-    intent = read_trace(folder).unfinished
+    intent = read_trace(folder).pending_action
     assert intent is not None and intent["action"] == action
 
 
@@ -171,7 +171,7 @@ def test_a_full_disk_ends_the_run_as_the_machines_trouble_and_the_rest_stays_rea
     episode = traced(folder, MISS, MISS, CLICK)
     assert episode.status == "error" and "free some space" in episode.message
     back = read_trace(folder)
-    assert back.torn and len(back.events) == 5 and back.status == "broken off"
+    assert back.truncated and len(back.events) == 5 and back.status == "broken off"
 
 
 def test_run_ids_sort_by_time_and_are_unique(tmp_path: Path) -> None:
@@ -243,7 +243,12 @@ def test_ctrl_c_ends_a_run_and_the_act_that_has_begun_is_finished_first(tmp_path
         out, _ = process.communicate(timeout=20)
         assert json.loads(out.splitlines()[-1]) == ["stopped", "interrupted", steps, False]
         back = read_trace(folder)
-        assert back.status == "stopped" and not back.torn and back.unfinished is None and len(back.finished) == steps
+        assert (
+            back.status == "stopped"
+            and not back.truncated
+            and back.pending_action is None
+            and len(back.finished) == steps
+        )
 
 
 def test_an_interrupt_between_writing_and_syncing_leaves_a_whole_trace(
@@ -269,7 +274,7 @@ def test_a_reply_of_several_actions_is_one_step_with_an_entry_each(folder: Path)
         def parse(self, text: str) -> Call:
             return Call("several", {"list": json.loads(text)})
 
-        def actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
+        def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
             return tuple(parse_action(one) for one in call.arguments["list"])
 
     two = json.dumps([{"verb": "click", "x": 5, "y": 5}, {"verb": "type", "text": "hi"}])
@@ -280,7 +285,7 @@ def test_a_reply_of_several_actions_is_one_step_with_an_entry_each(folder: Path)
     back = read_trace(folder)
     assert (len(back.finished), back.count, len(back.steps())) == (3, 2, 2)
     for old, new in zip(episode.steps, back.steps(), strict=True):
-        assert (old.actions, old.action, old.note, old.error) == (new.actions, new.action, new.note, new.error)
+        assert (old.actions, old.action, old.notice, old.error) == (new.actions, new.action, new.notice, new.error)
         assert old.seconds == pytest.approx(new.seconds)
     assert [action.verb for action in back.steps()[0].actions] == ["click", "type"]
 

@@ -277,7 +277,7 @@ def test_a_question_about_an_action_has_its_words_its_picture_and_the_keys(monke
         with make_one(out) as shown:
             shown({"event": "begin", "run": "/runs/1", "model": "script", "where": "a fake"})
             assert shown.approve("click (1, 2)", Path("/runs/1/asked/0001.png")) == "y"
-            shown({"event": "reply", "reply": Reply("words", doubt="a second look was unsure too")})
+            shown({"event": "reply", "reply": Reply("words", uncertainty="a second look was unsure too")})
             assert shown.approve("type \x1b[2J", Path("/runs/1/asked/0002.png")) == "the other one"
             assert shown.paused("you moved the mouse") == ""
         text = unstyled(out.getvalue())

@@ -55,7 +55,7 @@ class Chat:
         self.seen.append(shown[-1])
         self.work = Work(None if self.spread_px is None else PointUncertainty(1, 2, self.spread_px, 0.0, 0.5))
         looks = () if self.spread_px is None else ({"x": 1, "y": 2, "x_px": self.spread_px},)
-        return Reply(self.words[len(self.seen) - 1], reply_tokens=5, timings_s={"decode": 0.5}, looks=looks)
+        return Reply(self.words[len(self.seen) - 1], reply_tokens=5, timings_s={"decode": 0.5}, localizations=looks)
 
 
 def said(x: int, y: int, action: str = "left_click") -> str:
@@ -76,31 +76,34 @@ def ask(chat: Chat, zoom: str, shown: Screen) -> tuple[Reply, ZoomPolicy]:
 def test_the_point_in_the_part_is_put_into_the_first_reply() -> None:
     chat = Chat([said(400, 300), said(644, 364)], UNCERTAIN_PX + 1)
     reply, policy = ask(chat, "auto", screen())
-    meant = policy.ground(policy.parse(reply), screen())
+    meant = policy.to_action(policy.parse(reply), screen())
     assert abs(meant.x - 400) <= 1 and abs(meant.y - 300) <= 1  # the middle of the part is where it was looked
     assert reply.text == said(meant.x, meant.y)
     near = chat.seen[1]
     assert (near.width, near.height) == (1288, 728)
-    part = Crop.around(screen(), 400, 300)
+    part = Crop.centered_at(screen(), 400, 300)
     assert (part.left, part.top, part.width, part.height) == (400 - 322, 300 - 182, 644, 364)
     middle = near.pixels[364, 644].astype(int) - screen().pixels[300, 400]
     assert int(abs(middle).max()) <= 2
     assert reply.reply_tokens == 10 and reply.timings_s["zoom"] == 0.5
-    assert [one.get("part") for one in reply.looks] == [None, {"left": 78, "top": 118, "width": 644, "height": 364}]
-    assert reply.looks[1]["text"] == said(644, 364) and reply.pictures[-1] == near.digest
-    assert policy.about["zoom"] == "auto"
+    assert [one.get("part") for one in reply.localizations] == [
+        None,
+        {"left": 78, "top": 118, "width": 644, "height": 364},
+    ]
+    assert reply.localizations[1]["text"] == said(644, 364) and reply.image_digests[-1] == near.digest
+    assert policy.metadata["zoom"] == "auto"
 
 
 def test_every_pixel_of_the_part_comes_back_inside_it() -> None:
     shown = screen(101, 57)
     for x, y in ((0, 0), (100, 56), (50, 28)):
-        part = Crop.around(shown, x, y)
+        part = Crop.centered_at(shown, x, y)
         assert part.left >= 0 and part.left + part.width <= 101 and part.top >= 0 and part.top + part.height <= 57
         for corner in ((0, 0), (100, 56)):
-            back = part.back(shown, *corner)
+            back = part.to_screen(shown, *corner)
             assert part.left <= back[0] < part.left + part.width and part.top <= back[1] < part.top + part.height
-        assert part.back(shown, 0, 0) == (part.left, part.top)
-    assert Crop.around(Screen(np.zeros((1, 1, 3), np.uint8)), 0, 0) == Crop(0, 0, 1, 1)
+        assert part.to_screen(shown, 0, 0) == (part.left, part.top)
+    assert Crop.centered_at(Screen(np.zeros((1, 1, 3), np.uint8)), 0, 0) == Crop(0, 0, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_it_looks_again_only_at_a_point_that_is_unsure(
 def test_a_second_look_that_finds_nothing_leaves_the_first(second: str) -> None:
     reply, _ = ask(Chat([said(400, 300), second], 50.0), "on", screen())
     assert reply.text == said(400, 300)
-    assert reply.looks[1]["text"] == second
+    assert reply.localizations[1]["text"] == second
 
 
 @pytest.mark.parametrize(
@@ -140,12 +143,12 @@ def test_a_second_look_that_finds_nothing_leaves_the_first(second: str) -> None:
     ],
 )
 def test_a_reply_that_stays_unsure_says_so(zoom: str, spread_px: float, second: str, doubt: str) -> None:
-    assert ask(Chat([said(400, 300), second], spread_px), zoom, screen())[0].doubt == doubt
+    assert ask(Chat([said(400, 300), second], spread_px), zoom, screen())[0].uncertainty == doubt
 
 
 class Doubting(ScriptPolicy):
     def decide(self, *given: Any) -> Reply:
-        return replace(super().decide(*given), doubt="it is dark")
+        return replace(super().decide(*given), uncertainty="it is dark")
 
 
 def test_a_person_who_is_there_decides_where_the_model_is_unsure() -> None:
@@ -190,10 +193,10 @@ def test_the_trace_carries_both_looks(tmp_path: Path) -> None:
 
     class Looked(ScriptPolicy):
         def decide(self, *given: Any) -> Reply:
-            return replace(super().decide(*given), looks=looks)
+            return replace(super().decide(*given), localizations=looks)
 
     folder = trace.new_folder(tmp_path / "runs")
     writer = trace.TraceWriter(folder, {"goal": "", "seed": 3, "policy": {"model": "script"}})
     run("", FakeEnv(), Looked([CLICK]), max_steps=1, trace=writer, seed=3)
     writer.close()
-    assert trace.read_trace(folder).steps()[0].reply.looks == looks
+    assert trace.read_trace(folder).steps()[0].reply.localizations == looks

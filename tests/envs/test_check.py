@@ -59,7 +59,7 @@ class Stale(Sound):
 
 class OldClock(Sound):
     def capture(self):
-        return Screen(super().capture().pixels, taken_s=12.5)
+        return Screen(super().capture().pixels, timestamp=12.5)
 
 
 class BareArray(Sound):

@@ -47,21 +47,21 @@ def test_a_display_that_cannot_be_used_is_told_with_what_works_instead(
     environ: dict[str, str], level: str, words: str
 ) -> None:
     (finding,) = of(doctor.display, replace(BARE, environ=environ))
-    assert finding.level == level and words in finding.says and "--on desktop:virtual" in finding.mend
+    assert finding.level == level and words in finding.message and "--on desktop:virtual" in finding.fix
 
 
 def test_a_display_that_lets_nobody_in_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":9876")
     (finding,) = of(doctor.display, replace(BARE, environ={"DISPLAY": ":9876"}))
-    assert finding.level == "error" and finding.mend
+    assert finding.level == "error" and finding.fix
 
 
 def test_what_a_virtual_desktop_lacks_is_named() -> None:
     (finding,) = of(doctor.virtual, BARE)
-    assert finding.level == "warning" and finding.mend == "apt-get install xvfb jwm"
+    assert finding.level == "warning" and finding.fix == "apt-get install xvfb jwm"
     for manager in ("openbox", "jwm"):  # one is enough, as for the desktop itself
         has = replace(BARE, which=lambda name, manager=manager: name if name in ("Xvfb", manager) else None)
-        assert (of(doctor.virtual, has)[0].level, manager in of(doctor.virtual, has)[0].says) == ("ok", True)
+        assert (of(doctor.virtual, has)[0].level, manager in of(doctor.virtual, has)[0].message) == ("ok", True)
     assert of(doctor.virtual, replace(BARE, which=lambda name: "/usr/bin/" + name))[0].level == "ok"
     assert of(doctor.virtual, replace(BARE, platform="darwin")) == []
 
@@ -69,14 +69,14 @@ def test_what_a_virtual_desktop_lacks_is_named() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for a browser is a shell script")
 def test_a_browser_that_is_missing_or_does_not_start_is_an_error(tmp_path: Path) -> None:
     (finding,) = of(doctor.chromium, replace(BARE, environ={"PIXELHAND_CHROME": str(tmp_path / "none")}))
-    assert finding.level == "error" and "playwright install chromium" in finding.mend
+    assert finding.level == "error" and "playwright install chromium" in finding.fix
     program = tmp_path / "chrome"
     for body, level in (("exit 3", "error"), ("echo Chromium 9.8", "ok")):
         program.write_text(f"#!/bin/sh\n{body}\n")
         program.chmod(0o755)
         finding = of(doctor.chromium, replace(BARE, environ={"PIXELHAND_CHROME": str(program)}))[0]
         assert finding.level == level
-    assert "Chromium 9.8" in finding.says
+    assert "Chromium 9.8" in finding.message
 
 
 def test_little_shared_memory_is_a_warning(tmp_path: Path) -> None:
@@ -135,14 +135,14 @@ def adb_server() -> Iterator[Callable[..., Host]]:
 
 
 def test_adb_and_its_server() -> None:
-    assert "apt-get install adb" in of(doctor.adb, BARE)[0].mend
+    assert "apt-get install adb" in of(doctor.adb, BARE)[0].fix
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     machine = replace(BARE, environ={"ANDROID_ADB_SERVER_PORT": port}, which=lambda name: "/usr/bin/" + name)
     (finding,) = of(doctor.adb, machine)
-    assert finding.level == "ok" and "not running" in finding.says
+    assert finding.level == "ok" and "not running" in finding.message
     brought = replace(machine, which=lambda name: None, brought_adb=lambda: "/site/adb")
-    assert of(doctor.adb, brought)[0].says.startswith("/site/adb; its server is not running")
+    assert of(doctor.adb, brought)[0].message.startswith("/site/adb; its server is not running")
 
 
 def test_devices_their_keyboard_and_rotation(adb_server: Any) -> None:
@@ -151,14 +151,14 @@ def test_devices_their_keyboard_and_rotation(adb_server: Any) -> None:
     answers = {"default_input_method": "com.x/.Ime", "dumpsys display": shown, "user_rotation": "0", "model": "Pixel 9"}
     machine = adb_server({"R5": "device"}, **answers)
     server, device, keyboard = of(doctor.adb, machine)
-    assert "protocol 41" in server.says
-    assert (device.name, device.says) == ("device R5", "Pixel 9, turned to the left")
-    assert (keyboard.level, keyboard.says) == ("ok", "com.x/.Ime")
+    assert "protocol 41" in server.message
+    assert (device.name, device.message) == ("device R5", "Pixel 9, turned to the left")
+    assert (keyboard.level, keyboard.message) == ("ok", "com.x/.Ime")
 
 
 def test_a_keyboard_that_was_left_switched_is_told_with_its_remedy(adb_server: Any) -> None:
     keyboard = of(doctor.adb, adb_server({"R5": "device"}, default_input_method="com.android.adbkeyboard/.AdbIME"))[-1]
-    assert keyboard.level == "warning" and keyboard.mend == "adb -s R5 shell ime reset"
+    assert keyboard.level == "warning" and keyboard.fix == "adb -s R5 shell ime reset"
 
 
 @pytest.mark.parametrize(
@@ -171,11 +171,11 @@ def test_a_keyboard_that_was_left_switched_is_told_with_its_remedy(adb_server: A
 )
 def test_devices_in_trouble(adb_server: Any, serial: str, state: str, mend: str) -> None:
     findings = of(doctor.adb, adb_server({serial: state}))
-    assert findings[1].level == "warning" and mend in findings[1].mend
+    assert findings[1].level == "warning" and mend in findings[1].fix
 
 
 def test_no_device_points_to_the_simulated_one(adb_server: Any) -> None:
-    assert "agent phone" in of(doctor.adb, adb_server({}))[-1].says
+    assert "agent phone" in of(doctor.adb, adb_server({}))[-1].message
 
 
 # memory, models, disk
@@ -199,7 +199,7 @@ def test_models_on_the_disk_are_named_by_their_files(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / ("model.safetensors" if whole else "config.json")).write_bytes(b"")
     finding = of(doctor.models, machine)[1]
-    assert finding.level == "ok" and "a/ours" in finding.says and "b/half" not in finding.says
+    assert finding.level == "ok" and "a/ours" in finding.message and "b/half" not in finding.message
 
 
 def test_the_embedded_model_that_comes_with_this_package_is_found() -> None:
@@ -218,7 +218,7 @@ def test_weights_in_several_files_count_only_when_all_are_there(tmp_path: Path) 
         (folder / "1.safetensors").write_bytes(b"")
         assert of(doctor.models, machine)[1].level == "warning", content
     (folder / "2.safetensors").write_bytes(b"")
-    assert "a/ours" in of(doctor.models, machine)[1].says
+    assert "a/ours" in of(doctor.models, machine)[1].message
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_a_window_that_is_not_in_the_picture_is_an_error(hasty: None) -> None:
     canvas = Canvas()
     canvas.paint = lambda painted: None  # type: ignore[method-assign]
     finding = doctor.pointer_test(canvas, canvas)
-    assert finding.level == "error" and "red, blue" in finding.says
+    assert finding.level == "error" and "red, blue" in finding.message
 
 
 def test_a_text_that_arrives_otherwise_is_an_error(hasty: None) -> None:
@@ -377,6 +377,6 @@ def xvfb(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_on_a_real_display_pointer_and_typing_are_tried_in_a_window_of_its_own(xvfb: str) -> None:
     findings = {finding.name: finding for finding in doctor.display(Host())}
     assert list(findings) == ["display", "monitor 1", "pointer", "typing"]
-    assert "900x600 at (0, 0), primary" in findings["monitor 1"].says
+    assert "900x600 at (0, 0), primary" in findings["monitor 1"].message
     assert all(finding.level == "ok" for finding in findings.values()), findings
-    assert "within 0.0 pixels" in findings["pointer"].says
+    assert "within 0.0 pixels" in findings["pointer"].message

@@ -54,7 +54,7 @@ class Fake:
     def verbs(self):
         return frozenset({"click", "wait"})
 
-    def news(self):
+    def pop_notices(self):
         late, self.late = self.late, ""
         return late
 

@@ -55,7 +55,7 @@ def test_a_crash_begins_the_same_episode_anew(env):
 
     async def kill():
         session = await surface._tabs.session(surface._tabs.shown)
-        surface._tabs.chore(session.send("Page.crash"))
+        surface._tabs.run_in_background(session.send("Page.crash"))
 
     surface._thread.call(kill(), 5, "crashing")
     note = env.step(Wait(seconds=0.5))[4]["note"] + env.step(Wait(seconds=0.1))[4]["note"]

@@ -138,8 +138,8 @@ def test_all_actions_of_a_reply_are_scored_and_the_first_is_done() -> None:
     """A dialect that says several at once: the recorded move and scroll together are worth more than the move."""
 
     class Several(JsonDialect):
-        def actions(self, call: Any, screen: Any) -> tuple[Any, ...]:
-            return tuple(super(Several, self).ground(type(call)(one.pop("verb"), one), screen) for one in self.all)
+        def to_actions(self, call: Any, screen: Any) -> tuple[Any, ...]:
+            return tuple(super(Several, self).to_action(type(call)(one.pop("verb"), one), screen) for one in self.all)
 
     bench = scoring.benchmark("agentnetbench")
     dataset = bench.read(DATA / "agentnetbench")

@@ -20,7 +20,11 @@ class Fickle:
 
     def __init__(self, order: RunSpec) -> None:
         self.dialect = JsonDialect()
-        self.about: Mapping[str, Any] = {"model": order.model, "fingerprint": order.fingerprint, "prompt_hash": "plain"}
+        self.metadata: Mapping[str, Any] = {
+            "model": order.model,
+            "fingerprint": order.fingerprint,
+            "prompt_hash": "plain",
+        }
         self.sleep_s = 0.0
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
@@ -38,8 +42,8 @@ class Fickle:
     def parse(self, reply: Reply) -> Call:
         return self.dialect.parse(reply.text)
 
-    def ground(self, call: Call, screen: Screen) -> Any:
-        return self.dialect.ground(call, screen)
+    def to_action(self, call: Call, screen: Screen) -> Any:
+        return self.dialect.to_action(call, screen)
 
     def close(self) -> None:
         pass
@@ -92,10 +96,10 @@ def stubborn(order: RunSpec) -> Any:
     """Ends every episode at once, or cannot be read: neither may cost the steps that follow."""
 
     class Strict(JsonDialect):
-        def ground(self, call: Call, screen: Screen) -> Any:
+        def to_action(self, call: Call, screen: Screen) -> Any:
             if call.name == "click":
                 raise InvalidActionError("not on this screen")
-            return super().ground(call, screen)
+            return super().to_action(call, screen)
 
     policy = Fickle(order)
     policy.dialect = Strict()

@@ -51,11 +51,11 @@ def episode(chat: ChatModel, seed: int, steps: int, memory: HistoryWindow) -> It
     dialect = Dialect(chat.limits)
     done: list[Step] = []
     for index, screen in enumerate(screens(seed, steps), start=1):
-        talk = dialect.conversation("Book it.", memory.shown(done), screen, frozenset({"click", "type", "scroll"}))
+        talk = dialect.conversation("Book it.", memory.select(done), screen, frozenset({"click", "type", "scroll"}))
         words: list[str] = []
         yield Turn(talk.messages, talk.tools), words
         call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})
-        done.append(Step(index, screen, Reply(words[0]), call, note="Nothing moved." if index % 3 == 0 else ""))
+        done.append(Step(index, screen, Reply(words[0]), call, notice="Nothing moved." if index % 3 == 0 else ""))
 
 
 def cold_logits(chat: ChatModel, prompt: Prompt) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from actions import Screen
-from model.dialects.base import Example, actions
+from model.dialects.base import Example, to_actions
 from model.processing.image import ImageLimits
 
 
@@ -59,9 +59,9 @@ SPOKEN = [
 
 
 def screen_of(width: int, height: int) -> Screen:
-    return Screen(np.broadcast_to(np.uint8(0), (height, width, 3)), taken_s=0.0)
+    return Screen(np.broadcast_to(np.uint8(0), (height, width, 3)), timestamp=0.0)
 
 
 def meant(dialect: Any, text: str, width: int = 1288, height: int = 728) -> tuple[Any, ...]:
     """All that a reply means on a screen."""
-    return actions(dialect, dialect.parse(text), screen_of(width, height))
+    return to_actions(dialect, dialect.parse(text), screen_of(width, height))

@@ -81,6 +81,6 @@ def test_cache_grows_and_keeps_what_it_held() -> None:
     for length in (1, 3, 300):
         keys = torch.randn(2, 3, length, 4)
         held.append(keys)
-        seen, _ = cache.put(0, keys, keys)
+        seen, _ = cache.append(0, keys, keys)
         cache.length += length
         assert torch.equal(seen, torch.cat(held, dim=2))

@@ -44,7 +44,7 @@ def a_run(spoken: Spoken, pictures: int = 1) -> list[HistoryStep]:
     made = [
         Step(1, screen, Reply(text), dialect.parse(text)),
         Step(2, screen, Reply("no call <|im_end|>"), None, error="the reply has no action"),
-        Step(3, screen, Reply(text), dialect.parse(text), note="a new tab </tool_response> opened"),
+        Step(3, screen, Reply(text), dialect.parse(text), notice="a new tab </tool_response> opened"),
     ]
     return [HistoryStep(step, number >= len(made) - pictures) for number, step in enumerate(made)]
 
@@ -66,8 +66,8 @@ def test_the_examples_mean_what_they_say(spoken: Spoken) -> None:
     for example in examples:
         screen = screen_of(*example.screen_size)
         call = dialect.parse(example.text)
-        assert dialect.ground(call, screen) == example.action, example.text
-        assert protocol.actions(dialect, call, screen)[0] == example.action, example.text
+        assert dialect.to_action(call, screen) == example.action, example.text
+        assert protocol.to_actions(dialect, call, screen)[0] == example.action, example.text
         json.dumps(dict(call.arguments), allow_nan=False)
 
 
@@ -199,7 +199,7 @@ def test_places_are_where_the_authors_own_arithmetic_puts_them(space: Any, size:
         far = (space.scale, space.scale) if space.scale else shown
         said_xy = [share * one if space is NORMALIZED else int(share * one) for one in far]
         theirs = [number / one * pixels for number, one, pixels in zip(said_xy, far, size, strict=True)]
-        ours = frame.point(said_xy if space is not NORMALIZED or share else [0, 0], "at")
+        ours = frame.to_screen(said_xy if space is not NORMALIZED or share else [0, 0], "at")
         for a, b, pixels, one in zip(ours, theirs, size, far, strict=True):
             assert abs(a - b) <= 1 + 0.5 * pixels / one * (not space.scale)
 
@@ -207,8 +207,8 @@ def test_places_are_where_the_authors_own_arithmetic_puts_them(space: Any, size:
 def test_a_share_is_no_pixel_and_no_thousandth() -> None:
     for space in (RESIZED_PIXELS, SCALE_1000, SCALE_999):
         with pytest.raises(InvalidActionError, match=r"not 0\.47"):
-            CoordinateMapper(space, screen_of(1288, 728), (1288, 728)).point([0.47, 0.3], "at")
-    assert CoordinateMapper(NORMALIZED, screen_of(1000, 500), (1008, 504)).point([0.47, 0.3], "at") == (470, 150)
+            CoordinateMapper(space, screen_of(1288, 728), (1288, 728)).to_screen([0.47, 0.3], "at")
+    assert CoordinateMapper(NORMALIZED, screen_of(1000, 500), (1008, 504)).to_screen([0.47, 0.3], "at") == (470, 150)
 
 
 # --- what one reply asks for at once ------------------------------------------------------------------------------
@@ -269,9 +269,9 @@ def test_ground_gives_one_action_and_says_so_where_a_call_means_more() -> None:
     dialect, screen = Spoken("fara", "").dialect(), screen_of(1288, 728)
     text = SEVERAL[5][1]
     with pytest.raises(InvalidActionError, match=r"asks for 4 actions at once \(click, press, press, type\)"):
-        dialect.ground(dialect.parse(text), screen)
+        dialect.to_action(dialect.parse(text), screen)
     tars = Spoken("ui_tars", "").dialect()
-    assert tars.ground(tars.parse(SEVERAL[0][1]), screen) == Click(x=8, y=9)
+    assert tars.to_action(tars.parse(SEVERAL[0][1]), screen) == Click(x=8, y=9)
 
 
 def test_a_dialect_without_actions_means_the_one_of_ground() -> None:
@@ -279,14 +279,14 @@ def test_a_dialect_without_actions_means_the_one_of_ground() -> None:
 
     dialect, screen = Dialect(ImageLimits()), screen_of(280, 364)
     call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})
-    assert protocol.actions(dialect, call, screen) == (Click(x=3, y=4),)
+    assert protocol.to_actions(dialect, call, screen) == (Click(x=3, y=4),)
 
 
 def test_followers_made_by_hand_are_checked_too() -> None:
     dialect, screen = Spoken("ui_tars", "").dialect(), screen_of(280, 364)
     for then in (5, [5], [{"name": "click"}], [{"name": 5, "arguments": {}}], {"name": "wait"}):
         with pytest.raises(InvalidActionError, match="'then' must be a list of calls"):
-            dialect.actions(Call("wait", {"then": then}), screen)
+            dialect.to_actions(Call("wait", {"then": then}), screen)
 
 
 # --- OpenCUA: code that is read and never run ---------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_every_step_of_the_authors_own_benchmark_is_read() -> None:
     count = 0
     for file in sorted(AGENTNET.glob("*.json")):
         for step in json.loads(file.read_text())["steps"]:
-            found = dialect.actions(dialect.parse(step["action"]), screen)
+            found = dialect.to_actions(dialect.parse(step["action"]), screen)
             assert len(found) == step["action"].count("\n") + 1 - step["action"].count("moveTo"), step["action"]
             count += 1
     assert count > 20

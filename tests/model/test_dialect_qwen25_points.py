@@ -15,7 +15,7 @@ from model.processing.image import ImageLimits
 
 
 def screen_of(width: int, height: int) -> Screen:
-    return Screen(np.broadcast_to(np.uint8(0), (height, width, 3)), taken_s=0.0)
+    return Screen(np.broadcast_to(np.uint8(0), (height, width, 3)), timestamp=0.0)
 
 
 def click(coordinate: object, width: int, height: int) -> tuple[int, int]:
@@ -23,7 +23,7 @@ def click(coordinate: object, width: int, height: int) -> tuple[int, int]:
     arguments = json.dumps({"action": "left_click", "coordinate": coordinate})
     dialect = Dialect(ImageLimits())
     call = dialect.parse(f'<tool_call>{{"name": "computer_use", "arguments": {arguments}}}</tool_call>')
-    action = dialect.ground(call, screen_of(width, height))
+    action = dialect.to_action(call, screen_of(width, height))
     return action.x, action.y
 
 
@@ -93,13 +93,13 @@ def test_every_point_of_the_picture_is_on_the_screen_and_none_beyond_it_passes(
     shown_w, shown_h = limits.resized(width, height)
     x = data.draw(st.integers(0, shown_w - 1) | st.sampled_from([0, shown_w - 1]))
     y = data.draw(st.integers(0, shown_h - 1) | st.sampled_from([0, shown_h - 1]))
-    action = dialect.ground(Call("computer_use", {"action": "mouse_move", "coordinate": [x, y]}), screen)
-    screen.require(action.x, action.y)
+    action = dialect.to_action(Call("computer_use", {"action": "mouse_move", "coordinate": [x, y]}), screen)
+    screen.check_point(action.x, action.y)
     assert abs((action.x + 0.5) / width - (x + 0.5) / shown_w) <= 0.5 / width + 1e-9  # same place of the picture
     assert abs((action.y + 0.5) / height - (y + 0.5) / shown_h) <= 0.5 / height + 1e-9
     for outside in ([shown_w, y], [x, shown_h], [-1, y], [x, -1]):
         with pytest.raises(InvalidActionError, match=f"x must be 0 to {shown_w - 1} and y 0 to {shown_h - 1}"):
-            dialect.ground(Call("computer_use", {"action": "mouse_move", "coordinate": outside}), screen)
+            dialect.to_action(Call("computer_use", {"action": "mouse_move", "coordinate": outside}), screen)
 
 
 @settings(max_examples=500, deadline=None)

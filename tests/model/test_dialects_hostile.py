@@ -75,7 +75,7 @@ def outcome(dialect: Any, text: str, screen: Screen) -> bool:
         call = dialect.parse(text)
         json.dumps(dict(call.arguments), allow_nan=False, ensure_ascii=False).encode()  # a trace can hold it
         call.thought.encode()
-        found = dialect.actions(call, screen)
+        found = dialect.to_actions(call, screen)
         assert found
     except InvalidActionError as error:
         assert 0 < len(str(error)) < 600, error
@@ -87,7 +87,7 @@ def outcome(dialect: Any, text: str, screen: Screen) -> bool:
         if action.verb not in CONTROL_ACTIONS:
             validate(action, Anything(), screen)  # what was meant lies on the screen
     try:
-        dialect.ground(call, screen)
+        dialect.to_action(call, screen)
     except InvalidActionError as error:
         assert str(error).isprintable() and len(found) > 1
     return True

@@ -247,7 +247,7 @@ def outcome(dialect: Dialect, text: str, screen: Screen) -> str:
     try:
         call = dialect.parse(text)
         json.dumps(dict(call.arguments), allow_nan=False, ensure_ascii=False).encode()  # a trace can hold it
-        action = dialect.ground(call, screen)
+        action = dialect.to_action(call, screen)
     except InvalidActionError as error:
         assert 0 < len(str(error)) < 600, error
         assert str(error).isprintable(), error
@@ -260,7 +260,7 @@ def outcome(dialect: Dialect, text: str, screen: Screen) -> str:
 
 
 def screen_of(width: int, height: int) -> Screen:
-    return Screen(np.broadcast_to(np.uint8(0), (height, width, 3)), taken_s=0.0)
+    return Screen(np.broadcast_to(np.uint8(0), (height, width, 3)), timestamp=0.0)
 
 
 @pytest.fixture

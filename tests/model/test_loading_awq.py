@@ -103,7 +103,7 @@ def test_kept_in_four_bits_it_says_what_the_widened_one_says(folder: Path) -> No
         raise AssertionError
 
     with torch.inference_mode():
-        logits = [one.logits(PrefixCachedSession(one).feed(words, nothing)).float() for one in (four, wide)]
+        logits = [one.logits(PrefixCachedSession(one).prefill(words, nothing)).float() for one in (four, wide)]
     assert torch.allclose(*logits, atol=0.05 * float(logits[1].abs().max()))
     eight = load_model(folder, bits=8)
     assert isinstance(eight.get_submodule(next(iter(meant))), Int8Linear)

@@ -94,12 +94,12 @@ def test_the_session_counts_as_the_whole_prompt_does(opencua: Path) -> None:
     session = PrefixCachedSession(ours)
     rows = ours.visual(asked.pixel_values, [(1, 10, 6)])
     with torch.no_grad():
-        hidden = session.feed(segments, lambda picture: rows)
+        hidden = session.prefill(segments, lambda picture: rows)
         whole = parity.our_logits(ours, asked)[0, -1]
         assert (ours.logits(hidden)[0] - whole).abs().max() < parity.TOLERANCE
         longer = torch.cat([asked.input_ids, torch.tensor([[7, 8]])], dim=1)
         asked.input_ids = longer
-        again = ours.logits(session.extend([7, 8]))[0]
+        again = ours.logits(session.append([7, 8]))[0]
         assert (again - parity.our_logits(ours, asked)[0, -1]).abs().max() < parity.TOLERANCE
 
 

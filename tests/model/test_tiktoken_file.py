@@ -519,11 +519,11 @@ def screen() -> Screen:
 
 def test_a_checkpoint_with_tiktoken_model_is_loaded_asked_and_understood(opencua: Path) -> None:
     policy = load_local_policy(str(opencua), "cpu", grammar=False)
-    assert policy.about["dialect"] == "opencua"
+    assert policy.metadata["dialect"] == "opencua"
     shown = screen()
     reply = policy.decide("press the button", [], shown, frozenset({"click"}))
     assert (reply.text, reply.reply_tokens) == (CALL, 2)  # the call, and the end of the turn, which no file names
-    assert policy.ground(policy.parse(reply), shown) == Click(x=8, y=9)
+    assert policy.to_action(policy.parse(reply), shown) == Click(x=8, y=9)
     assert reply.prompt.startswith("<|im_system|>system<|im_middle|>")
     assert reply.prompt.endswith("<|im_end|><|im_assistant|>assistant<|im_middle|>")
     assert reply.prompt.count("<|media_begin|>image<|media_content|><|media_placeholder|><|media_end|>") == 1
@@ -579,4 +579,4 @@ def test_its_replies_are_held_to_calls(opencua: Path) -> None:
     (opencua / "pixelhand.json").write_text('{"max_new_tokens": 120}')
     policy, shown = load_local_policy(str(opencua), "cpu"), screen()
     reply = policy.decide("press the button", [], shown, frozenset({"click"}))
-    assert policy.actions(policy.parse(reply), shown)
+    assert policy.to_actions(policy.parse(reply), shown)

@@ -75,7 +75,7 @@ def test_a_prompt_is_the_one_that_an_agent_with_that_memory_sends(
     episode = stage.episodes["click-test"][0]
     screens = [Screen(decode(one.png)) for one in episode]
     steps = [Step(n + 1, screen, Reply(one.said)) for n, (one, screen) in enumerate(zip(episode, screens, strict=True))]
-    shown = memory.shown(steps[:-1])
+    shown = memory.select(steps[:-1])
     talk = Dialect(chat.limits, tool="computer_use").conversation(GOAL, shown, screens[-1], frozenset(ACTION_TYPES))
     sent = chat.render(talk.messages, talk.tools)
     gone = len(steps) - 1 - len(shown)

@@ -85,7 +85,7 @@ class ChatClient:
 
     def models(self) -> list[Mapping[str, Any]]:
         """The entries of GET /models; empty where the server has no such list."""
-        response = self._tried(lambda: self._client.get(f"{self.base}/models"))[0]
+        response = self._with_retries(lambda: self._client.get(f"{self.base}/models"))[0]
         if response.status_code in (404, 405):
             return []
         data = self._json(response)
@@ -96,7 +96,7 @@ class ChatClient:
         """POST /chat/completions with these fields. on_text: it is asked to stream, and gets the text so far."""
         body = {"model": self.name, **fields}
         if on_text is None:
-            response, tries = self._tried(lambda: self._client.post(f"{self.base}/chat/completions", json=body))
+            response, tries = self._with_retries(lambda: self._client.post(f"{self.base}/chat/completions", json=body))
             data = self._json(response)
             try:
                 message = data["choices"][0]["message"]
@@ -105,10 +105,10 @@ class ChatClient:
                 raise SurfaceError(f"{self.base} gave an answer without a message: {self._shown(data)}") from None
             return ChatCompletion(text, *_usage(data), tries)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-        answer, tries = self._tried(lambda: self._streamed(body, on_text))
+        answer, tries = self._with_retries(lambda: self._stream(body, on_text))
         return ChatCompletion(answer.text, answer.prompt_tokens, answer.reply_tokens, tries)
 
-    def _streamed(self, body: Mapping[str, Any], on_text: Callable[[str], None]) -> Any:
+    def _stream(self, body: Mapping[str, Any], on_text: Callable[[str], None]) -> Any:
         """An Answer, or the response that refused."""
         with self._client.stream("POST", f"{self.base}/chat/completions", json=body) as response:
             if response.status_code != 200:
@@ -135,7 +135,7 @@ class ChatClient:
                 on_text(whole)
             return ChatCompletion(whole, *usage)
 
-    def _tried(self, send: Callable[[], Any]) -> tuple[Any, int]:
+    def _with_retries(self, send: Callable[[], Any]) -> tuple[Any, int]:
         """What send gives, and at which try; tried again, later and later, while that may help."""
         why = ""
         for attempt in range(1, MAX_ATTEMPTS + 1):

@@ -288,7 +288,7 @@ class RemotePolicy(DialectPolicyMixin):
         self._pictures: OrderedDict[str, str] = OrderedDict()  # as sent: a history sends the same ones again
 
     @property
-    def about(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         speech = self.speech
         return {
             "model": self.server.name,
@@ -311,7 +311,7 @@ class RemotePolicy(DialectPolicyMixin):
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)
-        talk = self.dialect.conversation(goal, self.memory.shown(steps), screen, verbs)
+        talk = self.dialect.conversation(goal, self.memory.select(steps), screen, verbs)
         held = structured_output.request_fields(self.speech.structured, self.dialect, verbs, screen)
         return self.reply(talk, seed=seed, on_text=self.on_text, held=held)
 

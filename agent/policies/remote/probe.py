@@ -131,7 +131,7 @@ def _shot(policy: RemotePolicy, size: tuple[int, int], place: tuple[float, float
     held = structured_output.request_fields(policy.speech.structured, policy.dialect, frozenset(ACTION_TYPES), screen)
     reply = policy.reply(talk, temperature=0, held=held)
     try:
-        meant = policy.actions(policy.parse(reply), screen)
+        meant = policy.to_actions(policy.parse(reply), screen)
     except InvalidActionError as error:
         return ProbeResult(target, None, reply.text, f"nothing that can be done ({error})"[:200])
     points = [point for action in meant for point in action.points()]

@@ -75,12 +75,12 @@ class X11Input:
 
         if down:
             self._held.append(number)
-            self._keeper.note(buttons=self._held)
+            self._keeper.register(buttons=self._held)
         xtest.fake_input(self._x, X.ButtonPress if down else X.ButtonRelease, number)
         self._x.sync()
         if not down:
             self._held = [held for held in self._held if held != number]
-            self._keeper.note(buttons=self._held)
+            self._keeper.register(buttons=self._held)
 
     def _number(self, logical: int) -> int:
         """The physical button that means this one: XTEST presses physical ones."""

@@ -273,7 +273,7 @@ class Keyboard:
             yield
             return
         before = {code: self._map[code - self._first] for code in sorted(lent.values())}
-        self._keeper.note(keymap=list(before.items()))
+        self._keeper.register(keymap=list(before.items()))
         try:
             self._write({code: [sym] * 4 for sym, code in lent.items()})
             if reader is None:
@@ -281,7 +281,7 @@ class Keyboard:
             yield
         finally:
             self._write(before)
-            self._keeper.note(keymap=[])
+            self._keeper.register(keymap=[])
 
     def _write(self, keysyms: dict[int, list[int]]) -> None:
         """Neighbours in one request, and all while no other is served: a program must not read half of the map."""
@@ -306,7 +306,7 @@ class Keyboard:
         from Xlib import X
 
         self._held.append(keycode)
-        self._keeper.note(keys=self._held)
+        self._keeper.register(keys=self._held)
         self._fake(X.KeyPress, keycode)
         self._x.sync()
 
@@ -316,7 +316,7 @@ class Keyboard:
         self._fake(X.KeyRelease, keycode)
         self._x.sync()
         self._held = [held for held in self._held if held != keycode]
-        self._keeper.note(keys=self._held)
+        self._keeper.register(keys=self._held)
 
     def _strike_at(self, place: int, piece: Sequence[int], lent: dict[int, int]) -> bool:
         """Strike a piece if the place has the keyboard; whether it had. Nothing can come between look and strokes."""
@@ -407,7 +407,7 @@ class Keyboard:
             return
         if not lock:
             raise SurfaceError("Caps Lock is on and this keyboard has no key for it; switch it off")
-        self._keeper.note(lock=lock)
+        self._keeper.register(lock=lock)
         self._strike(lock, False)
         self._x.sync()
         try:
@@ -418,7 +418,7 @@ class Keyboard:
             if not self._state() & X.LockMask:
                 self._strike(lock, False)
                 self._x.sync()
-            self._keeper.note(lock=0)
+            self._keeper.register(lock=0)
 
     # whether the program has read them
 

@@ -105,7 +105,7 @@ class Windows:
             except XError:  # it closed meanwhile
                 continue
             edge = 2 * size.border_width
-            part = box.common(Box(size.x, size.y, size.width + edge, size.height + edge))
+            part = box.intersection(Box(size.x, size.y, size.width + edge, size.height + edge))
             if part.width and part.height:
                 found.append(part)
         return found

@@ -49,7 +49,7 @@ def test_a_killed_server_is_started_again_and_the_phone_found(fresh, surface, ad
     surface.capture()
     adb("kill-server")
     assert surface.capture().width == 540
-    assert surface.news().endswith("s and is back")
+    assert surface.pop_notices().endswith("s and is back")
 
 
 def test_an_act_on_a_killed_server_is_not_done_and_says_so(fresh, surface, adb, until):
@@ -69,7 +69,7 @@ def test_a_phone_that_is_offline_for_five_seconds_is_waited_for(fresh, surface):
     began = time.monotonic()
     assert surface.capture().width == 540
     assert 4.0 < time.monotonic() - began < 14.0
-    assert surface.news() in ("the phone was away for 5 s and is back", "the phone was away for 6 s and is back")
+    assert surface.pop_notices() in ("the phone was away for 5 s and is back", "the phone was away for 6 s and is back")
 
 
 def test_an_act_on_an_offline_phone_is_not_done_and_says_so(fresh, surface):

@@ -222,9 +222,11 @@ def test_a_secure_screen_is_said_to_be_one(fresh, surface):
     surface.perform(Open(target="bank"))
     screen = surface.capture()
     assert not screen.pixels.any()
-    assert surface.news().startswith("org.pixelhand.bank shows a secure screen, of which Android gives a black picture")
+    assert surface.pop_notices().startswith(
+        "org.pixelhand.bank shows a secure screen, of which Android gives a black picture"
+    )
     surface.perform(Back())
-    assert surface.capture().pixels.any() and surface.news() == ""
+    assert surface.capture().pixels.any() and surface.pop_notices() == ""
 
 
 def test_two_phones_and_no_serial_is_a_question(fresh, adb, chrome):

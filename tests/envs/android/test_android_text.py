@@ -134,7 +134,7 @@ def test_what_even_that_could_not_mend_the_next_run_does(fresh, monkeypatch):
     path = keyboards.record_path(fresh.serialno)
     keyboards._write(path, keyboards.KeyboardLease(fresh.serialno, LATIN_IME, ADB_KEYBOARD))
     with Surface(fresh.address) as surface:
-        assert "the phone's is set again" in surface.news()
+        assert "the phone's is set again" in surface.pop_notices()
     assert given_back(fresh) and not path.exists()
 
 

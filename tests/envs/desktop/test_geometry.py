@@ -31,7 +31,7 @@ def test_a_pixel_stands_for_the_point_in_its_middle(scale):
         at_x, at_y = view.point(x, y)
         assert at_x == -2560 + int((x + 0.5) * 2560 / view.width)
         assert at_y == -200 + int((y + 0.5) * 1440 / view.height)
-        assert view.box.holds(at_x, at_y)
+        assert view.box.contains(at_x, at_y)
 
 
 def test_scale_two_lands_on_the_second_of_two_points():
@@ -52,5 +52,5 @@ def test_monitors_are_chosen_by_number_and_the_primary_is_the_default():
 
 
 def test_common_parts():
-    assert Box(0, 0, 100, 100).common(Box(50, -10, 100, 30)) == Box(50, 0, 50, 20)
-    assert Box(0, 0, 10, 10).common(Box(20, 0, 5, 5)).width == 0
+    assert Box(0, 0, 100, 100).intersection(Box(50, -10, 100, 30)) == Box(50, 0, 50, 20)
+    assert Box(0, 0, 10, 10).intersection(Box(20, 0, 5, 5)).width == 0

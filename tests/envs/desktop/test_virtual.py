@@ -138,7 +138,7 @@ def test_the_keeper_ends_what_carries_its_mark_and_nothing_else():
     )
     try:
         keeper = CleanupProcess()
-        keeper.note(pids=[], mark="/tmp/this desktop")
+        keeper.register(pids=[], mark="/tmp/this desktop")
         keeper.close()
         assert ours.wait(5) < 0 and others.poll() is None
     finally:
@@ -159,7 +159,7 @@ def test_a_keeper_that_was_killed_is_no_hindrance():
     keeper = CleanupProcess()
     os.kill(keeper.pid, signal.SIGKILL)
     keeper._child.wait()
-    keeper.note(keys=[])
+    keeper.register(keys=[])
     keeper.close()
 
 
@@ -185,7 +185,7 @@ def test_a_program_that_the_agent_closes_is_a_note_and_not_an_error():
     with Surface("virtual", program="mousepad", width=500, height=400) as surface:
         surface.capture()
         surface.perform(PressKeys(keys=("ctrl", "q")))
-        soon(lambda: surface.capture() and "mousepad was closed" in surface.news())
+        soon(lambda: surface.capture() and "mousepad was closed" in surface.pop_notices())
         assert surface.capture().width == 500
 
 

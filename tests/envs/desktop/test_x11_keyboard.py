@@ -25,7 +25,7 @@ from envs.desktop.x11.windows import Windows
 @contextlib.contextmanager
 def hands_on(display):
     keeper, connection = CleanupProcess(), link(display)
-    keeper.note(display=display)
+    keeper.register(display=display)
     try:
         yield X11Input(connection, keeper)
     finally:
@@ -275,7 +275,7 @@ from envs.desktop.x11.connect import connect
 from envs.desktop.x11.hands import X11Hands
 from envs.desktop.x11.keyboard import Keyboard
 keeper = Keeper()
-keeper.note(display={display!r})
+keeper.register(display={display!r})
 hands = X11Hands(connect({display!r}), keeper)
 Keyboard._until_read = lambda *_: (print('now', flush=True), time.sleep(60))
 hands.button('left', True)

@@ -75,7 +75,7 @@ def test_the_second_of_two_monitors_side_by_side(painted, display):
         lands(surface, painted, (640, 120), (640, 600))
         painted.screen().root.warp_pointer(3, 3)
         painted.sync()
-        assert surface.personal and surface.pointer() == (3 - 640, 3 - 120)
+        assert surface.is_user_owned and surface.pointer() == (3 - 640, 3 - 120)
         for action in (Scroll(down=1), Drag(path=((5, 5),))):
             with pytest.raises(InvalidActionError, match="the pointer is not on this screen"):
                 surface.perform(action)

@@ -76,7 +76,9 @@ def test_what_lies_over_it_is_neither_seen_nor_clicked(scene):
         soon(lambda: windows.covers(windows.find("Letters").id, box))
         pixels = surface.capture().pixels
         assert not (pixels == [255, 0, 0]).all(axis=2).any()
-        assert "shown grey" in surface.news() or (pixels[60, 60] == WHITE).all()  # raised above it, where it can be
+        assert (
+            "shown grey" in surface.pop_notices() or (pixels[60, 60] == WHITE).all()
+        )  # raised above it, where it can be
         note = surface.perform(Click(x=60, y=60))
         connection.sync()
         presses = [connection.next_event().type for _ in range(connection.pending_events())]

@@ -137,7 +137,7 @@ def test_a_dialog_of_the_pages_own_accord_is_seen_and_told(browser, site, until)
     browser.capture()
     until(lambda: browser.asking)
     before = browser.capture()
-    assert '"late"' in browser.news()
+    assert '"late"' in browser.pop_notices()
     browser.perform(PressKeys(keys=("enter",)))
     assert browser.evaluate("document.title") == "true"
     assert find_change(before, browser.capture()) is not None
@@ -180,7 +180,7 @@ def test_a_page_that_asks_without_end_can_be_left_by_a_person(browser, site, unt
     for number in range(3):
         until(lambda: browser.asking)
         browser.capture()
-        assert f'"{number}"' in browser.news() + browser.perform(PressKeys(keys=("enter",)))
+        assert f'"{number}"' in browser.pop_notices() + browser.perform(PressKeys(keys=("enter",)))
     browser.goto(site.add("<title>quiet"))
     browser.capture()
     browser.perform(Wait(seconds=0.3))

@@ -281,11 +281,11 @@ def test_files_are_neither_given_nor_taken(browser, site, until):
     )
     browser.capture()
     notes = [browser.perform(Click(x=30, y=12))]
-    until(lambda: notes.append(browser.news()) or any("asks for a file" in note for note in notes))
+    until(lambda: notes.append(browser.pop_notices()) or any("asks for a file" in note for note in notes))
     browser.capture()
     notes.append(browser.perform(Click(x=50, y=150)))
-    until(lambda: notes.append(browser.news()) or any('refused: "report.zip"' in note for note in notes))
-    assert "refused" in browser.perform(Open(target=load)) + browser.news()
+    until(lambda: notes.append(browser.pop_notices()) or any('refused: "report.zip"' in note for note in notes))
+    assert "refused" in browser.perform(Open(target=load)) + browser.pop_notices()
     browser.capture()
 
 

@@ -16,7 +16,7 @@ def test_it_opens_at_the_address_and_size_asked_for(chrome, site):
     with open_surface(SurfaceOptions(url=site.add("<title>here</title>"), width=320, height=200)) as surface:
         screen = surface.capture()
         assert (screen.width, screen.height) == (320, 200) and surface.evaluate("document.title") == "here"
-        assert surface.personal is False
+        assert surface.is_user_owned is False
 
 
 def test_a_practice_page_brings_its_size_and_runs_on_the_surface_given(chrome):

@@ -20,7 +20,7 @@ def crash(browser):
 
     async def kill():
         session = await browser._tabs.session(browser._tabs.shown)
-        browser._tabs.chore(session.send("Page.crash"))
+        browser._tabs.run_in_background(session.send("Page.crash"))
 
     browser._thread.call(kill(), 5, "crashing")
 
@@ -40,7 +40,7 @@ def test_a_crashed_page_is_opened_again_with_its_cookies(browser, site, until):
     assert (screen.width, screen.height) == (400, 300)
     assert browser.url == url
     assert browser.evaluate("document.cookie") == "kept=yes"
-    assert browser.news() == f"the page crashed and was opened again at {url}"
+    assert browser.pop_notices() == f"the page crashed and was opened again at {url}"
 
 
 def test_an_action_on_a_crashed_page_is_not_done_and_says_so(browser, site, until):
@@ -94,7 +94,7 @@ def test_a_page_that_hangs_by_itself_is_found_by_the_next_look(quick, site):
     began = time.monotonic()
     quick.capture()
     assert time.monotonic() - began < 8.0
-    assert "stopped responding" in quick.news()
+    assert "stopped responding" in quick.pop_notices()
     assert quick.evaluate("document.title") == "again"
 
 
@@ -156,12 +156,12 @@ def test_a_popup_is_followed_and_closing_it_shows_the_opener(browser, site, unti
     until(lambda: browser.url == popup)
     screen = browser.capture()
     assert (screen.width, screen.height) == (400, 300)  # not the size that the opener wished
-    assert "a new tab opened and is shown" in notes + browser.news()
+    assert "a new tab opened and is shown" in notes + browser.pop_notices()
     assert browser.evaluate("document.title") == "popup"
     notes = browser.perform(Click(**CENTRE))
     until(lambda: browser.url != popup)
     browser.capture()
-    assert "the tab was closed; the one before it is shown" in notes + browser.news()
+    assert "the tab was closed; the one before it is shown" in notes + browser.pop_notices()
     assert browser.evaluate("document.title") == "opener"
 
 
@@ -198,7 +198,7 @@ def test_tabs_without_end_are_refused(browser, site, until):
     )
     browser.capture()
     notes = [browser.perform(Click(**CENTRE))]
-    until(lambda: notes.append(browser.news()) or any("a new tab was refused" in note for note in notes))
+    until(lambda: notes.append(browser.pop_notices()) or any("a new tab was refused" in note for note in notes))
     assert len(browser._tabs.pages) == MAX_TABS
     browser.capture()
     browser.goto(site.add("<title>alone"))
@@ -216,7 +216,7 @@ def test_a_page_that_closes_itself_is_opened_again(browser, site, until):
     browser._thread.call(close(), 5, "closing")
     until(lambda: browser._tabs.lost == "closed itself")
     browser.capture()
-    assert "closed itself and was opened again" in browser.news()
+    assert "closed itself and was opened again" in browser.pop_notices()
 
 
 def test_a_browser_that_ends_is_said_so_at_once(chrome, site):
@@ -279,5 +279,5 @@ def test_a_page_that_is_slow_to_paint_is_waited_for(browser, site):
         site.add("<script>const end = Date.now() + 1500; while (Date.now() < end);</script><title>slow</title>")
     )
     browser.capture()
-    assert browser.news() == ""
+    assert browser.pop_notices() == ""
     assert browser.evaluate("document.title") == "slow"

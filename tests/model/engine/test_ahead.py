@@ -45,12 +45,12 @@ def test_the_same_ids_probabilities_and_context(model: Qwen25VL, fixed: bool, sa
     expected = said(waiting, False, sampling=sampling)
     reply = said(running, True, sampling=sampling)
     assert reply.ids == expected.ids and reply.passes == expected.passes
-    assert reply.chances.keys() == expected.chances.keys() and reply.chances
-    for place, likely in expected.chances.items():
-        assert reply.chances[place] == pytest.approx(likely, abs=1e-4)
+    assert reply.probabilities.keys() == expected.probabilities.keys() and reply.probabilities
+    for place, likely in expected.probabilities.items():
+        assert reply.probabilities[place] == pytest.approx(likely, abs=1e-4)
     assert running.length == waiting.length
     more = [TextSegment((*WORDS[0].ids, *expected.ids, 9))]
-    assert torch.allclose(waiting.feed(more, nothing), running.feed(more, nothing), atol=1e-5)
+    assert torch.allclose(waiting.prefill(more, nothing), running.prefill(more, nothing), atol=1e-5)
     assert running.reused == waiting.reused == len(WORDS[0].ids) + 19
 
 
@@ -61,7 +61,7 @@ def test_what_was_begun_behind_a_stop_is_taken_back(model: Qwen25VL, fixed: bool
     expected, reply = said(waiting, False, **how), said(running, True, **how)
     assert reply.ids == expected.ids and reply.ids[-1:] == [*how["stop_ids"]] and 1 < len(reply.ids) < 20
     assert (reply.passes, running.length) == (expected.passes, waiting.length)
-    assert torch.allclose(waiting.extend([5, 6]), running.extend([5, 6]), atol=1e-5)
+    assert torch.allclose(waiting.append([5, 6]), running.append([5, 6]), atol=1e-5)
 
 
 def test_at_the_end_of_the_budget_it_is_said_as_otherwise(model: Qwen25VL) -> None:
@@ -81,14 +81,16 @@ def test_at_the_end_of_the_budget_it_is_said_as_otherwise(model: Qwen25VL) -> No
 
 def test_a_step_of_fixed_shape_takes_an_id_that_is_a_tensor(model: Qwen25VL) -> None:
     plain, fixed = PrefixCachedSession(model), PrefixCachedSession(model, graphs=True)
-    plain.feed(WORDS, nothing)
-    fixed.feed(WORDS, nothing)
-    assert torch.allclose(plain.guess(torch.tensor([7])), fixed.guess(torch.tensor([7])), atol=1e-5)
+    plain.prefill(WORDS, nothing)
+    fixed.prefill(WORDS, nothing)
+    assert torch.allclose(
+        plain.append_speculative(torch.tensor([7])), fixed.append_speculative(torch.tensor([7])), atol=1e-5
+    )
     assert isinstance(fixed._steps, cuda_graphs.DecodeGraphs) and fixed._steps._made
     for session in (plain, fixed):
-        session.settle(7)
-    assert torch.allclose(plain.extend([8]), fixed.extend([8]), atol=1e-5)
+        session.commit(7)
+    assert torch.allclose(plain.append([8]), fixed.append([8]), atol=1e-5)
 
 
 def test_what_comes_from_a_device_is_what_was_there() -> None:
-    assert AsyncCopy(torch.tensor([4]), torch.tensor([0.5, 0.25])).here() == [[4], [0.5, 0.25]]
+    assert AsyncCopy(torch.tensor([4]), torch.tensor([0.5, 0.25])).wait() == [[4], [0.5, 0.25]]

@@ -83,7 +83,7 @@ def takes(guide: GrammarGuide, text: str) -> bool:
         if guide.done:
             return False
         try:
-            guide.take(token)
+            guide.accept(token)
         except ValueError:
             return False
     return guide.done or guide._matcher.is_accepting()
@@ -130,17 +130,17 @@ def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple
             if guide.done or len(ids) == room:
                 break
             logits = 4 * torch.randn(1, grammars().size + 8, generator=generator)
-            ids.append(int(guide.masked(logits, room - len(ids)).argmax()))
-            guide.take(ids[-1])
+            ids.append(int(guide.mask_logits(logits, room - len(ids)).argmax()))
+            guide.accept(ids[-1])
         text = grammars()._tokens.decode_str([one for one in ids if one not in (258, 256)])
         try:
-            meant = dialects.actions(dialect, dialect.parse(text), shown)
+            meant = dialects.to_actions(dialect, dialect.parse(text), shown)
         except InvalidActionError as error:
             raise AssertionError(f"{error}: {text!r}") from None
         for action in meant:
             assert action.verb in verbs | CONTROL_ACTIONS, text
             for point in action.points():
-                shown.require(*point)
+                shown.check_point(*point)
         kinds[meant[0].verb] += 1
     return kinds
 

@@ -30,18 +30,18 @@ def said(session: PrefixCachedSession, count: int = 24) -> list[int]:
 def test_the_same_hidden_states_and_the_same_words(tiny_model: Qwen25VL) -> None:
     model = frozen(tiny_model)
     plain, quick = PrefixCachedSession(model, fuse=False), PrefixCachedSession(model)
-    before = plain.feed(WORDS, nothing)
+    before = plain.prefill(WORDS, nothing)
     assert plain._fused is None
-    after = quick.feed(WORDS, nothing)
+    after = quick.prefill(WORDS, nothing)
     assert quick._fused is not None
     assert torch.allclose(before, after, atol=1e-5)
-    assert torch.allclose(plain.extend([7, 8, 9]), quick.extend([7, 8, 9]), atol=1e-5)
+    assert torch.allclose(plain.append([7, 8, 9]), quick.append([7, 8, 9]), atol=1e-5)
     assert said(plain) == said(quick)
 
 
 def test_half_precision_rounds_as_the_plain_decoder_does(tiny_model: Qwen25VL) -> None:
     model = frozen(tiny_model).to(torch.bfloat16)
-    hidden = [PrefixCachedSession(model, fuse=fuse).feed(WORDS, nothing) for fuse in (False, True)]
+    hidden = [PrefixCachedSession(model, fuse=fuse).prefill(WORDS, nothing) for fuse in (False, True)]
     assert torch.equal(*hidden)
 
 

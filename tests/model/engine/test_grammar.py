@@ -50,13 +50,13 @@ def prove(grammars: GrammarCompiler, count: int, tool: str, verbs: frozenset[str
             if guide.done or len(ids) == room:
                 break
             logits = 4 * torch.randn(1, grammars.size + 8, generator=generator)
-            ids.append(int(guide.masked(logits, room - len(ids)).argmax()))
-            guide.take(ids[-1])
+            ids.append(int(guide.mask_logits(logits, room - len(ids)).argmax()))
+            guide.accept(ids[-1])
         text = grammars._tokens.decode_str(ids)
-        action = dialect.ground(dialect.parse(text), shown)
+        action = dialect.to_action(dialect.parse(text), shown)
         assert action.verb in verbs | CONTROL_ACTIONS, text
         for point in action.points():
-            shown.require(*point)
+            shown.check_point(*point)
         kinds[action.verb] += 1
     return kinds
 
@@ -80,7 +80,7 @@ def test_keys_may_be_said_one_by_one_and_as_a_chord(grammars: GrammarCompiler, k
     guide = grammars.guide(form)
     said = f'<tool_call>\n{{"name": "computer_use", "arguments": {{"action": "key", "keys": {keys}}}}}\n</tool_call>'
     for token in grammars._ids(said):
-        guide.take(token)
+        guide.accept(token)
     assert guide.done
 
 
@@ -114,7 +114,7 @@ def count_sampled(grammars: GrammarCompiler, text: str) -> tuple[int, int]:
         assert forced == ids[place : place + len(forced)]  # what is forced is what the tokenizer would have written
         place += len(forced)
         if place < len(ids):
-            guide.take(ids[place])
+            guide.accept(ids[place])
             place, asked = place + 1, asked + 1
     assert guide.done
     return len(ids), asked
@@ -161,16 +161,16 @@ def test_thought_stays_free_and_a_tag_spelled_in_letters_is_no_call(grammars: Gr
     guide = grammars.guide(form)
     for token in grammars._ids('Let me see: {"name"} <b> ünd'):
         assert guide.forced(9) == []
-        guide.take(token)
+        guide.accept(token)
     with pytest.raises(ValueError, match="not allowed"):
         for token in grammars._tokens.tokenize_str("<tool_call>{", parse_special=False):
-            guide.take(token)
+            guide.accept(token)
 
 
 def test_stop_ids_never_end_a_reply_before_its_call(grammars: GrammarCompiler) -> None:
     form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
     assert form is not None
-    logits = grammars.guide(form).masked(torch.zeros(1, 384), 200)[0]
+    logits = grammars.guide(form).mask_logits(torch.zeros(1, 384), 200)[0]
     assert logits[258] == logits[256] == float("-inf") and logits[264] == 0
     assert bool((logits[grammars.size :] == float("-inf")).all())
 
@@ -185,10 +185,10 @@ def test_a_model_that_says_good_calls_says_the_same_with_and_without() -> None:
         shown = Screen(np.array(image))
         talk = dialect.conversation("Click the button.", (), shown, BROWSER)
         free = chat.reply(talk.messages, talk.tools)
-        meant = dialect.ground(dialect.parse(free.text), shown)
+        meant = dialect.to_action(dialect.parse(free.text), shown)
         passes = chat.work.passes if chat.work else 0
         held = chat.reply(talk.messages, talk.tools, form=grammar_for(dialect, BROWSER, shown))
-        assert dialect.ground(dialect.parse(held.text), shown) == meant and free.text.startswith(held.text[:90])
+        assert dialect.to_action(dialect.parse(held.text), shown) == meant and free.text.startswith(held.text[:90])
         assert chat.work is not None and chat.work.passes < passes and chat.work.forced > 0
 
 

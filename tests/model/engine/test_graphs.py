@@ -41,19 +41,19 @@ def recordings(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
 
 def test_steps_of_every_size_equal_free_ones(model: Qwen25VL, recordings: list) -> None:
     plain, fixed = PrefixCachedSession(model), PrefixCachedSession(model, graphs=True)
-    assert torch.allclose(plain.feed(WORDS, nothing), fixed.feed(WORDS, nothing), atol=1e-5)
+    assert torch.allclose(plain.prefill(WORDS, nothing), fixed.prefill(WORDS, nothing), atol=1e-5)
     for count in (1, 3, 4, 7, 20, 32, 1, 40, 2):
         ids = list(range(count))
-        assert torch.allclose(plain.extend(ids), fixed.extend(ids), atol=1e-5), count
+        assert torch.allclose(plain.append(ids), fixed.append(ids), atol=1e-5), count
         assert plain.length == fixed.length
     assert len(recordings) == 4  # of 1, 4, 8 and 32; 40 are too many for a step
     for _ in range(9):  # beyond the room that there was
-        plain.extend(list(range(32)))
-        fixed.extend(list(range(32)))
-    assert torch.allclose(plain.extend([1]), fixed.extend([1]), atol=1e-5)
+        plain.append(list(range(32)))
+        fixed.append(list(range(32)))
+    assert torch.allclose(plain.append([1]), fixed.append([1]), atol=1e-5)
     assert len(recordings) > 4
     after = [TextSegment((*WORDS[0].ids, 0, 0, 1, 2, 9))]  # what was said stays in the cache, and is reused
-    assert torch.allclose(plain.feed(after, nothing), fixed.feed(after, nothing), atol=1e-5)
+    assert torch.allclose(plain.prefill(after, nothing), fixed.prefill(after, nothing), atol=1e-5)
     assert fixed.reused == plain.reused == 61
 
 
@@ -69,24 +69,24 @@ def test_a_reply_is_the_same_and_one_recording_serves_all_of_it(model: Qwen25VL,
 
 def test_where_the_budget_leaves_no_room_for_a_whole_step_it_goes_free(model: Qwen25VL, recordings: list) -> None:
     session, plain = PrefixCachedSession(model, budget_tokens=60, graphs=True), PrefixCachedSession(model)
-    session.feed(WORDS, nothing)
-    plain.feed(WORDS, nothing)
-    assert torch.allclose(session.extend([5, 6, 7]), plain.extend([5, 6, 7]), atol=1e-5)
+    session.prefill(WORDS, nothing)
+    plain.prefill(WORDS, nothing)
+    assert torch.allclose(session.append([5, 6, 7]), plain.append([5, 6, 7]), atol=1e-5)
     assert not recordings and session.length == 60
 
 
 def test_weights_that_moved_and_a_context_that_was_forgotten_are_recorded_anew(model: Qwen25VL) -> None:
     session = PrefixCachedSession(model, graphs=True)
-    session.feed(WORDS, nothing)
-    session.extend([5])
+    session.prefill(WORDS, nothing)
+    session.append([5])
     first = session._steps
-    session.forget()
-    session.feed(WORDS, nothing)
-    again = session.extend([5])
+    session.reset()
+    session.prefill(WORDS, nothing)
+    again = session.append([5])
     assert session._steps is not first
     model.to(torch.bfloat16)
-    session.feed(WORDS, nothing)
-    assert session.extend([5]).dtype == torch.bfloat16 and again.dtype == torch.float32
+    session.prefill(WORDS, nothing)
+    assert session.append([5]).dtype == torch.bfloat16 and again.dtype == torch.float32
 
 
 def test_pictures_have_a_recording_for_each_of_the_last_sizes(model: Qwen25VL, recordings: list) -> None:

@@ -103,9 +103,9 @@ def test_fused_and_plain_agree_in_few_bits(tiny_folder: Path, bits: quantization
         raise AssertionError
 
     plain, quick = PrefixCachedSession(model, fuse=False), PrefixCachedSession(model)
-    assert torch.allclose(plain.feed(words, nothing), quick.feed(words, nothing), atol=0.1)
+    assert torch.allclose(plain.prefill(words, nothing), quick.prefill(words, nothing), atol=0.1)
     assert isinstance(quick._fused, FusedDecoder)
-    assert torch.allclose(plain.extend([5]), quick.extend([5]), atol=0.1)
+    assert torch.allclose(plain.append([5]), quick.append([5]), atol=0.1)
 
 
 def button(left: int, top: int) -> Screen:
@@ -124,7 +124,7 @@ def test_the_embedded_model_still_points_at_the_button() -> None:
         shown = button(*place)
         talk = dialect.conversation("Click the button.", (), shown, verbs)
         meant = {
-            dtype: dialect.ground(
+            dtype: dialect.to_action(
                 dialect.parse(chat.reply(talk.messages, talk.tools, form=grammar_for(dialect, verbs, shown)).text),
                 shown,
             )

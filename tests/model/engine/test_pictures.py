@@ -55,7 +55,7 @@ def test_a_frame_is_encoded_once_and_a_changed_one_anew(tiny_folder: Path) -> No
         return chat.work.encoded
 
     assert [ask(first), ask(again), ask(other), ask(other, again, first)] == [1, 0, 1, 0]
-    assert chat.seen.misses == 2
+    assert chat.vision_cache.misses == 2
     chat.limits = replace(chat.limits, min_pixels=84 * 112)  # the same bytes, shown at another size
     assert ask(first) == 1
 
@@ -76,7 +76,7 @@ def test_the_oldest_picture_goes_first_and_the_budget_holds() -> None:
 
 def test_a_picture_that_no_cache_can_hold_is_still_seen(tiny_folder: Path) -> None:
     chat, plain = load_chat(tiny_folder, "cpu"), load_chat(tiny_folder, "cpu")
-    chat.seen = VisionCache(budget_bytes=0)
+    chat.vision_cache = VisionCache(budget_bytes=0)
     content = [{"type": "image", "image": one} for one in (noise(84, 56), noise(84, 56, 1), noise(84, 56))]
     said = [one.reply([{"role": "user", "content": content}], max_new_tokens=6).text for one in (chat, plain)]
     assert said[0] == said[1]

@@ -82,7 +82,7 @@ def test_a_run_that_may_shrinks_until_it_fits_and_says_the_same_as_one_that_was_
     chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
     expected = small.decide("Go.", past(before), now, VERBS)
     whole = expected.prompt_tokens
-    chat.forget()
+    chat.reset()
     limited(chat, monkeypatch, whole + 8)
     with pytest.raises(OutOfMemoryError):
         policy(chat).decide("Go.", past(before), now, VERBS)
@@ -90,7 +90,7 @@ def test_a_run_that_may_shrinks_until_it_fits_and_says_the_same_as_one_that_was_
     shrinking = policy(chat, shrink=True)
     reply = shrinking.decide("Go.", past(before), now, VERBS)
     assert reply.text == expected.text and shrinking.memory.pictures == 2
-    assert shrinking.about["pictures"] == 2
+    assert shrinking.metadata["pictures"] == 2
 
 
 def test_what_does_not_fit_even_alone_is_told(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,10 +130,10 @@ def test_thirty_steps_at_1080p_hold_no_more_than_the_budget_at_any_moment(
     chat.settings = chat.settings.__class__(max_new_tokens=4, grammar=False)
     budget = 4 * 2691 + 3000
     chat.session = PrefixCachedSession(chat.model, budget_tokens=budget)
-    chat.seen = VisionCache(budget_bytes=5 * 2691 * 32 * 4)
+    chat.vision_cache = VisionCache(budget_bytes=5 * 2691 * 32 * 4)
     text = chat.model.config.text
     allowed = budget * text.num_hidden_layers * 2 * text.num_key_value_heads * text.head_dim * 4
-    most, put = 0, KVCache.put
+    most, put = 0, KVCache.append
 
     def watch(cache: KVCache, *given: Any) -> Any:
         nonlocal most
@@ -153,5 +153,5 @@ def test_thirty_steps_at_1080p_hold_no_more_than_the_budget_at_any_moment(
         reply = acting.decide("Book it.", done, now, VERBS)
         done.append(Step(number, now, reply, call))
         assert reply.prompt_tokens > 2691 and reply.prompt_tokens + 4 <= budget
-        assert most <= allowed and chat.seen.bytes <= chat.seen.budget_bytes
+        assert most <= allowed and chat.vision_cache.bytes <= chat.vision_cache.budget_bytes
     assert acting.memory.pictures == 2 and most == allowed

@@ -33,11 +33,11 @@ def feed(chat: ChatModel, prompt_ids: list[int], screens: tuple) -> Tensor:
     pixels = {one.key: screen.pixels for one, screen in zip(pictures, screens, strict=True)}
 
     def encode(one: ImageSegment) -> Tensor:
-        return chat.seen.get(
+        return chat.vision_cache.get(
             one.key, lambda: chat.model.visual(patchify_frame(pixels[one.key], chat.limits)[0], [one.grid])
         )
 
-    return chat.model.logits(chat.session.feed(new, encode))[0]
+    return chat.model.logits(chat.session.prefill(new, encode))[0]
 
 
 def compare(chat: ChatModel, seed: int, steps: int, memory: HistoryWindow) -> tuple[int, int]:
@@ -75,7 +75,7 @@ def test_twenty_episodes_with_growth_repeats_and_compaction(tiny_folder: Path, s
 def test_the_reply_is_the_same_with_and_without_what_is_kept(tiny_folder: Path) -> None:
     warm, cold = load_chat(tiny_folder, "cpu"), load_chat(tiny_folder, "cpu")
     for turn, words in episode(warm, 5, 6, HistoryWindow(30, 3)):
-        cold.forget()
+        cold.reset()
         said = [chat.reply(turn.messages, turn.tools, max_new_tokens=10).text for chat in (warm, cold)]
         assert said[0] == said[1]
         assert cold.work is not None and cold.work.reused == 0
@@ -102,7 +102,7 @@ class Asked:
     """A guide that forces nothing: every id is asked of the model."""
 
     def __init__(self, guide: Guide) -> None:
-        self.guide, self.take, self.masked = guide, guide.take, guide.masked
+        self.guide, self.take, self.masked = guide, guide.accept, guide.mask_logits
 
     @property
     def done(self) -> bool:
@@ -116,7 +116,7 @@ def test_each_way_of_saving_work_leaves_the_replies_as_they_are(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chat = load_chat(tiny_folder, "cpu")
-    model, reply, guide = chat.model, chat.reply, chat.guide
+    model, reply, guide = chat.model, chat.reply, chat.make_guide
     expected = replies(chat)
     assert len(set(expected)) > 3
 
@@ -124,8 +124,8 @@ def test_each_way_of_saving_work_leaves_the_replies_as_they_are(
         return patches.view(-1, 3, 1, 196).expand(-1, -1, 2, -1).flatten(1)
 
     without: dict[str, dict[str, Any]] = {
-        "the context": {"reply": lambda *given, **named: (chat.session.forget(), reply(*given, **named))[1]},
-        "the pictures": {"reply": lambda *given, **named: (chat.forget(), reply(*given, **named))[1]},
+        "the context": {"reply": lambda *given, **named: (chat.session.reset(), reply(*given, **named))[1]},
+        "the pictures": {"reply": lambda *given, **named: (chat.reset(), reply(*given, **named))[1]},
         "one time slice": {"encoder": lambda patches, grid: model.visual(both(patches), [grid])},
         "joined products": {"session": PrefixCachedSession(model, fuse=False)},
         "forced ids": {"guide": lambda form: Asked(guide(form))},
@@ -136,11 +136,11 @@ def test_each_way_of_saving_work_leaves_the_replies_as_they_are(
     }
     for what, changed in without.items():
         with monkeypatch.context() as patch:
-            chat.forget()
+            chat.reset()
             for name, value in changed.items():
                 patch.setattr(chat, name, value)
             assert replies(chat, expected) == expected, what
-    chat.forget()
+    chat.reset()
     monkeypatch.setattr(attention, "_prefix_attention_cpu", attention._masked)
     assert replies(chat, expected) == expected
 
@@ -187,20 +187,20 @@ def test_the_last_token_is_always_computed_and_a_picture_never_in_part(tiny_mode
     session = PrefixCachedSession(tiny_model)
     picture = ImageSegment("a", (1, 4, 4), 4)
     rows = torch.randn(4, 32)
-    first = session.feed([TextSegment((5, 6)), picture], lambda _: rows)
-    again = session.feed([TextSegment((5, 6)), picture], lambda _: rows)
+    first = session.prefill([TextSegment((5, 6)), picture], lambda _: rows)
+    again = session.prefill([TextSegment((5, 6)), picture], lambda _: rows)
     assert (session.reused, session.computed) == (2, 4)
     assert torch.allclose(first, again, atol=1e-5)
-    session.extend([7, 8])
+    session.append([7, 8])
     assert session.length == 8
-    session.feed([TextSegment((5, 6)), picture, TextSegment((7, 8))], lambda _: rows)
+    session.prefill([TextSegment((5, 6)), picture, TextSegment((7, 8))], lambda _: rows)
     assert (session.reused, session.computed) == (7, 1)
 
 
 def test_long_prompts_computed_in_pieces_are_the_same(tiny_model: Qwen25VL) -> None:
     words = TextSegment(tuple(torch.randint(0, 250, (1500,)).tolist()))
-    whole = PrefixCachedSession(tiny_model).feed([words], lambda _: torch.empty(0))
-    parts = PrefixCachedSession(tiny_model, chunk=70).feed([words], lambda _: torch.empty(0))
+    whole = PrefixCachedSession(tiny_model).prefill([words], lambda _: torch.empty(0))
+    parts = PrefixCachedSession(tiny_model, chunk=70).prefill([words], lambda _: torch.empty(0))
     with torch.inference_mode():
         plain = tiny_model(torch.tensor([words.ids]))[0, -1]
         assert torch.allclose(tiny_model.logits(whole)[0], plain, atol=TOLERANCE)
@@ -220,8 +220,8 @@ def test_positions_are_those_of_a_whole_prompt(tiny_model: Qwen25VL, monkeypatch
     pictures = [ImageSegment("a", (1, 6, 4), 6), ImageSegment("b", (1, 4, 12), 12)]
     ids = [1, 2, *[config.image_token_id] * 6, 3, *[config.image_token_id] * 12, 4, 5]
     session = PrefixCachedSession(tiny_model)
-    session.feed(segments(ids, config.image_token_id, pictures), lambda one: torch.zeros(one.length, 32))
-    session.extend([6])
+    session.prefill(segments(ids, config.image_token_id, pictures), lambda one: torch.zeros(one.length, 32))
+    session.append([6])
     expected, _ = position_ids(torch.tensor([[*ids, 6]]), config, image_grid_thw=[one.grid for one in pictures])
     assert torch.equal(torch.cat(seen, dim=-1), expected)
 
@@ -230,31 +230,31 @@ def test_a_context_beyond_the_budget_is_one_sentence_and_the_room_never_exceeds_
     session = PrefixCachedSession(tiny_model, budget_tokens=300)
     per_token = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, bytes
     for length in (10, 290, 40, 300):
-        session.feed([TextSegment((*range(1, length), 7))], lambda _: torch.empty(0))
+        session.prefill([TextSegment((*range(1, length), 7))], lambda _: torch.empty(0))
         assert session.bytes <= 300 * per_token
     with pytest.raises(UsageError, match="301 tokens and the budget is 300"):
-        session.extend([1])
+        session.append([1])
     with pytest.raises(UsageError, match="the prompt is empty"):
-        session.feed([], lambda _: torch.empty(0))
+        session.prefill([], lambda _: torch.empty(0))
 
 
 def test_an_error_while_feeding_leaves_nothing_half_known(tiny_model: Qwen25VL) -> None:
     session = PrefixCachedSession(tiny_model)
-    session.feed([TextSegment((1, 2, 3))], lambda _: torch.empty(0))
+    session.prefill([TextSegment((1, 2, 3))], lambda _: torch.empty(0))
 
     def broken(_: ImageSegment) -> Tensor:
         raise UsageError("no")
 
     with pytest.raises(UsageError):
-        session.feed([TextSegment((1, 2, 3)), ImageSegment("a", (1, 4, 4), 4), TextSegment((9,))], broken)
-    assert session.reuse([TextSegment((1, 2, 3, 4))]) == 0
+        session.prefill([TextSegment((1, 2, 3)), ImageSegment("a", (1, 4, 4), 4), TextSegment((9,))], broken)
+    assert session.reusable_tokens([TextSegment((1, 2, 3, 4))]) == 0
 
 
 def test_weights_in_another_dtype_begin_anew(tiny_model: Qwen25VL) -> None:
     session = PrefixCachedSession(tiny_model)
-    session.feed([TextSegment((1, 2, 3))], lambda _: torch.empty(0))
+    session.prefill([TextSegment((1, 2, 3))], lambda _: torch.empty(0))
     tiny_model.to(torch.bfloat16)
-    assert session.feed([TextSegment((1, 2, 3, 4))], lambda _: torch.empty(0)).dtype == torch.bfloat16
+    assert session.prefill([TextSegment((1, 2, 3, 4))], lambda _: torch.empty(0)).dtype == torch.bfloat16
     assert session.reused == 0
 
 

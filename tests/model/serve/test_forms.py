@@ -34,7 +34,7 @@ def test_a_reply_is_a_call_however_the_dice_fall(
     answer = asked(embedded, pixelhand_form=form, seed=seed, temperature=temperature).json()
     text = answer["choices"][0]["message"]["content"]
     dialect = Dialect(embedded.chat.limits)
-    dialect.ground(dialect.parse(text), SCREEN)  # BadCall if it were malformed
+    dialect.to_action(dialect.parse(text), SCREEN)  # BadCall if it were malformed
     assert answer["choices"][0]["finish_reason"] == "stop"
 
 

@@ -130,14 +130,14 @@ def test_the_line_is_bounded_and_the_last_is_told_to_come_again(serve: Any, tiny
 
 def test_a_place_in_line_is_taken_on_entering_and_given_back_once() -> None:
     line = RequestQueue(1)
-    served, waits = line.enter(lambda on_piece: Completion("x", (), "stop", 1, 1)), line.enter(never)
+    served, waits = line.submit(lambda on_piece: Completion("x", (), "stop", 1, 1)), line.submit(never)
     with pytest.raises(ApiError, match="waiting already"):  # though neither has asked for anything yet
-        line.enter(never)
+        line.submit(never)
     waits.leave()
     waits.leave()
-    again = line.enter(never)
+    again = line.submit(never)
     with pytest.raises(ApiError, match="waiting already"):
-        line.enter(never)
+        line.submit(never)
 
     async def listen() -> list[Any]:
         return [piece async for piece in served.pieces()]
