@@ -8,6 +8,7 @@ from actions.errors import (
     InvalidActionError,
     RunStoppedError,
     SurfaceError,
+    SurfaceTimeout,
     UsageError,
 )
 from actions.history import Call, Reply, Step
@@ -68,6 +69,7 @@ __all__ = [
     "Step",
     "Surface",
     "SurfaceError",
+    "SurfaceTimeout",
     "TypeText",
     "UsageError",
     "Wait",

@@ -29,5 +29,9 @@ class SurfaceError(Error):
     """The machine's trouble: the episode stops, and it is never scored as the model's failure."""
 
 
+class SurfaceTimeout(SurfaceError):
+    """The surface did not answer in time; what it was asked for may still have happened."""
+
+
 class UsageError(Error):
     """The person's mistake, or something missing on their side: one sentence, exit code 2."""

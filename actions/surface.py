@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from actions.screen import Screen
+from actions.types import Action
 
 
 @runtime_checkable
@@ -17,7 +19,7 @@ class Surface(Protocol):
         """What is on the screen now. Never a black or stale stand-in for a failed capture."""
         ...
 
-    def perform(self, action: Any) -> str:
+    def perform(self, action: Action) -> str:
         """Carry out one action, its points in pixels of the last captured Screen; called by dispatch alone.
 
         Returns what the machine said that its pixels may not show (a dialog, a new tab), else "".
@@ -30,4 +32,65 @@ class Surface(Protocol):
 
     def close(self) -> None:
         """Let go of everything the surface started. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class SupportsNotices(Protocol):
+    """A surface that reports events its pixels may not show (a new tab, a refused download)."""
+
+    def pop_notices(self) -> str:
+        """Return the notices since the last call, one a line, and forget them; "" if there are none."""
+        ...
+
+
+@runtime_checkable
+class SupportsBusy(Protocol):
+    """A surface that knows whether something it shows is still loading."""
+
+    def busy(self) -> bool:
+        """Return whether loading is in progress."""
+        ...
+
+
+@runtime_checkable
+class SupportsPointer(Protocol):
+    """A surface with a pointer that a person may move too."""
+
+    def pointer(self) -> tuple[int, int]:
+        """Return the pointer's position in pixels of the last captured Screen."""
+        ...
+
+
+@runtime_checkable
+class SupportsFocus(Protocol):
+    """A surface that can give the keyboard focus back after a question to the user took it."""
+
+    def keep_focus(self) -> Callable[[], bool]:
+        """Return a function that restores the present focus and returns whether that worked."""
+        ...
+
+
+@runtime_checkable
+class SupportsOwnership(Protocol):
+    """A surface that declares whether its screen belongs to the user or to the agent alone."""
+
+    is_user_owned: bool
+
+
+@runtime_checkable
+class SupportsPages(Protocol):
+    """A surface that can open a page and evaluate JavaScript in it."""
+
+    @property
+    def url(self) -> str:
+        """The address of the page that is shown."""
+        ...
+
+    def goto(self, url: str) -> None:
+        """Open `url`."""
+        ...
+
+    def evaluate(self, js: str) -> object:
+        """Return the JSON value of a JavaScript expression evaluated in the page."""
         ...

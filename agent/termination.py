@@ -19,10 +19,10 @@ from actions import (
     SurfaceError,
     Wait,
 )
+from actions.rewards import SUCCESS_THRESHOLD
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
 StopReason = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
-SUCCESS_THRESHOLD = 1 - 1e-9  # a verdict's reward from here on is success
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,9 @@ def target(call: Call) -> str:
 
 def can_point(dialect: Any) -> bool:
     """Whether a dialect, with the tool that it was made with, has words for a click."""
-    if hasattr(dialect, "write"):
+    if hasattr(dialect, "format_action"):
         try:
-            return bool(dialect.write(make_action("click", x=0, y=0), Screen(np.zeros((56, 56, 3), np.uint8))))
+            return bool(dialect.format_action(make_action("click", x=0, y=0), Screen(np.zeros((56, 56, 3), np.uint8))))
         except UsageError:
             return False
     examples = getattr(sys.modules[type(dialect).__module__], "EXAMPLES", ())

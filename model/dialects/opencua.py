@@ -136,7 +136,7 @@ class Dialect(BaseDialect):
         """The first action of the code; several calls may be one (moveTo and dragTo)."""
         return self.to_actions(call, screen)[0]
 
-    def joined(
+    def merge_calls(
         self, calls: Sequence[tuple[str, Mapping[str, Any]]], frame: CoordinateMapper, thought: str
     ) -> tuple[Any, ...]:
         """Calls belong together: keys are held while others act, and the pointer goes where the next acts."""

@@ -126,7 +126,7 @@ def test_a_click_in_each_familys_words_gets_through_its_grammar() -> None:
         dialect = plugins.load_plugin("model.dialects", module).Dialect(ImageLimits(), tool)
         form = grammar_for(dialect, ALL, SCREEN)
         assert form is not None
-        said = dialect.write(Click(x=5, y=6), SCREEN)
+        said = dialect.format_action(Click(x=5, y=6), SCREEN)
         grammar = structured_output.to_lark(form)
         for mark in ("<|box_start|>", "<|box_end|>"):
             grammar = grammar.replace(mark, json.dumps(mark))

@@ -146,10 +146,10 @@ def test_a_place_outside_the_picture_is_never_clamped(spoken: Spoken) -> None:
     dialect, screen = spoken.dialect(), screen_of(1288, 728)
     frame = dialect.frame(screen)
     far = 1288 if not dialect.SPACE.scale else dialect.SPACE.scale + 1
-    assert frame.point([0, 0], "at") == (0, 0)
+    assert frame.to_screen([0, 0], "at") == (0, 0)
     for outside in ([far, 0], [-1, 0], [0, -1], [0, 10**30 if not dialect.SPACE.scale else far]):
         with pytest.raises(InvalidActionError):
-            frame.point(outside, "at")
+            frame.to_screen(outside, "at")
 
 
 def test_no_dialect_needs_torch() -> None:

@@ -29,7 +29,7 @@ SAID = [
 @pytest.mark.parametrize("action", SAID, ids=lambda action: action.verb)
 def test_a_written_item_is_one_that_openais_client_takes(action: Any) -> None:
     responses = pytest.importorskip("openai.types.responses", reason="the package openai is not installed")
-    said = json.loads(OPENAI.write(action, screen_of(1288, 728)))
+    said = json.loads(OPENAI.format_action(action, screen_of(1288, 728)))
     taken = responses.ResponseComputerToolCall.model_validate(said)
     again = taken.model_dump_json(exclude_none=True)
     assert meant(OPENAI, again) == (action,)
@@ -154,4 +154,4 @@ def test_what_they_have_no_words_for() -> None:
     for dialect, action in ((OPENAI, Click(x=8, y=9, count=3)), (OPENAI, Wait(seconds=1.0)), (OPENAI, Scroll(down=1)),
                             (CLAUDE, Drag(path=((1, 1), (2, 2), (3, 3))))):  # fmt: skip
         with pytest.raises(UsageError, match="has no words for"):
-            dialect.write(action, screen)
+            dialect.format_action(action, screen)

@@ -98,7 +98,7 @@ def written_and_read(spoken: Spoken, data: st.DataObject) -> None:
     action = data.draw(actions(width, height))
     dialect, screen = DIALECTS[str(spoken)], screen_of(width, height)
     try:
-        text = dialect.write(action, screen)
+        text = dialect.format_action(action, screen)
     except UsageError as error:
         assert f"dialect {spoken.name} has no words for" in str(error)
         return
@@ -128,7 +128,7 @@ def test_a_family_has_words_for_most_of_what_its_examples_mean(spoken: Spoken) -
     for example in spoken.replayed():
         screen = screen_of(*example.screen_size)
         try:
-            (found,) = meant(dialect, dialect.write(example.action, screen), *example.screen_size)
+            (found,) = meant(dialect, dialect.format_action(example.action, screen), *example.screen_size)
         except UsageError:
             wordless.append(example.action)
         else:

@@ -103,7 +103,7 @@ def test_every_example_is_taken_as_it_is_or_as_the_family_writes_it(
         taken = takes(grammars().guide(form), example.text)
         as_it_is += taken
         try:
-            words = dialect.write(example.action, shown)
+            words = dialect.format_action(example.action, shown)
         except UsageError:
             assert taken, example.text
             continue

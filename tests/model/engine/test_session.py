@@ -102,7 +102,7 @@ class Asked:
     """A guide that forces nothing: every id is asked of the model."""
 
     def __init__(self, guide: Guide) -> None:
-        self.guide, self.take, self.masked = guide, guide.accept, guide.mask_logits
+        self.guide, self.accept, self.mask_logits = guide, guide.accept, guide.mask_logits
 
     @property
     def done(self) -> bool:
@@ -128,7 +128,7 @@ def test_each_way_of_saving_work_leaves_the_replies_as_they_are(
         "the pictures": {"reply": lambda *given, **named: (chat.reset(), reply(*given, **named))[1]},
         "one time slice": {"encoder": lambda patches, grid: model.visual(both(patches), [grid])},
         "joined products": {"session": PrefixCachedSession(model, fuse=False)},
-        "forced ids": {"guide": lambda form: Asked(guide(form))},
+        "forced ids": {"make_guide": lambda form: Asked(guide(form))},
         "free steps": {
             "session": PrefixCachedSession(model, graphs=True),
             "encoder": Encoder(model.visual, record=True),
