@@ -1,4 +1,4 @@
-"""The vocabulary: screens, verbs, surfaces, dispatch, errors. Knows neither models nor machines."""
+"""Screens, actions, the surface protocol and the one dispatch that carries an action out."""
 
 from actions.dispatch import dispatch
 from actions.errors import (

@@ -1,25 +1,22 @@
-"""dispatch: the only place where an action meets a machine, and so the only place for a guard."""
+"""Carry out an action on a surface: the only path from an action to a machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from actions.errors import InvalidActionError
 from actions.screen import Screen
 from actions.surface import Surface
-from actions.types import CONTROL_ACTIONS
+from actions.types import CONTROL_ACTIONS, Action
 
-GuardFn = Callable[[Any, Screen], None]  # raises Denied to refuse
+GuardFn = Callable[[Action, Screen], None]  # raises ActionDeniedError to deny
 
 
-def validate(action: Any, surface: Surface, screen: Screen) -> None:
-    """Raise BadCall when the surface lacks the verb or a point lies outside the screen that the model saw."""
+def validate(action: Action, surface: Surface, screen: Screen) -> None:
+    """Raise InvalidActionError when the surface lacks the verb or a point lies outside the screen."""
     verbs = surface.verbs()
     if action.verb in CONTROL_ACTIONS:
-        raise InvalidActionError(
-            f"'{action.verb}' is for the person, not for the {surface.name} surface; the loop answers it"
-        )
+        raise InvalidActionError(f"'{action.verb}' is handled by the loop, not by the {surface.name} surface")
     if action.verb not in verbs:
         raise InvalidActionError(
             f"the {surface.name} surface cannot '{action.verb}'; it can {', '.join(sorted(verbs))}"
@@ -28,11 +25,16 @@ def validate(action: Any, surface: Surface, screen: Screen) -> None:
         screen.check_point(*point)
 
 
-def dispatch(action: Any, surface: Surface, screen: Screen, guard: GuardFn | None = None) -> str:
-    """Check the action against the screen it was meant for, ask the guard, and perform it.
+def dispatch(action: Action, surface: Surface, screen: Screen, guard: GuardFn | None = None) -> str:
+    """Validate the action against the screen it was meant for, call the guard, and perform it.
 
-    Returns what the machine said beyond its pixels, "" if nothing.
-    Raises BadCall (nothing was done), Denied (the guard refused, nothing was done) or SurfaceError.
+    Returns:
+        The surface's notice of what its pixels may not show (a dialog, a new tab), "" if there is none.
+
+    Raises:
+        InvalidActionError: the action does not fit the surface or the screen; nothing was done.
+        ActionDeniedError: the guard denied the action; nothing was done.
+        SurfaceError: the machine failed; part of the action may have been done.
     """
     validate(action, surface, screen)
     if guard is not None:

@@ -1,37 +1,41 @@
-"""The three families of errors. Whose mistake it was decides what happens next."""
+"""Exceptions: the model's mistakes, the machine's failures, and wrong usage."""
 
 
 class Error(Exception):
-    """Base of every error that pixelhand raises on purpose; its text is one sentence for a person."""
+    """Base of the errors that pixelhand raises; the message is one sentence for a person."""
 
 
 class InvalidActionError(Error):
-    """The model's mistake: its reply does not parse, or asks for what cannot be. It reads the text next turn."""
+    """The reply does not parse, or asks for what cannot be done; the model reads the message in the next turn."""
 
 
 class ActionDeniedError(InvalidActionError):
-    """The guard said no. The model reads the reason; a run that keeps asking for it is stopped."""
+    """The guard denied the action; a run is stopped after several denials."""
 
 
 class ActionRejectedError(ActionDeniedError):
-    """A person said no, or used the machine meanwhile. The model reads why; it is no mistake that counts against it."""
+    """The user rejected the action or used the machine meanwhile; it does not count as the model's mistake."""
 
 
 class RunStoppedError(ActionDeniedError):
-    """The guard ended the run: a person said stop (by_person), or nobody is there to be asked. Nothing was done."""
+    """The guard ended the run before the action: the user stopped it, or nobody is there to approve.
 
-    def __init__(self, sentence: str, *, by_person: bool = False) -> None:
-        super().__init__(sentence)
+    Attributes:
+        by_person: whether the user stopped the run.
+    """
+
+    def __init__(self, message: str, *, by_person: bool = False) -> None:
+        super().__init__(message)
         self.by_person = by_person
 
 
 class SurfaceError(Error):
-    """The machine's trouble: the episode stops, and it is never scored as the model's failure."""
+    """The machine failed; the episode ends and is not scored as a failure of the model."""
 
 
 class SurfaceTimeout(SurfaceError):
-    """The surface did not answer in time; what it was asked for may still have happened."""
+    """The surface did not answer in time; the action may still have happened."""
 
 
 class UsageError(Error):
-    """The person's mistake, or something missing on their side: one sentence, exit code 2."""
+    """Wrong usage or a missing requirement; the command line prints the message and exits with code 2."""

@@ -1,41 +1,35 @@
-"""Reply, Call and Step: what history is made of."""
+"""Records of a run: a policy's reply, the call in it, and the step it led to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 from actions.screen import Screen
+from actions.types import Action
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The policy's own words, before anybody read them.
-
-    prompt is the text that the model was shown (pictures as placeholders); pictures are the digests of the Screens in
-    it, in order; timings_s names seconds by phase. looks: of each time that the model looked and pointed, where and how
-    surely, in its own pixels: x, y, x_px and y_px (the spread), probability, and what else is known of that look.
-    doubt: what a person who is there should know before it is done; "" where the policy is sure enough.
-    """
+    """A policy's reply, as text, before it is parsed."""
 
     text: str
-    prompt: str = ""
+    prompt: str = ""  # the rendered prompt, with placeholders for images
     prompt_tokens: int = 0
     reply_tokens: int = 0
-    timings_s: Mapping[str, float] = field(default_factory=dict)
-    image_digests: tuple[str, ...] = ()
-    localizations: tuple[Mapping[str, Any], ...] = ()
-    uncertainty: str = ""
+    timings_s: Mapping[str, float] = field(default_factory=dict)  # seconds by phase
+    image_digests: tuple[str, ...] = ()  # Screen.digest of each image in the prompt, in order
+    localizations: tuple[Mapping[str, object], ...] = ()  # one per predicted point: x, y, x_px, y_px, probability, ...
+    uncertainty: str = ""  # why the predicted point is uncertain, for the user; "" when it is not
 
 
 @dataclass(frozen=True)
 class Call:
-    """One function call as the model said it: coordinates still in the model's own space."""
+    """A function call as the model wrote it, with coordinates still in the model's own space."""
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, object]
     thought: str = ""
 
     def __post_init__(self) -> None:
@@ -44,27 +38,22 @@ class Call:
 
 @dataclass(frozen=True)
 class Step:
-    """One turn: what was seen, said, done, and what came of it.
-
-    actions are all that the reply meant and that were tried, in order; action is the last of them, None when the reply
-    meant none. error holds the sentence that the model reads next turn: of a BadCall, or of an action not done.
-    note is what the machine said beyond its pixels; reward is the environment's for this step.
-    """
+    """One turn of a run: the screen, the reply, the actions that were tried, and their result."""
 
     index: int
     screen: Screen
     reply: Reply
     call: Call | None = None
-    action: Any = None
-    error: str = ""
-    notice: str = ""
-    reward: float = 0.0
+    action: Action | None = None  # the last action that was tried; None when the reply has none
+    error: str = ""  # why the reply was invalid or the action was not done; the model reads it in the next turn
+    notice: str = ""  # what the surface reported beyond its pixels
+    reward: float = 0.0  # the environment's reward for this step
     seconds: float = 0.0
-    actions: tuple[Any, ...] = ()
+    actions: tuple[Action, ...] = ()  # every action of the reply that was tried, in order
 
 
 def merge_parts(parts: Sequence[Step]) -> Step:
-    """The parts of one turn as one Step: actions in order, notes one below the other, rewards and seconds summed."""
+    """Return the parts of one turn as one Step: actions in order, notices joined, rewards and seconds summed."""
     return replace(
         parts[-1],
         notice="\n".join(part.notice for part in parts if part.notice),

@@ -1,15 +1,15 @@
-"""Key names: one table, with each platform's spelling. Knows no machine."""
+"""Key names, with their spelling on each platform."""
 
 from __future__ import annotations
 
-import difflib
 from typing import NamedTuple
 
 from actions.errors import InvalidActionError
+from actions.suggest import suggest
 
 
 class Key(NamedTuple):
-    """One key: Playwright's name, pyautogui's name, Android's keyevent ("" where the platform has none)."""
+    """A key's name in Playwright, in pyautogui and as an Android key event; "" where the platform has none."""
 
     playwright: str
     pyautogui: str
@@ -85,9 +85,12 @@ ALIASES: dict[str, str] = {
 
 
 def normalize_key(name: str) -> str:
-    """The table's name for a key as somebody wrote it ("Return", "Ctrl", "a"); BadCall with the nearest if unknown.
+    """Return the name in `KEYS` of a key such as "Return", "Ctrl" or "a".
 
     A single printable character is its own name and keeps its case.
+
+    Raises:
+        InvalidActionError: no key has that name; the message suggests the nearest.
     """
     if len(name) == 1 and name.isprintable() and name != " ":
         return name
@@ -95,16 +98,17 @@ def normalize_key(name: str) -> str:
     key = ALIASES.get(key, key)
     if key in KEYS:
         return key
-    near = difflib.get_close_matches(key[:40], [*KEYS, *ALIASES], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "names are like enter, tab, ctrl, f5, or a single character"
-    raise InvalidActionError(f"no key is called {name[:40]!r}; {hint}")
+    hint = suggest(key[:40], [*KEYS, *ALIASES]) or " Use a name such as enter, tab, ctrl or f5, or a single character."
+    raise InvalidActionError(f"unknown key {name[:40]!r}.{hint}")
 
 
 def to_platform_key(key: str, platform: str) -> str:
-    """A canonical key in a platform's spelling ("playwright", "pyautogui", "android").
+    """Return a normalized key's name on a platform ("playwright", "pyautogui" or "android").
 
-    Characters are their own spelling except on Android, where letters and digits have key codes.
-    Raises BadCall where the platform has no such key.
+    Characters keep their own name except on Android, where letters and digits have key codes.
+
+    Raises:
+        InvalidActionError: the platform has no such key.
     """
     if key in KEYS:
         spelled: str = getattr(KEYS[key], platform)

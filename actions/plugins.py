@@ -1,12 +1,10 @@
-"""Plug-in folders: a package's folder is its registry. Nothing is imported until it is asked for.
+"""Plug-in packages: each module of the package is a plug-in, imported when it is loaded.
 
-Third parties add to a folder through an entry-point group of its dotted name, "pixelhand." in front
-(`pixelhand.envs.surfaces`, say).
+Third parties add plug-ins through an entry-point group named after the package, such as `pixelhand.envs.surfaces`.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -14,6 +12,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 from actions.errors import UsageError
+from actions.suggest import suggest
 
 GROUP = "pixelhand."
 
@@ -23,7 +22,7 @@ def _external(package: str) -> dict[str, str]:
 
 
 def list_plugins(package: str) -> list[str]:
-    """What the plug-in folder holds, sorted; the package is named, not imported ("envs.surfaces")."""
+    """Return the sorted names of a package's plug-ins without importing it, such as of "envs.surfaces"."""
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     own = {
@@ -35,11 +34,13 @@ def list_plugins(package: str) -> list[str]:
 
 
 def load_plugin(package: str, name: str) -> ModuleType:
-    """Import one plug-in. UsageError names what there is, and the nearest, when there is no such one."""
+    """Import and return a plug-in.
+
+    Raises:
+        UsageError: there is no plug-in of that name; the message lists the names and suggests the nearest.
+    """
     known = list_plugins(package)
     if name not in known:
         kind = package.rpartition(".")[2].removesuffix("s")
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise UsageError(f"no {kind} '{name}'; have {', '.join(known)}.{hint}")
+        raise UsageError(f"unknown {kind} '{name}'; available: {', '.join(known)}.{suggest(name, known)}")
     return importlib.import_module(_external(package).get(name, f"{package}.{name}"))

@@ -1,4 +1,4 @@
-"""Surface: what the loop may ask of a machine with a screen. Protocol only; the surfaces live in envs/surfaces."""
+"""Protocols of a surface: a screen that can be captured and acted on."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from actions.types import Action
 
 @runtime_checkable
 class Surface(Protocol):
-    """A screen that can be seen and acted on. Every method raises SurfaceError when the machine fails."""
+    """A screen that can be captured and acted on; every method raises SurfaceError when the machine fails."""
 
     name: str
 
     def capture(self) -> Screen:
-        """What is on the screen now. Never a black or stale stand-in for a failed capture."""
+        """Return the screen as it is now; never a black or stale image in place of a failed capture."""
         ...
 
     def perform(self, action: Action) -> str:
-        """Carry out one action, its points in pixels of the last captured Screen; called by dispatch alone.
+        """Perform one action, its points in pixels of the last captured Screen; only `dispatch` calls this.
 
-        Returns what the machine said that its pixels may not show (a dialog, a new tab), else "".
+        Returns:
+            A notice of what the pixels may not show (a dialog, a new tab), "" if there is none.
         """
         ...
 
     def verbs(self) -> frozenset[str]:
-        """The verbs that perform can carry out."""
+        """Return the verbs that `perform` supports."""
         ...
 
     def close(self) -> None:
-        """Let go of everything the surface started. Safe to call twice."""
+        """Release everything that the surface started; safe to call twice."""
         ...
 
 

@@ -1,14 +1,12 @@
-"""The verbs, one frozen pydantic model each. Knows neither models nor machines.
+"""The action types, one frozen pydantic model each.
 
-A verb's model is its schema, its validator, its text in prompts (the docstring) and its key in dispatch.
-Coordinates are integers in the pixels of the Screen that the model saw; whether they lie on it, dispatch checks.
+Coordinates are integer pixels of the Screen that the policy was given; `dispatch` checks that they lie on it.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Union
+from typing import Annotated, Literal, NamedTuple, Union
 
 from pydantic import (
     BaseModel,
@@ -23,8 +21,9 @@ from pydantic import (
 
 from actions.errors import InvalidActionError
 from actions.keys import normalize_key
+from actions.suggest import suggest
 
-MAX_TEXT = 10_000  # characters of one typed text, answer or question
+MAX_TEXT = 10_000  # characters of a typed text, an answer or a question
 MAX_WAIT_S = 60.0
 
 Coordinate = Annotated[StrictInt, Field(ge=-(2**31), le=2**31 - 1)]
@@ -34,7 +33,7 @@ Modifier = Literal["ctrl", "shift", "alt", "meta"]
 
 
 class Point(NamedTuple):
-    """A pixel of the screen that the model saw."""
+    """A pixel of the screen that the policy was given."""
 
     x: Coordinate
     y: Coordinate
@@ -48,12 +47,12 @@ def _printable(text: str) -> str:
 
 
 class BaseAction(BaseModel):
-    """Base of the verbs: frozen, closed (an unknown field is an error)."""
+    """Base of the action types: frozen, and closed (an unknown field is an error)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def points(self) -> tuple[Point, ...]:
-        """The pixels this action names, for checks against the screen and for drawing."""
+        """Return the pixels that the action names, for bounds checks and for drawing."""
         return ()
 
 
@@ -81,7 +80,7 @@ class Move(_AtPoint):
 
 
 class Drag(BaseAction):
-    """Press at the first point, go through the others, release at the last. One point alone starts at the pointer."""
+    """Press at the first point, move through the others, release at the last; a single point starts at the pointer."""
 
     verb: Literal["drag"] = "drag"
     path: Annotated[tuple[Point, ...], Field(min_length=1, max_length=100)]
@@ -92,7 +91,7 @@ class Drag(BaseAction):
 
 
 class Scroll(BaseAction):
-    """Turn the wheel by notches at a point (without one: where the pointer is). down > 0 shows what is further down."""
+    """Turn the wheel by notches at a point, or where the pointer is; `down` > 0 shows what is further down."""
 
     verb: Literal["scroll"] = "scroll"
     x: Coordinate | None = None
@@ -111,7 +110,7 @@ class Scroll(BaseAction):
 
 
 class LongPress(_AtPoint):
-    """Press at a point and hold for some seconds."""
+    """Press at a point and hold for `seconds`."""
 
     verb: Literal["long_press"] = "long_press"
     seconds: Seconds = 1.0
@@ -160,28 +159,28 @@ class Home(BaseAction):
 
 
 class Wait(BaseAction):
-    """Wait some seconds for the screen to change."""
+    """Wait `seconds` for the screen to change."""
 
     verb: Literal["wait"] = "wait"
     seconds: Seconds = 1.0
 
 
 class Answer(BaseAction):
-    """Give the answer that the person asked for. Ends the run."""
+    """Give the answer that the task asks for, and end the run."""
 
     verb: Literal["answer"] = "answer"
     text: Text
 
 
 class Ask(BaseAction):
-    """Ask the person a question that only they can decide."""
+    """Ask the user a question that only they can decide."""
 
     verb: Literal["ask"] = "ask"
     question: Text
 
 
 class Done(BaseAction):
-    """Say that the task is finished, or that it cannot be."""
+    """Report that the task is finished, or that it cannot be done."""
 
     verb: Literal["done"] = "done"
     status: Literal["success", "failure"] = "success"
@@ -194,7 +193,7 @@ Action = Annotated[
     ],
     Field(discriminator="verb"),
 ]
-ACTION_ADAPTER: TypeAdapter[Any] = TypeAdapter(Action)
+ACTION_ADAPTER: TypeAdapter[Action] = TypeAdapter(Action)
 
 ACTION_TYPES: dict[str, type[BaseAction]] = {
     model.model_fields["verb"].default: model
@@ -215,24 +214,28 @@ ACTION_TYPES: dict[str, type[BaseAction]] = {
         Done,
     )
 }
-CONTROL_ACTIONS = frozenset(
-    {"answer", "ask", "done"}
-)  # for the person at the loop's other end: no machine performs them
+CONTROL_ACTIONS = frozenset({"answer", "ask", "done"})  # for the loop; no surface performs them
 
 
-def make_action(verb: str, **fields: object) -> Any:
-    """Action from a verb's name and fields; BadCall, in one sentence, when they do not fit."""
+def make_action(verb: str, **fields: object) -> Action:
+    """Return the action of a verb's name and fields.
+
+    Raises:
+        InvalidActionError: the verb is unknown or the fields do not fit it.
+    """
     return parse_action({"verb": verb, **fields})
 
 
-def parse_action(data: object) -> Any:
-    """Action from plain data (JSON); BadCall, in one short sentence, when it does not fit."""
+def parse_action(data: object) -> Action:
+    """Return the action of plain data such as `{"verb": "click", "x": 1, "y": 2}`.
+
+    Raises:
+        InvalidActionError: the data fits no action type; the message names the first field that is wrong.
+    """
     verb = data.get("verb") if isinstance(data, Mapping) else None
     if isinstance(verb, str) and verb not in ACTION_TYPES:
-        near = difflib.get_close_matches(verb[:40], ACTION_TYPES, n=1)
-        raise InvalidActionError(
-            f"no verb {verb[:40]!r}; " + (f"did you mean '{near[0]}'?" if near else f"have {', '.join(ACTION_TYPES)}")
-        )
+        hint = suggest(verb[:40], ACTION_TYPES) or f" Verbs: {', '.join(ACTION_TYPES)}."
+        raise InvalidActionError(f"unknown verb {verb[:40]!r}.{hint}")
     try:
         return ACTION_ADAPTER.validate_python(data)
     except ValidationError as error:

@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -207,7 +207,7 @@ def _grounded_point(call: Call) -> Sequence[int] | None:
     found = call.arguments.get(GROUNDED_KEY)
     if isinstance(found, str):
         raise InvalidActionError(found)
-    return found
+    return cast(Sequence[int] | None, found)
 
 
 def _at(action: Any, x: int, y: int) -> Any:

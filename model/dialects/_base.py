@@ -12,7 +12,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -166,7 +166,7 @@ def _followers(call: Call) -> Sequence[Mapping[str, Any]]:
     )
     if not whole:
         raise InvalidActionError(f"'{NEXT_CALLS}' must be a list of calls, not {show(followers)}")
-    return followers
+    return cast(Sequence[Mapping[str, Any]], followers)
 
 
 def chain_calls(calls: Sequence[tuple[str, Mapping[str, Any]]], thought: str) -> Call:

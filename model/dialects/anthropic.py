@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from actions import InvalidActionError, Screen, make_action
+from actions import InvalidActionError, PressKeys, Screen, make_action
 from model.dialects._anthropic_examples import EXAMPLES as _EXAMPLES
 from model.dialects._base import MOST_ACTIONS, click, drag, unsupported_action
 from model.dialects._provider_items import COMPUTER, FINISH, ParsedItems, ProviderItemDialect
@@ -78,7 +78,7 @@ _TO_X |= {key: key.capitalize() for key in ("tab", "escape", "delete", "home", "
 def _chord(text: str) -> tuple[str, ...]:
     """Keys of one combination in xdotool's spelling, by our names."""
     names = [text] if len(text) == 1 else text[:400].split("+")
-    return tuple(make_action("press", keys=[_ours(name) for name in names[:9]]).keys)
+    return tuple(cast(PressKeys, make_action("press", keys=[_ours(name) for name in names[:9]])).keys)
 
 
 def _ours(name: str) -> str:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from actions import InvalidActionError, Screen, make_action
+from actions import InvalidActionError, PressKeys, Screen, make_action
 from model.dialects._base import choice, click, drag, unsupported_action
 from model.dialects._openai_examples import EXAMPLES as _EXAMPLES
 from model.dialects._provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, strings
@@ -48,7 +48,7 @@ def _held(given: CallArguments) -> tuple[str, ...]:
     """The modifiers held, by our names."""
     if not given.given.get("keys"):
         return ()
-    keys = make_action("press", keys=given.keys()).keys
+    keys = cast(PressKeys, make_action("press", keys=given.keys())).keys
     for key in keys:
         if key not in MODIFIERS:
             raise InvalidActionError(

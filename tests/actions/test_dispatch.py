@@ -1,13 +1,12 @@
-"""dispatch: nothing that does not fit, and nothing that is refused, reaches the machine."""
+"""dispatch: invalid and denied actions never reach the surface."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 
 from actions import (
+    Action,
     ActionDeniedError,
     Click,
     Error,
@@ -28,12 +27,12 @@ class Recorder:
     name = "recorder"
 
     def __init__(self) -> None:
-        self.done: list[Any] = []
+        self.done: list[Action] = []
 
     def capture(self) -> Screen:
         return SCREEN
 
-    def perform(self, action: Any) -> str:
+    def perform(self, action: Action) -> str:
         self.done.append(action)
         return "a note"
 
@@ -41,24 +40,25 @@ class Recorder:
         return frozenset({"click", "drag", "scroll", "type"})
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
-def test_an_action_that_fits_is_performed_and_the_note_comes_back() -> None:
+def test_dispatch_performs_and_returns_notice() -> None:
     surface = Recorder()
     assert isinstance(surface, Surface)
-    assert dispatch(Click(x=29, y=19), surface, SCREEN) == "a note" and surface.done == [Click(x=29, y=19)]
+    assert dispatch(Click(x=29, y=19), surface, SCREEN) == "a note"
+    assert surface.done == [Click(x=29, y=19)]
 
 
 @pytest.mark.parametrize("point", [(30, 0), (0, 20), (-1, 0), (0, -1), (2**31 - 1, 0)])
-def test_a_point_outside_is_a_bad_call_with_the_range_and_is_never_moved(point: tuple[int, int]) -> None:
+def test_dispatch_rejects_point_outside_screen(point: tuple[int, int]) -> None:
     surface = Recorder()
     with pytest.raises(InvalidActionError, match=r"x must be 0 to 29 and y 0 to 19"):
         dispatch(Click(x=point[0], y=point[1]), surface, SCREEN)
     assert surface.done == []
 
 
-def test_every_point_of_a_drag_is_looked_at() -> None:
+def test_dispatch_checks_every_drag_point() -> None:
     surface = Recorder()
     with pytest.raises(InvalidActionError, match=r"point \(5, 99\)"):
         dispatch(make_action("drag", path=((1, 1), (5, 99), (2, 2))), surface, SCREEN)
@@ -70,18 +70,18 @@ def test_every_point_of_a_drag_is_looked_at() -> None:
     ("action", "sentence"),
     [
         (make_action("back"), "cannot 'back'; it can click, drag, scroll, type"),
-        (make_action("done"), "is for the person"),
+        (make_action("done"), "is handled by the loop"),
     ],
 )
-def test_a_verb_that_the_surface_lacks_says_what_it_can(action: Any, sentence: str) -> None:
+def test_validate_names_supported_verbs(action: Action, sentence: str) -> None:
     with pytest.raises(InvalidActionError, match=sentence):
         validate(action, Recorder(), SCREEN)
 
 
-def test_the_guard_comes_after_the_check_and_before_the_act() -> None:
+def test_guard_runs_between_validation_and_action() -> None:
     surface, asked = Recorder(), []
 
-    def guard(action: Any, screen: Screen) -> None:
+    def guard(action: Action, screen: Screen) -> None:
         asked.append((action, screen, list(surface.done)))
         if action.verb == "type":
             raise ActionDeniedError("rule 'typing'")
@@ -92,20 +92,21 @@ def test_the_guard_comes_after_the_check_and_before_the_act() -> None:
     dispatch(Click(x=1, y=1), surface, SCREEN, guard)
     with pytest.raises(ActionDeniedError, match="rule 'typing'"):
         dispatch(make_action("type", text="a"), surface, SCREEN, guard)
-    assert asked[0] == (Click(x=1, y=1), SCREEN, []) and surface.done == [Click(x=1, y=1)]
+    assert asked[0] == (Click(x=1, y=1), SCREEN, [])
+    assert surface.done == [Click(x=1, y=1)]
 
 
-def test_the_machines_trouble_comes_through() -> None:
+def test_dispatch_propagates_surface_error() -> None:
     class Broken(Recorder):
-        def perform(self, action: Any) -> str:
+        def perform(self, action: Action) -> str:
             raise SurfaceError("gone")
 
     with pytest.raises(SurfaceError, match="gone"):
         dispatch(Click(x=1, y=1), Broken(), SCREEN)
 
 
-def test_the_families_of_errors() -> None:
-    assert issubclass(ActionDeniedError, InvalidActionError) and all(
-        issubclass(kind, Error) for kind in (InvalidActionError, SurfaceError, UsageError)
-    )
-    assert not issubclass(SurfaceError, InvalidActionError) and not issubclass(UsageError, InvalidActionError)
+def test_error_hierarchy() -> None:
+    assert issubclass(ActionDeniedError, InvalidActionError)
+    assert all(issubclass(kind, Error) for kind in (InvalidActionError, SurfaceError, UsageError))
+    assert not issubclass(SurfaceError, InvalidActionError)
+    assert not issubclass(UsageError, InvalidActionError)

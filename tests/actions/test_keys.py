@@ -1,4 +1,4 @@
-"""Key names: one table for what models write and what platforms want."""
+"""Key names: normalization and platform spellings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from actions import InvalidActionError
 from actions.keys import ALIASES, KEYS, normalize_key, to_platform_key
 
 
-def test_every_alias_leads_to_the_table() -> None:
-    assert set(ALIASES.values()) <= set(KEYS) and not set(ALIASES) & set(KEYS)
+def test_aliases_map_to_known_keys() -> None:
+    assert set(ALIASES.values()) <= set(KEYS)
+    assert not set(ALIASES) & set(KEYS)
     assert all(normalize_key(alias) == key for alias, key in ALIASES.items())
     assert all(normalize_key(key) == key for key in KEYS)
 
@@ -36,31 +37,32 @@ def test_every_alias_leads_to_the_table() -> None:
         ("?", "?"),
     ],
 )
-def test_names_as_people_and_models_write_them(written: str, key: str) -> None:
+def test_normalize_key_accepts_common_spellings(written: str, key: str) -> None:
     assert normalize_key(written) == key
 
 
 @pytest.mark.parametrize(
     ("written", "hint"),
     [
-        ("entr", "did you mean 'enter'"),
-        ("f13", "did you mean"),
-        ("", "names are like"),
-        ("ab", "names are like|did you mean"),
-        ("\n", "names are like"),
-        ("\x00", "names are like"),
-        ("\ud800", "names are like"),
-        ("x" * 5000, "names are like"),
+        ("entr", "Did you mean 'enter'"),
+        ("f13", "Did you mean"),
+        ("", "Use a name such as"),
+        ("ab", "Use a name such as|Did you mean"),
+        ("\n", "Use a name such as"),
+        ("\x00", "Use a name such as"),
+        ("\ud800", "Use a name such as"),
+        ("x" * 5000, "Use a name such as"),
     ],
 )
-def test_a_name_that_is_none_is_a_bad_call_with_the_nearest(written: str, hint: str) -> None:
+def test_unknown_key_error_suggests_nearest(written: str, hint: str) -> None:
     with pytest.raises(InvalidActionError, match=hint) as caught:
         normalize_key(written)
-    assert len(str(caught.value)) < 200 and str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_key_or_a_bad_call_and_a_key_is_its_own_name(written: str) -> None:
+def test_normalize_key_is_idempotent(written: str) -> None:
     try:
         key = normalize_key(written)
     except InvalidActionError:
@@ -68,25 +70,27 @@ def test_any_text_is_a_key_or_a_bad_call_and_a_key_is_its_own_name(written: str)
     assert normalize_key(key) == key
 
 
-def test_spellings() -> None:
+def test_to_platform_key_uses_platform_names() -> None:
     assert [to_platform_key("ctrl", platform) for platform in ("playwright", "pyautogui", "android")] == [
         "Control",
         "ctrl",
         "KEYCODE_CTRL_LEFT",
     ]
-    assert to_platform_key("a", "playwright") == "a" and to_platform_key("A", "pyautogui") == "A"
-    assert to_platform_key("a", "android") == "KEYCODE_A" and to_platform_key("7", "android") == "KEYCODE_7"
+    assert to_platform_key("a", "playwright") == "a"
+    assert to_platform_key("A", "pyautogui") == "A"
+    assert to_platform_key("a", "android") == "KEYCODE_A"
+    assert to_platform_key("7", "android") == "KEYCODE_7"
 
 
 @pytest.mark.parametrize(
     ("key", "platform"), [("camera", "playwright"), ("power", "pyautogui"), ("?", "android"), ("ż", "android")]
 )
-def test_a_key_that_a_platform_lacks_is_a_bad_call(key: str, platform: str) -> None:
+def test_to_platform_key_rejects_missing_keys(key: str, platform: str) -> None:
     with pytest.raises(InvalidActionError, match=f"does not exist on {platform}"):
         to_platform_key(key, platform)
 
 
-def test_pyautogui_knows_every_name_that_the_table_gives_it() -> None:
+def test_pyautogui_names_are_valid() -> None:
     """Read from its source: importing it needs a display."""
     import ast
     from importlib.util import find_spec

@@ -359,9 +359,9 @@ MEANINGLESS = [
     ('{"action": "type", "text": "a\\u0000b"}', "U+0000"),
     ('{"action": "key"}', "key needs 'keys'"),
     ('{"action": "key", "keys": []}', "keys"),
-    ('{"action": "key", "keys": ["entre"]}', "did you mean 'enter'?"),
+    ('{"action": "key", "keys": ["entre"]}', "Did you mean 'enter'?"),
     ('{"action": "key", "keys": [5]}', "'keys' must be a list of key names, not [5]"),
-    ('{"action": "key", "keys": ["hello world"]}', "no key is called 'hello world'"),
+    ('{"action": "key", "keys": ["hello world"]}', "unknown key 'hello world'"),
     ('{"action": "scroll"}', "scroll needs 'pixels'"),
     ('{"action": "scroll", "pixels": 0}', "-10000 to 10000 and not 0"),
     ('{"action": "scroll", "pixels": 10001}', "-10000 to 10000 and not 0, not 10001"),
@@ -397,7 +397,7 @@ def test_a_call_without_a_meaning_is_a_bad_call_that_helps(arguments: str, words
         ('{"action": "left_click", "coordinate": [3, 4]}', "did you mean 'click'?"),
         ('{"action": "open"}', "open needs 'text'"),
         ('{"action": "open", "text": ""}', "target"),
-        ('{"action": "key", "text": "warp"}', "no key is called 'warp'"),
+        ('{"action": "key", "text": "warp"}', "unknown key 'warp'"),
     ],
 )
 def test_a_call_without_a_meaning_on_a_phone(arguments: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The verbs: what makes an action, what does not, and that nothing but BadCall comes out of bad data."""
+"""Parsing and validation of the action types."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ SAMPLES = [
 ]
 
 
-def test_there_is_a_sample_of_every_verb_and_each_has_a_text_for_prompts() -> None:
+def test_samples_cover_every_action_type() -> None:
     assert {action.verb for action in SAMPLES} == set(ACTION_TYPES)
-    assert all(model.__doc__ for model in ACTION_TYPES.values()) and set(ACTION_TYPES) > CONTROL_ACTIONS
+    assert all(model.__doc__ for model in ACTION_TYPES.values())
+    assert set(ACTION_TYPES) > CONTROL_ACTIONS
 
 
 @pytest.mark.parametrize("action", SAMPLES, ids=lambda action: action.verb)
-def test_an_action_goes_through_json_and_back(action: Any) -> None:
+def test_action_round_trips_through_json(action: Any) -> None:
     assert parse_action(json.loads(json.dumps(action.model_dump(mode="json")))) == action
     assert hash(action) == hash(parse_action(action.model_dump()))
 
@@ -63,14 +64,15 @@ def test_actions_are_frozen() -> None:
         Click(x=1, y=2).x = 3  # type: ignore[misc]
 
 
-def test_points_are_those_that_meet_the_screen() -> None:
+def test_points_lists_every_named_pixel() -> None:
     assert make_action("click", x=1, y=2).points() == (Point(1, 2),)
     assert Drag(path=(Point(1, 2), Point(3, 4))).points() == (Point(1, 2), Point(3, 4))
-    assert Scroll(down=1).points() == () and Scroll(x=1, y=2, down=1).points() == (Point(1, 2),)
+    assert Scroll(down=1).points() == ()
+    assert Scroll(x=1, y=2, down=1).points() == (Point(1, 2),)
     assert make_action("back").points() == ()
 
 
-def test_keys_are_normal_names() -> None:
+def test_press_normalizes_key_names() -> None:
     assert PressKeys(keys=("Control", "Return")).keys == ("ctrl", "enter")
 
 
@@ -99,7 +101,7 @@ def test_keys_are_normal_names() -> None:
         ({"verb": "type", "text": "x" * (MAX_TEXT + 1)}, "type.text"),
         ({"verb": "press", "keys": []}, "press.keys"),
         ({"verb": "press", "keys": ["a"] * 9}, "press.keys"),
-        ({"verb": "press", "keys": ["entr"]}, "did you mean 'enter'"),
+        ({"verb": "press", "keys": ["entr"]}, "Did you mean 'enter'"),
         ({"verb": "open", "target": ""}, "open.target"),
         ({"verb": "open", "target": "java\x00script:"}, r"U\+0000"),
         ({"verb": "done", "status": "maybe"}, "done.status"),
@@ -110,13 +112,13 @@ def test_keys_are_normal_names() -> None:
         ("click", "action"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(data: Any, sentence: str) -> None:
+def test_invalid_data_error_is_one_sentence(data: Any, sentence: str) -> None:
     with pytest.raises(InvalidActionError, match=sentence) as caught:
         parse_action(data)
     assert "\n" not in str(caught.value)
 
 
-def test_a_sentence_stays_short_whatever_was_sent() -> None:
+def test_error_stays_short_for_huge_input() -> None:
     for data in (
         {"verb": "x" * 100_000},
         {"verb": "click", "x": 1, "y": 2, "k" * 100_000: 1},
@@ -136,14 +138,15 @@ FIELDS = st.sampled_from(sorted({name for model in ACTION_TYPES.values() for nam
 
 
 @given(st.sampled_from([*ACTION_TYPES, "fly"]), st.dictionaries(FIELDS, JSON | st.integers(-5, 500), max_size=4))
-def test_any_data_is_an_action_or_a_bad_call(verb: str, fields: dict[str, Any]) -> None:
+def test_random_data_parses_or_raises_invalid_action(verb: str, fields: dict[str, Any]) -> None:
     try:
         action = parse_action({"verb": verb, **fields})
     except InvalidActionError as error:
-        assert str(error) and "\n" not in str(error)
+        assert str(error)
+        assert "\n" not in str(error)
         return
     assert ACTION_ADAPTER.validate_python(action.model_dump()) == action
 
 
-def test_text_may_have_line_breaks_and_tabs() -> None:
+def test_type_accepts_newlines_and_tabs() -> None:
     assert TypeText(text="a\n\tb").text == "a\n\tb"
