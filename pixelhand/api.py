@@ -1,0 +1,163 @@
+"""`open_env` and `run`: a screen as an environment, and a policy run in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actions import UsageError
+
+if TYPE_CHECKING:
+    from agent.loop import Env, Episode
+    from agent.policies.base import Policy
+    from agent.safety.approval import Approver
+    from agent.turn_executor import AskPerson
+    from envs.live import LiveEnv
+
+OnEvent = Callable[[Mapping[str, object]], None]
+
+
+def open_env(
+    surface: str = "browser",
+    *,
+    url: str = "",
+    goal: str = "",
+    width: int = 1288,
+    height: int = 728,
+    headed: bool = False,
+    window: str = "",
+    program: str = "",
+    allow_hosts: Sequence[str] | None = None,
+    allow_schemes: Sequence[str] = ("http", "https"),
+) -> LiveEnv:
+    """Open a screen as a gymnasium environment whose observations are pixels and whose actions are `Action`s.
+
+    Args:
+        surface: "browser", "desktop", "desktop:virtual", "android", "android:SERIAL", "image:FILE" or a plug-in's name.
+        url: address to start at. "miniwob:TASK" opens a practice page with its own goal and reward.
+        goal: the environment's goal where `run` is given none.
+        width: width of the page or of the virtual screen, in CSS pixels.
+        height: height of the page or of the virtual screen, in CSS pixels.
+        headed: show the browser's window.
+        window: restrict "desktop" to the window with this title.
+        program: command to start on "desktop:virtual".
+        allow_hosts: hosts that the policy may open ("example.org", "*.example.org"); None allows every host.
+        allow_schemes: URL schemes that the policy may open.
+
+    Returns:
+        A `LiveEnv`; use it as a context manager, or close it.
+
+    Raises:
+        UsageError: the surface or an option is unknown or does not fit.
+        SurfaceError: the machine failed, such as a browser that does not start.
+    """
+    from agent.safety.url_policy import UrlGuard
+    from envs.factory import open_surface
+    from envs.live import LiveEnv
+    from envs.miniwob import pages
+    from envs.options import SurfaceOptions
+
+    name, _, where = surface.partition(":")
+    guard = UrlGuard(tuple(allow_schemes), None if allow_hosts is None else tuple(allow_hosts), apps=name != "browser")
+    task = pages.task_name(url)
+    if task is not None and goal:
+        raise UsageError(f"goal cannot be set for {url}: a practice page has its own goal")
+    options = SurfaceOptions(
+        where=where, url=url, width=width, height=height, headed=headed, window=window, program=program
+    )
+    with ExitStack() as stack:
+        machine = open_surface(name, options)
+        stack.callback(machine.close)
+        if task is None:
+            env = LiveEnv(machine, goal=goal, guard=guard)
+        else:
+            from envs.miniwob.env import miniwob_env
+
+            env = miniwob_env(task, guard=guard, surface=machine)
+        stack.pop_all()
+        return env
+
+
+def run(
+    goal: str,
+    env: Env,
+    policy: Policy,
+    *,
+    max_steps: int = 30,
+    seed: int | None = None,
+    trace: str | PathLike[str] | None = None,
+    approve: str = "",
+    approver: Approver | None = None,
+    on_event: OnEvent | None = None,
+    ask: AskPerson | None = None,
+) -> Episode:
+    """Run `policy` in `env` until the task is over, the policy ends it, or `max_steps` are spent.
+
+    Args:
+        goal: what to do; "" takes the environment's own goal.
+        env: an environment such as `open_env` returns.
+        policy: a policy such as `load_policy` returns. It is not closed.
+        max_steps: turns at most.
+        seed: seed of the environment's task; None draws one.
+        trace: folder of runs. The run is recorded in a new folder in it; None records nothing.
+        approve: "each" asks `approver` before every action, "never" asks nobody, "" asks on a screen of the user.
+        approver: answers the questions of `approve`.
+        on_event: called with each event of the run, after it was recorded.
+        ask: called with a question of the policy; returns the answer.
+
+    Returns:
+        The episode: `status`, `reward`, `steps`, `message`, `cause`, and `run`, the folder of its trace.
+
+    Raises:
+        UsageError: wrong usage, such as a screen of the user without an approver.
+    """
+    from agent import loop
+    from agent.safety.approval import ApprovalGuard, requires_approval
+    from agent.session import manifest
+    from agent.trace import TraceWriter, new_folder
+
+    if approve not in ("", "each", "never"):
+        raise UsageError(f"approve must be 'each', 'never' or '', not {approve!r}")
+    live = env.unwrapped
+    surface = getattr(live, "surface", None)
+    is_user_owned = surface is not None and requires_approval(surface)
+    approve_each = approve == "each" or (is_user_owned and approve == "")
+    if approve_each and approver is None:
+        raise UsageError(
+            "this screen is the user's own, so each action needs approval: pass approver=, or approve='never'"
+            if is_user_owned
+            else "approve='each' needs approver="
+        )
+    with ExitStack() as stack:
+        writer = None
+        if trace is not None:
+            writer = TraceWriter(new_folder(Path(trace)), manifest(goal, policy, surface=surface, seed=seed))
+            stack.callback(writer.close)
+        if approve_each or (is_user_owned and surface is not None):
+            import tempfile
+
+            folder = writer.folder if writer else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            rules = live.guard
+
+            def record(event: str, **fields: object) -> None:
+                if writer is not None:
+                    writer.write(event, **fields)
+                if on_event is not None:
+                    on_event({"event": event, **fields})
+
+            live.guard = ApprovalGuard(rules, surface, folder, record, each=approve_each, person=approver)
+            stack.callback(setattr, live, "guard", rules)
+        return loop.run(
+            goal,
+            env,
+            policy,
+            max_steps=max_steps,
+            seed=seed,
+            trace=writer,
+            on_event=on_event,
+            ask=ask,
+            approved=approve_each,
+        )
