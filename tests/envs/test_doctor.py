@@ -47,18 +47,22 @@ def test_a_display_that_cannot_be_used_is_told_with_what_works_instead(
     environ: dict[str, str], level: str, words: str
 ) -> None:
     (finding,) = of(doctor.display, replace(BARE, environ=environ))
-    assert finding.level == level and words in finding.message and "--on desktop:virtual" in finding.fix
+    assert finding.level == level
+    assert words in finding.message
+    assert "--on desktop:virtual" in finding.fix
 
 
 def test_a_display_that_lets_nobody_in_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":9876")
     (finding,) = of(doctor.display, replace(BARE, environ={"DISPLAY": ":9876"}))
-    assert finding.level == "error" and finding.fix
+    assert finding.level == "error"
+    assert finding.fix
 
 
 def test_what_a_virtual_desktop_lacks_is_named() -> None:
     (finding,) = of(doctor.virtual, BARE)
-    assert finding.level == "warning" and finding.fix == "apt-get install xvfb jwm"
+    assert finding.level == "warning"
+    assert finding.fix == "apt-get install xvfb jwm"
     for manager in ("openbox", "jwm"):  # one is enough, as for the desktop itself
         has = replace(BARE, which=lambda name, manager=manager: name if name in ("Xvfb", manager) else None)
         assert (of(doctor.virtual, has)[0].level, manager in of(doctor.virtual, has)[0].message) == ("ok", True)
@@ -69,7 +73,8 @@ def test_what_a_virtual_desktop_lacks_is_named() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for a browser is a shell script")
 def test_a_browser_that_is_missing_or_does_not_start_is_an_error(tmp_path: Path) -> None:
     (finding,) = of(doctor.chromium, replace(BARE, environ={"PIXELHAND_CHROME": str(tmp_path / "none")}))
-    assert finding.level == "error" and "playwright install chromium" in finding.fix
+    assert finding.level == "error"
+    assert "playwright install chromium" in finding.fix
     program = tmp_path / "chrome"
     for body, level in (("exit 3", "error"), ("echo Chromium 9.8", "ok")):
         program.write_text(f"#!/bin/sh\n{body}\n")
@@ -140,7 +145,8 @@ def test_adb_and_its_server() -> None:
         port = str(free.getsockname()[1])
     machine = replace(BARE, environ={"ANDROID_ADB_SERVER_PORT": port}, which=lambda name: "/usr/bin/" + name)
     (finding,) = of(doctor.adb, machine)
-    assert finding.level == "ok" and "not running" in finding.message
+    assert finding.level == "ok"
+    assert "not running" in finding.message
     brought = replace(machine, which=lambda name: None, brought_adb=lambda: "/site/adb")
     assert of(doctor.adb, brought)[0].message.startswith("/site/adb; its server is not running")
 
@@ -158,7 +164,8 @@ def test_devices_their_keyboard_and_rotation(adb_server: Any) -> None:
 
 def test_a_keyboard_that_was_left_switched_is_told_with_its_remedy(adb_server: Any) -> None:
     keyboard = of(doctor.adb, adb_server({"R5": "device"}, default_input_method="com.android.adbkeyboard/.AdbIME"))[-1]
-    assert keyboard.level == "warning" and keyboard.fix == "adb -s R5 shell ime reset"
+    assert keyboard.level == "warning"
+    assert keyboard.fix == "adb -s R5 shell ime reset"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +178,8 @@ def test_a_keyboard_that_was_left_switched_is_told_with_its_remedy(adb_server: A
 )
 def test_devices_in_trouble(adb_server: Any, serial: str, state: str, mend: str) -> None:
     findings = of(doctor.adb, adb_server({serial: state}))
-    assert findings[1].level == "warning" and mend in findings[1].fix
+    assert findings[1].level == "warning"
+    assert mend in findings[1].fix
 
 
 def test_no_device_points_to_the_simulated_one(adb_server: Any) -> None:
@@ -199,7 +207,9 @@ def test_models_on_the_disk_are_named_by_their_files(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / ("model.safetensors" if whole else "config.json")).write_bytes(b"")
     finding = of(doctor.models, machine)[1]
-    assert finding.level == "ok" and "a/ours" in finding.message and "b/half" not in finding.message
+    assert finding.level == "ok"
+    assert "a/ours" in finding.message
+    assert "b/half" not in finding.message
 
 
 def test_the_embedded_model_that_comes_with_this_package_is_found() -> None:
@@ -266,9 +276,11 @@ def test_the_command_exits_with_1_on_an_error_alone(
     result = CliRunner().invoke(app, ["--json"])
     assert result.exit_code == code
     report = json.loads(result.output)
-    assert report["verdict"] == verdict and [one["level"] for one in report["findings"]] == levels
+    assert report["verdict"] == verdict
+    assert [one["level"] for one in report["findings"]] == levels
     plain = CliRunner().invoke(app, [])
-    assert plain.exit_code == code and plain.output.count("mend: do this") == len(levels) - 1
+    assert plain.exit_code == code
+    assert plain.output.count("mend: do this") == len(levels) - 1
 
 
 # the self-tests
@@ -332,7 +344,8 @@ def test_a_window_that_is_not_in_the_picture_is_an_error(hasty: None) -> None:
     canvas = Canvas()
     canvas.paint = lambda painted: None  # type: ignore[method-assign]
     finding = doctor.pointer_test(canvas, canvas)
-    assert finding.level == "error" and "red, blue" in finding.message
+    assert finding.level == "error"
+    assert "red, blue" in finding.message
 
 
 def test_a_text_that_arrives_otherwise_is_an_error(hasty: None) -> None:
@@ -348,9 +361,11 @@ def test_a_square_is_found_among_other_things_of_its_colour() -> None:
     pixels[150:153, 20:23] = COLOURS["red"]  # a dot
     pixels[60:75, 100:115] = COLOURS["red"]
     seen = detect_marker(Screen(pixels), "red")
-    assert seen is not None and (seen.x, seen.y, seen.scale) == (107, 67, 1.0)
+    assert seen is not None
+    assert (seen.x, seen.y, seen.scale) == (107, 67, 1.0)
     pixels[60:75, 108] = 255
-    assert detect_marker(Screen(pixels), "red") is None and detect_marker(Screen(pixels), "blue") is None
+    assert detect_marker(Screen(pixels), "red") is None
+    assert detect_marker(Screen(pixels), "blue") is None
 
 
 @pytest.fixture
