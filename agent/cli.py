@@ -28,7 +28,7 @@ SUBCOMMANDS = {  # command: (module that holds its typer app as `app`, help)
     "serve": ("model.serve.cli", "Serve a model to other programs, as OpenAI's API."),
     "mcp": ("agent.mcp.cli", "Give a screen to other agents, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
-    "doctor": ("envs.doctor_cli", "Say what this machine lacks, and what mends it."),
+    "doctor": ("agent.doctor_cli", "Report what this machine lacks, and how to fix it."),
 }
 EXIT = {"success": 0, "failure": 1, "budget": 4, "error": 5}
 STOPPED_EXIT = {"denied": 3, "interrupted": 130}
