@@ -1,7 +1,7 @@
 """Whether clicks land: squares are painted, seen in a picture, moved to, and told where the pointer really came.
 
 Knows surfaces and policies by their protocols. A model, where one is given, clicks the squares itself and reads a
-colour that fills the screen; nothing but its clicks is carried out, and our own window or page lies under them.
+color that fills the screen; nothing but its clicks is carried out, and our own window or page lies under them.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from agent.policies.base import Policy
 from agent.session import open_surface, surface_name
 from agent.ui.formatting import describe_action, sanitize
 from envs.calibration.target import (
-    COLOURS,
+    COLORS,
     DetectedMarker,
     PageTarget,
     PointerEvent,
     WindowTarget,
     default_markers,
-    shown,
+    wait_for,
+    wait_for_markers,
 )
-from envs.doctor import settled
 
 MOST_PX = 1.0  # off by more is a miss
 MODEL_SIDE = 61  # of the squares that a model clicks, in the easel's units
-READ = ("blue", "red", "green")  # colours that a model reads
+READ = ("blue", "red", "green")  # colors that a model reads
 QUESTION = "What colour fills the whole screen? Answer with one word."
 
 
@@ -67,35 +67,35 @@ def pointer_rows(name: str, surface: Any, easel: Any) -> list[CalibrationResult]
     """Move to the middle of each square (tap it, where nothing hovers), and compare."""
     painted, rows = default_markers(), []
     easel.paint(painted)
-    _, seen = shown(surface.capture, [square.colour for square in painted])
+    _, seen = wait_for_markers(surface.capture, [square.color for square in painted])
     verb = "move" if "move" in surface.verbs() else "click"
     for square in painted:
-        test = f"{verb} to {square.colour}"
-        if square.colour not in seen:
+        test = f"{verb} to {square.color}"
+        if square.color not in seen:
             rows.append(CalibrationResult(name, test, False, note="the square is not in the picture"))
             continue
-        spot = seen[square.colour]
+        spot = seen[square.color]
         surface.perform(make_action(verb, x=spot.x, y=spot.y))
-        touch = settled(easel.touched, partial(_pointer_reached, colour=square.colour))
+        touch = wait_for(easel.last_pointer_event, partial(_pointer_reached, color=square.color))
         rows.append(
-            _compared(CalibrationResult(name, test, False, (spot.x, spot.y)), spot, touch, square.colour, MOST_PX)
+            _compared(CalibrationResult(name, test, False, (spot.x, spot.y)), spot, touch, square.color, MOST_PX)
         )
     return rows
 
 
 def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[CalibrationResult]:
-    """Have the model click each square, and read a colour."""
+    """Have the model click each square, and read a color."""
     painted = default_markers()
     for square in painted:
         easel.paint(painted, side=MODEL_SIDE)
-        screen, seen = shown(surface.capture, [square.colour for square in painted], MODEL_SIDE)
-        row = CalibrationResult(name, f"model clicks {square.colour}", False)
-        if square.colour not in seen:
+        screen, seen = wait_for_markers(surface.capture, [square.color for square in painted], MODEL_SIDE)
+        row = CalibrationResult(name, f"model clicks {square.color}", False)
+        if square.color not in seen:
             yield replace(row, note="the square is not in the picture")
             continue
-        spot = seen[square.colour]
+        spot = seen[square.color]
         row = replace(row, intended=(spot.x, spot.y))
-        reply = policy.decide(f"Click the {square.colour} square.", [], screen, surface.verbs())
+        reply = policy.decide(f"Click the {square.color} square.", [], screen, surface.verbs())
         try:
             action = policy.to_actions(policy.parse(reply), screen)[0]
             if not isinstance(action, Click):
@@ -104,15 +104,15 @@ def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[
         except InvalidActionError as error:
             yield replace(row, note=sanitize(error, 200))
             continue
-        touch = settled(easel.touched, partial(_pointer_reached, colour=square.colour, pressed=True))
-        yield _compared(row, spot, touch, square.colour, MODEL_SIDE / 2 * spot.scale)
-    for colour in READ:
-        easel.paint([], ground=COLOURS[colour])
-        screen = settled(surface.capture, partial(_filled_screen, rgb=COLOURS[colour]))
+        touch = wait_for(easel.last_pointer_event, partial(_pointer_reached, color=square.color, pressed=True))
+        yield _compared(row, spot, touch, square.color, MODEL_SIDE / 2 * spot.scale)
+    for color in READ:
+        easel.paint([], background=COLORS[color])
+        screen = wait_for(surface.capture, partial(_filled_screen, rgb=COLORS[color]))
         reply = policy.decide(QUESTION, [], screen, surface.verbs() | {"answer"})
         said = reply.text.lower()
-        right = colour in said and not any(other in said for other in COLOURS if other != colour)
-        yield CalibrationResult(name, f"model reads {colour}", right, note=f"it says: {sanitize(reply.text, 200)}")
+        right = color in said and not any(other in said for other in COLORS if other != color)
+        yield CalibrationResult(name, f"model reads {color}", right, note=f"it says: {sanitize(reply.text, 200)}")
 
 
 def format_table(rows: Sequence[CalibrationResult]) -> str:
@@ -152,20 +152,20 @@ def _targets(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _compared(
-    row: CalibrationResult, spot: DetectedMarker, touch: PointerEvent | None, colour: str, most_px: float
+    row: CalibrationResult, spot: DetectedMarker, touch: PointerEvent | None, color: str, most_px: float
 ) -> CalibrationResult:
     if touch is None:
         return replace(row, note="nothing arrived there")
     dx, dy = touch.dx * spot.scale, touch.dy * spot.scale
-    if touch.colour != colour:
-        return replace(row, note=f"it arrived nearer to {touch.colour}")
+    if touch.color != color:
+        return replace(row, note=f"it arrived nearer to {touch.color}")
     off = max(abs(dx), abs(dy))
     arrived = (round(spot.x + dx, 1), round(spot.y + dy, 1))
     return replace(row, arrived=arrived, off_px=round(math.hypot(dx, dy), 2), ok=off <= most_px)
 
 
-def _pointer_reached(touch: PointerEvent | None, colour: str, pressed: bool = False) -> bool:
-    return touch is not None and touch.colour == colour and (touch.pressed or not pressed)
+def _pointer_reached(touch: PointerEvent | None, color: str, pressed: bool = False) -> bool:
+    return touch is not None and touch.color == color and (touch.pressed or not pressed)
 
 
 def _filled_screen(screen: Any, rgb: tuple[int, int, int]) -> bool:

@@ -28,7 +28,7 @@ SUBCOMMANDS = {  # command: (module that holds its typer app as `app`, help)
     "serve": ("model.serve.cli", "Serve a model to other programs, as OpenAI's API."),
     "mcp": ("agent.mcp.cli", "Give a screen to other agents, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
-    "doctor": ("envs.doctor_cli", "Say what this machine lacks, and what mends it."),
+    "doctor": ("agent.doctor_cli", "Report what this machine lacks, and how to fix it."),
 }
 EXIT = {"success": 0, "failure": 1, "budget": 4, "error": 5}
 STOPPED_EXIT = {"denied": 3, "interrupted": 130}
@@ -252,9 +252,9 @@ def _pick_demo_seed(settings: Settings, say: Callable[[str], None]) -> Settings:
     from random import choice
 
     from agent.demo import success_rates, successful_seeds
-    from envs.miniwob.pages import PREFIX
+    from envs.miniwob.pages import task_name
 
-    task = settings.url.removeprefix(PREFIX)
+    task = task_name(settings.url)
     seeds = successful_seeds(task)
     if settings.seed is not None or not seeds:
         return settings
@@ -286,7 +286,7 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
 
     from actions import UsageError
     from agent.demo import instead, page_for
-    from envs.miniwob.pages import PREFIX
+    from envs.miniwob.pages import ADDRESS_PREFIX
 
     task = page_for(goal)
     if not task:
@@ -297,7 +297,7 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
     if here:
         raise UsageError(choose_model_message(here))
     say(f"{no_model_message()}; until then {instead(task)}")
-    return "", _pick_demo_seed(replace(settings, url=PREFIX + task, model="embedded"), say)
+    return "", _pick_demo_seed(replace(settings, url=ADDRESS_PREFIX + task, model="embedded"), say)
 
 
 def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Settings:
@@ -306,11 +306,11 @@ def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Set
 
     from actions import UsageError
     from agent.session import is_practice, surface_name
-    from envs.miniwob.pages import PREFIX, page
+    from envs.miniwob.pages import page, task_name
 
     practice = is_practice(settings.url)
     if practice:
-        page(settings.url.removeprefix(PREFIX))  # UsageError for a task that does not exist
+        page(task_name(settings.url))  # UsageError for a task that does not exist
     if not settings.model and practice and script is None:
         settings = replace(settings, model="embedded")
     if not settings.model and script is None:

@@ -39,7 +39,7 @@ class InternalError(Error):
 
 
 def is_practice(url: str) -> bool:
-    return url.startswith(pages.PREFIX)
+    return pages.is_miniwob_address(url)
 
 
 def run_session(
@@ -129,12 +129,13 @@ def runs_root(settings: Settings) -> Path:
 def make_env(settings: Settings, guard: UrlGuard) -> Any:
     """The LiveEnv of a screen, with a practice page or without, guarded. SurfaceError when the machine fails."""
     from envs import live
+    from envs.miniwob.env import miniwob_env
 
     surface = open_surface(settings)
     try:
         if not is_practice(settings.url):
             return live.LiveEnv(surface, guard=guard)
-        return live.practice_env(settings.url.removeprefix(pages.PREFIX), guard=guard, surface=surface)
+        return miniwob_env(pages.task_name(settings.url), guard=guard, surface=surface)
     except BaseException:
         surface.close()
         raise

@@ -1,4 +1,4 @@
-"""GroundingEnv: one screenshot, one instruction, one click. Knows pictures; what is right, its judge knows."""
+"""GroundingEnv: one screenshot, one instruction, one click."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ VERBS = frozenset({"click"})
 
 
 class GroundingEnv(RecordedEpisodeEnv):
-    """Pictures, each an episode of one step: an EpisodeEnv whose only verb is a click.
+    """Screenshots as episodes of one step, with click as the only verb.
 
-    The seed of reset() names the picture: seed modulo their number. Done and answer say that there is nothing to click.
+    The seed of `reset()` chooses the screenshot: the seed modulo their number. Done and Answer mean that there is nothing
+    to click.
+
+    Args:
+        frames: The screenshots and their instructions.
+        judge: The reward function.
+        canvas: Width and height of the observations; None means those of the largest image.
+        render_mode: None or "rgb_array".
+        read: Loads an image file.
     """
 
     def __init__(
@@ -27,5 +35,5 @@ class GroundingEnv(RecordedEpisodeEnv):
         render_mode: str | None = None,
         read: Callable[[Path], Screen] = load_screenshot,
     ) -> None:
-        recordings = [RecordedEpisode(frame.id, frame.instruction, (frame,)) for frame in frames]
-        super().__init__(recordings, judge, canvas=canvas, verbs=VERBS, render_mode=render_mode, read=read)
+        episodes = [RecordedEpisode(step.id, step.instruction, (step,)) for step in frames]
+        super().__init__(episodes, judge, canvas=canvas, verbs=VERBS, render_mode=render_mode, read=read)

@@ -1,15 +1,17 @@
-"""What a surface is opened with, the same for every kind. Knows settings; knows no machine.
+"""SurfaceOptions: what a surface is opened with.
 
-A module of envs.surfaces exports `open_surface(opening: Opening) -> Surface`. It reads what concerns its kind of
-screen, and raises UsageError for what it was given and cannot follow.
+A plugin, that is a module of `envs.surfaces`, exports `open_surface(options: SurfaceOptions) -> Surface`, which raises
+UsageError for options that do not apply to its kind of screen.
 
-Beyond the contract in actions/surface.py a Surface may offer, and others use where it is there:
-    personal: bool                 whether it is somebody's own screen or device: then each action is asked for
-    pointer() -> (x, y)            where the pointer is, in pixels of the last Screen: a moved mouse pauses a run
-    keep_focus() -> Callable       a function that gives the keyboard's focus back to where it is at this call; what it
-                                   returns is False where that failed: then nothing is typed
-    goto(address), evaluate(js), url   a page for a task or a person, never for a model: practice pages need them
-    busy() -> bool, news() -> str  whether more is to come; what happened since perform() returned
+Beyond the contract in `actions/surface.py` a surface may have:
+
+    is_user_owned: bool            whether the screen or device belongs to the user: each action then needs approval
+    pointer() -> (x, y)            position of the pointer in pixels of the last Screen: a mouse moved by the user
+                                   pauses the run
+    keep_focus() -> Callable       return a function that gives the keyboard focus back to where it is at this call; it
+                                   returns False on failure, and nothing is typed then
+    goto(address), evaluate(js), url   a page for a task or the user, never for a model; MiniWoB++ pages need them
+    busy() -> bool, pop_notices() -> str  whether something is loading; what happened since perform() returned
 """
 
 from __future__ import annotations
@@ -19,9 +21,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SurfaceOptions:
-    """where: what stands behind the colon of `--on desktop:virtual`, "" where nothing does.
+    """Options of every kind of surface.
 
-    width and height: of the page, or of a virtual screen, in its own points. program: a command to start there.
+    Args:
+        where: The part of `--on NAME:WHERE` behind the colon, "" without one.
+        url: Address to start from.
+        width: Width of the page or virtual screen, CSS pixels.
+        height: Height of the page or virtual screen, CSS pixels.
+        headed: Show the browser's window.
+        window: Title of the only window to see and act in.
+        program: Command line of a program to start on a virtual desktop.
     """
 
     where: str = ""

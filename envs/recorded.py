@@ -1,14 +1,14 @@
-"""EpisodeEnv: recorded steps, teacher-forced: whatever is said, the next recorded screen comes. Knows no benchmark.
+"""RecordedEpisodeEnv: recorded screens as an environment with teacher forcing.
 
-What is right, a judge says, which comes with the recording; here are only its pictures and its order. Observations have
-one size for all recordings, as gymnasium wants it: a smaller picture lies in the canvas's top left corner, so a pixel
-keeps its place. info["screen"] is the picture alone, and that is what a policy sees.
+Whatever the action, the next recorded screen follows. The reward function that comes with the recording scores each
+action. Observations of all recordings have one size, as gymnasium requires: a smaller image lies in the top left corner
+of the canvas, so a pixel keeps its place. `info["screen"]` is the image alone, and that is what a policy sees.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,22 +16,29 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 
-import envs
-from actions import ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Screen, SurfaceError, UsageError
+from actions import ACTION_TYPES, CONTROL_ACTIONS, Action, InvalidActionError, Screen, SurfaceError, UsageError
 from envs.spaces import ActionSpace, screen_space
 from envs.surfaces.image import load_screenshot
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
+Info = dict[str, Any]
 Level = Literal["high", "low"]
 LEVELS: tuple[Level, ...] = ("high", "low")
 MACHINE_VERBS = frozenset(ACTION_TYPES) - CONTROL_ACTIONS
-KEPT = 4  # pictures held in memory, the latest used
-LOW = "{goal}\nThe step to do now: {instruction}"
+IMAGE_CACHE_SIZE = 4
+LOW_LEVEL_GOAL = "{goal}\nThe step to do now: {instruction}"
 
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """One recorded screen. instruction: of this step alone, "" where there is none; facts: what its judge knows."""
+    """One recorded screen.
+
+    Args:
+        id: Unique within the data set.
+        picture: The image file.
+        instruction: Of this step alone, "" where there is none.
+        facts: Whatever the reward function needs.
+    """
 
     id: str
     picture: Path
@@ -41,34 +48,43 @@ class RecordedStep:
 
 @dataclass(frozen=True)
 class RecordedEpisode:
-    """An episode as it was recorded: its goal, and its screens in order."""
+    """A recorded episode: its goal, and its screens in order."""
 
     id: str
     goal: str
     frames: tuple[RecordedStep, ...]
 
     def task(self, place: int, level: Level) -> str:
-        """What is asked on a frame: the goal, and at the low level the frame's own instruction with it."""
-        own = self.frames[place].instruction
-        return LOW.format(goal=self.goal, instruction=own) if level == "low" and own else self.goal
+        """Return the goal at step `place`; at level "low", with the step's own instruction appended."""
+        instruction = self.frames[place].instruction
+        if level == "low" and instruction:
+            return LOW_LEVEL_GOAL.format(goal=self.goal, instruction=instruction)
+        return self.goal
 
 
-RewardFn = Callable[[RecordedStep, Any], float]  # (what was shown, the Action) -> 0 to 1
+RewardFn = Callable[[RecordedStep, Action], float]  # a reward of 0 to 1 for an action on the step's screen
 
 
-class RecordedEpisodeEnv(gymnasium.Env[Pixels, Any]):
-    """Recorded episodes. The seed of reset() names one: seed modulo their number; one is drawn where none is given.
+class RecordedEpisodeEnv(gymnasium.Env[Pixels, Action]):
+    """Recorded episodes, chosen by seed: the seed of `reset()` modulo their number, or a random one.
 
-    canvas: (width, height) of the observations, by default the largest picture's. judge(frame, action) gives a step's
-    reward. step() raises BadCall for a verb that is not asked for here; nothing was judged then. A point beside the
-    picture is a miss and no error. Nobody is there to ask.
+    A point outside the image is a miss, not an error.
 
-    info: "screen" Screen; "goal" str, of the step that comes; "note" ""; "seed" int or None; "id" of the frame shown;
-    "verdict" {"done", "reward"}, the reward being the mean over the steps once it is done; after a step also
-    "judged" {"id", "reward"} and "still" True.
+    `info` has "screen" (Screen), "goal" (str, of the step to do), "note" (""), "seed" (int or None), "id" (of the recorded
+    step) and "verdict" ({"done": bool, "reward": the mean over the steps once done, else None}); after a step also
+    "judged" ({"id", "reward"}) and "still" (True).
+
+    Args:
+        recordings: The episodes, each with at least one step.
+        judge: The reward function.
+        level: "low" appends a step's own instruction to the goal.
+        canvas: Width and height of the observations; None means those of the largest image.
+        verbs: The verbs that a policy may use.
+        render_mode: None or "rgb_array".
+        read: Loads an image file.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 - gymnasium's own shape
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 - declared so by gymnasium
 
     def __init__(
         self,
@@ -82,107 +98,109 @@ class RecordedEpisodeEnv(gymnasium.Env[Pixels, Any]):
         read: Callable[[Path], Screen] = load_screenshot,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
-            raise UsageError(f"render_mode is None or 'rgb_array', not {render_mode!r}")
+            raise UsageError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
         if level not in LEVELS:
-            raise UsageError(f"level is one of {', '.join(LEVELS)}, not {level!r}")
-        if not recordings or not all(one.frames for one in recordings):
-            raise UsageError("an environment over recordings needs at least one, and each at least one screen")
+            raise UsageError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+        if not recordings or not all(episode.frames for episode in recordings):
+            raise UsageError("recordings must have at least one episode, and each episode at least one step")
         self.recordings, self.judge, self.level = tuple(recordings), judge, level
         self.render_mode = render_mode
-        self._verbs, self._read = verbs, read
-        self._pictures: OrderedDict[Path, Screen] = OrderedDict()
-        self.canvas = canvas or _largest(frame.picture for one in recordings for frame in one.frames)
+        self._verbs, self._load_screen = verbs, read
+        self._screens: OrderedDict[Path, Screen] = OrderedDict()  # the least recently used first
+        self.canvas = canvas or _largest_size(step.picture for episode in recordings for step in episode.frames)
         self.observation_space: gymnasium.Space[Any] = screen_space(*self.canvas)
-        self.action_space = ActionSpace(*self.canvas, verbs)
-        self._recording, self._place, self._rewards = self.recordings[0], 0, [0.0]
-        self._over = True
+        self.action_space: gymnasium.Space[Action] = ActionSpace(*self.canvas, verbs)
+        self._episode, self._index, self._rewards = self.recordings[0], 0, [0.0]
+        self._is_over = True
 
     def verbs(self) -> frozenset[str]:
-        """What a policy may say here; the verbs for the person end nothing, they are judged like the others."""
+        """Return the verbs a policy may use; the control actions are scored like the others and end nothing."""
         return self._verbs | CONTROL_ACTIONS
 
     @property
     def goal(self) -> str:
-        """What is asked on the screen that was last returned."""
-        return self._recording.task(self._place, self.level)
+        """The goal at the screen that was returned last."""
+        return self._episode.task(self._index, self.level)
 
     @property
     def frame(self) -> RecordedStep:
-        """The frame that was last returned."""
-        return self._recording.frames[self._place]
+        """The recorded step whose screen was returned last."""
+        return self._episode.frames[self._index]
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Pixels, dict[str, Any]]:
-        """The first screen of a recording. SurfaceError when its picture cannot be read."""
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[Pixels, Info]:
+        """Return the first screen of an episode.
+
+        Raises:
+            SurfaceError: Its image cannot be read.
+        """
         super().reset(seed=seed)
-        which = int(self.np_random.integers(len(self.recordings))) if seed is None else seed % len(self.recordings)
-        self._recording, self._place, self._rewards, self._over = self.recordings[which], 0, [], False
+        count = len(self.recordings)
+        index = int(self.np_random.integers(count)) if seed is None else seed % count
+        self._episode, self._index, self._rewards, self._is_over = self.recordings[index], 0, [], False
         return self._observation(), self._info(seed=seed)
 
-    def step(self, action: Any) -> tuple[Pixels, float, bool, bool, dict[str, Any]]:
-        """Judge one action on the screen that was last returned, and show the next one that was recorded."""
-        if self._over:
-            raise UsageError("the recording is over; call reset() first")
-        self._require(action)
-        frame, reward = self.frame, float(self.judge(self.frame, action))
-        self._rewards.append(reward)
-        self._over = self._place + 1 == len(self._recording.frames)
-        self._place += not self._over
-        info = self._info(judged={"id": frame.id, "reward": reward}, still=True)
-        return self._observation(), reward, self._over, False, info
+    def step(self, action: Action) -> tuple[Pixels, float, bool, bool, Info]:
+        """Score an action on the screen that was returned last, and return the next recorded screen.
 
-    def render(self) -> Any:
-        """The last picture's pixels."""
+        Raises:
+            InvalidActionError: The verb is not one of `verbs()`; nothing was scored.
+        """
+        if self._is_over:
+            raise UsageError("the recorded episode is over; call reset() first")
+        self._check_verb(action.verb)
+        step, reward = self.frame, float(self.judge(self.frame, action))
+        self._rewards.append(reward)
+        self._is_over = self._index + 1 == len(self._episode.frames)
+        self._index += not self._is_over
+        info = self._info(judged={"id": step.id, "reward": reward}, still=True)
+        return self._observation(), reward, self._is_over, False, info
+
+    def render(self) -> Pixels | None:
+        """Return the pixels of the last image, or None without a render mode."""
         return self._screen().pixels.copy() if self.render_mode == "rgb_array" else None
 
-    def _require(self, action: Any) -> None:
-        if action.verb == "ask":
-            raise InvalidActionError(
-                "a question is for the person, and nobody is here to answer it; decide, or end with done"
-            )
-        if action.verb not in self.verbs():
-            raise InvalidActionError(
-                f"'{action.verb}' is not asked for here; do one of {', '.join(sorted(self._verbs))}"
-            )
+    def _check_verb(self, verb: str) -> None:
+        if verb == "ask":
+            raise InvalidActionError("nobody is here to answer a question; decide, or end with done")
+        if verb not in self.verbs():
+            raise InvalidActionError(f"'{verb}' is not available here; use one of {', '.join(sorted(self._verbs))}")
 
     def _screen(self) -> Screen:
         path = self.frame.picture
-        if path not in self._pictures:
-            self._pictures[path] = self._read(path)
-            if len(self._pictures) > KEPT:
-                self._pictures.popitem(last=False)
-        self._pictures.move_to_end(path)
-        return self._pictures[path]
+        if path not in self._screens:
+            self._screens[path] = self._load_screen(path)
+            if len(self._screens) > IMAGE_CACHE_SIZE:
+                self._screens.popitem(last=False)
+        self._screens.move_to_end(path)
+        return self._screens[path]
 
     def _observation(self) -> Pixels:
         screen, (width, height) = self._screen(), self.canvas
         if screen.width > width or screen.height > height:
             raise SurfaceError(
-                f"the picture {self.frame.picture} is {screen.width}x{screen.height}, larger than the canvas of "
-                f"{width}x{height}; give canvas=({max(width, screen.width)}, {max(height, screen.height)})"
+                f"image {self.frame.picture} is {screen.width}x{screen.height}, larger than the canvas of "
+                f"{width}x{height}; pass canvas=({max(width, screen.width)}, {max(height, screen.height)})"
             )
-        whole = np.zeros((height, width, 3), np.uint8)
-        whole[: screen.height, : screen.width] = screen.pixels
-        return whole
+        pixels = np.zeros((height, width, 3), np.uint8)
+        pixels[: screen.height, : screen.width] = screen.pixels
+        return pixels
 
-    def _info(self, **more: Any) -> dict[str, Any]:
-        reward = sum(self._rewards) / len(self._rewards) if self._over else None
-        verdict = {"done": self._over, "reward": reward}
-        shown = {"screen": self._screen(), "goal": self.goal, "note": "", "verdict": verdict, "id": self.frame.id}
-        return {**shown, **more}
+    def _info(self, **fields: object) -> Info:
+        reward = sum(self._rewards) / len(self._rewards) if self._is_over else None
+        verdict = {"done": self._is_over, "reward": reward}
+        base = {"screen": self._screen(), "goal": self.goal, "note": "", "verdict": verdict, "id": self.frame.id}
+        return {**base, **fields}
 
 
-def _largest(pictures: Any) -> tuple[int, int]:
-    """(width, height) that holds every picture; their heads are read. SurfaceError where one cannot be."""
+def _largest_size(paths: Iterable[Path]) -> tuple[int, int]:
+    """Return the width and height that hold every image, from the file headers alone."""
     from PIL import Image, UnidentifiedImageError
 
     width = height = 1
-    for path in dict.fromkeys(pictures):
+    for path in dict.fromkeys(paths):
         try:
-            with Image.open(path) as picture:
-                width, height = max(width, picture.width), max(height, picture.height)
+            with Image.open(path) as image:
+                width, height = max(width, image.width), max(height, image.height)
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise SurfaceError(f"the picture {path} cannot be read ({error})") from None
+            raise SurfaceError(f"image {path} cannot be read: {error}") from None
     return width, height
-
-
-envs.register()

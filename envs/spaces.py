@@ -1,14 +1,14 @@
-"""Gymnasium spaces over the pixels of a Screen and over Actions. Knows no machine."""
+"""Gymnasium spaces of screens and of actions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 
-from actions import ACTION_ADAPTER, ACTION_TYPES, CONTROL_ACTIONS, UsageError, make_action, parse_action
+from actions import ACTION_ADAPTER, ACTION_TYPES, CONTROL_ACTIONS, Action, UsageError, make_action, parse_action
 from actions.keys import KEYS
 from actions.types import BaseAction
 
@@ -21,15 +21,21 @@ MAX_NOTCHES = 5
 
 
 def screen_space(width: int, height: int) -> gymnasium.spaces.Box:
-    """uint8 [height, width, 3], RGB."""
+    """Return the space of RGB screens, uint8 [height, width, 3]."""
     return gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8)
 
 
-class ActionSpace(gymnasium.Space[Any]):
-    """The Actions of some verbs whose points lie on a screen of width x height pixels.
+class ActionSpace(gymnasium.Space[Action]):
+    """The Actions of some verbs whose points lie on a screen.
 
-    sample() draws from the verbs that a machine performs: random pixels, short texts and waits, harmless addresses.
-    contains() also takes the verbs that are for the person (answer, ask, done).
+    `sample()` draws from the verbs of the surface: random pixels, short texts and waits, harmless addresses. The space
+    also contains the control actions (answer, ask, done).
+
+    Args:
+        width: Width of the screen, pixels.
+        height: Height of the screen, pixels.
+        verbs: The verbs; control actions among them are ignored.
+        seed: Seed of `sample()`.
     """
 
     def __init__(
@@ -46,60 +52,71 @@ class ActionSpace(gymnasium.Space[Any]):
 
     @property
     def is_np_flattenable(self) -> bool:
+        """Whether samples can be flattened to an array: no."""
         return False
 
-    def sample(self, mask: Any | None = None, probability: Any | None = None) -> Any:
-        """A valid Action. mask: the verbs to draw from; probability is not supported."""
+    def sample(self, mask: Iterable[str] | None = None, probability: object = None) -> Action:
+        """Return a random valid Action.
+
+        Args:
+            mask: The verbs to draw from; None means all of the space.
+            probability: Not supported; verbs are drawn uniformly.
+        """
         if probability is not None:
-            raise UsageError("an action space draws its verbs evenly; give mask=a set of verbs instead of probability")
+            raise UsageError("an action space draws verbs uniformly; pass mask, a set of verbs, instead of probability")
         verbs = sorted(self.verbs if mask is None else self.verbs & frozenset(mask))
         if not verbs:
             raise UsageError(f"the mask leaves no verb; this space has {', '.join(sorted(self.verbs))}")
-        verb = verbs[self._below(len(verbs))]
-        return make_action(verb, **self._fields(verb))
+        verb = verbs[self._integer(len(verbs))]
+        return cast(Action, make_action(verb, **self._fields(verb)))
 
-    def _below(self, bound: int) -> int:
+    def _integer(self, bound: int) -> int:
         return int(self.np_random.integers(bound))
 
     def _point(self) -> tuple[int, int]:
-        return self._below(self.width), self._below(self.height)
+        return self._integer(self.width), self._integer(self.height)
 
-    def _fields(self, verb: str) -> dict[str, Any]:
+    def _fields(self, verb: str) -> Mapping[str, Any]:
         x, y = self._point()
         if verb == "click":
-            button = ("left", "right", "middle")[self._below(3)]
-            return {"x": x, "y": y, "button": button, "count": 1 + self._below(2)}
+            button = ("left", "right", "middle")[self._integer(3)]
+            return {"x": x, "y": y, "button": button, "count": 1 + self._integer(2)}
         if verb == "move":
             return {"x": x, "y": y}
         if verb == "long_press":
             return {"x": x, "y": y, "seconds": SAMPLE_SECONDS}
         if verb == "drag":
-            return {"path": tuple(self._point() for _ in range(2 + self._below(MAX_PATH - 1)))}
+            return {"path": tuple(self._point() for _ in range(2 + self._integer(MAX_PATH - 1)))}
         if verb == "scroll":
-            return {"x": x, "y": y, "down": self._below(2 * MAX_NOTCHES + 1) - MAX_NOTCHES}
+            return {"x": x, "y": y, "down": self._integer(2 * MAX_NOTCHES + 1) - MAX_NOTCHES}
         if verb == "type":
-            return {"text": "".join(SAMPLE_TEXT[self._below(len(SAMPLE_TEXT))] for _ in range(1 + self._below(8)))}
+            length = 1 + self._integer(8)
+            return {"text": "".join(SAMPLE_TEXT[self._integer(len(SAMPLE_TEXT))] for _ in range(length))}
         if verb == "press":
-            return {"keys": (SAMPLE_KEYS[self._below(len(SAMPLE_KEYS))],)}
+            return {"keys": (SAMPLE_KEYS[self._integer(len(SAMPLE_KEYS))],)}
         if verb == "open":
             return {"target": SAMPLE_PAGE}
         if verb == "wait":
             return {"seconds": SAMPLE_SECONDS}
         return {}  # back, home
 
-    def contains(self, x: Any) -> bool:
-        """Whether x is an Action of these verbs, every point of it on the screen."""
+    def contains(self, x: object) -> bool:
+        """Return whether `x` is an Action of these verbs with every point on the screen."""
         if not isinstance(x, BaseAction) or x.verb not in self.verbs | CONTROL_ACTIONS:  # type: ignore[attr-defined]
             return False
         return all(0 <= point.x < self.width and 0 <= point.y < self.height for point in x.points())
 
-    def to_jsonable(self, sample_n: Iterable[Any]) -> list[Any]:
-        """Plain data, one dictionary per Action."""
+    def to_jsonable(self, sample_n: Iterable[Action]) -> list[dict[str, Any]]:
+        """Return one JSON-serializable dictionary per Action."""
         return [ACTION_ADAPTER.dump_python(action, mode="json") for action in sample_n]
 
-    def from_jsonable(self, sample_n: Sequence[Any]) -> list[Any]:
-        """Actions from plain data; BadCall where it does not fit."""
-        return [parse_action(data) for data in sample_n]
+    def from_jsonable(self, sample_n: Sequence[dict[str, Any]]) -> list[Action]:
+        """Return Actions from dictionaries.
+
+        Raises:
+            InvalidActionError: A dictionary is not an Action.
+        """
+        return [parse_action(fields) for fields in sample_n]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActionSpace) and (self.width, self.height, self.verbs) == (

@@ -1,4 +1,4 @@
-"""Wait until a screen is still; say what changed between two screens. Knows pixels only."""
+"""Wait until a screen is stable, and compare two screens."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from actions import Screen
 
 @dataclass(frozen=True)
 class SettleOptions:
-    """How long a screen is given to come to rest.
+    """Timing of `settle()`, in seconds.
 
-    first_s: before the first look; interval_s: from the beginning of a look to that of the next, at least; cap_s: for
-    a screen that never rests; busy_cap_s: for one whose machine says that more is to come.
+    Args:
+        first_s: Before the first capture.
+        interval_s: From the start of one capture to the start of the next, at least.
+        cap_s: Limit for a screen that keeps changing.
+        busy_cap_s: Limit while the surface is busy.
     """
 
     first_s: float = 0.02
@@ -27,7 +30,14 @@ class SettleOptions:
 
 @dataclass(frozen=True)
 class SettleResult:
-    """The last screen, whether it was still, and the cost."""
+    """Result of `settle()`.
+
+    Args:
+        screen: The last capture.
+        still: Whether the screen was stable before the limit.
+        seconds: Time spent.
+        frames: Number of captures.
+    """
 
     screen: Screen
     still: bool
@@ -37,7 +47,15 @@ class SettleResult:
 
 @dataclass(frozen=True)
 class ChangedRegion:
-    """The smallest box around every changed pixel, right and bottom outside of it, and their share of all pixels."""
+    """The smallest box around all changed pixels.
+
+    Args:
+        left: Its first column.
+        top: Its first row.
+        right: The column after its last one.
+        bottom: The row after its last one.
+        share: Changed pixels as a fraction of all pixels of the screen.
+    """
 
     left: int
     top: int
@@ -51,33 +69,33 @@ def settle(
     options: SettleOptions | None = None,
     busy: Callable[[], bool] | None = None,
 ) -> SettleResult:
-    """Look until two screens in a row are equal and the machine is not busy, or until the cap."""
+    """Capture until two consecutive screens are equal and the surface is not busy, or until the limit."""
     options = options or SettleOptions()
-    began = time.monotonic()
+    start = time.monotonic()
     time.sleep(options.first_s)
-    looked = time.monotonic()
+    captured_at = time.monotonic()
     screen, frames = capture(), 1
     while True:
-        passed = time.monotonic() - began
-        waiting = busy is not None and busy()
-        if passed >= (options.busy_cap_s if waiting else options.cap_s):
-            return SettleResult(screen, False, passed, frames)
-        time.sleep(max(0.0, looked + options.interval_s - time.monotonic()))
-        looked = time.monotonic()
-        before, screen, frames = screen, capture(), frames + 1
-        if not waiting and is_equal(before, screen) and not (busy is not None and busy()):
-            return SettleResult(screen, True, time.monotonic() - began, frames)
+        elapsed_s = time.monotonic() - start
+        is_busy = busy is not None and busy()
+        if elapsed_s >= (options.busy_cap_s if is_busy else options.cap_s):
+            return SettleResult(screen, False, elapsed_s, frames)
+        time.sleep(max(0.0, captured_at + options.interval_s - time.monotonic()))
+        captured_at = time.monotonic()
+        previous, screen, frames = screen, capture(), frames + 1
+        if not is_busy and is_equal(previous, screen) and not (busy is not None and busy()):
+            return SettleResult(screen, True, time.monotonic() - start, frames)
 
 
 def is_equal(before: Screen, after: Screen) -> bool:
-    """Whether the two show the same pixels."""
+    """Return whether two screens have the same pixels."""
     if before.pixels is after.pixels:
         return True
     return before.pixels.shape == after.pixels.shape and bool(np.array_equal(before.pixels, after.pixels))
 
 
 def find_change(before: Screen, after: Screen) -> ChangedRegion | None:
-    """What differs; None when nothing does. Screens of two sizes differ wholly, in the later one's size."""
+    """Return what differs, None if nothing does. Screens of different sizes differ everywhere."""
     if before.pixels.shape != after.pixels.shape:
         return ChangedRegion(0, 0, after.width, after.height, 1.0)
     differs = (before.pixels != after.pixels).any(axis=2)  # [H, W] bool

@@ -1,7 +1,6 @@
-"""Our own modules as programs of their own. Knows how Python is started; starts nothing.
+"""Command lines that run modules of this package as processes of their own.
 
-`python -m` looks into the folder that one is in before anywhere else: a person's project with a folder `envs` in it
-would be run instead of ours.
+`python -m` searches the current directory first, so a user's project with a folder named `envs` would shadow this one.
 """
 
 from __future__ import annotations
@@ -9,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]  # the folder of our packages
+ROOT = Path(__file__).parents[1]  # the folder that holds the packages
 RUN = "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), None, '__main__', True)"
 
 
-def command(module: str, *words: str) -> list[str]:
-    """The command line that runs a module of ours with these words, whatever lies in the present folder."""
-    return [sys.executable, "-P", "-c", RUN, str(ROOT), module, *words]
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command line that runs `module` with `arguments`, whatever the current directory holds."""
+    return [sys.executable, "-P", "-c", RUN, str(ROOT), module, *arguments]

@@ -36,10 +36,10 @@ def ours(task: str, steps: int, settled: bool) -> dict[str, Any]:
     from importlib.metadata import version
 
     from actions import Click
-    from envs.live import practice_env
+    from envs.miniwob.env import miniwob_env
     from envs.stability import SettleOptions
 
-    env: Any = practice_env(task, settle=None if settled else SettleOptions(0.0, 0.0, 0.0, 0.0))
+    env: Any = miniwob_env(task, settle=None if settled else SettleOptions(0.0, 0.0, 0.0, 0.0))
     try:
         env.reset(seed=SEED)
         scale = env.task.page.scale

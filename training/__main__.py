@@ -249,7 +249,7 @@ class _browser:
     def __enter__(self) -> Any:
         from playwright.sync_api import sync_playwright
 
-        from envs.miniwob.pages import BROWSER_FLAGS
+        from envs.chromium.flags import BROWSER_FLAGS
 
         self.driver = sync_playwright().start()
         flags = [*BROWSER_FLAGS, *([] if self.sandbox else ["--no-sandbox"])]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from envs.miniwob import pages
+from envs.miniwob.fonts import FONTS
 
 Picture = np.ndarray[Any, Any]
 
@@ -55,8 +55,8 @@ def encoded(pixels: Picture) -> bytes:
 
 def _load(tab: Any, files: Sequence[Path]) -> None:
     """Make the files' fonts known to the page by their file names, and the shipped one as Arial."""
-    wanted = [("Arial", pages.FONTS / "LiberationSans-Regular.ttf", "400")]
-    wanted.append(("Arial", pages.FONTS / "LiberationSans-Bold.ttf", "700"))
+    wanted = [("Arial", FONTS / "LiberationSans-Regular.ttf", "400")]
+    wanted.append(("Arial", FONTS / "LiberationSans-Bold.ttf", "700"))
     wanted += [(one.stem, one, "400") for one in files]
     faces = [[name, base64.b64encode(file.read_bytes()).decode(), weight] for name, file, weight in wanted]
     tab.evaluate(

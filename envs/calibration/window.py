@@ -1,4 +1,4 @@
-"""The program behind WindowEasel: a Tk window that is told what to paint, line by line, and answers in JSON lines."""
+"""The program behind WindowTarget: a Tk window that reads JSON requests line by line and answers each with a JSON line."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FIELD_UNITS = 40  # height of the text field
 
 
 def main() -> None:
-    """Arguments: left, top, width, height, and 1 for a window without a frame."""
-    left, top, width, height, bare = (int(one) for one in sys.argv[1:6])
+    """Open the window; the arguments are left, top, width, height, and 1 for a window without a frame."""
+    left, top, width, height, bare = (int(argument) for argument in sys.argv[1:6])
     try:
         import tkinter
     except ImportError as error:
@@ -27,73 +27,77 @@ def main() -> None:
 
         ctypes.windll.shcore.SetProcessDpiAwareness(2)  # else Windows would scale what is painted
     root = tkinter.Tk()
-    root.title("pixelhand easel")
+    root.title("pixelhand calibration")
     root.geometry(f"{width}x{height}+{left}+{top}")
     root.attributes("-topmost", True)
     if bare:
         root.overrideredirect(True)
-    Window(root, tkinter.Canvas(root, highlightthickness=0, borderwidth=0), tkinter.Entry(root)).run()
+    TargetWindow(root, tkinter.Canvas(root, highlightthickness=0, borderwidth=0), tkinter.Entry(root)).run()
 
 
-class Window:
-    """The window, its canvas and its field; orders come from standard input."""
+class TargetWindow:
+    """The window, its canvas and its text field."""
 
     def __init__(self, root: Any, canvas: Any, entry: Any) -> None:
         self.root, self.canvas, self.entry = root, canvas, entry
         self.middles: dict[str, tuple[int, int]] = {}
-        self.last: dict[str, Any] | None = None
-        self.orders: queue.Queue[str] = queue.Queue()
+        self.last_event: dict[str, Any] | None = None
+        self.requests: queue.Queue[str] = queue.Queue()
         canvas.pack(fill="both", expand=True)
-        canvas.bind("<Motion>", lambda event: self.met(event, False))
-        canvas.bind("<ButtonPress>", lambda event: self.met(event, True))
+        canvas.bind("<Motion>", lambda event: self.on_pointer(event, False))
+        canvas.bind("<ButtonPress>", lambda event: self.on_pointer(event, True))
 
     def run(self) -> None:
-        """Until standard input ends or the window is closed."""
-        threading.Thread(target=self.listen, daemon=True).start()
+        """Answer requests until standard input ends or the window is closed."""
+        threading.Thread(target=self.read_requests, daemon=True).start()
         self.root.after(POLL_MS, self.poll)
         self.root.mainloop()
 
-    def listen(self) -> None:
+    def read_requests(self) -> None:
+        """Queue the lines of standard input, and "" at its end."""
         for line in sys.stdin:
-            self.orders.put(line)
-        self.orders.put("")
+            self.requests.put(line)
+        self.requests.put("")
 
     def poll(self) -> None:
-        while not self.orders.empty():
-            line = self.orders.get()
+        """Answer the queued requests."""
+        while not self.requests.empty():
+            line = self.requests.get()
             if not line:
                 self.root.destroy()
                 return
             print(json.dumps(self.answer(json.loads(line))), flush=True)
         self.root.after(POLL_MS, self.poll)
 
-    def answer(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Follow an order; what it asked for."""
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Follow a request; return the last pointer event and the text in the field."""
         self.root.update()
-        if "paint" in order:
-            self.paint(order["paint"], order["ground"], order["side"])
-        if "field" in order:
+        if "paint" in request:
+            self.paint(request["paint"], request["background"], request["side"])
+        if "field" in request:
             self.entry.pack(fill="x", side="bottom", ipady=FIELD_UNITS // 4)
             self.entry.focus_force()
             self.root.update()
-        return {"touched": self.last, "text": self.entry.get()}
+        return {"event": self.last_event, "text": self.entry.get()}
 
-    def paint(self, squares: list[Any], ground: list[int], side: int) -> None:
+    def paint(self, markers: list[Any], background: list[int], side: int) -> None:
+        """Show these markers and nothing else."""
         self.canvas.delete("all")
-        self.canvas.configure(background=_hex(ground))
-        self.middles, self.last = {}, None
-        for colour, rgb, x, y in squares:
+        self.canvas.configure(background=_hex(background))
+        self.middles, self.last_event = {}, None
+        for color, rgb, x, y in markers:
             left = round(x * self.canvas.winfo_width()) - side // 2
             top = round(y * self.canvas.winfo_height()) - side // 2
             self.canvas.create_rectangle(left, top, left + side, top + side, fill=_hex(rgb), width=0)
-            self.middles[colour] = left + side // 2, top + side // 2
+            self.middles[color] = left + side // 2, top + side // 2
         self.root.update()
 
-    def met(self, event: Any, pressed: bool) -> None:
-        away = {colour: (event.x - x, event.y - y) for colour, (x, y) in self.middles.items()}
-        if away:
-            colour = min(away, key=lambda name: math.hypot(*away[name]))
-            self.last = {"colour": colour, "dx": away[colour][0], "dy": away[colour][1], "pressed": pressed}
+    def on_pointer(self, event: Any, pressed: bool) -> None:
+        """Record a pointer event relative to the nearest marker."""
+        offsets = {color: (event.x - x, event.y - y) for color, (x, y) in self.middles.items()}
+        if offsets:
+            color = min(offsets, key=lambda name: math.hypot(*offsets[name]))
+            self.last_event = {"color": color, "dx": offsets[color][0], "dy": offsets[color][1], "pressed": pressed}
 
 
 def _hex(rgb: list[int]) -> str:

@@ -1,1 +1,1 @@
-"""What the browser surface is made of: finding and starting Chromium, its tabs and dialogs, and the hands on a page."""
+"""Chromium through Playwright: finding and starting it, its tabs and dialogs, and input to a page."""

@@ -1,6 +1,6 @@
-"""Which addresses may be opened. Knows text only: no browser, no network.
+"""Which addresses may be opened, as text.
 
-The model may name http, https, about:blank and practice pages; a person also files and anything the browser takes.
+A model may open http, https, about:blank and MiniWoB++ addresses; a user also files and whatever else the browser opens.
 """
 
 from __future__ import annotations
@@ -19,40 +19,49 @@ LOOPBACK = re.compile(
 
 
 def model_address(text: str) -> str:
-    """The address that the model meant, with its scheme. BadCall for every scheme that is not for it."""
+    """Return the address of a model's `open` action, with its scheme.
+
+    Raises:
+        InvalidActionError: It is not an address, or its scheme is not available to a model.
+    """
     text = text.strip()
-    scheme, rest = _split(text)
-    if scheme == "practice":
+    scheme, rest = _split_scheme(text)
+    if pages.is_miniwob_address(f"{scheme}:"):
         try:
             pages.page(rest)
         except UsageError as error:
             raise InvalidActionError(str(error)) from None
-        return f"{pages.PREFIX}{rest}"
+        return f"{scheme}:{rest}"
     if scheme == "about" and rest.lower() == "blank":
         return "about:blank"
     if scheme not in ("", "http", "https"):
-        raise InvalidActionError(f"addresses of the kind '{scheme}:' are not for you; use http or https")
-    address = text if scheme else _with_scheme(text)
+        raise InvalidActionError(f"addresses with the scheme '{scheme}:' cannot be opened; use http or https")
+    address = text if scheme else _add_scheme(text)
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise InvalidActionError(f"{text[:200]!r} is not an address: {error}") from None
-    if not host or re.search(r"[\s\\]", address) or not (scheme or "." in host or _is_loopback(text) or ":" in host):
+    has_space = re.search(r"[\s\\]", address) is not None
+    if not host or has_space or not (scheme or "." in host or _is_loopback(text) or ":" in host):
         raise InvalidActionError(f"{text[:200]!r} is not an address; give one like https://example.com/page")
     return address
 
 
 def person_address(text: str) -> str:
-    """A person's address with its scheme ("example.com" gets https); any scheme that the browser knows may stand."""
+    """Return an address that a user gave, with its scheme; one without a scheme gets https, or http on this machine.
+
+    Raises:
+        UsageError: It is empty.
+    """
     text = text.strip()
     if not text:
-        raise UsageError("the address is empty; give one like https://example.com, or practice:click-test")
-    return text if _split(text)[0] else _with_scheme(text)
+        raise UsageError("the address is empty; give one like https://example.com, or miniwob:click-test")
+    return text if _split_scheme(text)[0] else _add_scheme(text)
 
 
-def _split(text: str) -> tuple[str, str]:
-    """("https", "//example.com"); a host with a port, "localhost:8000", has no scheme."""
+def _split_scheme(text: str) -> tuple[str, str]:
+    """Split "https://example.com" into ("https", "//example.com"); "localhost:8000" has no scheme."""
     match = SCHEME.fullmatch(text)
     if not match:
         return "", text
@@ -62,9 +71,9 @@ def _split(text: str) -> tuple[str, str]:
     return scheme, rest
 
 
-def _with_scheme(text: str) -> str:
+def _add_scheme(text: str) -> str:
     bare = text.removeprefix("//")
-    return f"{'http' if _is_loopback(bare) else 'https'}://{bare}"  # a server on this machine rarely speaks TLS
+    return f"{'http' if _is_loopback(bare) else 'https'}://{bare}"  # local servers rarely use TLS
 
 
 def _is_loopback(text: str) -> bool:

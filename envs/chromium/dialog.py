@@ -1,7 +1,4 @@
-"""A JavaScript dialog as a page of its own: what headless Chromium never draws, a pixel agent can read and click.
-
-Knows how a dialog looks and what was answered on it; giving the answer to the page that asked is the surface's part.
-"""
+"""JavaScript dialogs drawn as pages: headless Chromium never draws them, and a model acts on pixels alone."""
 
 from __future__ import annotations
 
@@ -15,33 +12,33 @@ from playwright.async_api import Browser, Dialog, Page
 from actions import InvalidActionError
 
 HTML = Path(__file__).with_name("dialog.html")
-MAX_WORDS = 2000  # characters of a page's message that are drawn
-MAX_QUOTE = 300  # ... and that a note repeats
+MAX_DRAWN_CHARS = 2000  # of a page's message
+MAX_QUOTED_CHARS = 300  # of a page's message in a notice
 
 
 @dataclass(frozen=True)
-class Reply:
-    """The button that was chosen, and what stood in the field."""
+class DialogReply:
+    """The button that was chosen, and the text in the field."""
 
     ok: bool
     text: str
 
 
-def quoted(text: str, limit: int = MAX_QUOTE) -> str:
-    """A page's words for a note: one line, printable, cut at the limit. They are a stranger's: data, no more."""
+def quoted(text: str, limit: int = MAX_QUOTED_CHARS) -> str:
+    """Quote a page's text for a notice: one printable line, cut at `limit` characters. The text is untrusted."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * limit]).split())
     return f'"{line if len(line) <= limit else line[:limit] + "…"}"'
 
 
-def labels(dialog: Dialog) -> tuple[str, str | None]:
-    """What its buttons say: (yes, no); an alert has no second."""
+def button_labels(dialog: Dialog) -> tuple[str, str | None]:
+    """Return the labels of the accepting and of the dismissing button; an alert has no second one."""
     if dialog.type == "beforeunload":
         return "Leave", "Stay"
     return "OK", None if dialog.type == "alert" else "Cancel"
 
 
 def describe(dialog: Dialog) -> str:
-    """The note that tells of a dialog and how to answer it."""
+    """Return the notice of a dialog: its message and how to answer it."""
     if dialog.type == "beforeunload":
         return "the page asks whether to leave it, as what was entered may be lost; choose Leave or Stay (Escape)"
     if dialog.type == "alert":
@@ -51,13 +48,17 @@ def describe(dialog: Dialog) -> str:
 
 
 def check_text(text: str) -> None:
-    """BadCall for a text of several lines: the first Enter would close the dialog and the rest go astray."""
+    """Reject text of several lines: its first Enter would close the dialog, and the rest would go to the page.
+
+    Raises:
+        InvalidActionError: The text has more than one line.
+    """
     if "\n" in text.rstrip("\n") or text.count("\n") > 1:
         raise InvalidActionError("a dialog is open and takes one line only; type up to the first new line")
 
 
 class DialogPage:
-    """Draws one dialog at a time, in a context apart from the pages that ask."""
+    """Draws one dialog at a time, in a browser context apart from the pages."""
 
     def __init__(self, browser: Browser, width: int, height: int, scale: float) -> None:
         self._browser = browser
@@ -67,11 +68,12 @@ class DialogPage:
 
     @property
     def page(self) -> Page:
-        assert self._page is not None, "show() comes first"
+        """The page that draws the dialog; `show()` opens it."""
+        assert self._page is not None, "call show() first"
         return self._page
 
     async def show(self, dialog: Dialog, behind_png: bytes | None) -> None:
-        """Draw the dialog over the last picture of the page; a page that never showed any is white."""
+        """Draw the dialog over the last screenshot of its page, or over white if there is none."""
         if self._page is None or self._page.is_closed():
             context = await self._browser.new_context(
                 viewport=self._size,  # type: ignore[arg-type]
@@ -79,22 +81,22 @@ class DialogPage:
             )
             self._page = await context.new_page()
         await self._page.goto(HTML.as_uri())
-        ok, cancel = labels(dialog)
+        ok, cancel = button_labels(dialog)
         host = urlsplit(dialog.page.url).hostname if dialog.page else ""
-        words = "Leave this page? What was entered may be lost." if dialog.type == "beforeunload" else dialog.message
+        message = "Leave this page? What was entered may be lost." if dialog.type == "beforeunload" else dialog.message
         await self._page.evaluate(
             "async (what) => { await ask(what); }",
             {
                 "who": f"{host or 'This page'} {'says' if dialog.type == 'alert' else 'asks'}",
-                "words": words[:MAX_WORDS],
+                "words": message[:MAX_DRAWN_CHARS],
                 "ok": ok,
                 "cancel": cancel,
-                "text": dialog.default_value[:MAX_WORDS] if dialog.type == "prompt" else None,
+                "text": dialog.default_value[:MAX_DRAWN_CHARS] if dialog.type == "prompt" else None,
                 "behind": base64.b64encode(behind_png).decode() if behind_png else None,
             },
         )
 
-    async def reply(self) -> Reply | None:
-        """What was chosen, None while it waits."""
+    async def reply(self) -> DialogReply | None:
+        """Return the reply, or None while there is none."""
         answer = await self.page.evaluate("window.answer")
-        return None if answer is None else Reply(bool(answer["ok"]), str(answer["text"]))
+        return None if answer is None else DialogReply(bool(answer["ok"]), str(answer["text"]))

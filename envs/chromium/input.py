@@ -1,4 +1,4 @@
-"""Verbs on one page: the mouse and the keys of Playwright. Knows CSS pixels; knows nothing of screens or dialogs."""
+"""Pointer and keyboard actions on one page, through Playwright, in CSS pixels."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
 
 from playwright.async_api import Page
 
-from actions import Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText
+from actions import Action, Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText
 from actions.keys import KEYS, to_platform_key
 
-NOTCH_PX = 100  # CSS pixels of one turn of the wheel
-DRAG_STEPS = 8  # moves between two points: pages follow a pointer, they do not guess
-LONG_TEXT = 300  # characters: beyond it a text goes in at once, as if pasted; key by key it takes 3 ms each
+NOTCH_PX = 100  # CSS pixels of one notch of the wheel
+DRAG_STEPS = 8  # pointer moves between two points of a drag: pages react to moves
+LONG_TEXT = 300  # characters: a longer text is inserted at once, as if pasted; key by key each takes 3 ms
 CHORD_KEYS = ("ctrl", "alt", "meta")
-PIECES = re.compile(r"\n|\t|[\x20-\x7e]+|[^\x20-\x7e\n\t]+")
+TEXT_RUNS = re.compile(r"\n|\t|[\x20-\x7e]+|[^\x20-\x7e\n\t]+")
 
 CssPoint = tuple[float, float]
 
 
-def duration_s(action: Any) -> float:
-    """Seconds that an action takes by itself, on the quickest of pages: a bound on a call must leave room for them."""
+def duration_s(action: Action) -> float:
+    """Return the seconds an action takes on the fastest page, to be added to a call's time limit."""
     if isinstance(action, LongPress):
         return action.seconds
     if isinstance(action, TypeText):
@@ -34,29 +33,44 @@ def duration_s(action: Any) -> float:
 
 
 def check_keys(action: PressKeys) -> list[str]:
-    """The chord in Playwright's spelling; BadCall, before anything is pressed, for one that no keyboard could press."""
-    chord = any(key in CHORD_KEYS for key in action.keys) and "shift" not in action.keys
-    spelled = []
+    """Return the keys in Playwright's spelling.
+
+    Raises:
+        InvalidActionError: No keyboard could press them together; nothing was pressed.
+    """
+    is_chord = any(key in CHORD_KEYS for key in action.keys) and "shift" not in action.keys
+    names = []
     for key in action.keys:
         if key not in KEYS and not key.isascii() and len(action.keys) > 1:
             raise InvalidActionError(f"'{key}' cannot be pressed together with other keys; press it alone, or type it")
-        # ctrl+A is the a key: with a capital the page would see shift too
-        spelled.append(key.lower() if chord and len(key) == 1 else to_platform_key(key, "playwright"))
-    return spelled
+        # ctrl+A is the a key: with a capital letter the page would see shift too.
+        names.append(key.lower() if is_chord and len(key) == 1 else to_platform_key(key, "playwright"))
+    return names
 
 
-async def act(page: Page, action: Any, css: Callable[[Point], CssPoint], pointer: CssPoint) -> None:
-    """Carry out a pointer or key verb; pointer is where the mouse was left. Raises Playwright's Error and BadCall."""
+async def act(page: Page, action: Action, css: Callable[[Point], CssPoint], pointer: CssPoint) -> None:
+    """Perform a pointer or keyboard action.
+
+    Args:
+        page: The page.
+        action: The action.
+        css: Converts a point of the screen to CSS pixels.
+        pointer: Where the pointer was left.
+
+    Raises:
+        InvalidActionError: A page cannot perform this action.
+        playwright.async_api.Error: The page went away.
+    """
     match action:
         case Click():
-            at = css(action.points()[0])
-            async with _held(page, _modifiers(action.modifiers)):
-                await page.mouse.click(*at, button=action.button, click_count=action.count)
+            point = css(action.points()[0])
+            async with _keys_down(page, _modifiers(action.modifiers)):
+                await page.mouse.click(*point, button=action.button, click_count=action.count)
         case Move():
             await page.mouse.move(*css(action.points()[0]))
         case LongPress():
             await page.mouse.move(*css(action.points()[0]))
-            async with _pressed(page):
+            async with _button_down(page):
                 await asyncio.sleep(action.seconds)
         case Drag():
             path = [css(point) for point in action.path]
@@ -78,8 +92,8 @@ def _modifiers(names: Sequence[str]) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def _held(page: Page, keys: Sequence[str]) -> AsyncIterator[None]:
-    """Keys down for the time of the block, and up again in reverse whatever happens in it."""
+async def _keys_down(page: Page, keys: Sequence[str]) -> AsyncIterator[None]:
+    """Hold keys in the block and release them in reverse order, whatever happens in it."""
     down: list[str] = []
     try:
         for key in keys:
@@ -92,7 +106,8 @@ async def _held(page: Page, keys: Sequence[str]) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _pressed(page: Page) -> AsyncIterator[None]:
+async def _button_down(page: Page) -> AsyncIterator[None]:
+    """Hold the left mouse button in the block."""
     try:
         await page.mouse.down()
         yield
@@ -101,32 +116,32 @@ async def _pressed(page: Page) -> AsyncIterator[None]:
 
 
 async def _drag(page: Page, path: Sequence[CssPoint], modifiers: Sequence[str]) -> None:
-    async with _held(page, modifiers):
+    async with _keys_down(page, modifiers):
         await page.mouse.move(*path[0])
-        async with _pressed(page):
+        async with _button_down(page):
             for point in path[1:]:
                 await page.mouse.move(*point, steps=DRAG_STEPS)
 
 
 async def _type(page: Page, text: str) -> None:
-    """Exactly the text: ASCII as key strokes, all else as inserted text, a new line as Enter, a tab as Tab.
+    """Type exactly `text`: ASCII as key strokes, other characters as inserted text, "\\n" as Enter and "\\t" as Tab.
 
-    Every new line and tab is a stroke of its own, in long texts too: pages act on them.
+    Each "\\n" and "\\t" is a stroke of its own in long texts too: pages act on them.
     """
-    for piece in PIECES.findall(text):
-        if piece == "\n":
+    for run in TEXT_RUNS.findall(text):
+        if run == "\n":
             await page.keyboard.press("Enter")
-        elif piece == "\t":
+        elif run == "\t":
             await page.keyboard.press("Tab")
-        elif piece.isascii() and len(text) <= LONG_TEXT:
-            await page.keyboard.type(piece)
+        elif run.isascii() and len(text) <= LONG_TEXT:
+            await page.keyboard.type(run)
         else:
-            await page.keyboard.insert_text(piece)
+            await page.keyboard.insert_text(run)
 
 
 async def _press(page: Page, keys: Sequence[str]) -> None:
     if len(keys) == 1 and len(keys[0]) == 1 and not keys[0].isascii():
         await page.keyboard.insert_text(keys[0])
         return
-    async with _held(page, keys):
+    async with _keys_down(page, keys):
         pass

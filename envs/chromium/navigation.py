@@ -1,67 +1,92 @@
-"""From address to address in one page: open and back. Knows Playwright's ways of failing; says them in words."""
+"""Navigation of one page: open, back, forward and reload, with failures as sentences."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from playwright.async_api import CDPSession, Error, Page
-from playwright.async_api import TimeoutError as LateError
+from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from envs.chromium.dialog import quoted
 
-SWAP_TRIES, SWAP_PAUSE_S = 20, 0.05
-LOAD_S = 5.0  # for pictures and scripts after a page came; a slower one is shown as far as it got
+SWAP_ATTEMPTS, SWAP_PAUSE_S = 20, 0.05
+LOAD_S = 5.0  # for images and scripts after the document; a slower page is shown as far as it got
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the log that Playwright adds."""
+    """Return the first line of an error's message, without the log that Playwright appends."""
     message = (error.message if isinstance(error, Error) else str(error)).strip()
     return message.splitlines()[0] if message else type(error).__name__
 
 
 async def open_address(page: Page, session: CDPSession, address: str, timeout_s: float, shown_as: str = "") -> str:
-    """Until the address answered. What failed, in words; "" when nothing did."""
+    """Navigate to `address` and wait until it answers; return what failed, "" if nothing did."""
     try:
         await page.goto(address, wait_until="commit", timeout=timeout_s * 1000)
-    except LateError:
-        await _send(session, "Page.stopLoading")  # else the page is held, and gives way whenever the answer comes
+    except PlaywrightTimeoutError:
+        await _send(session, "Page.stopLoading")  # else the page is replaced whenever the answer arrives
         return f"{quoted(shown_as or address, 200)} did not answer within {timeout_s:.0f} s"
     except Error as error:
         reason = first_line(error)
         if "Download is starting" in reason:
             return f"{quoted(shown_as or address, 200)} is a download, and was refused"
-        return f"{quoted(shown_as or address, 200)} was not opened ({_code(reason)})"
+        return f"{quoted(shown_as or address, 200)} was not opened ({_error_code(reason)})"
     return ""
 
 
-async def loaded(page: Page, timeout_s: float) -> None:
-    """Until the page has all its parts, or the time passed."""
+async def wait_loaded(page: Page, timeout_s: float) -> None:
+    """Wait for the page's load event, at most `timeout_s`."""
     try:
         await page.wait_for_load_state("load", timeout=timeout_s * 1000)
-    except LateError:
+    except PlaywrightTimeoutError:
         pass
 
 
 async def go_back(page: Page, session: CDPSession, timeout_s: float) -> str | None:
-    """One step back in the tab's history: what failed in words, "" when nothing did, None when there is no step."""
-    history = await _send(session, "Page.getNavigationHistory")
-    now, entries = history["currentIndex"], history["entries"]
-    if now == 0 or (now == 1 and entries[0]["url"] == "about:blank"):  # every tab begins with an empty page
+    """Go one step back in the tab's history; return what failed, "" if nothing did, None if there is no step."""
+    current, entries = await _history(session)
+    if current == 0 or (current == 1 and entries[0]["url"] == "about:blank"):  # every tab starts with an empty page
         return None
+    work = page.go_back(wait_until="commit", timeout=timeout_s * 1000)
+    return await _navigate(work, session, timeout_s, "the page before")
+
+
+async def go_forward(page: Page, session: CDPSession, timeout_s: float) -> str | None:
+    """Go one step forward in the tab's history; return what failed, "" if nothing did, None if there is no step."""
+    current, entries = await _history(session)
+    if current + 1 >= len(entries):
+        return None
+    work = page.go_forward(wait_until="commit", timeout=timeout_s * 1000)
+    return await _navigate(work, session, timeout_s, "the next page")
+
+
+async def reload(page: Page, session: CDPSession, timeout_s: float) -> str:
+    """Load the page again; return what failed, "" if nothing did."""
+    return await _navigate(page.reload(wait_until="commit", timeout=timeout_s * 1000), session, timeout_s, "the page")
+
+
+async def _navigate(work: Awaitable[object], session: CDPSession, timeout_s: float, subject: str) -> str:
     try:
-        await page.go_back(wait_until="commit", timeout=timeout_s * 1000)
-    except LateError:
+        await work
+    except PlaywrightTimeoutError:
         await _send(session, "Page.stopLoading")
-        return f"the page before did not answer within {timeout_s:.0f} s"
+        return f"{subject} did not answer within {timeout_s:.0f} s"
     except Error as error:
-        return f"the page stayed ({_code(first_line(error))})"
+        return f"the page stayed ({_error_code(first_line(error))})"
     return ""
 
 
+async def _history(session: CDPSession) -> tuple[int, list[dict[str, Any]]]:
+    """Return the index of the current entry and all entries."""
+    history = await _send(session, "Page.getNavigationHistory")
+    return history["currentIndex"], history["entries"]
+
+
 async def _send(session: CDPSession, method: str) -> dict[str, Any]:
-    """The answer of the page's own line, which is cut for a moment while one document gives way to the next."""
-    for _ in range(SWAP_TRIES):
+    """Send a command, again if the session is detached for a moment while one document replaces another."""
+    for _ in range(SWAP_ATTEMPTS):
         try:
             return await session.send(method)
         except Error as error:
@@ -71,6 +96,6 @@ async def _send(session: CDPSession, method: str) -> dict[str, Any]:
     return await session.send(method)
 
 
-def _code(reason: str) -> str:
-    """ "net::ERR_NAME_NOT_RESOLVED" of a longer line."""
+def _error_code(reason: str) -> str:
+    """Return "net::ERR_NAME_NOT_RESOLVED" out of a longer line, or the line."""
     return next((word for word in reason.split() if word.startswith("net::")), reason)

@@ -1,7 +1,7 @@
-"""The tabs of one browser context: which is shown, which dialogs wait, what was lost. Knows Playwright's events.
+"""The tabs of one browser context: which one is shown, which dialogs are open, and what failed.
 
-Everything here runs in the event loop's thread. Whoever awaits a page's answer does it through race(), so that neither
-a dialog nor a crash nor a hung page can hold it up.
+Everything here runs in the event loop's thread. Whoever awaits a page's answer does so through `Tabs.race()`, so that
+no dialog, crash or hung page can block it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from playwright.async_api import BrowserContext, CDPSession, Dialog, Error, Page
 
 from envs.chromium.dialog import describe, quoted
 
-MAX_TABS = 10  # a page may open tabs without end
-MAX_NEWS = 20
-KILL_S = 1.0
+MAX_TABS = 10  # a page may open tabs without limit
+MAX_NOTICES = 20
+TERMINATE_S = 1.0
 CLOSE_S = 8.0
+SCREENSHOT_RETRY_S = 1.5  # an answer may get lost while a navigation replaces the page's process
 
 
 class Tabs:
@@ -27,176 +28,222 @@ class Tabs:
 
     def __init__(self, context: BrowserContext, width: int, height: int, scale: float) -> None:
         self.context = context
-        self.pages: list[Page] = []
-        self.dialogs: list[Dialog] = []  # the last is shown
-        self.loading: dict[Page, Request] = {}  # the page's own navigation, not its pictures
-        self.page_failure = ""  # what befell the shown page: "crashed", "closed itself"
-        self.browser_failure = ""  # what befell the browser
-        self.news: list[str] = []
-        self._given_up: weakref.WeakSet[Page] = weakref.WeakSet()  # closing; what they still ask is nobody's business
-        self._ours = False  # we ourselves open and close pages just now
-        self._stir = asyncio.Event()
+        self.pages: list[Page] = []  # the shown one last
+        self.order: list[Page] = []  # in the order of opening, as a tab strip shows them
+        self.dialogs: list[Dialog] = []  # the last one is drawn
+        self.loading: dict[Page, Request] = {}  # the document request of a page that navigates
+        self.page_failure = ""  # of the shown page: "crashed", "closed itself"
+        self.browser_failure = ""
+        self.notices: list[str] = []
+        self._discarded: weakref.WeakSet[Page] = weakref.WeakSet()  # closing; their dialogs are dismissed
+        self._abandoned: list[Page] = []  # left by Back, the oldest first
+        self._is_opening = False  # a page is being opened here, not by another page
+        self._changed = asyncio.Event()
         self._size = (width, height)
         self._scale = scale
         self._sessions: dict[Page, CDPSession] = {}
-        self._chores: set[asyncio.Future[Any]] = set()
-        context.on("page", self._opened)
-        context.on("dialog", self._asked)
-        context.on("close", lambda _: self._died("the browser was closed"))
+        self._background: set[asyncio.Future[Any]] = set()
+        context.on("page", self._on_page)
+        context.on("dialog", self._on_dialog)
+        context.on("close", lambda _: self._on_browser_failure("the browser was closed"))
         if context.browser:
-            context.browser.on("disconnected", lambda _: self._died("the browser ended"))
+            context.browser.on("disconnected", lambda _: self._on_browser_failure("the browser ended"))
 
     @property
     def shown(self) -> Page | None:
+        """The page that is shown."""
         return self.pages[-1] if self.pages else None
 
-    def add_notice(self, note: str) -> None:
-        """Keep a note for whoever asks next; the oldest go when there are too many."""
-        if note not in self.news:
-            self.news = [*self.news, note][-MAX_NEWS:]
+    def add_notice(self, notice: str) -> None:
+        """Keep a notice until `pop_notices()`; the oldest are dropped when there are too many."""
+        if notice not in self.notices:
+            self.notices = [*self.notices, notice][-MAX_NOTICES:]
 
     def pop_notices(self) -> str:
-        """The notes since the last time, as one line."""
-        news, self.news = self.news, []
-        return "; ".join(news)
+        """Return the notices since the last call in one line, and forget them."""
+        notices, self.notices = self.notices, []
+        return "; ".join(notices)
 
     # events
 
-    def _opened(self, page: Page) -> None:
-        if len(self.pages) >= MAX_TABS and not self._ours:
+    def _on_page(self, page: Page) -> None:
+        if len(self.pages) >= MAX_TABS and not self._is_opening and not self._close_abandoned():
             self.add_notice(f"a new tab was refused, as {MAX_TABS} are open")
             self.run_in_background(page.close())
             return
         self.pages.append(page)
-        page.on("close", self._closed)
-        page.on("crash", self._crashed)
+        self.order.append(page)
+        page.on("close", self._on_close)
+        page.on("crash", self._on_crash)
         page.on("filechooser", lambda _: self.add_notice("the page asks for a file; files cannot be given here"))
         page.on(
             "download", lambda file: self.add_notice(f"a download was refused: {quoted(file.suggested_filename, 80)}")
         )
-        page.on("request", lambda request: self._requested(page, request))
-        page.on("requestfailed", lambda request: self._arrived(page, request))
-        page.on("requestfinished", lambda request: self._arrived(page, request))
-        page.on("domcontentloaded", lambda _: self._arrived(page, None))
-        if not self._ours:
+        page.on("request", lambda request: self._on_request(page, request))
+        page.on("requestfailed", lambda request: self._on_loaded(page, request))
+        page.on("requestfinished", lambda request: self._on_loaded(page, request))
+        page.on("domcontentloaded", lambda _: self._on_loaded(page, None))
+        if not self._is_opening:
             self.add_notice(f"a new tab opened and is shown: {quoted(page.url, 200)}")
-        self._stir.set()
+        self._changed.set()
 
-    def _closed(self, page: Page) -> None:
-        shown = self.shown is page
+    def _on_close(self, page: Page) -> None:
+        is_shown = self.shown is page
         self._forget(page)
-        if shown and not self._ours:
+        if is_shown and not self._is_opening:
             if self.pages:
                 self.add_notice("the tab was closed; the one before it is shown")
             else:
                 self.page_failure = "closed itself"
-        self._stir.set()
+        self._changed.set()
 
-    def _crashed(self, page: Page) -> None:
+    def _on_crash(self, page: Page) -> None:
         if self.shown is page:
             self.page_failure = "crashed"
         else:
             self._forget(page)
             self.run_in_background(page.close())
-        self._stir.set()
+        self._changed.set()
 
-    def _asked(self, dialog: Dialog) -> None:
-        if dialog.page in self._given_up:
+    def _on_dialog(self, dialog: Dialog) -> None:
+        if dialog.page in self._discarded:
             self.run_in_background(dialog.dismiss())
             return
         self.dialogs.append(dialog)
         self.add_notice(describe(dialog))
-        self._stir.set()
+        self._changed.set()
 
-    def _died(self, why: str) -> None:
-        self.browser_failure = self.browser_failure or why
-        self._stir.set()
+    def _on_browser_failure(self, reason: str) -> None:
+        self.browser_failure = self.browser_failure or reason
+        self._changed.set()
 
-    def _requested(self, page: Page, request: Request) -> None:
+    def _on_request(self, page: Page, request: Request) -> None:
         try:
             if request.is_navigation_request() and request.frame.parent_frame is None:
                 self.loading[page] = request
-        except Error:  # a request older than its frame: of a tab that is about to open
+        except Error:  # the request is older than its frame: the tab is about to open
             pass
 
-    def _arrived(self, page: Page, request: Request | None) -> None:
+    def _on_loaded(self, page: Page, request: Request | None) -> None:
         if request is None or self.loading.get(page) is request:
             self.loading.pop(page, None)
 
     def _forget(self, page: Page) -> None:
-        if page in self.pages:
-            self.pages.remove(page)
+        for pages in (self.pages, self.order, self._abandoned):
+            if page in pages:
+                pages.remove(page)
         self.dialogs = [dialog for dialog in self.dialogs if dialog.page is not page]
         self.loading.pop(page, None)
         self._sessions.pop(page, None)
 
-    # what the surface asks for
+    def _close_abandoned(self) -> bool:
+        """Close the tab that Back left first; return False if there is none."""
+        page = next((page for page in self._abandoned if page is not self.shown), None)
+        if page is None:
+            return False
+        session = self._sessions.get(page)
+        self._discarded.add(page)
+        self._forget(page)
+        self.run_in_background(_close_page(page, session))
+        return True
+
+    # called by the session
 
     def run_in_background(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Let it run beside everything else; how it ends does not matter."""
+        """Run a coroutine beside everything else, at most `CLOSE_S`, and ignore its result."""
         task = asyncio.ensure_future(asyncio.wait_for(work, CLOSE_S))
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
         task.add_done_callback(ignore_result)
 
     async def race(self, task: asyncio.Future[Any], timeout_s: float) -> None:
-        """Until the task is done, a dialog waits, the shown page is lost or the browser ends.
+        """Wait until the task is done, a dialog opens, the shown page fails or the browser ends.
 
-        TimeoutError when none of them comes. The task is left as it is: whoever called looks at it.
+        The task is left as it is: the caller inspects or cancels it.
+
+        Raises:
+            TimeoutError: None of these happened in time.
         """
         clock = asyncio.get_running_loop()
         deadline = clock.time() + timeout_s
         while not (task.done() or self.dialogs or self.page_failure or self.browser_failure):
-            self._stir.clear()
-            stirred = asyncio.ensure_future(self._stir.wait())
-            left = deadline - clock.time()
-            await asyncio.wait({task, stirred}, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
-            stirred.cancel()
-            if left <= 0:
+            self._changed.clear()
+            change = asyncio.ensure_future(self._changed.wait())
+            left_s = deadline - clock.time()
+            await asyncio.wait({task, change}, timeout=max(left_s, 0), return_when=asyncio.FIRST_COMPLETED)
+            change.cancel()
+            if left_s <= 0:
                 raise TimeoutError
 
-    async def fresh(self) -> Page:
-        """A new page on top; every other one is closed, hung or not, beside the rest of the work."""
-        self._ours = True
+    async def open_page(self, replaced: list[Page]) -> Page:
+        """Open a page on top; the `replaced` ones, hung or not, are closed in the background."""
+        self._is_opening = True
         try:
-            old = list(self.pages)
-            sessions = {page: self._sessions.get(page) for page in old}
+            sessions = {page: self._sessions.get(page) for page in replaced}
             page = await self.context.new_page()
-            for one in old:
-                self._given_up.add(one)
-                self._forget(one)
-                self.run_in_background(_end(one, sessions[one]))
+            for old_page in replaced:
+                self._discarded.add(old_page)
+                self._forget(old_page)
+                self.run_in_background(_close_page(old_page, sessions[old_page]))
             self.page_failure = ""
             return page
         finally:
-            self._ours = False
+            self._is_opening = False
 
-    async def drop_shown(self) -> None:
-        """Give up the shown page for the one below it."""
+    async def close_shown(self) -> None:
+        """Close the shown page, hung or not; the one below it is shown then."""
         page = self.pages[-1]
         session = self._sessions.get(page)
-        self._given_up.add(page)
+        self._discarded.add(page)
         self._forget(page)
         self.page_failure = ""
-        await asyncio.wait_for(_end(page, session), CLOSE_S)
+        await asyncio.wait_for(_close_page(page, session), CLOSE_S)
 
-    async def picture(self, page: Page) -> bytes:
-        """PNG of what the page shows now, in pixels of the surface.
+    async def show(self, page: Page) -> None:
+        """Show an open page."""
+        self.pages.remove(page)
+        self.pages.append(page)
+        if page in self._abandoned:
+            self._abandoned.remove(page)
+        await page.bring_to_front()
 
-        Without a clip a picture of 1920 x 1080 comes 7 ms earlier; another scale needs one. The clip's scale is the
-        device's. To set the device metrics in this session instead gives the same picture, but Chromium 156 then undoes
-        them after each one, and 1 to 10 % of the clicks that follow land at x / scale.
+    async def leave_shown(self) -> None:
+        """Show the page below the shown one, which stays open."""
+        page = self.pages[-1]
+        await self.show(self.pages[-2])
+        self._abandoned.append(page)
+
+    async def screenshot(self, page: Page) -> bytes:
+        """Return a PNG of what the page shows, in pixels of the surface; a request without an answer is repeated once."""
+        requests = {asyncio.ensure_future(self._request_screenshot(page))}
+        try:
+            done, _ = await asyncio.wait(requests, timeout=SCREENSHOT_RETRY_S)
+            if not done:
+                requests.add(asyncio.ensure_future(self._request_screenshot(page)))
+                done, _ = await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for request in requests:
+                request.add_done_callback(ignore_result)
+                request.cancel()
+
+    async def _request_screenshot(self, page: Page) -> bytes:
+        """Return a PNG of the page.
+
+        Without a clip a screenshot of 1920x1080 arrives 7 ms sooner; a scale other than 1 needs a clip, with the device's
+        scale. Setting the device metrics in this session instead gives the same pixels, but Chromium 156 then reverts them
+        after each screenshot, and 1 to 10 % of the clicks that follow land at x / scale.
         """
         session = await self.session(page)
         width, height = self._size
-        what: dict[str, Any] = {"format": "png", "optimizeForSpeed": True}
+        options: dict[str, Any] = {"format": "png", "optimizeForSpeed": True}
         if self._scale != 1:
-            what["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": self._scale}
-        shot = await session.send("Page.captureScreenshot", what)
-        return base64.b64decode(shot["data"])
+            options["clip"] = {"x": 0, "y": 0, "width": width, "height": height, "scale": self._scale}
+        result = await session.send("Page.captureScreenshot", options)
+        return base64.b64decode(result["data"])
 
     async def session(self, page: Page) -> CDPSession:
-        """The page's own line to the browser. Its size is set here: a popup brings the size that its opener wished."""
+        """Return the page's CDP session. The first call sets the page's size: a popup has the one its opener chose."""
         if page not in self._sessions:
             width, height = self._size
             await page.set_viewport_size({"width": width, "height": height})
@@ -207,16 +254,16 @@ class Tabs:
 
 
 def ignore_result(task: asyncio.Future[Any]) -> None:
-    """Done-callback for work whose end was looked at, or does not matter."""
+    """Mark a task's exception as retrieved; a done-callback for work whose result does not matter."""
     if not task.cancelled():
         task.exception()
 
 
-async def _end(page: Page, session: CDPSession | None) -> None:
-    """Close a page, whatever its scripts do: an endless one is stopped first, so that its opener lives on."""
+async def _close_page(page: Page, session: CDPSession | None) -> None:
+    """Close a page, whatever its scripts do: an endless one is terminated first, so that its opener survives."""
     if session is not None:
         try:
-            await asyncio.wait_for(session.send("Runtime.terminateExecution"), KILL_S)
-        except Exception:  # a page that is gone already
+            await asyncio.wait_for(session.send("Runtime.terminateExecution"), TERMINATE_S)
+        except Exception:  # the page is gone already
             pass
     await page.close()

@@ -23,6 +23,7 @@ from typing import Any
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
+from envs.chromium.flags import BROWSER_FLAGS
 from envs.chromium.launch import use_sandbox
 from envs.desktop.cleanup_process import (
     PROCESS_TAG,
@@ -102,7 +103,7 @@ class VirtualDesktop:
     def __init__(self, url: str = "", program: str = "", width: int = 1288, height: int = 728) -> None:
         if url and program:
             raise UsageError("a virtual desktop opens an address or a program, not both; name one")
-        page = pages.page(url.removeprefix(pages.PREFIX)) if url.startswith(pages.PREFIX) else None
+        page = pages.page(pages.task_name(url)) if pages.is_miniwob_address(url) else None
         command = _command(program) if program else []
         tools = _tools()
         self.width, self.height = page.screen_size if page else (width, height)
@@ -258,7 +259,7 @@ class VirtualDesktop:
     def _browser(self, url: str) -> list[str]:
         """Chromium's command line: for a practice page the same drawing as the browser surface's, without a frame."""
         page = self.page
-        line = [str(find_chrome()), *pages.BROWSER_FLAGS]
+        line = [str(find_chrome()), *BROWSER_FLAGS]
         line += [
             "--remote-debugging-pipe",
             f"--user-data-dir={self._folder / 'profile'}",

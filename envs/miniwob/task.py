@@ -1,66 +1,72 @@
-"""A practice page as a task: its goal, its episode, its verdict. Knows the page's protocol through envs.practice."""
+"""MiniWobTask: a MiniWoB++ page as a task with a goal, episodes and a reward."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from actions import SurfaceError, UsageError
-from envs.live import TaskStatus
+from actions import Surface, SurfaceError, UsageError
+from actions.surface import SupportsPages
 from envs.miniwob import pages
+from envs.task import TaskStatus
 
-MARK = "__pixelhandEpisode"  # set in the page when its episode starts: a page that was loaded again lacks it
+EPISODE_MARKER = "__pixelhandEpisode"  # set in the page when its episode starts; a reloaded page lacks it
 
 
-def require_pages(surface: Any) -> None:
-    """UsageError when the surface cannot set up and judge a practice page: a person's own screen cannot."""
-    if not all(hasattr(surface, name) for name in ("goto", "evaluate", "url")):
+def check_supports_pages(surface: object) -> SupportsPages:
+    """Return the surface, typed as one that can set up a page and read its reward.
+
+    Raises:
+        UsageError: It cannot, as the user's own screen or a real phone cannot.
+    """
+    if not isinstance(surface, SupportsPages):
         raise UsageError(
-            f"this {surface.name} surface cannot set up a practice page and read its verdict; "
+            f"this {getattr(surface, 'name', 'kind of')} surface cannot set up a practice page and read its reward; "
             "use --on browser, --on desktop:virtual, or --on android:SERIAL with a phone of `agent phone`"
         )
+    return surface
 
 
 class MiniWobTask:
-    """One MiniWoB++ task on a surface with goto(), evaluate() and url, such as the browser's."""
+    """One MiniWoB++ task on a surface that supports pages, such as the browser's."""
 
     def __init__(self, task: str) -> None:
         self.page = pages.page(task)
         self._seed = 0
 
-    def setup(self, surface: Any, seed: int) -> str:
-        """Load the page afresh and start the episode of the seed; returns the page's own instruction."""
+    def setup(self, surface: Surface, seed: int) -> str:
+        """Load the page, start the episode of the seed, and return the page's own instruction."""
         self._seed = seed
-        surface.goto(pages.PREFIX + self.page.task)
-        return self._start(surface)
+        page_surface = check_supports_pages(surface)
+        page_surface.goto(pages.ADDRESS_PREFIX + self.page.task)
+        return self._start(page_surface)
 
-    def verdict(self, surface: Any) -> TaskStatus:
-        """The page's own word. An agent that left the page has no verdict yet."""
-        if not self._is_here(surface):
+    def verdict(self, surface: Surface) -> TaskStatus:
+        """Return the page's own verdict; not done while another page or a dialog is shown."""
+        page_surface = check_supports_pages(surface)
+        if not self._is_shown(page_surface):
             return TaskStatus()
-        said = surface.evaluate(f"window.{MARK} ? {pages.VERDICT_JS} : null")
-        return (
-            TaskStatus()
-            if said is None
-            else TaskStatus(bool(said["done"]), None if said["reward"] is None else float(said["reward"]))
-        )
+        status = page_surface.evaluate(f"window.{EPISODE_MARKER} ? {pages.VERDICT_JS} : null")
+        if not isinstance(status, dict):
+            return TaskStatus()
+        reward = status["reward"]
+        return TaskStatus(bool(status["done"]), None if reward is None else float(reward))
 
-    def resume(self, surface: Any) -> str:
-        """The same episode from its start when the page was loaded again: after a crash, or by way of Home."""
-        if not self._is_here(surface) or surface.evaluate(f"Boolean(window.{MARK})"):
+    def resume(self, surface: Surface) -> str:
+        """Restart the episode if the page was loaded again, after a crash or by Home."""
+        page_surface = check_supports_pages(surface)
+        if not self._is_shown(page_surface) or page_surface.evaluate(f"Boolean(window.{EPISODE_MARKER})"):
             return ""
-        self._start(surface)
-        return "the practice episode began anew"
+        self._start(page_surface)
+        return "the practice episode was restarted"
 
-    def _is_here(self, surface: Any) -> bool:
-        here = surface.url.partition("#")[0].partition("?")[0]
-        return here == self.page.url and not getattr(surface, "asking", False)
+    def _is_shown(self, surface: SupportsPages) -> bool:
+        address = surface.url.partition("#")[0].partition("?")[0]
+        return address == self.page.url and not getattr(surface, "asking", False)
 
-    def _start(self, surface: Any) -> str:
-        # Home asks for the page and does not wait for it; before its load event it has no episode to start.
+    def _start(self, surface: SupportsPages) -> str:
+        # Home navigates without waiting: before the load event there is no episode to start.
         goal = surface.evaluate(f"""(async () => {{
             while (document.readyState !== 'complete') await new Promise(done => setTimeout(done, 20));
             const goal = await {pages.start_js(self._seed)};
-            window.{MARK} = true;
+            window.{EPISODE_MARKER} = true;
             return typeof goal === 'string' ? goal : goal.utterance; // some pages add their fields
         }})()""")
         if not isinstance(goal, str) or not goal:

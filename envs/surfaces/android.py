@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from actions import (
     Click,
@@ -33,14 +33,13 @@ from envs.android.display import DisplayState, ScreenshotError
 from envs.android.keyboard import KeyboardManager, restore
 from envs.android.text_input import needs_keyboard, split_text
 from envs.chromium.address import model_address, person_address
-from envs.closing import Closing
+from envs.miniwob import pages
 from envs.simulators.android.control_server import PROPERTY, Control
 
 if TYPE_CHECKING:
     from envs.options import SurfaceOptions
 
 VERBS = frozenset({"click", "drag", "scroll", "long_press", "type", "press", "open", "back", "home", "wait"})
-PRACTICE = "practice:"
 SWIPE_S = 0.3  # of a path's one part: slower than a fling, quicker than a long press
 HOLD_S = 0.7  # longer than Android's long press, 0.5 s
 NOTCH_DP = 100  # of one turn of a wheel, as in the browser: a dp is a CSS pixel
@@ -52,7 +51,7 @@ BLACK_S = 5.0  # a wholly black picture is looked at again for so long
 MAX_BROKEN = 6  # pictures in a row
 
 
-class Surface(Closing):
+class Surface:
     """A phone on the adb server. UsageError when it cannot be used as it is, SurfaceError when it fails.
 
     serial: which one, "" for the only one; url: where to start ("practice:<task>" on a simulated phone); port: the adb
@@ -156,6 +155,12 @@ class Surface(Closing):
             self._tell(f"the line to the phone broke and is whole again; '{action.verb}' {done}; look again")
         return self.pop_notices()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let go of the phone. Safe to call twice."""
         if not self._closed:
@@ -177,7 +182,7 @@ class Surface(Closing):
     def goto(self, url: str) -> None:
         """A practice page, afresh, as a simulated phone's home; any other address in the phone's browser."""
         self._require_open()
-        if not url.startswith(PRACTICE):
+        if not pages.is_miniwob_address(url):
             try:
                 self._view(person_address(url), UsageError)
             except CommandInterruptedError:
@@ -318,7 +323,7 @@ class Surface(Closing):
         packages = {component.partition("/")[0] for component in have}
         is_address = "://" in target or target.strip() == "about:blank" or ("." in target and " " not in target)
         if is_address and target.strip() not in packages | set(have):
-            if target.strip().startswith(PRACTICE):
+            if pages.is_miniwob_address(target.strip()):
                 raise InvalidActionError("practice pages are opened by a tap on their link in this phone's browser")
             self._view(model_address(target), InvalidActionError)
             return

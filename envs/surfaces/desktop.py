@@ -8,13 +8,12 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from actions import Drag, Error, InvalidActionError, Screen, Scroll, SurfaceError, UsageError, Wait
+from actions import Drag, Error, InvalidActionError, Screen, Scroll, SurfaceError, SurfaceTimeout, UsageError, Wait
 from envs.chromium.address import person_address
-from envs.closing import Closing
 from envs.desktop.backend import X11Backend, open_machine, windows_of
 from envs.desktop.geometry import Box, Monitor, Viewport, select_monitor
 from envs.desktop.input import VERBS, ActionInterruptedError, act, own_time_s
@@ -37,7 +36,7 @@ BLACK = (
 )
 
 
-class Surface(Closing):
+class Surface:
     """One Screen of a desktop. SurfaceError when the machine fails, UsageError when it cannot start.
 
     where: "" for the primary monitor, "monitor:N", or "virtual". window: only the window of this title is seen and
@@ -98,6 +97,12 @@ class Surface(Closing):
         """Carry out one action. BadCall: nothing was done; a note may say so, too, when the window has changed."""
         own_s = action.seconds if isinstance(action, Wait) else own_time_s(action)
         return self._call(lambda: self._perform(action), CALL_S + own_s, f"'{action.verb}'")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the display; end what was started. Safe to call twice."""
@@ -163,8 +168,8 @@ class Surface(Closing):
     def goto(self, url: str) -> None:
         """Start afresh at an address, the pointer out of the way."""
         devtools, address = self._devtools(), person_address(url)
-        if address.startswith(pages.PREFIX):
-            page = pages.page(address.removeprefix(pages.PREFIX))
+        if pages.is_miniwob_address(address):
+            page = pages.page(pages.task_name(address))
             if self._virtual is None or self._virtual.page is None:
                 raise UsageError(f"this desktop has no practice screen; open desktop:virtual with {address}")
             address = page.url
@@ -188,10 +193,11 @@ class Surface(Closing):
 
         try:
             return self._thread.call(run(), timeout_s, what)
-        except SurfaceError as error:
-            if "was given up" in str(error):
-                self._stuck = "the display stopped answering; start the run again"
-            elif why := self._dead():
+        except SurfaceTimeout:
+            self._stuck = "the display stopped answering; start the run again"
+            raise
+        except SurfaceError:
+            if why := self._dead():
                 raise SurfaceError(why) from None
             raise
         except Exception as error:

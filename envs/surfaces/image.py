@@ -1,77 +1,90 @@
-"""A recorded picture as a screen: it is looked at and never changes. Knows picture files; knows no goal.
+"""The image surface: a recorded screenshot that never changes.
 
-`agent run "close the window" --on still:picture.png` shows what a model would do there. Recorded benchmarks read their
-pictures here too.
+`agent run "close the window" --on image:screenshot.png` shows what a model would do there. Recorded benchmarks load
+their images here too.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from actions import InvalidActionError, Screen, SurfaceError, UsageError
+from actions import Action, InvalidActionError, Screen, SurfaceError, UsageError
 from envs.options import SurfaceOptions
 
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "wait"})
-NOTE = "this is a recorded picture: nothing changes on it"
+NOTICE = "this is a recorded picture: nothing changes on it"
 
 
 def load_screenshot(path: Path) -> Screen:
-    """A picture file as a Screen; transparency is laid on white. SurfaceError when it is missing or is no picture."""
+    """Load an image file as a Screen, with transparency over white.
+
+    Raises:
+        SurfaceError: The file is missing or is not an image.
+    """
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as file:
             file.load()
-            picture: Image.Image = file
+            image: Image.Image = file
             if "A" in file.getbands() or "transparency" in file.info:
-                whole = file.convert("RGBA")
-                picture = Image.new("RGBA", file.size, "white")
-                picture.alpha_composite(whole)
-            return Screen(np.asarray(picture.convert("RGB")))
+                foreground = file.convert("RGBA")
+                image = Image.new("RGBA", file.size, "white")
+                image.alpha_composite(foreground)
+            return Screen(np.asarray(image.convert("RGB")))
     except FileNotFoundError:
-        raise SurfaceError(f"the picture {path} is missing") from None
+        raise SurfaceError(f"image {path} is missing") from None
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise SurfaceError(f"{path} cannot be read as a picture ({error}); get it again") from None
+        raise SurfaceError(f"image {path} cannot be read: {error}. Download or capture it again") from None
 
 
 class Surface:
-    """One picture. Actions are accepted as far as they fit on it, and change nothing, which every note says."""
+    """One image. Actions are validated, change nothing, and return a notice of that."""
 
-    name = "still"
+    name = "image"
+    is_user_owned = False
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._screen: Screen | None = load_screenshot(self.path)
 
     def capture(self) -> Screen:
-        """The picture; SurfaceError after close."""
-        if self._screen is None:
-            raise SurfaceError(f"the picture {self.path} was closed")
-        return Screen(self._screen.pixels.copy())
+        """Return the image as a Screen."""
+        return Screen(self._open_screen().pixels.copy())
 
-    def perform(self, action: Any) -> str:
-        if self._screen is None:
-            raise SurfaceError(f"the picture {self.path} was closed")
+    def perform(self, action: Action) -> str:
+        """Check the action and return a notice."""
+        self._open_screen()
         if action.verb not in VERBS:
-            raise InvalidActionError(f"a recorded picture cannot '{action.verb}'; it takes {', '.join(sorted(VERBS))}")
-        return NOTE
+            raise InvalidActionError(f"the image surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
+        return NOTICE
 
     def verbs(self) -> frozenset[str]:
+        """Return the verbs of a pointer and a keyboard."""
         return VERBS
 
     def close(self) -> None:
+        """Release the image. Safe to call twice."""
         self._screen = None
 
+    def _open_screen(self) -> Screen:
+        if self._screen is None:
+            raise SurfaceError(f"image {self.path} was closed")
+        return self._screen
 
-def open_surface(opening: SurfaceOptions) -> Surface:
-    """The picture named behind the colon of `--on still:FILE`. UsageError where none is."""
-    if not opening.where:
-        raise UsageError("name the picture: --on still:picture.png")
-    if opening.url:
-        raise UsageError(f"a recorded picture opens no address; leave out --url {opening.url}")
+
+def open_surface(options: SurfaceOptions) -> Surface:
+    """Open the image named by `options.where`.
+
+    Raises:
+        UsageError: No image is named, it cannot be read, or an address is given.
+    """
+    if not options.where:
+        raise UsageError("no image is named: --on image:screenshot.png")
+    if options.url:
+        raise UsageError(f"--url {options.url} does not apply to the image surface; leave it out")
     try:
-        return Surface(opening.where)
+        return Surface(options.where)
     except SurfaceError as error:
         raise UsageError(str(error)) from None

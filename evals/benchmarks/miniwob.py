@@ -94,9 +94,9 @@ def evaluate(
     """
     check(tasks, seeds)
     if make_env is None:
-        from envs.live import practice_env
+        from envs.miniwob.env import miniwob_env
 
-        make_env = practice_env
+        make_env = miniwob_env
     scores: dict[str, TaskScore] = {}
     for task in tasks:
         score = scores[task] = TaskScore()

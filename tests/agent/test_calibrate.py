@@ -14,7 +14,7 @@ from agent import calibrate as calibration
 from agent.calibrate import MODEL_SIDE, calibrate, format_table, model_rows, pointer_rows
 from agent.config import Settings
 from agent.policies.base import ScriptPolicy
-from envs.calibration.target import COLOURS, SIDE, Marker, PageTarget, PointerEvent, default_markers
+from envs.calibration.target import COLORS, SIDE, Marker, PageTarget, PointerEvent, default_markers
 
 
 class Canvas:
@@ -27,15 +27,17 @@ class Canvas:
         self.last: PointerEvent | None = None
         self.sent: list[Any] = []
 
-    def paint(self, painted: list[Marker], ground: tuple[int, int, int] = (255, 255, 255), side: int = SIDE) -> None:
-        self.pixels = np.full((500, 800, 3), ground, np.uint8)
-        self.middles = {one.colour: (round(one.x * 800), round(one.y * 500)) for one in painted}
-        for colour, (x, y) in self.middles.items():
+    def paint(
+        self, painted: list[Marker], background: tuple[int, int, int] = (255, 255, 255), side: int = SIDE
+    ) -> None:
+        self.pixels = np.full((500, 800, 3), background, np.uint8)
+        self.middles = {one.color: (round(one.x * 800), round(one.y * 500)) for one in painted}
+        for color, (x, y) in self.middles.items():
             half = side // 2
-            self.pixels[y - half : y + half + 1, x - half : x + half + 1] = COLOURS[colour]
+            self.pixels[y - half : y + half + 1, x - half : x + half + 1] = COLORS[color]
         self.last = None
 
-    def touched(self) -> PointerEvent | None:
+    def last_pointer_event(self) -> PointerEvent | None:
         return self.last
 
     def verbs(self) -> frozenset[str]:
@@ -47,24 +49,24 @@ class Canvas:
     def perform(self, action: Any) -> str:
         self.sent.append(action)
         x, y = action.x, action.y + self.off
-        colour = min(self.middles, key=lambda one: abs(self.middles[one][0] - x) + abs(self.middles[one][1] - y))
-        at = self.middles[colour]
-        self.last = PointerEvent(colour, x - at[0], y - at[1], action.verb == "click")
+        color = min(self.middles, key=lambda one: abs(self.middles[one][0] - x) + abs(self.middles[one][1] - y))
+        at = self.middles[color]
+        self.last = PointerEvent(color, x - at[0], y - at[1], action.verb == "click")
         return ""
 
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    from envs import doctor
+    from envs.calibration import target
 
-    monkeypatch.setattr(calibration, "settled", lambda ask, enough: doctor.settled(ask, enough, 0.0))
+    monkeypatch.setattr(calibration, "wait_for", lambda ask, enough: target.wait_for(ask, enough, 0.0))
 
 
 @pytest.mark.parametrize(("off", "ok"), [(0, True), (1, True), (2, False), (-7, False), (400, False)])
 def test_each_square_is_moved_to_and_compared(off: int, ok: bool) -> None:
     canvas = Canvas(off)
     rows = pointer_rows("canvas", canvas, canvas)
-    assert len(rows) == len(COLOURS) and {action.verb for action in canvas.sent} == {"move"}
+    assert len(rows) == len(COLORS) and {action.verb for action in canvas.sent} == {"move"}
     assert [row.ok for row in rows] == [ok] * 5 if abs(off) < 400 else not all(row.ok for row in rows)
     if abs(off) < 400:
         assert all(row.off_px == abs(off) for row in rows)
@@ -80,7 +82,7 @@ def test_where_nothing_hovers_it_taps() -> None:
 
 def test_what_is_not_in_the_picture_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envs.calibration.target.time.sleep", lambda seconds: None)
-    monkeypatch.setattr(calibration, "shown", lambda capture, colours: (capture(), {}))
+    monkeypatch.setattr(calibration, "wait_for_markers", lambda capture, colors: (capture(), {}))
     canvas = Canvas()
     rows = pointer_rows("canvas", canvas, canvas)
     assert not any(row.ok for row in rows) and canvas.sent == [] and "not in the picture" in rows[0].note
@@ -91,7 +93,7 @@ def click(x: int, y: int) -> str:
 
 
 def test_a_model_clicks_the_squares_and_reads_colours() -> None:
-    middles = {one.colour: (round(one.x * 800), round(one.y * 500)) for one in default_markers()}
+    middles = {one.color: (round(one.x * 800), round(one.y * 500)) for one in default_markers()}
     red, blue = middles["red"], middles["blue"]
     replies = [
         click(*red),
@@ -144,9 +146,9 @@ def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) 
         find_chrome()
     except UsageError as error:
         pytest.skip(f"Chrome or Chromium is missing: {error}")
-    from envs import doctor
+    from envs.calibration import target
 
-    monkeypatch.setattr(calibration, "settled", doctor.settled)
+    monkeypatch.setattr(calibration, "wait_for", target.wait_for)
     rows = calibrate(Settings(on="browser", width=801, height=601))
     assert [row.off_px for row in rows] == [0.0] * 5 and all(row.ok and row.screen == "browser" for row in rows)
 

@@ -147,7 +147,7 @@ def test_without_a_model_it_says_which_there_are_and_how_to_get_one(agent: Agent
         (["run", "x", "--max-steps", "many"], "valid integer"),
         (["run", "x", "--model", "embedded"], "give the page to start from: --url"),
         (["run", "", "--model", "embedded", "--url", "https://a.org"], "the goal is empty"),
-        (["run", "x", "--url", "practice:clik-test"], "did you mean 'click-test'"),
+        (["run", "x", "--url", "practice:clik-test"], "Did you mean 'click-test'"),
         (["demo", "click-dialog-3"], "no practice task 'click-dialog-3'"),
         (["run", "x", "--url", "https://a.org", "--script", "/no/such"], "the script /no/such cannot be read"),
         (
@@ -232,11 +232,11 @@ def test_a_seed_for_a_practice_page_is_drawn_from_those_never_trained_on(
 def test_the_guard_of_a_run_has_the_persons_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     from agent.config import Settings
     from agent.safety.url_policy import UrlGuard
-    from envs import live
+    from envs.miniwob import env as env_module
 
     guards: list[UrlGuard] = []
     monkeypatch.setattr(session, "open_surface", lambda settings: None)
-    monkeypatch.setattr(live, "practice_env", lambda task, guard, surface: guards.append(guard))
+    monkeypatch.setattr(env_module, "miniwob_env", lambda task, guard, surface: guards.append(guard))
     session.make_env(Settings(url="practice:click-test"), UrlGuard(hosts=("a.org",)))
     with pytest.raises(ActionDeniedError):
         guards[0].check_url("https://b.org")

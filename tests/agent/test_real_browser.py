@@ -230,7 +230,7 @@ def test_a_browser_that_dies_is_an_error(tmp_path: Path) -> None:
     folder = new_folder(tmp_path)
     with Surface(width=400, height=300) as surface:
         env = LiveEnv(surface)
-        surface._thread.call(surface._browser.close(), 5, "ending it from outside")
+        surface._thread.call(surface._session.browser.close(), 5, "ending it from outside")
         writer = TraceWriter(folder, {"goal": "go", "policy": {}})
         episode = run("go", env, ScriptPolicy([GO, GO]), max_steps=2, trace=writer)
         writer.close()

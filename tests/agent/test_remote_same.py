@@ -103,11 +103,11 @@ def test_a_run_on_a_practice_page_takes_the_same_steps(local: Any, remote: Any, 
 
 def same_steps(local: Any, remote: Any, tasks: list[str], seeds: int, *, reads: bool = False) -> None:
     """reads: the server reads calls, and fails on those that are no JSON: then nothing is compared from there on."""
-    from envs.live import practice_env
+    from envs.miniwob.env import miniwob_env
 
     require_chrome()
     for task in tasks:
-        env = practice_env(task)
+        env = miniwob_env(task)
         try:
             for seed in range(EVAL_SEED_START + 700, EVAL_SEED_START + 700 + seeds):
                 runs = [run("", env, policy, max_steps=5, seed=seed) for policy in (local, remote)]

@@ -26,8 +26,10 @@ from actions import (
     UsageError,
     Wait,
 )
-from envs.live import LiveEnv, TaskStatus, practice_env
+from envs.live import LiveEnv
+from envs.miniwob.env import miniwob_env
 from envs.stability import SettleOptions
+from envs.task import TaskStatus
 
 QUICK = SettleOptions(first_s=0.0, interval_s=0.0, cap_s=0.2)
 
@@ -75,24 +77,30 @@ class Paint:
         return TaskStatus(True, 1.0 if white[self.x] else -1.0) if white.any() else TaskStatus()
 
 
-def test_a_task_gives_goal_reward_and_end():
+def test_task_gives_goal_reward_and_end():
     env = LiveEnv(Fake(), task=Paint(), settle=QUICK)
     pixels, info = env.reset(seed=7)
-    assert pixels.shape == (20, 30, 3) and pixels.dtype == np.uint8
-    assert info["goal"] == "paint 7" and info["seed"] == 7 and info["note"] == ""
+    assert pixels.shape == (20, 30, 3)
+    assert pixels.dtype == np.uint8
+    assert info["goal"] == "paint 7"
+    assert info["seed"] == 7
+    assert info["note"] == ""
     assert info["verdict"] == {"done": False, "reward": None}
     pixels, reward, terminated, truncated, info = env.step(Click(x=3, y=5))
     assert (reward, terminated, truncated) == (0.0, False, False)
-    assert info["note"] == "clicked" and info["still"] is True
+    assert info["note"] == "clicked"
+    assert info["still"] is True
     assert set(info["timings_s"]) == {"act", "settle"}
-    assert np.array_equal(pixels, info["screen"].pixels) and pixels[5, 3].tolist() == [255] * 3
+    assert np.array_equal(pixels, info["screen"].pixels)
+    assert pixels[5, 3].tolist() == [255] * 3
     *_, reward, terminated, truncated, info = env.step(Click(x=7, y=0))
     assert (reward, terminated, truncated) == (1.0, True, False)
     assert info["verdict"] == {"done": True, "reward": 1.0}
-    assert info["still"] is False and info["screen"].pixels[0, 7].tolist() == [255] * 3  # seen once, not waited for
+    assert info["still"] is False
+    assert info["screen"].pixels[0, 7].tolist() == [255] * 3
 
 
-def test_a_seed_is_drawn_where_none_is_given_and_repeats_after_one():
+def test_missing_seed_is_drawn_reproducibly():
     env = LiveEnv(Fake(), task=Paint(), settle=QUICK)
     env.reset(seed=1)
     drawn = [env.reset()[1]["seed"] for _ in range(3)]
@@ -102,23 +110,24 @@ def test_a_seed_is_drawn_where_none_is_given_and_repeats_after_one():
 
 
 @pytest.mark.parametrize("action", [Done(), Done(status="failure"), Answer(text="42")])
-def test_done_and_answer_end_without_touching_the_machine(action):
+def test_done_and_answer_end_without_performing(action):
     surface = Fake()
     env = LiveEnv(surface, goal="what", settle=QUICK)
     env.reset()
     *_, reward, terminated, _, info = env.step(action)
     assert (reward, terminated, surface.performed) == (0.0, True, [])
-    assert info["goal"] == "what" and info["verdict"] is None
+    assert info["goal"] == "what"
+    assert info["verdict"] is None
 
 
-def test_mistakes_of_the_model_pass_through_and_the_episode_goes_on():
+def test_invalid_actions_leave_episode_running():
     surface = Fake()
     env = LiveEnv(surface, task=Paint(), settle=QUICK)
     env.reset(seed=0)
     for action, words in (
         (Click(x=30, y=0), "outside the screen"),
         (TypeText(text="x"), "cannot 'type'"),
-        (Ask(question="which?"), "for the person"),
+        (Ask(question="which?"), "nobody is here to answer"),
     ):
         with pytest.raises(InvalidActionError, match=words):
             env.step(action)
@@ -126,7 +135,7 @@ def test_mistakes_of_the_model_pass_through_and_the_episode_goes_on():
     assert env.step(Click(x=0, y=0))[1] == 1.0
 
 
-def test_a_guard_may_refuse():
+def test_guard_refusal_is_raised():
     def guard(action, screen):
         raise ActionDeniedError("not today")
 
@@ -138,7 +147,7 @@ def test_a_guard_may_refuse():
     assert surface.performed == []
 
 
-def test_the_machines_trouble_passes_through():
+def test_surface_error_is_raised():
     class Broken(Fake):
         def perform(self, action):
             raise SurfaceError("the cable is out")
@@ -149,7 +158,7 @@ def test_the_machines_trouble_passes_through():
         env.step(Click(x=1, y=1))
 
 
-def test_what_the_machine_says_late_is_in_the_note():
+def test_late_notices_are_in_info():
     surface = Fake()
     env = LiveEnv(surface, settle=QUICK)
     env.reset()
@@ -158,7 +167,7 @@ def test_what_the_machine_says_late_is_in_the_note():
     assert env.step(Wait(seconds=0))[4]["note"] == ""
 
 
-def test_observations_are_the_callers_own():
+def test_observations_are_writable_copies():
     env = LiveEnv(Fake(), settle=QUICK)
     pixels, info = env.reset()
     pixels[:] = 9
@@ -166,7 +175,7 @@ def test_observations_are_the_callers_own():
     assert not info["screen"].pixels.flags.writeable
 
 
-def test_verbs_are_the_surfaces_and_the_persons():
+def test_verbs_include_control_actions():
     assert LiveEnv(Fake()).verbs() == {"click", "wait", "answer", "ask", "done"}
 
 
@@ -179,13 +188,13 @@ def test_render_modes():
         LiveEnv(Fake(), render_mode="human")
 
 
-def test_a_live_surface_passes_gymnasiums_check():
+def test_live_env_passes_gymnasium_checker():
     check_env(LiveEnv(Fake(), task=Paint(), settle=QUICK), skip_render_check=True, skip_close_check=True)
 
 
-def test_importing_envs_loads_nothing_heavy_and_the_ids_come_lazily():
+def test_importing_envs_loads_no_heavy_modules():
     script = (
-        "import sys, envs, envs.settle, envs.practice, envs.chromium.find, envs.chromium.address\n"
+        "import sys, envs, envs.stability, envs.miniwob.pages, envs.chromium.executable, envs.chromium.address\n"
         "heavy = {'gymnasium', 'playwright', 'torch', 'transformers', 'cv2'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "import gymnasium\n"
@@ -200,18 +209,18 @@ def test_importing_envs_loads_nothing_heavy_and_the_ids_come_lazily():
 
 @pytest.fixture(scope="module")
 def practice(chrome):
-    env = practice_env("click-dialog-2")
+    env = miniwob_env("click-dialog-2")
     yield env
     env.close()
 
 
-def test_a_practice_page_passes_gymnasiums_check(chrome):
+def test_miniwob_env_passes_gymnasium_checker(chrome):
     env = gymnasium.make(envs.MINIWOB_ID, task="click-test", render_mode="rgb_array")
     check_env(env.unwrapped)
     env.close()
 
 
-def test_a_seed_gives_the_same_page_to_the_pixel(practice):
+def test_same_seed_gives_same_pixels(practice):
     first = [practice.reset(seed=seed)[1] for seed in (900_000, 900_001, 900_000)]
     assert first[0]["goal"] == first[2]["goal"] != ""
     assert first[0]["screen"].digest == first[2]["screen"].digest != first[1]["screen"].digest
@@ -229,7 +238,7 @@ def button(env, wanted, is_it):
 
 
 @pytest.mark.parametrize(("right", "raw"), [(True, 1.0), (False, -1.0)])
-def test_the_pages_own_verdict_ends_the_episode(practice, right, raw):
+def test_page_verdict_ends_episode(practice, right, raw):
     _, info = practice.reset(seed=7)
     spot = button(practice, info["goal"].split('"')[1], right)
     *_, reward, terminated, _, info = practice.step(Move(x=5, y=300))
@@ -239,7 +248,7 @@ def test_the_pages_own_verdict_ends_the_episode(practice, right, raw):
     assert info["verdict"] == {"done": True, "reward": raw}
 
 
-def test_live_can_be_made_by_its_id_around_a_surface():
+def test_live_env_is_made_by_id():
     surface = Fake()
     env = gymnasium.make(envs.LIVE_ID, surface=surface, goal="look", settle=QUICK)
     assert env.reset(seed=1)[1]["goal"] == "look"

@@ -118,9 +118,9 @@ def interrupted(task: str) -> Page:
 
 def test_ctrl_c_is_no_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from agent import cli, session
-    from envs import live
+    from envs.miniwob import env as env_module
 
-    monkeypatch.setattr(live, "practice_env", interrupted)
+    monkeypatch.setattr(env_module, "miniwob_env", interrupted)
     monkeypatch.setattr(session, "load_policy", lambda settings: Always())
     line = ["agent", "eval", "miniwob", "--tasks", "click-test,focus-text", "--seeds", "0:9", "--json"]
     monkeypatch.setattr("sys.argv", line)
@@ -134,7 +134,7 @@ def test_the_command_has_a_line_for_each_task_beside_its_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from agent import cli, session
-    from envs import live
+    from envs.miniwob import env as env_module
 
     made: list[str] = []
 
@@ -150,7 +150,7 @@ def test_the_command_has_a_line_for_each_task_beside_its_json(
             cli.main()
         return left.value.code, *capsys.readouterr()
 
-    monkeypatch.setattr(live, "practice_env", page)
+    monkeypatch.setattr(env_module, "miniwob_env", page)
     monkeypatch.setattr(session, "load_policy", lambda settings: Always())
     code, out, errors = call("--tasks", "focus-text, click-test,focus-text", "--seeds", "0:4", "--json")
     report = json.loads(out)
@@ -175,7 +175,7 @@ def test_a_partial_reward_is_no_success() -> None:
 
 
 def test_unknown_tasks_are_refused_before_anything_runs() -> None:
-    with pytest.raises(UsageError, match="did you mean 'click-test'"):
+    with pytest.raises(UsageError, match="Did you mean 'click-test'"):
         evaluate(Always(), ["click-tset"], range(1), make_env=Page)
 
 

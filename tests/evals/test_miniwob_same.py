@@ -14,7 +14,7 @@ from helpers.miniwob_oracles import ORACLES, script
 
 from actions import Click, TypeText, UsageError
 from envs.chromium.executable import find_chrome
-from envs.live import practice_env
+from envs.miniwob.env import miniwob_env
 
 SEEDS = (900_001, 900_002)
 FOR_EVER_MS = 2**31 - 1
@@ -39,7 +39,7 @@ Did = list[tuple[str, list[Any], float | None]]  # the goal, what was done, and 
 
 def ours(task: str) -> Did:
     """The oracle's actions, and all but its first, on our page."""
-    env: Any = practice_env(task)
+    env: Any = miniwob_env(task)
     scale, found = env.task.page.scale, Did()
     try:
         for seed in SEEDS:

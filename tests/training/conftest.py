@@ -9,7 +9,7 @@ import pytest
 
 from actions import UsageError
 from envs.chromium.executable import find_chrome
-from envs.miniwob import pages
+from envs.chromium.flags import BROWSER_FLAGS
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        flags = ["--no-sandbox", *pages.BROWSER_FLAGS]
+        flags = ["--no-sandbox", *BROWSER_FLAGS]
         started = driver.chromium.launch(executable_path=chrome, args=flags, ignore_default_args=["--hide-scrollbars"])
         yield started
         started.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from envs.live import practice_env
+from envs.miniwob.env import miniwob_env
 from training import oracles
 from training.miniwob_renderer import MiniWobRenderer
 from training.oracles import ORACLES
@@ -28,7 +28,7 @@ def test_following_the_oracle_on_the_surface_wins(task: str, browser: Any) -> No
         pytest.skip("the surface's page does not show an oracle the parts of a date; the renderer's does")
     quick = task in ("click-shape", "login-user", "use-autocomplete")
     seeds = range(800_000, 800_000 + (2 if quick else 20))
-    studio, env = MiniWobRenderer(task, browser), practice_env(task)
+    studio, env = MiniWobRenderer(task, browser), miniwob_env(task)
     won = 0
     try:
         for seed in seeds:

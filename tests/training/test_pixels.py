@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from actions import Wait
-from envs.live import practice_env
 from envs.miniwob import pages
+from envs.miniwob.env import miniwob_env
 from training.dataset import read
 from training.miniwob_renderer import MiniWobRenderer, render
 from training.oracles import ORACLES
@@ -26,7 +26,7 @@ def slow_but(quick: tuple[str, ...]) -> list[Any]:
 
 @pytest.mark.parametrize("task", slow_but(QUICK))
 def test_each_screen_on_the_way_is_what_the_browser_surface_shows(task: str, browser: Any) -> None:
-    studio, env = MiniWobRenderer(task, browser), practice_env(task)
+    studio, env = MiniWobRenderer(task, browser), miniwob_env(task)
     waits = task in ("use-autocomplete", "book-flight")
     try:
         for seed in range(1 if task in QUICK else 5):

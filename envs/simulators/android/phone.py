@@ -15,13 +15,12 @@ import secrets
 import struct
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from playwright.async_api import Error as PageError
 
 from actions import SurfaceError, UsageError
 from envs.chromium.launch import START_S
-from envs.closing import Closing
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
 from envs.simulators.android.adb_protocol import AdbConnection, Service, Stream
@@ -36,7 +35,7 @@ STOP_S = 15.0
 STDOUT, STDERR, EXIT = 1, 2, 3  # shell,v2's packets. Source: AOSP shell_protocol.h
 
 
-class SimulatedPhone(Closing):
+class SimulatedPhone:
     """A running phone on 127.0.0.1. UsageError when it cannot start, SurfaceError when its Chromium fails.
 
     port: where adb connects, 0 for a free one; page: "practice:<task>" for a phone whose home is that page;
@@ -73,6 +72,12 @@ class SimulatedPhone(Closing):
         except BaseException:
             self.close()
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End it and its Chromium. Safe to call twice."""
@@ -246,6 +251,6 @@ class SimulatedPhone(Closing):
 
 def _task(address: str) -> str:
     """The task of a practice: address; UsageError for any other."""
-    if not address.startswith(pages.PREFIX):
+    if not pages.is_miniwob_address(address):
         raise UsageError(f"the simulated phone shows practice:<task> pages as its home, not {address!r}")
-    return pages.page(address.removeprefix(pages.PREFIX)).task
+    return pages.page(pages.task_name(address)).task

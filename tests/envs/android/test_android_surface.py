@@ -148,7 +148,7 @@ def test_an_app_that_is_not_there_is_the_models_mistake(surface):
         surface.perform(Open(target="setings"))
     with pytest.raises(InvalidActionError, match="several apps could be 'pixelhand'"):
         surface.perform(Open(target="pixelhand"))
-    with pytest.raises(InvalidActionError, match="'file:' are not for you"):
+    with pytest.raises(InvalidActionError, match="'file:' cannot be opened"):
         surface.perform(Open(target="file:///etc/passwd"))
 
 

@@ -12,7 +12,7 @@ from envs.chromium.launch import SANDBOX_VARIABLE, use_sandbox
 from envs.surfaces.browser import Surface
 
 
-def test_a_program_that_is_no_browser(tmp_path):
+def test_program_that_is_no_browser_raises(tmp_path):
     began = time.monotonic()
     with pytest.raises(SurfaceError, match="did not start") as error:
         Surface(executable=sys.executable)
@@ -20,7 +20,7 @@ def test_a_program_that_is_no_browser(tmp_path):
     assert time.monotonic() - began < 30
 
 
-def test_the_sandbox_can_be_switched_off_by_name_only(monkeypatch):
+def test_sandbox_variable_is_validated(monkeypatch):
     monkeypatch.setenv(SANDBOX_VARIABLE, "off")
     assert use_sandbox() is False
     monkeypatch.setenv(SANDBOX_VARIABLE, "perhaps")

@@ -30,7 +30,8 @@ def page(browser, site):
 def rows(browser, before):
     """Where the list is: what changed on the screen, below the <select>."""
     box = find_change(before, browser.capture())
-    assert box is not None and box.bottom > 60, "no list came up"
+    assert box is not None, "no list opened"
+    assert box.bottom > 60, "no list opened"
     return box
 
 

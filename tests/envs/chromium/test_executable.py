@@ -23,14 +23,14 @@ def program(tmp_path):
     return make
 
 
-def test_the_one_that_is_named_comes_first_then_the_variable(program):
+def test_argument_comes_before_variable(program):
     named, variable = program("a", "mine"), program("b", "other")
     environ = {VARIABLE: str(variable), "PATH": str(program("bin", "chromium").parent)}
     assert find_chrome(str(named), environ=environ) == named
     assert find_chrome(environ=environ) == variable
 
 
-def test_a_named_browser_that_is_not_there_is_no_reason_to_take_another(program, tmp_path):
+def test_missing_named_browser_raises_usage_error(program, tmp_path):
     environ = {"PATH": str(program("bin", "chromium").parent)}
     with pytest.raises(UsageError, match="the browser asked for is /nowhere/chrome, which is no file"):
         find_chrome("/nowhere/chrome", environ=environ)
@@ -39,7 +39,7 @@ def test_a_named_browser_that_is_not_there_is_no_reason_to_take_another(program,
 
 
 @pytest.mark.skipif(os.name == "nt", reason="PATH lookups of this test are POSIX")
-def test_on_the_path_chrome_before_chromium_before_edge(program, tmp_path):
+def test_path_prefers_chrome_then_chromium(program, tmp_path):
     environ = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}
     edge = program("bin", "microsoft-edge")
     assert find_chrome(platform="linux", environ=environ, root=tmp_path) == edge
@@ -49,7 +49,7 @@ def test_on_the_path_chrome_before_chromium_before_edge(program, tmp_path):
     assert find_chrome(platform="linux", environ=environ, root=tmp_path) == chrome
 
 
-def test_usual_places_of_linux_and_macos(program, tmp_path):
+def test_install_folders_of_linux_and_macos(program, tmp_path):
     nothing = {"PATH": "", "HOME": str(tmp_path / "home")}
     linux = program("opt", "google", "chrome", "chrome")
     assert find_chrome(platform="linux", environ=nothing, root=tmp_path) == linux
@@ -59,7 +59,7 @@ def test_usual_places_of_linux_and_macos(program, tmp_path):
     assert find_chrome(platform="darwin", environ=nothing, root=tmp_path) == chrome
 
 
-def test_usual_places_of_windows(program, tmp_path):
+def test_install_folders_of_windows(program, tmp_path):
     environ = {"PATH": "", "PROGRAMFILES": str(tmp_path / "pf"), "LOCALAPPDATA": str(tmp_path / "local")}
     edge = program("pf", "Microsoft", "Edge", "Application", "msedge.exe")
     assert find_chrome(platform="win32", environ=environ, root=tmp_path) == edge
@@ -75,7 +75,7 @@ def test_usual_places_of_windows(program, tmp_path):
         ("win32", "AppData/Local/ms-playwright", "chrome-win64/chrome.exe"),
     ],
 )
-def test_playwrights_own_the_newest(program, tmp_path, platform, cache, inside):
+def test_newest_playwright_browser_is_found(program, tmp_path, platform, cache, inside):
     environ = {"PATH": "", "HOME": str(tmp_path)}
     program(cache, "chromium-999", inside)
     newest = program(cache, "chromium-1200", inside)
@@ -83,16 +83,17 @@ def test_playwrights_own_the_newest(program, tmp_path, platform, cache, inside):
     assert find_chrome(platform=platform, environ=environ, root=tmp_path) == newest
 
 
-def test_playwrights_own_in_a_named_folder(program, tmp_path):
+def test_playwright_browsers_path_is_searched(program, tmp_path):
     own = program("browsers", "chromium-7", "chrome-linux", "chrome")
     environ = {"PATH": "", "HOME": str(tmp_path / "home"), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path / "browsers")}
     assert find_chrome(platform="linux", environ=environ, root=tmp_path) == own
 
 
-def test_none_at_all_says_how_to_get_one(tmp_path):
+def test_no_browser_error_names_remedies(tmp_path):
     environ = {"PATH": "", "HOME": str(tmp_path)}
     with pytest.raises(UsageError) as error:
         find_chrome(platform="linux", environ=environ, root=tmp_path)
     assert install_command() in str(error.value)
     assert f"{sys.executable} -m playwright install chromium" == install_command()
-    assert "apt-get install chromium" in str(error.value) and VARIABLE in str(error.value)
+    assert "apt-get install chromium" in str(error.value)
+    assert VARIABLE in str(error.value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from actions import Click, Home, Open, PressKeys, TypeText, UsageError, Wait
-from envs.live import LiveEnv, TaskStatus
+from envs.live import LiveEnv
 from envs.miniwob.task import MiniWobTask
+from envs.task import TaskStatus
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def middle(env, selector):
     return {"x": int(x * 1.75), "y": int(y * 1.75)}
 
 
-def test_a_list_is_chosen_from_with_plain_clicks_and_keys(env):
+def test_select_list_takes_clicks_and_keys(env):
     """The oracle's way with a <select>: click it, type what is wanted, Enter, Submit."""
     for seed in (3, 900_002):
         _, info = env.reset(seed=seed)
@@ -38,24 +39,24 @@ def test_a_list_is_chosen_from_with_plain_clicks_and_keys(env):
         assert (reward, terminated) == (1.0, True), wanted
 
 
-def test_home_begins_the_same_episode_anew(env):
+def test_home_restarts_same_episode(env):
     _, info = env.reset(seed=11)
     goal, digest = info["goal"], info["screen"].digest
     *_, terminated, _, info = env.step(Home())
     assert not terminated
-    assert "the practice episode began anew" in info["note"]
+    assert "the practice episode was restarted" in info["note"]
     assert info["screen"].digest == digest
     assert env.surface.evaluate("core.getUtterance()") == goal
 
 
-def test_a_crash_begins_the_same_episode_anew(env):
+def test_crash_restarts_same_episode(env):
     _, info = env.reset(seed=12)
     digest = info["screen"].digest
     surface = env.surface
 
     async def kill():
-        session = await surface._tabs.session(surface._tabs.shown)
-        surface._tabs.run_in_background(session.send("Page.crash"))
+        session = await surface._session.tabs.session(surface._session.tabs.shown)
+        surface._session.tabs.run_in_background(session.send("Page.crash"))
 
     surface._thread.call(kill(), 5, "crashing")
     note = env.step(Wait(seconds=0.5))[4]["note"] + env.step(Wait(seconds=0.1))[4]["note"]
@@ -63,34 +64,36 @@ def test_a_crash_begins_the_same_episode_anew(env):
     assert env.screen.digest == digest
 
 
-def test_a_page_that_was_left_has_no_verdict(env):
+def test_other_page_has_no_verdict(env):
     env.reset(seed=13)
     *_, reward, terminated, _, info = env.step(Open(target="about:blank"))
     assert (reward, terminated, info["verdict"]) == (0.0, False, {"done": False, "reward": None})
 
 
-def test_a_dialog_over_the_page_leaves_the_verdict_open(env):
+def test_open_dialog_leaves_episode_unfinished(env):
     env.reset(seed=14)
     env.surface.evaluate("setTimeout(() => confirm('really?'), 0); 1")
     info = env.step(Wait(seconds=0.2))[4]
-    assert '"really?"' in info["note"] and info["verdict"] == {"done": False, "reward": None}
+    assert '"really?"' in info["note"]
+    assert info["verdict"] == {"done": False, "reward": None}
     env.step(PressKeys(keys=("escape",)))
     assert env.task.verdict(env.surface) == TaskStatus()
 
 
-def test_slow_steps_do_not_run_into_the_pages_clock(env):
+def test_page_time_limit_is_lifted(env):
     env.reset(seed=15)
     assert env.surface.evaluate("core.EPISODE_MAX_TIME") > 10**9
     env.surface.evaluate("new Promise(done => setTimeout(done, 300))")
     assert env.task.verdict(env.surface) == TaskStatus()
 
 
-def test_every_kind_of_instruction_is_read(env):
+def test_setup_returns_instruction_text(env):
     for task in ("email-inbox-forward-nl", "click-color"):
         goal = MiniWobTask(task).setup(env.surface, 5)
-        assert isinstance(goal, str) and len(goal) > 10
+        assert isinstance(goal, str)
+        assert len(goal) > 10
 
 
-def test_an_unknown_task_is_the_persons_mistake():
+def test_unknown_task_raises_usage_error():
     with pytest.raises(UsageError, match="choose-list"):
         MiniWobTask("choose-lits")

@@ -23,11 +23,11 @@ async def value(what):
     return what, threading.current_thread().name
 
 
-def test_a_call_runs_in_the_thread_and_returns(thread):
+def test_call_runs_in_thread(thread):
     assert thread.call(value(7), 5, "it") == (7, "test-loop")
 
 
-def test_errors_come_out_as_they_are(thread):
+def test_call_raises_original_error(thread):
     async def fail(error):
         raise error
 
@@ -37,7 +37,7 @@ def test_errors_come_out_as_they_are(thread):
         assert caught.value.args == error.args
 
 
-def test_a_call_that_takes_too_long_is_given_up_and_the_next_one_works(thread):
+def test_call_timeout_cancels_and_thread_survives(thread):
     ended = threading.Event()
 
     async def endless():
@@ -54,7 +54,7 @@ def test_a_call_that_takes_too_long_is_given_up_and_the_next_one_works(thread):
     assert thread.call(value(1), 5, "it")[0] == 1
 
 
-def test_after_stop_there_is_nothing_to_call(thread):
+def test_call_after_stop_raises(thread):
     thread.stop()
     thread.stop()
     assert not thread.alive

@@ -23,8 +23,8 @@ from actions import (
     UsageError,
     Wait,
 )
+from envs.chromium import session as module
 from envs.stability import is_equal
-from envs.surfaces import browser as module
 from envs.surfaces.browser import VERBS, Surface
 
 RECORD = """<body style="margin:0;height:3000px;width:2000px"><script>
@@ -57,7 +57,7 @@ def fine(chrome):
         yield surface
 
 
-def test_the_screen_is_css_pixels_times_scale(browser, fine, site):
+def test_screen_size_is_css_size_times_scale(browser, fine, site):
     for surface, size in ((browser, (400, 300)), (fine, (280, 364))):
         surface.goto(site.add("<p>hello"))
         screen = surface.capture()
@@ -65,7 +65,7 @@ def test_the_screen_is_css_pixels_times_scale(browser, fine, site):
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (7, 7), (139, 181), (278, 2), (279, 363)])
-def test_at_scale_1_75_a_click_lands_on_the_css_pixel_under_the_middle(fine, site, x, y):
+def test_fractional_scale_click_hits_css_pixel(fine, site, x, y):
     fine.goto(site.add(RECORD))
     fine.capture()
     fine.perform(Click(x=x, y=y))
@@ -74,12 +74,12 @@ def test_at_scale_1_75_a_click_lands_on_the_css_pixel_under_the_middle(fine, sit
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (1, 299), (399 - 20, 17), (123, 45)])
-def test_at_scale_1_a_click_lands_on_its_pixel(browser, record, x, y):
+def test_unit_scale_click_hits_its_pixel(browser, record, x, y):
     browser.perform(Click(x=x, y=y))
     assert [(event["x"], event["y"]) for event in record("mousedown")] == [(x, y)]
 
 
-def test_no_click_right_after_a_picture_goes_astray(fine, site):
+def test_click_after_capture_is_not_rescaled(fine, site):
     """Chromium takes a picture by changing the device's metrics; done wrongly, some clicks are scaled twice."""
     fine.goto(site.add(RECORD))
     wanted = [(5 + 4 * n, 9 + 5 * n) for n in range(60)]
@@ -90,7 +90,7 @@ def test_no_click_right_after_a_picture_goes_astray(fine, site):
     assert landed == [(int((x + 0.5) / 1.75), int((y + 0.5) / 1.75)) for x, y in wanted]
 
 
-def test_what_is_seen_at_a_pixel_is_what_a_click_there_hits(fine, site):
+def test_click_hits_what_pixel_shows(fine, site):
     """One red CSS pixel: every screen pixel that is wholly red hits it, and no wholly white one does."""
     dot = "position:fixed;left:40px;top:60px;width:1px;height:1px;background:red"
     fine.goto(
@@ -117,7 +117,7 @@ def test_what_is_seen_at_a_pixel_is_what_a_click_there_hits(fine, site):
     assert fine.evaluate("hits") == ["d"] * len(rows) + [""] * len(beside)
 
 
-def test_buttons_and_counts(browser, record):
+def test_click_buttons_and_counts(browser, record):
     browser.perform(Click(x=5, y=5, count=2))
     browser.perform(Click(x=50, y=50, button="right"))
     browser.perform(Click(x=90, y=90, button="middle"))
@@ -128,28 +128,30 @@ def test_buttons_and_counts(browser, record):
     assert [event["detail"] for event in record("click")] == [1, 2, 1, 2, 3]
 
 
-def test_modifiers_are_held_and_let_go(browser, record):
+def test_click_modifiers_are_released(browser, record):
     browser.perform(Click(x=5, y=5, modifiers=("ctrl", "shift")))
     browser.perform(Click(x=50, y=50))
     assert [event["held"] for event in record("click")] == ["ctrlKey,shiftKey", ""]
 
 
-def test_drag_goes_along_its_points(browser, record):
+def test_drag_follows_path(browser, record):
     browser.perform(Drag(path=((10, 10), (60, 10), (60, 80))))
     (down,), (up,) = record("mousedown"), record("mouseup")
     assert (down["x"], down["y"], up["x"], up["y"]) == (10, 10, 60, 80)
     moves = [(event["x"], event["y"]) for event in record("mousemove") if event["buttons"] == 1]
-    assert (60, 10) in moves and moves[-1] == (60, 80) and len(moves) >= 10
+    assert (60, 10) in moves
+    assert moves[-1] == (60, 80)
+    assert len(moves) >= 10
 
 
-def test_a_drag_to_one_point_starts_at_the_pointer(browser, record):
+def test_drag_to_point_starts_at_pointer(browser, record):
     browser.perform(Move(x=33, y=44))
     browser.perform(Drag(path=((200, 100),), modifiers=("alt",)))
     (down,), (up,) = record("mousedown"), record("mouseup")
     assert (down["x"], down["y"], up["x"], up["y"], up["held"]) == (33, 44, 200, 100, "altKey")
 
 
-def test_html_drag_and_drop(browser, site):
+def test_drag_triggers_html_drop(browser, site):
     browser.goto(
         site.add(
             "<div draggable=true style='position:fixed;left:0;top:0;width:100px;height:100px;background:red' "
@@ -163,13 +165,13 @@ def test_html_drag_and_drop(browser, site):
     assert browser.evaluate("document.title") == "payload"
 
 
-def test_long_press_holds_its_time(browser, record):
+def test_long_press_holds_button(browser, record):
     browser.perform(LongPress(x=20, y=30, seconds=0.4))
     (down,), (up,) = record("mousedown"), record("mouseup")
     assert up["when"] - down["when"] >= 390
 
 
-def test_a_notch_is_100_css_pixels(browser, record, until):
+def test_scroll_notch_is_100_css_pixels(browser, record, until):
     browser.perform(Scroll(x=100, y=100, down=3, right=2))
     until(lambda: browser.evaluate("[scrollX, scrollY]") == [200, 300])
     browser.perform(Scroll(down=-1))  # where the pointer is
@@ -187,18 +189,18 @@ def test_a_notch_is_100_css_pixels(browser, record, until):
         "two\nlines\n\nand ünïcode\nends",
     ],
 )
-def test_typed_text_arrives_exactly(browser, field, text):
+def test_typed_text_is_exact(browser, field, text):
     browser.perform(TypeText(text=text))
     assert field() == text
 
 
-def test_a_long_text_arrives_whole(browser, field):
+def test_long_text_is_complete(browser, field):
     text = "The quick brown fox, 0123456789 — jumps. " * 50
     browser.perform(TypeText(text=text))
     assert field() == text
 
 
-def test_a_typed_tab_moves_on_and_a_new_line_is_enter(browser, site):
+def test_typed_tab_and_newline_are_keys(browser, site):
     browser.goto(
         site.add(
             "<form onsubmit='document.title = [a.value, b.value]; return false'>"
@@ -210,7 +212,7 @@ def test_a_typed_tab_moves_on_and_a_new_line_is_enter(browser, site):
     assert browser.evaluate("document.title") == "one,twö"
 
 
-def test_keys_and_chords(browser, field):
+def test_press_keys_and_chords(browser, field):
     browser.perform(TypeText(text="abc"))
     browser.perform(PressKeys(keys=("ctrl", "A")))
     browser.perform(PressKeys(keys=("x",)))
@@ -227,7 +229,7 @@ def test_keys_and_chords(browser, field):
     assert field() == "ñ"
 
 
-def test_open_back_and_home(browser, site):
+def test_open_back_home_navigate(browser, site):
     one, two = site.add("<title>one"), site.add("<title>two")
     browser.goto(one)
     browser.capture()
@@ -240,7 +242,7 @@ def test_open_back_and_home(browser, site):
     assert browser.url == "about:blank"  # where this surface started
 
 
-def test_an_address_that_does_not_answer_is_told(browser, site):
+def test_open_unreachable_address_gives_notice(browser, site):
     page = site.add("<title>here")
     browser.goto(page)
     browser.capture()
@@ -251,16 +253,16 @@ def test_an_address_that_does_not_answer_is_told(browser, site):
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "javascript:alert(1)", "chrome://crash", "data:text/html,x"])
-def test_addresses_that_are_not_for_the_model(browser, site, target):
+def test_open_rejects_other_schemes(browser, site, target):
     page = site.add("<title>here")
     browser.goto(page)
     browser.capture()
-    with pytest.raises(InvalidActionError, match="not for you"):
+    with pytest.raises(InvalidActionError, match="cannot be opened"):
         browser.perform(Open(target=target))
     assert browser.url == page
 
 
-def test_a_slow_page_is_busy_until_it_comes(browser, site, until):
+def test_busy_while_next_page_loads(browser, site, until):
     slow = site.add("<title>slow", delay_s=0.6)
     browser.goto(site.add(f"<a href='{slow}' style='position:fixed;inset:0'>go</a>"))
     browser.capture()
@@ -271,7 +273,7 @@ def test_a_slow_page_is_busy_until_it_comes(browser, site, until):
     assert browser.evaluate("document.title") == "slow"
 
 
-def test_files_are_neither_given_nor_taken(browser, site, until):
+def test_uploads_and_downloads_are_refused(browser, site, until):
     load = site.add("data", Content_Disposition="attachment; filename=report.zip", Content_Type="application/zip")
     browser.goto(
         site.add(
@@ -289,7 +291,7 @@ def test_files_are_neither_given_nor_taken(browser, site, until):
     browser.capture()
 
 
-def test_wait_waits_and_control_verbs_are_not_for_a_browser(browser, record):
+def test_wait_waits_and_control_actions_are_rejected(browser, record):
     began = time.monotonic()
     browser.perform(Wait(seconds=0.2))
     assert 0.2 <= time.monotonic() - began < 2
@@ -299,7 +301,7 @@ def test_wait_waits_and_control_verbs_are_not_for_a_browser(browser, record):
     assert browser.verbs() == VERBS
 
 
-def test_the_caret_is_steady(browser, field):
+def test_caret_does_not_blink(browser, field):
     browser.perform(TypeText(text="a"))
     frames = set()
     for _ in range(8):
@@ -308,28 +310,32 @@ def test_the_caret_is_steady(browser, field):
     assert len(frames) == 1
 
 
-def test_a_screen_at_rest_is_read_once_and_a_change_is_seen(browser, site, monkeypatch):
-    decode, reads = module._decode, []
-    monkeypatch.setattr(module, "_decode", lambda png: (reads.append(1), decode(png))[1])
+def test_unchanged_screen_is_decoded_once(browser, site, monkeypatch):
+    decode, reads = module.decode_png, []
+    monkeypatch.setattr(module, "decode_png", lambda png: (reads.append(1), decode(png))[1])
     browser.goto(site.add("<body style='background:#123'>"))
     first, second = browser.capture(), browser.capture()
-    assert first.pixels is second.pixels and is_equal(first, second) and len(reads) == 1
-    assert not first.pixels.flags.writeable and first.pixels[0, 0].tolist() == [0x11, 0x22, 0x33]
+    assert first.pixels is second.pixels
+    assert is_equal(first, second)
+    assert len(reads) == 1
+    assert not first.pixels.flags.writeable
+    assert first.pixels[0, 0].tolist() == [0x11, 0x22, 0x33]
     browser.evaluate("document.body.style.background = '#321'")
     third = browser.capture()
-    assert third.pixels[0, 0].tolist() == [0x33, 0x22, 0x11] and not is_equal(second, third)
+    assert third.pixels[0, 0].tolist() == [0x33, 0x22, 0x11]
+    assert not is_equal(second, third)
     assert second.pixels[0, 0].tolist() == [0x11, 0x22, 0x33]
 
 
-def test_sizes_must_be_whole_screens(chrome):
+def test_invalid_size_raises_usage_error(chrome):
     for wrong in ({"width": 101, "scale": 1.75}, {"width": 0}, {"height": 9000}, {"scale": -1.0}):
         with pytest.raises(UsageError, match="must be whole"):
             Surface(executable=chrome, **wrong)
-    with pytest.raises(UsageError, match="did you mean"):
+    with pytest.raises(UsageError, match="Did you mean 'click-test'"):
         Surface("practice:click-tset", executable=chrome)
 
 
-def test_nothing_works_after_close(chrome):
+def test_calls_after_close_raise_surface_error(chrome):
     surface = Surface(executable=chrome, width=100, height=100)
     surface.close()
     surface.close()

@@ -1,4 +1,4 @@
-"""check_surface finds what is broken, each thing in a sentence, and nothing in what is sound."""
+"""check_surface reports every breach of the contract, and none of a surface that keeps it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from actions import InvalidActionError, Screen, SurfaceError
 from envs.surface_check import check_surface
 
 
-class Sound:
-    """A surface of memory: all white, and it can click and wait."""
+class MemorySurface:
+    """A white screen in memory that can click and wait."""
 
     name = "memory"
 
@@ -36,11 +36,11 @@ class Sound:
         self.closed = True
 
 
-def test_a_sound_surface_has_no_failures():
-    assert check_surface(Sound()) == []
+def test_valid_surface_has_no_failures():
+    assert check_surface(MemorySurface()) == []
 
 
-class Shrinks(Sound):
+class Shrinks(MemorySurface):
     width = 30
 
     def capture(self):
@@ -49,7 +49,7 @@ class Shrinks(Sound):
         return Screen(np.zeros((20, self.width, 3), np.uint8))
 
 
-class Stale(Sound):
+class Stale(MemorySurface):
     screen = Screen(np.zeros((20, 30, 3), np.uint8))
 
     def capture(self):
@@ -57,62 +57,62 @@ class Stale(Sound):
         return self.screen
 
 
-class OldClock(Sound):
+class OldClock(MemorySurface):
     def capture(self):
         return Screen(super().capture().pixels, timestamp=12.5)
 
 
-class BareArray(Sound):
+class BareArray(MemorySurface):
     def capture(self):
         return np.zeros((20, 30, 3), np.uint8)
 
 
-class Mute(Sound):
+class ReturnsNone(MemorySurface):
     def perform(self, action):
         super().perform(action)
 
 
-class Careless(Sound):
+class IgnoresVerb(MemorySurface):
     def perform(self, action):
         return ""
 
 
-class Foreign(Sound):
+class RaisesKeyError(MemorySurface):
     def perform(self, action):
         raise KeyError("no such thing")
 
 
-class Boasts(Sound):
+class UnknownVerbs(MemorySurface):
     def verbs(self):
         return frozenset({"click", "fly", "answer"})
 
 
-class ListsVerbs(Sound):
+class ListsVerbs(MemorySurface):
     def verbs(self):
         return ["click"]
 
 
-class ClosesOnce(Sound):
+class ClosesOnce(MemorySurface):
     def close(self):
         if self.closed:
             raise RuntimeError("already closed")
         super().close()
 
 
-class GhostAfterClose(Sound):
+class GhostAfterClose(MemorySurface):
     def close(self):
         pass
 
 
-class NoName(Sound):
+class NoName(MemorySurface):
     name = ""
 
 
-class NoClose(Sound):
+class NoClose(MemorySurface):
     close = None
 
 
-class ChangesAfterClick(Sound):
+class ChangesAfterClick(MemorySurface):
     clicked = False
 
     def capture(self):
@@ -126,34 +126,37 @@ class ChangesAfterClick(Sound):
 
 
 @pytest.mark.parametrize(
-    ("surface", "sentence"),
+    ("surface", "message"),
     [
         (Shrinks, "it went from 29x20 to 28x20 between two captures"),
-        (Stale, "two calls returned one and the same"),
-        (OldClock, "in seconds since 1970; it said 12.5"),
+        (Stale, "two calls returned the same one"),
+        (OldClock, "in seconds since 1970, not 12.5"),
         (BareArray, "capture() must return a Screen, not ndarray"),
-        (Mute, 'perform(click) must return its note as text, "" for none, not NoneType'),
-        (Careless, "perform(done), which it cannot, must raise BadCall; it returned as if done"),
-        (Foreign, "perform(click) must fail with SurfaceError or BadCall, not KeyError: 'no such thing'"),
-        (Boasts, "verbs() names what is no verb: fly"),
-        (Boasts, "verbs() names what is for the person, not for a machine: answer"),
-        (ListsVerbs, "verbs() must be a frozenset of at least one verb, not ['click']"),
-        (ClosesOnce, "close() a second time must fail with SurfaceError or BadCall, not RuntimeError: already closed"),
-        (GhostAfterClose, "capture() after close() must raise SurfaceError; it returned a picture of nothing"),
-        (NoName, "name must be a non-empty text"),
+        (ReturnsNone, 'perform(click) must return a notice, "" for none, not NoneType'),
+        (IgnoresVerb, "perform(done) is unsupported and must raise InvalidActionError; it returned"),
+        (RaisesKeyError, "perform(click) must raise SurfaceError or InvalidActionError, not KeyError: 'no such thing'"),
+        (UnknownVerbs, "verbs() returned unknown verbs: fly"),
+        (UnknownVerbs, "verbs() returned control actions, which no surface performs: answer"),
+        (ListsVerbs, "verbs() must return a frozenset of at least one verb, not ['click']"),
+        (
+            ClosesOnce,
+            "close() a second time must raise SurfaceError or InvalidActionError, not RuntimeError: already closed",
+        ),
+        (GhostAfterClose, "capture() after close() must raise SurfaceError; it returned a Screen"),
+        (NoName, "name must be a non-empty string"),
         (NoClose, "close() is missing"),
         (ChangesAfterClick, "it went from 30x20 to 30x10 after some actions"),
     ],
 )
-def test_a_broken_surface_is_told_what_is_wrong(surface, sentence):
+def test_breach_is_reported(surface, message):
     failures = check_surface(surface())
-    assert any(sentence in failure for failure in failures), failures
+    assert any(message in failure for failure in failures), failures
 
 
-def test_a_surface_that_hangs_is_told_so_in_bounded_time():
+def test_hanging_surface_is_reported():
     release = threading.Event()
 
-    class Hangs(Sound):
+    class Hangs(MemorySurface):
         def perform(self, action):
             release.wait(30)
             return ""
@@ -163,7 +166,7 @@ def test_a_surface_that_hangs_is_told_so_in_bounded_time():
     assert failures[-1] == "perform(click) must end or raise SurfaceError; it did not return within 0.3 s"
 
 
-def test_the_browser_keeps_the_contract(chrome):
+def test_browser_surface_keeps_contract(chrome):
     from envs.surfaces.browser import Surface
 
     assert check_surface(Surface("practice:click-test", executable=chrome)) == []

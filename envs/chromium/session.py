@@ -1,0 +1,416 @@
+"""BrowserSession: one browser with its tabs and dialogs; captures, acts, and recovers from pages that fail.
+
+Everything here runs in the event loop's thread; `envs/surfaces/browser.py` calls it from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.async_api import Browser, Dialog, Error, Page, Playwright
+
+from actions import Action, Back, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
+from envs.chromium import input
+from envs.chromium.dialog import DialogPage, button_labels, check_text
+from envs.chromium.launch import launch
+from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
+from envs.chromium.shortcuts import LAST_TAB, Shortcut, find_shortcut, is_handled_by_page
+from envs.chromium.tabs import Tabs, ignore_result
+from envs.miniwob import pages
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
+PAGE_JS = Path(__file__).with_name("page.js")
+MAX_FAILURES = 2  # of the page in a row: then it cannot be used
+EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
+PAUSE_S = 0.1
+NAVIGATION_S = 2.0  # added to the limit of navigations, whose own timeout must come first: that page is not hung
+CLOSE_S = 10.0
+
+
+class BrowserSession:
+    """A browser that shows one page or dialog at a time.
+
+    Args:
+        home: Address that Home opens.
+        size: Width and height of the viewport, CSS pixels.
+        scale: Device pixels per CSS pixel.
+        timeout_s: Seconds after which a page that does not answer counts as hung.
+    """
+
+    tabs: Tabs
+    dialog_page: DialogPage
+    browser: Browser
+    playwright: Playwright
+
+    def __init__(self, home: str, size: tuple[int, int], scale: float, timeout_s: float) -> None:
+        self.home = home
+        self._width, self._height = size
+        self._scale = scale
+        self._timeout_s = timeout_s
+        self._pointer: input.CssPoint = (0.0, 0.0)
+        self._pending: asyncio.Future[Any] | None = None  # an action that waits for a dialog
+        self._drawn_dialog: Dialog | None = None
+        self._png: bytes | None = None  # the last screenshot of a page
+        self._pixels: Pixels | None = None  # decoded from it
+        self._captured: Page | Dialog | None = None  # what the last screenshot showed
+        self._failures = 0
+        self._has_miniwob_script = False
+
+    async def start(self, executable: str | None, headed: bool) -> None:
+        """Start the browser and open the home address."""
+        decoder = asyncio.ensure_future(asyncio.to_thread(importlib.import_module, "cv2"))  # while the browser starts
+        self.playwright, self.browser = await launch(executable, headed)
+        await decoder
+        context = await self.browser.new_context(
+            viewport={"width": self._width, "height": self._height},
+            device_scale_factor=self._scale,
+            accept_downloads=False,
+        )
+        await context.add_init_script(path=PAGE_JS)
+        self.tabs = Tabs(context, self._width, self._height, self._scale)
+        self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
+        await self.goto(self.home)
+
+    async def stop(self) -> None:
+        """End the browser and its driver."""
+        if hasattr(self, "browser"):
+            for close in (self.browser.close, self.playwright.stop):
+                with contextlib.suppress(Error, TimeoutError):  # it may have ended already
+                    await asyncio.wait_for(close(), CLOSE_S / 2)
+
+    def failure(self) -> str:
+        """Return why the browser cannot be used any more, "" if it can."""
+        reason = self.tabs.browser_failure if hasattr(self, "tabs") else ""
+        return f"{reason}; start the run again" if reason else ""
+
+    async def capture(self) -> Pixels:
+        """Return the pixels of the shown page, or of the open dialog drawn over the page's last screenshot."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timeout_s
+        while True:  # ends: _recover() raises when it is called twice in a row
+            self._check_alive()
+            if self.tabs.dialogs:
+                return await self._capture_dialog(self.tabs.dialogs[-1])
+            page = self.tabs.shown
+            if self.tabs.page_failure or page is None:
+                await self._recover(self.tabs.page_failure or "closed itself")
+                deadline = clock() + self._timeout_s
+                continue
+            task = asyncio.ensure_future(self.tabs.screenshot(page))
+            task.add_done_callback(ignore_result)
+            try:
+                await self.tabs.race(task, max(deadline - clock(), PAUSE_S))
+            except TimeoutError:
+                task.cancel()
+                self.tabs.page_failure = "stopped responding"
+                continue
+            if not task.done():  # a dialog opened or the page failed
+                task.cancel()
+                continue
+            if task.exception():  # the page navigates, has not painted yet, or crashed and the event is on its way
+                if clock() > deadline:
+                    self.tabs.page_failure = "gave no picture"
+                await asyncio.sleep(PAUSE_S)
+                continue
+            png, pixels = task.result(), self._pixels
+            if pixels is None or png != self._png:  # equal screens give equal bytes
+                pixels = decode_png(png)
+            size = round(self._width * self._scale), round(self._height * self._scale)
+            if pixels.shape[:2] != size[::-1]:
+                raise SurfaceError(f"the screenshot is {pixels.shape[1]}x{pixels.shape[0]}, not {size[0]}x{size[1]}")
+            self._png, self._pixels = png, pixels
+            self._captured = page
+            return pixels
+
+    async def _capture_dialog(self, dialog: Dialog) -> Pixels:
+        if self._drawn_dialog is not dialog:
+            await asyncio.wait_for(self.dialog_page.show(dialog, self._png), self._timeout_s)
+            self._drawn_dialog = dialog
+        png = await asyncio.wait_for(self.dialog_page.page.screenshot(caret="initial"), self._timeout_s)
+        self._captured = dialog
+        return decode_png(png)
+
+    # actions
+
+    async def perform(self, action: Action, address: str, own_s: float) -> str:
+        """Perform an action and return the notices.
+
+        Args:
+            action: The action, already validated.
+            address: What Open and Home open.
+            own_s: Seconds the action takes on the fastest page.
+        """
+        self._check_alive()
+        if isinstance(action, Wait):
+            await asyncio.sleep(action.seconds)
+            return self.tabs.pop_notices()
+        if self.tabs.page_failure or self.tabs.shown is None:
+            await self._recover(self.tabs.page_failure or "closed itself")
+            self.tabs.add_notice(f"'{action.verb}' was not done; look again")
+            return self.tabs.pop_notices()
+        dialog = self.tabs.dialogs[-1] if self.tabs.dialogs else None
+        is_unseen_page = self._captured not in (None, self.tabs.shown)  # before the first capture any page will do
+        if self._captured is not dialog if dialog else is_unseen_page:
+            self.tabs.add_notice(f"the screen changed before '{action.verb}', which was not done; look again")
+            return self.tabs.pop_notices()
+        if dialog is not None:
+            await self._perform_on_dialog(dialog, action, own_s)
+        else:
+            failures = self._failures
+            await self._do(self._perform_on_page(self.tabs.shown, action, address), own_s)
+            if self._failures == failures:
+                self._failures = 0
+        return self.tabs.pop_notices()
+
+    async def _perform_on_page(self, page: Page, action: Action, address: str) -> None:
+        shortcut = find_shortcut(action.keys) if isinstance(action, PressKeys) else None
+        if isinstance(action, Open | Home):
+            await self._open(page, address)
+        elif isinstance(action, Back):
+            await self._back(page)
+        elif shortcut is not None:
+            if shortcut.is_reserved or not await is_handled_by_page(page, lambda: self._input(page, action)):
+                await self._run_shortcut(page, shortcut)
+        else:
+            await self._input(page, action)
+
+    async def _input(self, page: Page, action: Action) -> None:
+        pointer = self._pointer
+        if points := action.points():
+            self._pointer = self._css(points[-1])
+        await input.act(page, action, self._css, pointer)
+
+    async def _perform_on_dialog(self, dialog: Dialog, action: Action, own_s: float) -> None:
+        ok, cancel = button_labels(dialog)
+        if isinstance(action, Open | Home | Back):
+            choices = f"{ok} or {cancel}" if cancel else ok
+            raise InvalidActionError(
+                f"a dialog is open; answer it first with {choices}, then '{action.verb}' can be done"
+            )
+        if isinstance(action, TypeText):
+            check_text(action.text)
+        await asyncio.wait_for(self._input(self.dialog_page.page, action), self._timeout_s + own_s)
+        reply = await asyncio.wait_for(self.dialog_page.reply(), self._timeout_s)
+        if dialog not in self.tabs.dialogs:
+            self.tabs.add_notice("the dialog is gone: its page was closed")
+            return
+        if reply is None:
+            self.tabs.add_notice("the dialog is still open")
+            return
+        self.tabs.dialogs.remove(dialog)
+        self._drawn_dialog = None
+        self.tabs.add_notice(f"{ok if reply.ok else cancel or ok} was chosen in the dialog")
+        text = reply.text if dialog.type == "prompt" else None
+        try:
+            await asyncio.wait_for(dialog.accept(text) if reply.ok else dialog.dismiss(), self._timeout_s)
+        except Error as error:
+            self.tabs.add_notice(f"the page had closed its dialog already ({first_line(error)})")
+        if self._pending:
+            await self._await_pending(self._timeout_s)
+
+    async def _run_shortcut(self, page: Page, shortcut: Shortcut) -> None:
+        match shortcut.command:
+            case "back":
+                await self._back(page)
+            case "forward":
+                notice = await go_forward(page, await self.tabs.session(page), self._timeout_s)
+                self._notify("there is no page to go forward to" if notice is None else notice)
+            case "reload":
+                self._notify(await reload(page, await self.tabs.session(page), self._timeout_s))
+            case "close_tab" if len(self.tabs.pages) > 1:
+                await self.tabs.close_shown()
+                self._notify("the tab was closed; the one before it is shown")
+            case "close_tab":
+                self._notify("the only tab cannot be closed")
+            case "next_tab" | "previous_tab":
+                step = 1 if shortcut.command == "next_tab" else -1
+                order = self.tabs.order
+                await self._select_tab((order.index(page) + step) % len(order))
+            case "select_tab":
+                is_last = shortcut.number == LAST_TAB
+                await self._select_tab(len(self.tabs.order) - 1 if is_last else shortcut.number - 1)
+            case _:
+                self._notify(shortcut.notice)
+
+    async def _select_tab(self, index: int) -> None:
+        order = self.tabs.order
+        if index >= len(order):
+            self._notify(f"there is no tab {index + 1}; {len(order)} open")
+        elif order[index] is self.tabs.shown:
+            self._notify(f"tab {index + 1} of {len(order)} is shown already")
+        else:
+            await self.tabs.show(order[index])
+            self._notify(f"tab {index + 1} of {len(order)} is shown")
+
+    def _notify(self, notice: str) -> None:
+        if notice:
+            self.tabs.add_notice(notice)
+
+    # pages that navigate, hang and crash
+
+    async def _do(self, work: Coroutine[Any, Any, None], own_s: float) -> None:
+        """Run an action to its end, or until a dialog opens; it then continues when the dialog is answered."""
+        if self._pending:
+            self._pending.cancel()
+        self._pending = asyncio.ensure_future(work)
+        self._pending.add_done_callback(ignore_result)
+        await self._await_pending(self._timeout_s + own_s)
+
+    async def _await_pending(self, timeout_s: float) -> None:
+        task = self._pending
+        assert task is not None
+        try:
+            await self.tabs.race(task, timeout_s)
+        except TimeoutError:
+            task.cancel()
+            self._pending = None
+            await self._recover("stopped responding")
+            return
+        self._check_alive()
+        if not task.done() and not self.tabs.page_failure:
+            return  # a dialog is open
+        self._pending = None
+        error = task.exception() if task.done() else None
+        if isinstance(error, Error):
+            await asyncio.sleep(PAUSE_S)  # the event that explains it may be on its way
+            self._check_alive()
+        if self.tabs.page_failure:
+            task.cancel()
+            await self._recover(self.tabs.page_failure)
+        elif isinstance(error, Error) and "has been closed" not in error.message:
+            raise SurfaceError(f"the browser refused the action: {first_line(error)}")
+        elif error is not None and not isinstance(error, Error):
+            raise error
+
+    async def _recover(self, failure: str) -> None:
+        """Replace a page that crashed, hung or closed itself by the one below it, or by a new one at its address."""
+        self._failures += 1
+        page = self.tabs.shown
+        address = page.url if page else self.home
+        if self._failures >= MAX_FAILURES:
+            self._failures = 0
+            raise SurfaceError(f"the page at {address[:200]} {failure}, twice in a row; it cannot be used")
+        self._drop_pending()
+        if address == "about:blank" and len(self.tabs.pages) > 1:  # a tab that only its opener can fill
+            await self.tabs.close_shown()
+            self.tabs.add_notice(f"the tab {failure}; the one before it is shown")
+            return
+        self.tabs.add_notice(f"the page {failure} and was opened again at {address[:200]}")
+        await self._load(await self._open_page([page] if page else []), address)
+
+    def _drop_pending(self) -> None:
+        if self._pending:
+            self._pending.cancel()
+        self._pending = None
+        self._drawn_dialog = None
+
+    async def _open_page(self, replaced: list[Page]) -> Page:
+        return await asyncio.wait_for(self.tabs.open_page(replaced), self._timeout_s)
+
+    async def goto(self, url: str) -> None:
+        """Open an address in a new tab, close all others and dismiss their dialogs.
+
+        Raises:
+            SurfaceError: The address did not open.
+        """
+        self._check_alive()
+        self._failures = 0
+        self._drop_pending()
+        for dialog in self.tabs.dialogs:
+            self.tabs.run_in_background(dialog.dismiss())
+        self.tabs.dialogs.clear()
+        page = await self._open_page(list(self.tabs.pages))
+        self._pointer, self._captured, self._png, self._pixels = (0.0, 0.0), None, None, None
+        self.tabs.pop_notices()
+        if failure := await self._load(page, url):
+            raise SurfaceError(failure)
+
+    async def _load(self, page: Page, url: str) -> str:
+        """Load a page and return what failed; a dialog or crash meanwhile is left to the next capture."""
+        task = asyncio.ensure_future(self._open_and_wait(page, url))
+        task.add_done_callback(ignore_result)
+        try:
+            await self.tabs.race(task, self._timeout_s + LOAD_S)
+        except TimeoutError:
+            task.cancel()
+            return f"{url[:200]} did not answer within {self._timeout_s:.0f} s"
+        if not task.done():
+            self._pending = task
+            return ""
+        return task.result()
+
+    async def _open_and_wait(self, page: Page, url: str) -> str:
+        if failure := await self._open(page, url):
+            return failure
+        await wait_loaded(page, min(LOAD_S, self._timeout_s))
+        return ""
+
+    async def _open(self, page: Page, address: str) -> str:
+        """Navigate until the address answers; what failed becomes a notice and is returned."""
+        url = address
+        if pages.is_miniwob_address(address):
+            url = pages.page(pages.task_name(address)).url
+            if not self._has_miniwob_script:
+                await self.tabs.context.add_init_script(pages.init_js())
+                self._has_miniwob_script = True
+        failure = await open_address(page, await self.tabs.session(page), url, self._timeout_s, shown_as=address)
+        self._notify(failure)
+        return failure
+
+    async def _back(self, page: Page) -> None:
+        failure = await go_back(page, await self.tabs.session(page), self._timeout_s)
+        if failure is None and len(self.tabs.pages) > 1:
+            await self.tabs.leave_shown()
+            self._notify("the tab has no page before this one and stays open; the tab before it is shown")
+        else:
+            self._notify("there is no page to go back to" if failure is None else failure)
+
+    async def evaluate(self, js: str) -> object:
+        """Return the JSON value of an expression in the shown page; promises are awaited."""
+        for attempts_left in reversed(range(EVALUATE_ATTEMPTS)):
+            self._check_alive()
+            if self.tabs.page_failure or self.tabs.shown is None:
+                await self._recover(self.tabs.page_failure or "closed itself")
+            if self.tabs.dialogs or self.tabs.shown is None:
+                raise SurfaceError("a script cannot run in the page while its dialog is open")
+            task = asyncio.ensure_future(self.tabs.shown.evaluate(js))
+            task.add_done_callback(ignore_result)
+            try:
+                await self.tabs.race(task, self._timeout_s)
+            except TimeoutError:
+                task.cancel()
+                raise SurfaceError(f"a script in the page did not end within {self._timeout_s:.0f} s") from None
+            if not task.done():
+                raise SurfaceError(
+                    f"a script in the page was interrupted: it {self.tabs.page_failure or 'opened a dialog'}"
+                )
+            error = task.exception()
+            if not (isinstance(error, Error) and "context was destroyed" in error.message and attempts_left):
+                break
+            await asyncio.sleep(PAUSE_S)  # the page was replaced by the next one meanwhile
+        return task.result()
+
+    def _check_alive(self) -> None:
+        if reason := self.failure():
+            raise SurfaceError(reason)
+
+    def _css(self, point: Point) -> input.CssPoint:
+        """Return the CSS pixel under the middle of a screen pixel, whole: Chromium lets (39.5, y) hit what begins at 40."""
+        return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
+
+
+def decode_png(png: bytes) -> Pixels:
+    """Decode a PNG to read-only RGB pixels, which a Screen takes without a copy."""
+    import cv2  # decodes an image of 1920x1080 in half of Pillow's time
+
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise SurfaceError(f"the browser returned {len(png)} bytes that are not an image; start it again")
+    pixels.flags.writeable = False
+    return np.asarray(pixels, np.uint8)
