@@ -139,7 +139,7 @@ def _targets(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
     from envs.desktop import backend
     from envs.desktop.geometry import select_monitor
 
-    with closing(backend.open_machine(None)) as own:
+    with closing(backend.open_backend(None)) as own:
         monitors = own.monitors()
     named = settings.on.partition(":")[2]
     for monitor in [select_monitor(monitors, named)] if named else monitors:

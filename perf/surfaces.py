@@ -263,7 +263,7 @@ def _desktop() -> Iterator[Comparison]:
         ours = pixelhand_calls(surface, PLACES, types=True)
         ours["act"](0)  # the pointer leaves the corner, where pyautogui gives up
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        peer = stack.enter_context(PyAutoGuiProcess(_with_plain_cookie(surface._virtual.environ, folder / "cookie")))
+        peer = stack.enter_context(PyAutoGuiProcess(_with_plain_cookie(surface.environ, folder / "cookie")))
 
         def act(turn: int) -> float:
             return peer.ms("click", *PLACES[turn % len(PLACES)])

@@ -1,1 +1,1 @@
-"""What the desktop surface is made of: capture, hands per platform, windows, the virtual desktop and its keeper."""
+"""Desktop input, screen capture and virtual displays for the desktop surface."""

@@ -1,4 +1,4 @@
-"""One opened display: its camera, hands and, on X11, its windows. Knows platforms; knows no Screen and no action."""
+"""Platform backends of the desktop surface: screen capture, input and, on X11, windows of one display."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from actions import UsageError
 from envs.desktop.cleanup_process import CleanupProcess
@@ -15,47 +15,64 @@ from envs.desktop.geometry import Monitor
 from envs.desktop.input import InputController
 from envs.desktop.screen_capture import ScreenCapture
 
+if TYPE_CHECKING:
+    from envs.desktop.x11.windows import Windows
+
 
 class DesktopBackend:
-    """camera, hands, and windows where windows can be told apart (None where not)."""
+    """An opened display. `windows` is None on platforms whose windows cannot be told apart."""
 
-    camera: ScreenCapture
-    hands: InputController
-    windows: Any = None
+    screen_capture: ScreenCapture
+    input: InputController
+    windows: Windows | None = None
 
-    def failed(self, error: BaseException) -> bool:
-        """Whether an error says that the machine failed, and not that this program has a mistake."""
+    def is_device_error(self, error: BaseException) -> bool:
+        """Return whether an exception means that the display failed, as opposed to a bug in this program."""
         return isinstance(error, OSError)
 
     @contextlib.contextmanager
-    def ending(self) -> Iterator[None]:
-        """For what is to be done at the end, and cannot be where the machine is gone already."""
+    def ignore_device_errors(self) -> Iterator[None]:
+        """Suppress device errors in the block, for clean-up on a display that may be gone."""
         try:
             yield
         except Exception as error:
-            if not self.failed(error):
+            if not self.is_device_error(error):
                 raise
 
     def monitors(self) -> list[Monitor]:
-        return self.camera.monitors()
+        """Return the monitors found at the start."""
+        return self.screen_capture.monitors()
 
-    def let_go(self) -> None:
-        """Release keys and buttons that a cut action left held."""
+    def release_all(self) -> None:
+        """Release the keys and buttons that an interrupted action left pressed."""
+        self.input.release_all()
 
     def close(self) -> None:
-        self.camera.close()
+        """Close the display."""
+        self.screen_capture.close()
 
 
 class X11Backend(DesktopBackend):
-    """display: by name. keeper: of a virtual desktop, which has its own; else one is started."""
+    """An X11 display."""
 
     def __init__(
         self,
         display: str,
         environ: Mapping[str, str] = os.environ,
         authority: Path | None = None,
-        keeper: CleanupProcess | None = None,
+        cleanup: CleanupProcess | None = None,
     ) -> None:
+        """Connect to a display.
+
+        Args:
+            display: name of the display.
+            environ: where XAUTHORITY and HOME are looked up.
+            authority: cookie file; the user's own if None.
+            cleanup: the clean-up process of a virtual desktop; a new one is started if None.
+
+        Raises:
+            UsageError: if the display cannot be used.
+        """
         from mss.exception import ScreenShotError
         from Xlib import error
 
@@ -63,76 +80,85 @@ class X11Backend(DesktopBackend):
         from envs.desktop.x11.input import X11Input
         from envs.desktop.x11.windows import Windows
 
-        self._failures = (OSError, error.ConnectionClosedError, error.DisplayError, error.XError, ScreenShotError)
+        self._errors = (OSError, error.ConnectionClosedError, error.DisplayError, error.XError, ScreenShotError)
         self._connection = connect(display, environ)
-        self._own_keeper = None if keeper else CleanupProcess()
+        self._own_cleanup = None if cleanup else CleanupProcess()
         try:
-            guard = keeper or self._own_keeper
-            assert guard is not None
-            guard.register(display=display)
-            self._x_hands = X11Input(self._connection, guard)
-            self.hands = self._x_hands
+            process = cleanup or self._own_cleanup
+            assert process is not None
+            process.register(display=display)
+            self.input = X11Input(self._connection, process)
             self.windows = Windows(self._connection)
-            self.camera = ScreenCapture(display, authority)
+            self.screen_capture = ScreenCapture(display, authority)
         except BaseException:
             self._connection.close()
-            if self._own_keeper:
-                self._own_keeper.close()
+            if self._own_cleanup:
+                self._own_cleanup.close()
             raise
 
-    def failed(self, error: BaseException) -> bool:
-        """Also python3-xlib's own slip: on a broken pipe it takes err[1], as in Python 2."""
-        return isinstance(error, self._failures) or (isinstance(error, TypeError) and _raised_in(error, "Xlib"))
+    def is_device_error(self, error: BaseException) -> bool:
+        """Return whether the display failed.
 
-    def let_go(self) -> None:
-        self._x_hands.let_go()
+        This includes a TypeError from inside python3-xlib, which indexes the error of a broken pipe as in Python 2.
+        """
+        return isinstance(error, self._errors) or (isinstance(error, TypeError) and _is_raised_in(error, "Xlib"))
 
     def close(self) -> None:
+        """Close the display; let the clean-up process of this backend finish."""
         try:
-            for close in (self.camera.close, self._connection.close):
-                with self.ending():
+            for close in (self.screen_capture.close, self._connection.close):
+                with self.ignore_device_errors():
                     close()
         finally:
-            if self._own_keeper:
-                self._own_keeper.close()
+            if self._own_cleanup:
+                self._own_cleanup.close()
 
 
 class PyAutoGuiBackend(DesktopBackend):
-    """macOS and Windows: pyautogui's pointer and keys, and the system's own way to type."""
+    """The desktop of macOS or Windows: pyautogui's pointer and keys, text through the system's own API."""
 
     def __init__(self) -> None:
         from envs.desktop.pyautogui_input import PyAutoGuiInput
 
-        self.camera = ScreenCapture()
-        self._portable_hands = PyAutoGuiInput()
-        self.hands = self._portable_hands
-
-    def let_go(self) -> None:
-        self._portable_hands.let_go()
+        self.screen_capture = ScreenCapture()
+        self.input = PyAutoGuiInput()
 
 
-def open_machine(display: str | None) -> DesktopBackend:
-    """The person's own display. UsageError, with what works instead, where there is none."""
+def open_backend(display: str | None) -> DesktopBackend:
+    """Open the user's own display.
+
+    Args:
+        display: name of an X11 display; DISPLAY if None.
+
+    Raises:
+        UsageError: if there is no usable display; the message names an alternative.
+    """
     if sys.platform in ("darwin", "win32"):
         if display:
-            raise UsageError("a display by name is for X11; leave it out")
+            raise UsageError("a display name works on X11 only; leave it out")
         return PyAutoGuiBackend()
     if not sys.platform.startswith("linux") and "bsd" not in sys.platform:
-        raise UsageError(f"no desktop of the platform {sys.platform} is known; use --on browser")
+        raise UsageError(f"the desktop of platform {sys.platform} is not supported; use --on browser")
     from envs.desktop.x11.connection import require_display
 
     return X11Backend(display or require_display())
 
 
-def _raised_in(error: BaseException, package: str) -> bool:
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    return at is not None and str(at.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == package
+def require_windows(backend: DesktopBackend) -> Windows:
+    """Return the backend's windows.
+
+    Raises:
+        UsageError: if the platform's windows cannot be told apart.
+    """
+    if backend.windows is None:
+        raise UsageError("--window works on X11 only; use a whole monitor here")
+    return backend.windows
 
 
-def windows_of(machine: DesktopBackend) -> Any:
-    """UsageError where windows cannot be told apart."""
-    if machine.windows is None:
-        raise UsageError("one window by its title can be chosen on X11 only; take a whole monitor here")
-    return machine.windows
+def _is_raised_in(error: BaseException, package: str) -> bool:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return False
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == package

@@ -1,8 +1,8 @@
-"""A small process that outlives its parent by a moment and puts things right: keys, keyboard map, processes, folders.
+"""A process that undoes changes to a display when its parent ends: pressed keys, keyboard map, processes, folders.
 
-The parent says on its standard input, one JSON object a line, what would have to be undone if it ended now; each line
+The parent writes what would have to be undone to the process's standard input, one JSON object a line; each line
 replaces the one before. When the input ends, by close() or because the parent was killed, the last line is carried out.
-It imports nothing of ours until there is a keyboard to put right: so it is there at once, and small.
+The program starts with the standard library alone, so that it is ready at once; other modules are imported when needed.
 """
 
 from __future__ import annotations
@@ -15,102 +15,123 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
-END_S = 2.0  # from asking a process to end to ending it
-PROCESS_TAG = (
-    "_PIXELHAND_DESKTOP"  # variable of every program of a virtual desktop, handed down to what it starts itself
-)
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    import psutil
+    from Xlib.display import Display
+
+TERMINATE_S = 2.0  # from SIGTERM to SIGKILL, and from there to giving up
+PROCESS_TAG = "_PIXELHAND_DESKTOP"  # environment variable of a virtual desktop's programs, inherited by their children
+
+
+class UndoState(TypedDict, total=False):
+    """What has to be undone when the parent ends."""
+
+    display: str  # name of the X11 display
+    keymap: Sequence[tuple[int, list[int]]]  # original keysyms by keycode
+    keys: Sequence[int]  # pressed keycodes
+    buttons: Sequence[int]  # pressed buttons
+    lock: int  # keycode of a Caps Lock that was switched off; 0 for none
+    pids: Sequence[int]  # running processes, in the order of their start
+    tag: str  # value of PROCESS_TAG of further processes
+    folders: Sequence[str]
 
 
 class CleanupProcess:
-    """The parent's side.
-
-    What can be noted: display, its name; keymap, [keycode, keysyms] each; keys and buttons that are held; lock, the
-    keycode of a Caps Lock that was switched off; pids, [pid, started(pid)] each; mark, of processes beside those;
-    folders.
-    """
+    """The parent's handle of a clean-up process."""
 
     def __init__(self) -> None:
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(Path(__file__).parents[2])],  # it sees the packages that we see
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", __file__, str(Path(__file__).parents[2])],  # it needs the parent's packages
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C at the terminal is for the parent
+            start_new_session=True,  # Ctrl-C in the terminal must reach the parent only
         )
-        self.undo: dict[str, Any] = {}
+        self.undo: UndoState = {}
 
     @property
     def pid(self) -> int:
-        return self._child.pid
+        """The process's id."""
+        return self._process.pid
 
-    def register(self, **undo: Any) -> None:
-        """What would have to be undone, beside what was noted under other names before."""
+    def register(self, **undo: Unpack[UndoState]) -> None:
+        """Set what would have to be undone; keys that are not given keep their values."""
         self.undo.update(undo)
-        assert self._child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # killed by somebody: then the parent alone cleans up
-            self._child.stdin.write(json.dumps(self.undo).encode() + b"\n")
-            self._child.stdin.flush()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it was killed: the parent alone cleans up then
+            self._process.stdin.write(json.dumps(self.undo).encode() + b"\n")
+            self._process.stdin.flush()
 
     def close(self) -> None:
-        """Have it carry out what is still noted, and wait for it."""
-        assert self._child.stdin is not None
+        """Let the process undo what is still registered, and wait for it."""
+        assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self._child.stdin.close()
+            self._process.stdin.close()
         try:
-            self._child.wait(END_S * 5)
+            self._process.wait(TERMINATE_S * 5)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+            self._process.kill()
+            self._process.wait()
 
 
-def process_start_time(pid: int) -> str:
-    """When a process started, in the kernel's own ticks: a pid is used again, the two together are not. "" if gone."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+def end_processes(processes: Sequence[psutil.Process]) -> None:
+    """End processes and the process groups that they lead, the last one first: SIGTERM, then SIGKILL.
 
-
-def end_processes(pids: list[list[Any]]) -> None:
-    """End each [pid, when it started] with the group that it leads, last started first: ask, then kill."""
-    for how, wait_s in ((signal.SIGTERM, END_S), (signal.SIGKILL, END_S)):
-        ours = [pid for pid, when in reversed(pids) if when and process_start_time(pid) == when]
-        for pid in ours:
+    A process whose id has been reused since the object was made is left alone.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        running = [process for process in reversed(processes) if process.is_running()]
+        for process in running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 try:
-                    os.killpg(pid, how)
+                    os.killpg(process.pid, number)
                 except ProcessLookupError:  # it leads no group
-                    os.kill(pid, how)
-        end = time.monotonic() + wait_s
-        while any(_runs(pid) for pid in ours) and time.monotonic() < end:
+                    os.kill(process.pid, number)
+        deadline = time.monotonic() + TERMINATE_S
+        while any(_is_alive(process) for process in running) and time.monotonic() < deadline:
             time.sleep(0.02)
 
 
-def tagged_processes(mark: str) -> list[list[Any]]:
-    """[pid, started(pid)] of each process with this value of MARK: also of those whose parent ended, or let them go."""
-    line, found = f"{PROCESS_TAG}={mark}".encode(), []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it ended, or is another user's
-            when = process_start_time(int(name))
-            if line in Path("/proc", name, "environ").read_bytes().split(b"\0"):
-                found.append([int(name), when])
-    return found
+def find_processes(pids: Sequence[int]) -> list[psutil.Process]:
+    """Return the processes that run under these ids now."""
+    import psutil
+
+    processes = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
+    return processes
 
 
-def _runs(pid: int) -> bool:
+def tagged_processes(tag: str) -> list[psutil.Process]:
+    """Return the processes with this value of PROCESS_TAG, including those whose parent has ended."""
+    import psutil
+
+    processes = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # it ended, or belongs to another user
+            if process.environ().get(PROCESS_TAG) == tag:
+                processes.append(process)
+    return processes
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    import psutil
+
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
+        return bool(process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
+    except psutil.NoSuchProcess:
         return False
 
 
-def restore_keyboard(connection: Any, undo: dict[str, Any]) -> None:
-    """Keys and buttons let go, the Lock as it was, the map as it was."""
+def restore_keyboard(connection: Display, undo: UndoState) -> None:
+    """Release keys and buttons, and restore Caps Lock and the keyboard map."""
     from Xlib import X
     from Xlib.ext import xtest
 
@@ -127,16 +148,27 @@ def restore_keyboard(connection: Any, undo: dict[str, Any]) -> None:
     connection.sync()
 
 
+def _update_processes(known: Mapping[int, psutil.Process], pids: Sequence[int]) -> dict[int, psutil.Process]:
+    """Return the processes of the ids; one seen before keeps its object, which detects a reused id."""
+    kept = {pid: known[pid] for pid in pids if pid in known and known[pid].is_running()}
+    added = {process.pid: process for process in find_processes([pid for pid in pids if pid not in kept])}
+    return {pid: process for pid in pids if (process := kept.get(pid) or added.get(pid))}
+
+
 def _main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # its end comes with its parent's, not before
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it must outlive its parent
         signal.signal(number, signal.SIG_IGN)
-    undo: dict[str, Any] = {}
+    undo: UndoState = {}
+    processes: dict[int, psutil.Process] = {}
     for line in sys.stdin.buffer:
-        with contextlib.suppress(ValueError):  # a line cut by the parent's death
+        with contextlib.suppress(ValueError):  # a line cut off by the parent's end
             undo = json.loads(line)
-    # First: a virtual desktop's server may hang, and is asked nothing then.
-    end_processes(undo.get("pids", []) + (tagged_processes(undo["mark"]) if "mark" in undo else []))
-    if any(undo.get(name) for name in ("keymap", "keys", "buttons", "lock")):
+        if list(processes) != undo.get("pids", []):
+            processes = _update_processes(processes, undo.get("pids", []))
+    # Processes first: the X server of a virtual desktop may hang, and is not needed then.
+    if processes or "tag" in undo:
+        end_processes([*processes.values(), *(tagged_processes(undo["tag"]) if "tag" in undo else [])])
+    if undo.get("keymap") or undo.get("keys") or undo.get("buttons") or undo.get("lock"):
         sys.path.append(sys.argv[1])
         with contextlib.suppress(Exception):  # the server may be gone, and its keyboard with it
             from envs.desktop.x11.connection import connect

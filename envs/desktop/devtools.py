@@ -1,7 +1,7 @@
-"""Chromium's debugging line over two pipes: no port that others on the machine could use. Knows JSON and one page.
+"""Chrome DevTools Protocol over two pipes, for setting up and judging a task in one page.
 
-It is for setting up and judging a task, never for acting: what an agent does goes through pointer and keys.
-Source: Chrome DevTools Protocol, domains Target, Page and Runtime; --remote-debugging-pipe, messages end with a NUL.
+Pipes have no port that other programs could use. The agent's own actions never go through this connection.
+Source: Chrome DevTools Protocol, domains Target, Page and Runtime; --remote-debugging-pipe, messages end with NUL.
 """
 
 from __future__ import annotations
@@ -11,40 +11,49 @@ import json
 import os
 import threading
 import time
+from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from actions import SurfaceError
+from actions import SurfaceError, SurfaceTimeout
 
-LOAD_S = 60.0  # of a page or a script, on a machine that is busy with other things
-FIRST_S = 10.0  # for the first page; a slow one is seen loading
+JsonObject = dict[str, Any]
+LOAD_S = 60.0  # for a page or a script, on a busy machine
+FIRST_LOAD_S = 10.0  # for the first page; a slower one is shown while it loads
+DRAWN_JS = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 class Devtools:
-    """write and read: the ends of pipes whose other ends are the browser's descriptors 3 and 4. It closes them."""
+    """A connection to one page of Chromium."""
 
     def __init__(self, write: int, read: int) -> None:
+        """Start listening.
+
+        Args:
+            write: file descriptor of the pipe whose other end is the browser's descriptor 3.
+            read: file descriptor of the pipe whose other end is the browser's descriptor 4. close() closes both.
+        """
         self._write, self._read = write, read
         self._lock = threading.Lock()
-        self._number = 0
-        self._waiting: dict[int, SimpleQueue[dict[str, Any]]] = {}
-        self._dead = False
-        self.asking = False  # a JavaScript dialog is open in the page
+        self._last_id = 0
+        self._pending: dict[int, SimpleQueue[JsonObject]] = {}
+        self._is_closed = False
+        self.has_dialog = False  # a JavaScript dialog is open in the page
         self._target = ""
         self._session = ""
         self._thread = threading.Thread(target=self._listen, name="pixelhand-devtools", daemon=True)
         self._thread.start()
 
     def attach(self, script: str, timeout_s: float) -> None:
-        """Take hold of the first page, and have each of its documents run a script before its own."""
-        end = time.monotonic() + timeout_s
-        while not (pages := self._pages(max(end - time.monotonic(), 0.1))):
-            if time.monotonic() > end:
-                raise SurfaceError(f"Chromium opened no page within {timeout_s:.0f} s")
+        """Attach to the first page and run a script in each of its documents before the document's own."""
+        deadline = time.monotonic() + timeout_s
+        while not (pages := self._page_ids(max(deadline - time.monotonic(), 0.1))):
+            if time.monotonic() > deadline:
+                raise SurfaceTimeout(f"Chromium opened no page within {timeout_s:.0f} s")
             time.sleep(0.05)
         self._target = pages[0]
-        answer = self.send("Target.attachToTarget", {"targetId": self._target, "flatten": True}, "")
-        self._session = answer["sessionId"]
+        result = self.send("Target.attachToTarget", {"targetId": self._target, "flatten": True}, "")
+        self._session = result["sessionId"]
         self.send("Page.enable")
         if script:
             self.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
@@ -54,69 +63,88 @@ class Devtools:
         """The page's address."""
         return str(self.send("Target.getTargetInfo", {"targetId": self._target}, "")["targetInfo"]["url"])
 
-    def goto(self, address: str) -> None:
-        """Until the address is loaded. SurfaceError when it is not, or a dialog of the page holds it up."""
-        answer = self.send("Page.navigate", {"url": address}, timeout_s=LOAD_S)
-        if answer.get("errorText"):
-            raise SurfaceError(f"{address} was not opened ({answer['errorText']})")
-        end = time.monotonic() + LOAD_S
+    def goto(self, url: str) -> None:
+        """Open an address and wait until it is loaded.
+
+        Raises:
+            SurfaceError: if it does not load, or a dialog of the page blocks it.
+        """
+        result = self.send("Page.navigate", {"url": url}, timeout_s=LOAD_S)
+        if result.get("errorText"):
+            raise SurfaceError(f"{url} could not be opened: {result['errorText']}")
+        deadline = time.monotonic() + LOAD_S
         while self.evaluate("document.readyState") != "complete":
-            if time.monotonic() > end:
-                raise SurfaceError(f"{address} was not loaded within {LOAD_S:.0f} s")
+            if time.monotonic() > deadline:
+                raise SurfaceTimeout(f"{url} did not load within {LOAD_S:.0f} s")
             time.sleep(0.02)
 
-    def await_first(self, most_s: float = FIRST_S) -> None:
-        """Until the page that the browser was started with is loaded, a dialog of it asks, or the time is over."""
-        end = time.monotonic() + most_s
-        while not self.asking and time.monotonic() < end:
+    def wait_for_first_page(self, timeout_s: float = FIRST_LOAD_S) -> None:
+        """Wait until the browser's first page is loaded or opens a dialog, at most for the given time."""
+        deadline = time.monotonic() + timeout_s
+        while not self.has_dialog and time.monotonic() < deadline:
             try:
                 if self.evaluate("location.href != 'about:blank' && document.readyState == 'complete'"):
                     return
             except SurfaceError:
-                if not self.asking:  # else its dialog came meanwhile
+                if not self.has_dialog:  # otherwise the dialog opened during the call
                     raise
             time.sleep(0.02)
 
-    def evaluate(self, js: str, timeout_s: float = LOAD_S) -> Any:
-        """The JSON value of an expression in the page, promises awaited."""
-        if self.asking:
-            raise SurfaceError("no script can run in the page while its dialog waits")
-        fields = {"expression": js, "awaitPromise": True, "returnByValue": True}
-        answer = self.send("Runtime.evaluate", fields, timeout_s=timeout_s)
-        if "exceptionDetails" in answer:
-            details = answer["exceptionDetails"]
-            said = details.get("exception", {}).get("description") or details.get("text", "")
+    def evaluate(self, js: str, timeout_s: float = LOAD_S) -> object:
+        """Return the JSON value of an expression evaluated in the page; promises are awaited."""
+        if self.has_dialog:
+            raise SurfaceError("no script can run in the page while it has a dialog open")
+        parameters = {"expression": js, "awaitPromise": True, "returnByValue": True}
+        result = self.send("Runtime.evaluate", parameters, timeout_s=timeout_s)
+        if "exceptionDetails" in result:
+            details = result["exceptionDetails"]
+            message = str(details.get("exception", {}).get("description") or details.get("text", ""))
             raise SurfaceError(
-                f"a script in the page failed: {str(said).splitlines()[0][:300] if said else 'no reason'}"
+                f"a script in the page failed: {message.splitlines()[0][:300] if message else 'no reason given'}"
             )
-        return answer["result"].get("value")
+        return result["result"].get("value")
 
-    def painted(self, timeout_s: float = 1.0) -> bool:
-        """Whether the page has drawn what it is now, or has so within the time. Only for a page that is shown."""
-        if self.asking:
+    def wait_until_drawn(self, timeout_s: float = 1.0) -> bool:
+        """Return whether a visible page draws its present state within the time."""
+        if self.has_dialog:
             return True
         try:
-            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))", timeout_s)
-        except SurfaceError as error:
-            if self._dead or "within" not in str(error):
+            self.evaluate(DRAWN_JS, timeout_s)
+        except SurfaceTimeout:
+            if self._is_closed:
                 raise
-            return self.asking
+            return self.has_dialog
         return True
 
     def send(
-        self, method: str, fields: dict[str, Any] | None = None, session: str | None = None, timeout_s: float = 10.0
-    ) -> dict[str, Any]:
-        """One command's answer. SurfaceError when it fails, the browser has ended, or the time passed."""
-        box: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self,
+        method: str,
+        parameters: Mapping[str, object] | None = None,
+        session: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> JsonObject:
+        """Send one command and return its result.
+
+        Args:
+            method: name of the command.
+            parameters: its parameters.
+            session: the page's session if None, "" for the browser.
+            timeout_s: time for the result.
+
+        Raises:
+            SurfaceError: if the command fails or the browser has ended.
+            SurfaceTimeout: if no result arrives in time.
+        """
+        queue: SimpleQueue[JsonObject] = SimpleQueue()
         with self._lock:
-            self._number += 1
-            number = self._number
-            self._waiting[number] = box
-            message: dict[str, Any] = {"id": number, "method": method, "params": fields or {}}
+            self._last_id += 1
+            message_id = self._last_id
+            self._pending[message_id] = queue
+            message: dict[str, object] = {"id": message_id, "method": method, "params": parameters or {}}
             if (session := self._session if session is None else session) != "":
                 message["sessionId"] = session
             try:
-                if self._dead:
+                if self._is_closed:
                     raise BrokenPipeError
                 data = json.dumps(message).encode() + b"\0"
                 while data:
@@ -124,49 +152,50 @@ class Devtools:
             except OSError:
                 raise SurfaceError("Chromium has ended; start the run again") from None
         try:
-            answer = box.get(timeout=timeout_s)
+            response = queue.get(timeout=timeout_s)
         except Empty:
-            raise SurfaceError(f"Chromium did not answer {method} within {timeout_s:.0f} s") from None
+            raise SurfaceTimeout(f"Chromium did not answer {method} within {timeout_s:.0f} s") from None
         finally:
-            del self._waiting[number]
-        if "error" in answer:
-            raise SurfaceError(f"Chromium refused {method}: {answer['error'].get('message', '')}")
-        return answer["result"]
+            del self._pending[message_id]
+        if "error" in response:
+            raise SurfaceError(f"Chromium rejected {method}: {response['error'].get('message', '')}")
+        result: JsonObject = response["result"]
+        return result
 
     def close(self) -> None:
-        """Close the pipes; a browser that still runs ends then, too."""
+        """Close the pipes; a browser that still runs ends then."""
         with self._lock:
-            self._dead = True
+            self._is_closed = True
             with contextlib.suppress(OSError):
                 os.close(self._write)
-        self._thread.join(5.0)  # ends with the browser, which the closed pipe ends
+        self._thread.join(5.0)  # the browser ends with its pipe, and the thread with the browser
         with contextlib.suppress(OSError):
             os.close(self._read)
 
-    def _pages(self, timeout_s: float) -> list[str]:
+    def _page_ids(self, timeout_s: float) -> list[str]:
         targets = self.send("Target.getTargets", {}, "", timeout_s)["targetInfos"]
         return [target["targetId"] for target in targets if target["type"] == "page"]
 
     def _listen(self) -> None:
-        rest = b""
-        while data := self._some():
-            *messages, rest = (rest + data).split(b"\0")
+        remainder = b""
+        while data := self._read_bytes():
+            *messages, remainder = (remainder + data).split(b"\0")
             for message in messages:
-                self._take(json.loads(message))
-        self._dead = True
-        for box in list(self._waiting.values()):
-            box.put({"error": {"message": "it has ended"}})
+                self._handle(json.loads(message))
+        self._is_closed = True
+        for queue in list(self._pending.values()):
+            queue.put({"error": {"message": "the browser has ended"}})
 
-    def _some(self) -> bytes:
+    def _read_bytes(self) -> bytes:
         try:
             return os.read(self._read, 1 << 16)
         except OSError:
             return b""
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if box := self._waiting.get(message.get("id", 0)):
-            box.put(message)
+    def _handle(self, message: Mapping[str, Any]) -> None:
+        if queue := self._pending.get(message.get("id", 0)):
+            queue.put(dict(message))
         elif message.get("method") == "Page.javascriptDialogOpening":
-            self.asking = True
+            self.has_dialog = True
         elif message.get("method") == "Page.javascriptDialogClosed":
-            self.asking = False
+            self.has_dialog = False

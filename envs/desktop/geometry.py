@@ -1,8 +1,8 @@
-"""Which part of which desktop a Screen shows. Arithmetic only: no machine.
+"""Rectangles, monitors and the mapping from screenshot pixels to pointer coordinates.
 
-Three sizes meet here. The pointer has its own points (X11 and Windows: pixels; macOS: logical points; a monitor to the
-left of the first has negative ones). The captured picture has the display's pixels. The Screen has logical pixels, of
-which scale says how many points of the pointer make one.
+Three coordinate systems are involved. Pointer coordinates ("points") are pixels on X11 and Windows and logical points on
+macOS; a monitor to the left of the primary one has negative ones. Captured images are in display pixels. A Screen is in
+logical pixels; `Monitor.scale` is the number of pointer points per logical pixel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from actions import UsageError
 
 
 class Box(NamedTuple):
-    """A rectangle in the pointer's points."""
+    """A rectangle in pointer coordinates."""
 
     left: int
     top: int
@@ -23,17 +23,20 @@ class Box(NamedTuple):
 
     @property
     def right(self) -> int:
+        """The first column to the right of the box."""
         return self.left + self.width
 
     @property
     def bottom(self) -> int:
+        """The first row below the box."""
         return self.top + self.height
 
     def contains(self, x: int, y: int) -> bool:
+        """Return whether the point lies in the box."""
         return self.left <= x < self.right and self.top <= y < self.bottom
 
     def intersection(self, other: Box) -> Box:
-        """The part that both cover; without width or height where there is none."""
+        """Return the part that both boxes cover; its width or height is 0 when there is none."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
         return Box(left, top, max(right - left, 0), max(bottom - top, 0))
@@ -41,22 +44,23 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Monitor:
-    """One monitor as measured. scale: the pointer's points per logical pixel, picture_scale: picture pixels per point.
+    """One monitor as measured.
 
-    macOS with Retina: scale 1, picture_scale 1 or 2. Windows at 150 %: scale 1.5, picture_scale 1. X11: both 1.
+    Examples: macOS with Retina has scale 1 and picture_scale 1 or 2; Windows at 150 % has scale 1.5 and picture_scale 1;
+    X11 has 1 for both.
     """
 
     number: int
     box: Box
     primary: bool
-    scale: float = 1.0
-    picture_scale: float = 1.0
+    scale: float = 1.0  # pointer points per logical pixel
+    picture_scale: float = 1.0  # captured pixels per pointer point
     name: str = ""
 
 
 @dataclass(frozen=True)
 class Viewport:
-    """A box of the desktop, and the size of the Screen that shows it."""
+    """A box of the desktop and the size in pixels of the Screen that shows it."""
 
     box: Box
     width: int
@@ -64,13 +68,21 @@ class Viewport:
 
     @classmethod
     def of(cls, box: Box, scale: float) -> Viewport:
-        """scale: the pointer's points per pixel of the Screen. UsageError unless it is a positive number."""
+        """Return the viewport of a box.
+
+        Args:
+            box: the part of the desktop.
+            scale: pointer points per Screen pixel.
+
+        Raises:
+            UsageError: if the scale is not a positive number below 100.
+        """
         if not 0 < scale < 100:
-            raise UsageError(f"a scale of {scale} cannot be; it is points of the pointer per pixel, such as 1 or 1.5")
+            raise UsageError(f"scale {scale} is invalid: give pointer points per pixel, such as 1 or 1.5")
         return cls(box, max(round(box.width / scale), 1), max(round(box.height / scale), 1))
 
     def point(self, x: int, y: int) -> tuple[int, int]:
-        """The pointer's point under the middle of a pixel of the Screen."""
+        """Return the pointer coordinates of the middle of a Screen pixel."""
         return (
             self.box.left + (2 * x + 1) * self.box.width // (2 * self.width),
             self.box.top + (2 * y + 1) * self.box.height // (2 * self.height),
@@ -78,7 +90,11 @@ class Viewport:
 
 
 def select_monitor(monitors: list[Monitor], where: str) -> Monitor:
-    """The primary monitor for "", the N-th for "monitor:N"; UsageError, naming those there are, for any other."""
+    """Return the primary monitor for "" and the N-th one for "monitor:N".
+
+    Raises:
+        UsageError: for any other value; the message lists the available monitors.
+    """
     if not where:
         return next((monitor for monitor in monitors if monitor.primary), monitors[0])
     kind, _, number = where.partition(":")
@@ -86,5 +102,7 @@ def select_monitor(monitors: list[Monitor], where: str) -> Monitor:
         for monitor in monitors:
             if number == str(monitor.number):
                 return monitor
-    have = ", ".join(f"monitor:{monitor.number} ({monitor.box.width}x{monitor.box.height})" for monitor in monitors)
-    raise UsageError(f"there is no desktop '{where}'; have virtual, {have}, or nothing for the primary monitor")
+    available = ", ".join(
+        f"monitor:{monitor.number} ({monitor.box.width}x{monitor.box.height})" for monitor in monitors
+    )
+    raise UsageError(f"unknown desktop '{where}': have virtual, {available}, or nothing for the primary monitor")

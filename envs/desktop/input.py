@@ -1,7 +1,4 @@
-"""Verbs in terms of a pointer and keys. Knows no platform: each one brings its Hands, and no Screen: points are native.
-
-A hand is let go whatever happens: what was pressed is released in reverse, also when the machine fails in between.
-"""
+"""Actions carried out through a platform's pointer and keyboard, in pointer coordinates."""
 
 from __future__ import annotations
 
@@ -9,58 +6,66 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from actions import Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText
+from actions import Action, Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText, Wait
 
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "wait"})
-DRAG_STEPS = 8  # moves between two points: programs follow a pointer, they do not guess
+DRAG_STEPS = 8  # pointer moves between two points of a drag
 STEP_S = 0.008
 CHORD_KEYS = ("ctrl", "alt", "meta")
 
-NativePoint = tuple[int, int]
+NativePoint = tuple[int, int]  # pointer coordinates
 
 
 class ActionInterruptedError(Exception):
-    """An action broke off for a reason that is no failure of the machine, told in words; the rest was not done."""
+    """An action stopped halfway for a reason that is no device failure, such as a change of focus."""
 
 
 class InputController(Protocol):
-    """A pointer and a keyboard. Points are the pointer's own. Each call is done when it returns."""
+    """The pointer and keyboard of one platform. Each call has taken effect when it returns."""
 
-    def move(self, x: int, y: int) -> None: ...
+    def move(self, x: int, y: int) -> None:
+        """Move the pointer."""
+        ...
 
     def pointer(self) -> NativePoint:
-        """Where it is now, whoever moved it."""
+        """Return the pointer's position, whoever moved it."""
         ...
 
     def button(self, name: str, down: bool) -> None:
-        """left, middle or right; as the person's settings have them."""
+        """Press or release "left", "middle" or "right", as the user's settings define them."""
         ...
 
     def wheel(self, down: int, right: int) -> None:
-        """Notches; negative for up and left."""
+        """Turn the wheel by notches; negative for up and left."""
         ...
 
-    def check(self, keys: Sequence[str]) -> None:
-        """BadCall when these keys cannot be pressed together here. Presses nothing."""
+    def check_keys(self, keys: Sequence[str]) -> None:
+        """Raise InvalidActionError if these keys cannot be pressed together; press nothing."""
         ...
 
     def chord(self, keys: Sequence[str]) -> contextlib.AbstractContextManager[None]:
-        """Canonical keys held for the time of the block."""
+        """Hold normalized keys for the duration of the block."""
         ...
 
     def type(self, text: str) -> None:
-        """Exactly this text where the focus is. BadCall, with nothing typed, for what no keyboard can say.
+        """Type exactly this text into the focused window.
 
-        Unfinished where another window got the focus meanwhile, as far as the platform can tell.
+        Raises:
+            InvalidActionError: if the text has a character that cannot be typed; nothing was typed then.
+            ActionInterruptedError: if another window got the focus meanwhile, where the platform can tell.
         """
         ...
 
+    def release_all(self) -> None:
+        """Release the keys and buttons that an interrupted action left pressed."""
+        ...
 
-def own_time_s(action: Any) -> float:
-    """Seconds that an action takes by itself: a bound on a call must leave room for them."""
-    if isinstance(action, LongPress):
+
+def duration_s(action: Action) -> float:
+    """Return the seconds that an action takes by itself, for the time limit of the call that performs it."""
+    if isinstance(action, LongPress | Wait):
         return action.seconds
     if isinstance(action, TypeText):
         return 0.1 * len(action.text) + 0.5 * action.text.count("\n")
@@ -69,66 +74,75 @@ def own_time_s(action: Any) -> float:
     return 0.0
 
 
-def plain_keys(action: PressKeys) -> tuple[str, ...]:
-    """ctrl+A is the a key: with a capital, programs would see shift too."""
+def lowercase_chord(action: PressKeys) -> tuple[str, ...]:
+    """Return the keys of an action, letters in lower case in shortcuts: ctrl+A would hold shift too."""
     if any(key in CHORD_KEYS for key in action.keys) and "shift" not in action.keys:
         return tuple(key.lower() if len(key) == 1 and len(key.lower()) == 1 else key for key in action.keys)
     return action.keys
 
 
-def act(hands: InputController, action: Any, native: Callable[[Point], NativePoint]) -> None:
-    """Carry out one pointer or key verb. Raises BadCall, with nothing done, and whatever the machine raises."""
+def perform(controller: InputController, action: Action, to_native: Callable[[Point], NativePoint]) -> None:
+    """Carry out one pointer or keyboard action; pressed keys and buttons are released even on an error.
+
+    Args:
+        controller: the platform's input.
+        action: the action, its points in Screen pixels.
+        to_native: converts a Screen pixel to pointer coordinates.
+
+    Raises:
+        InvalidActionError: if the action is not supported; nothing was done then.
+    """
     match action:
         case Click():
-            hands.check(action.modifiers)
-            with hands.chord(tuple(dict.fromkeys(action.modifiers))):
-                hands.move(*native(action.points()[0]))
+            controller.check_keys(action.modifiers)
+            with controller.chord(tuple(dict.fromkeys(action.modifiers))):
+                controller.move(*to_native(action.points()[0]))
                 for _ in range(action.count):
-                    with _pressed(hands, action.button):
+                    with _pressed(controller, action.button):
                         pass
         case Move():
-            hands.move(*native(action.points()[0]))
+            controller.move(*to_native(action.points()[0]))
         case LongPress():
-            hands.move(*native(action.points()[0]))
-            with _pressed(hands, "left"):
+            controller.move(*to_native(action.points()[0]))
+            with _pressed(controller, "left"):
                 time.sleep(action.seconds)
         case Drag():
-            hands.check(action.modifiers)
-            path = [native(point) for point in action.path]
-            with hands.chord(tuple(dict.fromkeys(action.modifiers))):
-                _drag(hands, path if len(path) > 1 else [hands.pointer(), *path])
+            controller.check_keys(action.modifiers)
+            path = [to_native(point) for point in action.path]
+            with controller.chord(tuple(dict.fromkeys(action.modifiers))):
+                _drag(controller, path if len(path) > 1 else [controller.pointer(), *path])
         case Scroll():
             for point in action.points():
-                hands.move(*native(point))
-            hands.wheel(action.down, action.right)
+                controller.move(*to_native(point))
+            controller.wheel(action.down, action.right)
         case TypeText():
-            hands.type(action.text)
+            controller.type(action.text)
         case PressKeys():
-            keys = plain_keys(action)
-            hands.check(keys)
-            with hands.chord(keys):
+            keys = lowercase_chord(action)
+            controller.check_keys(keys)
+            with controller.chord(keys):
                 pass
         case _:
             raise InvalidActionError(f"the desktop surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
 
 
 @contextlib.contextmanager
-def _pressed(hands: InputController, button: str) -> Iterator[None]:
+def _pressed(controller: InputController, button: str) -> Iterator[None]:
     try:
-        hands.button(button, True)
+        controller.button(button, True)
         yield
     finally:
-        hands.button(button, False)
+        controller.button(button, False)
 
 
-def _drag(hands: InputController, path: Sequence[NativePoint]) -> None:
-    hands.move(*path[0])
-    with _pressed(hands, "left"):
+def _drag(controller: InputController, path: Sequence[NativePoint]) -> None:
+    controller.move(*path[0])
+    with _pressed(controller, "left"):
         for (from_x, from_y), (to_x, to_y) in itertools.pairwise(path):
             for step in range(1, DRAG_STEPS + 1):
                 time.sleep(STEP_S)
-                hands.move(
+                controller.move(
                     from_x + round((to_x - from_x) * step / DRAG_STEPS),
                     from_y + round((to_y - from_y) * step / DRAG_STEPS),
                 )
-        time.sleep(STEP_S)  # the last move is seen as a move, and not as part of letting go
+        time.sleep(STEP_S)  # programs must see the last move before the release

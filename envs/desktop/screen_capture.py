@@ -1,4 +1,4 @@
-"""Pictures of a desktop, by mss. Knows boxes in the pointer's points and RGB pixels; knows no Screen and no window."""
+"""Screenshots of a desktop with mss."""
 
 from __future__ import annotations
 
@@ -8,74 +8,88 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actions import SurfaceError, UsageError
 from envs.desktop.geometry import Box, Monitor
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-_lock = threading.Lock()
+Pixels = NDArray[np.uint8]
+_environ_lock = threading.Lock()
 
 
 class ScreenCapture:
-    """display: of X11; authority: its cookie file, if not the person's own. UsageError when there is no screen."""
+    """A connection to a display that takes screenshots."""
 
     def __init__(self, display: str | None = None, authority: Path | None = None) -> None:
+        """Connect and measure the monitors.
+
+        Args:
+            display: name of the X11 display; the default one if None.
+            authority: X11 cookie file; the user's own if None.
+
+        Raises:
+            UsageError: if the screen cannot be captured.
+        """
         import cv2
         from mss import MSS
         from mss.exception import ScreenShotError
 
         self._cv2 = cv2
-        self._failures = (ScreenShotError, AssertionError, OSError)  # the second is what mss meets when the server ends
+        self._errors = (ScreenShotError, AssertionError, OSError)  # mss raises the second when the X server ends
         try:
-            with _authority(authority):
+            with _use_authority(authority):
                 self._mss = MSS(display=display) if display else MSS()
-                self._mss.monitors  # noqa: B018 - connects, and measures
+                self._mss.monitors  # noqa: B018 - connects and measures
         except (ScreenShotError, OSError) as error:
             raise UsageError(f"the screen cannot be captured: {error}") from None
 
     def monitors(self) -> list[Monitor]:
-        """Those of the start, each measured: nothing is derived from a setting."""
-        found = []
+        """Return the monitors found at the start, with scales measured from a screenshot of each."""
+        monitors = []
         primary = self._mss.primary_monitor
-        for number, each in enumerate(self._mss.monitors[1:], 1):
-            box = Box(each["left"], each["top"], each["width"], each["height"])
-            picture = self._grab(box)
-            found.append(
+        for number, info in enumerate(self._mss.monitors[1:], 1):
+            box = Box(info["left"], info["top"], info["width"], info["height"])
+            pixels = self._grab(box)
+            monitors.append(
                 Monitor(
                     number=number,
                     box=box,
-                    primary=each == primary,
-                    scale=_scale(box),
-                    picture_scale=picture.shape[1] / box.width,
-                    name=str(each.get("output") or each.get("name") or ""),
+                    primary=info == primary,
+                    scale=_pointer_scale(box),
+                    picture_scale=pixels.shape[1] / box.width,
+                    name=str(info.get("output") or info.get("name") or ""),
                 )
             )
-        return found
+        return monitors
 
-    def picture(self, box: Box, width: int, height: int) -> Pixels:
-        """[height, width, 3] RGB of a box, scaled when the display's pixels are others. SurfaceError when it fails."""
+    def capture(self, box: Box, width: int, height: int) -> Pixels:
+        """Return a screenshot of a box as RGB pixels [height, width, 3], resized if necessary.
+
+        Raises:
+            SurfaceError: if the screenshot fails.
+        """
         try:
             pixels = self._grab(box)
-        except self._failures as error:
+        except self._errors as error:
             raise SurfaceError(
-                f"the screen gave no picture of {box.width}x{box.height} at ({box.left}, {box.top}): {error}; "
-                "if a monitor was unplugged or changed its size, start again"
+                f"no screenshot of {box.width}x{box.height} at ({box.left}, {box.top}): {error}; "
+                "if a monitor was unplugged or changed its size, start the run again"
             ) from None
-        return self.sized(pixels, width, height)
+        return self.resize(pixels, width, height)
 
-    def sized(self, pixels: Pixels, width: int, height: int) -> Pixels:
-        """The same picture in [height, width, 3], each pixel the mean of what it stands for; read-only."""
+    def resize(self, pixels: Pixels, width: int, height: int) -> Pixels:
+        """Return the image as [height, width, 3] by area averaging; the array is read-only."""
         if pixels.shape[:2] != (height, width):
-            small = self._cv2.resize(pixels, (width, height), interpolation=self._cv2.INTER_AREA)
-            pixels = np.asarray(small, np.uint8)
+            resized = self._cv2.resize(pixels, (width, height), interpolation=self._cv2.INTER_AREA)
+            pixels = np.asarray(resized, np.uint8)
         pixels.flags.writeable = False
         return pixels
 
     def close(self) -> None:
-        with contextlib.suppress(*self._failures):  # the server is gone already
+        """Close the connection, even if the X server is gone."""
+        with contextlib.suppress(*self._errors):
             self._mss.close()
 
     def _grab(self, box: Box) -> Pixels:
@@ -84,8 +98,8 @@ class ScreenCapture:
         return np.asarray(self._cv2.cvtColor(np.asarray(shot), self._cv2.COLOR_BGRA2RGB), np.uint8)
 
 
-def _scale(box: Box) -> float:
-    """The pointer's points per logical pixel of the monitor at a box. Only Windows has others than one.
+def _pointer_scale(box: Box) -> float:
+    """Return the pointer points per logical pixel of the monitor at a box; 1 except on Windows.
 
     Source: Microsoft's GetDpiForMonitor, MDT_EFFECTIVE_DPI; 96 is one to one.
     """
@@ -98,23 +112,23 @@ def _scale(box: Box) -> float:
     x, y = ctypes.c_uint(), ctypes.c_uint()
     monitor = ctypes.windll.user32.MonitorFromPoint(point, 2)
     if ctypes.windll.shcore.GetDpiForMonitor(monitor, 0, ctypes.byref(x), ctypes.byref(y)):
-        raise UsageError(f"Windows does not say the scale of the monitor at ({box.left}, {box.top})")
+        raise UsageError(f"Windows reports no scale for the monitor at ({box.left}, {box.top})")
     return x.value / 96
 
 
 @contextlib.contextmanager
-def _authority(path: Path | None) -> Iterator[None]:
-    """mss connects by libxcb, which takes the cookie file from the environment and from nowhere else."""
+def _use_authority(path: Path | None) -> Iterator[None]:
+    """Set XAUTHORITY for the block: libxcb, which mss uses, reads the cookie file from nowhere else."""
     if path is None:
         yield
         return
-    with _lock:
-        before = os.environ.get("XAUTHORITY")
+    with _environ_lock:
+        previous = os.environ.get("XAUTHORITY")
         os.environ["XAUTHORITY"] = str(path)
         try:
             yield
         finally:
-            if before is None:
+            if previous is None:
                 del os.environ["XAUTHORITY"]
             else:
-                os.environ["XAUTHORITY"] = before
+                os.environ["XAUTHORITY"] = previous

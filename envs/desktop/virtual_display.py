@@ -1,9 +1,8 @@
-"""A desktop of its own: Xvfb, a window manager, and Chromium or a program. Knows processes; touches no other display.
+"""A virtual desktop: Xvfb, a window manager, and Chromium or another program.
 
-Everything it starts leads a process group of its own and is ended by its id, by the keeper when this process is killed;
-so is what those programs start and let go of, which is known by a mark in its environment.
-What it starts is cut off from the person's session: no session bus, no settings, no Wayland, so that a program cannot
-open its window on the person's desktop instead.
+Every process leads a process group of its own and is ended by its id; a clean-up process does so when this process is
+killed. Programs that those processes start and detach from are found by a tag in their environment. All of them are cut
+off from the user's session (no session bus, settings or Wayland), so that no program can open its window there.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
@@ -29,7 +28,7 @@ from envs.desktop.cleanup_process import (
     PROCESS_TAG,
     CleanupProcess,
     end_processes,
-    process_start_time,
+    find_processes,
     tagged_processes,
 )
 from envs.desktop.devtools import Devtools
@@ -37,11 +36,15 @@ from envs.desktop.x11.connection import connect, write_cookie
 from envs.desktop.x11.windows import Windows
 from envs.miniwob import pages
 
+if TYPE_CHECKING:
+    from Xlib.display import Display
+
 START_S = 20.0
 BROWSER_START_S = 60.0
+SERVER, MANAGER, CHROMIUM = "the X server", "the window manager", "Chromium"  # names of processes in messages
 INSTALL = "as root: apt-get install xvfb jwm"
-GREY = 0x6B7780  # an empty desktop is not black: black is what a failed picture looks like
-OWN_SESSION = frozenset(  # variables that lead a program to the person's own desktop
+BACKGROUND = 0x6B7780  # not black, since a failed screenshot is black
+USER_SESSION = frozenset(  # variables that lead a program to the user's own desktop
     {
         "WAYLAND_DISPLAY",
         "WAYLAND_SOCKET",
@@ -51,7 +54,8 @@ OWN_SESSION = frozenset(  # variables that lead a program to the person's own de
         "DESKTOP_STARTUP_ID",
     }
 )
-PIPES = 'exec 3<"/dev/fd/$1" 4>"/dev/fd/$2"; shift 2; exec "$@"'  # Chromium's pipes have these two numbers
+SCALE_AND_INPUT_METHOD = ("GTK_IM_MODULE", "QT_IM_MODULE", "XMODIFIERS", "GDK_SCALE", "QT_SCALE_FACTOR")
+PIPES = 'exec 3<"/dev/fd/$1" 4>"/dev/fd/$2"; shift 2; exec "$@"'  # Chromium expects its pipes at these descriptors
 
 OPENBOX = """<?xml version="1.0"?>
 <openbox_config xmlns="http://openbox.org/3.4/rc">
@@ -95,34 +99,42 @@ JWM_BARE = "<Group><Class>.*</Class><Option>noborder</Option><Option>notitle</Op
 
 
 class VirtualDesktop:
-    """width x height pixels. UsageError when a program is missing or cannot start.
-
-    url: what Chromium opens; program: a command line to start in its stead. A practice address brings its own size.
-    """
+    """An X server of its own with a window manager and one program."""
 
     def __init__(self, url: str = "", program: str = "", width: int = 1288, height: int = 728) -> None:
+        """Start everything and wait until the program shows a window.
+
+        Args:
+            url: what Chromium opens; a practice address brings its own screen size.
+            program: command line of a program to start in Chromium's place.
+            width: of the screen, in pixels.
+            height: of the screen, in pixels.
+
+        Raises:
+            UsageError: if a program is missing or cannot be started.
+        """
         if url and program:
-            raise UsageError("a virtual desktop opens an address or a program, not both; name one")
+            raise UsageError("a virtual desktop opens an address or a program, not both; give one")
         page = pages.page(pages.task_name(url)) if pages.is_miniwob_address(url) else None
-        command = _command(program) if program else []
-        tools = _tools()
+        command = _parse_command(program) if program else []
+        server, manager = _find_tools()
         self.width, self.height = page.screen_size if page else (width, height)
         self.page = page
         self.devtools: Devtools | None = None
-        self._children: list[tuple[str, subprocess.Popen[bytes]]] = []
-        self._told: set[str] = set()
-        self._closed = False
+        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._reported: set[str] = set()  # names of processes whose end is known
+        self._is_closed = False
         self._folder = Path(tempfile.mkdtemp(prefix="pixelhand-desktop-"))
-        self.keeper = CleanupProcess()
-        self.keeper.register(folders=[str(self._folder)], pids=[], mark=str(self._folder))
+        self.cleanup = CleanupProcess()
+        self.cleanup.register(folders=[str(self._folder)], pids=[], tag=str(self._folder))
         try:
             self.authority = self._folder / "cookie"
-            self.display = self._start_server(tools["server"])
-            self._environ = self._environment()
+            self.display = self._start_server(server)
+            self._environ = self._make_environ()
             connection = connect(self.display, self._environ)
             try:
-                self._dress(connection, tools["manager"])
-                self._open(connection, url, command)
+                self._start_manager(connection, manager)
+                self._start_program(connection, url, command)
             finally:
                 connection.close()
         except BaseException:
@@ -131,45 +143,48 @@ class VirtualDesktop:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """What a process needs to be on this desktop."""
+        """The environment of a process on this desktop."""
         return self._environ
 
     def pids(self) -> list[int]:
-        """Of what it started, as far as it runs."""
-        return [child.pid for _, child in self._children if child.poll() is None]
+        """Return the ids of the started processes that still run."""
+        return [process.pid for _, process in self._processes if process.poll() is None]
 
     def check(self) -> str:
-        """A note when a program was closed meanwhile, "" if none. SurfaceError when one was killed or has crashed."""
-        for name, child in self._children:
-            code = child.poll()
-            if code is None or name in self._told:
+        """Return a notice when a program has been closed since the last call, "" if none.
+
+        Raises:
+            SurfaceError: if a process was killed or has crashed.
+        """
+        for name, process in self._processes:
+            code = process.poll()
+            if code is None or name in self._reported:
                 continue
-            if code == 0 and name not in ("the X server", "the window manager"):
-                self._told.add(name)
+            if code == 0 and name not in (SERVER, MANAGER):
+                self._reported.add(name)
                 return f"{name} was closed"
-            how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
-            raise SurfaceError(f"{name} of the virtual desktop {how}{self._last_words(name)}; start the run again")
+            reason = f"was killed (signal {-code})" if code < 0 else f"exited with code {code}"
+            raise SurfaceError(f"{name} of the virtual desktop {reason}{self._last_output(name)}; start the run again")
         return ""
 
     def close(self) -> None:
-        """End what was started, by id. Safe to call twice."""
-        if self._closed:
+        """End the started processes. Safe to call twice."""
+        if self._is_closed:
             return
-        self._closed = True
-        end_processes([*self._ids(), *tagged_processes(str(self._folder))])
-        for _, child in self._children:
+        self._is_closed = True
+        end_processes([*find_processes(self.pids()), *tagged_processes(str(self._folder))])
+        for _, process in self._processes:
             try:
-                child.wait(1.0)
-            except subprocess.TimeoutExpired:  # neither asked nor killed: it hangs in the kernel
+                process.wait(1.0)
+            except subprocess.TimeoutExpired:  # not even SIGKILL ended it: it hangs in the kernel
                 continue
         if self.devtools:
             self.devtools.close()
-        self.keeper.close()
+        self.cleanup.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    # starting
-
     def _start_server(self, program: str) -> str:
+        """Start Xvfb and return the name of its display."""
         secret = secrets.token_bytes(16)
         write_cookie(self.authority, None, secret)
         read, write = os.pipe()
@@ -177,19 +192,19 @@ class VirtualDesktop:
         command = [program, "-displayfd", str(write), "-screen", "0", size, "-auth", str(self.authority)]
         command += ["-nolisten", "tcp", "-noreset", "-dpi", "96"]
         try:
-            self._run("the X server", command, dict(os.environ), keep=(write,))
+            self._start(SERVER, command, dict(os.environ), pass_fds=(write,))
             os.close(write)
-            number = _line(read, START_S)
+            number = read_line(read, START_S)
         finally:
             os.close(read)
         if not number:
             self.check()
-            raise SurfaceError(f"Xvfb said no display number within {START_S:.0f} s{self._last_words('the X server')}")
+            raise SurfaceError(f"Xvfb printed no display number within {START_S:.0f} s{self._last_output(SERVER)}")
         return f":{number.decode()}"
 
-    def _environment(self) -> dict[str, str]:
-        """The person's, but for what leads to their own session."""
-        environ = {name: value for name, value in os.environ.items() if name not in OWN_SESSION}
+    def _make_environ(self) -> dict[str, str]:
+        """Return the user's environment without what leads to their own session."""
+        environ = {name: value for name, value in os.environ.items() if name not in USER_SESSION}
         runtime = self._folder / "runtime"  # a Wayland client without WAYLAND_DISPLAY tries wayland-0 in this folder
         runtime.mkdir(mode=0o700, exist_ok=True)
         environ |= {
@@ -204,63 +219,67 @@ class VirtualDesktop:
             "GSETTINGS_BACKEND": "memory",
             "NO_AT_BRIDGE": "1",
         }
-        for name in ("GTK_IM_MODULE", "QT_IM_MODULE", "XMODIFIERS", "GDK_SCALE", "QT_SCALE_FACTOR"):
+        for name in SCALE_AND_INPUT_METHOD:
             environ.pop(name, None)
         locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
-        if "utf" not in locale.lower():  # else older toolkits read no more than ASCII from the keyboard
+        if "utf" not in locale.lower():  # otherwise older toolkits accept ASCII only from the keyboard
             environ.pop("LC_ALL", None)
             environ["LC_CTYPE"] = "C.UTF-8"
         return environ
 
-    def _dress(self, connection: Any, manager: str) -> None:
-        """A ground that is not black, and a window manager that is ready."""
+    def _start_manager(self, connection: Display, manager: str) -> None:
+        """Start the window manager and wait until it is ready."""
         root = connection.screen().root
-        root.change_attributes(background_pixel=GREY)
+        self._configure_root(connection)
+        config = self._folder / "manager.xml"
+        is_bare = self.page is not None
+        if Path(manager).name == "openbox":
+            config.write_text(OPENBOX.format(rules=OPENBOX_BARE if is_bare else ""))
+            command = [manager, "--sm-disable", "--config-file", str(config)]
+        else:
+            config.write_text(JWM.format(rules=JWM_BARE if is_bare else ""))
+            command = [manager, "-f", str(config)]
+        self._start(MANAGER, command, self._environ)
+        check = connection.intern_atom("_NET_SUPPORTING_WM_CHECK")
+        self._wait_for(lambda: root.get_full_property(check, 0) is not None, START_S, "the window manager is not ready")
+
+    def _configure_root(self, connection: Display) -> None:
+        root = connection.screen().root
+        root.change_attributes(background_pixel=BACKGROUND)
         root.clear_area()
         connection.sync()
-        settings = self._folder / "manager.xml"
-        bare = self.page is not None
-        if Path(manager).name == "openbox":
-            settings.write_text(OPENBOX.format(rules=OPENBOX_BARE if bare else ""))
-            command = [manager, "--sm-disable", "--config-file", str(settings)]
-        else:
-            settings.write_text(JWM.format(rules=JWM_BARE if bare else ""))
-            command = [manager, "-f", str(settings)]
-        self._run("the window manager", command, self._environ)
-        check = connection.intern_atom("_NET_SUPPORTING_WM_CHECK")
-        self._wait(lambda: root.get_full_property(check, 0), START_S, "the window manager is not ready")
 
-    def _open(self, connection: Any, url: str, command: Sequence[str]) -> None:
+    def _start_program(self, connection: Display, url: str, command: Sequence[str]) -> None:
+        """Start the program or Chromium and wait for its window."""
         windows = Windows(connection)
         if command:
-            self._run(Path(command[0]).name, command, self._environ)
-            self._wait(lambda: _shown(windows), START_S, f"{command[0]} shows no window")
+            self._start(Path(command[0]).name, command, self._environ)
+            self._wait_for(lambda: _has_visible_window(windows), START_S, f"{command[0]} shows no window")
             return
-        line, limit_s = self._browser(url), BROWSER_START_S
         to_read, to_write = os.pipe()
         from_read, from_write = os.pipe()
-        line = ["/bin/sh", "-c", PIPES, "sh", str(to_read), str(from_write), *line]
+        shell = ["/bin/sh", "-c", PIPES, "sh", str(to_read), str(from_write)]
         try:
-            self._run("Chromium", line, self._environ, keep=(to_read, from_write))
+            self._start(CHROMIUM, [*shell, *self._browser_command(url)], self._environ, pass_fds=(to_read, from_write))
         finally:
             os.close(to_read)
             os.close(from_write)
         self.devtools = Devtools(to_write, from_read)
+        script = pages.init_js() + _viewport_js(self.page) if self.page else ""
         try:
-            self.devtools.attach(pages.init_js() + _viewport_js(self.page) if self.page else "", limit_s)
-            if self.page:  # a browser's window is at least 500 points wide; its page need not be
-                fields = {"width": self.width, "height": self.height, "deviceScaleFactor": 1, "mobile": False}
-                self.devtools.send("Emulation.setDeviceMetricsOverride", fields)
+            self.devtools.attach(script, BROWSER_START_S)
+            if self.page:  # a browser window is at least 500 points wide; its page can be narrower
+                metrics = {"width": self.width, "height": self.height, "deviceScaleFactor": 1, "mobile": False}
+                self.devtools.send("Emulation.setDeviceMetricsOverride", metrics)
         except SurfaceError:
-            self.check()  # says more, when it ended
+            self.check()  # raises a better message if the browser ended
             raise
-        self._wait(lambda: _shown(windows), limit_s, "Chromium shows no window")
+        self._wait_for(lambda: _has_visible_window(windows), BROWSER_START_S, "Chromium shows no window")
 
-    def _browser(self, url: str) -> list[str]:
-        """Chromium's command line: for a practice page the same drawing as the browser surface's, without a frame."""
-        page = self.page
-        line = [str(find_chrome()), *BROWSER_FLAGS]
-        line += [
+    def _browser_command(self, url: str) -> list[str]:
+        """Return Chromium's command line; a practice page is drawn as on the browser surface, without a frame."""
+        command = [str(find_chrome()), *BROWSER_FLAGS]
+        command += [
             "--remote-debugging-pipe",
             f"--user-data-dir={self._folder / 'profile'}",
             "--no-default-browser-check",
@@ -271,58 +290,61 @@ class VirtualDesktop:
             "--ozone-platform=x11",
         ]
         if not use_sandbox():
-            line += ["--no-sandbox", "--test-type"]  # the second hides the bar that warns of the first
-        if page:
-            line += [
+            command += ["--no-sandbox", "--test-type"]  # the second hides the bar that warns of the first
+        if self.page:
+            command += [
                 "--blink-settings=viewportEnabled=true,viewportMetaEnabled=true",
                 f"--window-size={self.width},{self.height}",
             ]
-            return [*line, "--kiosk", "--app=about:blank"]
-        return [*line, f"--window-size={self.width},{self.height}", "--start-maximized", url or "about:blank"]
+            return [*command, "--kiosk", "--app=about:blank"]
+        return [*command, f"--window-size={self.width},{self.height}", "--start-maximized", url or "about:blank"]
 
-    # processes
-
-    def _run(self, name: str, command: Sequence[str], environ: Mapping[str, str], keep: tuple[int, ...] = ()) -> None:
-        with open(self._folder / f"{name.replace(' ', '-')}.log", "wb") as log:
+    def _start(
+        self, name: str, command: Sequence[str], environ: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+    ) -> None:
+        with open(self._log_path(name), "wb") as log:
             try:
-                child = subprocess.Popen(
+                process = subprocess.Popen(
                     list(command),
                     env=dict(environ),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=keep,
+                    pass_fds=pass_fds,
                     start_new_session=True,
                 )
             except OSError as error:
                 raise UsageError(f"{command[0]} does not start: {error.strerror or error}") from None
-        self._children.append((name, child))
-        self.keeper.register(pids=self._ids())
+        self._processes.append((name, process))
+        self.cleanup.register(pids=self.pids())
 
-    def _ids(self) -> list[list[Any]]:
-        return [[child.pid, process_start_time(child.pid)] for _, child in self._children if child.poll() is None]
-
-    def _wait(self, holds: Any, limit_s: float, what: str) -> None:
-        end = time.monotonic() + limit_s
-        while not holds():
-            note = self.check()
-            if note or time.monotonic() > end:
-                raise SurfaceError(f"{what}: {note or f'not within {limit_s:.0f} s'}")
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float, failure: str) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            notice = self.check()
+            if notice or time.monotonic() > deadline:
+                raise SurfaceError(f"{failure}: {notice or f'not within {timeout_s:.0f} s'}")
             time.sleep(0.02)
 
-    def _last_words(self, name: str) -> str:
+    def _log_path(self, name: str) -> Path:
+        return self._folder / f"{name.replace(' ', '-')}.log"
+
+    def _last_output(self, name: str) -> str:
         try:
-            lines = (self._folder / f"{name.replace(' ', '-')}.log").read_text(errors="replace").strip().splitlines()
+            lines = self._log_path(name).read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
         return f" ({lines[-1].strip()[:200]})" if lines else ""
 
 
-def _line(descriptor: int, limit_s: float) -> bytes:
-    """All up to the end of the line: Xvfb writes it in two, and dies when nobody waits for the second."""
-    line, end = b"", time.monotonic() + limit_s
+def read_line(descriptor: int, timeout_s: float) -> bytes:
+    """Return the line that Xvfb writes to -displayfd, b"" if none arrives in time.
+
+    Xvfb writes the line in two parts and dies if nobody reads the second, so the whole line is read.
+    """
+    line, deadline = b"", time.monotonic() + timeout_s
     while not line.endswith(b"\n"):
-        ready, _, _ = select.select([descriptor], [], [], max(end - time.monotonic(), 0.0))
+        ready, _, _ = select.select([descriptor], [], [], max(deadline - time.monotonic(), 0.0))
         data = os.read(descriptor, 16) if ready else b""
         if not data:
             return b""
@@ -331,9 +353,9 @@ def _line(descriptor: int, limit_s: float) -> bytes:
 
 
 def _viewport_js(page: pages.Page) -> str:
-    """The page laid out in its own CSS pixels and drawn larger, as Playwright's scale does: the very same pixels.
+    """Return a script that lays a page out in its own CSS pixels and draws it enlarged, as Playwright's scale does.
 
-    Chromium's own scale for a display lays out in the display's pixels, where lines and borders come out elsewhere.
+    Chromium's own display scale lays pages out in display pixels, which moves lines and borders.
     """
     scale = f"initial-scale={page.scale}, minimum-scale={page.scale}, maximum-scale={page.scale}"
     return (
@@ -343,28 +365,36 @@ def _viewport_js(page: pages.Page) -> str:
     )
 
 
-def _shown(windows: Windows) -> bool:
+def _has_visible_window(windows: Windows) -> bool:
     return any(windows.box(window.id) for window in windows.all())
 
 
-def _command(program: str) -> list[str]:
-    """A person's command line as a list; no shell reads it. UsageError when its program is not there."""
+def _parse_command(program: str) -> list[str]:
+    """Split a command line into words; no shell is involved.
+
+    Raises:
+        UsageError: if it cannot be parsed or its program does not exist.
+    """
     try:
         command = shlex.split(program)
     except ValueError as error:
-        raise UsageError(f"the command {program!r} cannot be read: {error}") from None
+        raise UsageError(f"the command {program!r} cannot be parsed: {error}") from None
     if not command or not shutil.which(command[0]):
-        raise UsageError(f"there is no program {command[0] if command else ''!r}; give a command such as 'mousepad'")
+        raise UsageError(f"program {command[0] if command else ''!r} was not found; give a command such as 'mousepad'")
     return command
 
 
-def _tools() -> dict[str, str]:
-    """The X server and the first window manager that is there. UsageError, with what to install."""
+def _find_tools() -> tuple[str, str]:
+    """Return the paths of Xvfb and of the first window manager that is installed.
+
+    Raises:
+        UsageError: if one is missing; the message says what to install.
+    """
     if not sys.platform.startswith("linux"):
-        raise UsageError("a virtual desktop needs Xvfb, which is for Linux; use --on browser")
+        raise UsageError("a virtual desktop needs Xvfb, which runs on Linux only; use --on browser")
     server = shutil.which("Xvfb")
     manager = shutil.which("openbox") or shutil.which("jwm")
     if not server or not manager:
-        lacking = "Xvfb" if not server else "a window manager (openbox or jwm)"
-        raise UsageError(f"a virtual desktop needs {lacking}, which is not installed; {INSTALL}")
-    return {"server": server, "manager": manager}
+        missing = "Xvfb" if not server else "a window manager (openbox or jwm)"
+        raise UsageError(f"a virtual desktop needs {missing}, which is not installed; {INSTALL}")
+    return server, manager

@@ -1,6 +1,6 @@
-"""Windows' SendInput: characters as UTF-16 units, and the sideways wheel. Layouts and units are testable anywhere.
+"""Typing and horizontal scrolling on Windows with SendInput.
 
-Source: Microsoft's INPUT, KEYBDINPUT, MOUSEINPUT and SendInput; KEYEVENTF_UNICODE. Untried on a real machine.
+Source: Microsoft's INPUT, KEYBDINPUT, MOUSEINPUT and SendInput; KEYEVENTF_UNICODE. Not tested on a real machine.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from actions import SurfaceError
 MOUSE, KEYBOARD = 0, 1
 KEY_UP, UNICODE = 0x0002, 0x0004
 HORIZONTAL_WHEEL = 0x1000
-AT_ONCE = 64  # events in one call: nothing that a person types comes between them
+BATCH_SIZE = 64  # events of one call; input of the user cannot come between them
 
 
 class KeyboardInput(ctypes.Structure):
+    """KEYBDINPUT."""
+
     _fields_ = (("vk", c_uint16), ("scan", c_uint16), ("flags", c_uint32), ("time", c_uint32), ("extra", c_size_t))
 
 
 class MouseInput(ctypes.Structure):
+    """MOUSEINPUT."""
+
     _fields_ = (
         ("x", c_long if ctypes.sizeof(c_long) == 4 else ctypes.c_int32),
         ("y", c_long if ctypes.sizeof(c_long) == 4 else ctypes.c_int32),
@@ -32,57 +36,61 @@ class MouseInput(ctypes.Structure):
     )
 
 
-class _Either(ctypes.Union):
+class _InputUnion(ctypes.Union):
     _fields_ = (("keyboard", KeyboardInput), ("mouse", MouseInput))
 
 
 class Input(ctypes.Structure):
-    """One event; 40 bytes on 64-bit Windows, as SendInput requires."""
+    """INPUT: one event; 40 bytes on 64-bit Windows."""
 
-    _fields_ = (("kind", c_uint32), ("either", _Either))
+    _fields_ = (("kind", c_uint32), ("union", _InputUnion))
 
 
 def utf16_units(text: str) -> list[int]:
-    """What Windows and macOS call characters: one unit each, two for those beyond U+FFFF."""
+    """Return the UTF-16 code units of a text."""
     data = text.encode("utf-16-le")
-    return [int.from_bytes(data[at : at + 2], "little") for at in range(0, len(data), 2)]
+    return [int.from_bytes(data[start : start + 2], "little") for start in range(0, len(data), 2)]
 
 
-def strokes(text: str) -> list[Input]:
-    """Down and up of every unit. Both halves of a surrogate pair go down before the first is let go."""
+def text_events(text: str) -> list[Input]:
+    """Return the key events of a text; both units of a surrogate pair go down before the first is released."""
     events: list[Input] = []
     for character in text:
         units = utf16_units(character)
-        events += [_unit(unit, up=False) for unit in units]
-        events += [_unit(unit, up=True) for unit in units]
+        events += [_unit_event(unit, up=False) for unit in units]
+        events += [_unit_event(unit, up=True) for unit in units]
     return events
 
 
 def wheel_right(amount: int) -> Input:
-    """The sideways wheel, in units of 120 a notch."""
+    """Return a turn of the horizontal wheel, in units of 120 a notch."""
     event = Input(kind=MOUSE)
-    event.either.mouse = MouseInput(0, 0, amount & 0xFFFFFFFF, HORIZONTAL_WHEEL, 0, 0)
+    event.union.mouse = MouseInput(0, 0, amount & 0xFFFFFFFF, HORIZONTAL_WHEEL, 0, 0)
     return event
 
 
 def send(events: Sequence[Input]) -> None:
-    """SurfaceError when Windows takes fewer than all: a program with higher rights has the focus."""
+    """Send events to the focused program.
+
+    Raises:
+        SurfaceError: if Windows accepts fewer than all, as when a program with higher privileges has the focus.
+    """
     send_input = ctypes.windll.user32.SendInput  # type: ignore[attr-defined,unused-ignore]
-    for start in range(0, len(events), AT_ONCE):
-        some = events[start : start + AT_ONCE]
-        taken = send_input(len(some), (Input * len(some))(*some), ctypes.sizeof(Input))
-        if taken != len(some):
+    for start in range(0, len(events), BATCH_SIZE):
+        batch = events[start : start + BATCH_SIZE]
+        accepted = send_input(len(batch), (Input * len(batch))(*batch), ctypes.sizeof(Input))
+        if accepted != len(batch):
             raise SurfaceError(
-                f"Windows took {taken} of {len(some)} events; a program with administrator's rights may have the focus"
+                f"Windows accepted {accepted} of {len(batch)} input events; the focused program may run as administrator"
             )
 
 
 def type_text(text: str) -> None:
-    """Every character as itself, whatever the keyboard layout."""
-    send(strokes(text))
+    """Type a text independently of the keyboard layout."""
+    send(text_events(text))
 
 
-def _unit(unit: int, up: bool) -> Input:
+def _unit_event(unit: int, up: bool) -> Input:
     event = Input(kind=KEYBOARD)
-    event.either.keyboard = KeyboardInput(0, unit, UNICODE | (KEY_UP if up else 0), 0, 0)
+    event.union.keyboard = KeyboardInput(0, unit, UNICODE | (KEY_UP if up else 0), 0, 0)
     return event

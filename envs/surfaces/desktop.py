@@ -1,26 +1,31 @@
-"""A desktop's picture, pointer and keys: the person's own, one of its windows, or a virtual one. Knows no goal.
+"""The desktop surface: the user's own screen, one of its windows, or a virtual desktop.
 
-Screen pixels are logical pixels of the chosen part. Every call from outside runs in one thread and is bounded in time.
+Screen pixels are logical pixels of the chosen part. Every call runs in one thread and has a time limit.
 """
 
 from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from actions import Drag, Error, InvalidActionError, Screen, Scroll, SurfaceError, SurfaceTimeout, UsageError, Wait
+from actions import Action, Drag, Error, InvalidActionError, Screen, Scroll, SurfaceError, SurfaceTimeout, UsageError, Wait
 from envs.chromium.address import person_address
-from envs.desktop.backend import X11Backend, open_machine, windows_of
+from envs.desktop.backend import DesktopBackend, X11Backend, open_backend, require_windows
 from envs.desktop.geometry import Box, Monitor, Viewport, select_monitor
-from envs.desktop.input import VERBS, ActionInterruptedError, act, own_time_s
-from envs.desktop.x11.windows import Window, visible_box
+from envs.desktop.input import VERBS, ActionInterruptedError, NativePoint, duration_s, perform
+from envs.desktop.screen_capture import Pixels
+from envs.desktop.x11.windows import Window, Windows, visible_box
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
 from envs.options import SurfaceOptions
+
+if TYPE_CHECKING:
+    from envs.desktop.devtools import Devtools
+    from envs.desktop.virtual_display import VirtualDesktop
 
 T = TypeVar("T")
 VIRTUAL = "virtual"
@@ -29,20 +34,15 @@ START_S = 120.0
 CLOSE_S = 15.0
 BLACK_S = 1.0  # a display that wakes up is black for a moment
 RAISE_S = 0.1  # for a window to be drawn above the others
-GREY = 128  # in place of what belongs to other programs
+GRAY = 128  # shown in place of other programs
 BLACK = (
-    "the screen came back all black: it is locked or asleep, or this program may not record it "
-    "(macOS: System Settings, Privacy & Security, Screen Recording); wake it, and start again"
+    "the screenshot is all black: the screen is locked or asleep, or this program may not record it "
+    "(macOS: System Settings, Privacy & Security, Screen Recording); wake the screen and start the run again"
 )
 
 
 class Surface:
-    """One Screen of a desktop. SurfaceError when the machine fails, UsageError when it cannot start.
-
-    where: "" for the primary monitor, "monitor:N", or "virtual". window: only the window of this title is seen and
-    acted in. url, program, width, height: of a virtual desktop. scale: points of the pointer per pixel of Screen, as
-    measured where it is None. display: of X11, DISPLAY where it is None.
-    """
+    """One screen, window or virtual desktop."""
 
     name = "desktop"
 
@@ -58,20 +58,36 @@ class Surface:
         scale: float | None = None,
         display: str | None = None,
     ) -> None:
+        """Open a desktop.
+
+        Args:
+            where: "" for the primary monitor, "monitor:N", or "virtual".
+            window: title of the only window that is shown and controlled.
+            url: what Chromium opens on a virtual desktop.
+            program: command line of the program that a virtual desktop starts.
+            width: of a virtual desktop, in pixels.
+            height: of a virtual desktop, in pixels.
+            scale: pointer points per Screen pixel; measured if None.
+            display: name of an X11 display; DISPLAY if None.
+
+        Raises:
+            UsageError: if the desktop cannot be opened as asked.
+            SurfaceError: if it fails.
+        """
         if where == VIRTUAL and window:
-            raise UsageError("a window of a virtual desktop is not to be chosen; it has nothing but what it opens")
+            raise UsageError("--window does not apply to a virtual desktop, which shows only what it opens")
         if where != VIRTUAL and (url or program):
             raise UsageError("only a virtual desktop opens an address or a program: --on desktop:virtual")
         self._where, self._title, self._scale = where, window, scale
         self.is_user_owned = where != VIRTUAL
-        self._machine: Any = None
-        self._virtual: Any = None
+        self._opened: DesktopBackend | None = None
+        self._virtual: VirtualDesktop | None = None
         self._window: Window | None = None
         self._box: Box
-        self._points = 1.0
+        self._points = 1.0  # pointer points per Screen pixel
         self._monitors: list[Monitor] = []
-        self._seen: Viewport | None = None  # what the last captured Screen showed
-        self._news: list[str] = []
+        self._last_viewport: Viewport | None = None  # of the last captured Screen
+        self._notices: list[str] = []
         self._stuck = ""
         self._closed = False
         self._thread = LoopThread("pixelhand-desktop")
@@ -83,20 +99,21 @@ class Surface:
             self.close()
             raise
 
-    # the contract of a surface
-
     def verbs(self) -> frozenset[str]:
-        """What a mouse and a keyboard can do."""
+        """Return what a mouse and a keyboard can do."""
         return VERBS
 
     def capture(self) -> Screen:
-        """The monitor, the window or the virtual desktop as it is now."""
-        return Screen(self._call(self._capture, CALL_S, "a picture of the screen"))
+        """Return a screenshot of the monitor, window or virtual desktop."""
+        return Screen(self._call(self._capture, CALL_S, "capturing the screen"))
 
-    def perform(self, action: Any) -> str:
-        """Carry out one action. BadCall: nothing was done; a note may say so, too, when the window has changed."""
-        own_s = action.seconds if isinstance(action, Wait) else own_time_s(action)
-        return self._call(lambda: self._perform(action), CALL_S + own_s, f"'{action.verb}'")
+    def perform(self, action: Action) -> str:
+        """Carry out one action and return notices, such as that it was not done because the window changed.
+
+        Raises:
+            InvalidActionError: if the action is not possible; nothing was done then.
+        """
+        return self._call(lambda: self._perform(action), CALL_S + duration_s(action), f"'{action.verb}'")
 
     def __enter__(self) -> Self:
         return self
@@ -105,55 +122,65 @@ class Surface:
         self.close()
 
     def close(self) -> None:
-        """Let go of the display; end what was started. Safe to call twice."""
+        """Close the display and end what was started. Safe to call twice."""
         atexit.unregister(self.close)
         if self._closed:
             return
         try:
-            self._call(self._shut, CLOSE_S, "closing the desktop")
+            self._call(self._shut_down, CLOSE_S, "closing the desktop")
         except SurfaceError:
             if self._virtual:
-                self._virtual.close()  # its thread is stuck, as with a server that hangs: end that from here
+                self._virtual.close()  # the surface's thread is stuck, as with a server that hangs
         self._closed = True
         self._thread.stop()
 
-    # beyond it
-
     def pop_notices(self) -> str:
-        """What happened since perform() returned: a closed program, a covered window; "" if nothing."""
-        news, self._news = "; ".join(dict.fromkeys(self._news)), []
-        return news
+        """Return what happened since the last call, such as a closed program or a covered window; "" if nothing."""
+        notices, self._notices = "; ".join(dict.fromkeys(self._notices)), []
+        return notices
 
     def busy(self) -> bool:
-        """Whether a practice page has yet to draw what it is: a picture of X11 shows what was drawn, no more."""
-        there = self._virtual
-        return bool(there and there.page and there.devtools and not there.check() and not there.devtools.painted())
+        """Return whether a practice page has still to draw its present state, which a screenshot would not show yet."""
+        desktop = self._virtual
+        if not (desktop and desktop.page and desktop.devtools):
+            return False
+        return not desktop.check() and not desktop.devtools.wait_until_drawn()
 
     def pointer(self) -> tuple[int, int]:
-        """Where the pointer is, in pixels of the last Screen; outside it where it is elsewhere."""
-        x, y = self._call(self._machine.hands.pointer, CALL_S, "reading the pointer")
-        view = self._seen or self._call(self._view, CALL_S, "reading where the screen is")
-        return (x - view.box.left) * view.width // view.box.width, (y - view.box.top) * view.height // view.box.height
+        """Return the pointer's position in pixels of the last Screen; it may lie outside."""
+        x, y = self._call(self._backend.input.pointer, CALL_S, "reading the pointer")
+        viewport = self._last_viewport or self._call(self._viewport, CALL_S, "locating the screen")
+        box = viewport.box
+        return (x - box.left) * viewport.width // box.width, (y - box.top) * viewport.height // box.height
 
     def keep_focus(self) -> Callable[[], bool]:
-        """A function that gives the keyboard back to the window that has it now, and says whether it has it again."""
-        windows = self._machine.windows
-        number = self._call(windows.active, CALL_S, "reading the focus") if windows else 0
+        """Return a function that gives the focus back to the window that has it now, and returns whether it worked.
 
-        def give_back() -> bool:
-            if not windows:
-                return True  # whose windows cannot be told apart
-            back = (lambda: windows.give_focus(number)) if number else (lambda: windows.active() == 0)
-            return self._call(back, CALL_S, "giving the focus back")
+        On platforms whose windows cannot be told apart the function does nothing.
+        """
+        windows = self._backend.windows
+        if windows is None:
+            return lambda: True
+        window_id = self._call(windows.active, CALL_S, "reading the focus")
 
-        return give_back
+        def has_focus() -> bool:
+            return windows.give_focus(window_id) if window_id else windows.active() == 0
+
+        return lambda: self._call(has_focus, CALL_S, "giving the focus back")
 
     @property
     def monitors(self) -> list[Monitor]:
-        """Those of this display, as measured at the start."""
+        """The monitors of this display, as measured at the start."""
         return list(self._monitors)
 
-    # of a virtual desktop with Chromium, for a task that sets up and judges, never for a model
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of a process on the virtual desktop."""
+        if self._virtual is None:
+            raise UsageError("only a virtual desktop has an environment of its own: --on desktop:virtual")
+        return self._virtual.environ
+
+    # The page of a virtual desktop with Chromium: for setting up and judging a task, never for the agent.
 
     @property
     def url(self) -> str:
@@ -161,26 +188,30 @@ class Surface:
         return self._devtools().url
 
     @property
-    def asking(self) -> bool:
-        """Whether a dialog of the page waits for its answer."""
-        return self._devtools().asking
+    def has_dialog(self) -> bool:
+        """Whether a JavaScript dialog is open in Chromium's page."""
+        return self._devtools().has_dialog
 
     def goto(self, url: str) -> None:
-        """Start afresh at an address, the pointer out of the way."""
+        """Open an address in Chromium and move the pointer out of the way."""
         devtools, address = self._devtools(), person_address(url)
         if pages.is_miniwob_address(address):
             page = pages.page(pages.task_name(address))
             if self._virtual is None or self._virtual.page is None:
-                raise UsageError(f"this desktop has no practice screen; open desktop:virtual with {address}")
+                raise UsageError(f"this desktop has no practice screen; use --on desktop:virtual with --url {address}")
             address = page.url
-        self._call(lambda: self._machine.hands.move(0, 0), CALL_S, "moving the pointer")
+        self._call(lambda: self._backend.input.move(0, 0), CALL_S, "moving the pointer")
         devtools.goto(address)
 
-    def evaluate(self, js: str) -> Any:
-        """The JSON value of an expression in Chromium's page."""
+    def evaluate(self, js: str) -> object:
+        """Return the JSON value of an expression evaluated in Chromium's page."""
         return self._devtools().evaluate(js)
 
-    # inside
+    @property
+    def _backend(self) -> DesktopBackend:
+        if self._opened is None:
+            raise SurfaceError("the desktop surface is not open")
+        return self._opened
 
     def _call(self, work: Callable[[], T], timeout_s: float, what: str) -> T:
         if self._closed:
@@ -197,16 +228,17 @@ class Surface:
             self._stuck = "the display stopped answering; start the run again"
             raise
         except SurfaceError:
-            if why := self._dead():
-                raise SurfaceError(why) from None
+            if reason := self._process_failure():
+                raise SurfaceError(reason) from None
             raise
         except Exception as error:
-            if isinstance(error, Error) or not (self._machine and self._machine.failed(error)):
+            if isinstance(error, Error) or not (self._opened and self._opened.is_device_error(error)):
                 raise
-            raise SurfaceError(self._dead() or f"{what} failed: {_told(error)}; start the run again") from None
+            reason = self._process_failure() or f"{what} failed: {_first_line(error)}; start the run again"
+            raise SurfaceError(reason) from None
 
-    def _dead(self) -> str:
-        """The first process of the virtual desktop that ended says more than what its end did to others."""
+    def _process_failure(self) -> str:
+        """Return which process of the virtual desktop ended, "" if none: the cause of errors elsewhere."""
         try:
             if self._virtual:
                 time.sleep(0.1)
@@ -217,151 +249,164 @@ class Surface:
 
     def _open(self, display: str | None, address: str, program: str, width: int, height: int) -> None:
         if self._where == VIRTUAL:
-            from envs.desktop.virtual_display import VirtualDesktop
-
-            self._virtual = VirtualDesktop(address, program, width, height)
-            there = self._virtual
-            self._machine = X11Backend(there.display, there.environ, there.authority, there.keeper)
-            if there.page and there.devtools:
-                there.devtools.goto(there.page.url)
-                self._machine.hands.move(0, 0)
-            elif there.devtools and address and not address.startswith("about:"):
-                there.devtools.await_first()
+            self._opened = backend = self._open_virtual(address, program, width, height)
         else:
-            self._machine = open_machine(display)
-        self._monitors = self._machine.monitors()
+            self._opened = backend = open_backend(display)
+        self._monitors = backend.monitors()
         monitor = select_monitor(self._monitors, "" if self._where == VIRTUAL else self._where)
         if self._title:
             if self._where:
-                raise UsageError("a window is found on whichever monitor it is; name a monitor or a window, not both")
-            self._window = windows_of(self._machine).find(self._title)
-            self._machine.windows.bring_front(self._window.id)
+                raise UsageError("give a monitor or --window, not both: a window is found on any monitor")
+            windows = require_windows(backend)
+            self._window = windows.find(self._title)
+            windows.bring_to_front(self._window.id)
         else:
             self._box = monitor.box
         self._points = monitor.scale if self._scale is None else self._scale
 
-    def _shut(self) -> None:
+    def _open_virtual(self, address: str, program: str, width: int, height: int) -> DesktopBackend:
+        from envs.desktop.virtual_display import VirtualDesktop
+
+        self._virtual = desktop = VirtualDesktop(address, program, width, height)
+        backend = X11Backend(desktop.display, desktop.environ, desktop.authority, desktop.cleanup)
+        self._opened = backend  # closed if the page does not load
+        if desktop.page and desktop.devtools:
+            desktop.devtools.goto(desktop.page.url)
+            backend.input.move(0, 0)
+        elif desktop.devtools and address and not address.startswith("about:"):
+            desktop.devtools.wait_for_first_page()
+        return backend
+
+    def _shut_down(self) -> None:
         try:
-            if self._machine:
-                with self._machine.ending():
-                    self._machine.let_go()
-                self._machine.close()
+            if self._opened:
+                with self._opened.ignore_device_errors():
+                    self._opened.release_all()
+                self._opened.close()
         finally:
             if self._virtual:
                 self._virtual.close()
 
-    def _view(self) -> Viewport:
-        """The part that is shown, where it is now."""
+    def _viewport(self) -> Viewport:
+        """Return where the shown part is now."""
         if self._window is None:
             return Viewport.of(self._box, self._points)
-        return Viewport.of(visible_box(self._machine.windows, self._window), self._points)
+        return Viewport.of(visible_box(require_windows(self._backend), self._window), self._points)
 
-    def _check(self) -> None:
-        if self._virtual and (note := self._virtual.check()):
-            self._news.append(note)
+    def _check_processes(self) -> None:
+        if self._virtual and (notice := self._virtual.check()):
+            self._notices.append(notice)
 
-    def _capture(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        self._check()
-        view = self._view()
-        camera = self._machine.camera
+    def _capture(self) -> Pixels:
+        self._check_processes()
+        viewport = self._viewport()
         if self._window is not None:
-            pixels = self._window_picture(self._window, view)
+            pixels = self._capture_window(self._window, viewport)
         else:
-            pixels = camera.picture(view.box, view.width, view.height)
+            pixels = self._backend.screen_capture.capture(viewport.box, viewport.width, viewport.height)
             if self._virtual is None and _is_black(pixels):
-                pixels = self._waken(view)
-        self._seen = view
+                pixels = self._capture_after_wake(viewport)
+        self._last_viewport = viewport
         return pixels
 
-    def _waken(self, view: Viewport) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        end = time.monotonic() + BLACK_S
-        while time.monotonic() < end:
+    def _capture_after_wake(self, viewport: Viewport) -> Pixels:
+        deadline = time.monotonic() + BLACK_S
+        while time.monotonic() < deadline:
             time.sleep(0.1)
-            pixels = self._machine.camera.picture(view.box, view.width, view.height)
+            pixels = self._backend.screen_capture.capture(viewport.box, viewport.width, viewport.height)
             if not _is_black(pixels):
                 return pixels
         raise SurfaceError(BLACK)
 
-    def _window_picture(self, window: Window, view: Viewport) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """The window alone: what lies over it or off the screen is grey."""
-        windows, camera, box = self._machine.windows, self._machine.camera, view.box
-        shown = box.intersection(windows.screen())
-        if not shown.width or not shown.height:
+    def _capture_window(self, window: Window, viewport: Viewport) -> Pixels:
+        """Return the window alone; parts that are covered or off the screen are gray."""
+        windows, screen_capture, box = require_windows(self._backend), self._backend.screen_capture, viewport.box
+        visible = box.intersection(windows.screen())
+        if not visible.width or not visible.height:
             raise SurfaceError(f"the window '{window.title}' lies outside of the screen; move it back")
-        covers = windows.covers(window.id, shown)
-        if covers and windows.bring_front(window.id):
-            covers = windows.covers(window.id, shown)
-        pixels = np.full((box.height, box.width, 3), GREY, np.uint8)
-        _part(pixels, box, shown)[:] = camera.picture(shown, shown.width, shown.height)
+        covers = windows.covers(window.id, visible)
+        if covers and windows.bring_to_front(window.id):
+            covers = windows.covers(window.id, visible)
+        pixels = np.full((box.height, box.width, 3), GRAY, np.uint8)
+        _crop(pixels, box, visible)[:] = screen_capture.capture(visible, visible.width, visible.height)
         for cover in covers:
-            _part(pixels, box, cover)[:] = GREY
+            _crop(pixels, box, cover)[:] = GRAY
         if covers:
-            self._news.append("another program lies over a part of the window, which is shown grey")
-        return camera.sized(pixels, view.width, view.height)
+            self._notices.append("another program covers a part of the window, which is shown gray")
+        return screen_capture.resize(pixels, viewport.width, viewport.height)
 
-    def _perform(self, action: Any) -> str:
+    def _perform(self, action: Action) -> str:
         if action.verb not in VERBS:
             raise InvalidActionError(f"the desktop surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
-        self._check()
+        self._check_processes()
         if isinstance(action, Wait):
             time.sleep(action.seconds)
             return self.pop_notices()
-        view = self._view()
-        if self._seen is not None and (view.width, view.height) != (self._seen.width, self._seen.height):
-            self._news.append(f"the window changed its size before '{action.verb}', which was not done; look again")
+        viewport, last = self._viewport(), self._last_viewport
+        if last is not None and (viewport.width, viewport.height) != (last.width, last.height):
+            self._notices.append(f"the window changed its size before '{action.verb}', which was not done; look again")
             return self.pop_notices()
-        hands = self._machine.hands
-        points = [view.point(*point) for point in action.points()]
+        points = self._native_points(action, viewport)
+        if self._window is not None and (reason := self._unreachable(self._window, points)):
+            self._notices.append(f"{reason}: '{action.verb}' was not done")
+            return self.pop_notices()
+        try:
+            perform(self._backend.input, action, lambda point: viewport.point(*point))
+        except ActionInterruptedError as error:
+            self._notices.append(f"{error}; look again")
+        except BaseException:
+            with self._backend.ignore_device_errors():
+                self._backend.release_all()
+            raise
+        self._check_processes()
+        return self.pop_notices()
+
+    def _native_points(self, action: Action, viewport: Viewport) -> list[NativePoint]:
+        """Return the action's points in pointer coordinates, the pointer's own first where the action starts there."""
+        points = [viewport.point(*point) for point in action.points()]
         starts_at_pointer = (isinstance(action, Drag) and len(points) == 1) or (
             isinstance(action, Scroll) and not points
         )
         if starts_at_pointer:
-            points = [hands.pointer(), *points]
-            if not view.box.contains(*points[0]):
+            points = [self._backend.input.pointer(), *points]
+            if not viewport.box.contains(*points[0]):
                 raise InvalidActionError(
-                    f"the pointer is not on this screen; give '{action.verb}' the point where it begins"
+                    f"the pointer is not on this screen; give '{action.verb}' the point where it starts"
                 )
-        if self._window is not None and (why := self._unreachable(self._window, points)):
-            self._news.append(f"{why}: '{action.verb}' was not done")
-            return self.pop_notices()
-        try:
-            act(hands, action, lambda point: view.point(*point))
-        except ActionInterruptedError as broke:
-            self._news.append(f"{broke}; look again")
-        except BaseException:
-            with self._machine.ending():
-                self._machine.let_go()
-            raise
-        self._check()
-        return self.pop_notices()
+        return points
 
-    def _unreachable(self, window: Window, points: list[tuple[int, int]]) -> str:
-        """Why an action would meet another program than the window's; "" when it would not."""
-        windows, number = self._machine.windows, window.id
+    def _unreachable(self, window: Window, points: list[NativePoint]) -> str:
+        """Return why an action would reach another program than the window's; "" if it would not."""
+        windows = require_windows(self._backend)
         if not points:
-            return "" if windows.bring_front(number) else "the window does not take the keyboard"
+            return "" if windows.bring_to_front(window.id) else "the window does not take the keyboard focus"
         screen = windows.screen()
-        if not all(screen.holds(x, y) for x, y in points):
+        if not all(screen.contains(x, y) for x, y in points):
             return "that part of the window is off the screen"
-        for again in (False, True):
-            missed = [(x, y) for x, y in points if not windows.at(number, x, y)]
-            if not missed or again or not windows.bring_front(number):
-                break
+        if _receives_clicks(windows, window, points):
+            return ""
+        if windows.bring_to_front(window.id):
             time.sleep(RAISE_S)
-        return "another program lies over that point of the window" if missed else ""
+            if _receives_clicks(windows, window, points):
+                return ""
+        return "another program covers that point of the window"
 
-    def _devtools(self) -> Any:
+    def _devtools(self) -> Devtools:
         if self._closed:
             raise SurfaceError("the desktop surface is closed")
         if self._virtual is None or self._virtual.devtools is None:
-            raise UsageError("only a virtual desktop with Chromium has a page: --on desktop:virtual with an address")
+            raise UsageError("only a virtual desktop with Chromium has a page: --on desktop:virtual with --url")
         return self._virtual.devtools
 
 
 def open_surface(opening: SurfaceOptions) -> Surface:
-    """--on desktop, desktop:monitor:N, desktop:virtual. UsageError for what a desktop cannot follow."""
+    """Open `--on desktop`, `desktop:monitor:N` or `desktop:virtual`.
+
+    Raises:
+        UsageError: for options that do not apply to a desktop.
+    """
     if opening.headed:
-        raise UsageError("a desktop is always drawn where it is; leave --headed out")
+        raise UsageError("--headed does not apply to a desktop; leave it out")
     return Surface(
         opening.where,
         window=opening.window,
@@ -372,14 +417,19 @@ def open_surface(opening: SurfaceOptions) -> Surface:
     )
 
 
-def _part(pixels: np.ndarray[Any, np.dtype[np.uint8]], box: Box, part: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _receives_clicks(windows: Windows, window: Window, points: list[NativePoint]) -> bool:
+    return all(windows.receives_click(window.id, x, y) for x, y in points)
+
+
+def _crop(pixels: Pixels, box: Box, part: Box) -> Pixels:
+    """Return the view of an image of `box` that shows `part`."""
     left, top = part.left - box.left, part.top - box.top
     return pixels[top : top + part.height, left : left + part.width]
 
 
-def _is_black(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
+def _is_black(pixels: Pixels) -> bool:
     return not pixels[::16, ::16].any() and not pixels.any()
 
 
-def _told(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

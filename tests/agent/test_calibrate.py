@@ -165,7 +165,7 @@ def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPat
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(backend, "open_machine", lambda display: One())
+    monkeypatch.setattr(backend, "open_backend", lambda display: One())
     for on in ("desktop:monitor:9", "desktop:nonsense"):
         with pytest.raises(UsageError, match=r"have virtual, monitor:1 \(800x500\)"):
             calibrate(Settings(on=on))

@@ -1,4 +1,4 @@
-"""What is typed in the tests of typing: 25 strings that others have typed wrong."""
+"""Strings that typing implementations are known to get wrong."""
 
 STRINGS = [
     "plain words, 123.45 + 6",
@@ -27,4 +27,5 @@ STRINGS = [
     "first\nsecond\n\nfourth",
     ("The quick brown fox 敏捷的棕色狐狸 перепрыгнул <через> łazy 🐕 & 'q'; " * 9)[:500],
 ]
-assert len(STRINGS) == 25 and len(STRINGS[-1]) == 500
+assert len(STRINGS) == 25
+assert len(STRINGS[-1]) == 500

@@ -1,1 +1,1 @@
-"""One X server, spoken to directly: connection, pointer and keys by XTEST, exact text, windows."""
+"""X11 without helper programs: connection, pointer and keys by XTEST, exact text, windows."""

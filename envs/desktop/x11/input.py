@@ -1,96 +1,106 @@
-"""Hands on one X server, by XTEST: the pointer lands on the exact pixel, unaccelerated. Knows root pixels."""
+"""Pointer and keyboard of an X server by XTEST; the pointer lands on the exact root pixel, without acceleration."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from envs.desktop.cleanup_process import CleanupProcess
 from envs.desktop.input import NativePoint
 from envs.desktop.x11.keyboard import Keyboard
 
+if TYPE_CHECKING:
+    from Xlib.display import Display
+
 BUTTONS = {"left": 1, "middle": 2, "right": 3}
-UP, DOWN, LEFT, RIGHT = 4, 5, 6, 7  # the wheel's turns are buttons
-DOUBLE_S, DOUBLE_PX = 0.5, 8  # two clicks closer than this are one double click to most programs
+UP, DOWN, LEFT, RIGHT = 4, 5, 6, 7  # wheel turns are buttons
+DOUBLE_CLICK_S, DOUBLE_CLICK_PX = 0.5, 8  # most programs take two closer clicks for a double click
 
 
 class X11Input:
-    """envs.desktop.hands.Hands. Not for two threads at a time; raises Xlib's errors when the server fails."""
+    """InputController of X11. Not thread-safe; raises Xlib's errors when the server fails."""
 
-    def __init__(self, connection: Any, keeper: CleanupProcess) -> None:
-        self._x = connection
+    def __init__(self, connection: Display, cleanup: CleanupProcess) -> None:
+        """Use a connection; pressed keys and buttons are registered with the clean-up process."""
+        self._display = connection
         self._root = connection.screen().root
-        self._keeper = keeper
-        self._keyboard = Keyboard(connection, keeper)
-        self._held: list[int] = []
-        self._click: tuple[float, NativePoint] = (0.0, (0, 0))  # the last one's time and place
-        self._in_click = False
+        self._cleanup = cleanup
+        self._keyboard = Keyboard(connection, cleanup)
+        self._pressed_buttons: list[int] = []
+        self._last_click: tuple[float, NativePoint] = (0.0, (0, 0))  # time and position
+        self._is_in_click = False
 
     def move(self, x: int, y: int) -> None:
+        """Move the pointer."""
         from Xlib import X
         from Xlib.ext import xtest
 
-        xtest.fake_input(self._x, X.MotionNotify, x=x, y=y)
-        self._x.sync()
-        self._in_click = False
+        xtest.fake_input(self._display, X.MotionNotify, x=x, y=y)
+        self._display.sync()
+        self._is_in_click = False
 
     def pointer(self) -> NativePoint:
-        at = self._root.query_pointer()
-        return int(at.root_x), int(at.root_y)
+        """Return the pointer's position."""
+        position = self._root.query_pointer()
+        return int(position.root_x), int(position.root_y)
 
     def button(self, name: str, down: bool) -> None:
-        """Of the mouse as the person set it: a left-handed one has its left button where others have the right."""
-        if down and not self._in_click:
-            self._apart_from_the_last()
-        self._in_click = True  # until the pointer moves: the further presses of one click belong to it
-        self._button(self._number(BUTTONS[name]), down)
+        """Press or release a logical button; a left-handed mouse has left and right swapped."""
+        if down and not self._is_in_click:
+            self._separate_from_last_click()
+        self._is_in_click = True  # until the pointer moves, so that double clicks of one action are not delayed
+        self._fake_button(self._physical_button(BUTTONS[name]), down)
 
     def wheel(self, down: int, right: int) -> None:
-        for count, more, less in ((down, DOWN, UP), (right, RIGHT, LEFT)):
-            number = self._number(more if count > 0 else less)
-            for _ in range(abs(count)):
-                self._button(number, True)
-                self._button(number, False)
+        """Turn the wheel by notches."""
+        for notches, positive, negative in ((down, DOWN, UP), (right, RIGHT, LEFT)):
+            button = self._physical_button(positive if notches > 0 else negative)
+            for _ in range(abs(notches)):
+                self._fake_button(button, True)
+                self._fake_button(button, False)
 
-    def check(self, keys: Sequence[str]) -> None:
-        self._keyboard.check(keys)
+    def check_keys(self, keys: Sequence[str]) -> None:
+        """Raise InvalidActionError for a key that cannot be pressed."""
+        self._keyboard.check_keys(keys)
 
     def chord(self, keys: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+        """Hold keys for the duration of the block."""
         return self._keyboard.chord(keys)
 
     def type(self, text: str) -> None:
+        """Type a text exactly."""
         self._keyboard.type(text)
 
-    def let_go(self) -> None:
-        """Release what an action that was cut left held."""
-        for number in reversed(self._held):
-            self._button(number, False)
-        self._keyboard.let_go()
+    def release_all(self) -> None:
+        """Release the buttons and keys that an interrupted action left pressed."""
+        for button in reversed(self._pressed_buttons):
+            self._fake_button(button, False)
+        self._keyboard.release_all()
 
-    def _button(self, number: int, down: bool) -> None:
+    def _fake_button(self, button: int, down: bool) -> None:
         from Xlib import X
         from Xlib.ext import xtest
 
         if down:
-            self._held.append(number)
-            self._keeper.register(buttons=self._held)
-        xtest.fake_input(self._x, X.ButtonPress if down else X.ButtonRelease, number)
-        self._x.sync()
+            self._pressed_buttons.append(button)
+            self._cleanup.register(buttons=self._pressed_buttons)
+        xtest.fake_input(self._display, X.ButtonPress if down else X.ButtonRelease, button)
+        self._display.sync()
         if not down:
-            self._held = [held for held in self._held if held != number]
-            self._keeper.register(buttons=self._held)
+            self._pressed_buttons = [pressed for pressed in self._pressed_buttons if pressed != button]
+            self._cleanup.register(buttons=self._pressed_buttons)
 
-    def _number(self, logical: int) -> int:
-        """The physical button that means this one: XTEST presses physical ones."""
-        mapping = list(self._x.get_pointer_mapping())
+    def _physical_button(self, logical: int) -> int:
+        """Return the physical button that is mapped to a logical one: XTEST presses physical buttons."""
+        mapping = list(self._display.get_pointer_mapping())
         return mapping.index(logical) + 1 if logical in mapping else logical
 
-    def _apart_from_the_last(self) -> None:
-        """A click by itself at the place of the one before must not become the second half of a double click."""
+    def _separate_from_last_click(self) -> None:
+        """Wait until a click cannot become the second half of a double click with the one before."""
         x, y = self.pointer()
-        when, (last_x, last_y) = self._click
-        if abs(x - last_x) <= DOUBLE_PX and abs(y - last_y) <= DOUBLE_PX:
-            time.sleep(max(when + DOUBLE_S - time.monotonic(), 0.0))
-        self._click = time.monotonic(), (x, y)
+        clicked_at, (last_x, last_y) = self._last_click
+        if abs(x - last_x) <= DOUBLE_CLICK_PX and abs(y - last_y) <= DOUBLE_CLICK_PX:
+            time.sleep(max(clicked_at + DOUBLE_CLICK_S - time.monotonic(), 0.0))
+        self._last_click = time.monotonic(), (x, y)

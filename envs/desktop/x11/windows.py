@@ -1,6 +1,6 @@
-"""Windows of an X server: which there are, where, and what lies over them. Knows window managers' properties (EWMH).
+"""Windows of an X server, through window manager properties (EWMH): their titles, boxes, stacking and focus.
 
-A program is told apart by its connection: the server gives each one its own range of ids, so that a menu or a dialog,
+A program is identified by its connection: the server gives each one its own range of ids, so that a menu or dialog,
 which is a window of its own, is known to belong to the program that opened it.
 """
 
@@ -9,191 +9,199 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actions import SurfaceError, UsageError
 from envs.desktop.geometry import Box
 
-FRONT_S = 1.5
+if TYPE_CHECKING:
+    from Xlib.display import Display
+    from Xlib.xobject.drawable import Window as XWindow
+
+FOCUS_TIMEOUT_S = 1.5
 
 
 @dataclass(frozen=True)
 class Window:
-    """One of a program's windows."""
+    """A program's window."""
 
     id: int
     title: str
 
 
 class Windows:
-    """The windows of one connection. Xlib's errors pass, but BadWindow: a window that is gone."""
+    """The windows of one display. BadWindow, for a window that is gone, is handled; other Xlib errors are raised."""
 
-    def __init__(self, connection: Any) -> None:
-        self._x = connection
+    def __init__(self, connection: Display) -> None:
+        self._display = connection
         self._root = connection.screen().root
-        self._mask = ~connection.display.info.resource_id_mask & 0xFFFFFFFF
+        self._program_mask = ~connection.display.info.resource_id_mask & 0xFFFFFFFF
         self._atoms: dict[str, int] = {}
 
     def screen(self) -> Box:
-        """All of the display."""
+        """Return the box of the whole display."""
         size = self._root.get_geometry()
         return Box(0, 0, size.width, size.height)
 
     def all(self) -> list[Window]:
-        """As the window manager lists them; without one, every window with a title that is on the screen."""
+        """Return the window manager's list of windows; without one, the visible windows that have a title."""
         if self._property(self._root, "_NET_SUPPORTING_WM_CHECK"):
-            listed = self._property(self._root, "_NET_CLIENT_LIST")
-            windows = [self._window(number) for number in ([] if listed is None else listed)]
+            ids = self._property(self._root, "_NET_CLIENT_LIST")
+            windows = [self._window(window_id) for window_id in ([] if ids is None else ids)]
         else:
             windows = self._top_windows()
-        found = [(window, self._title(window)) for window in windows]
-        return [Window(window.id, title) for window, title in found if title]
+        titled = [Window(window.id, self._title(window)) for window in windows]
+        return [window for window in titled if window.title]
 
     def find(self, title: str) -> Window:
-        """The window whose title is this, or else the only one whose title has it in it, capitals or not."""
+        """Return the window with this title, or the only one whose title contains it, ignoring case.
+
+        Raises:
+            UsageError: if there is none, or more than one.
+        """
         windows = self.all()
         exact = [window for window in windows if window.title == title]
-        close = [window for window in windows if title.casefold() in window.title.casefold()]
-        if len(exact or close) == 1:
-            return (exact or close)[0]
-        if exact or close:
-            titles = ", ".join(repr(window.title) for window in (exact or close))
-            raise UsageError(
-                f"{len(exact or close)} windows have '{title}' in their titles: {titles}; name one of them"
-            )
+        partial = [window for window in windows if title.casefold() in window.title.casefold()]
+        matches = exact or partial
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            titles = ", ".join(repr(window.title) for window in matches)
+            raise UsageError(f"{len(matches)} windows have '{title}' in their titles: {titles}; name one of them")
         titles = ", ".join(repr(window.title) for window in windows) or "none"
-        raise UsageError(f"no window is called '{title}'; there are: {titles}")
+        raise UsageError(f"no window is called '{title}'; open windows: {titles}")
 
-    def box(self, number: int) -> Box | None:
-        """Where a window's inside lies on the screen; None when it is not to be seen (closed, or an icon)."""
+    def box(self, window_id: int) -> Box | None:
+        """Return the box of a window's content on the screen; None if it is not visible (closed or minimized)."""
         from Xlib import X
         from Xlib.error import XError
 
-        window = self._window(number)
+        window = self._window(window_id)
         try:
             if window.get_attributes().map_state != X.IsViewable:
                 return None
             size = window.get_geometry()
-            at = self._root.translate_coords(window, 0, 0)
+            origin = self._root.translate_coords(window, 0, 0)
         except XError:
             return None
-        return Box(at.x, at.y, size.width, size.height)
+        return Box(origin.x, origin.y, size.width, size.height)
 
-    def exists(self, number: int) -> bool:
+    def exists(self, window_id: int) -> bool:
+        """Return whether a window is still open."""
         from Xlib.error import XError
 
         try:
-            self._window(number).get_attributes()
+            self._window(window_id).get_attributes()
         except XError:
             return False
         return True
 
-    def covers(self, number: int, box: Box) -> list[Box]:
-        """Parts of a box of this window that other programs' windows lie over."""
+    def covers(self, window_id: int, box: Box) -> list[Box]:
+        """Return the parts of a box of this window that windows of other programs cover."""
         from Xlib import X
         from Xlib.error import XError
 
-        found: list[Box] = []
-        for top in reversed(self._root.query_tree().children):  # the uppermost first
+        covers: list[Box] = []
+        for top in reversed(self._root.query_tree().children):  # from the topmost one down
             try:
-                if self._holds(top, number):
+                if self._contains(top, window_id):
                     break
-                shown = top.get_attributes()
-                if shown.map_state != X.IsViewable or shown.win_class == X.InputOnly or self._same_program(top, number):
+                attributes = top.get_attributes()
+                if attributes.map_state != X.IsViewable or attributes.win_class == X.InputOnly:
+                    continue
+                if self._is_same_program(top, window_id):
                     continue
                 size = top.get_geometry()
-            except XError:  # it closed meanwhile
+            except XError:  # it was closed meanwhile
                 continue
-            edge = 2 * size.border_width
-            part = box.intersection(Box(size.x, size.y, size.width + edge, size.height + edge))
-            if part.width and part.height:
-                found.append(part)
-        return found
+            border = 2 * size.border_width
+            cover = box.intersection(Box(size.x, size.y, size.width + border, size.height + border))
+            if cover.width and cover.height:
+                covers.append(cover)
+        return covers
 
-    def at(self, number: int, x: int, y: int) -> bool:
-        """Whether a click at a point of the screen reaches this window's program."""
+    def receives_click(self, window_id: int, x: int, y: int) -> bool:
+        """Return whether a click at a point of the screen reaches this window's program."""
         from Xlib.error import XError
 
-        window, found = self._root, False
+        window, is_reached = self._root, False
         try:
             while child := window.translate_coords(self._root, x, y).child:
                 window = child
-                found |= self._same_program(child, number)
+                is_reached |= self._is_same_program(child, window_id)
         except XError:
             return False
-        return found
+        return is_reached
 
-    def has_focus(self, number: int) -> bool:
-        """Whether keys reach this window's program."""
+    def has_focus(self, window_id: int) -> bool:
+        """Return whether keys reach this window's program."""
         from Xlib import X
 
-        focus = self._x.get_input_focus().focus
+        focus = self._display.get_input_focus().focus
         if focus in (X.NONE, X.PointerRoot) or focus.id == self._root.id:
             return False
-        return self._same_program(focus, number) or self._holds(focus, number)
+        return self._is_same_program(focus, window_id) or self._contains(focus, window_id)
 
     def active(self) -> int:
-        """The window that keys reach now; 0 for none."""
+        """Return the id of the window that keys reach; 0 for none."""
         from Xlib import X
 
-        named = self._property(self._root, "_NET_ACTIVE_WINDOW")
-        if named is not None and len(named) and named[0]:
-            return int(named[0])
-        focus = self._x.get_input_focus().focus
+        active = self._property(self._root, "_NET_ACTIVE_WINDOW")
+        if active is not None and len(active) and active[0]:
+            return int(active[0])
+        focus = self._display.get_input_focus().focus
         return 0 if focus in (X.NONE, X.PointerRoot) or focus.id == self._root.id else int(focus.id)
 
-    def bring_front(self, number: int) -> bool:
-        """Ask the window manager to show and focus a window; whether its program has the focus after at most 1.5 s."""
-        return self._front(number, lambda: self.has_focus(number))
+    def bring_to_front(self, window_id: int) -> bool:
+        """Ask the window manager to show and focus a window; return whether its program gets the focus in time."""
+        return self._activate(window_id, lambda: self.has_focus(window_id))
 
-    def give_focus(self, number: int) -> bool:
-        """The same for this very window, and not for another one of its program; whether it has the focus then."""
-        return self._front(number, lambda: self.active() == number)
+    def give_focus(self, window_id: int) -> bool:
+        """Focus this very window, and not another one of its program; return whether it gets the focus in time."""
+        return self._activate(window_id, lambda: self.active() == window_id)
 
-    def _front(self, number: int, there: Callable[[], bool]) -> bool:
+    def _activate(self, window_id: int, is_active: Callable[[], bool]) -> bool:
         from Xlib import X
         from Xlib.error import CatchError
         from Xlib.protocol import event
 
-        if there():
+        if is_active():
             return True
-        window, gone = self._window(number), CatchError()
+        window, on_error = self._window(window_id), CatchError()
         if self._property(self._root, "_NET_SUPPORTING_WM_CHECK"):
-            # source 2: a pager's request, which is for the person; 1, a program's own, may be ignored
+            # Source 2 is a pager's request on behalf of the user; a program's own (1) may be ignored.
             message = event.ClientMessage(
                 window=window, client_type=self._atom("_NET_ACTIVE_WINDOW"), data=(32, [2, X.CurrentTime, 0, 0, 0])
             )
             mask = X.SubstructureRedirectMask | X.SubstructureNotifyMask
-            self._root.send_event(message, event_mask=mask, onerror=gone)
+            self._root.send_event(message, event_mask=mask, onerror=on_error)
         else:
-            window.configure(stack_mode=X.Above, onerror=gone)
-            window.set_input_focus(X.RevertToParent, X.CurrentTime, onerror=gone)
-        end = time.monotonic() + FRONT_S
-        while not (front := there()) and time.monotonic() < end:
+            window.configure(stack_mode=X.Above, onerror=on_error)
+            window.set_input_focus(X.RevertToParent, X.CurrentTime, onerror=on_error)
+        deadline = time.monotonic() + FOCUS_TIMEOUT_S
+        while not (success := is_active()) and time.monotonic() < deadline:
             time.sleep(0.02)
-        return front
+        return success
 
-    # inside
-
-    def _window(self, number: int) -> Any:
-        return self._x.create_resource_object("window", number)
+    def _window(self, window_id: int) -> XWindow:
+        return self._display.create_resource_object("window", window_id)
 
     def _atom(self, name: str) -> int:
         if name not in self._atoms:
-            self._atoms[name] = self._x.intern_atom(name)
+            self._atoms[name] = self._display.intern_atom(name)
         return self._atoms[name]
 
-    def _property(self, window: Any, name: str) -> Any | None:
+    def _property(self, window: XWindow, name: str) -> Any | None:
         from Xlib import X
         from Xlib.error import XError
 
         try:
-            found = window.get_full_property(self._atom(name), X.AnyPropertyType)
+            value = window.get_full_property(self._atom(name), X.AnyPropertyType)
         except XError:
             return None
-        return None if found is None else found.value
+        return None if value is None else value.value
 
-    def _title(self, window: Any) -> str:
+    def _title(self, window: XWindow) -> str:
         for name in ("_NET_WM_NAME", "WM_NAME"):
             value = self._property(window, name)
             if value is not None and len(value):
@@ -201,27 +209,27 @@ class Windows:
                 return data.decode("utf-8" if name == "_NET_WM_NAME" else "latin-1", errors="replace").strip("\0")
         return ""
 
-    def _top_windows(self) -> list[Any]:
+    def _top_windows(self) -> list[XWindow]:
         from Xlib import X
         from Xlib.error import XError
 
-        found = []
+        windows = []
         for window in self._root.query_tree().children:
             try:
                 if window.get_attributes().map_state == X.IsViewable:
-                    found.append(window)
+                    windows.append(window)
             except XError:
                 continue
-        return found
+        return windows
 
-    def _same_program(self, window: Any, number: int) -> bool:
-        return bool(window.id & self._mask == number & self._mask)
+    def _is_same_program(self, window: XWindow, window_id: int) -> bool:
+        return bool(window.id & self._program_mask == window_id & self._program_mask)
 
-    def _holds(self, outer: Any, number: int) -> bool:
-        """Whether a window is this one or has it inside: a window manager's frame."""
+    def _contains(self, outer: XWindow, window_id: int) -> bool:
+        """Return whether `outer` is this window or an ancestor of it, such as the window manager's frame."""
         from Xlib.error import XError
 
-        window = self._window(number)
+        window = self._window(window_id)
         try:
             while window and window.id != self._root.id:
                 if window.id == outer.id:
@@ -233,12 +241,16 @@ class Windows:
 
 
 def visible_box(windows: Windows, window: Window) -> Box:
-    """Where the window lies now, brought back when it is an icon. SurfaceError when it is closed or stays hidden."""
+    """Return the box of a window, restored first if it is minimized.
+
+    Raises:
+        SurfaceError: if it is closed or stays hidden.
+    """
     box = windows.box(window.id)
     if box is None and windows.exists(window.id):
-        windows.bring_front(window.id)
+        windows.bring_to_front(window.id)
         box = windows.box(window.id)
     if box is None:
-        how = "is hidden and does not come back" if windows.exists(window.id) else "was closed"
-        raise SurfaceError(f"the window '{window.title}' {how}; open it and start again")
+        state = "is hidden and could not be restored" if windows.exists(window.id) else "was closed"
+        raise SurfaceError(f"the window '{window.title}' {state}; open it and start the run again")
     return box

@@ -1,4 +1,4 @@
-"""Where a pixel of the Screen lies on the desktop: exact under scale, offsets and sizes that do not divide."""
+"""Screen pixels mapped to the desktop under scales, offsets and sizes that do not divide."""
 
 from __future__ import annotations
 
@@ -15,42 +15,46 @@ MONITORS = [
 ]
 
 
-def test_one_to_one_with_negative_offsets_is_a_shift():
-    view = Viewport.of(Box(-1920, -40, 1920, 1080), 1.0)
-    assert (view.width, view.height) == (1920, 1080)
+def test_viewport_of_scale_one_only_shifts() -> None:
+    viewport = Viewport.of(Box(-1920, -40, 1920, 1080), 1.0)
+    assert (viewport.width, viewport.height) == (1920, 1080)
     for x, y in [(0, 0), (1919, 1079), (7, 500)]:
-        assert view.point(x, y) == (x - 1920, y - 40)
+        assert viewport.point(x, y) == (x - 1920, y - 40)
 
 
 @pytest.mark.parametrize("scale", [1.25, 1.5, 2.0, 3.0])
-def test_a_pixel_stands_for_the_point_in_its_middle(scale):
-    view = Viewport.of(Box(-2560, -200, 2560, 1440), scale)
-    assert (view.width, view.height) == (round(2560 / scale), round(1440 / scale))
+def test_point_is_the_middle_of_the_pixel(scale: float) -> None:
+    viewport = Viewport.of(Box(-2560, -200, 2560, 1440), scale)
+    assert (viewport.width, viewport.height) == (round(2560 / scale), round(1440 / scale))
+    generator = random.Random(3)
     for _ in range(500):
-        x, y = random.randrange(view.width), random.randrange(view.height)
-        at_x, at_y = view.point(x, y)
-        assert at_x == -2560 + int((x + 0.5) * 2560 / view.width)
-        assert at_y == -200 + int((y + 0.5) * 1440 / view.height)
-        assert view.box.contains(at_x, at_y)
+        x, y = generator.randrange(viewport.width), generator.randrange(viewport.height)
+        native_x, native_y = viewport.point(x, y)
+        assert native_x == -2560 + int((x + 0.5) * 2560 / viewport.width)
+        assert native_y == -200 + int((y + 0.5) * 1440 / viewport.height)
+        assert viewport.box.contains(native_x, native_y)
 
 
-def test_scale_two_lands_on_the_second_of_two_points():
+def test_point_of_scale_two_is_the_second() -> None:
     assert Viewport.of(Box(100, 50, 800, 600), 2.0).point(3, 4) == (100 + 7, 50 + 9)
 
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
-def test_a_scale_that_cannot_be_is_refused(scale):
-    with pytest.raises(UsageError, match="scale of"):
+def test_viewport_refuses_invalid_scale(scale: float) -> None:
+    with pytest.raises(UsageError, match="scale"):
         Viewport.of(Box(0, 0, 10, 10), scale)
 
 
-def test_monitors_are_chosen_by_number_and_the_primary_is_the_default():
+def test_select_monitor_by_number_and_default() -> None:
     assert select_monitor(MONITORS, "").number == 1
     assert select_monitor(MONITORS, "monitor:2").box.left == -2560
-    with pytest.raises(UsageError, match=r"no desktop 'monitor:3'; have virtual, monitor:1 \(1920x1080\), monitor:2"):
+
+
+def test_select_monitor_lists_available_ones() -> None:
+    with pytest.raises(UsageError, match=r"'monitor:3': have virtual, monitor:1 \(1920x1080\), monitor:2"):
         select_monitor(MONITORS, "monitor:3")
 
 
-def test_common_parts():
+def test_intersection_of_boxes() -> None:
     assert Box(0, 0, 100, 100).intersection(Box(50, -10, 100, 30)) == Box(50, 0, 50, 20)
     assert Box(0, 0, 10, 10).intersection(Box(20, 0, 5, 5)).width == 0

@@ -1,4 +1,4 @@
-"""Typing on X11, read back by a client that decodes keysyms and by a real Tk program; nothing stays changed."""
+"""Keys and text on X11, read back by a Tk program and by raw windows; keyboard map and modifiers are restored."""
 
 from __future__ import annotations
 
@@ -9,289 +9,318 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
-from helpers.desktop_programs import TK_PAD, keymap, link, need, pressed, soon, started, tk_python, x_server
+from helpers.desktop_programs import (
+    TK_PAD,
+    connect_to,
+    pressed_state,
+    read_keymap,
+    require_programs,
+    running,
+    tk_python,
+    x_server,
+)
+from helpers.eventually import eventually
 from helpers.typed_strings import STRINGS
 
 from actions import InvalidActionError, SurfaceError
 from envs.desktop.cleanup_process import CleanupProcess
 from envs.desktop.input import ActionInterruptedError
 from envs.desktop.x11.input import X11Input
-from envs.desktop.x11.keyboard import keysym
+from envs.desktop.x11.keymap import keysym_of_character
+from envs.desktop.x11.text import TextTyper
 from envs.desktop.x11.windows import Windows
+
+RETURN = 0xFF0D
+LOCK_MASK = 2
 
 
 @contextlib.contextmanager
-def hands_on(display):
-    keeper, connection = CleanupProcess(), link(display)
-    keeper.register(display=display)
+def open_input(display: str) -> Iterator[X11Input]:
+    cleanup, connection = CleanupProcess(), connect_to(display)
+    cleanup.register(display=display)
     try:
-        yield X11Input(connection, keeper)
+        yield X11Input(connection, cleanup)
     finally:
         connection.close()
-        keeper.close()
+        cleanup.close()
 
 
 @pytest.fixture
-def hands(display):
-    with hands_on(display) as made:
-        yield made
+def controller(display: str) -> Iterator[X11Input]:
+    with open_input(display) as opened:
+        yield opened
+
+
+class Pad:
+    """A Tk text field that has the focus."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+        eventually(lambda: self.path.exists() and self.path.read_bytes() == b"")
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the field has exactly this text."""
+        with contextlib.suppress(AssertionError):  # the comparison shows the difference
+            eventually(lambda: self.path.read_bytes().decode() == text, timeout_s=10)
+        assert self.path.read_bytes().decode() == text
 
 
 @pytest.fixture(scope="module")
-def pad(display, tmp_path_factory):
-    """clear() and read() of a Tk text field that has the focus."""
+def pad(display: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pad]:
     path = tmp_path_factory.mktemp("tk") / "text"
-    with started([tk_python(), str(TK_PAD), str(path)], display):
-        soon(path.exists)
-        connection = link(display)
-        soon(lambda: getattr(connection.get_input_focus().focus, "id", 0) > 1)
-
-        class Pad:
-            @staticmethod
-            def clear():
-                path.unlink(missing_ok=True)
-                soon(lambda: path.exists() and path.read_bytes() == b"")
-
-            @staticmethod
-            def read(expected):
-                end = time.monotonic() + 5
-                while (text := path.read_bytes().decode()) != expected and time.monotonic() < end:
-                    time.sleep(0.02)
-                return text
-
-        yield Pad
+    with running([tk_python(), str(TK_PAD), str(path)], display):
+        eventually(path.exists)
+        connection = connect_to(display)
+        eventually(lambda: getattr(connection.get_input_focus().focus, "id", 0) > 1)
+        yield Pad(path)
         connection.close()
 
 
 @pytest.mark.parametrize("text", [STRINGS[2], STRINGS[4], STRINGS[12], STRINGS[17], STRINGS[18], STRINGS[22] + "\n."])
-def test_a_tk_program_has_exactly_the_text(hands, pad, display, text):
-    before = keymap(display)
+def test_tk_receives_exact_text(controller: X11Input, pad: Pad, display: str, text: str) -> None:
+    keymap = read_keymap(display)
     pad.clear()
-    hands.type(text)
-    assert pad.read(text) == text
-    assert keymap(display) == before and pressed(display) == (False, 0)
+    controller.type(text)
+    pad.wait_for(text)
+    assert read_keymap(display) == keymap
+    assert pressed_state(display) == (False, 0)
 
 
-def test_more_foreign_characters_than_spare_keycodes(hands, pad):
+def test_more_unmapped_characters_than_free_keycodes(controller: X11Input, pad: Pad) -> None:
     text = "".join(chr(0x4E00 + 7 * n) for n in range(60))
     pad.clear()
-    hands.type(text)
-    assert pad.read(text) == text
+    controller.type(text)
+    pad.wait_for(text)
 
 
-def test_a_program_that_knows_no_ping_gets_its_time(hands, pad, monkeypatch):
-    monkeypatch.setattr("envs.desktop.x11.keyboard.Keyboard._pingable", lambda _: None)
+def test_program_without_pings_receives_text(controller: X11Input, pad: Pad, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.desktop.x11.sync.InputSync.find_pingable", lambda _: None)
     pad.clear()
-    hands.type("żółw 漢字")
-    assert pad.read("żółw 漢字") == "żółw 漢字"
+    controller.type("żółw 漢字")
+    pad.wait_for("żółw 漢字")
 
 
-def test_caps_lock_does_not_show_in_the_text_and_is_on_again_after(hands, pad, display):
-    with hands.chord(("capslock",)):
+def test_caps_lock_is_ignored_and_restored(controller: X11Input, pad: Pad, display: str) -> None:
+    with controller.chord(("capslock",)):
         pass
     try:
-        assert pressed(display)[1] & 2
+        assert pressed_state(display)[1] & LOCK_MASK
         pad.clear()
-        hands.type("quiet é LOUD")
-        with hands.chord(("x",)):  # a key alone is a character, too
+        controller.type("quiet é LOUD")
+        with controller.chord(("x",)):  # a key alone is a character, too
             pass
-        assert pad.read("quiet é LOUDx") == "quiet é LOUDx"
-        assert pressed(display)[1] & 2
+        pad.wait_for("quiet é LOUDx")
+        assert pressed_state(display)[1] & LOCK_MASK
     finally:
-        with hands.chord(("capslock",)):
+        with controller.chord(("capslock",)):
             pass
-    assert not pressed(display)[1] & 2
+    assert not pressed_state(display)[1] & LOCK_MASK
 
 
-def test_another_layout_changes_no_text(hands, pad, display):
-    """Y and Z change places, as in Germany: no table of a layout is assumed."""
-    connection = link(display)
+def test_swapped_keys_change_no_text(controller: X11Input, pad: Pad, display: str) -> None:
+    """Y and Z are swapped, as on a German keyboard: no layout is assumed."""
+    connection = connect_to(display)
     first = connection.display.info.min_keycode
     y, z = connection.keysym_to_keycode(ord("y")), connection.keysym_to_keycode(ord("z"))
     rows = connection.get_keyboard_mapping(first, z - first + y)
-    of_y, of_z = list(rows[y - first]), list(rows[z - first])
+    y_row, z_row = list(rows[y - first]), list(rows[z - first])
     try:
-        connection.change_keyboard_mapping(y, [of_z])
-        connection.change_keyboard_mapping(z, [of_y])
+        connection.change_keyboard_mapping(y, [z_row])
+        connection.change_keyboard_mapping(z, [y_row])
         connection.sync()
         pad.clear()
-        hands.type("lazy Zany")
-        assert pad.read("lazy Zany") == "lazy Zany"
+        controller.type("lazy Zany")
+        pad.wait_for("lazy Zany")
     finally:
-        connection.change_keyboard_mapping(y, [of_y])
-        connection.change_keyboard_mapping(z, [of_z])
+        connection.change_keyboard_mapping(y, [y_row])
+        connection.change_keyboard_mapping(z, [z_row])
         connection.close()
 
 
-def test_a_held_shift_is_waited_for_and_then_said(hands, pad, display, monkeypatch):
-    monkeypatch.setattr("envs.desktop.x11.keyboard.HELD_S", 0.2)
-    with hands.chord(("shift",)), pytest.raises(SurfaceError, match="Shift is held down"):
-        hands.type("x")
-    with hands.chord(("shift",)), pytest.raises(SurfaceError, match="Shift is held down"), hands.chord(("ctrl", "c")):
-        pass  # would be ctrl+shift+c
-    assert pressed(display) == (False, 0)
+def test_held_shift_is_an_error(controller: X11Input, pad: Pad, display: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.desktop.x11.modifiers.RELEASE_S", 0.2)
+    with controller.chord(("shift",)):
+        with pytest.raises(SurfaceError, match="Shift is held down"):
+            controller.type("x")
+        with pytest.raises(SurfaceError, match="Shift is held down"), controller.chord(("ctrl", "c")):
+            pass  # would be ctrl+shift+c
+    assert pressed_state(display) == (False, 0)
 
 
-def test_what_is_no_character_is_refused_before_anything_is_typed(hands, pad):
+@pytest.mark.parametrize("text", ["good\ufffe", "a\x85", "b\ufdd0"])
+def test_noncharacter_is_refused_before_typing(controller: X11Input, pad: Pad, text: str) -> None:
     pad.clear()
-    for text in ("good\ufffe", "a\x85", "b\ufdd0"):
-        with pytest.raises(InvalidActionError, match="no character that can be typed"):
-            hands.type(text)
-    time.sleep(0.1)
-    assert pad.read("") == ""
+    with pytest.raises(InvalidActionError, match="not a character that can be typed"):
+        controller.type(text)
+    controller.type(".")
+    pad.wait_for(".")
 
 
-def test_keysyms_are_those_of_the_standard():
-    assert [keysym(c) for c in "a é€😀"] == [0x61, 0x20, 0xE9, 0x010020AC, 0x0101F600]
+def test_keysym_of_character_follows_the_standard() -> None:
+    assert [keysym_of_character(c) for c in "a é€😀"] == [0x61, 0x20, 0xE9, 0x010020AC, 0x0101F600]
 
 
-def test_chords_reach_the_program(hands, pad):
+def test_chords_reach_the_program(controller: X11Input, pad: Pad) -> None:
     pad.clear()
-    hands.type("one two")
-    pad.read("one two")
-    with hands.chord(("ctrl", "a")):  # Tk on X11: to the beginning of the line
+    controller.type("one two")
+    pad.wait_for("one two")
+    with controller.chord(("ctrl", "a")):  # Tk on X11: to the beginning of the line
         pass
-    hands.type("é")
-    with hands.chord(("shift", "end")):
+    controller.type("é")
+    with controller.chord(("shift", "end")):
         pass
-    with hands.chord(("delete",)):
+    with controller.chord(("delete",)):
         pass
-    assert pad.read("é") == "é"
-    with hands.chord(("ł",)):  # a character that no key has, pressed alone
+    pad.wait_for("é")
+    with controller.chord(("ł",)):  # a character that no key has, pressed alone
         pass
-    with hands.chord(("+",)):  # and one that needs shift
+    with controller.chord(("+",)):  # and one that needs shift
         pass
-    assert pad.read("éł+") == "éł+"
+    pad.wait_for("éł+")
 
 
-def test_a_program_that_hangs_is_said_and_the_map_restored(hands, display, tmp_path, monkeypatch):
-    monkeypatch.setattr("envs.desktop.x11.keyboard.PING_S", 0.5)
-    before = keymap(display)
-    need("mousepad")
-    with started(["mousepad", "--disable-server", str(tmp_path / "hanging")], display) as program:
-        connection = link(display)
+def test_hanging_program_is_an_error(
+    controller: X11Input, display: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envs.desktop.x11.sync.PING_S", 0.5)
+    keymap = read_keymap(display)
+    require_programs("mousepad")
+    with running(["mousepad", "--disable-server", str(tmp_path / "hanging")], display) as program:
+        connection = connect_to(display)
         windows = Windows(connection)
-        soon(lambda: [w for w in windows.all() if "hanging" in w.title and windows.box(w.id)])
-        assert windows.bring_front(windows.find("hanging").id)
+        eventually(lambda: [window for window in windows.all() if "hanging" in window.title and windows.box(window.id)])
+        assert windows.bring_to_front(windows.find("hanging").id)
         os.kill(program.pid, signal.SIGSTOP)
-        with pytest.raises(SurfaceError, match="no sign of life"):
-            hands.type("é")
+        with pytest.raises(SurfaceError, match="hangs"):
+            controller.type("é")
         connection.close()
-    assert keymap(display) == before
+    assert read_keymap(display) == keymap
 
 
-class Raw:
-    """A window of its own connection that takes the focus and notes the keycodes that it gets. With pings it says that
-    it knows them, and never answers one."""
+class RawWindow:
+    """A window of its own connection that takes the focus and records keycodes.
 
-    def __init__(self, display, left, pings=False):
+    With `pings` it declares that it supports pings, and never answers one.
+    """
+
+    def __init__(self, display: str, left: int, pings: bool = False) -> None:
         from Xlib import X, Xatom
 
-        self.link = link(display)
-        self.window = self.link.screen().root.create_window(left, 0, 90, 60, 0, 24, event_mask=X.KeyPressMask)
+        self.connection = connect_to(display)
+        root = self.connection.screen().root
+        self.window = root.create_window(left, 0, 90, 60, 0, 24, event_mask=X.KeyPressMask)
         if pings:
-            names = [self.link.intern_atom(name) for name in ("WM_PROTOCOLS", "_NET_WM_PING")]
+            names = [self.connection.intern_atom(name) for name in ("WM_PROTOCOLS", "_NET_WM_PING")]
             self.window.change_property(names[0], Xatom.ATOM, 32, names[1:])
         self.window.map()
-        self.link.sync()
-        soon(lambda: self.window.get_attributes().map_state == X.IsViewable)
+        self.connection.sync()
+        eventually(lambda: self.window.get_attributes().map_state == X.IsViewable)
         self.focus()
 
-    def focus(self):
+    def focus(self) -> None:
         from Xlib import X
 
         self.window.set_input_focus(X.RevertToParent, X.CurrentTime)
-        self.link.sync()
+        self.connection.sync()
 
-    def got(self):
-        """Keycodes since the last time."""
+    def take_keycodes(self) -> list[int]:
+        """Return the keycodes since the last call."""
         from Xlib import X
 
-        self.link.sync()
-        events = [self.link.next_event() for _ in range(self.link.pending_events())]
+        self.connection.sync()
+        events = [self.connection.next_event() for _ in range(self.connection.pending_events())]
         return [event.detail for event in events if event.type == X.KeyPress]
 
-    def close_on(self, keycode, then):
-        """A thread that closes the window on a key, whereupon another one gets the focus."""
+    def close_on(self, keycode: int, successor: RawWindow) -> threading.Thread:
+        """Start a thread that closes the window on a key and gives the focus to another one."""
 
-        def live():
-            while keycode not in self.got():
+        def close() -> None:
+            while keycode not in self.take_keycodes():
                 time.sleep(0.001)
             self.window.destroy()
-            self.link.sync()
-            then.focus()
+            self.connection.sync()
+            successor.focus()
 
-        thread = threading.Thread(target=live, daemon=True)
+        thread = threading.Thread(target=close, daemon=True)
         thread.start()
         return thread
 
 
 @pytest.mark.parametrize("pings", [False, True])
 @pytest.mark.parametrize("text", ["yes\nmove all to the bin", "tak, żółć\n你好"])
-def test_what_is_left_of_a_text_whose_window_closed_goes_nowhere(text, pings, monkeypatch):
-    monkeypatch.setattr("envs.desktop.x11.keyboard.ENTER_S", 1.0)  # the thread that closes it may be slow
-    with x_server() as display, hands_on(display) as hands:
-        before = keymap(display)
-        behind = Raw(display, 0)
-        dialog = Raw(display, 200, pings)
-        closing = dialog.close_on(dialog.link.keysym_to_keycode(0xFF0D), behind)
-        began = time.monotonic()
-        with pytest.raises(
-            ActionInterruptedError, match=f"after {text.index(chr(10)) + 1} of {len(text)} characters, and the rest"
-        ):
-            hands.type(text)
-        assert time.monotonic() - began < 8  # what is gone is not waited for
-        closing.join(10)
-        assert behind.got() == [] and keymap(display) == before
-        hands.type("more")
-        assert len(behind.got()) == 4
+def test_text_stops_when_its_window_closes(text: str, pings: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.desktop.x11.sync.NO_PING_ENTER_S", 1.0)  # the closing thread may be slow
+    monkeypatch.setattr("envs.desktop.x11.sync.PING_S", 60.0)  # a wait for the closed window would end the test
+    with x_server() as display, open_input(display) as controller:
+        keymap = read_keymap(display)
+        behind = RawWindow(display, 0)
+        dialog = RawWindow(display, 200, pings)
+        thread = dialog.close_on(dialog.connection.keysym_to_keycode(RETURN), behind)
+        count = f"after {text.index(chr(10)) + 1} of {len(text)} characters"
+        with pytest.raises(ActionInterruptedError, match=count):
+            controller.type(text)
+        thread.join(10)
+        assert behind.take_keycodes() == []
+        assert read_keymap(display) == keymap
+        controller.type("more")
+        assert len(behind.take_keycodes()) == 4
 
 
-def test_a_window_that_pops_up_in_a_long_text_gets_nothing_of_it(monkeypatch):
-    with x_server() as display, hands_on(display) as hands:
-        other = Raw(display, 200)
-        first = Raw(display, 0)
-        strike, pieces = type(hands._keyboard)._strike_at, []
+def test_text_stops_when_another_window_pops_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with x_server() as display, open_input(display) as controller:
+        other = RawWindow(display, 200)
+        first = RawWindow(display, 0)
+        type_batch = TextTyper._type_batch
+        batches: list[Sequence[int]] = []
 
-        def pop_up(keyboard, place, piece, lent):
-            if len(pieces) == 2:
+        def pop_up(typer: TextTyper, window: int, batch: Sequence[int], keycodes: Mapping[int, int]) -> bool:
+            if len(batches) == 2:
                 other.focus()
-            pieces.append(piece)
-            return strike(keyboard, place, piece, lent)
+            batches.append(batch)
+            return type_batch(typer, window, batch, keycodes)
 
-        monkeypatch.setattr("envs.desktop.x11.keyboard.Keyboard._strike_at", pop_up)
+        monkeypatch.setattr(TextTyper, "_type_batch", pop_up)
         with pytest.raises(ActionInterruptedError, match="after 128 of 200 characters"):
-            hands.type("0123456789" * 20)
-        assert len(first.got()) == 128 and other.got() == []
+            controller.type("0123456789" * 20)
+        assert len(first.take_keycodes()) == 128
+        assert other.take_keycodes() == []
 
 
 KILLED = """
-import os, signal, sys, time
+import sys, time
 sys.path.insert(0, {root!r})
-from envs.desktop.keeper import Keeper
-from envs.desktop.x11.connect import connect
-from envs.desktop.x11.hands import X11Hands
-from envs.desktop.x11.keyboard import Keyboard
-keeper = Keeper()
-keeper.register(display={display!r})
-hands = X11Hands(connect({display!r}), keeper)
-Keyboard._until_read = lambda *_: (print('now', flush=True), time.sleep(60))
-hands.button('left', True)
-with hands.chord(('ctrl', 'shift')):
-    Keyboard._until_free = lambda _: None
-    hands.type('漢')
+from envs.desktop.cleanup_process import CleanupProcess
+from envs.desktop.x11.connection import connect
+from envs.desktop.x11.input import X11Input
+from envs.desktop.x11.modifiers import Modifiers
+from envs.desktop.x11.sync import InputSync
+cleanup = CleanupProcess()
+cleanup.register(display={display!r})
+controller = X11Input(connect({display!r}), cleanup)
+InputSync.wait_until_processed = lambda *_: (print('now', flush=True), time.sleep(60))
+controller.button('left', True)
+with controller.chord(('ctrl', 'shift')):
+    Modifiers.wait_for_release = lambda _: None
+    controller.type('漢')
 """
 
 
-def test_a_killed_process_leaves_no_key_held_and_the_map_as_it_was(display, request):
-    """SIGKILL in the middle of a text, with keys and a button down: the keeper puts it right."""
-    before = keymap(display)
+def test_killed_process_restores_keys_and_map(display: str, request: pytest.FixtureRequest) -> None:
+    """SIGKILL while typing, with keys and a button pressed."""
+    keymap = read_keymap(display)
     code = KILLED.format(root=str(request.config.rootpath), display=display)
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
-    assert child.stdout is not None and child.stdout.readline() == b"now\n"
-    assert keymap(display) != before and pressed(display)[1] & 0x105 == 0x105
-    child.kill()
-    child.wait()
-    soon(lambda: keymap(display) == before and pressed(display) == (False, 0))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"now\n"
+    assert read_keymap(display) != keymap
+    assert pressed_state(display)[1] & 0x105 == 0x105
+    process.kill()
+    process.wait()
+    eventually(lambda: read_keymap(display) == keymap and pressed_state(display) == (False, 0))

@@ -1,151 +1,181 @@
-"""One window alone: found by its title, followed when it moves, shown without others, missed when closed."""
+"""One window: found by title, followed when it moves, shown without other programs, reported when closed."""
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 import pytest
-from helpers.desktop_programs import TK_PAD, link, soon, started, tk_python, x_server
+from helpers.desktop_programs import TK_PAD, connect_to, running, tk_python, x_server
+from helpers.eventually import eventually
 
 from actions import Click, Move, SurfaceError, TypeText, UsageError
+from envs.desktop.geometry import Box
 from envs.desktop.x11.windows import Windows
 from envs.surfaces.desktop import Surface
 
+if TYPE_CHECKING:
+    from Xlib.display import Display
+    from Xlib.xobject.drawable import Window as XWindow
+
 WHITE = [255, 255, 255]
+RED = [255, 0, 0]
+
+
+class Scene(NamedTuple):
+    """A display with two separate Tk windows, "Letters" and "Numbers"."""
+
+    display: str
+    connection: Display
+    windows: Windows
+    text_path: Path
+    program: subprocess.Popen[bytes]
+
+    def letters_box(self) -> Box:
+        box = self.windows.box(self.windows.find("Letters").id)
+        assert box is not None
+        return box
+
+    def place_letters(self, **geometry: int) -> None:
+        window = self.connection.create_resource_object("window", self.windows.find("Letters").id)
+        while window.query_tree().parent.id != self.connection.screen().root.id:
+            window = window.query_tree().parent
+        window.configure(**geometry)
+        self.connection.sync()
 
 
 @pytest.fixture
-def scene(tmp_path):
-    """Two Tk windows that lie apart: (display, connection, windows, the first's file, its program)."""
-    one, two = tmp_path / "one", tmp_path / "two"
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    letters, numbers = tmp_path / "letters", tmp_path / "numbers"
     with (
         x_server("1000x700") as display,
-        started([tk_python(), str(TK_PAD), str(one), "300x200+100+100", "Letters"], display) as first,
-        started([tk_python(), str(TK_PAD), str(two), "300x200+600+400", "Numbers"], display),
+        running([tk_python(), str(TK_PAD), str(letters), "300x200+100+100", "Letters"], display) as program,
+        running([tk_python(), str(TK_PAD), str(numbers), "300x200+600+400", "Numbers"], display),
     ):
-        soon(lambda: one.exists() and two.exists())
-        connection = link(display)
+        eventually(lambda: letters.exists() and numbers.exists())
+        connection = connect_to(display)
         windows = Windows(connection)
-        soon(lambda: len([w for w in windows.all() if w.title in ("Letters", "Numbers") and windows.box(w.id)]) == 2)
-        yield display, connection, windows, one, first
+        titles = {"Letters", "Numbers"}
+        eventually(lambda: titles <= {window.title for window in windows.all() if windows.box(window.id)})
+        yield Scene(display, connection, windows, letters, program)
         connection.close()
 
 
-def place(connection, windows, title, **where):
-    window = connection.create_resource_object("window", windows.find(title).id)
-    while window.query_tree().parent.id != connection.screen().root.id:
-        window = window.query_tree().parent
-    window.configure(**where)
-    connection.sync()
+def test_find_matches_part_of_title(scene: Scene) -> None:
+    assert scene.windows.find("numb").title == "Numbers"
 
 
-def test_titles_are_found_and_those_that_are_not_are_named(scene):
-    display, _, windows, _, _ = scene
-    assert windows.find("numb").title == "Numbers"
-    with pytest.raises(UsageError, match=r"no window is called 'Words'; there are: .*'Letters'"):
-        Surface(window="Words", display=display)
+def test_find_lists_titles_on_error(scene: Scene) -> None:
+    with pytest.raises(UsageError, match=r"no window is called 'Words'; open windows: .*'Letters'"):
+        Surface(window="Words", display=scene.display)
     with pytest.raises(UsageError, match=r"2 windows have 'e' in their titles: .*name one of them"):
-        windows.find("e")
+        scene.windows.find("e")
 
 
-def test_it_is_followed_when_it_moves_and_text_reaches_it_alone(scene):
-    display, connection, windows, one, _ = scene
-    with Surface(window="Letters", display=display) as surface:
-        before = surface.capture()
-        place(connection, windows, "Letters", x=37, y=310)
-        soon(lambda: windows.box(windows.find("Letters").id)[:2] == (37, 310))
-        assert surface.capture().pixels.shape == before.pixels.shape
+def test_moved_window_is_followed(scene: Scene) -> None:
+    with Surface(window="Letters", display=scene.display) as surface:
+        shape = surface.capture().pixels.shape
+        scene.place_letters(x=37, y=310)
+        eventually(lambda: scene.letters_box()[:2] == (37, 310))
+        assert surface.capture().pixels.shape == shape
         surface.perform(Move(x=10, y=20))
-        at = connection.screen().root.query_pointer()
-        assert (at.root_x, at.root_y) == (47, 330)
+        position = scene.connection.screen().root.query_pointer()
+        assert (position.root_x, position.root_y) == (47, 330)
         surface.perform(TypeText(text="żółć"))
-        soon(lambda: one.read_text() == "żółć")
+        eventually(lambda: scene.text_path.read_text() == "żółć")
 
 
-def test_what_lies_over_it_is_neither_seen_nor_clicked(scene):
+def test_covering_window_is_neither_shown_nor_clicked(scene: Scene) -> None:
     from Xlib import X
 
-    display, connection, windows, _, _ = scene
-    with Surface(window="Letters", display=display) as surface:
+    connection = scene.connection
+    with Surface(window="Letters", display=scene.display) as surface:
         surface.capture()
         cover = connection.screen().root.create_window(
             150, 150, 60, 40, 0, 24, background_pixel=0xFF0000, override_redirect=True, event_mask=X.ButtonPressMask
         )
         cover.map()
         connection.sync()
-        box = windows.box(windows.find("Letters").id)
-        soon(lambda: windows.covers(windows.find("Letters").id, box))
+        box = scene.letters_box()
+        eventually(lambda: scene.windows.covers(scene.windows.find("Letters").id, box))
         pixels = surface.capture().pixels
-        assert not (pixels == [255, 0, 0]).all(axis=2).any()
-        assert (
-            "shown grey" in surface.pop_notices() or (pixels[60, 60] == WHITE).all()
-        )  # raised above it, where it can be
-        note = surface.perform(Click(x=60, y=60))
+        is_raised = bool((pixels[60, 60] == WHITE).all())  # above the cover, if the server allows it
+        assert not (pixels == RED).all(axis=2).any()
+        assert is_raised or "shown gray" in surface.pop_notices()
+        notice = surface.perform(Click(x=60, y=60))
         connection.sync()
-        presses = [connection.next_event().type for _ in range(connection.pending_events())]
-        assert X.ButtonPress not in presses
-        assert "was not done" in note or (pixels[60, 60] == WHITE).all()
+        assert X.ButtonPress not in [connection.next_event().type for _ in range(connection.pending_events())]
+        assert is_raised or "was not done" in notice
         cover.destroy()
         connection.sync()
         assert surface.perform(Click(x=60, y=60)) == ""
 
 
-def test_a_part_off_the_screen_is_grey_and_no_picture_fails(scene):
-    display, connection, windows, _, _ = scene
-    with Surface(window="Letters", display=display) as surface:
-        place(connection, windows, "Letters", x=-50, y=100)
-        soon(lambda: windows.box(windows.find("Letters").id).left == -50)
+def test_part_off_the_screen_is_gray(scene: Scene) -> None:
+    with Surface(window="Letters", display=scene.display) as surface:
+        scene.place_letters(x=-50, y=100)
+        eventually(lambda: scene.letters_box().left == -50)
         pixels = surface.capture().pixels
-        assert pixels.shape == (200, 300, 3) and np.unique(pixels[:, :50]).tolist() == [128]
+        assert pixels.shape == (200, 300, 3)
+        assert np.unique(pixels[:, :50]).tolist() == [128]
         assert "not done" in surface.perform(Click(x=5, y=5))
-        place(connection, windows, "Letters", x=-500, y=100)
-        soon(lambda: windows.box(windows.find("Letters").id).left == -500)
+
+
+def test_window_off_the_screen_is_an_error(scene: Scene) -> None:
+    with Surface(window="Letters", display=scene.display) as surface:
+        scene.place_letters(x=-500, y=100)
+        eventually(lambda: scene.letters_box().left == -500)
         with pytest.raises(SurfaceError, match="'Letters' lies outside of the screen"):
             surface.capture()
 
 
-def test_a_window_of_another_size_is_looked_at_before_it_is_acted_in(scene):
-    display, connection, windows, _, _ = scene
-    with Surface(window="Letters", display=display) as surface:
+def test_resized_window_needs_a_new_screenshot(scene: Scene) -> None:
+    with Surface(window="Letters", display=scene.display) as surface:
         surface.capture()
-        place(connection, windows, "Letters", width=260, height=150)
-        soon(lambda: windows.box(windows.find("Letters").id).width == 260)
+        scene.place_letters(width=260, height=150)
+        eventually(lambda: scene.letters_box().width == 260)
         assert "changed its size before 'click', which was not done" in surface.perform(Click(x=5, y=5))
         assert surface.capture().width == 260
         assert surface.perform(Click(x=5, y=5)) == ""
 
 
-def test_a_closed_window_is_a_surface_error(scene):
-    display, _, windows, _, program = scene
-    with Surface(window="Letters", display=display) as surface:
+def test_closed_window_is_a_surface_error(scene: Scene) -> None:
+    with Surface(window="Letters", display=scene.display) as surface:
         surface.capture()
-        program.kill()
-        soon(lambda: len([w for w in windows.all() if w.title == "Letters"]) == 0)
-        for call in (surface.capture, lambda: surface.perform(TypeText(text="into nowhere"))):
-            with pytest.raises(SurfaceError, match="the window 'Letters' was closed; open it and start again"):
-                call()
+        scene.program.kill()
+        eventually(lambda: "Letters" not in [window.title for window in scene.windows.all()])
+        with pytest.raises(SurfaceError, match="the window 'Letters' was closed"):
+            surface.capture()
+        with pytest.raises(SurfaceError, match="the window 'Letters' was closed"):
+            surface.perform(TypeText(text="into nowhere"))
 
 
-def test_the_focus_comes_back_to_the_very_window_and_not_to_another_of_its_program():
-    """Two terminals are often one program: the text for the one must not go to that in which a person said yes."""
+def test_keep_focus_restores_the_very_window() -> None:
+    """Two terminals are often one program; text for one must not go to the one where the user answered."""
     from Xlib import X
 
     with x_server("400x300") as display:
-        connection = link(display)
-        both = [connection.screen().root.create_window(at, 0, 100, 100, 0, X.CopyFromParent) for at in (0, 200)]
-        with Surface(display=display) as surface:
+        connection = connect_to(display)
+        root = connection.screen().root
+        first, second = (root.create_window(left, 0, 100, 100, 0, X.CopyFromParent) for left in (0, 200))
 
-            def focus(window):
-                window.map()
-                connection.sync()
-                soon(lambda: window.get_attributes().map_state == X.IsViewable)
-                window.set_input_focus(X.RevertToParent, X.CurrentTime)
-                connection.sync()
-
-            focus(both[0])
-            give_back = surface.keep_focus()
-            focus(both[1])
-            assert give_back() and connection.get_input_focus().focus.id == both[0].id
-            both[0].destroy()
+        def focus(window: XWindow) -> None:
+            window.map()
             connection.sync()
-            assert not give_back()
+            eventually(lambda: window.get_attributes().map_state == X.IsViewable)
+            window.set_input_focus(X.RevertToParent, X.CurrentTime)
+            connection.sync()
+
+        with Surface(display=display) as surface:
+            focus(first)
+            restore_focus = surface.keep_focus()
+            focus(second)
+            assert restore_focus()
+            assert connection.get_input_focus().focus.id == first.id
+            first.destroy()
+            connection.sync()
+            assert not restore_focus()
         connection.close()

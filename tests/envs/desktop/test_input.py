@@ -1,0 +1,118 @@
+"""Actions as moves, presses and releases in order; nothing stays pressed after an error."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from actions import Action, Click, Drag, LongPress, Move, PressKeys, Scroll, SurfaceError, TypeText
+from envs.desktop.geometry import Box, Viewport
+from envs.desktop.input import perform
+
+VIEWPORT = Viewport.of(Box(-200, 100, 400, 300), 2.0)  # 200 x 150 pixels, to the left of the first monitor
+
+
+class Recorder:
+    """An InputController that records its calls and fails at one of them."""
+
+    def __init__(self, fail_at: str = "") -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.fail_at = fail_at
+
+    def _record(self, *call: object) -> None:
+        self.calls.append(call)
+        if call[0] == self.fail_at:
+            raise SurfaceError("broke")
+
+    def move(self, x: int, y: int) -> None:
+        self._record("move", x, y)
+
+    def pointer(self) -> tuple[int, int]:
+        return (-150, 120)
+
+    def button(self, name: str, down: bool) -> None:
+        self._record("down" if down else "up", name)
+
+    def wheel(self, down: int, right: int) -> None:
+        self._record("wheel", down, right)
+
+    def check_keys(self, keys: Sequence[str]) -> None:
+        self._record("check", *keys)
+
+    @contextlib.contextmanager
+    def chord(self, keys: Sequence[str]) -> Iterator[None]:
+        self._record("hold", *keys)
+        try:
+            yield
+        finally:
+            self._record("release", *keys)
+
+    def type(self, text: str) -> None:
+        self._record("type", text)
+
+    def release_all(self) -> None:
+        self._record("release_all")
+
+
+def record(action: Action, fail_at: str = "") -> list[tuple[object, ...]]:
+    controller = Recorder(fail_at)
+    with contextlib.suppress(SurfaceError):
+        perform(controller, action, lambda point: VIEWPORT.point(*point))
+    return controller.calls
+
+
+def moves(calls: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    return [call[1:] for call in calls if call[0] == "move"]
+
+
+def test_click_moves_then_presses_count_times() -> None:
+    assert record(Click(x=10, y=20, button="right", count=2, modifiers=("ctrl",))) == [
+        ("check", "ctrl"),
+        ("hold", "ctrl"),
+        ("move", -179, 141),
+        *[("down", "right"), ("up", "right")] * 2,
+        ("release", "ctrl"),
+    ]
+
+
+def test_drag_passes_all_points_and_releases_at_last() -> None:
+    calls = record(Drag(path=((0, 0), (50, 0), (50, 40))))
+    assert moves(calls)[0] == (-199, 101)
+    assert moves(calls)[-1] == (-99, 181)
+    assert (-99, 101) in moves(calls)
+    assert calls[3] == ("down", "left")
+    assert calls[-2] == ("up", "left")
+
+
+def test_drag_of_one_point_starts_at_pointer() -> None:
+    calls = record(Drag(path=((0, 0),)))
+    assert moves(calls)[0] == (-150, 120)
+    assert moves(calls)[-1] == (-199, 101)
+
+
+@pytest.mark.parametrize(
+    ("action", "calls"),
+    [
+        (Scroll(x=1, y=1, down=3, right=-2), [("move", -197, 103), ("wheel", 3, -2)]),
+        (Scroll(down=1), [("wheel", 1, 0)]),
+        (Move(x=0, y=0), [("move", -199, 101)]),
+        (TypeText(text="ż"), [("type", "ż")]),
+        (LongPress(x=0, y=0, seconds=0.01), [("move", -199, 101), ("down", "left"), ("up", "left")]),
+    ],
+)
+def test_action_makes_these_calls(action: Action, calls: list[tuple[object, ...]]) -> None:
+    assert record(action) == calls
+
+
+def test_shortcut_uses_lowercase_letter() -> None:
+    assert record(PressKeys(keys=("ctrl", "A")))[0] == ("check", "ctrl", "a")
+    assert record(PressKeys(keys=("A",)))[0] == ("check", "A")
+
+
+@pytest.mark.parametrize("fail_at", ["move", "down"])
+def test_failing_click_releases_keys_and_buttons(fail_at: str) -> None:
+    calls = record(Click(x=1, y=1, modifiers=("shift",)), fail_at)
+    assert calls[-1] == ("release", "shift")
+    assert calls.count(("down", "left")) == calls.count(("up", "left"))
