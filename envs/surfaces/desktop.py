@@ -8,11 +8,22 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
-from actions import Action, Drag, Error, InvalidActionError, Screen, Scroll, SurfaceError, SurfaceTimeout, UsageError, Wait
+from actions import (
+    Action,
+    Drag,
+    Error,
+    InvalidActionError,
+    Screen,
+    Scroll,
+    SurfaceError,
+    SurfaceTimeout,
+    UsageError,
+    Wait,
+)
 from envs.chromium.address import person_address
 from envs.desktop.backend import DesktopBackend, X11Backend, open_backend, require_windows
 from envs.desktop.geometry import Box, Monitor, Viewport, select_monitor
