@@ -10,9 +10,8 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, Protocol, TextIO, runtime_checkable
 
-import click
 import typer
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
 }
 EXIT_CODES = {"success": 0, "failure": 1, "budget": 4, "error": 5}
 STOPPED_EXIT_CODES = {"denied": 3, "interrupted": 130}
-DTYPES = ("auto", "float32", "bfloat16", "float16", "fast", "int8", "int4")
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "fast", "int8", "int4"]
 PRACTICE_HINT = "Or see the embedded model on a practice page: agent demo book-flight"
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -63,6 +62,17 @@ Surface = Annotated[
     typer.Option("--surface", "--on", help="browser (default), desktop[:virtual] or android[:SERIAL]."),
 ]
 Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
+
+
+@runtime_checkable
+class CommandLineError(Protocol):
+    """An exception of the command-line parser (typer does not export its base class)."""
+
+    exit_code: int
+
+    def format_message(self) -> str:
+        """Return the message."""
+        ...
 
 
 def _print_version(value: bool) -> None:
@@ -95,10 +105,9 @@ def run(
         typer.Option("--program", "--open", help="Program to start on a virtual desktop.", metavar="COMMAND"),
     ] = None,
     approve: Annotated[
-        str | None,
+        Literal["each", "never"] | None,
         typer.Option(
             help="Ask before each action, or never; default: each on your own screen, never elsewhere.",
-            click_type=click.Choice(["each", "never"]),
         ),
     ] = None,
     model: Model = None,
@@ -109,16 +118,16 @@ def run(
     headed: Headed = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="Precision of the weights; default: auto.", click_type=click.Choice(DTYPES))
+        Dtype | None,
+        typer.Option(help="Precision of the weights; default: auto."),
     ] = None,
     grammar: Annotated[
         bool | None, typer.Option(help="Constrain replies to the model's grammar; default: yes.")
     ] = None,
     zoom: Annotated[
-        str | None,
+        Literal["off", "on", "auto"] | None,
         typer.Option(
             help="Refine points on an enlarged crop: off (default), on, or auto (where uncertain).",
-            click_type=click.Choice(["off", "on", "auto"]),
         ),
     ] = None,
     budget_tokens: Annotated[
@@ -429,10 +438,10 @@ def _print_error(message: str, code: int) -> int:
 
 def _report_error(error: Exception) -> int:
     """Print an error and return its exit code."""
-    if isinstance(error, click.ClickException):
+    if isinstance(error, CommandLineError):
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None else ""
-        message = error.format_message()
+        message = error.format_message().replace("Value error, ", "")
         if "--json" in sys.argv and sys.argv[1:2] in (["run"], ["demo"]):  # the last line is always the end event
             from json import dumps
 

@@ -232,7 +232,9 @@ _ADAPTER = TypeAdapter(Settings)
 def format_settings(loaded: LoadedSettings) -> str:
     """Return one line per setting, as in a config file, with its origin."""
     values = as_dict(loaded.settings)
-    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    lines = [
+        f"# {name} is not set" if value is None else f"{name} = {json.dumps(value)}" for name, value in values.items()
+    ]
     width = min(40, max(map(len, lines)))
     return "\n".join(
         f"{line:{width}}  # {loaded.origins.get(name, 'default')}" for name, line in zip(values, lines, strict=True)

@@ -64,7 +64,8 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_square_is_moved_to_and_compared(off: int, ok: bool) -> None:
     canvas = Canvas(off)
     rows = pointer_results("canvas", canvas, canvas)
-    assert len(rows) == len(COLOURS) and {action.verb for action in canvas.sent} == {"move"}
+    assert len(rows) == len(COLOURS)
+    assert {action.verb for action in canvas.sent} == {"move"}
     assert [row.ok for row in rows] == [ok] * 5 if abs(off) < 400 else not all(row.ok for row in rows)
     if abs(off) < 400:
         assert all(row.off_px == abs(off) for row in rows)
@@ -83,7 +84,9 @@ def test_what_is_not_in_the_picture_is_a_miss(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(calibration, "shown", lambda capture, colours: (capture(), {}))
     canvas = Canvas()
     rows = pointer_results("canvas", canvas, canvas)
-    assert not any(row.ok for row in rows) and canvas.sent == [] and "not in the picture" in rows[0].note
+    assert not any(row.ok for row in rows)
+    assert canvas.sent == []
+    assert "not in the picture" in rows[0].note
 
 
 def click(x: int, y: int) -> str:
@@ -115,8 +118,10 @@ def test_a_model_clicks_the_squares_and_reads_colours() -> None:
         ("model reads red", False),
         ("model reads green", False),
     ]
-    assert rows[1].off_px == MODEL_SIDE // 2 and "nearer to red" in rows[2].note
-    assert 'wants to type "rm -rf /"' in rows[3].note and "not JSON" in rows[4].note
+    assert rows[1].off_px == MODEL_SIDE // 2
+    assert "nearer to red" in rows[2].note
+    assert 'wants to type "rm -rf /"' in rows[3].note
+    assert "not JSON" in rows[4].note
     assert {action.verb for action in canvas.sent} == {"click"}, "nothing but clicks is carried out"
     assert "It is Blue." in rows[5].note
 
@@ -124,7 +129,9 @@ def test_a_model_clicks_the_squares_and_reads_colours() -> None:
 def test_the_table_has_a_line_for_each_and_a_verdict() -> None:
     canvas = Canvas(3)
     lines = format_table(pointer_results("canvas", canvas, canvas)).splitlines()
-    assert len(lines) == 7 and "3.0 px  MISS" in lines[1] and lines[-1] == "0 of 5 landed"
+    assert len(lines) == 7
+    assert "3.0 px  MISS" in lines[1]
+    assert lines[-1] == "0 of 5 landed"
     good = Canvas()
     assert (
         format_table(pointer_results("canvas", good, good)).splitlines()[-1]
@@ -148,7 +155,8 @@ def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(calibration, "settled", doctor.settled)
     rows = calibrate(Settings(surface="browser", width=801, height=601))
-    assert [row.off_px for row in rows] == [0.0] * 5 and all(row.ok and row.screen == "browser" for row in rows)
+    assert [row.off_px for row in rows] == [0.0] * 5
+    assert all(row.ok and row.screen == "browser" for row in rows)
 
 
 def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:

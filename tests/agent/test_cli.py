@@ -65,15 +65,19 @@ def test_success_is_0_and_the_end_says_verdict_and_trace(
     agent: Agent, env: FakeEnv, script: Any, tmp_path: Path
 ) -> None:
     code, out, err = agent("run", "", *PRACTICE, "--seed", "7", "--script", script(actions(MISS, CLICK)))
-    assert (code, err) == (0, "") and env.seeds == [7] and env.surface.closed
+    assert (code, err) == (0, "")
+    assert env.seeds == [7]
+    assert env.surface.closed
     assert out.splitlines()[-3:-1] == [
         "end      success after 2 steps: the task is over: done",
         "verdict  the page's own reward is 1",
     ]
     assert out.splitlines()[-1] == f"trace    {last_run(tmp_path)}"
     run = read_trace(last_run(tmp_path))
-    assert run.manifest["seed"] == 7 and run.manifest["settings"]["url"] == "practice:click-test"
-    assert run.manifest["policy"]["model"] == "script" and run.manifest["versions"]["numpy"]
+    assert run.manifest["seed"] == 7
+    assert run.manifest["settings"]["url"] == "practice:click-test"
+    assert run.manifest["policy"]["model"] == "script"
+    assert run.manifest["versions"]["numpy"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,8 @@ def test_exit_codes(
 def test_the_machines_trouble_is_5(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
     env.surface.trouble = "the browser is gone"
     code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
-    assert code == 5 and "error after 1 step: the browser is gone" in out
+    assert code == 5
+    assert "error after 1 step: the browser is gone" in out
 
 
 def test_a_machine_that_never_came_up_is_5_and_has_a_trace(
@@ -110,7 +115,9 @@ def test_a_machine_that_never_came_up_is_5_and_has_a_trace(
 
     monkeypatch.setattr(session, "make_env", none)
     code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
-    assert code == 5 and "no browser here" in out and read_trace(last_run(tmp_path)).status == "error"
+    assert code == 5
+    assert "no browser here" in out
+    assert read_trace(last_run(tmp_path)).status == "error"
 
 
 def test_ctrl_c_before_the_run_is_130(agent: Agent, monkeypatch: pytest.MonkeyPatch, script: Any) -> None:
@@ -124,7 +131,8 @@ def test_ctrl_c_before_the_run_is_130(agent: Agent, monkeypatch: pytest.MonkeyPa
 
 def test_without_a_model_it_says_which_there_are_and_how_to_get_one(agent: Agent) -> None:
     code, out, err = agent("run", "buy milk", "--url", "https://example.org")
-    assert (code, out) == (2, "") and "Traceback" not in err
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
     for words in (
         "Qwen/Qwen2.5-VL-3B-Instruct",
         "16.6 GB",
@@ -169,7 +177,9 @@ def test_a_persons_mistake_is_2_and_one_sentence(
 ) -> None:
     files = {"SCRIPT": lambda: script(actions(CLICK)), "WORDS": lambda: script(["words"])}
     code, out, err = agent(*[files[argument]() if argument in files else argument for argument in arguments])
-    assert code == 2 and sentence in err and "Traceback" not in err
+    assert code == 2
+    assert sentence in err
+    assert "Traceback" not in err
     assert out in ("", "loading no such model …\n")
 
 
@@ -177,7 +187,9 @@ def test_a_persons_mistake_is_2_and_one_sentence(
 def test_a_script_that_is_none_is_refused(agent: Agent, tmp_path: Path, lines: str) -> None:
     (tmp_path / "s").write_text(lines)
     code, _, err = agent("run", "", *PRACTICE, "--script", str(tmp_path / "s"))
-    assert code == 2 and "JSON string" in err and not (tmp_path / "runs").exists()
+    assert code == 2
+    assert "JSON string" in err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_script_of_words_speaks_the_models_dialect(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
@@ -186,7 +198,9 @@ def test_a_script_of_words_speaks_the_models_dialect(agent: Agent, env: FakeEnv,
     prompt.write_text("Another text.")
     words = [f"There it is.\n<tool_call>\n{json.dumps(call)}\n</tool_call>"]
     code, out, _ = agent("run", "", *PRACTICE, "--script", script(words), "--prompt", str(prompt))
-    assert code == 0 and "click (120, 110)" in out and "There it is." in out
+    assert code == 0
+    assert "click (120, 110)" in out
+    assert "There it is." in out
 
 
 def test_what_nobody_foresaw_is_one_sentence_and_the_traceback_lies_in_the_run(
@@ -197,10 +211,14 @@ def test_what_nobody_foresaw_is_one_sentence_and_the_traceback_lies_in_the_run(
 
     env.surface.perform = bug  # type: ignore[method-assign]
     code, _, err = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
-    assert code == 5 and env.surface.closed
+    assert code == 5
+    assert env.surface.closed
     path = re.search(r"the traceback is in (\S+),", err)
-    assert path and len(err.splitlines()) == 1 and "ZeroDivisionError: a bug" in err
-    assert "in bug" in Path(path[1]).read_text() and Path(path[1]).parent == last_run(tmp_path)
+    assert path
+    assert len(err.splitlines()) == 1
+    assert "ZeroDivisionError: a bug" in err
+    assert "in bug" in Path(path[1]).read_text()
+    assert Path(path[1]).parent == last_run(tmp_path)
     assert read_trace(last_run(tmp_path)).status == "error"
     monkeypatch.setenv("PIXELHAND_DEBUG", "1")
     monkeypatch.setattr(sys, "argv", ["agent", "run", "", *PRACTICE, "--script", script(actions(CLICK))])
@@ -217,7 +235,9 @@ def test_a_mistake_of_ours_before_the_run_is_a_sentence_too(
     monkeypatch.setattr(session, "_load_script", bug)
     code, _, err = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
     path = re.search(r"the traceback is in (\S+),", err)
-    assert code == 5 and path and "early" in Path(path[1]).read_text()
+    assert code == 5
+    assert path
+    assert "early" in Path(path[1]).read_text()
     assert tmp_path in Path(path[1]).parents
 
 
@@ -225,7 +245,8 @@ def test_a_seed_for_a_practice_page_is_drawn_from_those_never_trained_on(
     agent: Agent, env: FakeEnv, script: Any, tmp_path: Path
 ) -> None:
     agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
-    assert env.seeds[0] is not None and env.seeds[0] >= 900_000
+    assert env.seeds[0] is not None
+    assert env.seeds[0] >= 900_000
     assert read_trace(last_run(tmp_path)).manifest["seed"] == env.seeds[0]
 
 
@@ -265,7 +286,9 @@ def test_ctrl_c_while_the_browser_starts_is_130_and_has_a_trace(
 
     monkeypatch.setattr(session, "make_env", starting)
     code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
-    assert code == 130 and "before it began" in out and read_trace(last_run(tmp_path)).status == "stopped"
+    assert code == 130
+    assert "before it began" in out
+    assert read_trace(last_run(tmp_path)).status == "stopped"
 
 
 def test_earlier_runs_are_listed_and_told(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
@@ -274,16 +297,23 @@ def test_earlier_runs_are_listed_and_told(agent: Agent, env: FakeEnv, script: An
     agent("run", "", *PRACTICE, "--script", script(actions(MISS, CLICK)))
     code, out, _ = agent("runs", "list")
     first, second = out.splitlines()
-    assert code == 0 and "budget" in first and "success" in second and "\x1b" not in out
+    assert code == 0
+    assert "budget" in first
+    assert "success" in second
+    assert "\x1b" not in out
     code, out, _ = agent("runs", "show")
-    assert code == 0 and "did      click (120, 110)" in out and "trace    whole: " in out
+    assert code == 0
+    assert "did      click (120, 110)" in out
+    assert "trace    whole: " in out
     code, out, _ = agent("runs", "show", first.split()[0])
-    assert "mistake  " in out and "\x1b" not in out
+    assert "mistake  " in out
+    assert "\x1b" not in out
     path = last_run(tmp_path) / "steps.jsonl"
     path.write_bytes(path.read_bytes().replace(b"click", b"clack", 1))
     assert "damaged" in agent("runs", "list")[1].splitlines()[1]
     code, _, err = agent("runs", "show", "last")
-    assert code == 2 and "does not follow" in err
+    assert code == 2
+    assert "does not follow" in err
 
 
 def test_a_run_that_was_killed_is_told_with_what_is_not_known(
@@ -294,8 +324,10 @@ def test_a_run_that_was_killed_is_told_with_what_is_not_known(
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-2]) + lines[-2][:40])
     code, out, _ = agent("runs", "show")
-    assert code == 0 and "step 2 was begun (click (120, 110)); whether it happened is not known" in out
-    assert "broken off" in out and "cut off by a crash" in out
+    assert code == 0
+    assert "step 2 was begun (click (120, 110)); whether it happened is not known" in out
+    assert "broken off" in out
+    assert "cut off by a crash" in out
 
 
 CARD = {
@@ -325,7 +357,8 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_demo_list_has_the_cards_figures_the_best_first(agent: Agent, card: Path) -> None:
     code, out, _ = agent("demo", "--list")
     lines = out.splitlines()
-    assert code == 0 and "seeds 900000 to 900049" in lines[0]
+    assert code == 0
+    assert "seeds 900000 to 900049" in lines[0]
     assert "agent eval miniwob --seeds 900000:900050" in lines[0]
     assert [line.split() for line in lines[1:6]] == [
         ["focus-text", "50", "of", "50"],
@@ -339,7 +372,9 @@ def test_demo_list_has_the_cards_figures_the_best_first(agent: Agent, card: Path
     rest = " ".join(lines[6:])
     assert f"{len(names()) - 5} others untried" in rest
     words = rest.replace(",", "").split()
-    assert "click-tab" in words and "book-flight" in words and "click-test" not in words
+    assert "click-tab" in words
+    assert "book-flight" in words
+    assert "click-test" not in words
 
 
 def test_a_card_that_is_none_is_refused_in_a_sentence(card: Path) -> None:
@@ -354,7 +389,8 @@ def test_a_card_that_is_none_is_refused_in_a_sentence(card: Path) -> None:
     card.write_text('{"tasks": {"click-test": {"success": 1, "total": 2}}}')
     assert "on seeds it was never trained on (agent eval miniwob):" in format_tasks().splitlines()[0]
     card.unlink()
-    assert success_rates() == {} and "has no figures" in format_tasks()
+    assert success_rates() == {}
+    assert "has no figures" in format_tasks()
 
 
 def give(card: Path, task: str, won: int, total: int) -> None:
@@ -402,10 +438,12 @@ def test_a_plain_goal_is_done_on_a_page_that_the_model_has_managed(
     agent: Agent, launched: list[Any], card: Path
 ) -> None:
     _, out, _ = agent("run", "Click a link!")
-    assert launched[0][1].url == "practice:click-link" and "(right on 9 of 10 unseen ones)" in out
+    assert launched[0][1].url == "practice:click-link"
+    assert "(right on 9 of 10 unseen ones)" in out
     for goal in ("close the dialog", "log in", "book a flight", "click a link and buy it", "cancel my flight", ""):
         code, out, err = agent("run", goal)
-        assert (code, out) == (2, "") and "none was named (--model)" in err
+        assert (code, out) == (2, "")
+        assert "none was named (--model)" in err
     assert len(launched) == 1
 
 
@@ -421,7 +459,8 @@ def test_who_chose_a_page_a_model_or_a_surface_gets_no_other(
     agent: Agent, launched: list[Any], arguments: list[str], sentence: str
 ) -> None:
     code, out, err = agent("run", "close the dialog", *arguments)
-    assert (code, out, launched) == (2, "", []) and sentence in err
+    assert (code, out, launched) == (2, "", [])
+    assert sentence in err
 
 
 @pytest.mark.parametrize(
@@ -431,7 +470,8 @@ def test_what_stands_in_the_settings_was_chosen_too(
     agent: Agent, launched: list[Any], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"PIXELHAND_{name}", value)
-    assert agent("run", "close the dialog")[0] == 2 and launched == []
+    assert agent("run", "close the dialog")[0] == 2
+    assert launched == []
 
 
 def test_where_another_model_is_on_the_disk_it_is_for_the_person_to_name_it(
@@ -440,8 +480,10 @@ def test_where_another_model_is_on_the_disk_it_is_for_the_person_to_name_it(
     give(card, "book-flight", 31, 50)
     hub("a/ours", revisions=2)
     code, out, err = agent("run", "book a flight")
-    assert (code, out, launched) == (2, "", []) and len(err.splitlines()) == 1
-    assert "on this disk is a/ours;" in err and "--model a/ours --url https://" in err
+    assert (code, out, launched) == (2, "", [])
+    assert len(err.splitlines()) == 1
+    assert "on this disk is a/ours;" in err
+    assert "--model a/ours --url https://" in err
     hub("b/ours")
     assert "are a/ours, b/ours" in agent("run", "book a flight")[2]
 
@@ -457,10 +499,10 @@ def test_a_page_without_a_seed_is_one_that_the_model_did_right(
     right = {900000, 900001, 900002, 900003} - set(failed)
     for words in (["run", "book a flight"], ["demo"], ["demo", "book-flight"]):
         code, out, _ = agent(*words)
-        assert code == 0 and launched[-1][1].seed in right
-        assert ("pages that it did right when it was measured; --seed N is another" in out) == bool(
-            said
-        ) and said in out
+        assert code == 0
+        assert launched[-1][1].seed in right
+        assert ("pages that it did right when it was measured; --seed N is another" in out) == bool(said)
+        assert said in out
     agent("demo", "--seed", "900002")
     assert launched[-1][1].seed == 900002
     agent("run", "", "--url", "practice:book-flight", "--model", "embedded")
@@ -481,7 +523,10 @@ def test_demo_books_a_flight_once_the_model_has_booked_one(agent: Agent, launche
 
 def test_models_lists_what_there_is(agent: Agent) -> None:
     code, out, _ = agent("models")
-    assert code == 0 and "embedded" in out and "Qwen/Qwen2.5-VL-72B-Instruct" in out and "146.8 GB" in out
+    assert code == 0
+    assert "embedded" in out
+    assert "Qwen/Qwen2.5-VL-72B-Instruct" in out
+    assert "146.8 GB" in out
 
 
 def test_a_download_that_fails_is_one_sentence(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,14 +537,19 @@ def test_a_download_that_fails_is_one_sentence(agent: Agent, monkeypatch: pytest
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
     code, out, err = agent("models", "pull", "Qwen/Qwen2.5-VL-3B-Instruct")
-    assert code == 2 and out == "" and "Qwen Research License" in err
-    assert "could not be fetched (We could not connect); check the name" in err and "Traceback" not in err
+    assert code == 2
+    assert out == ""
+    assert "Qwen Research License" in err
+    assert "could not be fetched (We could not connect); check the name" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("name", ["not a name", "Qwen/", "../x", ""])
 def test_a_name_that_no_hub_has_is_one_sentence(agent: Agent, name: str) -> None:
     code, _, err = agent("models", "pull", name)
-    assert code == 2 and "could not be fetched" in err and "Traceback" not in err
+    assert code == 2
+    assert "could not be fetched" in err
+    assert "Traceback" not in err
 
 
 def test_another_architecture_is_not_fetched(agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -509,7 +559,8 @@ def test_another_architecture_is_not_fetched(agent: Agent, monkeypatch: pytest.M
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *given, **how: types.SimpleNamespace(siblings=[]))
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *given, **how: str(tmp_path / "config.json"))
     code, _, err = agent("models", "pull", "some/llama")
-    assert code == 2 and "is not a Qwen2.5-VL" in err
+    assert code == 2
+    assert "is not a Qwen2.5-VL" in err
 
 
 def test_a_model_is_fetched_without_what_is_no_part_of_it(
@@ -531,8 +582,11 @@ def test_a_model_is_fetched_without_what_is_no_part_of_it(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
     code, out, err = agent("models", "pull", "Qwen/Qwen2.5-VL-3B-Instruct")
-    assert code == 0 and f"ready in {tmp_path}" in out and "6.0 GB of weights" in err
-    assert "*.safetensors" in asked and not {"*", "*.bin", "*.py", "*.pt"} & set(asked)
+    assert code == 0
+    assert f"ready in {tmp_path}" in out
+    assert "6.0 GB of weights" in err
+    assert "*.safetensors" in asked
+    assert not {"*", "*.bin", "*.py", "*.pt"} & set(asked)
 
 
 @pytest.fixture
@@ -563,16 +617,20 @@ def test_models_lists_those_in_the_hubs_cache(agent: Agent, hub: Callable[..., N
     hub("a/theirs", "llama")
     hub("a/without", weights=False)
     out = agent("models")[1]
-    assert "a/ours" in out and "a/theirs" not in out and "a/without" not in out
+    assert "a/ours" in out
+    assert "a/theirs" not in out
+    assert "a/without" not in out
 
 
 def test_a_reader_that_goes_away_leaves_no_stack_trace() -> None:
     line = [sys.executable, "-m", "agent", "demo", "--list"]
     process = subprocess.Popen(line, cwd=HERE.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.close()
     errors = process.stderr.read()
-    assert process.wait(timeout=60) == 1 and errors == ""
+    assert process.wait(timeout=60) == 1
+    assert errors == ""
 
 
 # other screens, and who is asked
@@ -619,7 +677,8 @@ def test_on_an_own_screen_without_a_terminal_nothing_is_done_and_it_is_3(
         own.guard = None  # each run has an environment of its own
         code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(CLICK)), *arguments)
         assert (code, own.surface.performed) == (3, [])
-    assert "needs a person's approval" in out and read_trace(last_run(tmp_path)).status == "stopped"
+    assert "needs a person's approval" in out
+    assert read_trace(last_run(tmp_path)).status == "stopped"
 
 
 def test_on_an_own_screen_a_person_approves_in_the_terminal(
@@ -627,13 +686,16 @@ def test_on_an_own_screen_a_person_approves_in_the_terminal(
 ) -> None:
     prompts = answering(monkeypatch, "not that one", "y")
     code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(MISS, CLICK)))
-    assert (code, len(prompts)) == (0, 2) and own.surface.clicked
-    assert "wants    click (5, 5)" in out and "mistake  the person refused this: not that one" in out
+    assert (code, len(prompts)) == (0, 2)
+    assert own.surface.clicked
+    assert "wants    click (5, 5)" in out
+    assert "mistake  the person refused this: not that one" in out
     assert f"picture  {last_run(tmp_path) / 'asked' / '0002.png'}" in out
     own.guard = None
     prompts = answering(monkeypatch, "s")
     code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(MISS, CLICK)))
-    assert code == 130 and "a person stopped the run" in out
+    assert code == 130
+    assert "a person stopped the run" in out
 
 
 def test_approve_never_asks_nobody_and_a_settings_file_may_say_so(
@@ -644,7 +706,8 @@ def test_approve_never_asks_nobody_and_a_settings_file_may_say_so(
     own.guard = None
     assert agent("run", "press it", *PAGE, "--script", script(actions(CLICK)))[0] == 0
     code, _, err = agent("run", "press it", *PAGE, "--script", script(actions(CLICK)), "--approve", "always")
-    assert code == 2 and "'approve' in the command line must be each or never, not 'always'" in err
+    assert code == 2
+    assert "'approve' in the command line must be each or never, not 'always'" in err
 
 
 def test_on_a_practice_page_nobody_is_asked_wherever_it_is(agent: Agent, own: FakeEnv, script: Any) -> None:
@@ -686,15 +749,18 @@ def test_name_and_where_window_and_program_reach_the_surface(
     code, out, _ = agent("run", "add", *arguments, "--script", script(actions(CLICK)))
     (opening,) = opened
     assert (opening.where, opening.program, opening.window, opening.url) == ("virtual", "galculator -x", "Calc", "")
-    assert code == 4 and "script on desktop:virtual, Calc, galculator -x" in out
+    assert code == 4
+    assert "script on desktop:virtual, Calc, galculator -x" in out
     assert read_trace(last_run(tmp_path)).manifest["surface"] == "desktop:virtual"
 
 
 def test_a_screen_that_cannot_show_a_practice_page_says_which_can(agent: Agent, opened: list[Any], script: Any) -> None:
     code, _, err = agent("run", "", "--on", "desktop", *PRACTICE, "--script", script(actions(CLICK)))
-    assert code == 2 and "--on desktop:virtual, or --on android:SERIAL" in err
+    assert code == 2
+    assert "--on desktop:virtual, or --on android:SERIAL" in err
     code, _, err = agent("run", "x", "--on", "bare", "--script", script(actions(CLICK)))
-    assert code == 2 and "its module has no open_surface" in err
+    assert code == 2
+    assert "its module has no open_surface" in err
 
 
 def test_a_practice_page_runs_on_any_surface_that_can_show_it(
@@ -716,13 +782,17 @@ def test_a_practice_page_runs_on_any_surface_that_can_show_it(
     monkeypatch.setattr(ButtonSurface, "evaluate", evaluate, raising=False)
     monkeypatch.setattr(ButtonSurface, "url", page, raising=False)
     code, out, _ = agent("run", "", "--on", "desktop:virtual", *PRACTICE, "--script", script(actions(MISS, CLICK)))
-    assert code == 0 and gone == ["practice:click-test"] and "goal     press it" in out
-    assert opened[0].url == "practice:click-test" and "on desktop:virtual, practice:click-test, seed 9" in out
+    assert code == 0
+    assert gone == ["practice:click-test"]
+    assert "goal     press it" in out
+    assert opened[0].url == "practice:click-test"
+    assert "on desktop:virtual, practice:click-test, seed 9" in out
 
 
 def test_demo_takes_a_screen(agent: Agent, launched: list[Any]) -> None:
     assert agent("demo", "click-dialog-2", "--on", "android:127.0.0.1:5555")[0] == 0
-    assert launched[0][1].surface == "android:127.0.0.1:5555" and launched[0][1].url == "practice:click-dialog-2"
+    assert launched[0][1].surface == "android:127.0.0.1:5555"
+    assert launched[0][1].url == "practice:click-dialog-2"
 
 
 def test_every_command_of_another_floor_has_its_module() -> None:
@@ -734,7 +804,8 @@ def test_every_command_of_another_floor_has_its_module() -> None:
 
 def test_a_grounder_without_a_model_is_said_and_not_left_out(agent: Agent) -> None:
     code, _, err = agent("calibrate", "--grounder", "some/model")
-    assert code == 2 and "with --model" in err
+    assert code == 2
+    assert "with --model" in err
 
 
 def test_what_a_screen_cannot_follow_is_said_on_a_practice_page_too(agent: Agent, script: Any) -> None:
@@ -751,4 +822,7 @@ def test_what_a_server_says_in_an_error_does_not_act_on_the_terminal(
 
     monkeypatch.setattr(session, "load_policy", refuses)
     code, _, err = agent("run", "go", "--url", "https://a.org", "--model", "http://127.0.0.1:1/v1#x")
-    assert code == 2 and "owned" in err and "\nand more" in err and "\x1b" not in err
+    assert code == 2
+    assert "owned" in err
+    assert "\nand more" in err
+    assert "\x1b" not in err

@@ -26,8 +26,10 @@ def test_the_tasks_verdict_makes_success() -> None:
     env = FakeEnv()
     episode = go(env, MISS, CLICK, seed=7)
     assert (episode.status, episode.reward, episode.cause) == ("success", 1.0, "verdict")
-    assert len(episode.steps) == 2 and env.seeds == [7]
-    assert episode.steps[1].reward == 1.0 and episode.steps[1].call is not None
+    assert len(episode.steps) == 2
+    assert env.seeds == [7]
+    assert episode.steps[1].reward == 1.0
+    assert episode.steps[1].call is not None
     assert episode.steps[1].call.thought == "the button"
 
 
@@ -82,15 +84,21 @@ def test_a_reply_that_means_nothing_is_told_to_the_model_and_nothing_is_done() -
             return super().decide(goal, steps, screen, verbs)
 
     episode = run("", env, Reading(["I would click it", act(verb="click", x=900, y=3), CLICK]), max_steps=10)
-    assert episode.status == "success" and len(env.surface.performed) == 1
-    assert seen[0] == [] and "not JSON" in seen[1][0] and "x must be 0 to 279" in seen[2][1]
-    assert episode.steps[0].call is None and episode.steps[0].action is None
-    assert episode.steps[1].call is not None and episode.steps[1].action is None
+    assert episode.status == "success"
+    assert len(env.surface.performed) == 1
+    assert seen[0] == []
+    assert "not JSON" in seen[1][0]
+    assert "x must be 0 to 279" in seen[2][1]
+    assert episode.steps[0].call is None
+    assert episode.steps[0].action is None
+    assert episode.steps[1].call is not None
+    assert episode.steps[1].action is None
 
 
 def test_a_verb_that_the_surface_lacks_is_the_models_mistake() -> None:
     episode = go(FakeEnv(), act(verb="scroll", down=1), CLICK)
-    assert episode.status == "success" and "cannot 'scroll'" in episode.steps[0].error
+    assert episode.status == "success"
+    assert "cannot 'scroll'" in episode.steps[0].error
 
 
 def test_bad_calls_in_a_row_end_the_run_and_a_good_one_between_starts_the_count_again() -> None:
@@ -149,12 +157,15 @@ def test_the_same_action_on_the_same_screen_is_told_at_three_and_ended_at_five()
     episode = go(FakeEnv(), *[MISS] * 9)
     assert (episode.status, episode.cause, len(episode.steps)) == ("failure", "no progress", 5)
     notes = [step.notice for step in episode.steps]
-    assert notes[:2] == ["", ""] and "3 times and nothing changed" in notes[2] and "4 times" in notes[3]
+    assert notes[:2] == ["", ""]
+    assert "3 times and nothing changed" in notes[2]
+    assert "4 times" in notes[3]
 
 
 def test_other_actions_between_are_progress() -> None:
     episode = go(FakeEnv(), *[MISS, MISS, act(verb="click", x=6, y=6)] * 3, max_steps=9)
-    assert episode.status == "budget" and not any(step.notice for step in episode.steps)
+    assert episode.status == "budget"
+    assert not any(step.notice for step in episode.steps)
 
 
 def test_the_same_action_that_changes_the_screen_is_progress() -> None:
@@ -173,7 +184,8 @@ def test_a_question_is_answered_by_the_person_and_the_screen_is_looked_at_again(
         return "the blue one"
 
     episode = go(env, act(verb="ask", question="which?"), CLICK, ask=person)
-    assert asked == ["which?"] and episode.status == "success"
+    assert asked == ["which?"]
+    assert episode.status == "success"
     assert episode.steps[0].notice == "The person answers: the blue one"
     assert int(episode.steps[1].screen.pixels[350, 0, 0]) == 7
 
@@ -184,7 +196,8 @@ def test_without_a_person_the_model_reads_that_nobody_answers() -> None:
 
     for ask in (None, gone):
         episode = go(FakeEnv(), act(verb="ask", question="which?"), CLICK, ask=ask)
-        assert episode.status == "success" and "nobody is there" in episode.steps[0].error
+        assert episode.status == "success"
+        assert "nobody is there" in episode.steps[0].error
 
 
 def test_ctrl_c_while_the_model_thinks_stops_the_run_with_what_was_done() -> None:
@@ -222,7 +235,8 @@ def test_what_nobody_foresaw_is_told_and_raised() -> None:
     events: list[Any] = []
     with pytest.raises(ZeroDivisionError):
         go(Buggy(), CLICK, on_event=events.append)
-    assert events[-1]["event"] == "end" and events[-1]["status"] == "error"
+    assert events[-1]["event"] == "end"
+    assert events[-1]["status"] == "error"
     assert events[-1]["message"] == "ZeroDivisionError: a bug"
 
 
@@ -234,7 +248,8 @@ def test_a_script_that_is_too_short_says_so() -> None:
 def test_waiting_on_a_still_screen_is_no_lack_of_progress() -> None:
     replies = ['{"verb": "wait", "seconds": 0}'] * 7 + ['{"verb": "done"}']
     episode = run("goal", FakeEnv(), ScriptPolicy(replies), max_steps=9)
-    assert len(episode.steps) == 8 and episode.cause != "no progress"
+    assert len(episode.steps) == 8
+    assert episode.cause != "no progress"
 
 
 class Several(JsonDialect):
@@ -273,11 +288,15 @@ def test_several_actions_of_a_reply_are_done_in_order_with_two_events_each() -> 
         ("act.result", 2, None, None),
     ]
     first, last = episode.steps
-    assert [action.verb for action in first.actions] == ["click", "wait", "click"] and first.action == first.actions[-1]
-    assert episode.status == "success" and len(episode.steps) == 2 and last.actions == (last.action,)
+    assert [action.verb for action in first.actions] == ["click", "wait", "click"]
+    assert first.action == first.actions[-1]
+    assert episode.status == "success"
+    assert len(episode.steps) == 2
+    assert last.actions == (last.action,)
     results = [event for event in events if event["event"] == "act.result"]
     assert first.seconds == pytest.approx(sum(event["seconds"] for event in results[:3]))
-    assert "think" in results[0]["timings_s"] and "think" not in results[1]["timings_s"]
+    assert "think" in results[0]["timings_s"]
+    assert "think" not in results[1]["timings_s"]
 
 
 def test_a_mistake_among_several_ends_the_reply_and_says_which_it_was() -> None:
@@ -308,19 +327,24 @@ def test_a_screen_of_another_size_ends_the_reply() -> None:
 
     env.surface.perform = turning  # type: ignore[method-assign]
     episode, _ = go_several(env, several(MISS, CLICK), several(DONE))
-    assert len(env.surface.performed) == 1 and "last 1 of the 2 actions were not done" in episode.steps[0].notice
+    assert len(env.surface.performed) == 1
+    assert "last 1 of the 2 actions were not done" in episode.steps[0].notice
 
 
 def test_a_task_that_is_over_ends_the_reply_without_a_word() -> None:
     env = FakeEnv()
     episode, _ = go_several(env, several(CLICK, MISS))
-    assert episode.status == "success" and len(env.surface.performed) == 1 and episode.steps[0].notice == ""
+    assert episode.status == "success"
+    assert len(env.surface.performed) == 1
+    assert episode.steps[0].notice == ""
 
 
 def test_a_reply_that_means_no_action_is_a_mistake() -> None:
     episode, events = go_several(FakeEnv(task=False), several(), several(DONE))
-    assert "means no action" in episode.steps[0].error and episode.steps[0].actions == ()
-    assert events[0]["event"] == "act.result" and events[0]["action"] is None
+    assert "means no action" in episode.steps[0].error
+    assert episode.steps[0].actions == ()
+    assert events[0]["event"] == "act.result"
+    assert events[0]["action"] is None
 
 
 def test_the_same_several_that_change_nothing_are_no_progress() -> None:
@@ -338,5 +362,6 @@ def test_the_first_family_of_the_package_that_means_several_has_them_done() -> N
     reply = f"<tool_call>\n{json.dumps({'name': 'computer_use', 'arguments': arguments})}\n</tool_call>"
     env = FakeEnv(task=False)
     episode = run("", env, ScriptPolicy([reply], fara), max_steps=1)
-    assert [action.verb for action in env.surface.performed][:1] == ["click"] and env.surface.clicked
+    assert [action.verb for action in env.surface.performed][:1] == ["click"]
+    assert env.surface.clicked
     assert len(episode.steps[0].actions) >= 2

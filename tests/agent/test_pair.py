@@ -75,7 +75,8 @@ def test_the_grounder_is_sent_the_planners_words_and_its_point_is_taken(module: 
     assert meant == (Click(x=120, y=110),)
     assert policy.to_action(policy.parse(reply), SCREEN) == meant[0]
     (look,) = reply.localizations
-    assert reply.text == said and look["text"] == HIT
+    assert reply.text == said
+    assert look["text"] == HIT
     assert (look["sent"], look["prompt"], look["sent_is"]) == (sent, sent, "words")
 
 
@@ -89,7 +90,8 @@ def test_words_under_headings_and_elements_that_are_points() -> None:
 def test_of_a_call_that_means_several_actions_the_one_that_points_is_moved() -> None:
     typed = '{"action": "type", "text": "a", "coordinate": [5, 6], "press_enter": false}'
     _, meant = decided(pair(spoken(fara, THINKS % typed), HIT))
-    assert [one.verb for one in meant] == ["click", "type"] and (meant[0].x, meant[0].y) == (120, 110)
+    assert [one.verb for one in meant] == ["click", "type"]
+    assert (meant[0].x, meant[0].y) == (120, 110)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +114,10 @@ def test_a_planner_that_points_without_a_word_is_asked_for_one() -> None:
     bare = THINKS.removeprefix("The menu is open.\n") % CLICK
     policy = pair(spoken(qwen25, bare, THINKS % CLICK), HIT)
     reply, meant = decided(policy)
-    assert reply.prompt == f"Go.\n{DESCRIBE_TARGET_PROMPT}" and reply.text == THINKS % CLICK
-    assert reply.localizations[0]["unused"] == bare and reply.localizations[1]["sent"] == "The menu is open."
+    assert reply.prompt == f"Go.\n{DESCRIBE_TARGET_PROMPT}"
+    assert reply.text == THINKS % CLICK
+    assert reply.localizations[0]["unused"] == bare
+    assert reply.localizations[1]["sent"] == "The menu is open."
     assert meant == (Click(x=120, y=110),)
 
     reply, meant = decided(pair(spoken(qwen25, bare, "no call"), HIT), "Press the red button.")
@@ -174,9 +178,12 @@ def test_a_run_clicks_where_the_grounder_says_and_its_trace_tells_of_both(tmp_pa
     assert (episode.status, len(episode.steps)) == ("success", 2)
     told = trace.read_trace(folder)
     first, second = told.steps()
-    assert "is not on the screen" in first.error and second.action == Click(x=120, y=110)
-    assert second.call is not None and second.call.arguments[GROUNDED_KEY] == [120, 110]
-    assert second.reply.text == THINKS % CLICK and second.reply.localizations[0]["text"] == HIT
+    assert "is not on the screen" in first.error
+    assert second.action == Click(x=120, y=110)
+    assert second.call is not None
+    assert second.call.arguments[GROUNDED_KEY] == [120, 110]
+    assert second.reply.text == THINKS % CLICK
+    assert second.reply.localizations[0]["text"] == HIT
     about = told.manifest["policy"]
     assert about["model"] == "script + script"
     hashes = [policy.planner.metadata["prompt_hash"], policy.grounder.metadata["prompt_hash"]]
@@ -287,7 +294,9 @@ def test_the_embedded_model_grounds_for_itself() -> None:
     reply = policy.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
     (meant,) = policy.to_actions(policy.parse(reply), screen)
     policy.close()
-    assert isinstance(meant, Click) and abs(meant.x - where[0]) <= 35 and abs(meant.y - where[1]) <= 35
+    assert isinstance(meant, Click)
+    assert abs(meant.x - where[0]) <= 35
+    assert abs(meant.y - where[1]) <= 35
     answers = [look for look in reply.localizations if GROUNDED_KEY in look]
     assert [one[GROUNDED_KEY] for one in answers] == [[meant.x, meant.y]]
     assert (answers[0]["sent"] == GOAL) == (answers[0]["sent_is"] == "goal")  # its own words, if any, mean little

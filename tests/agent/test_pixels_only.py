@@ -84,7 +84,8 @@ def test_a_picture_of_a_page_gets_the_pages_own_actions(
         assert np.array_equal(on_picture.screen.pixels, on_page.screen.pixels)
         assert on_picture.reply.prompt == on_page.reply.prompt
         assert on_picture.reply.text == on_page.reply.text
-        assert on_picture.action == on_page.action and on_page.action is not None
+        assert on_picture.action == on_page.action
+        assert on_page.action is not None
         actions.append(on_page.action)
     assert len(set(actions)) == len(actions), "the screens are too alike to show anything"
 
@@ -99,4 +100,5 @@ def test_other_pixels_get_another_action(policy: Policy, practised: Any, frame: 
         _, info = LiveEnv(practised, task=MiniWobTask("click-test")).reset(seed=seed)
         frame.goto(picture_page(info["screen"].pixels, tmp_path / f"{seed}.html"))
         said.append(step(run("Click the button.", LiveEnv(frame), policy, max_steps=1)).action)
-    assert said[0] != said[1] and said[0] is not None
+    assert said[0] != said[1]
+    assert said[0] is not None

@@ -63,11 +63,13 @@ def test_json_is_alone_on_standard_output_and_ends_with_the_end(command: Any, tm
     events = [json.loads(text) for text in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr
     assert [event["event"] for event in events] == ["start", "step", "step", "end"]
-    assert events[0]["goal"] == "Click the button." and events[0]["seed"] == CLICK_TEST_SEED
+    assert events[0]["goal"] == "Click the button."
+    assert events[0]["seed"] == CLICK_TEST_SEED
     folder = str(only_run(tmp_path))
     assert events[-1] == {"event": "end", "status": "success", "reward": 1.0, "steps": 2, "run": folder}
     back = read_trace(Path(folder))
-    assert back.check_frames() == 2 and (back.steps()[0].screen.width, back.steps()[0].screen.height) == (280, 364)
+    assert back.check_frames() == 2
+    assert (back.steps()[0].screen.width, back.steps()[0].screen.height) == (280, 364)
     again = [sys.executable, "-m", "agent", "runs", "show", folder]
     assert "trace    whole" in subprocess.run(again, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
@@ -82,13 +84,15 @@ def test_where_each_action_is_to_be_approved_and_nobody_is_there_nothing_is_clic
     end = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == 3 and (end["status"], end["reward"]) == ("stopped", None), done.stderr
     back = read_trace(only_run(tmp_path))
-    assert back.first("approval")["answer"] == "nobody" and "--approve never" in back.finished[0]["error"]
+    assert back.first("approval")["answer"] == "nobody"
+    assert "--approve never" in back.finished[0]["error"]
 
 
 def test_json_ends_with_the_end_also_when_the_person_is_wrong(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "agent", "run", "x", "--json"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "agent models pull" in done.stderr
+    assert done.returncode == 2
+    assert "agent models pull" in done.stderr
     assert json.loads(done.stdout) == {"event": "end", "status": "error", "reward": None, "steps": 0, "run": ""}
 
 
@@ -97,9 +101,12 @@ def test_without_a_model_json_stays_alone_and_the_practice_page_gives_the_goal(t
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
     events = [json.loads(text) for text in done.stdout.splitlines()]
     assert [event["event"] for event in events] == ["start", "step", "end"], done.stderr
-    assert "Close the dialog" in events[0]["goal"] and events[-1]["status"] in ("budget", "failure", "success")
+    assert "Close the dialog" in events[0]["goal"]
+    assert events[-1]["status"] in ("budget", "failure", "success")
     notes = [text for text in done.stderr.splitlines() if "your own screen needs a model" in text]
-    assert len(notes) == 1 and "agent models pull" in notes[0] and "practice:click-dialog" in notes[0]
+    assert len(notes) == 1
+    assert "agent models pull" in notes[0]
+    assert "practice:click-dialog" in notes[0]
     manifest = read_trace(Path(events[-1]["run"])).manifest
     assert (manifest["settings"]["model"], manifest["url"]) == ("embedded", "practice:click-dialog")
 
@@ -125,13 +132,17 @@ def test_ctrl_c_closes_the_browser_keeps_the_trace_and_is_130(command: Any, tmp_
     os.killpg(process.pid, signal.SIGINT)
     out, errors = process.communicate(timeout=30)
     assert time.monotonic() - began < 15
-    assert process.returncode == 130 and "Traceback" not in errors
+    assert process.returncode == 130
+    assert "Traceback" not in errors
     end = json.loads(out.splitlines()[-1])
-    assert set(end) == LAST and (end["status"], end["steps"]) == ("stopped", 1)
+    assert set(end) == LAST
+    assert (end["status"], end["steps"]) == ("stopped", 1)
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     back = read_trace(only_run(tmp_path))
-    assert back.status == "stopped" and not back.truncated and len(back.finished) == 1
+    assert back.status == "stopped"
+    assert not back.truncated
+    assert len(back.finished) == 1
 
 
 # Trouble, in one process: the run goes on or ends with the right status, and the trace is whole.
@@ -181,15 +192,19 @@ def whole(folder: Path, episode: Episode) -> bool:
 def test_confirm_is_shown_and_never_accepted_by_itself(live: Any, tmp_path: Path) -> None:
     env, folder = live("p.textContent = confirm('Buy it?') ? 'bought' : 'not bought'"), new_folder(tmp_path)
     episode = traced(env, folder, GO, '{"verb": "press", "keys": ["escape"]}', READ)
-    assert episode.status == "success" and isinstance(episode.steps[-1].action, Answer)
-    assert "Buy it?" in episode.steps[0].notice and whole(folder, episode)
+    assert episode.status == "success"
+    assert isinstance(episode.steps[-1].action, Answer)
+    assert "Buy it?" in episode.steps[0].notice
+    assert whole(folder, episode)
     assert env.surface.evaluate("p.textContent") == "not bought"
 
 
 def test_a_popup_is_followed(live: Any, tmp_path: Path) -> None:
     env, folder = live("window.open('about:blank')"), new_folder(tmp_path)
     episode = traced(env, folder, GO, READ)
-    assert episode.status == "success" and "tab" in episode.steps[0].notice and whole(folder, episode)
+    assert episode.status == "success"
+    assert "tab" in episode.steps[0].notice
+    assert whole(folder, episode)
     assert episode.steps[0].screen.digest != episode.steps[1].screen.digest
 
 
@@ -198,7 +213,9 @@ def test_a_page_that_hangs_does_not_hang_the_run(live: Any, tmp_path: Path) -> N
     began = time.monotonic()
     episode = traced(env, folder, GO, READ)
     assert time.monotonic() - began < 30
-    assert episode.status == "success" and "stopped responding" in episode.steps[0].notice and whole(folder, episode)
+    assert episode.status == "success"
+    assert "stopped responding" in episode.steps[0].notice
+    assert whole(folder, episode)
 
 
 def test_a_page_that_crashes_is_opened_again_and_the_run_goes_on(live: Any, tmp_path: Path) -> None:
@@ -219,8 +236,10 @@ def test_a_page_that_crashes_is_opened_again_and_the_run_goes_on(live: Any, tmp_
     writer = TraceWriter(folder, {"goal": "go", "policy": {}})
     episode = run("go", env, Saboteur([GO, GO, GO, READ]), max_steps=4, trace=writer)
     writer.close()
-    assert episode.status == "success" and whole(folder, episode)
-    assert "crashed and was opened again" in episode.steps[1].notice and "was not done" in episode.steps[1].notice
+    assert episode.status == "success"
+    assert whole(folder, episode)
+    assert "crashed and was opened again" in episode.steps[1].notice
+    assert "was not done" in episode.steps[1].notice
 
 
 def test_a_browser_that_dies_is_an_error(tmp_path: Path) -> None:
@@ -234,4 +253,5 @@ def test_a_browser_that_dies_is_an_error(tmp_path: Path) -> None:
         writer = TraceWriter(folder, {"goal": "go", "policy": {}})
         episode = run("go", env, ScriptPolicy([GO, GO]), max_steps=2, trace=writer)
         writer.close()
-    assert (episode.status, episode.cause) == ("error", "machine") and whole(folder, episode)
+    assert (episode.status, episode.cause) == ("error", "machine")
+    assert whole(folder, episode)

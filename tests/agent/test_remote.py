@@ -53,7 +53,9 @@ def sent_picture(body: dict[str, Any]) -> np.ndarray:
 def test_an_address_has_a_base_options_and_a_name() -> None:
     found = parse_endpoint("http://h:1/v1?dialect=gta1&pictures=2#Org/Name")
     assert (found.base, found.name, found.options) == ("http://h:1/v1", "Org/Name", {"dialect": "gta1", "pictures": 2})
-    assert is_endpoint("https://h/v1#x") and not is_endpoint("Org/Name") and not is_endpoint("embedded")
+    assert is_endpoint("https://h/v1#x")
+    assert not is_endpoint("Org/Name")
+    assert not is_endpoint("embedded")
 
 
 @pytest.mark.parametrize(
@@ -96,10 +98,12 @@ def test_an_unknown_model_says_what_to_write() -> None:
 def test_files_say_all_and_options_go_before_them(tiny_files: Path) -> None:
     speech = resolve_profile("whatever", None, {"files": str(tiny_files), "pictures": 1, "max_pixels": 100 * 784})
     assert (speech.dialect, speech.pictures, speech.history_steps) == ("qwen25", 1, 30)
-    assert speech.limits == ImageLimits(3136, 100 * 784) and str(tiny_files) in speech.source
+    assert speech.limits == ImageLimits(3136, 100 * 784)
+    assert str(tiny_files) in speech.source
     embedded = resolve_profile("embedded", None, {})
     assert (embedded.dialect, embedded.history_steps, embedded.tools) == ("qwen25", 0, "server")
-    assert embedded.limits.min_pixels == 101136 and len(embedded.fingerprint) == 16
+    assert embedded.limits.min_pixels == 101136
+    assert len(embedded.fingerprint) == 16
 
 
 def test_without_files_the_authors_budget_counts() -> None:
@@ -151,8 +155,10 @@ def test_points_come_back_in_pixels_of_the_screen(fake: Fake) -> None:
     big = policy(fake, "&max_pixels=300000", check=False)
     call = big.parse(Reply(fake.answer({"messages": [{"content": [big._part({"type": "image", "image": screen})]}]})))
     action = big.to_action(call, screen)
-    assert isinstance(action, Click) and big.to_actions(call, screen) == (action,)
-    assert abs(action.x - target[0]) <= 3 and abs(action.y - target[1]) <= 3
+    assert isinstance(action, Click)
+    assert big.to_actions(call, screen) == (action,)
+    assert abs(action.x - target[0]) <= 3
+    assert abs(action.y - target[1]) <= 3
 
 
 def test_tools_go_into_the_system_turn_unless_the_server_renders_them(fake: Fake) -> None:
@@ -160,8 +166,11 @@ def test_tools_go_into_the_system_turn_unless_the_server_renders_them(fake: Fake
     policy(fake, "&tools=server", check=False).decide("go", [], noise(), ALL)
     written, handed = fake.asked
     system = "".join(part["text"] for part in written["messages"][0]["content"])
-    assert "tools" not in written and "<tools>" in system and '"computer_use"' in system
-    assert handed["tools"][0]["function"]["name"] == "computer_use" and handed["tool_choice"] == "none"
+    assert "tools" not in written
+    assert "<tools>" in system
+    assert '"computer_use"' in system
+    assert handed["tools"][0]["function"]["name"] == "computer_use"
+    assert handed["tool_choice"] == "none"
     assert "<tools>" not in json.dumps(handed["messages"])
 
 
@@ -181,8 +190,10 @@ def test_the_system_turn_is_that_of_the_tokenizer(fake: Fake, tiny_files: Path) 
         f"[{message['role']}]" + "".join(part.get("text") or part["type"] for part in message["content"])
         for message in messages
     )
-    assert tools == () and told == Tokenizer(tiny_files).render(talk.messages, talk.tools)
-    assert "<|im_end|>" not in told and "< |im_end|>" in told
+    assert tools == ()
+    assert told == Tokenizer(tiny_files).render(talk.messages, talk.tools)
+    assert "<|im_end|>" not in told
+    assert "< |im_end|>" in told
 
 
 def test_words_that_a_server_took_apart_are_put_back(fake: Fake) -> None:
@@ -191,14 +202,17 @@ def test_words_that_a_server_took_apart_are_put_back(fake: Fake) -> None:
     one = policy(fake)
     reply = one.decide(GOAL, [], screen, ALL)
     action = one.to_action(one.parse(reply), screen)
-    assert (action.x, action.y) == target and (reply.prompt_tokens, reply.reply_tokens) == (11, 5)
+    assert (action.x, action.y) == target
+    assert (reply.prompt_tokens, reply.reply_tokens) == (11, 5)
 
 
 def test_a_stream_tells_the_text_so_far_and_ends_as_the_whole(fake: Fake) -> None:
     heard: list[str] = []
     one = policy(fake, on_text=heard.append)
     reply = one.decide(GOAL, [], render_button_page((280, 364), PLACES[0])[0], ALL)
-    assert heard == [reply.text[:9], reply.text] and fake.asked[-1]["stream"] and reply.reply_tokens == 5
+    assert heard == [reply.text[:9], reply.text]
+    assert fake.asked[-1]["stream"]
+    assert reply.reply_tokens == 5
 
 
 def test_earlier_steps_are_shown_as_memory_says_and_seeds_differ(fake: Fake) -> None:
@@ -208,7 +222,8 @@ def test_earlier_steps_are_shown_as_memory_says_and_seeds_differ(fake: Fake) -> 
     body = fake.asked[-1]
     assert (body["seed"], body["temperature"], body["max_tokens"]) == (9, 0.5, 512)
     assert len(reply.image_digests) == 2 == json.dumps(body).count('"image_url": {')
-    assert reply.image_digests[-1] == noise().digest and reply.image_digests[-1] in reply.prompt
+    assert reply.image_digests[-1] == noise().digest
+    assert reply.image_digests[-1] in reply.prompt
 
 
 # --- trouble ---
@@ -227,7 +242,8 @@ def test_pauses_grow_and_are_never_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     pauses = [[client._backoff_s(n, None) for n in (1, 2, 3)] for _ in range(50)]
     for n, base in enumerate((0.5, 1.0, 2.0)):
         column = [row[n] for row in pauses]
-        assert 0.5 * base <= min(column) < max(column) <= 1.5 * base and len(set(column)) > 10
+        assert 0.5 * base <= min(column) < max(column) <= 1.5 * base
+        assert len(set(column)) > 10
 
 
 def test_trouble_that_stays_is_the_machines(fake: Fake) -> None:
@@ -270,14 +286,16 @@ def test_the_key_is_sent_and_stands_in_no_trace_and_no_error(
     monkeypatch.setenv(client.KEY, "sk-other-secret")
     with pytest.raises(UsageError) as caught:
         policy(fake)
-    assert "sk-other-secret" not in str(caught.value) and "***" in str(caught.value)
+    assert "sk-other-secret" not in str(caught.value)
+    assert "***" in str(caught.value)
     monkeypatch.setenv(client.KEY, fake.key)
     one = policy(fake)
     trace = TraceWriter(new_folder(tmp_path), {"policy": dict(one.metadata)})
     trace.write("reply", reply=one.decide("go", [], noise(), ALL))
     trace.close()
     written = b"".join(file.read_bytes() for file in trace.folder.rglob("*") if file.is_file())
-    assert fake.key.encode() not in written and b"qwen25" in written
+    assert fake.key.encode() not in written
+    assert b"qwen25" in written
 
 
 def test_the_keyring_has_a_key_for_each_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +310,8 @@ def test_the_keyring_has_a_key_for_each_server(monkeypatch: pytest.MonkeyPatch) 
 def test_a_server_that_sees_passes(fake: Fake) -> None:
     told: list[str] = []
     one = policy(fake, say=told.append)
-    assert told == [one.metadata["checked"]] and "sees pictures and keeps coordinates" in told[0]
+    assert told == [one.metadata["checked"]]
+    assert "sees pictures and keeps coordinates" in told[0]
     sizes = {sent_picture(body).shape for body in fake.asked}
     assert sizes == {(364, 280, 3), (728, 1288, 3)}
 
@@ -332,4 +351,5 @@ def test_a_server_that_shrinks_pictures_is_found(fake: Fake) -> None:
 def test_a_model_too_weak_to_prove_it_is_let_through_and_said_so(fake: Fake) -> None:
     fake.mode = "weak"
     found = policy(fake).checked
-    assert "tells pictures apart" in found and "is not shown" in found
+    assert "tells pictures apart" in found
+    assert "is not shown" in found

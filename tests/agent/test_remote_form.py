@@ -46,7 +46,8 @@ def test_the_grammar_that_is_sent_lets_calls_through_and_nothing_malformed() -> 
     form = grammar_for(qwen25.Dialect(ImageLimits()), ALL, SCREEN)
     assert form is not None
     grammar = structured_output.to_lark(form)
-    assert allowed(grammar, CALL.format(279, 363)) and allowed(grammar, "I click it.\n" + CALL.format(0, 0))
+    assert allowed(grammar, CALL.format(279, 363))
+    assert allowed(grammar, "I click it.\n" + CALL.format(0, 0))
     for wrong in (CALL.format(280, 0), CALL.format(5, '"5"'), CALL.format(5, 5).replace("left_click", "clik"), "No."):
         assert not allowed(grammar, wrong), wrong
 
@@ -72,7 +73,8 @@ def test_families_that_answer_in_json_send_a_schema_to_any_server(tool: str) -> 
     dialect = holo.Dialect(ImageLimits(), tool)
     for kind in ("schema", "vllm", "sglang"):
         (key,) = held = structured_output.request_fields(kind, dialect, ALL, SCREEN)
-        assert key == "response_format" and held[key]["type"] == "json_schema"
+        assert key == "response_format"
+        assert held[key]["type"] == "json_schema"
     schema = held["response_format"]["json_schema"]["schema"]
     matcher = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema))
     assert not llguidance.LLMatcher.validate_grammar(matcher)

@@ -75,7 +75,8 @@ def same(local: Any, remote: Any, *, reads: bool = False) -> None:
         if reads and not is_json(said.text):
             continue
         other = remote.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
-        assert said.text == other.text and said.prompt_tokens == other.prompt_tokens
+        assert said.text == other.text
+        assert said.prompt_tokens == other.prompt_tokens
         assert local.actions(local.parse(said), screen) == remote.actions(remote.parse(other), screen)
         compared.add(said.text)
     assert len(compared) >= 2  # other pictures, other words
@@ -115,7 +116,8 @@ def same_steps(local: Any, remote: Any, tasks: list[str], seeds: int, *, reads: 
                 odd = [n for n, step in enumerate(runs[0].steps) if not is_json(step.reply.text)]
                 if reads and odd:
                     told = [steps[: odd[0]] for steps in told]
-                assert told[0] == told[1] and (told[0] or odd)
+                assert told[0] == told[1]
+                assert told[0] or odd
                 assert (reads and odd) or runs[0].reward == runs[1].reward
         finally:
             env.close()
@@ -229,7 +231,8 @@ def free(unheld: Path) -> Iterator[Any]:
 @pytest.mark.timeout(WHOLE_S)
 def test_transformers_serve_says_the_same(free: Any, theirs: Any) -> None:
     same(free, theirs, reads=True)
-    assert theirs.metadata["fingerprint"] == free.metadata["fingerprint"] and theirs.metadata["structured"] == "schema"
+    assert theirs.metadata["fingerprint"] == free.metadata["fingerprint"]
+    assert theirs.metadata["structured"] == "schema"
     assert theirs.metadata["checked"]
 
 
@@ -257,5 +260,6 @@ def test_an_evaluation_through_transformers_serve_comes_out_the_same(unheld: Pat
     assert (here["fingerprint"], here["prompt"]) == (there["fingerprint"], there["prompt"])
     for task, score in here["tasks"].items():
         other = there["tasks"][task]
-        assert not score["broken"] and other["total"] > 0
+        assert not score["broken"]
+        assert other["total"] > 0
         assert set(score["failed"]) - set(other["broken"]) == set(other["failed"])

@@ -45,7 +45,8 @@ def test_every_step_can_be_rebuilt(folder: Path) -> None:
     episode = traced(folder, "nonsense", MISS, '{"verb": "type", "text": "żółw 😀\\n\\ud800"}', CLICK)
     back = read_trace(folder)
     assert (back.status, back.truncated, back.pending_action, back.goal) == ("success", False, None, "press it")
-    assert back.manifest["seed"] == 3 and back.first("end")["reward"] == 1.0
+    assert back.manifest["seed"] == 3
+    assert back.first("end")["reward"] == 1.0
     assert len(back.steps()) == len(episode.steps) == 4
     for old, new in zip(episode.steps, back.steps(), strict=True):
         assert np.array_equal(old.screen.pixels, new.screen.pixels)
@@ -122,7 +123,9 @@ def test_a_torn_last_line_is_left_out(folder: Path, cut: int) -> None:
     path = folder / "steps.jsonl"
     path.write_bytes(path.read_bytes()[:-cut])
     back = read_trace(folder)
-    assert back.truncated and back.status == "broken off" and len(back.steps()) == 2
+    assert back.truncated
+    assert back.status == "broken off"
+    assert len(back.steps()) == 2
 
 
 def test_an_act_without_its_result_is_named(folder: Path) -> None:
@@ -131,13 +134,15 @@ def test_an_act_without_its_result_is_named(folder: Path) -> None:
     writer.write("act.intent", step=1, call=Call("click", {"x": 1, "y": 2}), action=action)
     writer.close()
     intent = read_trace(folder).pending_action
-    assert intent is not None and intent["action"] == action
+    assert intent is not None
+    assert intent["action"] == action
 
 
 def test_an_event_is_on_the_disk_when_write_returns(folder: Path) -> None:
     writer = TraceWriter(folder, {"goal": "g", "policy": {}})
     writer.write("start", goal="g", screen=Screen(np.zeros((2, 3, 3), np.uint8)))
-    assert read_trace(folder).goal == "g" and read_trace(folder).check_frames() == 1
+    assert read_trace(folder).goal == "g"
+    assert read_trace(folder).check_frames() == 1
     writer.close()
     writer.close()
 
@@ -169,14 +174,18 @@ def test_a_full_disk_ends_the_run_as_the_machines_trouble_and_the_rest_stays_rea
 
     monkeypatch.setattr(trace.os, "write", full)
     episode = traced(folder, MISS, MISS, CLICK)
-    assert episode.status == "error" and "free some space" in episode.message
+    assert episode.status == "error"
+    assert "free some space" in episode.message
     back = read_trace(folder)
-    assert back.truncated and len(back.events) == 5 and back.status == "broken off"
+    assert back.truncated
+    assert len(back.events) == 5
+    assert back.status == "broken off"
 
 
 def test_run_ids_sort_by_time_and_are_unique(tmp_path: Path) -> None:
     made = [new_folder(tmp_path).name for _ in range(20)]
-    assert made == sorted(made) and len(set(made)) == 20
+    assert made == sorted(made)
+    assert len(set(made)) == 20
 
 
 def test_a_place_that_cannot_hold_runs_is_a_sentence(tmp_path: Path) -> None:
@@ -216,14 +225,16 @@ def test_a_killed_run_leaves_a_whole_trace(tmp_path: Path) -> None:
     for attempt in range(4):
         folder = new_folder(tmp_path / str(attempt))
         process = start(folder, "fast")
-        assert process.stdout is not None and process.stdout.readline() == "acting\n"
+        assert process.stdout is not None
+        assert process.stdout.readline() == "acting\n"
         time.sleep(moments.uniform(0.0, 0.25))
         process.kill()
         acted = 1 + sum(line == "acting\n" for line in process.stdout)
         process.wait()
         back = read_trace(folder)
         assert back.status == "broken off"
-        assert back.check_frames() >= 1 and back.steps() is not None
+        assert back.check_frames() >= 1
+        assert back.steps() is not None
         intents = sum(event["event"] == "act.intent" for event in back.events)
         assert intents >= acted  # what was begun is on the disk
         assert len(back.finished) in (intents - 1, intents)
@@ -243,12 +254,10 @@ def test_ctrl_c_ends_a_run_and_the_act_that_has_begun_is_finished_first(tmp_path
         out, _ = process.communicate(timeout=20)
         assert json.loads(out.splitlines()[-1]) == ["stopped", "interrupted", steps, False]
         back = read_trace(folder)
-        assert (
-            back.status == "stopped"
-            and not back.truncated
-            and back.pending_action is None
-            and len(back.finished) == steps
-        )
+        assert back.status == "stopped"
+        assert not back.truncated
+        assert back.pending_action is None
+        assert len(back.finished) == steps
 
 
 def test_an_interrupt_between_writing_and_syncing_leaves_a_whole_trace(
@@ -305,7 +314,8 @@ def test_a_strangers_trace_writes_nothing_but_words_to_a_terminal(
     writer.close()
     monkeypatch.setattr(RunRecord, "check_frames", lambda run: 0)
     told = format_run(folder.parent, str(folder)) + format_runs(folder.parent)
-    assert "owned" in told and not {"\x1b", "\x07"} & set(told)
+    assert "owned" in told
+    assert not {"\x1b", "\x07"} & set(told)
 
 
 @pytest.mark.parametrize("lacks", ["manifest", "policy", "event", "reply", "reward"])

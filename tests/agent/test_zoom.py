@@ -77,7 +77,8 @@ def test_the_point_in_the_part_is_put_into_the_first_reply() -> None:
     chat = Chat([said(400, 300), said(644, 364)], UNCERTAIN_PX + 1)
     reply, policy = ask(chat, "auto", screen())
     meant = policy.to_action(policy.parse(reply), screen())
-    assert abs(meant.x - 400) <= 1 and abs(meant.y - 300) <= 1  # the middle of the part is where it was looked
+    assert abs(meant.x - 400) <= 1
+    assert abs(meant.y - 300) <= 1
     assert reply.text == said(meant.x, meant.y)
     near = chat.seen[1]
     assert (near.width, near.height) == (1288, 728)
@@ -85,12 +86,14 @@ def test_the_point_in_the_part_is_put_into_the_first_reply() -> None:
     assert (part.left, part.top, part.width, part.height) == (400 - 322, 300 - 182, 644, 364)
     middle = near.pixels[364, 644].astype(int) - screen().pixels[300, 400]
     assert int(abs(middle).max()) <= 2
-    assert reply.reply_tokens == 10 and reply.timings_s["zoom"] == 0.5
+    assert reply.reply_tokens == 10
+    assert reply.timings_s["zoom"] == 0.5
     assert [one.get("part") for one in reply.localizations] == [
         None,
         {"left": 78, "top": 118, "width": 644, "height": 364},
     ]
-    assert reply.localizations[1]["text"] == said(644, 364) and reply.image_digests[-1] == near.digest
+    assert reply.localizations[1]["text"] == said(644, 364)
+    assert reply.image_digests[-1] == near.digest
     assert policy.metadata["zoom"] == "auto"
 
 
@@ -98,10 +101,14 @@ def test_every_pixel_of_the_part_comes_back_inside_it() -> None:
     shown = screen(101, 57)
     for x, y in ((0, 0), (100, 56), (50, 28)):
         part = Crop.centered_at(shown, x, y)
-        assert part.left >= 0 and part.left + part.width <= 101 and part.top >= 0 and part.top + part.height <= 57
+        assert part.left >= 0
+        assert part.left + part.width <= 101
+        assert part.top >= 0
+        assert part.top + part.height <= 57
         for corner in ((0, 0), (100, 56)):
             back = part.to_screen(shown, *corner)
-            assert part.left <= back[0] < part.left + part.width and part.top <= back[1] < part.top + part.height
+            assert part.left <= back[0] < part.left + part.width
+            assert part.top <= back[1] < part.top + part.height
         assert part.to_screen(shown, 0, 0) == (part.left, part.top)
     assert Crop.centered_at(Screen(np.zeros((1, 1, 3), np.uint8)), 0, 0) == Crop(0, 0, 1, 1)
 
@@ -161,7 +168,8 @@ def test_a_person_who_is_there_decides_where_the_model_is_unsure() -> None:
 
     env = FakeEnv()
     episode = run("", env, Doubting([CLICK] * 3), max_steps=3, ask=person)
-    assert "not sure of the place: it is dark. y: do it" in asked[0] and "click" in asked[0]
+    assert "not sure of the place: it is dark. y: do it" in asked[0]
+    assert "click" in asked[0]
     assert episode.steps[0].error == "you were unsure of the place, and the person said no: the green one"
     assert episode.steps[1].error == "you were unsure of the place, and the person said no"
     assert episode.status == "success"
