@@ -24,7 +24,7 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "models": ("model.cli", "List the supported models, or download one."),
     "eval": ("evals.cli", "Evaluate a model on a benchmark."),
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
-    "bench": ("perf.cli", "Benchmark models and surfaces on this machine (source checkout only)."),
+    "bench": ("perf.cli", "Benchmark models and surfaces on this machine, from a source checkout."),
     "serve": ("model.serve.cli", "Serve a model with an OpenAI-compatible API."),
     "mcp": ("agent.mcp.cli", "Give other agents a screen, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
