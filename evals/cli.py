@@ -255,7 +255,7 @@ def miniwob(
         policy = load_policy(Settings(model=model, grounder=grounder, device=device))
         report = evaluate(policy, chosen, span, max_steps=max_steps, on_result=tell, on_task=tell_task)
         facts = {"model": policy.metadata["model"], "fingerprint": policy.metadata["fingerprint"]}
-        facts["prompt"] = policy.metadata["prompt_hash"][:16]
+        facts["prompt"] = str(policy.metadata["prompt_hash"])[:16]
     shown: dict[str, Any] = {**facts, "seeds": f"{span.start} to {span.stop - 1}", "max_steps": max_steps}
     print(json_.dumps({**report.as_dict(), **shown}) if json else table(report, shown))
     if report.mean is None:

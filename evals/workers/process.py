@@ -52,15 +52,15 @@ def make_policy(order: RunSpec) -> Any:
         module, _, function = order.maker.partition(":")
         return getattr(import_module(module), function)(order)
     if is_address(order.model):
-        from agent.policies.remote.policy import remote_policy
+        from agent.policies.factory import load_policy
 
-        return remote_policy(order.model, prompt=order.prompt)
+        return load_policy(order.model, prompt=order.prompt)
     import torch
 
-    from agent.session import load_local_policy
+    from agent.policies.factory import load_local_policy
 
     torch.set_num_threads(order.threads)  # sums split among another number of threads can differ in their last bit
-    return load_local_policy(order.model, order.device, order.dtype, prompt=order.prompt)
+    return load_local_policy(order.model, device=order.device, dtype=order.dtype, prompt=order.prompt)
 
 
 def is_address(model: str) -> bool:
@@ -72,7 +72,7 @@ def about(policy: Any) -> dict[str, Any]:
     """What a number must carry: model, its hash, the prompt's hash, how pictures are resized, and what else decides."""
     told = {key: value for key, value in policy.metadata.items() if key != "path"}
     chat = getattr(policy, "chat", None)
-    limits = getattr(chat or getattr(policy, "speech", None), "limits", None)
+    limits = getattr(chat or getattr(policy, "profile", None), "limits", None)
     if limits is not None:
         told["resize"] = (
             f"smart_resize to multiples of {limits.factor}, {limits.min_pixels} to {limits.max_pixels} pixels, bicubic"

@@ -1,107 +1,152 @@
-"""Settings: which layer wins, and that a misspelt key is never silently dropped."""
+"""Tests of agent/config.py: precedence of the layers, validation, and the restrictions of project files."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from actions import UsageError
-from agent.config import NOT_SETTINGS, PREFIX, Settings, load
+from agent import config
+from agent.config import NOT_SETTINGS, PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def layers(
+def load_layers(
     tmp_path: Path, user: str = "", project: str = "", environment: dict[str, str] | None = None, **flags: object
 ) -> Settings:
     (tmp_path / "config.toml").write_text(user, encoding="utf-8")
     (tmp_path / "pixelhand.toml").write_text(project, encoding="utf-8")
-    return load(
+    return config.load(
         flags, environment=environment or {}, user=tmp_path / "config.toml", project=tmp_path / "pixelhand.toml"
     )
 
 
-def test_nothing_given_is_the_defaults(tmp_path: Path) -> None:
-    assert load({}, environment={}, user=tmp_path / "no", project=tmp_path / "none") == Settings()
+def test_load_without_layers_returns_defaults(tmp_path: Path) -> None:
+    assert config.load({}, environment={}, user=tmp_path / "no", project=tmp_path / "none") == Settings()
 
 
-def test_later_layers_win(tmp_path: Path) -> None:
+def test_later_layers_take_precedence(tmp_path: Path) -> None:
     user, project = "max_steps = 1\nmodel = 'a'\nseed = 5\ndevice = 'cpu'", "max_steps = 2\nseed = 6"
-    settings = layers(
-        tmp_path, user, project, {"PIXELHAND_MAX_STEPS": "3", "PIXELHAND_MODEL": "c"}, max_steps=4, url=None
-    )
+    environment = {"PIXELHAND_MAX_STEPS": "3", "PIXELHAND_MODEL": "c"}
+    settings = load_layers(tmp_path, user, project, environment, max_steps=4, url=None)
     assert (settings.max_steps, settings.model, settings.seed, settings.device) == (4, "c", 6, "cpu")
 
 
-def test_every_kind_of_value_in_toml_and_in_the_environment(tmp_path: Path) -> None:
+def test_toml_and_environment_values_are_converted(tmp_path: Path) -> None:
     toml = "headed = true\ntemperature = 1\nseed = 0\nallow_hosts = ['a.org']\nwidth = 800"
-    names = {"HEADED": "yes", "TEMPERATURE": "1", "SEED": "0", "ALLOW_HOSTS": "a.org", "WIDTH": "800"}
+    values = {"HEADED": "yes", "TEMPERATURE": "1", "SEED": "0", "ALLOW_HOSTS": "a.org", "WIDTH": "800"}
     expected = Settings(headed=True, temperature=1.0, seed=0, allow_hosts=("a.org",), width=800)
-    assert layers(tmp_path, toml) == expected
-    assert layers(tmp_path, environment={PREFIX + name: value for name, value in names.items()}) == expected
-    assert layers(tmp_path, environment={"PIXELHAND_ALLOW_HOSTS": ""}).allow_hosts == ()
+    assert load_layers(tmp_path, toml) == expected
+    assert load_layers(tmp_path, environment={PREFIX + name: value for name, value in values.items()}) == expected
+    assert load_layers(tmp_path, environment={"PIXELHAND_ALLOW_HOSTS": ""}).allow_hosts == ()
+
+
+@pytest.mark.parametrize("name", ["on", "surface"])
+def test_old_and_new_setting_names_are_accepted(tmp_path: Path, name: str) -> None:
+    assert load_layers(tmp_path, f"{name} = 'desktop'").surface == "desktop"
+    assert load_layers(tmp_path, environment={PREFIX + name.upper(): "desktop"}).surface == "desktop"
+    assert load_layers(tmp_path, "shrink = true").auto_shrink_history
 
 
 @pytest.mark.parametrize(
-    ("how", "sentence"),
+    ("layers", "message"),
     [
-        ({"user": "max_stesp = 3"}, r"unknown setting 'max_stesp' in .*config\.toml; did you mean 'max_steps'\?"),
-        ({"project": "zzz = 3"}, r"unknown setting 'zzz' in .*pixelhand\.toml; there are model, "),
+        ({"user": "max_stesp = 3"}, r"unknown setting 'max_stesp' in .*config\.toml\. Did you mean 'max_steps'\?"),
+        ({"project": "zzz = 3"}, r"unknown setting 'zzz' in .*pixelhand\.toml\. Settings: model, "),
         (
             {"environment": {"PIXELHAND_MODLE": "x"}},
-            "'PIXELHAND_MODLE' in the environment; did you mean 'PIXELHAND_MODEL'",
+            r"'PIXELHAND_MODLE' in the environment\. Did you mean 'PIXELHAND_MODEL'",
         ),
-        ({"user": "max_steps = '3x'"}, r"'max_steps' in .* must be int, not '3x'"),
-        ({"user": "max_steps = true"}, "must be int, not True"),
-        ({"user": "headed = 'perhaps'"}, "must be bool, not 'perhaps'"),
-        ({"user": "allow_hosts = [3]"}, "must be a list of texts"),
-        ({"user": "approve = 'sometimes'"}, r"'approve' in .* must be each or never, not 'sometimes'"),
-        ({"user": "model = 3"}, "must be str, not 3"),
-        ({"user": "seed = -1"}, "'seed' in .* must be 0 or more, not -1"),
-        ({"user": "width = 0"}, "'width' in .* must be 1 or more, not 0"),
-        ({"environment": {"PIXELHAND_MAX_STEPS": "0"}}, "must be 1 or more, not 0"),
-        ({"environment": {"PIXELHAND_TEMPERATURE": "nan"}}, "must be 0 or more, not nan"),
-        ({"environment": {"PIXELHAND_TEMPERATURE": "inf"}}, "must be 0 or more, not inf"),
-        ({"user": "model ="}, "cannot be read as TOML"),
+        ({"user": "max_steps = '3x'"}, r"'3x' for 'max_steps' in .*config\.toml: .*integer"),
+        ({"user": "max_steps = true"}, "True for 'max_steps' .*number"),
+        ({"user": "seed = true"}, "True for 'seed' .*number"),
+        ({"user": "headed = 'perhaps'"}, "'perhaps' for 'headed' .*boolean"),
+        ({"user": "allow_hosts = [3]"}, "3 for 'allow_hosts' .*string"),
+        ({"user": "approve = 'sometimes'"}, "'sometimes' for 'approve' .*'each' or 'never'"),
+        ({"user": "model = 3"}, "3 for 'model' .*string"),
+        ({"user": "seed = -1"}, "-1 for 'seed' .*greater than or equal to 0"),
+        ({"user": "width = 0"}, "0 for 'width' .*greater than or equal to 1"),
+        ({"environment": {"PIXELHAND_MAX_STEPS": "0"}}, "'0' for 'max_steps' in the environment"),
+        ({"environment": {"PIXELHAND_TEMPERATURE": "nan"}}, "'nan' for 'temperature' in the environment"),
+        ({"environment": {"PIXELHAND_TEMPERATURE": "inf"}}, "'inf' for 'temperature' in the environment"),
+        ({"user": "model ="}, r"config\.toml is not valid TOML"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, how: dict[str, object], sentence: str) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        layers(tmp_path, **how)  # type: ignore[arg-type]
+def test_invalid_setting_error_names_origin(tmp_path: Path, layers: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_layers(tmp_path, **layers)  # type: ignore[arg-type]
 
 
-def test_a_project_may_narrow_what_the_user_allows_and_not_widen_it(tmp_path: Path) -> None:
+def test_all_invalid_settings_are_listed_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_layers(tmp_path, "max_stesp = 3\nwidth = 0", "seed = 'x'", {"PIXELHAND_HEADED": "maybe"}, max_steps=0)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 5
+    for name in ("max_stesp", "'width'", "'seed'", "'headed'", "'max_steps' in the command line"):
+        assert sum(name in line for line in lines) >= 1
+
+
+@pytest.mark.parametrize(
+    "project", ["allow_hosts = ['evil.test']", "allow_hosts = ['example.org']", "allow_schemes = ['https', 'file']"]
+)
+def test_project_cannot_extend_allowed_addresses(tmp_path: Path, project: str) -> None:
+    with pytest.raises(UsageError, match="a project can only restrict"):
+        load_layers(tmp_path, "allow_hosts = ['*.example.org', 'a.org']", project)
+
+
+def test_project_can_restrict_allowed_addresses(tmp_path: Path) -> None:
     user = "allow_hosts = ['*.example.org', 'a.org']"
-    assert layers(tmp_path, user, "allow_hosts = ['b.example.org']").allow_hosts == ("b.example.org",)
-    assert layers(tmp_path, "", "allow_hosts = ['b.org']\nallow_schemes = ['https']").allow_schemes == ("https",)
-    for project in (
-        "allow_hosts = ['evil.test']",
-        "allow_hosts = ['example.org']",
-        "allow_schemes = ['https', 'file']",
-    ):
-        with pytest.raises(UsageError, match="a project may only narrow"):
-            layers(tmp_path, user, project)
-    assert layers(tmp_path, "approve = 'never'", "approve = 'each'").approve == "each"
-    assert layers(tmp_path, "approve = 'never'", "approve = 'never'").approve == "never"
-    for user in ("", "approve = 'each'"):
-        with pytest.raises(UsageError, match=r"allows acting unasked \(approve\), which your own settings do not"):
-            layers(tmp_path, user, "approve = 'never'")
-    for project in ("runs = '/tmp'", "prompt = 'words'", "program = 'sh'"):
-        with pytest.raises(UsageError, match="may not stand in"):
-            layers(tmp_path, "", project)
+    assert load_layers(tmp_path, user, "allow_hosts = ['b.example.org']").allow_hosts == ("b.example.org",)
+    project = "allow_hosts = ['b.org']\nallow_schemes = ['https']"
+    assert load_layers(tmp_path, "", project).allow_schemes == ("https",)
 
 
-def test_switches_that_are_no_settings_are_let_be(tmp_path: Path) -> None:
-    assert layers(tmp_path, environment=dict.fromkeys(NOT_SETTINGS, "1")) == Settings()
+def test_project_can_require_approval(tmp_path: Path) -> None:
+    assert load_layers(tmp_path, "approve = 'never'", "approve = 'each'").approve == "each"
+    assert load_layers(tmp_path, "approve = 'never'", "approve = 'never'").approve == "never"
 
 
-def test_every_variable_that_the_code_reads_is_known_here() -> None:
-    """A variable of another floor that config does not know would make `agent` refuse to start."""
-    named = set()
+@pytest.mark.parametrize(
+    ("user", "project"),
+    [("", "approve = 'never'"), ("approve = 'each'", "approve = 'never'"), ("approve = 'each'", "approve = ''")],
+)
+def test_project_cannot_drop_approval(tmp_path: Path, user: str, project: str) -> None:
+    with pytest.raises(UsageError, match=r"\(approve\), which your own settings do not"):
+        load_layers(tmp_path, user, project)
+
+
+@pytest.mark.parametrize("name", sorted(config.USER_ONLY_KEYS))
+def test_project_cannot_set_user_only_key(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' cannot be set in"):
+        load_layers(tmp_path, "", f"{name} = 'x'")
+
+
+def test_environment_variables_of_other_modules_are_ignored(tmp_path: Path) -> None:
+    assert load_layers(tmp_path, environment=dict.fromkeys(NOT_SETTINGS, "1")) == Settings()
+
+
+def test_every_environment_variable_in_code_is_known() -> None:
+    """An unknown variable with the prefix would make every command fail."""
+    names = set()
     for package in ("actions", "model", "envs", "agent", "evals"):
         for path in (ROOT / package).rglob("*.py"):
-            named |= set(re.findall(r"[\"'](PIXELHAND_[A-Z_]+)[\"']", path.read_text(encoding="utf-8")))
-    settings = {PREFIX + name.upper() for name in Settings.__dataclass_fields__}
-    assert named - settings == NOT_SETTINGS
+            names |= set(re.findall(r"[\"'](PIXELHAND_[A-Z_]+)[\"']", path.read_text(encoding="utf-8")))
+    settings = {PREFIX + name.upper() for name in config.as_dict(Settings())}
+    assert names - settings == NOT_SETTINGS
+
+
+def test_config_show_names_origin_of_each_setting(tmp_path: Path) -> None:
+    user = tmp_path / "config.toml"
+    user.write_text("max_steps = 5")
+    loaded = config.load_with_origins({}, environment={"PIXELHAND_ON": "desktop"}, user=user, project=tmp_path / "no")
+    lines = config.format_settings(loaded).splitlines()
+    assert [line.split() for line in lines if line.startswith(("max_steps", "surface", "seed", "width"))] == [
+        ["surface", "=", '"desktop"', "#", "the", "environment"],
+        ["width", "=", "1288", "#", "default"],
+        ["max_steps", "=", "5", "#", str(user)],
+    ]
+    assert json.loads(config.to_json(loaded))["max_steps"] == {"value": 5, "from": str(user)}

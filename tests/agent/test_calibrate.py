@@ -1,4 +1,4 @@
-"""`agent calibrate`: what lands is told, what misses is told, and a model's clicks and words are judged."""
+"""Tests of `agent calibrate`: pointer errors, and a model's clicks and color names."""
 
 from __future__ import annotations
 
@@ -11,28 +11,26 @@ import pytest
 
 from actions import Screen, UsageError
 from agent import calibrate as calibration
-from agent.calibrate import MODEL_SIDE, calibrate, format_table, model_rows, pointer_rows
+from agent.calibrate import MODEL_SIDE, calibrate, format_table, model_results, pointer_results
 from agent.config import Settings
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from envs.calibration.target import COLORS, SIDE, Marker, PageTarget, PointerEvent, default_markers
 
 
 class Canvas:
-    """An easel and the surface that shows it: what is sent to a pixel arrives `off` pixels lower."""
+    """A target and the surface that shows it; actions arrive `offset` pixels lower."""
 
     name = "canvas"
 
-    def __init__(self, off: int = 0, verbs: tuple[str, ...] = ("move", "click")) -> None:
-        self.off, self.can = off, frozenset(verbs)
+    def __init__(self, offset: int = 0, verbs: tuple[str, ...] = ("move", "click")) -> None:
+        self.offset, self.supported_verbs = offset, frozenset(verbs)
         self.last: PointerEvent | None = None
-        self.sent: list[Any] = []
+        self.actions: list[Any] = []
 
-    def paint(
-        self, painted: list[Marker], background: tuple[int, int, int] = (255, 255, 255), side: int = SIDE
-    ) -> None:
+    def paint(self, painted: list[Marker], background: tuple[int, int, int] = (255, 255, 255), side: int = SIDE) -> None:
         self.pixels = np.full((500, 800, 3), background, np.uint8)
-        self.middles = {one.color: (round(one.x * 800), round(one.y * 500)) for one in painted}
-        for color, (x, y) in self.middles.items():
+        self.centers = {marker.color: (round(marker.x * 800), round(marker.y * 500)) for marker in painted}
+        for color, (x, y) in self.centers.items():
             half = side // 2
             self.pixels[y - half : y + half + 1, x - half : x + half + 1] = COLORS[color]
         self.last = None
@@ -41,60 +39,69 @@ class Canvas:
         return self.last
 
     def verbs(self) -> frozenset[str]:
-        return self.can
+        return self.supported_verbs
 
     def capture(self) -> Screen:
         return Screen(self.pixels.copy())
 
     def perform(self, action: Any) -> str:
-        self.sent.append(action)
-        x, y = action.x, action.y + self.off
-        color = min(self.middles, key=lambda one: abs(self.middles[one][0] - x) + abs(self.middles[one][1] - y))
-        at = self.middles[color]
-        self.last = PointerEvent(color, x - at[0], y - at[1], action.verb == "click")
+        self.actions.append(action)
+        x, y = action.x, action.y + self.offset
+        color = min(
+            self.centers, key=lambda marker: abs(self.centers[marker][0] - x) + abs(self.centers[marker][1] - y)
+        )
+        center = self.centers[color]
+        self.last = PointerEvent(color, x - center[0], y - center[1], action.verb == "click")
         return ""
 
 
 @pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     from envs.calibration import target
 
     monkeypatch.setattr(calibration, "wait_for", lambda ask, enough: target.wait_for(ask, enough, 0.0))
 
 
-@pytest.mark.parametrize(("off", "ok"), [(0, True), (1, True), (2, False), (-7, False), (400, False)])
-def test_each_square_is_moved_to_and_compared(off: int, ok: bool) -> None:
-    canvas = Canvas(off)
-    rows = pointer_rows("canvas", canvas, canvas)
-    assert len(rows) == len(COLORS) and {action.verb for action in canvas.sent} == {"move"}
-    assert [row.ok for row in rows] == [ok] * 5 if abs(off) < 400 else not all(row.ok for row in rows)
-    if abs(off) < 400:
-        assert all(row.off_px == abs(off) for row in rows)
-        x, y = rows[0].intended or (0, 0)
-        assert rows[0].arrived == (x, y + off)
+@pytest.mark.parametrize(("offset", "is_ok"), [(0, True), (1, True), (2, False), (-7, False), (400, False)])
+def test_pointer_error_decides_result(offset: int, is_ok: bool) -> None:
+    canvas = Canvas(offset)
+    results = pointer_results("canvas", canvas, canvas)
+    assert len(results) == len(COLORS)
+    assert {action.verb for action in canvas.actions} == {"move"}
+    assert (
+        [result.ok for result in results] == [is_ok] * 5
+        if abs(offset) < 400
+        else not all(result.ok for result in results)
+    )
+    if abs(offset) < 400:
+        assert all(result.off_px == abs(offset) for result in results)
+        x, y = results[0].intended or (0, 0)
+        assert results[0].arrived == (x, y + offset)
 
 
-def test_where_nothing_hovers_it_taps() -> None:
+def test_surface_without_pointer_is_tapped() -> None:
     canvas = Canvas(verbs=("click",))
-    assert all(row.ok for row in pointer_rows("phone", canvas, canvas))
-    assert {action.verb for action in canvas.sent} == {"click"}
+    assert all(result.ok for result in pointer_results("phone", canvas, canvas))
+    assert {action.verb for action in canvas.actions} == {"click"}
 
 
-def test_what_is_not_in_the_picture_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undetected_marker_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envs.calibration.target.time.sleep", lambda seconds: None)
     monkeypatch.setattr(calibration, "wait_for_markers", lambda capture, colors: (capture(), {}))
     canvas = Canvas()
-    rows = pointer_rows("canvas", canvas, canvas)
-    assert not any(row.ok for row in rows) and canvas.sent == [] and "not in the picture" in rows[0].note
+    results = pointer_results("canvas", canvas, canvas)
+    assert not any(result.ok for result in results)
+    assert canvas.actions == []
+    assert "not in the screenshot" in results[0].note
 
 
 def click(x: int, y: int) -> str:
     return json.dumps({"verb": "click", "x": x, "y": y})
 
 
-def test_a_model_clicks_the_squares_and_reads_colours() -> None:
-    middles = {one.color: (round(one.x * 800), round(one.y * 500)) for one in default_markers()}
-    red, blue = middles["red"], middles["blue"]
+def test_model_clicks_and_color_names_are_judged() -> None:
+    centers = {marker.color: (round(marker.x * 800), round(marker.y * 500)) for marker in default_markers()}
+    red, blue = centers["red"], centers["blue"]
     replies = [
         click(*red),
         click(blue[0] + MODEL_SIDE // 2, blue[1]),
@@ -106,8 +113,8 @@ def test_a_model_clicks_the_squares_and_reads_colours() -> None:
         "no idea",
     ]
     canvas = Canvas()
-    rows = list(model_rows("canvas", canvas, canvas, ScriptPolicy(replies)))
-    assert [(row.test, row.ok) for row in rows] == [
+    results = list(model_results("canvas", canvas, canvas, ScriptPolicy(replies)))
+    assert [(result.test, result.ok) for result in results] == [
         ("model clicks red", True),
         ("model clicks blue", True),
         ("model clicks green", False),
@@ -117,29 +124,33 @@ def test_a_model_clicks_the_squares_and_reads_colours() -> None:
         ("model reads red", False),
         ("model reads green", False),
     ]
-    assert rows[1].off_px == MODEL_SIDE // 2 and "nearer to red" in rows[2].note
-    assert 'wants to type "rm -rf /"' in rows[3].note and "not JSON" in rows[4].note
-    assert {action.verb for action in canvas.sent} == {"click"}, "nothing but clicks is carried out"
-    assert "It is Blue." in rows[5].note
+    assert results[1].off_px == MODEL_SIDE // 2
+    assert "nearer to red" in results[2].note
+    assert 'chose to type "rm -rf /"' in results[3].note
+    assert "not JSON" in results[4].note
+    assert {action.verb for action in canvas.actions} == {"click"}, "only clicks are performed"
+    assert "It is Blue." in results[5].note
 
 
-def test_the_table_has_a_line_for_each_and_a_verdict() -> None:
+def test_table_has_rows_and_summary() -> None:
     canvas = Canvas(3)
-    lines = format_table(pointer_rows("canvas", canvas, canvas)).splitlines()
-    assert len(lines) == 7 and "3.0 px  MISS" in lines[1] and lines[-1] == "0 of 5 landed"
-    good = Canvas()
+    lines = format_table(pointer_results("canvas", canvas, canvas)).splitlines()
+    assert len(lines) == 7
+    assert "3.0 px  MISS" in lines[1]
+    assert lines[-1] == "0 of 5 tests passed"
+    exact = Canvas()
     assert (
-        format_table(pointer_rows("canvas", good, good)).splitlines()[-1]
-        == "5 of 5 landed: clicks go where they are sent"
+        format_table(pointer_results("canvas", exact, exact)).splitlines()[-1]
+        == "5 of 5 tests passed: clicks arrive where they are aimed"
     )
 
 
-def test_a_surface_that_nothing_can_be_painted_on_is_said_to_be_one() -> None:
+def test_page_target_requires_evaluate() -> None:
     with pytest.raises(UsageError, match="nothing can be painted on this canvas surface"):
         PageTarget(Canvas())
 
 
-def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_browser_has_no_pointer_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from envs.chromium.executable import find_chrome
 
     try:
@@ -149,39 +160,40 @@ def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) 
     from envs.calibration import target
 
     monkeypatch.setattr(calibration, "wait_for", target.wait_for)
-    rows = calibrate(Settings(on="browser", width=801, height=601))
-    assert [row.off_px for row in rows] == [0.0] * 5 and all(row.ok and row.screen == "browser" for row in rows)
+    results = calibrate(Settings(surface="browser", width=801, height=601))
+    assert [result.off_px for result in results] == [0.0] * 5
+    assert all(result.ok and result.screen == "browser" for result in results)
 
 
-def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table of nothing says that all is well."""
+def test_unknown_monitor_raises_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty table would read as success."""
     from envs.desktop import backend
     from envs.desktop.geometry import Box, Monitor
 
-    class One:
+    class SingleMonitor:
         def monitors(self) -> list[Monitor]:
             return [Monitor(1, Box(0, 0, 800, 500), True)]
 
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(backend, "open_backend", lambda display: One())
-    for on in ("desktop:monitor:9", "desktop:nonsense"):
+    monkeypatch.setattr(backend, "open_backend", lambda display: SingleMonitor())
+    for surface in ("desktop:monitor:9", "desktop:nonsense"):
         with pytest.raises(UsageError, match=r"have virtual, monitor:1 \(800x500\)"):
-            calibrate(Settings(on=on))
+            calibrate(Settings(surface=surface))
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays by name are X11's")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY exists on X11 only")
 @pytest.mark.parametrize(
-    ("environ", "sentence"),
+    ("environ", "message"),
     [({}, "DISPLAY is not set; use --on desktop:virtual"), ({"WAYLAND_DISPLAY": "wayland-0"}, "a Wayland session")],
 )
-def test_a_display_that_cannot_be_used_is_said_before_a_model_is_loaded(
-    environ: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+def test_unusable_display_fails_before_model_is_loaded(
+    environ: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_SESSION_TYPE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match=sentence):
-        calibrate(Settings(on="desktop"), lambda: pytest.fail("it was loaded"))
+    with pytest.raises(UsageError, match=message):
+        calibrate(Settings(surface="desktop"), lambda: pytest.fail("the model was loaded"))

@@ -1,4 +1,4 @@
-"""A planner and a grounder as one policy: what is sent, whose point is taken, and what the trace tells of both."""
+"""Tests of PlannerGrounderPolicy: which point is used, what the grounder is prompted with, and the trace of both."""
 
 from __future__ import annotations
 
@@ -15,40 +15,42 @@ from actions import ACTION_TYPES, Call, Click, InvalidActionError, Reply, Screen
 from agent import config, session, trace
 from agent.config import Settings
 from agent.loop import run
-from agent.policies.base import JsonDialect, ScriptPolicy
+from agent.policies import factory
+from agent.policies.factory import PolicyOptions
 from agent.policies.planner_grounder import (
     DESCRIBE_TARGET_PROMPT,
     GROUNDED_KEY,
     PlannerGrounderPolicy,
     can_point,
-    target,
+    target_description,
 )
+from agent.policies.scripted import JsonDialect, ScriptPolicy
 from model.dialects import fara, gta1, holo, opencua, qwen25, ui_tars
 from model.processing.image import ImageLimits
 
-SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))  # is shown to each of these families as it is
-THINKS = 'The menu is open.\n<tool_call>\n{"name": "computer_use", "arguments": %s}\n</tool_call>'
+SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))  # a size that none of these dialects resizes
+TOOL_CALL = 'The menu is open.\n<tool_call>\n{"name": "computer_use", "arguments": %s}\n</tool_call>'
 CLICK = '{"action": "left_click", "coordinate": [5, 6]}'
 HIT = "(120,110)"
 
 
-def spoken(module: Any, *replies: str) -> ScriptPolicy:
+def scripted(module: Any, *replies: str) -> ScriptPolicy:
     return ScriptPolicy(replies, module.Dialect(ImageLimits()))
 
 
-def pair(planner: ScriptPolicy, *answers: str) -> PlannerGrounderPolicy:
-    return PlannerGrounderPolicy(planner, spoken(gta1, *answers))
+def pair(planner: ScriptPolicy, *grounder_replies: str) -> PlannerGrounderPolicy:
+    return PlannerGrounderPolicy(planner, scripted(gta1, *grounder_replies))
 
 
-def decided(policy: PlannerGrounderPolicy, goal: str = "Go.") -> tuple[Reply, tuple[Any, ...]]:
+def decide(policy: PlannerGrounderPolicy, goal: str = "Go.") -> tuple[Reply, tuple[Any, ...]]:
     reply = policy.decide(goal, (), SCREEN, frozenset(ACTION_TYPES))
     return reply, policy.to_actions(policy.parse(reply), SCREEN)
 
 
 @pytest.mark.parametrize(
-    ("module", "said", "sent"),
+    ("module", "reply_text", "description"),
     [
-        (qwen25, THINKS % CLICK, "The menu is open."),
+        (qwen25, TOOL_CALL % CLICK, "The menu is open."),
         (
             ui_tars,
             "Thought: I click\nthe blue button.\nAction: click(start_box='(5,6)')",
@@ -68,61 +70,71 @@ def decided(policy: PlannerGrounderPolicy, goal: str = "Go.") -> tuple[Reply, tu
         ),
     ],
 )
-def test_the_grounder_is_sent_the_planners_words_and_its_point_is_taken(module: Any, said: str, sent: str) -> None:
-    policy = pair(spoken(module, said), HIT)
-    reply, meant = decided(policy)
-    assert meant == (Click(x=120, y=110),)
-    assert policy.to_action(policy.parse(reply), SCREEN) == meant[0]
-    (look,) = reply.localizations
-    assert reply.text == said and look["text"] == HIT
-    assert (look["sent"], look["prompt"], look["sent_is"]) == (sent, sent, "words")
+def test_grounder_point_replaces_planner_point(module: Any, reply_text: str, description: str) -> None:
+    policy = pair(scripted(module, reply_text), HIT)
+    reply, actions = decide(policy)
+    assert actions == (Click(x=120, y=110),)
+    assert policy.to_action(policy.parse(reply), SCREEN) == actions[0]
+    (localization,) = reply.localizations
+    assert reply.text == reply_text
+    assert localization["text"] == HIT
+    assert (localization["sent"], localization["prompt"], localization["sent_is"]) == (
+        description,
+        description,
+        "words",
+    )
 
 
-def test_words_under_headings_and_elements_that_are_points() -> None:
-    assert target(Call("c", {}, "Thought: Hm.\n**Action:** Click *Save*.")) == "Click *Save*."
-    assert target(Call("c", {}, "Action movies are on the left.")) == "Action movies are on the left."
-    assert target(Call("c", {"element": "<point>3 4</point>"}, "the tab")) == "the tab"
-    assert target(Call("c", {"element": [3, 4]})) == ""
+def test_target_description_uses_heading_or_element() -> None:
+    assert target_description(Call("c", {}, "Thought: Hm.\n**Action:** Click *Save*.")) == "Click *Save*."
+    assert target_description(Call("c", {}, "Action movies are on the left.")) == "Action movies are on the left."
+    assert target_description(Call("c", {"element": "<point>3 4</point>"}, "the tab")) == "the tab"
+    assert target_description(Call("c", {"element": [3, 4]})) == ""
 
 
-def test_of_a_call_that_means_several_actions_the_one_that_points_is_moved() -> None:
-    typed = '{"action": "type", "text": "a", "coordinate": [5, 6], "press_enter": false}'
-    _, meant = decided(pair(spoken(fara, THINKS % typed), HIT))
-    assert [one.verb for one in meant] == ["click", "type"] and (meant[0].x, meant[0].y) == (120, 110)
+def test_only_pointing_action_of_call_is_grounded() -> None:
+    type_call = '{"action": "type", "text": "a", "coordinate": [5, 6], "press_enter": false}'
+    _, actions = decide(pair(scripted(fara, TOOL_CALL % type_call), HIT))
+    assert [item.verb for item in actions] == ["click", "type"]
+    assert (actions[0].x, actions[0].y) == (120, 110)
 
 
 @pytest.mark.parametrize(
-    ("module", "said"),
+    ("module", "reply_text"),
     [
         (ui_tars, "Thought: On.\nAction: drag(start_box='(5,6)', end_box='(50,60)')"),
         (ui_tars, "Thought: On.\nAction: scroll(start_box='(5,6)', direction='down')"),
         (ui_tars, "Thought: On.\nAction: click(start_box='(5,6)')\n\nclick(start_box='(50,60)')"),
         (ui_tars, "Thought: On.\nAction: wait()"),
-        (qwen25, THINKS % '{"action": "scroll", "pixels": -100, "coordinate": [5, 6]}'),
+        (qwen25, TOOL_CALL % '{"action": "scroll", "pixels": -100, "coordinate": [5, 6]}'),
     ],
 )
-def test_drags_scrolls_and_several_places_are_left_to_the_planner(module: Any, said: str) -> None:
-    reply, meant = decided(pair(spoken(module, said)))  # whose grounder has nothing to say
-    assert meant == spoken(module).actions(spoken(module).parse(reply), SCREEN)
-    assert [GROUNDED_KEY in look for look in reply.localizations] == ([False] if len(meant) > 1 else [])
+def test_drags_scrolls_and_multiple_points_stay_ungrounded(module: Any, reply_text: str) -> None:
+    reply, actions = decide(pair(scripted(module, reply_text)))  # a grounder without replies
+    assert actions == scripted(module).to_actions(scripted(module).parse(reply), SCREEN)
+    assert [GROUNDED_KEY in localization for localization in reply.localizations] == (
+        [False] if len(actions) > 1 else []
+    )
 
 
-def test_a_planner_that_points_without_a_word_is_asked_for_one() -> None:
-    bare = THINKS.removeprefix("The menu is open.\n") % CLICK
-    policy = pair(spoken(qwen25, bare, THINKS % CLICK), HIT)
-    reply, meant = decided(policy)
-    assert reply.prompt == f"Go.\n{DESCRIBE_TARGET_PROMPT}" and reply.text == THINKS % CLICK
-    assert reply.localizations[0]["unused"] == bare and reply.localizations[1]["sent"] == "The menu is open."
-    assert meant == (Click(x=120, y=110),)
+def test_planner_without_description_is_prompted_again() -> None:
+    undescribed = TOOL_CALL.removeprefix("The menu is open.\n") % CLICK
+    policy = pair(scripted(qwen25, undescribed, TOOL_CALL % CLICK), HIT)
+    reply, actions = decide(policy)
+    assert reply.prompt == f"Go.\n{DESCRIBE_TARGET_PROMPT}"
+    assert reply.text == TOOL_CALL % CLICK
+    assert reply.localizations[0]["unused"] == undescribed
+    assert reply.localizations[1]["sent"] == "The menu is open."
+    assert actions == (Click(x=120, y=110),)
 
-    reply, meant = decided(pair(spoken(qwen25, bare, "no call"), HIT), "Press the red button.")
-    assert (reply.text, reply.localizations[0]["unused"]) == (bare, "no call")
+    reply, actions = decide(pair(scripted(qwen25, undescribed, "no call"), HIT), "Press the red button.")
+    assert (reply.text, reply.localizations[0]["unused"]) == (undescribed, "no call")
     assert (reply.localizations[1]["sent"], reply.localizations[1]["sent_is"]) == ("Press the red button.", "goal")
-    assert meant == (Click(x=120, y=110),)
+    assert actions == (Click(x=120, y=110),)
 
 
-def test_a_reply_that_cannot_be_read_is_left_as_it_is() -> None:
-    policy = pair(spoken(qwen25, "no call"))
+def test_invalid_planner_reply_is_unchanged() -> None:
+    policy = pair(scripted(qwen25, "no call"))
     reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     assert reply.localizations == ()
     with pytest.raises(InvalidActionError, match="no function call"):
@@ -130,176 +142,183 @@ def test_a_reply_that_cannot_be_read_is_left_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("grounder_reply", "reason"),
     [("(-1,-1)", "not on the screen: The menu"), ("where?", "no point"), ("(9999,9)", "outside the picture")],
 )
-def test_what_the_grounder_does_not_find_the_planner_reads_about(answer: str, why: str) -> None:
-    policy = pair(spoken(qwen25, THINKS % CLICK), answer)
+def test_grounder_failure_becomes_invalid_action_error(grounder_reply: str, reason: str) -> None:
+    policy = pair(scripted(qwen25, TOOL_CALL % CLICK), grounder_reply)
     reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     call = policy.parse(reply)
-    for asked in (policy.to_action, policy.to_actions):
-        with pytest.raises(InvalidActionError, match=why):
-            asked(call, SCREEN)
+    for specs in (policy.to_action, policy.to_actions):
+        with pytest.raises(InvalidActionError, match=reason):
+            specs(call, SCREEN)
 
 
-def test_a_planner_that_writes_the_grounders_answer_itself_is_refused() -> None:
-    own = THINKS % '{"action": "left_click", "coordinate": [5, 6], "grounded": [7, 8]}'
-    policy = pair(spoken(qwen25, own))
-    with pytest.raises(InvalidActionError, match="takes no 'grounded'"):
+def test_planner_cannot_write_grounded_argument() -> None:
+    planner_call = TOOL_CALL % '{"action": "left_click", "coordinate": [5, 6], "grounded": [7, 8]}'
+    policy = pair(scripted(qwen25, planner_call))
+    with pytest.raises(InvalidActionError, match="has no argument 'grounded'"):
         policy.parse(policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES)))
 
 
-def test_the_planner_is_shown_its_own_calls() -> None:
-    seen: list[Any] = []
+def test_planner_history_has_its_own_calls() -> None:
+    calls: list[Any] = []
 
     class Watching(ScriptPolicy):
         def decide(self, goal: str, steps: Any, *given: Any) -> Reply:
-            seen.extend(step.call for step in steps)
+            calls.extend(step.call for step in steps)
             return super().decide(goal, steps, *given)
 
-    own = Call("computer_use", {"action": "left_click", "coordinate": [5, 6]}, "There.")
-    given = Call(own.name, {**own.arguments, GROUNDED_KEY: [120, 110]}, own.thought)
+    planner_call = Call("computer_use", {"action": "left_click", "coordinate": [5, 6]}, "There.")
+    given = Call(planner_call.name, {**planner_call.arguments, GROUNDED_KEY: [120, 110]}, planner_call.thought)
     steps = [Step(1, SCREEN, Reply("x"), given), Step(2, SCREEN, Reply("y"))]
     pair(Watching(["no call"], qwen25.Dialect(ImageLimits()))).decide("Go.", steps, SCREEN, frozenset(ACTION_TYPES))
-    assert seen == [own, None]
+    assert calls == [planner_call, None]
 
 
-def test_a_run_clicks_where_the_grounder_says_and_its_trace_tells_of_both(tmp_path: Path) -> None:
-    policy = pair(spoken(qwen25, THINKS % CLICK, THINKS % CLICK), "(-1,-1)", HIT)
+def test_run_clicks_grounded_point_and_traces_both(tmp_path: Path) -> None:
+    policy = pair(scripted(qwen25, TOOL_CALL % CLICK, TOOL_CALL % CLICK), "(-1,-1)", HIT)
     folder = trace.new_folder(tmp_path / "runs")
     writer = trace.TraceWriter(folder, {"goal": "", "seed": 3, "policy": dict(policy.metadata)})
     episode = run("", FakeEnv(), policy, max_steps=3, trace=writer, seed=3)
     writer.close()
     assert (episode.status, len(episode.steps)) == ("success", 2)
-    told = trace.read_trace(folder)
-    first, second = told.steps()
-    assert "is not on the screen" in first.error and second.action == Click(x=120, y=110)
-    assert second.call is not None and second.call.arguments[GROUNDED_KEY] == [120, 110]
-    assert second.reply.text == THINKS % CLICK and second.reply.localizations[0]["text"] == HIT
-    about = told.manifest["policy"]
-    assert about["model"] == "script + script"
+    record = trace.read_trace(folder)
+    first, second = record.steps()
+    assert "is not on the screen" in first.error
+    assert second.action == Click(x=120, y=110)
+    assert second.call is not None
+    assert second.call.arguments[GROUNDED_KEY] == [120, 110]
+    assert second.reply.text == TOOL_CALL % CLICK
+    assert second.reply.localizations[0]["text"] == HIT
+    metadata = record.manifest["policy"]
+    assert metadata["model"] == "script + script"
     hashes = [policy.planner.metadata["prompt_hash"], policy.grounder.metadata["prompt_hash"]]
-    assert [about[one]["prompt_hash"] for one in ("planner", "grounder")] == hashes
-    assert about["prompt_hash"] not in hashes
+    assert [metadata[item]["prompt_hash"] for item in ("planner", "grounder")] == hashes
+    assert metadata["prompt_hash"] not in hashes
 
 
-def test_tokens_seconds_and_looks_of_both_are_counted() -> None:
+def test_tokens_timings_and_localizations_are_merged() -> None:
     class Counting(ScriptPolicy):
         def decide(self, *given: Any) -> Reply:
             spent = {"prompt_tokens": 7, "reply_tokens": 2, "timings_s": {"a": 1.0, "b": 2.0}}
             return replace(super().decide(*given), **spent, localizations=({"x": 1, "x_px": 3.0},))
 
-    planner = Counting([THINKS % CLICK], qwen25.Dialect(ImageLimits()))
+    planner = Counting([TOOL_CALL % CLICK], qwen25.Dialect(ImageLimits()))
     policy = PlannerGrounderPolicy(planner, Counting([HIT], gta1.Dialect(ImageLimits())))
     reply = policy.decide("Go.", (), SCREEN, frozenset(ACTION_TYPES))
     assert (reply.prompt_tokens, reply.reply_tokens) == (14, 4)
     assert reply.timings_s == {"a": 1.0, "b": 2.0, "ground": 3.0}
-    assert [(one.get("grounder"), one.get("x_px")) for one in reply.localizations] == [
+    assert [(item.get("grounder"), item.get("x_px")) for item in reply.localizations] == [
         (None, 3.0),
         ("script", None),
         ("script", 3.0),
     ]
 
 
-class Mute(JsonDialect):
-    """Speaks, and never of places."""
+class PointlessDialect(JsonDialect):
+    """A dialect without a click."""
 
-    def write(self, action: Any, screen: Screen) -> str:
+    def format_action(self, action: Any, screen: Screen) -> str:
         raise UsageError("no words")
 
 
-@pytest.mark.parametrize("dialect", [JsonDialect(), Mute()])
-def test_a_grounder_that_cannot_point_is_refused(dialect: Any) -> None:
-    with pytest.raises(UsageError, match=f"script cannot point: its dialect, {type(dialect).__name__}, has no words"):
-        PlannerGrounderPolicy(spoken(qwen25), ScriptPolicy([], dialect))
+@pytest.mark.parametrize("dialect", [JsonDialect(), PointlessDialect()])
+def test_grounder_without_click_raises_usage_error(dialect: Any) -> None:
+    with pytest.raises(
+        UsageError, match=f"grounder script cannot be used: its dialect '{type(dialect).__name__}' has no click"
+    ):
+        PlannerGrounderPolicy(scripted(qwen25), ScriptPolicy([], dialect))
 
 
 @pytest.mark.parametrize("name", plugins.list_plugins("model.dialects"))
-def test_each_dialect_of_ours_can_point_with_each_of_its_tools(name: str) -> None:
+def test_every_dialect_can_point_with_every_tool(name: str) -> None:
     kind = plugins.load_plugin("model.dialects", name).Dialect
     for tool in getattr(kind, "TOOLS", ("computer_use", "mobile_use")):
         assert can_point(kind(ImageLimits(), tool=tool))
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What launch loads in place of models: a planner for "a", a grounder for "b", one that cannot point for "c"."""
-    kinds = {"a": qwen25.Dialect(ImageLimits()), "b": gta1.Dialect(ImageLimits()), "c": JsonDialect()}
-    loaded: list[Any] = []
+def loaded_policies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Replace models: "a" loads a planner, "b" a grounder, "c" a policy that cannot point."""
+    dialects = {"a": qwen25.Dialect(ImageLimits()), "b": gta1.Dialect(ImageLimits()), "c": JsonDialect()}
+    policies: list[Any] = []
 
-    def load(model: str, *given: Any, **how: Any) -> Any:
-        one: Any = ScriptPolicy([], kinds[model])
-        one.how, one.closed = how, False
-        one.close = lambda: setattr(one, "closed", True)
-        loaded.append(one)
-        return one
+    def load(model: str, options: PolicyOptions, **_: Any) -> Any:
+        item: Any = ScriptPolicy([], dialects[model])
+        item.options, item.closed = options, False
+        item.close = lambda: setattr(item, "closed", True)
+        policies.append(item)
+        return item
 
-    monkeypatch.setattr(session, "load_local_policy", load)
-    return loaded
+    monkeypatch.setattr(factory, "load_local_policy", load)
+    return policies
 
 
-def test_the_prompt_is_the_planners_and_who_points_looks_twice(opened: list[Any]) -> None:
+def test_prompt_goes_to_planner_zoom_to_grounder(loaded_policies: list[Any]) -> None:
     settings = Settings(model="a", grounder="b", prompt="file", zoom="on", temperature=0.5)
     policy = session.load_policy(settings)
     assert isinstance(policy, PlannerGrounderPolicy)
-    told = [(one.how["prompt"], one.how["zoom"], one.how["temperature"]) for one in opened]
-    assert told == [("file", "off", 0.5), ("", "on", 0.0)]
+    options = [(item.options.prompt, item.options.zoom, item.options.temperature) for item in loaded_policies]
+    assert options == [("file", "off", 0.5), ("", "on", 0.0)]
     policy.close()
-    assert [one.closed for one in opened] == [True, True]
+    assert [item.closed for item in loaded_policies] == [True, True]
 
 
-def test_both_are_let_go_where_the_pair_is_refused(opened: list[Any]) -> None:
-    with pytest.raises(UsageError, match="cannot point"):
+def test_both_policies_close_when_pair_is_refused(loaded_policies: list[Any]) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
         session.load_policy(Settings(model="a", grounder="c"))
-    assert [one.closed for one in opened] == [True, True]
+    assert [item.closed for item in loaded_policies] == [True, True]
 
 
-def test_an_order_of_an_eval_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eval_run_spec_creates_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     from evals.cli import AND
     from evals.workers import process
 
     order = process.RunSpec("x", "", "", model=f"a{AND}b", prompt="file", maker="evals.cli:pair")
     made = process.make_policy
-    asked: list[Any] = []
+    specs: list[Any] = []
 
-    def make(one: Any) -> Any:
-        asked.append((one.model, one.prompt, one.maker))
-        return spoken(gta1)
+    def make(item: Any) -> Any:
+        specs.append((item.model, item.prompt, item.maker))
+        return scripted(gta1)
 
     monkeypatch.setattr(process, "make_policy", make)
     assert isinstance(made(order), PlannerGrounderPolicy)
-    assert asked == [("a", "file", ""), ("b", "", "")]
+    assert specs == [("a", "file", ""), ("b", "", "")]
 
 
-def test_a_project_does_not_choose_the_grounder(tmp_path: Path) -> None:
+def test_project_file_cannot_set_grounder(tmp_path: Path) -> None:
     project = tmp_path / "pixelhand.toml"
     project.write_text('grounder = "http://elsewhere/v1#x"\n')
-    with pytest.raises(UsageError, match="'grounder' may not stand in"):
+    with pytest.raises(UsageError, match="'grounder' cannot be set in"):
         config.load({}, environment={}, user=tmp_path / "none.toml", project=project)
 
 
-def test_the_embedded_model_grounds_for_itself() -> None:
+def test_embedded_model_grounds_itself() -> None:
     from agent.policies.remote.probe import GOAL, render_button_page
 
-    screen, where = render_button_page((280, 364), (0.50, 0.60))
+    screen, center = render_button_page((280, 364), (0.50, 0.60))
     policy = session.load_policy(Settings(model="embedded", grounder="embedded"))
     reply = policy.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
-    (meant,) = policy.to_actions(policy.parse(reply), screen)
+    (actions,) = policy.to_actions(policy.parse(reply), screen)
     policy.close()
-    assert isinstance(meant, Click) and abs(meant.x - where[0]) <= 35 and abs(meant.y - where[1]) <= 35
-    answers = [look for look in reply.localizations if GROUNDED_KEY in look]
-    assert [one[GROUNDED_KEY] for one in answers] == [[meant.x, meant.y]]
-    assert (answers[0]["sent"] == GOAL) == (answers[0]["sent_is"] == "goal")  # its own words, if any, mean little
-    assert json.loads(answers[0]["text"].split("tool_call>")[1].removesuffix("</"))["name"] == "computer_use"
+    assert isinstance(actions, Click)
+    assert abs(actions.x - center[0]) <= 35
+    assert abs(actions.y - center[1]) <= 35
+    grounder_replies = [localization for localization in reply.localizations if GROUNDED_KEY in localization]
+    assert [item[GROUNDED_KEY] for item in grounder_replies] == [[actions.x, actions.y]]
+    assert (grounder_replies[0]["sent"] == GOAL) == (grounder_replies[0]["sent_is"] == "goal")
+    assert json.loads(grounder_replies[0]["text"].split("tool_call>")[1].removesuffix("</"))["name"] == "computer_use"
 
 
-def test_whoever_listens_later_hears_the_planner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One pair serves one task after another; the word that stopped the first must not stop the second."""
+def test_on_text_is_forwarded_to_planner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One policy serves several tasks in turn, each with its own receiver."""
     from model.dialects import qwen25
 
-    both = pair(spoken(qwen25, "x"))
-    assert both.on_text is None
-    both.planner.on_text = None  # type: ignore[attr-defined]
-    heard: list[str] = []
-    both.on_text = heard.append
-    assert both.planner.on_text == heard.append  # type: ignore[attr-defined]
+    policy = pair(scripted(qwen25, "x"))
+    assert policy.on_text is None
+    policy.planner.on_text = None  # type: ignore[attr-defined]
+    texts: list[str] = []
+    policy.on_text = texts.append
+    assert policy.planner.on_text == texts.append  # type: ignore[attr-defined]

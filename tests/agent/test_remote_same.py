@@ -1,4 +1,4 @@
-"""The same checkpoint in process and behind servers, ours and one that we did not write: the same actions."""
+"""Tests that a checkpoint replies the same in process, behind `agent serve` and behind `transformers serve`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [se
 from actions import ACTION_TYPES, UsageError
 from agent.loop import run
 from agent.policies.base import Policy
-from agent.policies.remote.policy import remote_policy
+from agent.policies.factory import load_local_policy
+from agent.policies.remote.factory import load_remote_policy
 from agent.policies.remote.probe import GOAL, render_button_page
-from agent.session import load_local_policy
 from envs.chromium.executable import find_chrome
 from envs.miniwob.pages import EVAL_SEED_START
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
@@ -33,8 +33,8 @@ from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 ROOT = Path(__file__).parent.parent.parent
 PLACES = ((0.30, 0.42), (0.72, 0.80), (0.50, 0.60), (0.75, 0.36))
 TOKEN = "a-token-of-this-test"
-WHOLE_S = 3000.0  # of a proof with the start of that server in it
-START_S = 600.0  # of a server that imports all of transformers, on a machine that does other things too
+TEST_TIMEOUT_S = 3000.0  # includes the start of that server
+START_TIMEOUT_S = 600.0  # of a server that imports all of transformers on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def local() -> Iterator[Policy]:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
-    """`agent serve` with the embedded model, as a process of its own; its address."""
+    """Start `agent serve` with the embedded model in its own process; yield its address."""
     line = [sys.executable, "-m", "agent", "serve", "--port", "0"]
     environment = {**os.environ, "PIXELHAND_API_KEY": TOKEN}
     process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
-    found = re.search(r"http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
-    assert found is not None
-    yield f"{found[0]}#embedded"
+    sock = re.search(r"http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
+    assert sock is not None
+    yield f"{sock[0]}#embedded"
     process.terminate()
     process.wait(30)
 
@@ -61,48 +61,65 @@ def served() -> Iterator[str]:
 @pytest.fixture
 def remote(served: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PIXELHAND_API_KEY", TOKEN)
-    policy = remote_policy(served)
+    policy = load_remote_policy(served)
     yield policy
     policy.close()
 
 
-def same(local: Any, remote: Any, *, reads: bool = False) -> None:
-    """reads: the server reads calls, and fails on those that are no JSON: these are left out."""
+def assert_same_replies(local: Any, remote: Any, *, parses_calls: bool = False) -> None:
+    """Compare replies and actions on several pages.
+
+    Args:
+        local: The policy in process.
+        remote: The policy of the server.
+        parses_calls: The server parses tool calls and fails on malformed ones, which are skipped.
+    """
     compared = set()
     for place in PLACES:
         screen, _ = render_button_page((280, 364), place)
-        said = local.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
-        if reads and not is_json(said.text):
+        local_reply = local.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
+        if parses_calls and not is_json(local_reply.text):
             continue
-        other = remote.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
-        assert said.text == other.text and said.prompt_tokens == other.prompt_tokens
-        assert local.actions(local.parse(said), screen) == remote.actions(remote.parse(other), screen)
-        compared.add(said.text)
+        remote_reply = remote.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
+        assert local_reply.text == remote_reply.text
+        assert local_reply.prompt_tokens == remote_reply.prompt_tokens
+        assert local.to_actions(local.parse(local_reply), screen) == remote.to_actions(
+            remote.parse(remote_reply), screen
+        )
+        compared.add(local_reply.text)
     assert len(compared) >= 2  # other pictures, other words
 
 
-def test_our_server_is_asked_as_in_process_and_says_the_same(local: Any, remote: Any) -> None:
-    same(local, remote)
-    about, own = remote.metadata, local.metadata
-    assert "sees pictures and keeps coordinates" in about["checked"]
+def test_agent_serve_replies_as_in_process(local: Any, remote: Any) -> None:
+    assert_same_replies(local, remote)
+    remote_metadata, local_metadata = remote.metadata, local.metadata
+    assert "sees images and keeps coordinates" in remote_metadata["checked"]
     for key in ("fingerprint", "dialect", "tool", "history", "prompt_hash", "history_steps", "pictures"):
-        assert about[key] == own[key], key
+        assert remote_metadata[key] == local_metadata[key], key
 
 
-def test_a_wrong_token_is_the_persons_to_mend(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_token_raises_usage_error(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXELHAND_API_KEY", "another")
     with pytest.raises(UsageError, match="PIXELHAND_API_KEY"):
-        remote_policy(served)
+        load_remote_policy(served)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["click-test", "click-dialog", "focus-text", "click-tab"])
-def test_a_run_on_a_practice_page_takes_the_same_steps(local: Any, remote: Any, task: str) -> None:
-    same_steps(local, remote, [task], 4)
+def test_run_through_server_takes_same_steps(local: Any, remote: Any, task: str) -> None:
+    assert_same_steps(local, remote, [task], 4)
 
 
-def same_steps(local: Any, remote: Any, tasks: list[str], seeds: int, *, reads: bool = False) -> None:
-    """reads: the server reads calls, and fails on those that are no JSON: then nothing is compared from there on."""
+def assert_same_steps(local: Any, remote: Any, tasks: list[str], seeds: int, *, parses_calls: bool = False) -> None:
+    """Compare runs on practice pages step by step.
+
+    Args:
+        local: The policy in process.
+        remote: The policy of the server.
+        tasks: The practice tasks.
+        seeds: The number of seeds.
+        parses_calls: The server parses tool calls and fails on malformed ones; runs are compared up to the first.
+    """
     from envs.miniwob.env import miniwob_env
 
     require_chrome()
@@ -111,12 +128,13 @@ def same_steps(local: Any, remote: Any, tasks: list[str], seeds: int, *, reads: 
         try:
             for seed in range(EVAL_SEED_START + 700, EVAL_SEED_START + 700 + seeds):
                 runs = [run("", env, policy, max_steps=5, seed=seed) for policy in (local, remote)]
-                told = [[(step.reply.text, step.action) for step in one.steps] for one in runs]
-                odd = [n for n, step in enumerate(runs[0].steps) if not is_json(step.reply.text)]
-                if reads and odd:
-                    told = [steps[: odd[0]] for steps in told]
-                assert told[0] == told[1] and (told[0] or odd)
-                assert (reads and odd) or runs[0].reward == runs[1].reward
+                traces = [[(step.reply.text, step.action) for step in episode.steps] for episode in runs]
+                malformed = [n for n, step in enumerate(runs[0].steps) if not is_json(step.reply.text)]
+                if parses_calls and malformed:
+                    traces = [steps[: malformed[0]] for steps in traces]
+                assert traces[0] == traces[1]
+                assert traces[0] or malformed
+                assert (parses_calls and malformed) or runs[0].reward == runs[1].reward
         finally:
             env.close()
 
@@ -136,12 +154,12 @@ def require_chrome() -> None:
         pytest.skip(f"Chrome or Chromium is missing: {error}")
 
 
-# --- a server that we did not write ---
+# another implementation of the API
 
 
 @pytest.fixture(scope="module")
-def unheld(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded checkpoint, held to no form in process either: that server holds replies to none."""
+def unconstrained_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the embedded checkpoint with its grammar off, as that server does not constrain replies."""
     folder = tmp_path_factory.mktemp("checkpoint") / "embedded"
     shutil.copytree(ROOT / "model" / "embedded", folder)
     settings = json.loads((folder / "pixelhand.json").read_text())
@@ -150,15 +168,17 @@ def unheld(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def can_import(python: Path, *packages: str) -> bool:
-    done = subprocess.run([str(python), "-c", f"import {', '.join(packages)}"], capture_output=True, timeout=START_S)
-    return done.returncode == 0
+    process_result = subprocess.run(
+        [str(python), "-c", f"import {', '.join(packages)}"], capture_output=True, timeout=START_TIMEOUT_S
+    )
+    return process_result.returncode == 0
 
 
-def without_video(folder: Path) -> None:
-    """Give a checkpoint a processor of transformers' own that takes pictures and no videos.
+def use_image_processor_only(folder: Path) -> None:
+    """Give a checkpoint a processor of transformers that takes images and no videos.
 
     Qwen2.5-VL's processor needs torchvision for its videos; PaddleOCRVLProcessor lays out the same placeholders for the
-    same picture processor, and needs nothing more. The server's code is as its authors wrote it.
+    same image processor, and needs nothing more. The server's code is unchanged.
     """
     processor = {"processor_class": "PaddleOCRVLProcessor"}
     pictures = json.loads((folder / "preprocessor_config.json").read_text()) | processor
@@ -173,8 +193,8 @@ def without_video(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def transformers_serve(unheld: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`transformers serve`, as a process of its own; its address. TRANSFORMERS_SERVE: that program elsewhere."""
+def transformers_serve(unconstrained_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start `transformers serve` (or the program in TRANSFORMERS_SERVE) in its own process; yield its address."""
     program = Path(os.environ.get("TRANSFORMERS_SERVE") or Path(sys.executable).parent / "transformers")
     python = program.parent / "python"
     if not can_import(python, "fastapi", "uvicorn", "openai", "accelerate"):
@@ -182,24 +202,25 @@ def transformers_serve(unheld: Path, tmp_path_factory: pytest.TempPathFactory) -
             f"{python} lacks what `transformers serve` needs: pip install 'transformers[serving]' torchvision, there "
             "or in an environment of its own that TRANSFORMERS_SERVE names (docs/servers.md)"
         )
-    folder, files = unheld, ""
+    folder, files = unconstrained_checkpoint, ""
     if not can_import(python, "torchvision"):
-        folder, files = tmp_path_factory.mktemp("served") / "embedded", f"?files={unheld}"
-        shutil.copytree(unheld, folder)
-        without_video(folder)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+        folder, files = tmp_path_factory.mktemp("served") / "embedded", f"?files={unconstrained_checkpoint}"
+        shutil.copytree(unconstrained_checkpoint, folder)
+        use_image_processor_only(folder)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
     command = [str(program), "serve", str(folder), "--device", "cpu"]
     command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
     log, cache = tmp_path_factory.mktemp("log") / "log", tmp_path_factory.mktemp("cache")
-    own = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(cache)}  # its list of models is that of this folder
+    local_metadata = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(cache)}  # its list of models is that of this folder
     with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **own})
+        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **local_metadata})
     try:
-        end = time.monotonic() + START_S
+        end = time.monotonic() + START_TIMEOUT_S
         while True:
-            assert process.poll() is None and time.monotonic() < end, log.read_text()[-2000:]
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < end, log.read_text()[-2000:]
             try:
                 if httpx.get(f"http://127.0.0.1:{port}/health", timeout=5, trust_env=False).status_code == 200:
                     break
@@ -212,50 +233,52 @@ def transformers_serve(unheld: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def theirs(transformers_serve: str) -> Iterator[Any]:
-    policy = remote_policy(transformers_serve)
+def transformers_policy(transformers_serve: str) -> Iterator[Any]:
+    policy = load_remote_policy(transformers_serve)
     yield policy
     policy.close()
 
 
 @pytest.fixture(scope="module")
-def free(unheld: Path) -> Iterator[Any]:
-    policy = load_local_policy(str(unheld))
+def unconstrained(unconstrained_checkpoint: Path) -> Iterator[Any]:
+    policy = load_local_policy(str(unconstrained_checkpoint))
     yield policy
     policy.close()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(WHOLE_S)
-def test_transformers_serve_says_the_same(free: Any, theirs: Any) -> None:
-    same(free, theirs, reads=True)
-    assert theirs.metadata["fingerprint"] == free.metadata["fingerprint"] and theirs.metadata["structured"] == "schema"
-    assert theirs.metadata["checked"]
+@pytest.mark.timeout(TEST_TIMEOUT_S)
+def test_transformers_serve_replies_as_in_process(unconstrained: Any, transformers_policy: Any) -> None:
+    assert_same_replies(unconstrained, transformers_policy, parses_calls=True)
+    assert transformers_policy.metadata["fingerprint"] == unconstrained.metadata["fingerprint"]
+    assert transformers_policy.metadata["structured"] == "schema"
+    assert transformers_policy.metadata["checked"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(WHOLE_S)
-def test_a_run_through_transformers_serve_takes_the_same_steps(free: Any, theirs: Any) -> None:
-    """What `agent run` does: the same loop on the same page, the model here or there."""
-    same_steps(free, theirs, ["click-dialog", "focus-text"], 2, reads=True)
+@pytest.mark.timeout(TEST_TIMEOUT_S)
+def test_run_through_transformers_serve_takes_same_steps(unconstrained: Any, transformers_policy: Any) -> None:
+    """The loop and the pages are those of `agent run`."""
+    assert_same_steps(unconstrained, transformers_policy, ["click-dialog", "focus-text"], 2, parses_calls=True)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(WHOLE_S)
-def test_an_evaluation_through_transformers_serve_comes_out_the_same(unheld: Path, transformers_serve: str) -> None:
-    """`agent eval`, the command itself: the same seeds succeed, but for those on which the server fails."""
+@pytest.mark.timeout(TEST_TIMEOUT_S)
+def test_evaluation_through_transformers_serve_matches(unconstrained_checkpoint: Path, transformers_serve: str) -> None:
+    """The same seeds succeed, except those on which the server fails."""
     require_chrome()
     reports = []
-    for model in (str(unheld), transformers_serve):
+    for model in (str(unconstrained_checkpoint), transformers_serve):
         line = [sys.executable, "-m", "agent", "eval", "miniwob", "--tasks", "click-dialog,focus-text", "--json"]
         line += ["--seeds", f"{EVAL_SEED_START + 720}:{EVAL_SEED_START + 722}", "--max-steps", "5", "--model", model]
-        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=1200)
-        assert done.returncode == 0, done.stderr[-2000:]
-        told = json.loads(done.stdout)
-        reports.append(told)
+        process_result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+        assert process_result.returncode == 0, process_result.stderr[-2000:]
+        traces = json.loads(process_result.stdout)
+        reports.append(traces)
     here, there = reports
     assert (here["fingerprint"], here["prompt"]) == (there["fingerprint"], there["prompt"])
     for task, score in here["tasks"].items():
-        other = there["tasks"][task]
-        assert not score["broken"] and other["total"] > 0
-        assert set(score["failed"]) - set(other["broken"]) == set(other["failed"])
+        remote_reply = there["tasks"][task]
+        assert not score["broken"]
+        assert remote_reply["total"] > 0
+        assert set(score["failed"]) - set(remote_reply["broken"]) == set(remote_reply["failed"])

@@ -1,4 +1,4 @@
-"""Looking twice: where the part lies, how its points come back, and when it is looked at at all."""
+"""Tests of ZoomPolicy: the crop, the mapping of its points, and when a second prediction is made."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from helpers.agent_fakes import CLICK, FakeEnv
 
-from actions import Reply, Screen
+from actions import Reply, Screen, plugins
 from agent import trace
 from agent.history_window import HistoryWindow
 from agent.loop import run
-from agent.policies.base import ScriptPolicy
-from agent.policies.zoom import UNCERTAIN_PX, Crop, ZoomPolicy
+from agent.policies.scripted import ScriptPolicy
+from agent.policies.zoom import UNCERTAIN_PX, Crop, ZoomPolicy, supports_zoom
 from model.dialects.qwen25 import Dialect
 from model.engine.point_uncertainty import PointUncertainty
 from model.processing.image import ImageLimits
@@ -39,26 +39,28 @@ class Work:
 
 @dataclass
 class Chat:
-    """Says what it was given to say, with a spread, and keeps what it was shown."""
+    """A chat model that replays replies with an uncertainty, and keeps the screens of its prompts."""
 
-    words: list[str]
+    replies: list[str]
     spread_px: float | None
     name: str = "tiny"
     path: Path = Path("/somewhere")
     fingerprint: str = "f00d"
     settings: Settings = Settings()
     work: Work | None = None
-    seen: list[Screen] = field(default_factory=list)
+    screens: list[Screen] = field(default_factory=list)
 
-    def reply(self, messages: Any, tools: Any = (), **how: Any) -> Reply:
-        shown = [part["image"] for one in messages for part in one["content"] if part["type"] == "image"]
-        self.seen.append(shown[-1])
+    def reply(self, messages: Any, tools: Any = (), **options: Any) -> Reply:
+        screen_now = [crop["image"] for item in messages for crop in item["content"] if crop["type"] == "image"]
+        self.screens.append(screen_now[-1])
         self.work = Work(None if self.spread_px is None else PointUncertainty(1, 2, self.spread_px, 0.0, 0.5))
-        looks = () if self.spread_px is None else ({"x": 1, "y": 2, "x_px": self.spread_px},)
-        return Reply(self.words[len(self.seen) - 1], reply_tokens=5, timings_s={"decode": 0.5}, localizations=looks)
+        localizations = () if self.spread_px is None else ({"x": 1, "y": 2, "x_px": self.spread_px},)
+        return Reply(
+            self.replies[len(self.screens) - 1], reply_tokens=5, timings_s={"decode": 0.5}, localizations=localizations
+        )
 
 
-def said(x: int, y: int, action: str = "left_click") -> str:
+def reply_text(x: int, y: int, action: str = "left_click") -> str:
     arguments = f'{{"action": "{action}", "coordinate": [{x}, {y}]}}'
     return f'I see.\n<tool_call>\n{{"name": "computer_use", "arguments": {arguments}}}\n</tool_call>'
 
@@ -68,135 +70,154 @@ def screen(width: int = 1288, height: int = 728) -> Screen:
     return Screen(np.stack([x % 256, y % 256, (x // 256 * 16 + y // 256)], axis=-1).astype(np.uint8))
 
 
-def ask(chat: Chat, zoom: str, shown: Screen) -> tuple[Reply, ZoomPolicy]:
+def decide(chat: Chat, zoom: str, screen_now: Screen) -> tuple[Reply, ZoomPolicy]:
     policy = ZoomPolicy(chat, Dialect(ImageLimits()), HistoryWindow(4, 1), zoom=zoom)
-    return policy.decide("Go.", (), shown, VERBS), policy
+    return policy.decide("Go.", (), screen_now, VERBS), policy
 
 
-def test_the_point_in_the_part_is_put_into_the_first_reply() -> None:
-    chat = Chat([said(400, 300), said(644, 364)], UNCERTAIN_PX + 1)
-    reply, policy = ask(chat, "auto", screen())
-    meant = policy.to_action(policy.parse(reply), screen())
-    assert abs(meant.x - 400) <= 1 and abs(meant.y - 300) <= 1  # the middle of the part is where it was looked
-    assert reply.text == said(meant.x, meant.y)
-    near = chat.seen[1]
-    assert (near.width, near.height) == (1288, 728)
-    part = Crop.centered_at(screen(), 400, 300)
-    assert (part.left, part.top, part.width, part.height) == (400 - 322, 300 - 182, 644, 364)
-    middle = near.pixels[364, 644].astype(int) - screen().pixels[300, 400]
+def test_crop_point_replaces_point_of_first_reply() -> None:
+    chat = Chat([reply_text(400, 300), reply_text(644, 364)], UNCERTAIN_PX + 1)
+    reply, policy = decide(chat, "auto", screen())
+    action = policy.to_action(policy.parse(reply), screen())
+    assert abs(action.x - 400) <= 1
+    assert abs(action.y - 300) <= 1
+    assert reply.text == reply_text(action.x, action.y)
+    crop_screen = chat.screens[1]
+    assert (crop_screen.width, crop_screen.height) == (1288, 728)
+    crop = Crop.centered_at(screen(), 400, 300)
+    assert (crop.left, crop.top, crop.width, crop.height) == (400 - 322, 300 - 182, 644, 364)
+    middle = crop_screen.pixels[364, 644].astype(int) - screen().pixels[300, 400]
     assert int(abs(middle).max()) <= 2
-    assert reply.reply_tokens == 10 and reply.timings_s["zoom"] == 0.5
-    assert [one.get("part") for one in reply.localizations] == [
+    assert reply.reply_tokens == 10
+    assert reply.timings_s["zoom"] == 0.5
+    assert [item.get("part") for item in reply.localizations] == [
         None,
         {"left": 78, "top": 118, "width": 644, "height": 364},
     ]
-    assert reply.localizations[1]["text"] == said(644, 364) and reply.image_digests[-1] == near.digest
+    assert reply.localizations[1]["text"] == reply_text(644, 364)
+    assert reply.image_digests[-1] == crop_screen.digest
     assert policy.metadata["zoom"] == "auto"
 
 
-def test_every_pixel_of_the_part_comes_back_inside_it() -> None:
-    shown = screen(101, 57)
+def test_crop_pixels_map_back_into_crop() -> None:
+    screen_now = screen(101, 57)
     for x, y in ((0, 0), (100, 56), (50, 28)):
-        part = Crop.centered_at(shown, x, y)
-        assert part.left >= 0 and part.left + part.width <= 101 and part.top >= 0 and part.top + part.height <= 57
+        crop = Crop.centered_at(screen_now, x, y)
+        assert crop.left >= 0
+        assert crop.left + crop.width <= 101
+        assert crop.top >= 0
+        assert crop.top + crop.height <= 57
         for corner in ((0, 0), (100, 56)):
-            back = part.to_screen(shown, *corner)
-            assert part.left <= back[0] < part.left + part.width and part.top <= back[1] < part.top + part.height
-        assert part.to_screen(shown, 0, 0) == (part.left, part.top)
+            mapped = crop.to_screen(screen_now, *corner)
+            assert crop.left <= mapped[0] < crop.left + crop.width
+            assert crop.top <= mapped[1] < crop.top + crop.height
+        assert crop.to_screen(screen_now, 0, 0) == (crop.left, crop.top)
     assert Crop.centered_at(Screen(np.zeros((1, 1, 3), np.uint8)), 0, 0) == Crop(0, 0, 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("zoom", "spread_px", "words", "times"),
+    ("zoom", "spread_px", "replies", "request_count"),
     [
-        ("auto", UNCERTAIN_PX, said(400, 300), 1),  # sure enough
-        ("on", 0.0, said(400, 300), 2),
-        ("on", None, said(400, 300), 1),  # not known
-        ("on", 50.0, said(1, 2) + said(3, 4), 1),  # two points
+        ("auto", UNCERTAIN_PX, reply_text(400, 300), 1),  # certain enough
+        ("on", 0.0, reply_text(400, 300), 2),
+        ("on", None, reply_text(400, 300), 1),  # unknown uncertainty
+        ("on", 50.0, reply_text(1, 2) + reply_text(3, 4), 1),  # two points
         ("on", 50.0, "no call at all", 1),
-        ("on", 50.0, said(400, 300, "left_click_drag"), 1),  # not a mere point
+        ("on", 50.0, reply_text(400, 300, "left_click_drag"), 1),  # not a pointing action
     ],
 )
-def test_it_looks_again_only_at_a_point_that_is_unsure(
-    zoom: str, spread_px: float | None, words: str, times: int
+def test_second_prediction_only_for_uncertain_point(
+    zoom: str, spread_px: float | None, replies: str, request_count: int
 ) -> None:
-    chat = Chat([words, said(10, 10)], spread_px)
-    reply, _ = ask(chat, zoom, screen())
-    assert len(chat.seen) == times
-    assert (reply.text == words) == (times == 1)
+    chat = Chat([replies, reply_text(10, 10)], spread_px)
+    reply, _ = decide(chat, zoom, screen())
+    assert len(chat.screens) == request_count
+    assert (reply.text == replies) == (request_count == 1)
 
 
-@pytest.mark.parametrize("second", ["no call", said(9999, 1), said(5, 5, "mouse_move")])
-def test_a_second_look_that_finds_nothing_leaves_the_first(second: str) -> None:
-    reply, _ = ask(Chat([said(400, 300), second], 50.0), "on", screen())
-    assert reply.text == said(400, 300)
+@pytest.mark.parametrize("second", ["no call", reply_text(9999, 1), reply_text(5, 5, "mouse_move")])
+def test_invalid_second_prediction_keeps_first(second: str) -> None:
+    reply, _ = decide(Chat([reply_text(400, 300), second], 50.0), "on", screen())
+    assert reply.text == reply_text(400, 300)
     assert reply.localizations[1]["text"] == second
 
 
 @pytest.mark.parametrize(
-    ("zoom", "spread_px", "second", "doubt"),
+    ("zoom", "spread_px", "second", "uncertainty"),
     [
-        ("auto", 40.0, said(644, 364), "a second look was unsure by 20 pixels too"),  # half as wide a part
-        ("auto", 40.0, "no call", "a second look did not find it again"),
-        ("on", UNCERTAIN_PX, said(644, 364), ""),
+        ("auto", 40.0, reply_text(644, 364), "a second prediction on an enlarged crop is uncertain by 20 pixels too"),
+        ("auto", 40.0, "no call", "a second prediction on an enlarged crop did not find the target"),
+        ("on", UNCERTAIN_PX, reply_text(644, 364), ""),
         ("on", UNCERTAIN_PX, "no call", ""),
     ],
 )
-def test_a_reply_that_stays_unsure_says_so(zoom: str, spread_px: float, second: str, doubt: str) -> None:
-    assert ask(Chat([said(400, 300), second], spread_px), zoom, screen())[0].uncertainty == doubt
+def test_uncertain_second_prediction_sets_uncertainty(
+    zoom: str, spread_px: float, second: str, uncertainty: str
+) -> None:
+    assert decide(Chat([reply_text(400, 300), second], spread_px), zoom, screen())[0].uncertainty == uncertainty
 
 
-class Doubting(ScriptPolicy):
-    def decide(self, *given: Any) -> Reply:
-        return replace(super().decide(*given), uncertainty="it is dark")
+class UncertainScript(ScriptPolicy):
+    def decide(self, *arguments: Any) -> Reply:
+        return replace(super().decide(*arguments), uncertainty="it is dark")
 
 
-def test_a_person_who_is_there_decides_where_the_model_is_unsure() -> None:
-    asked: list[str] = []
+def test_user_decides_about_uncertain_action() -> None:
+    questions: list[str] = []
     answers = iter(["the green one", "n", "y"])
 
-    def person(question: str) -> str:
-        asked.append(question)
+    def answer(question: str) -> str:
+        questions.append(question)
         return next(answers)
 
     env = FakeEnv()
-    episode = run("", env, Doubting([CLICK] * 3), max_steps=3, ask=person)
-    assert "not sure of the place: it is dark. y: do it" in asked[0] and "click" in asked[0]
+    episode = run("", env, UncertainScript([CLICK] * 3), max_steps=3, ask=answer)
+    assert "position is uncertain: it is dark. y: do it" in questions[0]
+    assert "click" in questions[0]
     assert episode.steps[0].error == "you were unsure of the place, and the person said no: the green one"
     assert episode.steps[1].error == "you were unsure of the place, and the person said no"
     assert episode.status == "success"
-    assert [one.verb for one in env.surface.performed if one.verb != "wait"] == ["click"]
+    assert [item.verb for item in env.surface.performed if item.verb != "wait"] == ["click"]
 
 
-def test_nobody_there_leaves_an_unsure_action_to_the_model() -> None:
+def test_uncertain_action_without_user_is_performed() -> None:
     def nobody(_question: str) -> str:
         raise EOFError
 
-    assert run("", FakeEnv(), Doubting([CLICK]), max_steps=1, ask=nobody).status == "success"
-    assert run("", FakeEnv(), Doubting([CLICK]), max_steps=1).status == "success"
+    assert run("", FakeEnv(), UncertainScript([CLICK]), max_steps=1, ask=nobody).status == "success"
+    assert run("", FakeEnv(), UncertainScript([CLICK]), max_steps=1).status == "success"
 
 
-def test_a_place_that_changed_while_the_person_was_asked_is_left_alone() -> None:
+def test_changed_target_is_not_clicked() -> None:
     env = FakeEnv()
 
-    def slow(_question: str) -> str:
+    def answer_slowly(_question: str) -> str:
         env.surface.pixels[:] = 0
         return "yes"
 
-    episode = run("", env, Doubting([CLICK]), max_steps=1, ask=slow)
+    episode = run("", env, UncertainScript([CLICK]), max_steps=1, ask=answer_slowly)
     assert "place changed" in episode.steps[0].error
-    assert [one.verb for one in env.surface.performed] == ["wait"]  # another look, and no click
+    assert [item.verb for item in env.surface.performed] == ["wait"]  # a new screenshot, and no click
 
 
-def test_the_trace_carries_both_looks(tmp_path: Path) -> None:
-    looks = ({"x": 1, "y": 2, "x_px": 50.0}, {"x": 3, "y": 4, "x_px": 2.0, "part": {"left": 5}, "text": "again"})
+def test_trace_keeps_all_localizations(tmp_path: Path) -> None:
+    localizations = (
+        {"x": 1, "y": 2, "x_px": 50.0},
+        {"x": 3, "y": 4, "x_px": 2.0, "part": {"left": 5}, "text": "again"},
+    )
 
-    class Looked(ScriptPolicy):
-        def decide(self, *given: Any) -> Reply:
-            return replace(super().decide(*given), localizations=looks)
+    class LocalizingScript(ScriptPolicy):
+        def decide(self, *arguments: Any) -> Reply:
+            return replace(super().decide(*arguments), localizations=localizations)
 
     folder = trace.new_folder(tmp_path / "runs")
     writer = trace.TraceWriter(folder, {"goal": "", "seed": 3, "policy": {"model": "script"}})
-    run("", FakeEnv(), Looked([CLICK]), max_steps=1, trace=writer, seed=3)
+    run("", FakeEnv(), LocalizingScript([CLICK]), max_steps=1, trace=writer, seed=3)
     writer.close()
-    assert trace.read_trace(folder).steps()[0].reply.localizations == looks
+    assert trace.read_trace(folder).steps()[0].reply.localizations == localizations
+
+
+@pytest.mark.parametrize(("name", "is_supported"), [("qwen25", True), ("ui_tars", False), ("opencua", False)])
+def test_zoom_support_depends_on_point_syntax(name: str, is_supported: bool) -> None:
+    dialect = plugins.load_plugin("model.dialects", name).Dialect(ImageLimits())
+    assert supports_zoom(dialect) == is_supported

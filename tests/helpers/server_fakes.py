@@ -1,7 +1,7 @@
-"""A server that really looks at what it is sent, or pretends to: the wire of chat completions, without a model.
+"""A fake chat completions server without a model, which looks at the images that it receives.
 
-It knows the two kinds of pictures of the start-up check: one colour (which it names), and a page with a grey button
-(which it clicks, in the words of qwen25, in pixels of the picture as it came).
+It handles the two kinds of images of the start-up check: one color (which it names), and a page with a gray button
+(which it clicks, in the qwen25 dialect, in pixels of the image as received).
 """
 
 from __future__ import annotations
@@ -19,48 +19,57 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-GREY = (239, 239, 239)
+GRAY = (239, 239, 239)
 ARGUMENTS = '{{"action": "left_click", "coordinate": [{}, {}]}}'
 CALL = '<tool_call>\n{{"name": "computer_use", "arguments": ' + ARGUMENTS + "}}\n</tool_call>"
 
 
 @dataclass
-class Fake:
-    """mode: sees, blind, half (points of a picture half as large), weak (other words to other pictures, no more)."""
+class FakeServer:
+    """The behavior of a server, and the requests that it received.
+
+    mode: "sees"; "blind"; "half" (points of an image half as large); "capped" (points of an image that was scaled down
+    to `max_pixels`); "weak" (different replies to different images, no more).
+    """
 
     mode: str = "sees"
+    max_pixels: int = 1_003_520  # of an image in mode "capped"
     key: str = ""
     names: tuple[str, ...] = ("tiny",)
-    troubles: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # (status, headers) of the next answers
-    apart: bool = False  # takes calls out of the words
-    owner: str = ""  # of its models, as vLLM says of its own
-    refuses: tuple[str, ...] = ()  # fields of a request that it knows nothing of
-    fails_on: str = (
-        ""  # words to which it answers 500, as a server whose reader of calls fails; "large": a large picture
-    )
-    cut: int = 0  # streams that break off in the middle
-    listed: bool = True
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    heard: list[dict[str, str]] = field(default_factory=list)  # headers
+    failures: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # (status, headers) of the next responses
+    splits_calls: bool = False  # returns parsed tool calls in place of their text
+    object_arguments: bool = False  # of parsed calls: as an object instead of JSON text
+    content_parts: bool = False  # returns the content as a list of parts
+    owner: str = ""  # `owned_by` of its models; "vllm" for vLLM
+    rejected_fields: tuple[str, ...] = ()  # request fields that give status 400
+    fails_on: str = ""  # text in a request that gives status 500; "large": a large image
+    truncated_streams: int = 0  # streams that break off
+    lists_models: bool = True
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    request_headers: list[dict[str, str]] = field(default_factory=list)
     base: str = ""
 
-    def seen(self, body: dict[str, Any]) -> np.ndarray | None:
-        """The pixels of the last picture."""
-        pictures = [
-            part["image_url"]["url"] for message in body["messages"] for part in message["content"]
+    def last_image(self, body: dict[str, Any]) -> np.ndarray | None:
+        """Return the pixels of the last image."""
+        uris = [
+            part["image_url"]["url"]
+            for message in body["messages"]
+            for part in message["content"]
             if part["type"] == "image_url"
-        ]  # fmt: skip
-        if not pictures:
+        ]
+        if not uris:
             return None
-        raw = base64.b64decode(pictures[-1].partition(",")[2])
-        return np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
+        data = base64.b64decode(uris[-1].partition(",")[2])
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
-    def large(self, body: dict[str, Any]) -> bool:
-        pixels = self.seen(body)
+    def has_large_image(self, body: dict[str, Any]) -> bool:
+        """Return whether the last image is wider than 1000 pixels."""
+        pixels = self.last_image(body)
         return pixels is not None and pixels.shape[1] > 1000
 
-    def answer(self, body: dict[str, Any]) -> str:
-        pixels = self.seen(body)
+    def reply(self, body: dict[str, Any]) -> str:
+        """Return the reply to a request."""
+        pixels = self.last_image(body)
         if pixels is None:
             return "."
         if self.mode == "blind":
@@ -69,60 +78,79 @@ class Fake:
             return CALL.format(int(pixels.sum()) % 97, 7)
         if (pixels == pixels[0, 0]).all():
             return ("Red", "Green", "Blue")[int(pixels[0, 0].argmax())] + "."
-        rows, columns = np.nonzero((pixels == GREY).all(axis=2))
+        rows, columns = np.nonzero((pixels == GRAY).all(axis=2))
         if not len(rows):
             return CALL.format(0, 0)
         x, y = round((columns.min() + columns.max()) / 2), round((rows.min() + rows.max()) / 2)
-        return CALL.format(x // 2, y // 2) if self.mode == "half" else CALL.format(x, y)
+        scale = 0.5 if self.mode == "half" else 1.0
+        if self.mode == "capped":
+            scale = min(1.0, (self.max_pixels / (pixels.shape[0] * pixels.shape[1])) ** 0.5)
+        return CALL.format(int(x * scale), int(y * scale))
 
 
 @contextmanager
-def serving(fake: Fake) -> Iterator[Fake]:
+def serve_fake(fake: FakeServer) -> Iterator[FakeServer]:
+    """Serve on a free port of this machine, and set `fake.base`."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            fake.heard.append(dict(self.headers))
-            if not fake.listed:
+            fake.request_headers.append(dict(self.headers))
+            if not fake.lists_models:
                 self.send(404, {"error": {"message": "nothing here"}})
             else:
                 self.send(200, {"data": [{"id": name, "owned_by": fake.owner} for name in fake.names]})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            fake.heard.append(dict(self.headers))
-            if fake.key and self.headers.get("Authorization") != f"Bearer {fake.key}":
-                said = self.headers.get("Authorization", "")
-                return self.send(401, {"error": {"message": f"wrong key {said}"}})
-            fake.asked.append(body)
-            unknown = [key for key in fake.refuses if key in body]
+            fake.request_headers.append(dict(self.headers))
+            authorization = self.headers.get("Authorization", "")
+            if fake.key and authorization != f"Bearer {fake.key}":
+                return self.send(401, {"error": {"message": f"wrong key {authorization}"}})
+            fake.requests.append(body)
+            unknown = [key for key in fake.rejected_fields if key in body]
             if unknown:
                 return self.send(400, {"error": {"message": f"unknown field {unknown[0]}"}})
-            if fake.troubles:
-                status, headers = fake.troubles.pop(0)
+            if fake.failures:
+                status, headers = fake.failures.pop(0)
                 return self.send(status, {"error": {"message": "not now"}}, headers)
-            if fake.fails_on and (fake.fails_on in json.dumps(body) or (fake.fails_on == "large" and fake.large(body))):
+            if fake.fails_on and (
+                fake.fails_on in json.dumps(body) or (fake.fails_on == "large" and fake.has_large_image(body))
+            ):
                 return self.send(500, {"error": {"message": "could not parse region as JSON"}})
-            text = fake.answer(body)
+            text = fake.reply(body)
             if body.get("stream"):
                 return self.stream(text)
-            message: dict[str, Any] = {"role": "assistant", "content": text}
-            if fake.apart and "<tool_call>" in text:
-                call = json.loads(text.removeprefix("<tool_call>").removesuffix("</tool_call>"))
-                function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
-                message = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": function}]}
             usage = {"prompt_tokens": 11, "completion_tokens": 5}
-            return self.send(200, {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+            choice = {"message": self.message(text), "finish_reason": "stop"}
+            return self.send(200, {"choices": [choice], "usage": usage})
+
+        def message(self, text: str) -> dict[str, Any]:
+            calls = self.calls(text)
+            if calls:
+                return {"role": "assistant", "content": None, "tool_calls": calls}
+            content = [{"type": "text", "text": text}] if fake.content_parts else text
+            return {"role": "assistant", "content": content}
+
+        def calls(self, text: str) -> list[dict[str, Any]]:
+            if not fake.splits_calls or "<tool_call>" not in text:
+                return []
+            call = json.loads(text.removeprefix("<tool_call>").removesuffix("</tool_call>"))
+            arguments = call["arguments"] if fake.object_arguments else json.dumps(call["arguments"])
+            return [{"id": "1", "index": 0, "function": {"name": call["name"], "arguments": arguments}}]
 
         def stream(self, text: str) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Connection", "close")
             self.end_headers()
-            for piece in (text[:9], text[9:]):
-                self.event({"choices": [{"delta": {"content": piece}}]})
-                if fake.cut:
-                    fake.cut -= 1
+            calls = self.calls(text)
+            pieces = [{"tool_calls": calls}] if calls else [{"content": text[:9]}, {"content": text[9:]}]
+            for delta in pieces:
+                self.event({"choices": [{"delta": delta}]})
+                if fake.truncated_streams:
+                    fake.truncated_streams -= 1
                     return
             self.event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
             self.event({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}})

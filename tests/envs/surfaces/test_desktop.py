@@ -16,7 +16,7 @@ from helpers.eventually import eventually
 
 from actions import Action, Click, Done, Move, PressKeys, Screen, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from envs.live import LiveEnv
 from envs.miniwob.task import MiniWobTask
 from envs.options import SurfaceOptions
