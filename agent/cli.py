@@ -291,7 +291,8 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
     task = page_for(goal)
     if not task:
         return goal, settings
-    from model.checkpoints.hub import cached, choose_model_message, no_model_message
+    from model.checkpoints.hub import cached
+    from model.checkpoints.recommend import choose_model_message, no_model_message
 
     here = list(dict.fromkeys(found.hub_id for found in cached()))  # one may lie there in several revisions
     if here:
@@ -314,7 +315,7 @@ def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Set
     if not settings.model and practice and script is None:
         settings = replace(settings, model="embedded")
     if not settings.model and script is None:
-        from model.checkpoints.hub import get_model_message
+        from model.checkpoints.recommend import get_model_message
 
         raise UsageError(get_model_message())
     if not settings.url and surface_name(settings) == "browser":

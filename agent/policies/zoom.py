@@ -73,7 +73,7 @@ class ZoomPolicy(LocalPolicy):
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         first = super().decide(goal, steps, screen, verbs)
-        spread = self.chat.work.spread
+        spread = self.chat.stats.uncertainty
         if spread is None or len(_POINT.findall(first.text)) != 1:
             return first
         if self.zoom == "auto" and spread.px <= UNCERTAIN_PX:
@@ -103,7 +103,7 @@ class ZoomPolicy(LocalPolicy):
         x, y = part.to_screen(screen, again.x, again.y)
         width, height = self.dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
         said = f'"coordinate": [{to_model(x, screen.width, width)}, {to_model(y, screen.height, height)}]'
-        still = self.chat.work.spread
+        still = self.chat.stats.uncertainty
         doubt = ""
         if still is None or still.px > UNCERTAIN_PX:
             wide = "an unknown number of" if still is None else f"{still.px * part.width / screen.width:.0f}"

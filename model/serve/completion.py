@@ -112,8 +112,8 @@ class CompletionService:
                     form=talk.form,
                 )
                 text, count = reply.text, reply.reply_tokens
-                assert self.chat.work is not None
-                finish = "stop" if self.chat.work.ended else "length"
+                assert self.chat.stats is not None
+                finish = "stop" if self.chat.stats.ended else "length"
             else:
                 text, count, finish = self._stream(asked, on_text)
         except _StopSequence:

@@ -61,7 +61,7 @@ def quantised(folder: Path, said: dict | None = None) -> dict[str, torch.Tensor]
         scales = (torch.rand(columns // GROUP, rows, generator=made) * 0.05 + 0.01).half()
         at = name.removesuffix(".weight")
         del tensors[name]
-        tensors |= {f"{at}.{kind}": one.contiguous() for kind, one in awq.write(values, zeros, scales).items()}
+        tensors |= {f"{at}.{kind}": one.contiguous() for kind, one in awq.pack_weight(values, zeros, scales).items()}
         spread = [one.repeat_interleave(GROUP, dim=0).t().float() for one in (zeros, scales)]
         meant[at] = (values.float() - spread[0]) * spread[1]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

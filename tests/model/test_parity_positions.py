@@ -94,14 +94,14 @@ def theirs() -> Any:
 @given(
     st.data(), st.lists(st.lists(st.integers(1, 6) | PICTURES | VIDEOS, min_size=1, max_size=5), min_size=1, max_size=3)
 )
-def test_hf5_is_what_transformers_does_and_stills_are_the_same_in_both(
+def test_transformers5_is_what_transformers_does_and_stills_are_the_same_in_both(
     theirs: Any, data: st.DataObject, rows: list[list[Any]]
 ) -> None:
     videos = [part for row in rows for part in row if not isinstance(part, int) and len(part) == 3]
     asked = parity.question(*rows, seconds=[data.draw(SECONDS) for _ in videos])
     mask = torch.ones_like(asked.input_ids) if asked.attention_mask is None else asked.attention_mask
     expected, _ = theirs.model.get_rope_index(**{**asked.theirs(), "attention_mask": mask})
-    for rule in ("hf5",) if videos else ("hf5", "original"):
+    for rule in ("transformers5",) if videos else ("transformers5", "original"):
         positions, delta = ours(asked, rule)
         assert torch.equal(positions[:, mask.bool()], expected[:, mask.bool()])
         assert torch.equal(delta[:, 0] + mask.shape[1], expected[:, :, -1].amax(0) + 1)  # rows end at the right
@@ -111,7 +111,7 @@ def test_a_long_small_video_shows_the_difference() -> None:
     """Ten temporal steps of 8 by 8 patches, a second each (model.md, 1.7)."""
     asked = parity.question([2, (10, 8, 8), 2])
     after = asked.input_ids.shape[1] - 3  # vision_end and two words
-    for rule, following in (("original", [22, 23, 24]), ("hf5", [7, 8, 9])):
+    for rule, following in (("original", [22, 23, 24]), ("transformers5", [7, 8, 9])):
         positions, delta = ours(asked, rule)
         assert positions[0, 0, 3:-3].unique().tolist() == list(range(3, 22, 2))
         assert positions[:, 0, after:].tolist() == [following] * 3
@@ -122,7 +122,7 @@ def test_a_long_small_video_shows_the_difference() -> None:
 def test_where_a_videos_time_is_shorter_than_its_sides_the_rules_agree(theirs: Any, seconds: float) -> None:
     asked = parity.question([4, (3, 12, 8), 5], seconds=[seconds])
     expected, their_delta = theirs.model.get_rope_index(**asked.theirs())
-    for rule in ("original", "hf5"):
+    for rule in ("original", "transformers5"):
         positions, delta = ours(asked, rule)
         assert torch.equal(positions, expected)
         assert torch.equal(delta, their_delta)
@@ -148,7 +148,7 @@ def test_logits_and_tokens_with_videos_are_transformers(
     theirs: Any, folder: Path, rows: list[list[Any]], seconds: list[float]
 ) -> None:
     asked = parity.question(*rows, seconds=seconds)
-    model = load_model(folder, mrope="hf5")
+    model = load_model(folder, mrope="transformers5")
     expected = parity.their_logits(theirs, asked)
     assert parity.distance(parity.our_logits(model, asked), expected, asked) < parity.TOLERANCE
     assert torch.equal(parity.our_tokens(model, asked), parity.their_tokens(theirs, asked))
@@ -180,12 +180,12 @@ def test_generation_goes_on_where_the_prompt_ended(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"image_grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}, "more picture grids than placeholders"),
+        ({"image_grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}, "more grids than placeholders"),
         ({"image_grid_thw": None, "pixel_values": None}, "more image placeholders than image grids"),
-        ({"image_grid_thw": torch.tensor([[1, 6, 4]])}, "more cells than placeholders"),
+        ({"image_grid_thw": torch.tensor([[1, 6, 4]])}, "lacks 2 image placeholders"),
         ({"image_grid_thw": torch.tensor([[1, 2, 2]])}, "more image placeholders than image grids"),
         ({"image_grid_thw": None}, "grid"),
-        ({"pixel_values": torch.zeros(12, 1176)}, "12 patches, grids for 16 and 4 placeholders"),
+        ({"pixel_values": torch.zeros(12, 1176)}, "12 patches, grids for 16 patches and 4 placeholders"),
     ],
 )
 def test_pictures_that_do_not_fit_the_words_are_said(folder: Path, change: dict[str, Any], words: str) -> None:

@@ -31,7 +31,15 @@ def said(session: PrefixCachedSession, ahead: bool, count: int = 20, **how: Any)
     reply = Generation()
     heard = list(
         generate_stream(
-            session, WORDS, nothing, reply, max_new_tokens=count, watched=WATCHED, ahead=ahead, vocabulary=260, **how
+            session,
+            WORDS,
+            nothing,
+            reply,
+            max_new_tokens=count,
+            tracked_ids=WATCHED,
+            lookahead=ahead,
+            vocabulary=260,
+            **how,
         )
     )
     assert heard == reply.ids
@@ -71,7 +79,7 @@ def test_at_the_end_of_the_budget_it_is_said_as_otherwise(model: Qwen25VL) -> No
         reply = Generation()
         with pytest.raises(UsageError, match="the budget is 61"):
             for _ in generate_stream(
-                PrefixCachedSession(model, budget), WORDS, nothing, reply, max_new_tokens=9, ahead=ahead
+                PrefixCachedSession(model, budget), WORDS, nothing, reply, max_new_tokens=9, lookahead=ahead
             ):
                 pass
         heard.append(reply.ids)
@@ -86,7 +94,7 @@ def test_a_step_of_fixed_shape_takes_an_id_that_is_a_tensor(model: Qwen25VL) -> 
     assert torch.allclose(
         plain.append_speculative(torch.tensor([7])), fixed.append_speculative(torch.tensor([7])), atol=1e-5
     )
-    assert isinstance(fixed._steps, cuda_graphs.DecodeGraphs) and fixed._steps._made
+    assert isinstance(fixed._graphs, cuda_graphs.DecodeGraphs) and fixed._graphs._graphs
     for session in (plain, fixed):
         session.commit(7)
     assert torch.allclose(plain.append([8]), fixed.append([8]), atol=1e-5)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.nn import attention
-from model.nn.attention import causal_attention, ends, windowed_attention
+from model.nn.attention import causal_attention, cu_seqlens, windowed_attention
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 2), (6, 1)])
@@ -69,7 +69,7 @@ def test_windows_in_groups_and_windows_of_varying_length_are_the_same(monkeypatc
     spans = ((6, 16), (3, 12), (2, 8), (1, 4))
     q, k, v = torch.randn(3, 2, sum(count * width for count, width in spans), 4, 10).unbind(0)
     monkeypatch.setattr(attention, "_varlen", lambda: per_window)
-    expected = attention._windows_varlen(q, k, v, spans)
+    expected = attention._windowed_varlen(q, k, v, spans)
     assert torch.allclose(windowed_attention(q, k, v, spans), expected, atol=1e-6)
 
 
@@ -84,7 +84,7 @@ def test_varlen_takes_the_arguments_that_it_is_given() -> None:
 
 
 def test_where_windows_begin_counts_all_frames() -> None:
-    starts, widest = ends(2, ((2, 8), (1, 4)), torch.device("cpu"))
+    starts, widest = cu_seqlens(2, ((2, 8), (1, 4)), torch.device("cpu"))
     assert starts.tolist() == [0, 8, 16, 20, 28, 36, 40] and widest == 8
 
 

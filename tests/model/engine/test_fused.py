@@ -73,6 +73,6 @@ def test_weights_that_moved_are_joined_anew_and_those_in_training_never(tiny_mod
     made = fused(model.model)
     assert made is not None and fused(model.model) is made
     model.to(torch.bfloat16)
-    assert made.stale
+    assert made.is_stale
     again = fused(model.model)
-    assert again is not None and again is not made and not again.stale
+    assert again is not None and again is not made and not again.is_stale

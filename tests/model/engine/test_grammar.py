@@ -43,7 +43,7 @@ def prove(grammars: GrammarCompiler, count: int, tool: str, verbs: frozenset[str
     kinds: Counter = Counter()
     for number in range(count):
         guide = grammars.guide(form, thought=number % 2 == 0)
-        room = (guide._start.call_room, 200, 400)[number % 3] if tool == "computer_use" else 400
+        room = (guide._start.call_tokens, 200, 400)[number % 3] if tool == "computer_use" else 400
         ids: list[int] = []
         while not guide.done and len(ids) < room:
             ids += guide.forced(room - len(ids))
@@ -186,10 +186,10 @@ def test_a_model_that_says_good_calls_says_the_same_with_and_without() -> None:
         talk = dialect.conversation("Click the button.", (), shown, BROWSER)
         free = chat.reply(talk.messages, talk.tools)
         meant = dialect.to_action(dialect.parse(free.text), shown)
-        passes = chat.work.passes if chat.work else 0
+        passes = chat.stats.passes if chat.stats else 0
         held = chat.reply(talk.messages, talk.tools, form=grammar_for(dialect, BROWSER, shown))
         assert dialect.to_action(dialect.parse(held.text), shown) == meant and free.text.startswith(held.text[:90])
-        assert chat.work is not None and chat.work.passes < passes and chat.work.forced > 0
+        assert chat.stats is not None and chat.stats.passes < passes and chat.stats.forced > 0
 
 
 def test_a_dialect_without_a_form_is_decoded_freely() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model.engine import cuda_graphs
-from model.engine.cuda_graphs import Encoder
+from model.engine.cuda_graphs import VisionGraphs
 from model.engine.decode import Generation, generate_stream
 from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment
 from model.nn.qwen25vl import Qwen25VL
@@ -79,18 +79,18 @@ def test_weights_that_moved_and_a_context_that_was_forgotten_are_recorded_anew(m
     session = PrefixCachedSession(model, graphs=True)
     session.prefill(WORDS, nothing)
     session.append([5])
-    first = session._steps
+    first = session._graphs
     session.reset()
     session.prefill(WORDS, nothing)
     again = session.append([5])
-    assert session._steps is not first
+    assert session._graphs is not first
     model.to(torch.bfloat16)
     session.prefill(WORDS, nothing)
     assert session.append([5]).dtype == torch.bfloat16 and again.dtype == torch.float32
 
 
 def test_pictures_have_a_recording_for_each_of_the_last_sizes(model: Qwen25VL, recordings: list) -> None:
-    encode = Encoder(model.visual, record=True)
+    encode = VisionGraphs(model.visual, record=True)
     made = torch.Generator().manual_seed(0)
     grids = [(1, 4, 4), (1, 4, 6), (1, 4, 4), (1, 6, 6), (1, 4, 8), (1, 8, 8), (1, 4, 4)]
     for grid in grids:
@@ -98,4 +98,4 @@ def test_pictures_have_a_recording_for_each_of_the_last_sizes(model: Qwen25VL, r
         with torch.inference_mode():
             assert torch.equal(encode(patches, grid), model.visual(patches, [grid]))
     assert len(recordings) == 5  # the first size stayed among the last four
-    assert len(encode._made) == cuda_graphs.KEPT
+    assert len(encode._graphs) == cuda_graphs.MAX_IMAGE_SIZES

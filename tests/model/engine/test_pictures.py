@@ -51,8 +51,8 @@ def test_a_frame_is_encoded_once_and_a_changed_one_anew(tiny_folder: Path) -> No
     def ask(*screens: Screen) -> int:
         content = [{"type": "image", "image": one} for one in screens]
         chat.reply([{"role": "user", "content": content}], max_new_tokens=1)
-        assert chat.work is not None
-        return chat.work.encoded
+        assert chat.stats is not None
+        return chat.stats.encoded
 
     assert [ask(first), ask(again), ask(other), ask(other, again, first)] == [1, 0, 1, 0]
     assert chat.vision_cache.misses == 2

@@ -15,9 +15,9 @@ from actions import Screen, UsageError
 from agent.history_window import HistoryWindow
 from model.chat_model import ChatModel, load_chat
 from model.engine.call_grammar import grammar_for
-from model.engine.cuda_graphs import Encoder
+from model.engine.cuda_graphs import VisionGraphs
 from model.engine.decode import Guide
-from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment, common_prefix_length, segments
+from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment, common_prefix_length, split_segments
 from model.nn import attention
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import position_ids
@@ -28,8 +28,8 @@ TOLERANCE = 1e-4
 
 def feed(chat: ChatModel, prompt_ids: list[int], screens: tuple) -> Tensor:
     """[V] after a prompt, by the chat's own session and picture cache."""
-    pictures = [chat._picture(screen) for screen in screens]
-    new = segments(prompt_ids, chat.model.config.image_token_id, pictures)
+    pictures = [chat._image_segment(screen) for screen in screens]
+    new = split_segments(prompt_ids, chat.model.config.image_token_id, pictures)
     pixels = {one.key: screen.pixels for one, screen in zip(pictures, screens, strict=True)}
 
     def encode(one: ImageSegment) -> Tensor:
@@ -78,9 +78,9 @@ def test_the_reply_is_the_same_with_and_without_what_is_kept(tiny_folder: Path) 
         cold.reset()
         said = [chat.reply(turn.messages, turn.tools, max_new_tokens=10).text for chat in (warm, cold)]
         assert said[0] == said[1]
-        assert cold.work is not None and cold.work.reused == 0
+        assert cold.stats is not None and cold.stats.reused == 0
         words.append(said[0])
-    assert warm.work is not None and warm.work.reused > 0
+    assert warm.stats is not None and warm.stats.reused > 0
 
 
 def replies(chat: ChatModel, told: list[str] | None = None, seed: int = 7) -> list[str]:
@@ -131,7 +131,7 @@ def test_each_way_of_saving_work_leaves_the_replies_as_they_are(
         "forced ids": {"make_guide": lambda form: Asked(guide(form))},
         "free steps": {
             "session": PrefixCachedSession(model, graphs=True),
-            "encoder": Encoder(model.visual, record=True),
+            "encoder": VisionGraphs(model.visual, record=True),
         },
     }
     for what, changed in without.items():
@@ -167,9 +167,9 @@ def test_an_append_only_episode_computes_at_each_step_only_what_is_new(tiny_fold
     computed = []
     for turn, words in episode(chat, 1, 8, HistoryWindow(30, 30)):
         words.append(chat.reply(turn.messages, turn.tools, max_new_tokens=4).text)
-        assert chat.work is not None
-        computed.append(chat.work.computed)
-        whole = chat.work.reused + chat.work.computed
+        assert chat.stats is not None
+        computed.append(chat.stats.computed)
+        whole = chat.stats.reused + chat.stats.computed
     assert max(computed) < 120 < whole / 4  # one picture, the outcome of a call, the reply said again
 
 
@@ -220,7 +220,7 @@ def test_positions_are_those_of_a_whole_prompt(tiny_model: Qwen25VL, monkeypatch
     pictures = [ImageSegment("a", (1, 6, 4), 6), ImageSegment("b", (1, 4, 12), 12)]
     ids = [1, 2, *[config.image_token_id] * 6, 3, *[config.image_token_id] * 12, 4, 5]
     session = PrefixCachedSession(tiny_model)
-    session.prefill(segments(ids, config.image_token_id, pictures), lambda one: torch.zeros(one.length, 32))
+    session.prefill(split_segments(ids, config.image_token_id, pictures), lambda one: torch.zeros(one.length, 32))
     session.append([6])
     expected, _ = position_ids(torch.tensor([[*ids, 6]]), config, image_grid_thw=[one.grid for one in pictures])
     assert torch.equal(torch.cat(seen, dim=-1), expected)
@@ -261,4 +261,4 @@ def test_weights_in_another_dtype_begin_anew(tiny_model: Qwen25VL) -> None:
 @pytest.mark.parametrize("ids", [[1, 9, 9, 2], [1, 9, 9, 9, 9, 9, 2], [1, 2], [9, 9]])
 def test_placeholders_that_do_not_fit_the_pictures_are_refused(ids: list[int]) -> None:
     with pytest.raises(UsageError, match="placeholders"):
-        segments(ids, 9, [ImageSegment("a", (1, 4, 4), 4)])
+        split_segments(ids, 9, [ImageSegment("a", (1, 4, 4), 4)])

@@ -30,7 +30,7 @@ class Slow:
         self.release = threading.Event()
         self.tokens = 0
         self.entered = 0
-        self.work = GenerationStats(0, 1, 0, 1, 0, 1, True, None)
+        self.stats = GenerationStats(0, 1, 0, 1, 0, 1, True, None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chat, name)

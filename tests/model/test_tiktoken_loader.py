@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Regex as TokenizersRegex
 from tokenizers import Tokenizer as Tokens
 from tokenizers import models, pre_tokenizers, trainers
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from actions import Click, Screen, UsageError
 from agent.session import load_local_policy
@@ -33,12 +34,11 @@ from model.nn.config import read_config
 from model.nn.qwen25vl import Qwen25VL
 from model.processing import tiktoken_loader
 from model.processing.tiktoken_loader import (
-    LETTERS,
-    MOST_SPECIAL,
-    MOST_TOKEN_BYTES,
+    MAX_SPECIAL_TOKENS,
+    MAX_TOKEN_BYTES,
+    load_tokenizer,
     read_pattern,
     read_ranks,
-    read_tokens,
 )
 from model.processing.tokenizer import Tokenizer
 
@@ -155,7 +155,7 @@ def trained(pattern: str, count: int = 1500) -> dict[bytes, int]:
         vocab_size=count, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
     tokens.train_from_iterator([*source, *random_texts(500, 0)], how)
-    back = {letter: byte for byte, letter in LETTERS.items()}
+    back = {letter: byte for byte, letter in bytes_to_unicode().items()}
     return {bytes(back[letter] for letter in word): rank for word, rank in tokens.get_vocab().items()}
 
 
@@ -212,7 +212,7 @@ def by_the_book(ranks: dict[bytes, int], pattern: str) -> Callable[[str], list[i
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_ids_are_those_of_the_book_and_come_back_as_the_text(tmp_path: Path, pattern: str) -> None:
     ranks = trained(pattern)
-    tokens = read_tokens(tmp_path, write(tmp_path, ranks, pattern))
+    tokens = load_tokenizer(tmp_path, write(tmp_path, ranks, pattern))
     book = by_the_book(ranks, pattern)
     long = 0
     for text in [*random_texts(1500, 1), Path(tiktoken_loader.__file__).read_text(encoding="utf-8")]:
@@ -226,7 +226,7 @@ def test_ids_are_those_of_the_book_and_come_back_as_the_text(tmp_path: Path, pat
 @pytest.mark.parametrize("seed", range(8))
 def test_ranks_of_no_training_are_joined_as_the_book_does(tmp_path: Path, seed: int) -> None:
     ranks = untrained(seed)
-    tokens, book = read_tokens(tmp_path, write(tmp_path, ranks)), by_the_book(ranks, "kimi")
+    tokens, book = load_tokenizer(tmp_path, write(tmp_path, ranks)), by_the_book(ranks, "kimi")
     draw = random.Random(seed)
     for _ in range(100):
         text = "".join(draw.choices("ab ", k=draw.randint(1, 40)))
@@ -240,25 +240,12 @@ def test_the_two_patterns_make_different_ids(tmp_path: Path) -> None:
     assert sum(kimi(text) != qwen(text) for text in random_texts(200, 2)) > 50
 
 
-def test_vocabulary_and_merges_are_those_of_transformers_converter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from transformers.convert_slow_tokenizer import TikTokenConverter
-
-    ranks = trained("kimi")
-    config = write(tmp_path, ranks)
-    monkeypatch.setattr(TikTokenConverter, "load_tiktoken_bpe", staticmethod(lambda path: ranks))
-    vocabulary, merges = TikTokenConverter("").extract_vocab_merges_from_model("")
-    ours = json.loads(read_tokens(tmp_path, config).to_str())["model"]
-    assert ours["vocab"] == vocabulary and [tuple(pair) for pair in ours["merges"]] == merges and len(merges) > 1000
-
-
 def test_special_tokens_have_their_ids_and_the_reserved_ones_between_them_too(tmp_path: Path) -> None:
     ranks = trained("kimi")
     first = len(ranks)
     config = write(tmp_path, ranks)
     config["added_tokens_decoder"][str(first + 6)]["special"] = False
-    tokens, book = read_tokens(tmp_path, config), by_the_book(ranks, "kimi")
+    tokens, book = load_tokenizer(tmp_path, config), by_the_book(ranks, "kimi")
     assert tokens.get_vocab_size() == first + max(SPECIAL) + 1
     for after in range(max(SPECIAL) + 1):
         name = SPECIAL.get(after, f"<|reserved_token_{first + after}|>")
@@ -270,7 +257,7 @@ def test_special_tokens_have_their_ids_and_the_reserved_ones_between_them_too(tm
 
 def test_text_between_special_tokens_comes_back(tmp_path: Path) -> None:
     ranks = trained("kimi")
-    tokens = read_tokens(tmp_path, write(tmp_path, ranks))
+    tokens = load_tokenizer(tmp_path, write(tmp_path, ranks))
     draw = random.Random(5)
     for text in random_texts(300, 6):
         cut = draw.randint(0, len(text))
@@ -292,7 +279,7 @@ def test_a_vocabulary_of_the_real_size_takes_seconds(tmp_path: Path) -> None:
             parts.append(token)
     config = write(tmp_path, found)
     began = time.process_time()
-    tokens = read_tokens(tmp_path, config)
+    tokens = load_tokenizer(tmp_path, config)
     assert time.process_time() - began < 6
     assert tokens.token_to_id("<|media_placeholder|>") == 151_664
 
@@ -329,7 +316,7 @@ def test_the_pattern_is_read_from_the_tokenizers_class(tmp_path: Path, name: str
 @pytest.mark.parametrize("name", NOT_CLASSES)
 def test_a_class_without_a_pattern_is_one_sentence(tmp_path: Path, name: str) -> None:
     (tmp_path / "tokens.py").write_text(NOT_CLASSES[name])
-    with pytest.raises(UsageError, match=r"its class V must have pat_str as a text, or as texts that are joined"):
+    with pytest.raises(UsageError, match=r"its class V must have pat_str as a string or as joined strings"):
         read_pattern(tmp_path, NAMED)
 
 
@@ -389,7 +376,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a token twice": (lines(b"YQ== 300\n"), "its 300 tokens must have the ranks from 0 on"),
     "an empty token": (lines(b" 300\n"), "a token must have 1 to 4096 bytes, not 0"),
     "an endless token": (
-        lines(b64encode(b"z" * (MOST_TOKEN_BYTES + 1)), b" 300\n"),
+        lines(b64encode(b"z" * (MAX_TOKEN_BYTES + 1)), b" 300\n"),
         "a token must have 1 to 4096 bytes, not 4097",
     ),
     "a byte left out": (without_a_byte, "no token for the byte 255 (1 bytes have none)"),
@@ -403,15 +390,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a config cut off": (cut("tokenizer_config.json", 0.5), "tokenizer_config.json cannot be read"),
     "no special tokens": (special(), "must name the special tokens in added_tokens_decoder"),
     "special tokens in a list": (said(added_tokens_decoder=[1]), "must name the special tokens"),
-    "an id in words": (special(x=TOKEN), "added_tokens_decoder must have ids with objects of content, not 'x'"),
-    "a token without a name": (special(_300={}), "must have ids with objects of content, not '300': {}"),
-    "a token of no object": (special(_300="[BOS]"), "must have ids with objects of content"),
+    "an id in words": (special(x=TOKEN), "added_tokens_decoder must map ids to objects with content, not 'x'"),
+    "a token without a name": (special(_300={}), "must map ids to objects with content, not '300': {}"),
+    "a token of no object": (special(_300="[BOS]"), "must map ids to objects with content"),
     "another's ids": (special(_299=TOKEN), "must begin with 300, not 299"),
     "an id far away": (
         special(_300=TOKEN, _999999999={"content": "z"}),
-        f"{MOST_SPECIAL} at most (the last is 9999999",
+        f"{MAX_SPECIAL_TOKENS} at most (the last is 9999999",
     ),
-    "a name twice": (special(_300=TOKEN, _301=TOKEN), "has one name for two ids"),
+    "a name twice": (special(_300=TOKEN, _301=TOKEN), "has the same name for two ids"),
     "a name that is a token": (special(_300={"content": "a"}), "the special token 'a' is a token of tiktoken.model"),
     "no class": (said(auto_map={}), "auto_map.AutoTokenizer must name the tokenizer's file and class"),
     "a class elsewhere": (said(auto_map={"AutoTokenizer": "../x.V"}), "must name the tokenizer's file and class"),
@@ -422,7 +409,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file of bytes": (python(b"\xff\xfe\x00"), "tokenization_opencua.py cannot be read"),
     "a file of no Python": (python("class TikTokenV3("), "tokenization_opencua.py cannot be read"),
     "a deep file": (python("x = " + "(" * 5000), "tokenization_opencua.py cannot be read"),
-    "a pattern that is none": (python('class TikTokenV3:\n    pat_str = "("'), "its tokenizer's pat_str is no pattern"),
+    "a pattern that is none": (
+        python('class TikTokenV3:\n    pat_str = "("'),
+        "pat_str of its tokenizer is not a valid pattern",
+    ),
 }
 
 
