@@ -41,7 +41,8 @@ class KVCache:
     def full_layer(self, layer: int) -> tuple[Tensor, Tensor]:
         """Return a layer's keys and values with all capacity, [B, heads, capacity, D]; the layer must not be empty."""
         keys, values = self._keys[layer], self._values[layer]
-        assert keys is not None and values is not None
+        assert keys is not None
+        assert values is not None
         return keys, values
 
     def reserve(self, count: int) -> int:

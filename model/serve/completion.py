@@ -42,7 +42,7 @@ class Completion:
     reply_tokens: int
 
 
-class _StopSequence(Exception):
+class _StopSequenceError(Exception):
     """A stop sequence was generated."""
 
 
@@ -106,7 +106,7 @@ class CompletionService:
         def on_text(text: str) -> None:
             on_delta(stream.update(text))
             if stream.is_stopped:
-                raise _StopSequence
+                raise _StopSequenceError
 
         finish, text, count = "stop", "", 0
         try:
@@ -125,7 +125,7 @@ class CompletionService:
                 finish = "stop" if self.chat.stats.ended else "length"
             else:
                 text, count, finish = self._generate(prepared, on_text)
-        except _StopSequence:
+        except _StopSequenceError:
             count = len(self.chat.tokenizer.encode(stream.text))
         else:
             stream.finish(text)

@@ -426,7 +426,10 @@ def test_damage_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError) as caught:
         Tokenizer(tmp_path)
     text = str(caught.value)
-    assert words in text and str(tmp_path) in text and "\n" not in text and len(text) < 400 + len(str(tmp_path))
+    assert words in text
+    assert str(tmp_path) in text
+    assert "\n" not in text
+    assert len(text) < 400 + len(str(tmp_path))
 
 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
@@ -546,7 +549,8 @@ def test_tokenizer_json_goes_before_tiktoken_model(opencua: Path) -> None:
     (opencua / "tokenizer.json").write_text(tokens.as_json(), encoding="utf-8")
     (opencua / "tiktoken.model").write_text("damaged")
     again = Tokenizer(opencua)
-    assert again.file.name == "tokenizer.json" and again.size == tokens.size
+    assert again.file.name == "tokenizer.json"
+    assert again.size == tokens.size
     for text in random_texts(200, 9):
         assert again.encode(text) == tokens.encode(text)
 

@@ -1,4 +1,4 @@
-"""A context that is carried on equals one that is computed from the beginning."""
+"""A context continued from the cache equals one computed from scratch."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def feed(chat: ChatModel, prompt_ids: list[int], screens: tuple) -> Tensor:
     new = split_segments(prompt_ids, chat.model.config.image_token_id, pictures)
     pixels = {one.key: screen.pixels for one, screen in zip(pictures, screens, strict=True)}
 
-    def encode(one: ImageSegment) -> Tensor:
+    def encode(image: ImageSegment) -> Tensor:
         return chat.vision_cache.get(
-            one.key, lambda: chat.model.visual(patchify_frame(pixels[one.key], chat.limits)[0], [one.grid])
+            image.key, lambda: chat.model.visual(patchify_frame(pixels[image.key], chat.limits)[0], [image.grid])
         )
 
     return chat.model.logits(chat.session.prefill(new, encode))[0]
@@ -78,9 +78,11 @@ def test_the_reply_is_the_same_with_and_without_what_is_kept(tiny_folder: Path) 
         cold.reset()
         said = [chat.reply(turn.messages, turn.tools, max_new_tokens=10).text for chat in (warm, cold)]
         assert said[0] == said[1]
-        assert cold.stats is not None and cold.stats.reused == 0
+        assert cold.stats is not None
+        assert cold.stats.reused == 0
         words.append(said[0])
-    assert warm.stats is not None and warm.stats.reused > 0
+    assert warm.stats is not None
+    assert warm.stats.reused > 0
 
 
 def replies(chat: ChatModel, told: list[str] | None = None, seed: int = 7) -> list[str]:
