@@ -77,7 +77,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "true for a number": (json_change(SETTINGS, pictures=True), "pictures must be a whole number, not True"),
     "a negative number": (json_change(SETTINGS, history_steps=-1), "history_steps must be 0 or more, not -1"),
     "no words at all": (json_change(SETTINGS, max_new_tokens=0), "max_new_tokens must be 1 or more, not 0"),
-    "a number for text": (json_change(SETTINGS, dialect=3), "dialect must be a text, not 3"),
+    "a number for text": (json_change(SETTINGS, dialect=3), "dialect must be a string, not 3"),
     "a budget cut off": (truncated(PREPROCESSOR), "preprocessor_config.json cannot be read"),
     "a budget in words": (
         json_change(PREPROCESSOR, min_pixels="many"),

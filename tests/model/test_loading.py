@@ -181,7 +181,7 @@ def test_missing_config_key_is_reported(folder: Path, path: tuple[str, ...]) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"rope_scaling": {"type": "yarn", "factor": 4, "mrope_section": [2, 3, 3]}}, "rope_scaling.type is 'yarn'"),
         ({"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 4]}}, "three numbers summing to 8"),

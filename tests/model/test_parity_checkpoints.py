@@ -56,11 +56,12 @@ def test_every_layout_matches_transformers(
     assert len(list(folder.glob("*.safetensors"))) > 5 or layout != "sharded"
     ours = load_model(folder)
     assert (ours.lm_head is None) is tied
-    inputs = parity.question([4, (10, 6), 5], [2])
+    inputs = parity.make_inputs([4, (10, 6), 5], [2])
     assert (
-        parity.distance(parity.our_logits(ours, inputs), parity.their_logits(theirs, inputs), inputs) < parity.TOLERANCE
+        parity.distance(parity.our_logits(ours, inputs), parity.reference_logits(theirs, inputs), inputs)
+        < parity.TOLERANCE
     )
-    assert torch.equal(parity.our_tokens(ours, inputs), parity.their_tokens(theirs, inputs))
+    assert torch.equal(parity.our_tokens(ours, inputs), parity.reference_tokens(theirs, inputs))
 
 
 def test_tied_checkpoint_with_stored_head_loads(references: dict[bool, Any], tmp_path: Path) -> None:
@@ -71,9 +72,9 @@ def test_tied_checkpoint_with_stored_head_loads(references: dict[bool, Any], tmp
     tensors = load_file(tmp_path / "model.safetensors")
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    inputs = parity.question([9])
+    inputs = parity.make_inputs([9])
     distance = parity.distance(
-        parity.our_logits(load_model(tmp_path), inputs), parity.their_logits(theirs, inputs), inputs
+        parity.our_logits(load_model(tmp_path), inputs), parity.reference_logits(theirs, inputs), inputs
     )
     assert distance < parity.TOLERANCE
 

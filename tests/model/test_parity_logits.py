@@ -38,34 +38,34 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Qwen25VL]:
     return theirs, load_model(folder)
 
 
-def assert_equal_outputs(theirs: Any, ours: Qwen25VL, inputs: parity.Question) -> None:
-    expected = parity.their_logits(theirs, inputs)
+def assert_equal_outputs(theirs: Any, ours: Qwen25VL, inputs: parity.ModelInputs) -> None:
+    expected = parity.reference_logits(theirs, inputs)
     assert parity.distance(parity.our_logits(ours, inputs), expected, inputs) < parity.TOLERANCE
     assert expected.std() > 0.5
-    assert torch.equal(parity.our_tokens(ours, inputs), parity.their_tokens(theirs, inputs))
+    assert torch.equal(parity.our_tokens(ours, inputs), parity.reference_tokens(theirs, inputs))
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_one_image(pair: tuple[Any, Qwen25VL], shape: tuple[int, int]) -> None:
-    assert_equal_outputs(*pair, parity.question([5, shape, 7]))
+    assert_equal_outputs(*pair, parity.make_inputs([5, shape, 7]))
 
 
 def test_text_only(pair: tuple[Any, Qwen25VL]) -> None:
-    assert_equal_outputs(*pair, parity.question([40]))
+    assert_equal_outputs(*pair, parity.make_inputs([40]))
 
 
 def test_several_images(pair: tuple[Any, Qwen25VL]) -> None:
-    assert_equal_outputs(*pair, parity.question([3, (8, 8), 6, (10, 14), 2, (8, 8), (4, 4), 9]))
+    assert_equal_outputs(*pair, parity.make_inputs([3, (8, 8), 6, (10, 14), 2, (8, 8), (4, 4), 9]))
 
 
 def test_left_padded_rows_with_images(pair: tuple[Any, Qwen25VL]) -> None:
-    inputs = parity.question([4, (10, 6), 5], [30], [2, (6, 6), 3, (12, 18), 4], [1])
+    inputs = parity.make_inputs([4, (10, 6), 5], [30], [2, (6, 6), 3, (12, 18), 4], [1])
     assert inputs.attention_mask is not None
     assert_equal_outputs(*pair, inputs)
 
 
 def test_batch_without_padding(pair: tuple[Any, Qwen25VL]) -> None:
-    inputs = parity.question([4, (8, 12), 5], [5, (12, 8), 4])
+    inputs = parity.make_inputs([4, (8, 12), 5], [5, (12, 8), 4])
     assert inputs.attention_mask is None
     assert_equal_outputs(*pair, inputs)
 
@@ -74,7 +74,7 @@ def test_batch_without_padding(pair: tuple[Any, Qwen25VL]) -> None:
 def test_grouped_query_heads(tmp_path: Path, heads: int, kv_heads: int) -> None:
     theirs = parity.reference(heads=heads, kv_heads=kv_heads)
     theirs.save_pretrained(tmp_path)
-    assert_equal_outputs(theirs, load_model(tmp_path), parity.question([4, (10, 6), 5], [9]))
+    assert_equal_outputs(theirs, load_model(tmp_path), parity.make_inputs([4, (10, 6), 5], [9]))
 
 
 def test_bfloat16_is_close_to_float32(pair: tuple[Any, Qwen25VL], tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_bfloat16_is_close_to_float32(pair: tuple[Any, Qwen25VL], tmp_path: Path
     theirs.save_pretrained(tmp_path)
     ours = load_model(tmp_path, dtype=torch.bfloat16)
     assert {weight.dtype for weight in ours.parameters()} == {torch.bfloat16}
-    inputs = parity.question([5, (18, 14), 7])
+    inputs = parity.make_inputs([5, (18, 14), 7])
     expected = parity.our_logits(exact, inputs)
     gap = parity.our_logits(ours, inputs).float() - expected
-    theirs_gap = parity.their_logits(parity.reference().to(torch.bfloat16), inputs).float() - expected
+    theirs_gap = parity.reference_logits(parity.reference().to(torch.bfloat16), inputs).float() - expected
     assert gap.std() < 1.5 * theirs_gap.std()  # about the rounding error of transformers
     assert gap.std() < 0.1 * expected.std()
 
@@ -107,6 +107,6 @@ def test_wrong_config_changes_logits(pair: tuple[Any, Qwen25VL], part: str, chan
     config = dataclasses.replace(ours.config, **{part: dataclasses.replace(getattr(ours.config, part), **change)})
     wrong = Qwen25VL(config)
     wrong.load_state_dict(ours.state_dict())
-    inputs = parity.question([5, (18, 14), 7])
-    gap = parity.distance(parity.our_logits(wrong, inputs), parity.their_logits(theirs, inputs), inputs)
+    inputs = parity.make_inputs([5, (18, 14), 7])
+    gap = parity.distance(parity.our_logits(wrong, inputs), parity.reference_logits(theirs, inputs), inputs)
     assert gap > 30 * parity.TOLERANCE

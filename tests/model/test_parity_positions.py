@@ -55,7 +55,9 @@ def formula_positions(parts: list[Any], seconds: list[float], tokens_per_second:
     return positions
 
 
-def our_positions(inputs: parity.Question, rule: Any = "original", rate: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+def our_positions(
+    inputs: parity.ModelInputs, rule: Any = "original", rate: int = 2
+) -> tuple[torch.Tensor, torch.Tensor]:
     return position_ids(
         inputs.input_ids,
         config(rate),
@@ -78,7 +80,7 @@ SECONDS = st.sampled_from([0.125, 0.25, 0.5, 0.75, 1.0, 1.25, 2.0])
 @given(st.data(), st.lists(st.integers(1, 6) | IMAGES | VIDEOS, min_size=1, max_size=6), st.sampled_from([1, 2, 4]))
 def test_original_rule_matches_formula(data: st.DataObject, parts: list[Any], rate: int) -> None:
     seconds = [data.draw(SECONDS) for part in parts if not isinstance(part, int) and len(part) == 3]
-    inputs = parity.question(parts, seconds=seconds)
+    inputs = parity.make_inputs(parts, seconds=seconds)
     positions, delta = our_positions(inputs, rate=rate)
     expected = formula_positions(parts, seconds, rate)
     assert [tuple(position) for position in positions[:, 0].T.tolist()] == expected
@@ -96,9 +98,9 @@ def theirs() -> Any:
 )
 def test_transformers5_rule_matches_transformers(theirs: Any, data: st.DataObject, rows: list[list[Any]]) -> None:
     videos = [part for row in rows for part in row if not isinstance(part, int) and len(part) == 3]
-    inputs = parity.question(*rows, seconds=[data.draw(SECONDS) for _ in videos])
+    inputs = parity.make_inputs(*rows, seconds=[data.draw(SECONDS) for _ in videos])
     mask = torch.ones_like(inputs.input_ids) if inputs.attention_mask is None else inputs.attention_mask
-    expected, _ = theirs.model.get_rope_index(**{**inputs.theirs(), "attention_mask": mask})
+    expected, _ = theirs.model.get_rope_index(**{**inputs.for_transformers(), "attention_mask": mask})
     for rule in ("transformers5",) if videos else ("transformers5", "original"):
         positions, delta = our_positions(inputs, rule)
         assert torch.equal(positions[:, mask.bool()], expected[:, mask.bool()])
@@ -107,7 +109,7 @@ def test_transformers5_rule_matches_transformers(theirs: Any, data: st.DataObjec
 
 def test_rules_differ_after_long_video() -> None:
     """Ten temporal steps of 8 by 8 patches, a second each."""
-    inputs = parity.question([2, (10, 8, 8), 2])
+    inputs = parity.make_inputs([2, (10, 8, 8), 2])
     after = inputs.input_ids.shape[1] - 3  # vision_end and two text tokens
     for rule, following in (("original", [22, 23, 24]), ("transformers5", [7, 8, 9])):
         positions, delta = our_positions(inputs, rule)
@@ -118,8 +120,8 @@ def test_rules_differ_after_long_video() -> None:
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 0.7])
 def test_rules_agree_after_short_video(theirs: Any, seconds: float) -> None:
-    inputs = parity.question([4, (3, 12, 8), 5], seconds=[seconds])
-    expected, their_delta = theirs.model.get_rope_index(**inputs.theirs())
+    inputs = parity.make_inputs([4, (3, 12, 8), 5], seconds=[seconds])
+    expected, their_delta = theirs.model.get_rope_index(**inputs.for_transformers())
     for rule in ("original", "transformers5"):
         positions, delta = our_positions(inputs, rule)
         assert torch.equal(positions, expected)
@@ -145,32 +147,32 @@ def folder(theirs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_video_logits_match_transformers(
     theirs: Any, folder: Path, rows: list[list[Any]], seconds: list[float]
 ) -> None:
-    inputs = parity.question(*rows, seconds=seconds)
+    inputs = parity.make_inputs(*rows, seconds=seconds)
     model = load_model(folder, mrope="transformers5")
-    expected = parity.their_logits(theirs, inputs)
+    expected = parity.reference_logits(theirs, inputs)
     assert parity.distance(parity.our_logits(model, inputs), expected, inputs) < parity.TOLERANCE
-    assert torch.equal(parity.our_tokens(model, inputs), parity.their_tokens(theirs, inputs))
+    assert torch.equal(parity.our_tokens(model, inputs), parity.reference_tokens(theirs, inputs))
 
 
 def test_original_rule_matches_transformers_given_positions(theirs: Any, folder: Path) -> None:
-    inputs = parity.question([3, (10, 4, 4), 5], seconds=[1.0])
+    inputs = parity.make_inputs([3, (10, 4, 4), 5], seconds=[1.0])
     positions, _ = our_positions(inputs)
-    model_inputs = {key: value for key, value in inputs.theirs().items() if key != "mm_token_type_ids"}
+    model_inputs = {key: value for key, value in inputs.for_transformers().items() if key != "mm_token_type_ids"}
     with torch.no_grad():
         expected = theirs(**model_inputs, position_ids=positions).logits
     model = load_model(folder)
     assert parity.distance(parity.our_logits(model, inputs), expected, inputs) < parity.TOLERANCE
     # their default positions differ
-    assert parity.distance(parity.our_logits(model, inputs), parity.their_logits(theirs, inputs), inputs) > 0.01
+    assert parity.distance(parity.our_logits(model, inputs), parity.reference_logits(theirs, inputs), inputs) > 0.01
 
 
 def test_generation_continues_positions_of_prompt(folder: Path) -> None:
     """Each token generated with the cache equals that of a forward pass over the whole sequence."""
-    inputs = parity.question([3, (10, 4, 4), 5], seconds=[1.0])
+    inputs = parity.make_inputs([3, (10, 4, 4), 5], seconds=[1.0])
     model = load_model(folder)
     reply = parity.our_tokens(model, inputs)
     assert not torch.isin(reply, torch.tensor([parity.IMAGE, parity.VIDEO])).any()
-    sequence = parity.Question(**{**vars(inputs), "input_ids": torch.cat([inputs.input_ids, reply], dim=1)})
+    sequence = parity.ModelInputs(**{**vars(inputs), "input_ids": torch.cat([inputs.input_ids, reply], dim=1)})
     expected = parity.our_logits(model, sequence).argmax(-1)[:, inputs.input_ids.shape[1] - 1 : -1]
     assert torch.equal(expected, reply)
 
@@ -187,6 +189,6 @@ def test_generation_continues_positions_of_prompt(folder: Path) -> None:
     ],
 )
 def test_mismatched_images_are_rejected(folder: Path, change: dict[str, Any], message: str) -> None:
-    inputs = parity.question([3, (4, 4), 3])
+    inputs = parity.make_inputs([3, (4, 4), 3])
     with pytest.raises(InvalidActionError, match=message):
-        parity.our_logits(load_model(folder), parity.Question(**{**vars(inputs), **change}))
+        parity.our_logits(load_model(folder), parity.ModelInputs(**{**vars(inputs), **change}))

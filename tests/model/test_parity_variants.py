@@ -53,11 +53,11 @@ def flat_positions(ids: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def reference_tokens(model: Any, inputs: parity.Question, count: int) -> list[int]:
+def reference_tokens(model: Any, inputs: parity.ModelInputs, count: int) -> list[int]:
     """Return greedy tokens of transformers' forward pass with one-dimensional positions."""
     ids, tokens = inputs.input_ids, []
     for _ in range(count):
-        options = {key: value for key, value in inputs.ours().items() if key != "input_ids"}
+        options = {key: value for key, value in inputs.for_model().items() if key != "input_ids"}
         logits = model(input_ids=ids, position_ids=flat_positions(ids), **options).logits
         tokens.append(int(logits[0, -1].argmax()))
         ids = torch.cat([ids, torch.tensor([[tokens[-1]]])], dim=1)
@@ -68,25 +68,25 @@ def test_opencua_tokens_match_transformers(theirs: Any, opencua: Path) -> None:
     ours = load_model(opencua)
     assert ours.config.text.flat_rope
     assert ours.config.image_token_id == parity.IMAGE
-    inputs = parity.question([4, (10, 6), 5, (4, 8), 3])
+    inputs = parity.make_inputs([4, (10, 6), 5, (4, 8), 3])
     with torch.no_grad():
-        their_logits = theirs(position_ids=flat_positions(inputs.input_ids), **inputs.ours()).logits
+        their_logits = theirs(position_ids=flat_positions(inputs.input_ids), **inputs.for_model()).logits
     assert parity.distance(parity.our_logits(ours, inputs), their_logits, inputs) < parity.TOLERANCE
     assert parity.our_tokens(ours, inputs)[0, :16].tolist() == reference_tokens(theirs, inputs, 16)
 
 
 def test_three_axis_positions_change_logits(theirs: Any, opencua: Path) -> None:
     """The test above would fail with other positions."""
-    inputs = parity.question([4, (10, 6), 5, (4, 8), 3])
+    inputs = parity.make_inputs([4, (10, 6), 5, (4, 8), 3])
     distance = parity.distance(
-        parity.our_logits(load_model(opencua), inputs), parity.their_logits(theirs, inputs), inputs
+        parity.our_logits(load_model(opencua), inputs), parity.reference_logits(theirs, inputs), inputs
     )
     assert distance > 100 * parity.TOLERANCE
 
 
 def test_session_positions_match_full_prompt(opencua: Path) -> None:
     ours = load_model(opencua)
-    inputs = parity.question([4, (10, 6), 5])
+    inputs = parity.make_inputs([4, (10, 6), 5])
     ids = inputs.input_ids[0].tolist()
     start = ids.index(parity.IMAGE)
     segments = [
@@ -108,7 +108,7 @@ def test_session_positions_match_full_prompt(opencua: Path) -> None:
 
 def test_flat_positions_are_sequence_indices(opencua: Path) -> None:
     config = read_config(opencua)
-    inputs = parity.question([3, (4, 4), 2])
+    inputs = parity.make_inputs([3, (4, 4), 2])
     positions, deltas = position_ids(inputs.input_ids, config, None, inputs.image_grid_thw)
     assert torch.equal(positions, flat_positions(inputs.input_ids))
     assert not deltas.any()
