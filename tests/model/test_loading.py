@@ -167,6 +167,54 @@ def test_other_path_is_reported(tmp_path: Path) -> None:
     assert "neither a folder nor a Hub id" in load_error(Path("/nowhere/at/all"))
 
 
+@pytest.mark.parametrize("with_config", [False, True])
+def test_lora_adapter_is_reported_with_its_base(folder: Path, with_config: bool) -> None:
+    (folder / INDEX).unlink()
+    if not with_config:
+        (folder / "config.json").unlink()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "Qwen/Qwen2.5-VL-3B-Instruct"}')
+    text = load_error(folder)
+    assert "LoRA adapter for Qwen/Qwen2.5-VL-3B-Instruct" in text
+    assert "merge_and_unload" in text
+
+
+def test_adapter_beside_complete_checkpoint_is_ignored(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+    assert load_model(folder).config.text.vocab_size == 300
+
+
+@pytest.mark.parametrize("name", ["base_model.model.x.weight", "model.layers.0.self_attn.q_proj.lora_A.weight"])
+def test_unmerged_lora_weights_are_reported(folder: Path, name: str) -> None:
+    rewrite_shard(folder, lambda tensors: tensors.update({name: torch.zeros(2)}))
+    text = load_error(folder)
+    assert "LoRA weights were not merged" in text
+    assert name in text
+
+
+def test_missing_lm_head_is_reported(folder: Path) -> None:
+    rewrite_shard(folder, lambda tensors: tensors.pop("lm_head.weight"))
+    index = json.loads((folder / INDEX).read_text())
+    del index["weight_map"]["lm_head.weight"]
+    (folder / INDEX).write_text(json.dumps(index))
+    text = load_error(folder)
+    assert "no lm_head.weight" in text
+    assert "tie_word_embeddings" in text
+
+
+def test_gguf_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "model-q4.gguf"
+    file.write_bytes(b"GGUF")
+    for path in (file, tmp_path):
+        text = load_error(path)
+        assert "GGUF" in text
+        assert "--model http://HOST:PORT/v1#NAME" in text
+
+
+def test_mlx_build_is_reported(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, "quantization": {"group_size": 64, "bits": 4}}))
+    assert "MLX" in load_error(folder)
+
+
 @pytest.mark.parametrize("path", REQUIRED, ids=".".join)
 def test_missing_config_key_is_reported(folder: Path, path: tuple[str, ...]) -> None:
     config = copy.deepcopy(CONFIG)
