@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 from actions import Click, InvalidActionError, Screen, Surface, dispatch, make_action
 from agent.config import Settings
@@ -21,8 +20,8 @@ from agent.session import open_surface, surface_name
 from agent.ui.formatting import describe_action, sanitize
 from envs.calibration.target import (
     COLORS,
+    CalibrationTarget,
     DetectedMarker,
-    Marker,
     PageTarget,
     PointerEvent,
     WindowTarget,
@@ -35,22 +34,6 @@ MAX_ERROR_PX = 1.0  # a larger error is a miss
 MODEL_SIDE = 61  # side of the markers that a model clicks, in the target's units
 NAMED_COLORS = ("blue", "red", "green")  # that a model names
 QUESTION = "What colour fills the whole screen? Answer with one word."
-
-
-class CalibrationTarget(Protocol):
-    """A page or a window on which markers are painted, and which reports the pointer events that arrive."""
-
-    def paint(self, painted: Sequence[Marker], ground: tuple[int, int, int] = ..., side: int = ...) -> None:
-        """Paint markers on a plain ground."""
-        ...
-
-    def last_pointer_event(self) -> PointerEvent | None:
-        """Return the last pointer event, relative to the nearest marker; None without one."""
-        ...
-
-    def close(self) -> None:
-        """Remove the target from the screen."""
-        ...
 
 
 @dataclass(frozen=True)

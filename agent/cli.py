@@ -369,7 +369,8 @@ def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Set
 
 
 def _model_needed() -> str:
-    from model.checkpoints.hub import cached, choose_model_message, get_model_message
+    from model.checkpoints.hub import cached
+    from model.checkpoints.recommend import choose_model_message, get_model_message
 
     downloaded = list(dict.fromkeys(checkpoint.hub_id for checkpoint in cached()))  # a model may have several revisions
     message = choose_model_message(downloaded) if downloaded else get_model_message()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -68,7 +68,7 @@ class ActionSpace(gymnasium.Space[Action]):
         if not verbs:
             raise UsageError(f"the mask leaves no verb; this space has {', '.join(sorted(self.verbs))}")
         verb = verbs[self._integer(len(verbs))]
-        return cast(Action, make_action(verb, **self._fields(verb)))
+        return make_action(verb, **self._fields(verb))
 
     def _integer(self, bound: int) -> int:
         return int(self.np_random.integers(bound))

@@ -127,7 +127,7 @@ def _fingerprint(model: str) -> str:
 
     if is_address(model):
         return ""
-    from model.chat_model import fingerprint
+    from model.checkpoints.settings import fingerprint
     from model.checkpoints.weights import resolve_checkpoint
 
     return fingerprint(resolve_checkpoint(model))

@@ -1,4 +1,4 @@
-"""Pixels and words in, words out: a Qwen2.5-VL of our own. Knows no machine and nothing of agents."""
+"""A local Qwen2.5-VL: load a checkpoint, and chat with it about images."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from model.checkpoints.weights import load_model
 
 __all__ = ["ChatModel", "load_chat", "load_model"]
-_HOMES = {"load_model": "model.checkpoints.weights", "load_chat": "model.chat_model", "ChatModel": "model.chat_model"}
+_MODULES = {"load_model": "model.checkpoints.weights", "load_chat": "model.chat_model", "ChatModel": "model.chat_model"}
 
 
-def __getattr__(name: str) -> Any:  # torch is loaded when a model is asked for, not before
-    if name in _HOMES:
+def __getattr__(name: str) -> Any:  # lazy: `import model` must not load torch
+    if name in _MODULES:
         from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'model' has no attribute '{name}'")

@@ -1,11 +1,10 @@
-"""A checkpoint that can be talked to: messages with pictures in, a reply out. Knows no machine and no verbs."""
+"""A checkpoint to chat with: messages with screenshots in, a reply out."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,74 +12,66 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actions import Reply, Screen, UsageError
-from model.checkpoints.weights import load_model, resolve_checkpoint, shard_files
-from model.processing.image import PATCH, ImageLimits, patchify_frame
-from model.processing.tokenizer import Tokenizer, _json
+from model.checkpoints.files import resolve_checkpoint
+from model.checkpoints.settings import fingerprint, read_limits, read_settings
+from model.checkpoints.weights import load_model
+from model.processing.image import PATCH, patchify_frame
+from model.processing.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import torch
 
     from model.engine.call_grammar import CallGrammar
-    from model.engine.grammar import GrammarCompiler
+    from model.engine.grammar import GrammarCompiler, GrammarGuide
     from model.engine.point_uncertainty import PointUncertainty
     from model.engine.session import ImageSegment
     from model.nn.qwen25vl import Qwen25VL
 
-
-@dataclass(frozen=True)
-class ChatSettings:
-    """How a checkpoint wants to be used; pixelhand.json beside its config.json can say, else these.
-
-    dialect: "" for the one that its files show (see model.choose); tool and history: "" for the dialect's own;
-    history_steps and pictures: how much of the past is shown. grammar: calls are held to their form, where one is
-    known. budget_tokens: the longest context (0: as long as the model's positions reach), and with it the memory.
-    graphs: decoding and encoding by recorded steps (see model.engine.graphs), never tried on a device yet.
-    """
-
-    dialect: str = ""
-    tool: str = ""
-    history: str = ""
-    history_steps: int = 30
-    pictures: int = 3
-    max_new_tokens: int = 512
-    grammar: bool = True
-    budget_tokens: int = 0
-    graphs: bool = False
+MAX_PREFETCHED = 6  # screenshots preprocessed ahead, at most
+DTYPES = ("auto", "fast", "float32", "bfloat16", "float16", "int8", "int4")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation as the model gets it. text has one placeholder for each picture, input_ids one for each cell."""
+    """A conversation as the model receives it."""
 
-    text: str
-    input_ids: list[int]
+    text: str  # one placeholder per screenshot
+    input_ids: list[int]  # one placeholder per merged patch of a screenshot
     screens: tuple[Screen, ...]
 
 
 @dataclass(frozen=True)
 class GenerationStats:
-    """What the last reply cost, in tokens, how it ended, and how sure its point was.
+    """What the last reply cost, and how it ended."""
 
-    reused: of the prompt, kept from the reply before; encoded: pictures that were not in the cache; forced: of the
-    reply, not asked for; passes: of the decoder; ended: by itself, not for want of tokens; spread: see
-    model.engine.confidence, None where no point was said.
-    """
-
-    reused: int
-    computed: int
-    encoded: int
-    sampled: int
-    forced: int
-    passes: int
-    ended: bool
-    spread: PointUncertainty | None
+    reused: int  # prompt tokens kept in the cache from the previous context
+    computed: int  # prompt tokens computed
+    encoded: int  # screenshots encoded, that is, not in the vision cache
+    sampled: int  # reply tokens sampled from the model
+    forced: int  # reply tokens fixed by the grammar
+    passes: int  # forward passes of the decoder
+    ended: bool  # False when the reply reached max_new_tokens
+    uncertainty: PointUncertainty | None  # of the predicted point; None where the reply has no point
 
 
 class ChatModel:
-    """Owns a model and its tokenizer, and between replies the context and the pictures that the next one may share."""
+    """A model and its tokenizer, with the context and the image embeddings that the next reply may reuse.
+
+    Use `load_chat` to make one. One reply is generated at a time; only `prepare` may be called from another thread.
+
+    Attributes:
+        model: The network.
+        path: Folder of the checkpoint.
+        name: Name of the checkpoint as it was requested.
+        tokenizer: Tokenizer and chat template.
+        limits: Pixel budget of the checkpoint's images.
+        settings: Contents of the checkpoint's pixelhand.json.
+        fingerprint: Hash of the weight files.
+        stats: Cost of the last reply, None before the first.
+    """
 
     def __init__(self, model: Qwen25VL, folder: Path, name: str, budget_tokens: int = 0) -> None:
-        from model.engine.cuda_graphs import Encoder
+        from model.engine.cuda_graphs import VisionGraphs
         from model.engine.session import PrefixCachedSession
         from model.engine.vision_cache import VisionCache
 
@@ -90,33 +81,42 @@ class ChatModel:
         self.settings = read_settings(folder)
         if budget_tokens:
             self.settings = replace(self.settings, budget_tokens=budget_tokens)
-        self._require_one_checkpoint()
+        self._check_tokenizer()
         self.fingerprint = fingerprint(folder)
         self.session = PrefixCachedSession(model, self.settings.budget_tokens, graphs=self.settings.graphs)
-        self.encoder = Encoder(model.visual, self.settings.graphs)
+        self.encoder = VisionGraphs(model.visual, self.settings.graphs)
         self.vision_cache = VisionCache()
-        self._ready: dict[str, torch.Tensor] = {}
-        self.work: GenerationStats | None = None
+        self._prefetched: dict[str, torch.Tensor] = {}
+        self.stats: GenerationStats | None = None
         self._grammars: GrammarCompiler | None = None
 
-    def _require_one_checkpoint(self) -> None:
-        """UsageError when the tokenizer's ids are not those of the weights."""
-        config, tokens = self.model.config, self.tokenizer
-        pad = config.image_name
-        if tokens.id(pad) != config.image_token_id or tokens.size > config.text.vocab_size:
+    def _check_tokenizer(self) -> None:
+        """Raise UsageError when the tokenizer's ids do not fit the weights."""
+        config, tokenizer = self.model.config, self.tokenizer
+        image_token = config.image_name
+        if tokenizer.id(image_token) != config.image_token_id or tokenizer.size > config.text.vocab_size:
             raise UsageError(
-                f"{tokens.file} has {pad} as {tokens.id(pad)} of {tokens.size} ids, "
+                f"{tokenizer.file} has {image_token} as {tokenizer.id(image_token)} of {tokenizer.size} ids, "
                 f"config.json as {config.image_token_id} of {config.text.vocab_size}; they are not of one checkpoint"
             )
 
     def warm_up(self) -> None:
-        """Say one token about a blank screen, so that the first real step does not pay for what is done only once."""
+        """Generate a token about a blank screen, so that one-time work does not delay the first real reply."""
         pixels = np.zeros((364, 280, 3), np.uint8)
         content = [{"type": "image", "image": Screen(pixels)}, {"type": "text", "text": "."}]
         self.reply([{"role": "user", "content": content}], max_new_tokens=2)
 
     def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> Prompt:
-        """Prompt of messages [{"role", "content": [{"type": "image", "image": Screen} | {"type": "text", "text"}]}]."""
+        """Return the prompt of a conversation.
+
+        Args:
+            messages: [{"role": ..., "content": text or a list of parts}]; a part is {"type": "text", "text": str} or
+                {"type": "image", "image": Screen}.
+            tools: OpenAI tool definitions.
+
+        Raises:
+            UsageError: The chat template fails, or does not render every screenshot.
+        """
         text = self.tokenizer.render(messages, tools)
         screens = tuple(
             part["image"]
@@ -126,28 +126,31 @@ class ChatModel:
             if part["type"] == "image"
         )
         ids = self.tokenizer.encode(text)
-        pad = self.model.config.image_token_id
-        if ids.count(pad) != len(screens):
+        image_token = self.model.config.image_token_id
+        if ids.count(image_token) != len(screens):
             raise UsageError(
-                f"the chat template of {self.name} showed {ids.count(pad)} of {len(screens)} pictures; "
+                f"the chat template of {self.name} rendered {ids.count(image_token)} of {len(screens)} images; "
                 "it is not a vision template"
             )
-        cells = iter([self._cells(screen) for screen in screens])
-        spread = (one for token in ids for one in ([pad] * next(cells) if token == pad else (token,)))
-        return Prompt(text, list(spread), screens)
+        counts = iter([self._image_tokens(screen) for screen in screens])
+        input_ids: list[int] = []
+        for token in ids:
+            input_ids += [image_token] * next(counts) if token == image_token else [token]
+        return Prompt(text, input_ids, screens)
 
-    def _cells(self, screen: Screen) -> int:
+    def _image_tokens(self, screen: Screen) -> int:
+        """Return the number of merged patches of a screenshot."""
         width, height = self.limits.resized(screen.width, screen.height)
         return width * height // self.limits.factor**2
 
     def reset(self) -> None:
-        """Let go of the context and the pictures; the next reply is computed from the beginning."""
+        """Drop the context and all image embeddings; the next reply is computed from scratch."""
         self.session.reset()
         self.vision_cache.clear()
-        self._ready.clear()
+        self._prefetched.clear()
 
-    def make_guide(self, form: CallGrammar) -> Any:
-        """What holds one reply to a form; see model.engine.grammar."""
+    def make_guide(self, form: CallGrammar) -> GrammarGuide:
+        """Return the guide that constrains one reply to a grammar; see `model.engine.grammar`."""
         if self._grammars is None:
             from model.engine.grammar import GrammarCompiler
 
@@ -165,9 +168,24 @@ class ChatModel:
         on_text: Callable[[str], None] | None = None,
         form: CallGrammar | None = None,
     ) -> Reply:
-        """What the model says, greedily unless a temperature is given. on_text gets the text so far, token by token.
+        """Generate the reply to a conversation, and store its cost in `stats`.
 
-        form: the reply will hold a call of that form (see model.engine.forms). What it cost stands in self.work.
+        Args:
+            messages: The conversation; see `render`.
+            tools: OpenAI tool definitions.
+            max_new_tokens: Longest reply; None for the checkpoint's setting.
+            temperature: 0 for greedy decoding.
+            seed: Seed of the sampling; None for a random one.
+            on_text: Called with the text so far after every token.
+            form: Constrain the reply to a call of this grammar; see `model.engine.call_grammar`.
+
+        Returns:
+            The reply with its prompt, token counts, timings in seconds, and the predicted point with its uncertainty.
+
+        Raises:
+            ContextLengthError: The prompt exceeds budget_tokens; the cached context is kept.
+            OutOfMemoryError: The device has no memory for the context; the cached context is dropped.
+            UsageError: The conversation cannot be rendered, or the logits are not finite.
         """
         from model.engine.memory_errors import (
             ContextLengthError,
@@ -176,11 +194,11 @@ class ChatModel:
             translate_out_of_memory,
         )
 
-        began = time.perf_counter()
+        start = time.perf_counter()
         prompt = self.render(messages, tools)
         try:
             with translate_out_of_memory(len(prompt.input_ids), self.model.device):
-                return self._reply(began, prompt, max_new_tokens, temperature, seed, on_text, form)
+                return self._reply(start, prompt, max_new_tokens, temperature, seed, on_text, form)
         except ContextLengthError:
             raise
         except OutOfMemoryError:
@@ -190,7 +208,7 @@ class ChatModel:
 
     def _reply(
         self,
-        began: float,
+        start: float,
         prompt: Prompt,
         max_new_tokens: int | None,
         temperature: float,
@@ -200,75 +218,80 @@ class ChatModel:
     ) -> Reply:
         from model.engine.decode import Generation, Sampling, generate_stream
         from model.engine.point_uncertainty import point_uncertainty
-        from model.engine.session import segments
+        from model.engine.session import split_segments
 
-        pictures = [self._picture(screen) for screen in prompt.screens]
-        new = segments(prompt.input_ids, self.model.config.image_token_id, pictures)
-        screens = {picture.key: screen for picture, screen in zip(pictures, prompt.screens, strict=True)}
-        missing = {one.key for one in self.session.missing_images(new) if one.key not in self.vision_cache}
+        images = [self._image_segment(screen) for screen in prompt.screens]
+        context = split_segments(prompt.input_ids, self.model.config.image_token_id, images)
+        screens = {image.key: screen for image, screen in zip(images, prompt.screens, strict=True)}
+        missing = {image.key for image in self.session.missing_images(context) if image.key not in self.vision_cache}
         patches = {key: self._patches(key, screens[key]) for key in missing}
         guide = None if form is None else self.make_guide(form)
-        ready = time.perf_counter()
+        preprocessed = time.perf_counter()
 
-        def make(picture: ImageSegment) -> torch.Tensor:
-            ready = patches.pop(picture.key, None)  # None: it was in the cache, and fell out of it since
-            if ready is None:
-                ready, _ = patchify_frame(screens[picture.key].pixels, self.limits, self.model.device)
-            return self.encoder(ready, picture.grid)
+        def encode_now(image: ImageSegment) -> torch.Tensor:
+            image_patches = patches.pop(image.key, None)  # None: it was in the cache, and has been evicted since
+            if image_patches is None:
+                image_patches, _ = patchify_frame(screens[image.key].pixels, self.limits, self.model.device)
+            return self.encoder(image_patches, image.grid)
 
-        def encode(picture: ImageSegment) -> torch.Tensor:
-            return self.vision_cache.get(picture.key, lambda: make(picture))
+        def encode(image: ImageSegment) -> torch.Tensor:
+            return self.vision_cache.get(image.key, lambda: encode_now(image))
 
-        first = ready
-        said = Generation()
+        first_token = preprocessed
+        generation = Generation()
         for _ in generate_stream(
             self.session,
-            new,
+            context,
             encode,
-            said,
+            generation,
             max_new_tokens=max_new_tokens or self.settings.max_new_tokens,
             stop_ids=self.tokenizer.stop_ids,
             sampling=Sampling(temperature=temperature, seed=seed),
             vocabulary=min(self.tokenizer.size, self.model.config.text.vocab_size),
             guide=guide,
-            watched=self._digits,
+            tracked_ids=self._digit_ids,
         ):
-            if len(said.ids) == 1:
-                first = time.perf_counter()
+            if len(generation.ids) == 1:
+                first_token = time.perf_counter()
             if on_text is not None:
-                on_text(self.tokenizer.decode(said.ids))
-        done = time.perf_counter()
-        kept = self.session
-        self.work = GenerationStats(
-            kept.reused,
-            kept.computed,
-            len(missing),
-            said.sampled,
-            said.forced_count,
-            said.passes,
-            guide.done if guide is not None else said.ids[-1] in self.tokenizer.stop_ids,
-            point_uncertainty(said.ids, said.probabilities, self.tokenizer.decode),
+                on_text(self.tokenizer.decode(generation.ids))
+        end = time.perf_counter()
+        uncertainty = point_uncertainty(generation.ids, generation.probabilities, self.tokenizer.decode)
+        self.stats = GenerationStats(
+            reused=self.session.reused,
+            computed=self.session.computed,
+            encoded=len(missing),
+            sampled=generation.sampled,
+            forced=generation.forced_count,
+            passes=generation.passes,
+            ended=guide.done if guide is not None else generation.ids[-1] in self.tokenizer.stop_ids,
+            uncertainty=uncertainty,
         )
-        point = self.work.spread
-        looks = () if point is None else (asdict(point),)
-        timings = {"preprocess": ready - began, "prefill": first - ready, "decode": done - first}
-        text = self.tokenizer.decode(said.ids)
-        return Reply(text, prompt.text, len(prompt.input_ids), len(said.ids), timings, localizations=looks)
+        localizations = () if uncertainty is None else (asdict(uncertainty),)
+        timings = {
+            "preprocess": preprocessed - start,
+            "prefill": first_token - preprocessed,
+            "decode": end - first_token,
+        }
+        text = self.tokenizer.decode(generation.ids)
+        return Reply(
+            text, prompt.text, len(prompt.input_ids), len(generation.ids), timings, localizations=localizations
+        )
 
     def prepare(self, screen: Screen) -> None:
-        """Resize a screen and cut it into patches ahead of its turn, from any thread; the last READY are kept."""
-        key = self._picture(screen).key
+        """Preprocess a screenshot before it is used in a prompt; may be called from any thread."""
+        key = self._image_segment(screen).key
         if key not in self.vision_cache:
-            self._ready[key] = patchify_frame(screen.pixels, self.limits, self.model.device)[0]
-            while len(self._ready) > MAX_PREFETCHED:
-                self._ready.pop(next(iter(self._ready)), None)
+            self._prefetched[key] = patchify_frame(screen.pixels, self.limits, self.model.device)[0]
+            while len(self._prefetched) > MAX_PREFETCHED:
+                self._prefetched.pop(next(iter(self._prefetched)), None)
 
     def _patches(self, key: str, screen: Screen) -> torch.Tensor:
-        ready = self._ready.pop(key, None)
-        return patchify_frame(screen.pixels, self.limits, self.model.device)[0] if ready is None else ready
+        patches = self._prefetched.pop(key, None)
+        return patchify_frame(screen.pixels, self.limits, self.model.device)[0] if patches is None else patches
 
-    def _picture(self, screen: Screen) -> ImageSegment:
-        """A screen as a segment; its key is all that its embeddings depend on."""
+    def _image_segment(self, screen: Screen) -> ImageSegment:
+        """Return a screenshot as a segment, whose key covers all that its embeddings depend on."""
         from model.engine.session import ImageSegment
 
         width, height = self.limits.resized(screen.width, screen.height)
@@ -276,25 +299,29 @@ class ChatModel:
         return ImageSegment(key, (1, height // PATCH, width // PATCH), width * height // self.limits.factor**2)
 
     @cached_property
-    def _digits(self) -> tuple[int, ...]:
-        """Ids of the digits 0 to 9; none where they are not tokens of their own."""
-        ids = [self.tokenizer.encode(str(digit)) for digit in range(10)]
-        return tuple(one[0] for one in ids) if all(len(one) == 1 for one in ids) else ()
-
-
-MAX_PREFETCHED = 6  # pictures that are prepared ahead, at most
-DTYPES = ("auto", "fast", "float32", "bfloat16", "float16", "int8", "int4")
+    def _digit_ids(self) -> tuple[int, ...]:
+        """Ids of the digits 0 to 9; empty where a digit is not a single token."""
+        encoded = [self.tokenizer.encode(str(digit)) for digit in range(10)]
+        return tuple(ids[0] for ids in encoded) if all(len(ids) == 1 for ids in encoded) else ()
 
 
 def load_chat(
     name_or_path_or_hub_id: str | Path = "embedded", device: str = "auto", dtype: str = "auto", budget_tokens: int = 0
 ) -> ChatModel:
-    """A checkpoint ready to talk: "embedded", a folder or a hub id. device "auto": CUDA if there is one, else CPU.
+    """Load a checkpoint with its tokenizer, ready for `ChatModel.reply`.
 
-    dtype "auto": bfloat16 on CUDA, float32 elsewhere, and an AWQ checkpoint's own 4 bits; "fast": bfloat16 also on a
-    processor that is seen to be quick in it, whose rounding (three digits) can move a digit of a close call; "int8" and
-    "int4": weights of so many bits, in memory that is a quarter and a sixth of float32's, coarser still.
-    budget_tokens: the longest context; 0: what the checkpoint's pixelhand.json says, else all its positions.
+    Args:
+        name_or_path_or_hub_id: "embedded", a checkpoint folder, or a Hub id that `agent models pull` has fetched.
+        device: "cpu", "cuda", "cuda:N", or "auto" for CUDA where there is a device, else the CPU.
+        dtype: "float32", "bfloat16" or "float16"; "int8" or "int4" for quantized weights, about a quarter and a sixth
+            of float32's memory. "auto": bfloat16 on CUDA, float32 elsewhere, and the 4 bits of an AWQ checkpoint.
+            "fast": bfloat16 also on a CPU that multiplies faster in it, whose rounding can change a digit of a close
+            call.
+        budget_tokens: Longest context; 0 for the setting in the checkpoint's pixelhand.json, or else all positions
+            of the model.
+
+    Raises:
+        UsageError: The checkpoint cannot be loaded (see `load_model`), or dtype is unknown.
     """
     import torch
 
@@ -312,61 +339,3 @@ def load_chat(
     else:
         model = load_model(folder, device, None if dtype == "auto" else getattr(torch, dtype))
     return ChatModel(model, folder, name, budget_tokens)
-
-
-def read_limits(folder: Path) -> ImageLimits:
-    """The picture budget in preprocessor_config.json; the official one where it says nothing."""
-    path = folder / "preprocessor_config.json"
-    data = _json(path)
-    size = data.get("size") or {}
-    if not isinstance(size, dict):
-        raise _config_error(path, "size", "an object", size)
-    default = ImageLimits()
-    least = data.get("min_pixels") or size.get("shortest_edge") or default.min_pixels
-    most = data.get("max_pixels") or size.get("longest_edge") or default.max_pixels
-    for key, value in (("min_pixels", least), ("max_pixels", most)):
-        if type(value) is not int or value < 1:
-            raise _config_error(path, key, "a whole number above 0", value)
-    if least > most:
-        raise _config_error(path, "max_pixels", f"at least min_pixels, {least}", most)
-    return ImageLimits(least, most)
-
-
-def read_settings(folder: Path) -> ChatSettings:
-    """pixelhand.json; an unknown key, or a value of another kind, is an error."""
-    path = folder / "pixelhand.json"
-    data = _json(path)
-    known = {field.name: field.default for field in fields(ChatSettings)}
-    unknown = sorted(set(data) - set(known))
-    if unknown:
-        raise UsageError(f"{path}: unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
-    for key, value in data.items():
-        if type(value) is not type(known[key]):
-            kinds = {str: "a text", bool: "true or false", int: "a whole number"}
-            raise _config_error(path, key, kinds[type(known[key])], value)
-        if isinstance(value, int) and value < (key == "max_new_tokens"):
-            raise _config_error(path, key, f"{int(key == 'max_new_tokens')} or more", value)
-    return ChatSettings(**data)
-
-
-def _config_error(path: Path, key: str, what: str, value: Any) -> UsageError:
-    return UsageError(f"{path}: {key} must be {what}, not {value!r:.60}; download the checkpoint again")
-
-
-def fingerprint(folder: Path) -> str:
-    """16 hex digits of the weights' files: whole up to 64 MB, of larger ones the size and 64 KB of each sixteenth.
-
-    A large file whose bytes change elsewhere keeps its fingerprint: it tells checkpoints apart, not forgeries.
-    """
-    hasher = hashlib.blake2b(digest_size=8)
-    for file in shard_files(folder):
-        size = file.stat().st_size
-        hasher.update(f"{file.name}:{size}:".encode())
-        with file.open("rb") as handle:
-            if size <= 64 << 20:
-                hasher.update(handle.read())
-                continue
-            for part in range(16):
-                handle.seek(size * part // 16)
-                hasher.update(handle.read(65536))
-    return hasher.hexdigest()

@@ -1,17 +1,16 @@
-"""`agent models`: what can be used, and how it gets here. Thin; model/catalog.py knows the facts."""
+"""`agent models`: list, recommend and fetch checkpoints."""
 
 from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-class Job(StrEnum):
-    """What a model is wanted for."""
+class Use(StrEnum):
+    """What a model is used for."""
 
     browser = "browser"
     desktop = "desktop"
@@ -20,75 +19,78 @@ class Job(StrEnum):
 
 
 app = typer.Typer(help="List the models that can be used, or fetch one.", rich_markup_mode=None, add_completion=False)
-EMBEDDED = Path(__file__).parent / "embedded"
 
 
 @app.callback(invoke_without_command=True)
 def show(context: typer.Context) -> None:
-    """List what is embedded, what lies in the hub's cache, and what is known on the hub."""
+    """List the embedded model, the checkpoints in the Hugging Face cache, and known checkpoints on the Hub."""
     if context.invoked_subcommand is not None:
         return
-    from model.checkpoints.hub import KNOWN, cached, family_table
+    from model.checkpoints.files import EMBEDDED_FOLDER
+    from model.checkpoints.hub import KNOWN, cached
+    from model.checkpoints.recommend import family_table
 
-    weights = sum(file.stat().st_size for file in EMBEDDED.glob("*.safetensors"))
+    weight_bytes = sum(file.stat().st_size for file in EMBEDDED_FOLDER.glob("*.safetensors"))
     print("Embedded:")
-    size = f"{weights / 1e6:6.1f} MB" if weights else "MISSING"
-    print(f"  {'embedded':30} {size:>9}  Apache-2.0; knows practice pages only (`agent demo --list`)")
-    here = list(cached())
-    print("On this disk:" if here else "On this disk: none")
-    for found in here:
-        print(f"  {found.hub_id:30} {found.bytes / 1e9:6.1f} GB  {found.path}")
-    print("Known on the hub (fetch one: agent models pull ID):")
-    have = {found.hub_id for found in here}
+    size = f"{weight_bytes / 1e6:6.1f} MB" if weight_bytes else "MISSING"
+    print(f"  {'embedded':30} {size:>9}  Apache-2.0; practice pages only (`agent demo --list`)")
+    local = list(cached())
+    print("On this disk:" if local else "On this disk: none")
+    for checkpoint in local:
+        print(f"  {checkpoint.hub_id:30} {checkpoint.bytes / 1e9:6.1f} GB  {checkpoint.path}")
+    print("Known on the Hub (fetch one: agent models pull ID):")
+    local_ids = {checkpoint.hub_id for checkpoint in local}
     for known in KNOWN:
-        mark = "  on this disk" if known.hub_id in have else ""
-        print(f"  {known.hub_id:30} {known.gigabytes:6.1f} GB  {known.licence}{mark}")
-    print("Families (all of one: agent models family DIALECT; for this machine: agent models recommend):")
+        mark = "  on this disk" if known.hub_id in local_ids else ""
+        print(f"  {known.hub_id:30} {known.gigabytes:6.1f} GB  {known.license}{mark}")
+    print("Families (details: agent models family DIALECT; for this computer: agent models recommend):")
     print("\n".join(f"  {line}" for line in family_table().splitlines()))
 
 
 @app.command()
 def family(
-    name: Annotated[str, typer.Argument(help="A dialect, like ui_tars; `agent models` names them.", metavar="DIALECT")],
+    name: Annotated[str, typer.Argument(help="A dialect, like ui_tars; `agent models` lists them.", metavar="DIALECT")],
 ) -> None:
-    """Sizes, licences, memory, published scores and their sources, of one family."""
-    from model.checkpoints.hub import family_card
+    """Show sizes, licenses, memory and published scores of a family, with their sources."""
+    from model.checkpoints.recommend import family_card
 
     print(family_card(name))
 
 
 @app.command()
 def recommend(
-    use: Annotated[Job, typer.Option("--for", help="What it is for.")] = Job.browser,
+    use: Annotated[Use, typer.Option("--for", help="What the model is used for.")] = Use.browser,
 ) -> None:
-    """What fits into this machine's free memory, for a use: the best first, and the command to fetch it."""
-    from model.checkpoints.hub import recommend as advise
-    from model.checkpoints.hub import this_machine
+    """List the models that fit into the free memory, the best first, with the command to fetch it."""
+    from model.checkpoints.recommend import detect_hardware
+    from model.checkpoints.recommend import recommend as recommend_models
 
-    machine = this_machine()
-    gpu = f"{machine.gpu}, {machine.gpu_bytes / 1e9:.1f} GB free" if machine.gpu else "no CUDA GPU"
-    print(f"here: {gpu}; {machine.memory_bytes / 1e9:.1f} GB of memory free")
-    found = advise(machine, use.value)
-    if not found:
-        print(f"no model for {use.value} fits here; serve one elsewhere and name it: --model http://HOST:PORT/v1#NAME")
+    hardware = detect_hardware()
+    gpu = f"{hardware.gpu}, {hardware.gpu_bytes / 1e9:.1f} GB free" if hardware.gpu else "no CUDA GPU"
+    print(f"hardware: {gpu}; {hardware.memory_bytes / 1e9:.1f} GB of memory free")
+    recommendations = recommend_models(hardware, use.value)
+    if not recommendations:
+        print(
+            f"no model for {use.value} fits into the free memory; run one on a server and pass its address: "
+            "--model http://HOST:PORT/v1#NAME"
+        )
         raise typer.Exit(1)
-    for advice in found:
-        where = "the GPU" if advice.place == "gpu" else "the CPU, where a step at 1080p takes minutes"
-        print(f"  {advice.checkpoint.hub_id:34} {advice.kind:5} {advice.needed / 1e9:6.1f} GB on {where}")
-        print(f"  {'':34} {advice.family.good_at}; licence: {advice.checkpoint.licence}")
-    print(
-        f"fetch: agent models pull {found[0].checkpoint.hub_id}   more: agent models family {found[0].family.dialect}"
-    )
+    for item in recommendations:
+        place = "the GPU" if item.place == "gpu" else "the CPU, where a step at 1080p takes minutes"
+        print(f"  {item.checkpoint.hub_id:34} {item.precision:5} {item.required_bytes / 1e9:6.1f} GB on {place}")
+        print(f"  {'':34} {item.family.good_at}; license: {item.checkpoint.license}")
+    best = recommendations[0]
+    print(f"fetch: agent models pull {best.checkpoint.hub_id}   more: agent models family {best.family.dialect}")
 
 
 @app.command()
 def pull(hub_id: Annotated[str, typer.Argument(help="Like Qwen/Qwen2.5-VL-7B-Instruct.", metavar="ID")]) -> None:
-    """Fetch a checkpoint from the Hugging Face hub."""
-    from model.checkpoints.hub import pull as fetch
+    """Fetch a checkpoint from the Hugging Face Hub."""
+    from model.checkpoints.hub import pull as pull_checkpoint
     from model.checkpoints.model_zoo import FAMILIES
 
-    for one in (one for family in FAMILIES for one in family.checkpoints):
-        if one.hub_id == hub_id:
-            print(f"licence: {one.licence}", file=sys.stderr)
-    folder = fetch(hub_id, lambda words: print(words, file=sys.stderr))
+    for checkpoint in (checkpoint for family in FAMILIES for checkpoint in family.checkpoints):
+        if checkpoint.hub_id == hub_id:
+            print(f"license: {checkpoint.license}", file=sys.stderr)
+    folder = pull_checkpoint(hub_id, lambda line: print(line, file=sys.stderr))
     print(f"ready in {folder}: agent run GOAL --url https://... --model {hub_id}")

@@ -25,7 +25,7 @@ from actions import Screen, UsageError
 from agent.history_window import evicted_count
 from model.checkpoints.memory_check import check_fits
 from model.checkpoints.weights import load_model, resolve_checkpoint, save_model
-from model.engine.cuda_graphs import Encoder
+from model.engine.cuda_graphs import VisionGraphs
 from model.engine.decode import Generation, generate_stream
 from model.engine.session import ImageSegment, PrefixCachedSession, Segment, TextSegment
 from model.engine.vision_cache import VisionCache
@@ -137,7 +137,7 @@ class Bench:
         elif model.startswith("random:"):
             raise UsageError(f"there is no model '{model}'; have {', '.join(RANDOM)}")
         else:
-            from model.chat_model import read_limits
+            from model.checkpoints.settings import read_limits
 
             self.model = load_model(model, device, self.dtype)
             self.limits = read_limits(resolve_checkpoint(model))
@@ -145,7 +145,7 @@ class Bench:
         self.whole = self.model  # what the peer is made of
         if self.bits:
             self.model = quantize_model(copy.deepcopy(self.model), self.bits)
-        self.encoder = Encoder(self.model.visual, graphs)
+        self.encoder = VisionGraphs(self.model.visual, graphs)
 
     @cached_property
     def peer(self) -> Any:

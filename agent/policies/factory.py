@@ -157,8 +157,9 @@ def load_local_policy(
     Raises:
         UsageError: The checkpoint is missing or unusable, or an option cannot be applied to it.
     """
-    from model.chat_model import load_chat, read_limits, read_settings
+    from model.chat_model import load_chat
     from model.checkpoints.detect_dialect import detect_dialect
+    from model.checkpoints.settings import read_limits, read_settings
     from model.checkpoints.weights import resolve_checkpoint
 
     options = replace(options, **cast(dict[str, Any], overrides))

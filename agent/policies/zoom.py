@@ -158,7 +158,7 @@ class ZoomPolicy(LocalPolicy):
 
     def _spread(self) -> PointUncertainty | None:
         """Return the uncertainty of the last reply's point; None when it has none."""
-        return None if self.chat.work is None else self.chat.work.spread
+        return None if self.chat.stats is None else self.chat.stats.uncertainty
 
     def _pointing_action(self, reply: Reply, screen: Screen) -> Click | Move | LongPress | None:
         """Return the one action of a reply if it points, else None."""

@@ -8,12 +8,12 @@ left the base's files as they were, and brought no card, cannot be told from it:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from model.checkpoints.settings import image_processor_config, stated_bounds
 from model.processing.image import ImageLimits
 
 SETTINGS = "pixelhand.json"
@@ -117,10 +117,8 @@ def _signs(folder: Path) -> dict[str, str]:
 
 
 def _most_pixels(folder: Path) -> int:
-    data = _json(folder / "preprocessor_config.json")
-    size = data.get("size")
-    size = size if isinstance(size, Mapping) else {}
-    most = data.get("max_pixels") or size.get("longest_edge") or ImageLimits().max_pixels
+    most = stated_bounds(image_processor_config(folder)[1])["max_pixels"]
+    most = ImageLimits().max_pixels if most is None else most
     return most if isinstance(most, int) else 0
 
 

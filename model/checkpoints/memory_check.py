@@ -1,4 +1,4 @@
-"""How much memory there is, and whether a checkpoint fits. Knows bytes only."""
+"""Check that a checkpoint fits into free memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from actions import UsageError
 
 
 def available_bytes(device: str) -> int:
-    """Free memory of "cpu" or a CUDA device, in bytes."""
+    """Return the free memory of "cpu" or of a CUDA device, in bytes."""
     if device.startswith("cuda"):
         import torch
 
@@ -16,11 +16,11 @@ def available_bytes(device: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def check_fits(needed: int, device: str, what: str) -> None:
-    """UsageError when the device has fewer free bytes than needed."""
+def check_fits(required: int, device: str, description: str) -> None:
+    """Raise UsageError when the device has less free memory than required."""
     free = available_bytes(device)
-    if needed > free:
+    if required > free:
         raise UsageError(
-            f"{what} needs {needed / 1e9:.1f} GB on {device}, where {free / 1e9:.1f} GB are free; "
-            "halve it with --dtype bfloat16 or quarter it with int8, take a smaller model, or close other programs"
+            f"{description} needs {required / 1e9:.1f} GB on {device}, where {free / 1e9:.1f} GB are free; "
+            "use --dtype bfloat16 (half) or int8 (a quarter), a smaller model, or close other programs"
         )

@@ -1,7 +1,7 @@
-"""The families of GUI checkpoints: sizes, licences, published scores with their sources, what they are good at.
+"""Families of GUI models: sizes, licenses, published scores with their sources, and uses.
 
-Facts only, as their authors publish them; nothing here was measured by us. A licence or score that was not at hand is
-left out, never guessed. Scores of different sources and benchmarks do not compare.
+All facts are as the authors publish them; none were measured here. A license or score that could not be found is left
+out. Scores from different sources or benchmarks are not comparable.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Literal
 
 from model.nn.config import OFFICIAL, Config
 
-GRID_TOKENS = 16_384  # of context that the memory figures allow for: some five screenshots of 1080p
-GROUP = 128  # weights that share a 16-bit scale in int8 and int4
+GRID_TOKENS = 16_384  # context length assumed in memory figures: about five 1080p screenshots
+GROUP = 128  # weights that share a 16-bit scale in int8 and int4, in memory figures
 
 UseCase = Literal["desktop", "browser", "phone", "grounding"]
 SEE_MODEL_CARD = "see its model card"
@@ -20,43 +20,40 @@ SEE_MODEL_CARD = "see its model card"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One on the hub. size: the key of model.config.OFFICIAL whose shape it has, "" where it is of another shape.
-
-    use: what it is for, where that is not all that the family is.
-    """
+    """A checkpoint on the Hub."""
 
     hub_id: str
-    size: str
-    licence: str
-    billions: float = 0.0  # of parameters, where size is ""
-    use: tuple[UseCase, ...] = ()
+    size: str  # key of model.nn.config.OFFICIAL with its shape, "" for another shape
+    license: str
+    billions: float = 0.0  # parameters, where size is ""
+    use: tuple[UseCase, ...] = ()  # where it differs from the family's
 
 
 @dataclass(frozen=True)
-class Score:
-    """value in percent, of one checkpoint (the end of its hub id) on one benchmark, as source says."""
+class PublishedScore:
+    """A published score of a checkpoint on a benchmark."""
 
-    checkpoint: str
+    checkpoint: str  # end of its Hub id
     benchmark: str
-    value: float
+    value: float  # percent
     source: str
 
 
 @dataclass(frozen=True)
 class ModelFamily:
-    """runs: "here" in our engine, "server" only behind RemotePolicy. use: what it is good at, the best first."""
+    """A family of checkpoints that share a dialect."""
 
     dialect: str
     name: str
     checkpoints: tuple[Checkpoint, ...]
     good_at: str
-    use: tuple[UseCase, ...]
-    runs: Literal["here", "server"] = "here"
-    scores: tuple[Score, ...] = ()
+    use: tuple[UseCase, ...]  # the most suitable first
+    runs: Literal["here", "server"] = "here"  # "server": only behind a server
+    scores: tuple[PublishedScore, ...] = ()
 
 
-def _of(source: str, *rows: tuple[str, str, float]) -> tuple[Score, ...]:
-    return tuple(Score(*row, source) for row in rows)
+def _scores(source: str, *rows: tuple[str, str, float]) -> tuple[PublishedScore, ...]:
+    return tuple(PublishedScore(*row, source) for row in rows)
 
 
 QWEN = "Qwen2.5-VL README f0af299"
@@ -79,7 +76,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         ),
         "pointing at things and reading screens; seldom finishes long tasks",
         ("grounding", "phone"),
-        scores=_of(
+        scores=_scores(
             QWEN,
             ("3B", "ScreenSpot", 55.5),
             ("3B", "ScreenSpot-Pro", 23.9),
@@ -90,7 +87,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
             ("72B", "AndroidWorld", 35.0),
             ("72B", "OSWorld", 8.83),
         )
-        + _of(
+        + _scores(
             CUA,
             ("32B", "ScreenSpot-v2", 87.0),
             ("32B", "ScreenSpot-Pro", 39.4),
@@ -104,9 +101,9 @@ FAMILIES: tuple[ModelFamily, ...] = (
         (Checkpoint("ByteDance-Seed/UI-TARS-1.5-7B", "7B", f"{SEE_MODEL_CARD} (repository: Apache-2.0)"),),
         "desktop programs, and web pages as well",
         ("desktop", "browser", "phone"),
-        scores=_of(TARS, ("7B", "OSWorld", 27.5), ("7B", "ScreenSpot-Pro", 49.6))
-        + _of(CUA, ("7B", "OSWorld-Verified", 27.4))
-        + _of(FARA, ("7B", "WebVoyager", 66.4), ("7B", "Online-Mind2Web", 31.3), ("7B", "WebTailBench", 19.5)),
+        scores=_scores(TARS, ("7B", "OSWorld", 27.5), ("7B", "ScreenSpot-Pro", 49.6))
+        + _scores(CUA, ("7B", "OSWorld-Verified", 27.4))
+        + _scores(FARA, ("7B", "WebVoyager", 66.4), ("7B", "Online-Mind2Web", 31.3), ("7B", "WebTailBench", 19.5)),
     ),
     ModelFamily(
         "ui_tars_v1",
@@ -118,8 +115,8 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "desktop programs; 1.5 is better",
         ("desktop",),
         "server",
-        _of(TARS_1, ("7B", "ScreenSpot-v2", 91.6), ("7B", "ScreenSpot-Pro", 35.7), ("72B", "ScreenSpot-Pro", 38.1))
-        + _of(CUA, ("72B-DPO", "OSWorld-Verified", 27.1)),
+        _scores(TARS_1, ("7B", "ScreenSpot-v2", 91.6), ("7B", "ScreenSpot-Pro", 35.7), ("72B", "ScreenSpot-Pro", 38.1))
+        + _scores(CUA, ("72B-DPO", "OSWorld-Verified", 27.1)),
     ),
     ModelFamily(
         "opencua",
@@ -131,7 +128,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         ),
         "long tasks in desktop programs, with thoughts",
         ("desktop", "grounding"),
-        scores=_of(
+        scores=_scores(
             CUA,
             ("7B", "OSWorld-Verified", 26.6),
             ("7B", "ScreenSpot-Pro", 50.0),
@@ -152,7 +149,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         ),
         "phones, and desktop programs as well",
         ("phone", "desktop"),
-        scores=_of(OWL, ("7B", "AndroidWorld", 66.4), ("7B", "OSWorld", 29.4)),
+        scores=_scores(OWL, ("7B", "AndroidWorld", 66.4), ("7B", "OSWorld", 29.4)),
     ),
     ModelFamily(
         "fara",
@@ -160,7 +157,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         (Checkpoint("microsoft/Fara-7B", "7B", f"{SEE_MODEL_CARD} (repository: MIT)"),),
         "errands on the web: shopping, bookings, searches",
         ("browser",),
-        scores=_of(
+        scores=_scores(
             FARA,
             ("7B", "WebVoyager", 73.5),
             ("7B", "Online-Mind2Web", 34.1),
@@ -178,7 +175,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         ),
         "finding things on web pages; with a planner, whole tasks on the web",
         ("grounding", "browser"),
-        scores=_of("Holo1-7B model card (with Surfer-H and its validator)", ("Holo1-7B", "WebVoyager", 92.2)),
+        scores=_scores("Holo1-7B model card (with Surfer-H and its validator)", ("Holo1-7B", "WebVoyager", 92.2)),
     ),
     ModelFamily(
         "gta1",
@@ -189,7 +186,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         ),
         "finding what is described; plans nothing",
         ("grounding",),
-        scores=_of(VENUS, ("7B", "ScreenSpot-Pro", 50.1)),
+        scores=_scores(VENUS, ("7B", "ScreenSpot-Pro", 50.1)),
     ),
     ModelFamily(
         "jedi",
@@ -220,7 +217,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         ),
         "Navi: phones; Ground: finding what is described",
         ("phone", "grounding"),
-        scores=_of(
+        scores=_scores(
             VENUS,
             ("Navi-7B", "AndroidWorld", 49.1),
             ("Ground-7B", "ScreenSpot-v2", 94.1),
@@ -255,7 +252,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "openai",
         "OpenAI's computer use",
         (),
-        "the items of OpenAI's computer tool; its models are not to be had as weights",
+        "the items of OpenAI's computer tool; its models are not released as weights",
         ("desktop", "browser"),
         "server",
     ),
@@ -263,7 +260,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
         "anthropic",
         "Anthropic's computer use",
         (),
-        "the blocks of Anthropic's computer tool; its models are not to be had as weights",
+        "the blocks of Anthropic's computer tool; its models are not released as weights",
         ("desktop", "browser"),
         "server",
     ),
@@ -271,7 +268,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
 
 
 def parameters(config: Config) -> tuple[int, int]:
-    """(those of the decoder's linear layers, which int8 and int4 shrink; all the others)."""
+    """Return the numbers of parameters (in the decoder's linear layers, which int8 and int4 apply to; elsewhere)."""
     text, vision = config.text, config.vision
     heads, kv, hidden, inner = (
         text.num_attention_heads,
@@ -281,29 +278,40 @@ def parameters(config: Config) -> tuple[int, int]:
     )
     qkv = (heads + 2 * kv) * text.head_dim
     linear = text.num_hidden_layers * (hidden * qkv + heads * text.head_dim * hidden + 3 * hidden * inner)
-    small = text.num_hidden_layers * (qkv + 2 * hidden) + hidden  # biases and norms
-    words = text.vocab_size * hidden * (1 if text.tie_word_embeddings else 2)
-    wide = vision.hidden_size
-    block = 4 * wide * wide + 4 * wide + 3 * wide * vision.intermediate_size + 2 * vision.intermediate_size + 3 * wide
-    merged = wide * vision.spatial_merge_size**2
-    merger = wide + merged * merged + merged + merged * vision.out_hidden_size + vision.out_hidden_size
-    return linear, small + words + vision.patch_dim * wide + vision.depth * block + merger
+    biases_and_norms = text.num_hidden_layers * (qkv + 2 * hidden) + hidden
+    embeddings = text.vocab_size * hidden * (1 if text.tie_word_embeddings else 2)
+    vision_hidden = vision.hidden_size
+    block = (
+        4 * vision_hidden * vision_hidden
+        + 4 * vision_hidden
+        + 3 * vision_hidden * vision.intermediate_size
+        + 2 * vision.intermediate_size
+        + 3 * vision_hidden
+    )
+    merged = vision_hidden * vision.spatial_merge_size**2
+    merger = vision_hidden + merged * merged + merged + merged * vision.out_hidden_size + vision.out_hidden_size
+    return linear, biases_and_norms + embeddings + vision.patch_dim * vision_hidden + vision.depth * block + merger
 
 
-def memory_bytes(config: Config, kind: str, context_tokens: int = GRID_TOKENS) -> int:
-    """Bytes for weights and the keys and values of a context. kind: bf16, int8 or int4 (the decoder's layers only).
+def memory_bytes(config: Config, precision: str, context_tokens: int = GRID_TOKENS) -> int:
+    """Return the bytes of the weights and of the key-value cache.
 
-    What a forward pass needs beside them, some hundred megabytes at 1080p, is not in it.
+    Activations are not included; they take some hundred megabytes at 1080p.
+
+    Args:
+        config: Sizes of the model.
+        precision: "bf16", or "int8" or "int4" for the decoder's linear layers.
+        context_tokens: Length of the cache.
     """
     linear, others = parameters(config)
-    bits = {"bf16": 16.0, "int8": 8 + 16 / GROUP, "int4": 4 + 16 / GROUP}[kind]
+    bits = {"bf16": 16.0, "int8": 8 + 16 / GROUP, "int4": 4 + 16 / GROUP}[precision]
     text = config.text
     cache = 2 * 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * context_tokens
     return int(linear * bits / 8) + 2 * others + cache
 
 
-def needs(checkpoint: Checkpoint) -> dict[str, int]:
-    """Bytes by kind; of checkpoints of another shape their weights in bf16 only."""
+def required_bytes(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return bytes by precision; for a checkpoint of another shape only its weights in bf16."""
     if not checkpoint.size:
         return {"bf16": round(checkpoint.billions * 2e9)}
-    return {kind: memory_bytes(OFFICIAL[checkpoint.size], kind) for kind in ("bf16", "int8", "int4")}
+    return {precision: memory_bytes(OFFICIAL[checkpoint.size], precision) for precision in ("bf16", "int8", "int4")}

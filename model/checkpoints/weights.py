@@ -1,6 +1,6 @@
-"""Checkpoint files -> a model, by a table of names. Knows folders, shards and dtypes; knows no pictures.
+"""Load and save the weights of a Qwen2.5-VL checkpoint.
 
-Files are memory-mapped and read one tensor at a time: the model's own weights are all that stays in memory.
+Files are memory-mapped and read one tensor at a time, so only the model's own weights stay in memory.
 """
 
 from __future__ import annotations
@@ -17,100 +17,54 @@ from torch import Tensor, nn
 
 from actions import UsageError
 from model.checkpoints import awq, memory_check
+from model.checkpoints.files import EMBEDDED_FOLDER, INDEX, SINGLE, check_format, resolve_checkpoint, shard_files
 from model.nn import quantization
 from model.nn.config import read_config
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import Rule
 
-EMBEDDED = "embedded"
-EMBEDDED_FOLDER = Path(__file__).parent.parent / "embedded"
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
+__all__ = ["EMBEDDED_FOLDER", "INDEX", "SINGLE", "load_model", "resolve_checkpoint", "save_model", "shard_files"]
 
-# Names in files -> names in Qwen25VL, the first that matches. Files on the hub have the flat layout, which is ours;
-# transformers 4.52 and later saves the nested one.
+# Names in files -> parameter names of Qwen25VL; the first match applies. Files on the Hub have the flat layout, which
+# Qwen25VL has too; transformers 4.52 and later saves the nested one.
 NAME_MAP: tuple[tuple[str, str], ...] = (
     (r"^model\.visual\.", "visual."),
     (r"^model\.language_model\.", "model."),
-    (r"^language_model\.", ""),  # a Qwen2 of its own, as OpenCUA has it
+    (r"^language_model\.", ""),  # OpenCUA: the decoder is a Qwen2 model
     (r"^vision_tower\.", "visual."),
 )
 
-# tokenization_*.py: a text in it is read (model.tiktoken_file); no file of a checkpoint is ever run
-HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "tokenization_*.py"]
-
 
 def map_name(name: str) -> str:
+    """Return the parameter name of a tensor in a file."""
     for pattern, replacement in NAME_MAP:
         if re.match(pattern, name):
             return re.sub(pattern, replacement, name)
     return name
 
 
-def resolve_checkpoint(path_or_hub_id: str | Path) -> Path:
-    """The folder of a checkpoint: "embedded", a folder, or a hub id (of what `agent models pull` fetched)."""
-    text = str(path_or_hub_id)
-    if text == EMBEDDED:
-        return EMBEDDED_FOLDER
-    folder = Path(text).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise UsageError(f"{text} is a file; a checkpoint is a folder with config.json beside its .safetensors")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", text):
-        raise UsageError(
-            f"no model '{text}': neither a folder nor a hub id like Qwen/Qwen2.5-VL-3B-Instruct; see `agent models`"
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(text, allow_patterns=HUB_FILES, local_files_only=True))
-    except Exception:  # nothing is fetched unasked: a checkpoint has gigabytes and a licence
-        raise UsageError(f"model '{text}' is not on this disk; fetch it first: agent models pull {text}") from None
-
-
-def shard_files(folder: Path) -> list[Path]:
-    """The .safetensors files of a checkpoint, all of them there."""
-    index = folder / INDEX
-    if not index.exists():
-        if (folder / SINGLE).exists():
-            return [folder / SINGLE]
-        raise UsageError(f"{folder} has neither {SINGLE} nor {INDEX}; only safetensors checkpoints can be loaded")
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        if not names or any(name != Path(name).name for name in names):
-            raise ValueError("weight_map must name files of this folder")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UsageError(f"{index} cannot be read ({error}); download the checkpoint again") from None
-    missing = [name for name in names if not (folder / name).exists()]
-    if missing:
-        raise UsageError(
-            f"{folder} lacks {len(missing)} of {len(names)} files, {missing[0]} first; download the checkpoint again"
-        )
-    return [folder / name for name in names]
-
-
-REOPEN_SHARE = 0.04  # of the whole: what is read through one mapping before it is closed and its pages are let go
+ADAPTER_MARKS = (".lora_", ".base_layer.", "base_model.model.")  # parts of tensor names that PEFT adds
+REOPEN_SHARE = 0.04  # share of all bytes read through one memory map before it is closed, which frees its pages
 
 
 def _tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
-    """Every (name in the file, tensor) in turn; a tensor is only good until the next one is asked for."""
+    """Yield (name in the file, tensor); a tensor is valid only until the next one is requested."""
     budget = max(16 << 20, int(sum(file.stat().st_size for file in files) * REOPEN_SHARE))
     for file in files:
         try:
             with safe_open(file, framework="pt") as handle:
                 names = list(handle.keys())
             while names:
-                read = 0
+                read_bytes = 0
                 with safe_open(file, framework="pt") as handle:
-                    while names and read < budget:
+                    while names and read_bytes < budget:
                         tensor = handle.get_tensor(names[0])
-                        read += tensor.numel() * tensor.element_size()
+                        read_bytes += tensor.numel() * tensor.element_size()
                         yield names.pop(0), tensor
                         del tensor
         except (SafetensorError, OSError) as error:
             raise UsageError(
-                f"{file} is damaged or not whole ({str(error)[:160]}); delete it and download the checkpoint again"
+                f"{file} is damaged or incomplete ({str(error)[:160]}); delete it and download the checkpoint again"
             ) from None
 
 
@@ -121,53 +75,67 @@ def load_model(
     mrope: Rule = "original",
     bits: quantization.Bits | None = None,
 ) -> Qwen25VL:
-    """A Qwen2.5-VL checkpoint, ready to be called: the official 3B, 7B, 32B and 72B, their fine-tunes, or "embedded".
+    """Load a Qwen2.5-VL checkpoint in evaluation mode.
 
-    dtype: default bfloat16 on CUDA and for weights of few bits, else float32. bits: 8 or 4 for weights that take so
-    little (see model.engine.narrow); an AWQ checkpoint keeps its own 4 unless a dtype or 8 bits are asked for.
-    UsageError, one sentence with the file and the remedy, for whatever is missing, damaged, foreign or too large.
+    Supported are the official 3B, 7B, 32B and 72B, their fine-tunes, AWQ builds and "embedded". Files are read one
+    tensor at a time, so the weights are the only large allocation.
+
+    Args:
+        path_or_hub_id: "embedded", a checkpoint folder, or a Hub id that `agent models pull` has fetched.
+        device: "cpu", "cuda" or "cuda:N".
+        dtype: Dtype of weights and activations; None for bfloat16 on CUDA and with quantized weights, else float32.
+        mrope: Rule for the positions of text after a video; see `model.nn.rope`.
+        bits: 8 or 4 to quantize the weights (see `model.nn.quantization`). An AWQ checkpoint stays in its own 4 bits
+            unless a dtype or 8 bits are requested.
+
+    Returns:
+        The model on the device; call it with token ids to get logits (see `Qwen25VL.forward`).
+
+    Raises:
+        UsageError: The checkpoint is missing, damaged, in an unsupported format, or larger than the free memory.
     """
     folder = resolve_checkpoint(path_or_hub_id)
+    check_format(folder)
     config = read_config(folder)
     files = shard_files(folder)
-    group = awq.read_group(folder)
-    as_packed = group is not None and bits != 8 and (bits == 4 or dtype is None)
+    group = awq.read_group_size(folder)
+    keep_awq = group is not None and bits != 8 and (bits == 4 or dtype is None)
     if dtype is None:
-        dtype = torch.bfloat16 if bits or as_packed or device.startswith("cuda") else torch.float32
+        dtype = torch.bfloat16 if bits or keep_awq or device.startswith("cuda") else torch.float32
     if bits and dtype == torch.float32:
-        raise UsageError("weights of 8 and 4 bits are multiplied in bfloat16; leave the dtype out, or say bfloat16")
+        raise UsageError("int8 and int4 weights cannot be used in float32; leave the dtype out, or use bfloat16")
     with torch.device("meta"):
         model = Qwen25VL(config, mrope)
-    left = _PendingParameters(model, folder, device, dtype, bits)
-    left.require_room(as_packed)
+    pending = _PendingParameters(model, folder, device, dtype, bits)
+    pending.check_memory(keep_awq)
     packed: dict[str, dict[str, Tensor]] = {}
     for file_name, tensor in _tensors(files):
         name = map_name(file_name)
-        part = awq.kind_of(name) if group is not None else None
-        if part is not None and group is not None:
-            at, kind = part
-            packed.setdefault(at, {})[kind] = tensor.clone()
-            if len(packed[at]) == len(awq.KINDS):
-                shape = left.take(f"{at}.weight", file_name).shape
-                values, pairs = awq.read(packed.pop(at), shape, group, at, torch.float32)
-                left.put_packed(at, values, pairs, as_packed)
+        awq_part = awq.split_name(name) if group is not None else None
+        if awq_part is not None and group is not None:
+            module_name, kind = awq_part
+            packed.setdefault(module_name, {})[kind] = tensor.clone()
+            if len(packed[module_name]) == len(awq.KINDS):
+                shape = pending.pop(f"{module_name}.weight", file_name).shape
+                values, pairs = awq.unpack_weight(packed.pop(module_name), shape, group, module_name, torch.float32)
+                pending.load_int4(module_name, values, pairs, keep_awq)
         elif name == "lm_head.weight" and config.text.tie_word_embeddings:
-            continue  # the same rows as the embeddings, which some writers store twice
+            continue  # a copy of the embeddings, which some tools save twice
         else:
-            parameter = left.take(name, file_name)
+            parameter = pending.pop(name, file_name)
             if parameter.shape != tensor.shape:
                 raise UsageError(
                     f"{folder}: '{file_name}' is {list(tensor.shape)} where config.json says {list(parameter.shape)}; "
                     "config.json and the weights are not of one checkpoint"
                 )
-            left.load(name, tensor)
+            pending.load(name, tensor)
         del tensor
-    left.check_complete()
+    pending.check_complete()
     return model.eval()
 
 
 class _PendingParameters:
-    """A model without numbers, and which of its parameters have none yet."""
+    """A model on the meta device, and which of its parameters have not been loaded yet."""
 
     def __init__(
         self, model: Qwen25VL, folder: Path, device: str, dtype: torch.dtype, bits: quantization.Bits | None
@@ -175,55 +143,68 @@ class _PendingParameters:
         self.model, self.folder = model, folder
         self.device, self.dtype, self.bits = device, dtype, bits
         self._owners = dict(model.named_modules())
-        self._wanted = dict(model.named_parameters())
+        self._missing = dict(model.named_parameters())
 
-    def require_room(self, as_packed: bool) -> None:
-        """UsageError when the device has no memory for it."""
+    def check_memory(self, keep_awq: bool) -> None:
+        """Raise UsageError when the device has too little free memory for the weights."""
 
-        def size(name: str, one: Tensor) -> int:
-            four = as_packed and name.startswith("model.layers.")
-            bits = self.bits or (4 if four else None)
-            if bits and quantization.is_narrowed(name, self._owners[name.rpartition(".")[0]]):
-                return quantization.quantized_nbytes(name, one.shape, bits)
-            return one.numel() * self.dtype.itemsize
+        def nbytes(name: str, parameter: Tensor) -> int:
+            is_awq = keep_awq and name.startswith("model.layers.")
+            bits = self.bits or (4 if is_awq else None)
+            if bits and quantization.is_quantizable(name, self._owners[name.rpartition(".")[0]]):
+                return quantization.quantized_nbytes(name, parameter.shape, bits)
+            return parameter.numel() * self.dtype.itemsize
 
-        held = f"int{self.bits}" if self.bits else "4 bits" if as_packed else _short(self.dtype)
-        needed = sum(size(name, one) for name, one in self._wanted.items())
-        memory_check.check_fits(needed, self.device, f"{self.folder.name} in {held}")
+        precision = f"int{self.bits}" if self.bits else "4 bits" if keep_awq else _dtype_name(self.dtype)
+        required = sum(nbytes(name, parameter) for name, parameter in self._missing.items())
+        memory_check.check_fits(required, self.device, f"{self.folder.name} in {precision}")
 
-    def take(self, name: str, file_name: str) -> Tensor:
-        """The parameter that a tensor in a file is for, without its numbers; it counts as there from now on."""
-        parameter = self._wanted.pop(name, None)
+    def pop(self, name: str, file_name: str) -> Tensor:
+        """Return the parameter of that name on the meta device, and mark it as loaded."""
+        parameter = self._missing.pop(name, None)
         if parameter is None:
+            if any(mark in file_name for mark in ADAPTER_MARKS):
+                raise UsageError(
+                    f"{self.folder} has the adapter tensor '{file_name}': its LoRA weights were not merged. Merge them "
+                    "(peft: model.merge_and_unload().save_pretrained(FOLDER)) and load that folder"
+                )
             raise UsageError(
-                f"{self.folder} has a tensor '{file_name}' that Qwen2.5-VL does not; is it another architecture?"
+                f"{self.folder} has a tensor '{file_name}' that Qwen2.5-VL does not; it is of another architecture"
             )
         return parameter
 
     def load(self, name: str, tensor: Tensor) -> None:
-        at, _, kind = name.rpartition(".")
-        if self.bits and quantization.is_narrowed(name, self._owners[at]):
+        """Set a parameter, quantized where bits are requested."""
+        module_name, _, attribute = name.rpartition(".")
+        if self.bits and quantization.is_quantizable(name, self._owners[module_name]):
             quantization.replace_with_quantized(self.model, name, tensor.to(self.device), self.bits, self.dtype)
             return
         loaded = tensor.to(device=self.device, dtype=self.dtype)
-        owner = self.model.get_submodule(at)  # which may be a narrow one by now
-        setattr(owner, kind, nn.Parameter(loaded, requires_grad=False) if kind in owner._parameters else loaded)
+        owner = self.model.get_submodule(module_name)  # may be quantized by now
+        is_parameter = attribute in owner._parameters
+        setattr(owner, attribute, nn.Parameter(loaded, requires_grad=False) if is_parameter else loaded)
 
-    def put_packed(self, at: str, values: Tensor, pairs: Tensor, as_packed: bool) -> None:
-        """A weight of 4 bits, kept so or widened."""
-        if not as_packed or len(values) % quantization.BLOCK:
-            self.load(f"{at}.weight", quantization.dequantize_int4(values, pairs))
+    def load_int4(self, module_name: str, values: Tensor, pairs: Tensor, keep_awq: bool) -> None:
+        """Set a weight of 4 bits, packed as it is or dequantized."""
+        if not keep_awq or len(values) % quantization.BLOCK:
+            self.load(f"{module_name}.weight", quantization.dequantize_int4(values, pairs))
             return
-        four = quantization.Int4Linear.of(values.to(self.device), pairs.to(self.device, self.dtype), None)
-        before: Any = self.model.get_submodule(at)
-        quantization.replace(self.model, at, four)
-        quantization.set_bias(self.model, at, before.bias)
+        layer = quantization.Int4Linear.of(values.to(self.device), pairs.to(self.device, self.dtype), None)
+        original: Any = self.model.get_submodule(module_name)
+        quantization.replace_module(self.model, module_name, layer)
+        quantization.set_bias(self.model, module_name, original.bias)
 
     def check_complete(self) -> None:
-        """UsageError while a parameter has no numbers."""
-        if self._wanted:
+        """Raise UsageError when a parameter has not been loaded."""
+        if set(self._missing) == {"lm_head.weight"}:
             raise UsageError(
-                f"{self.folder} lacks {len(self._wanted)} tensors, '{min(self._wanted)}' first; "
+                f"{self.folder} has no lm_head.weight, and tie_word_embeddings in its config.json is false: set it to "
+                "true if the model was trained with tied embeddings; otherwise the export dropped the output layer, "
+                "and the checkpoint must be saved again"
+            )
+        if self._missing:
+            raise UsageError(
+                f"{self.folder} lacks {len(self._missing)} tensors, '{min(self._missing)}' first; "
                 "download the checkpoint again"
             )
 
@@ -235,22 +216,30 @@ def save_model(
     metadata: dict[str, Any] | None = None,
     shard_bytes: int | None = None,
 ) -> list[Path]:
-    """Write the weights as the hub's flat layout; config.json and the tokenizer are the caller's. Returns the files.
+    """Write the weights in the flat layout of the Hub; the caller writes config.json and the tokenizer.
 
-    shard_bytes: the most that one file's tensors take, with an index beside the files; None for a single file.
+    Args:
+        model: The model to save.
+        folder: Created if missing.
+        dtype: Dtype of the tensors in the files.
+        metadata: Added to the metadata of each file.
+        shard_bytes: Most bytes of tensors per file, with an index beside the files; None for a single file.
+
+    Returns:
+        The paths of the .safetensors files.
     """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     shards: list[dict[str, Tensor]] = [{}]
-    room = shard_bytes
+    free_bytes = shard_bytes
     for name, tensor in tensors.items():
-        if room is not None and shard_bytes is not None:
-            if tensor.nbytes > room and shards[-1]:
+        if free_bytes is not None and shard_bytes is not None:
+            if tensor.nbytes > free_bytes and shards[-1]:
                 shards.append({})
-                room = shard_bytes
-            room -= tensor.nbytes
+                free_bytes = shard_bytes
+            free_bytes -= tensor.nbytes
         shards[-1][name] = tensor
     count = len(shards)
     names = [SINGLE] if count == 1 else [f"model-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)]
@@ -259,12 +248,12 @@ def save_model(
         save_file(shard, partial, metadata={"format": "pt", **{k: str(v) for k, v in (metadata or {}).items()}})
         partial.replace(folder / name)
     if count > 1:
-        where = {name: file for file, shard in zip(names, shards, strict=True) for name in shard}
+        weight_map = {name: file for file, shard in zip(names, shards, strict=True) for name in shard}
         total = sum(tensor.nbytes for tensor in tensors.values())
-        index = {"metadata": {"total_size": total}, "weight_map": where}
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     return [folder / name for name in names]
 
 
-def _short(dtype: torch.dtype) -> str:
+def _dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

@@ -1,1 +1,1 @@
-"""Token ids in, token ids out. Knows nothing of text, screens or actions."""
+"""Inference: cached contexts, decoding, grammars and CUDA graphs."""

@@ -1,4 +1,4 @@
-"""Generation: a prompt's ids in, one id after the other out. Knows nothing of text, screens or actions."""
+"""Token generation: from the ids of a prompt to one id after the other."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from model.nn.text_decoder import attention_mask as make_mask
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is picked. temperature 0 is greedy: the likeliest, the lowest id among equals."""
+    """How the next token is picked; temperature 0 is greedy, with the lowest id among equal logits."""
 
     temperature: float = 0.0
     top_p: float = 1.0
-    top_k: int = 0  # 0: no limit
-    seed: int | None = None
+    top_k: int = 0  # 0 for no limit
+    seed: int | None = None  # None for a random one
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
@@ -34,17 +34,17 @@ class Sampling:
 
 
 def sample(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> Tensor:
-    """Next ids [B] from logits [B, V]."""
+    """Return the next ids [B] of logits [B, V]."""
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     scores = logits.float() / sampling.temperature
     if sampling.top_k:
-        floor = scores.topk(min(sampling.top_k, scores.shape[-1])).values[:, -1:]
-        scores = scores.masked_fill(scores < floor, float("-inf"))
+        threshold = scores.topk(min(sampling.top_k, scores.shape[-1])).values[:, -1:]
+        scores = scores.masked_fill(scores < threshold, float("-inf"))
     if sampling.top_p < 1:
         ranked, order = scores.sort(dim=-1, descending=True)
-        before = ranked.softmax(-1).cumsum(-1) - ranked.softmax(-1)
-        scores = scores.scatter(-1, order, ranked.masked_fill(before >= sampling.top_p, float("-inf")))
+        mass_before = ranked.softmax(-1).cumsum(-1) - ranked.softmax(-1)
+        scores = scores.scatter(-1, order, ranked.masked_fill(mass_before >= sampling.top_p, float("-inf")))
     return torch.multinomial(scores.softmax(-1), 1, generator=generator).squeeze(-1)
 
 
@@ -58,192 +58,219 @@ def stream_batch(
     sampling: Sampling = Sampling(),
     vocabulary: int | None = None,
     attention_mask: Tensor | None = None,
-    **pictures: Any,
+    **images: Any,
 ) -> Iterator[Tensor]:
-    """Yield the next ids [B], step by step, until every row has said a stop id or max_new_tokens are out.
+    """Yield the next ids [B] step by step, until every row has a stop id or max_new_tokens are generated.
 
-    A row that has stopped repeats its stop id. pictures: pixel_values, image_grid_thw and so on, as the model takes
-    them. vocabulary: ids from there on are padding of the embedding and never picked. Left padding only.
+    A row that has stopped repeats its stop id.
+
+    Args:
+        model: The network, or an object that constrains its logits (`model.serve.json_grammar.ConstrainedLogits`).
+        input_ids: Prompts [B, S], padded on the left.
+        max_new_tokens: Most steps.
+        stop_ids: Ids that end a row.
+        sampling: How tokens are picked.
+        vocabulary: Ids from here on are padding of the embedding and never picked.
+        attention_mask: [B, S], 0 for padding.
+        **images: pixel_values, image_grid_thw and the other arguments of `Qwen25VL.prefill`.
     """
     device = model.device
     generator = _generator(sampling, device)
     cache = KVCache(model.config.text.num_hidden_layers, input_ids.shape[1] + max_new_tokens)
-    hidden, deltas = model.prefill(input_ids.to(device), attention_mask, **pictures, cache=cache)
+    hidden, deltas = model.prefill(input_ids.to(device), attention_mask, **images, cache=cache)
     valid = None if attention_mask is None else attention_mask.to(device)
     stops = torch.tensor(list(stop_ids), device=device, dtype=torch.long)
     stopped = torch.zeros(len(input_ids), dtype=torch.bool, device=device)
-    held = torch.zeros(len(input_ids), dtype=torch.long, device=device)
+    ids = torch.zeros(len(input_ids), dtype=torch.long, device=device)
     for step in range(max_new_tokens):
         logits = model.logits(hidden[:, -1])[:, :vocabulary]
         if step == 0:
-            _require_finite(logits)
-        held = torch.where(stopped, held, sample(logits, sampling, generator))
-        stopped = stopped | torch.isin(held, stops)
-        yield held
+            _check_finite(logits)
+        ids = torch.where(stopped, ids, sample(logits, sampling, generator))
+        stopped = stopped | torch.isin(ids, stops)
+        yield ids
         if step + 1 == max_new_tokens or bool(stopped.all()):
             return
         if valid is not None:
             valid = torch.cat([valid, valid.new_ones(len(valid), 1)], dim=1)
         mask = make_mask(valid, 1, cache.length, device)
         positions = (deltas + cache.length).expand(3, -1, 1)
-        hidden = model.model(model.model.embed_tokens(held[:, None]), positions, mask, cache)
+        hidden = model.model(model.model.embed_tokens(ids[:, None]), positions, mask, cache)
 
 
 class Guide(Protocol):
-    """What may be said next; see model.engine.grammar."""
+    """Constrains a reply token by token; see `model.engine.grammar.GrammarGuide`."""
 
     @property
     def done(self) -> bool: ...
 
-    def forced(self, most: int) -> list[int]: ...
+    def forced(self, max_count: int) -> list[int]: ...
 
     def accept(self, token: int) -> None: ...
 
-    def mask_logits(self, logits: Tensor, left: int) -> Tensor: ...
+    def mask_logits(self, logits: Tensor, remaining: int) -> Tensor: ...
 
 
 @dataclass
 class Generation:
-    """A reply as it came about. forced: ids that had no alternative and were not asked for; passes: of the decoder.
-
-    chances: place in ids -> the probabilities of the ids watched, and of all others together, where one was sampled.
-    """
+    """A reply while it is generated."""
 
     ids: list[int] = field(default_factory=list)
-    forced_count: int = 0
-    passes: int = 0
+    forced_count: int = 0  # ids that the grammar left no alternative to
+    passes: int = 0  # forward passes of the decoder
+    # index in ids -> probabilities of the tracked ids, and of all others together, where a tracked id was sampled
     probabilities: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def sampled(self) -> int:
+        """Ids that were sampled from the model."""
         return len(self.ids) - self.forced_count
 
-    def watches(self, token: int, watched: Sequence[int]) -> bool:
-        """Whether the probabilities are wanted at the place of the next id: it is watched, or the one before is."""
-        return token in watched or bool(self.ids and self.ids[-1] in watched)
+    def is_tracked(self, token: int, tracked_ids: Sequence[int]) -> bool:
+        """Return whether probabilities are recorded for the next id: it or the id before it is tracked."""
+        return token in tracked_ids or bool(self.ids and self.ids[-1] in tracked_ids)
 
-    def note(self, likely: Sequence[float]) -> None:
-        """The probabilities of the watched ids at the place of the next id."""
-        self.probabilities[len(self.ids)] = [*likely, max(0.0, 1.0 - sum(likely))]
+    def record(self, probabilities: Sequence[float]) -> None:
+        """Record the probabilities of the tracked ids for the next id."""
+        self.probabilities[len(self.ids)] = [*probabilities, max(0.0, 1.0 - sum(probabilities))]
 
 
 @torch.inference_mode()
 def generate_stream(
     session: PrefixCachedSession,
-    new: Sequence[Segment],
+    context: Sequence[Segment],
     encode: Callable[[ImageSegment], Tensor],
-    said: Generation,
+    generation: Generation,
     *,
     max_new_tokens: int,
     stop_ids: Sequence[int] = (),
     sampling: Sampling = Sampling(),
     vocabulary: int | None = None,
     guide: Guide | None = None,
-    watched: Sequence[int] = (),
-    ahead: bool | None = None,
+    tracked_ids: Sequence[int] = (),
+    lookahead: bool | None = None,
 ) -> Iterator[int]:
-    """Yield a reply to the context `new`, id by id, and note it in `said`.
+    """Yield a reply id by id, and record it in `generation`.
 
-    Without a guide this is plain generation, and ends with a stop id. With one, the reply ends when its grammar does;
-    ids that are forced are carried along into the next pass, unasked. watched: ids whose probabilities are noted.
-    ahead: without a guide, each pass begins before the id that it is about is known here, so that the device never
-    waits for Python; None: on CUDA.
+    Without a guide the reply ends with a stop id. With one it ends with its grammar, and forced ids are computed
+    together in the next pass.
+
+    Args:
+        session: Cached context of the model.
+        context: Segments of the prompt.
+        encode: Returns the embeddings [length, C] of an image.
+        generation: Filled with the reply.
+        max_new_tokens: Longest reply.
+        stop_ids: Ids that end a reply without a guide.
+        sampling: How tokens are picked.
+        vocabulary: Ids from here on are padding of the embedding and never picked.
+        guide: Constrains the reply.
+        tracked_ids: Ids whose probabilities are recorded.
+        lookahead: Without a guide, start each pass before the id that it computes is known on the host, so that the
+            device never waits for Python; None for CUDA only.
+
+    Raises:
+        UsageError: The logits are not finite.
+        ContextLengthError: The context exceeds the session's budget.
     """
     generator = _generator(sampling, session.model.device)
-    stops = frozenset(stop_ids)
-    hidden = session.prefill(new, encode)
-    said.passes += 1
-    if guide is None and (session.model.device.type == "cuda" if ahead is None else ahead):
-        yield from _lookahead(session, hidden, said, max_new_tokens, stops, sampling, generator, vocabulary, watched)
+    stop_set = frozenset(stop_ids)
+    hidden = session.prefill(context, encode)
+    generation.passes += 1
+    if guide is None and (session.model.device.type == "cuda" if lookahead is None else lookahead):
+        yield from _lookahead(
+            session, hidden, generation, max_new_tokens, stop_set, sampling, generator, vocabulary, tracked_ids
+        )
         return
     pending: list[int] = []
-    while len(said.ids) < max_new_tokens:
-        left = max_new_tokens - len(said.ids)
+    while len(generation.ids) < max_new_tokens:
+        remaining = max_new_tokens - len(generation.ids)
         if guide is not None:
-            for token in guide.forced(left):
-                said.ids.append(token)
-                said.forced_count += 1
+            for token in guide.forced(remaining):
+                generation.ids.append(token)
+                generation.forced_count += 1
                 pending.append(token)
                 yield token
-            left = max_new_tokens - len(said.ids)
-            if guide.done or not left:
+            remaining = max_new_tokens - len(generation.ids)
+            if guide.done or not remaining:
                 return
         if pending:
             hidden = session.append(pending)
-            said.passes += 1
+            generation.passes += 1
             pending = []
         logits = session.model.logits(hidden)[:, :vocabulary]
-        if not said.sampled:
-            _require_finite(logits)
+        if not generation.sampled:
+            _check_finite(logits)
         if guide is not None:
-            logits = guide.mask_logits(logits, left)
+            logits = guide.mask_logits(logits, remaining)
         token = int(sample(logits, sampling, generator))
-        if said.watches(token, watched):
-            said.note(logits[0].float().softmax(-1)[list(watched)].tolist())
-        said.ids.append(token)
+        if generation.is_tracked(token, tracked_ids):
+            generation.record(logits[0].float().softmax(-1)[list(tracked_ids)].tolist())
+        generation.ids.append(token)
         pending.append(token)
         if guide is not None:
             guide.accept(token)
         yield token
-        if token in stops if guide is None else guide.done:
+        if token in stop_set if guide is None else guide.done:
             return
 
 
 def _lookahead(
     session: PrefixCachedSession,
     hidden: Tensor,
-    said: Generation,
+    generation: Generation,
     max_new_tokens: int,
-    stops: frozenset[int],
+    stop_set: frozenset[int],
     sampling: Sampling,
     generator: torch.Generator | None,
     vocabulary: int | None,
-    watched: Sequence[int],
+    tracked_ids: Sequence[int],
 ) -> Iterator[int]:
-    """What speak yields without a guide. The pass that follows a stop id is in vain, and taken back."""
-    whom = torch.tensor(watched, dtype=torch.long, device=hidden.device)
-    while len(said.ids) < max_new_tokens:
+    """Generate without a guide, one pass ahead; the pass after a stop id is rolled back."""
+    tracked = torch.tensor(tracked_ids, dtype=torch.long, device=hidden.device)
+    while len(generation.ids) < max_new_tokens:
         logits = session.model.logits(hidden)[:, :vocabulary]
-        if not said.ids:
-            _require_finite(logits)
+        if not generation.ids:
+            _check_finite(logits)
         next_id = sample(logits, sampling, generator)  # [1]
-        likely = logits[0].float().softmax(-1)[whom] if watched else logits.new_empty(0)
-        coming = AsyncCopy(next_id, likely)
-        guessed = len(said.ids) + 1 < max_new_tokens and session.length < session.budget_tokens
-        if guessed:
+        tracked_probabilities = logits[0].float().softmax(-1)[tracked] if tracked_ids else logits.new_empty(0)
+        copy = AsyncCopy(next_id, tracked_probabilities)
+        is_speculative = len(generation.ids) + 1 < max_new_tokens and session.length < session.budget_tokens
+        if is_speculative:
             hidden = session.append_speculative(next_id)
-        (token,), chances = coming.wait()
-        ends = int(token) in stops
-        if guessed:
-            session.commit(None if ends else int(token))
-            said.passes += not ends
-        if said.watches(int(token), watched):
-            said.note(chances)
-        said.ids.append(int(token))
+        (token,), probabilities = copy.wait()
+        is_last = int(token) in stop_set
+        if is_speculative:
+            session.commit(None if is_last else int(token))
+            generation.passes += not is_last
+        if generation.is_tracked(int(token), tracked_ids):
+            generation.record(probabilities)
+        generation.ids.append(int(token))
         yield int(token)
-        if ends:
+        if is_last:
             return
-        if not guessed and len(said.ids) < max_new_tokens:
-            session.append([int(token)])  # which says that there is no room
+        if not is_speculative and len(generation.ids) < max_new_tokens:
+            session.append([int(token)])  # raises ContextLengthError
 
 
 class AsyncCopy:
-    """Numbers on their way from a device, which works on meanwhile."""
+    """Copies of tensors to the host that do not block the device."""
 
     def __init__(self, *tensors: Tensor) -> None:
-        self._copies = [one.to("cpu", non_blocking=True) for one in tensors]
+        self._copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
         self._done = torch.cuda.Event() if tensors[0].is_cuda else None
         if self._done is not None:
             self._done.record()
 
     def wait(self) -> list[list[float]]:
-        """The numbers, once they have come."""
+        """Wait for the copies and return them as lists."""
         if self._done is not None:
             self._done.synchronize()
-        return [one.tolist() for one in self._copies]
+        return [copy.tolist() for copy in self._copies]
 
 
 def _generator(sampling: Sampling, device: torch.device) -> torch.Generator | None:
+    """Return the random generator of a sampling, or None for greedy decoding."""
     if sampling.temperature == 0:
         return None
     generator = torch.Generator(device=device)
@@ -254,14 +281,14 @@ def _generator(sampling: Sampling, device: torch.device) -> torch.Generator | No
     return generator
 
 
-def _require_finite(logits: Tensor) -> None:
+def _check_finite(logits: Tensor) -> None:
     if not bool(logits.isfinite().all()):
         raise UsageError(
-            f"the model's numbers are not finite in {str(logits.dtype).removeprefix('torch.')}: its weights are "
+            f"the model's logits are not finite in {str(logits.dtype).removeprefix('torch.')}: its weights are "
             "damaged (download the checkpoint again) or need float32 (--dtype float32)"
         )
 
 
 def generate_batch(model: Qwen25VL, input_ids: Tensor, **options: Any) -> Tensor:
-    """New ids [B, n], all of stream's at once."""
+    """Return new ids [B, n]; takes the arguments of `stream_batch`."""
     return torch.stack(list(stream_batch(model, input_ids, **options)), dim=1)

@@ -1,4 +1,4 @@
-"""Which precision a processor is quick in, found by trying. Knows clocks; knows no model."""
+"""Pick the dtype that a CPU is fast in, by a measurement."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import time
 
 import torch
 
-GAIN = 1.5  # half precision must be so many times as fast to be worth what it rounds away
-ROWS, WIDTH, TURNS = 256, 1024, 5
+MIN_SPEEDUP = 1.5  # of bfloat16 over float32 to be worth the loss of precision
+ROWS, WIDTH, REPEATS = 256, 1024, 5
 
 
 def pick_dtype(device: str) -> torch.dtype:
-    """bfloat16 where the device multiplies matrices at least GAIN times as fast in it as in float32; else float32.
+    """Return bfloat16 where it multiplies matrices MIN_SPEEDUP times as fast as float32, else float32.
 
-    Processors without half-precision units only emulate it, slower. CUDA devices are not tried: they all have them.
+    CPUs without half-precision units emulate it, slower. CUDA devices are not measured: all have such units.
     """
     if device.startswith("cuda"):
         return torch.bfloat16
-    return torch.bfloat16 if GAIN * _product_s(torch.bfloat16) <= _product_s(torch.float32) else torch.float32
+    return torch.bfloat16 if MIN_SPEEDUP * _product_s(torch.bfloat16) <= _product_s(torch.float32) else torch.float32
 
 
 def _product_s(dtype: torch.dtype) -> float:
-    """Seconds of a product, the median of a few."""
+    """Return the median seconds of a matrix product."""
     a, b = torch.ones(ROWS, WIDTH, dtype=dtype), torch.ones(WIDTH, WIDTH, dtype=dtype)
     times = []
-    for _ in range(TURNS + 1):
-        began = time.perf_counter()
+    for _ in range(REPEATS + 1):
+        start = time.perf_counter()
         torch.nn.functional.linear(a, b)
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
     return statistics.median(times[1:])

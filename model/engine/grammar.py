@@ -1,7 +1,7 @@
-"""Replies that are calls, always: which ids may come next, and which must. Knows a tokenizer and a grammar; no screens.
+"""Constrained decoding: which ids a grammar allows next, and which it forces.
 
-Free words may come first and stay free. From the opening tag on, only what the form allows can be said, and what has no
-alternative is not asked of the model at all. The work is llguidance's.
+Free text may come before a call. From the opening tag on only the grammar's continuations are allowed, and ids without
+an alternative are not sampled at all. The matching is llguidance's.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ from torch import Tensor
 from actions import UsageError
 from model.engine.call_grammar import CallGrammar
 
-MARGIN = (
-    16  # tokens kept free for what is begun when the room runs out: a key's name, an escape, a character of 4 bytes
-)
+MARGIN = 16  # spare tokens to finish an open key name, escape or 4-byte character when max_new_tokens is near
 
 
 class GrammarCompiler:
-    """The grammars of one tokenizer. stop_ids: what ends a reply; a grammar's reply ends by itself, without one.
+    """Compiles grammars for one tokenizer.
 
-    file: where the tokenizer stands; text: it as tokenizer.json, where the file is of another form.
+    Args:
+        file: File of the tokenizer, read where `text` is "" and named in errors.
+        stop_ids: Ids that end a reply.
+        text: The tokenizer in the format of tokenizer.json.
+
+    Raises:
+        UsageError: The tokenizer cannot be parsed.
     """
 
     def __init__(self, file: Path, stop_ids: tuple[int, ...], text: str = "") -> None:
@@ -38,22 +42,23 @@ class GrammarCompiler:
             )
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"{file} makes no grammar ({str(error)[:120]}); download the checkpoint again, or go without grammar"
+                f"{file} cannot be used with a grammar ({str(error)[:120]}); download the checkpoint again, or set "
+                '"grammar": false in its pixelhand.json'
             ) from None
-        self._first = lru_cache(maxsize=16)(self._build)
+        self._compile = lru_cache(maxsize=16)(self._build)
 
     def guide(self, form: CallGrammar, thought: bool = True) -> GrammarGuide:
-        """What guides one reply. thought: words may come before the call; without, the reply is the call."""
-        return GrammarGuide(self._first(form, thought and bool(form.open)), self)
+        """Return the guide of one reply; thought: whether free text may come before the call."""
+        return GrammarGuide(self._compile(form, thought and bool(form.open)), self)
 
     def _build(self, form: CallGrammar, thought: bool) -> _CompiledGrammar:
-        own = form.open != "" and self._is_token(form.open)
+        open_is_token = form.open != "" and self._is_token(form.open)
         call = " ".join(part for part in ("call", self._tag(form.close), "" if form.ends_itself else "AFTER") if part)
         body = re.sub(r"@\{(.*?)\}", lambda match: self._tag(match.group(1)), form.body)
         rules = [body] if form.ends_itself else [body, r"AFTER: /(.|\n)*/"]
         if not thought:
             rules = [f"start: {self._tag(form.open)} {call}", *rules]
-        elif own:
+        elif open_is_token:
             rules = [f"start: thought {form.open} {call}", *rules, "thought: THOUGHT"]
             rules += [rf"THOUGHT: /{form.before}*/ & ~/(.|\n)*{form.open}(.|\n)*/"]
         else:
@@ -62,9 +67,9 @@ class GrammarCompiler:
         matcher = llguidance.LLMatcher(self._tokens, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
         if matcher.is_error():
             raise ValueError(f"not a grammar: {matcher.get_error()[:400]}\n{lark}")
-        call_room = max(len(self._ids(sample)) for sample in form.longest_calls) + MARGIN
-        close_room = call_room if form.open_when_short else len(self._ids('"]}}\n' + form.close)) + MARGIN
-        return _CompiledGrammar(form, matcher, tuple(self._ids(form.open)), own, call_room, close_room)
+        call_tokens = max(len(self._ids(longest)) for longest in form.longest_calls) + MARGIN
+        close_tokens = call_tokens if form.open_when_short else len(self._ids('"]}}\n' + form.close)) + MARGIN
+        return _CompiledGrammar(form, matcher, tuple(self._ids(form.open)), open_is_token, call_tokens, close_tokens)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokens.tokenize_str(text, parse_special=True)
@@ -74,96 +79,106 @@ class GrammarCompiler:
         return len(ids) == 1 and bool(self._tokens.is_special_token(ids[0]))
 
     def _tag(self, tag: str) -> str:
-        """A tag as a grammar names it: a token of its own, or the letters; nothing for none."""
+        """Return a tag as Lark names it: a special token, or a string of characters; "" for none."""
         return (tag if self._is_token(tag) else json.dumps(tag)) if tag else ""
 
-    def letters(self, token: int) -> bytes:
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes of a token."""
         return bytes(self._tokens.decode_bytes([token]))
 
     @property
     def size(self) -> int:
-        """Ids of the tokenizer."""
+        """Number of ids."""
         return int(self._tokens.vocab_size)
 
     @property
-    def stops(self) -> np.ndarray:
-        """bool [V]: the id that ends a reply whose grammar lets it end."""
+    def stop_mask(self) -> np.ndarray:
+        """Mask bool [V] of the id that ends a reply whose grammar may end."""
         return np.arange(self.size) == self._tokens.eos_token
 
-    def closers(self, closers: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-        """bool [V] each: ids that begin with one of these characters."""
-        return tuple(np.array([one == end.encode() for one in self._beginnings]) for end in closers)
+    def closing_masks(self, closing_strings: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+        """Return for each closing character a mask bool [V] of the ids that begin with it."""
+        return tuple(np.array([first == end.encode() for first in self._first_bytes]) for end in closing_strings)
 
     @cached_property
-    def _beginnings(self) -> list[bytes]:
-        return [self.letters(one)[:1] for one in range(self.size)]
+    def _first_bytes(self) -> list[bytes]:
+        return [self.token_bytes(token)[:1] for token in range(self.size)]
 
 
 @dataclass(frozen=True)
 class _CompiledGrammar:
-    """A form's matcher before anything is said; own: its opening is a token of its own; rooms in tokens."""
+    """A grammar compiled for a tokenizer, at its start."""
 
     form: CallGrammar
     matcher: llguidance.LLMatcher
-    opening: tuple[int, ...]
-    own: bool
-    call_room: int
-    close_room: int
+    opening: tuple[int, ...]  # ids of the opening tag
+    open_is_token: bool  # the opening tag is a single special token
+    call_tokens: int  # tokens that a whole call needs
+    close_tokens: int  # tokens that closing an open call needs
 
 
 class GrammarGuide:
-    """One reply's way through its grammar. done: the reply is whole."""
+    """Constrains one reply to a grammar."""
 
-    def __init__(self, start: _CompiledGrammar, of: GrammarCompiler) -> None:
-        self._start, self._of = start, of
+    def __init__(self, start: _CompiledGrammar, compiler: GrammarCompiler) -> None:
+        self._start, self._compiler = start, compiler
         self._matcher = start.matcher.deep_copy()
-        self._opened = not start.opening
-        self._opening = 0  # tokens of the opening that were said since there was no room for other words
+        self._is_open = not start.opening
+        self._forced_opening = 0  # tokens of the opening tag that were forced
         self._tail = b""
 
     @property
     def done(self) -> bool:
+        """Whether the reply is complete."""
         return self._matcher.is_stopped() or (self._start.form.ends_itself and self._matcher.is_accepting())
 
-    def forced(self, most: int) -> list[int]:
-        """The ids that must come next, taken as said; at most so many."""
-        ids = self._matcher.compute_ff_tokens()[:most]
-        for one in ids:
-            self.accept(one)
+    def forced(self, max_count: int) -> list[int]:
+        """Return the ids that must come next, at most `max_count`, and accept them."""
+        ids = self._matcher.compute_ff_tokens()[:max_count]
+        for token in ids:
+            self.accept(token)
         return ids
 
     def accept(self, token: int) -> None:
-        """The next id is said. ValueError when the grammar forbids it."""
+        """Advance by an id.
+
+        Raises:
+            ValueError: The grammar forbids the id.
+        """
         if not self._matcher.consume_token(token):
             raise ValueError(f"id {token} is not allowed here: {self._matcher.get_error()[:200]}")
-        if self._opened:
+        if self._is_open:
             return
         start = self._start
-        if start.own:
-            self._opened = token == start.opening[0]
+        if start.open_is_token:
+            self._is_open = token == start.opening[0]
             return
-        sign = start.form.open.encode()
-        self._tail = self._tail[-len(sign) :] + self._of.letters(token)
-        self._opened = sign in self._tail
+        opening = start.form.open.encode()
+        self._tail = self._tail[-len(opening) :] + self._compiler.token_bytes(token)
+        self._is_open = opening in self._tail
 
-    def mask_logits(self, logits: Tensor, left: int) -> Tensor:
-        """logits [1, V] with what may not come at -inf. left: how many ids may still be said, this one included.
+    def mask_logits(self, logits: Tensor, remaining: int) -> Tensor:
+        """Return logits [1, V] with forbidden ids at -inf.
 
-        When the room runs out, the call is opened, and then its open string or list is closed, as soon as that is
-        allowed; so a reply holds a whole call unless it had no room for one from the beginning.
+        When `remaining` tokens are only just enough, the call is opened, and then its open string or list is closed as
+        soon as the grammar allows. So a reply has a complete call unless max_new_tokens is too small for any.
+
+        Args:
+            logits: [1, V].
+            remaining: Ids that may still be generated, this one included.
         """
         start = self._start
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        allowed = np.unpackbits(bits, bitorder="little")[: self._of.size].astype(bool)
-        wanted: tuple[np.ndarray, ...] = ()
-        if not self._opened and left <= start.call_room:
-            wanted = (np.arange(len(allowed)) == start.opening[self._opening % len(start.opening)],)
-            self._opening += 1
-        elif self._opened and left <= start.close_room:  # the end of a string first: within one, brackets are letters
-            whole = (self._of.stops,) if self._matcher.is_accepting() else ()
-            wanted = (*whole, *self._of.closers(start.form.closing_strings))
-        allowed = next((both for one in wanted if (both := allowed & one).any()), allowed)
-        may = torch.zeros(logits.shape[-1], dtype=torch.bool)
-        known = min(len(allowed), len(may))
-        may[:known] = torch.from_numpy(allowed[:known])
-        return logits.masked_fill(~may.to(logits.device), float("-inf"))
+        allowed = np.unpackbits(bits, bitorder="little")[: self._compiler.size].astype(bool)
+        preferred: tuple[np.ndarray, ...] = ()
+        if not self._is_open and remaining <= start.call_tokens:
+            preferred = (np.arange(len(allowed)) == start.opening[self._forced_opening % len(start.opening)],)
+            self._forced_opening += 1
+        elif self._is_open and remaining <= start.close_tokens:  # end a string first: inside it brackets are text
+            stop = (self._compiler.stop_mask,) if self._matcher.is_accepting() else ()
+            preferred = (*stop, *self._compiler.closing_masks(start.form.closing_strings))
+        allowed = next((both for choice in preferred if (both := allowed & choice).any()), allowed)
+        mask = torch.zeros(logits.shape[-1], dtype=torch.bool)
+        size = min(len(allowed), len(mask))
+        mask[:size] = torch.from_numpy(allowed[:size])
+        return logits.masked_fill(~mask.to(logits.device), float("-inf"))

@@ -1,4 +1,4 @@
-"""When memory runs out, or what is allowed of it: one sentence, and what helps. Knows torch's ways of saying so."""
+"""Turn out-of-memory errors of torch into a UsageError with a remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from actions import UsageError
 
-_SIGNS = (  # in the words of a plain RuntimeError: the CPU's two, cuBLAS, the driver, and Apple's
+_MARKERS = (  # in the message of a plain RuntimeError: two of the CPU, cuBLAS, and the driver or MPS
     "can't allocate memory",
     "not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -18,36 +18,40 @@ _SIGNS = (  # in the words of a plain RuntimeError: the CPU's two, cuBLAS, the d
 
 
 class OutOfMemoryError(UsageError):
-    """The device had no room for a context; with a shorter one it may have."""
+    """The device has no memory for a context; a shorter one may fit."""
 
 
 class ContextLengthError(OutOfMemoryError):
-    """A context is longer than was allowed; the device was not asked."""
+    """A context exceeds the token budget; nothing was computed."""
 
     def __init__(self, tokens: int, budget: int) -> None:
         super().__init__(
-            f"the conversation takes {tokens} tokens and the budget is {budget}; show fewer pictures or steps "
-            "(pictures, history_steps in pixelhand.json, or --shrink, which lets the run do so), or raise "
-            "--budget-tokens"
+            f"the conversation has {tokens} tokens and the budget is {budget}; lower pictures or history_steps in "
+            "pixelhand.json, let the run do so with --shrink, or raise --budget-tokens"
         )
 
 
 @contextmanager
 def translate_out_of_memory(tokens: int, device: torch.device) -> Iterator[None]:
-    """Around work on a context of so many tokens: OutOfMemory where there is no memory for it."""
+    """Raise OutOfMemoryError when the block runs out of memory.
+
+    Args:
+        tokens: Length of the context, for the message.
+        device: Where it is computed.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not any(sign in str(error) for sign in _SIGNS):
+        is_memory_error = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not is_memory_error and not any(marker in str(error) for marker in _MARKERS):
             raise
         raise OutOfMemoryError(
-            f"there is no memory on {device} for a context of {tokens} tokens; show fewer pictures (pictures in "
-            "pixelhand.json, or --shrink to let the run do so by itself), or take --dtype int8 or int4"
+            f"no memory on {device} for a context of {tokens} tokens; lower pictures in pixelhand.json, let the run "
+            "do so with --shrink, or use --dtype int8 or int4"
         ) from None
 
 
 def release_cached_memory(device: torch.device) -> None:
-    """Let others have what torch holds for later."""
+    """Return unused memory of torch's allocator to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()

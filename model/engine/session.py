@@ -1,8 +1,8 @@
-"""A context that grows: what the next prompt shares with the last one stays in the cache. Knows ids and positions.
+"""A context with a key-value cache, of which the next prompt reuses the longest common prefix.
 
-A context is a row of segments, text or picture. Of a new one, the longest beginning that equals what the cache holds is
-kept, token by token in texts and whole in pictures; only the rest is embedded and computed, at positions that follow
-from the segments themselves. A picture is its key: who makes the keys sees to it that equal keys mean equal pixels.
+A context is a sequence of text and image segments. The prefix that equals the cached context is kept, token by token in
+texts and whole images only; the rest is embedded and computed at positions that follow from the segments. Images are
+compared by key only: callers must derive the key from the pixels.
 """
 
 from __future__ import annotations
@@ -21,75 +21,94 @@ from model.nn.kv_cache import KVCache
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import image_position_span, vision_positions
 
-CHUNK = 4096  # tokens computed at a time: bounds what a long cold prompt takes beside the cache
+CHUNK = 4096  # tokens per pass: bounds the memory of a long prompt's activations
 
 
 @dataclass(frozen=True)
 class TextSegment:
-    """Ids of words."""
+    """Token ids of text."""
 
     ids: tuple[int, ...]
 
     @property
     def length(self) -> int:
+        """Tokens of the segment."""
         return len(self.ids)
 
 
 @dataclass(frozen=True)
 class ImageSegment:
-    """A still picture of grid (1, h, w) patches, that takes `length` places in the context."""
+    """An image in a context."""
 
-    key: str
-    grid: tuple[int, int, int]
-    length: int
+    key: str  # equal keys mean equal embeddings
+    grid: tuple[int, int, int]  # (1, h, w) in patches
+    length: int  # tokens: merged patches
 
 
 Segment = TextSegment | ImageSegment
 
 
-def segments(input_ids: Sequence[int], placeholder: int, pictures: Sequence[ImageSegment]) -> list[Segment]:
-    """A prompt's ids as segments; each picture takes its own number of placeholders, else it is a UsageError."""
-    made: list[Segment] = []
-    left, text, place = list(pictures), list[int](), 0
-    while place < len(input_ids):
-        if input_ids[place] != placeholder:
-            text.append(input_ids[place])
-            place += 1
+def split_segments(input_ids: Sequence[int], placeholder: int, images: Sequence[ImageSegment]) -> list[Segment]:
+    """Return the segments of a prompt.
+
+    Args:
+        input_ids: Token ids with a run of placeholders for each image.
+        placeholder: Id of the placeholder.
+        images: The images in their order.
+
+    Raises:
+        UsageError: The placeholders do not fit the images.
+    """
+    result: list[Segment] = []
+    queue, text, index = list(images), list[int](), 0
+    while index < len(input_ids):
+        if input_ids[index] != placeholder:
+            text.append(input_ids[index])
+            index += 1
             continue
-        end = place + (left[0].length if left else 1)
-        if not left or any(one != placeholder for one in input_ids[place:end]) or end > len(input_ids):
-            raise UsageError(f"the prompt's placeholders do not fit its {len(pictures)} pictures; one run for each")
+        end = index + (queue[0].length if queue else 1)
+        if not queue or any(token != placeholder for token in input_ids[index:end]) or end > len(input_ids):
+            raise UsageError(f"the prompt's placeholders do not fit its {len(images)} images; each needs one run")
         if text:
-            made.append(TextSegment(tuple(text)))
+            result.append(TextSegment(tuple(text)))
             text = []
-        made.append(left.pop(0))
-        place = end
-    if left:
-        raise UsageError(f"the prompt has no placeholders for {len(left)} of its {len(pictures)} pictures")
-    return [*made, TextSegment(tuple(text))] if text else made
+        result.append(queue.pop(0))
+        index = end
+    if queue:
+        raise UsageError(f"the prompt has no placeholders for {len(queue)} of its {len(images)} images")
+    return [*result, TextSegment(tuple(text))] if text else result
 
 
-def common_prefix_length(held: Sequence[Segment], new: Sequence[Segment]) -> int:
-    """How many tokens both begin with; a picture counts whole or not at all."""
+def common_prefix_length(cached: Sequence[Segment], context: Sequence[Segment]) -> int:
+    """Return the number of tokens that both contexts begin with; an image counts whole or not at all."""
     count = 0
-    for old, fresh in zip(held, new, strict=False):
-        if old == fresh:
-            count += fresh.length
+    for old, new in zip(cached, context, strict=False):
+        if old == new:
+            count += new.length
             continue
-        if isinstance(old, TextSegment) and isinstance(fresh, TextSegment):
-            pairs = zip(old.ids, fresh.ids, strict=False)
-            count += next((n for n, (a, b) in enumerate(pairs) if a != b), min(old.length, fresh.length))
+        if isinstance(old, TextSegment) and isinstance(new, TextSegment):
+            pairs = zip(old.ids, new.ids, strict=False)
+            count += next((n for n, (a, b) in enumerate(pairs) if a != b), min(old.length, new.length))
         break
     return count
 
 
 class PrefixCachedSession:
-    """One context and its cache, batch 1. budget_tokens: a longer context is refused, and the room never exceeds it.
+    """One context and its cache, batch 1.
 
-    reused and computed count the tokens of the last feed that were kept, and that were not. The weights may change
-    their dtype or device between feeds, which forgets everything; whoever changes their values calls forget().
-    fuse: False leaves the decoder's own products as they are (see model.engine.fused); graphs: what is said token by
-    token goes by steps of fixed shape (see model.engine.graphs), which needs the former.
+    When the weights change their dtype or device, the next prefill starts from scratch; after a change of their values
+    the caller must call `reset`.
+
+    Args:
+        model: The network.
+        budget_tokens: Longest context, which also limits the cache; 0 for all positions of the model.
+        chunk: Tokens per pass in `prefill`.
+        fuse: Use the fused decoder (`model.nn.fused_decoder`).
+        graphs: Decode with steps of fixed shape (`model.engine.cuda_graphs`); needs `fuse`.
+
+    Attributes:
+        reused: Tokens of the last prefill that were in the cache.
+        computed: Tokens of the last prefill that were not.
     """
 
     def __init__(
@@ -102,13 +121,13 @@ class PrefixCachedSession:
     ) -> None:
         self.model, self.chunk, self.fuse, self.graphs = model, chunk, fuse, graphs
         self._fused: FusedDecoder | None = None
-        self._steps: DecodeGraphs | None = None
+        self._graphs: DecodeGraphs | None = None
         self.budget_tokens = budget_tokens or model.config.text.max_position_embeddings
         self.reused = self.computed = 0
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, without the memory that the cache took."""
+        """Drop the context and free the cache."""
         self._cached_segments: list[Segment] = []
         self._next_position = 0
         self._weights_key = (self.model.dtype, self.model.device)
@@ -124,136 +143,148 @@ class PrefixCachedSession:
         """Memory of the cache."""
         return self._cache.bytes
 
-    def reusable_tokens(self, new: Sequence[Segment]) -> int:
-        """Tokens of a context that feed would keep: all that is shared, but never the last, whose logits are wanted."""
+    def reusable_tokens(self, context: Sequence[Segment]) -> int:
+        """Return the tokens of a context that `prefill` would reuse; never the last one, whose logits are needed."""
         if self._weights_key != (self.model.dtype, self.model.device):
             return 0
-        total = sum(one.length for one in new)
-        count = min(common_prefix_length(self._cached_segments, new), total - 1)
-        for segment, start in _starts(new):
+        total = sum(segment.length for segment in context)
+        count = min(common_prefix_length(self._cached_segments, context), total - 1)
+        for segment, start in _with_starts(context):
             if isinstance(segment, ImageSegment) and start < count < start + segment.length:
                 return start
         return count
 
-    def missing_images(self, new: Sequence[Segment]) -> list[ImageSegment]:
-        """The pictures that feed would ask for."""
-        kept = self.reusable_tokens(new)
-        return [one for one, start in _starts(new) if isinstance(one, ImageSegment) and start >= kept]
+    def missing_images(self, context: Sequence[Segment]) -> list[ImageSegment]:
+        """Return the images that `prefill` would encode."""
+        reused = self.reusable_tokens(context)
+        return [
+            segment for segment, start in _with_starts(context) if isinstance(segment, ImageSegment) and start >= reused
+        ]
 
     @torch.inference_mode()
-    def prefill(self, new: Sequence[Segment], encode: Callable[[ImageSegment], Tensor]) -> Tensor:
-        """Make the context `new`; the last token's hidden state [1, C].
+    def prefill(self, context: Sequence[Segment], encode: Callable[[ImageSegment], Tensor]) -> Tensor:
+        """Make `context` the cached context, and return the last token's hidden state [1, C].
 
-        encode gives a picture's embeddings [length, C]; it is asked for those alone that are not in the cache.
-        UsageError for an empty context, OverBudget for one beyond the budget; then the cache is what it was.
+        Args:
+            context: Segments of the prompt.
+            encode: Returns the embeddings [length, C] of an image; called for images that are not in the cache.
+
+        Raises:
+            UsageError: The context is empty.
+            ContextLengthError: The context exceeds the budget; the cache is unchanged.
         """
-        total = sum(one.length for one in new)
-        self._require(total)
+        total = sum(segment.length for segment in context)
+        self._check_budget(total)
         if total == 0:
-            raise UsageError("the prompt is empty; a model must be asked something")
+            raise UsageError("the prompt is empty; pass at least one token")
         if self._weights_key != (self.model.dtype, self.model.device):
             self.reset()
-        self._fused = fused(self.model.model) if self.fuse else None  # looked at here: it costs as much as a token
-        kept = self.reusable_tokens(new)
-        self._cache.truncate(kept)
-        self._cached_segments, self._next_position = (
-            [],
-            0,
-        )  # until all is computed: an error on the way leaves nothing half known
+        self._fused = fused(self.model.model) if self.fuse else None  # once per prompt: it costs as much as a token
+        reused = self.reusable_tokens(context)
+        self._cache.truncate(reused)
+        self._cached_segments, self._next_position = [], 0  # stays so if the computation below fails
         parts: list[Tensor] = []
-        places: list[Tensor] = []
+        positions: list[Tensor] = []
         position = 0
         merge, flat = self.model.config.vision.spatial_merge_size, self.model.config.text.flat_rope
-        for segment, start in _starts(new):
-            skip = min(max(kept - start, 0), segment.length)
+        for segment, start in _with_starts(context):
+            skip = min(max(reused - start, 0), segment.length)
             if isinstance(segment, TextSegment):
                 if skip < segment.length:
                     parts.append(self._embed(segment.ids[skip:]))
-                    places.append((torch.arange(skip, segment.length) + position).expand(3, -1))
+                    positions.append((torch.arange(skip, segment.length) + position).expand(3, -1))
                 position += segment.length
             else:
                 if not skip:
-                    rows = encode(segment)
-                    if len(rows) != segment.length:
-                        raise ValueError(f"a picture of {segment.length} places came as {len(rows)} embeddings")
-                    parts.append(rows.to(self._weights_key[1], self._weights_key[0]))
-                    places.append(vision_positions(segment.grid, merge, 0.0, flat) + position)
+                    embeddings = encode(segment)
+                    if len(embeddings) != segment.length:
+                        raise ValueError(f"an image of {segment.length} tokens has {len(embeddings)} embeddings")
+                    parts.append(embeddings.to(self._weights_key[1], self._weights_key[0]))
+                    positions.append(vision_positions(segment.grid, merge, 0.0, flat) + position)
                 position += image_position_span(segment.grid, merge, flat)
-        hidden = self._forward(torch.cat(parts), torch.cat(places, dim=1))
-        self._cached_segments, self._next_position = _merged(new), position
-        self.reused, self.computed = kept, total - kept
+        hidden = self._forward(torch.cat(parts), torch.cat(positions, dim=1))
+        self._cached_segments, self._next_position = _merge_texts(context), position
+        self.reused, self.computed = reused, total - reused
         return hidden
 
     @torch.inference_mode()
     def append(self, ids: Sequence[int]) -> Tensor:
-        """Append words, as many as there are in one pass; the last one's hidden state [1, C]."""
-        self._require(self.length + len(ids))
+        """Append text ids in one pass, and return the last one's hidden state [1, C].
+
+        Raises:
+            ContextLengthError: The context would exceed the budget.
+        """
+        self._check_budget(self.length + len(ids))
         position = self._next_position
-        held, self._cached_segments = self._cached_segments, []
-        hidden = self._stepped(ids, position) if self.graphs else None
+        segments, self._cached_segments = self._cached_segments, []
+        hidden = self._graph_step(ids, position) if self.graphs else None
         if hidden is None:
             hidden = self._forward(self._embed(ids), (torch.arange(len(ids)) + position).expand(3, -1))
-        self._cached_segments = _merged([*held, TextSegment(tuple(ids))])
+        self._cached_segments = _merge_texts([*segments, TextSegment(tuple(ids))])
         self._next_position = position + len(ids)
         return hidden
 
     @torch.inference_mode()
     def append_speculative(self, token: Tensor) -> Tensor:
-        """Append one id [1] that the device alone knows yet; its hidden state [1, C]. settle must follow."""
-        self._require(self.length + 1)
-        hidden = self._stepped(token, self._next_position) if self.graphs else None
+        """Append one id [1] that only the device knows, and return its hidden state [1, C]; `commit` must follow."""
+        self._check_budget(self.length + 1)
+        hidden = self._graph_step(token, self._next_position) if self.graphs else None
         if hidden is None:
-            place = torch.full((3, 1), self._next_position, device=self._weights_key[1])
-            hidden = self._forward(self.model.model.embed_tokens(token), place)
+            position = torch.full((3, 1), self._next_position, device=self._weights_key[1])
+            hidden = self._forward(self.model.model.embed_tokens(token), position)
         return hidden
 
     def commit(self, token: int | None) -> None:
-        """What the id was that guess appended; None takes it back."""
+        """Confirm the speculative token, or roll it back with None."""
         if token is None:
             self._cache.truncate(self.length - 1)
             return
-        self._cached_segments = _merged([*self._cached_segments, TextSegment((token,))])
+        self._cached_segments = _merge_texts([*self._cached_segments, TextSegment((token,))])
         self._next_position += 1
 
-    def _require(self, tokens: int) -> None:
+    def _check_budget(self, tokens: int) -> None:
         if tokens > self.budget_tokens:
             raise ContextLengthError(tokens, self.budget_tokens)
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
         return self.model.model.embed_tokens(torch.tensor(ids, device=self._weights_key[1]))
 
-    def _stepped(self, ids: Sequence[int] | Tensor, position: int) -> Tensor | None:
+    def _graph_step(self, ids: Sequence[int] | Tensor, position: int) -> Tensor | None:
         if self._fused is None:
             return None
-        if self._steps is None or self._steps.fused is not self._fused or self._steps.cache is not self._cache:
-            self._steps = DecodeGraphs(self._fused, self._cache)
-        return self._steps(ids, position)
+        if self._graphs is None or self._graphs.fused is not self._fused or self._graphs.cache is not self._cache:
+            self._graphs = DecodeGraphs(self._fused, self._cache)
+        return self._graphs(ids, position)
 
     def _forward(self, embeddings: Tensor, positions: Tensor) -> Tensor:  # [S, C], [3, S] -> [1, C]
         positions = positions.to(self._weights_key[1])
         hidden = embeddings
         for start in range(0, len(embeddings), self.chunk):
-            words, places = embeddings[None, start : start + self.chunk], positions[:, None, start : start + self.chunk]
+            chunk, chunk_positions = (
+                embeddings[None, start : start + self.chunk],
+                positions[:, None, start : start + self.chunk],
+            )
             if self._fused is not None:
-                hidden = self._fused(words, places, self._cache)[0]
+                hidden = self._fused(chunk, chunk_positions, self._cache)[0]
             else:
-                hidden = self.model.model(words, places, None, self._cache)[0]
+                hidden = self.model.model(chunk, chunk_positions, None, self._cache)[0]
         return hidden[-1:]
 
 
-def _starts(row: Sequence[Segment]) -> Iterator[tuple[Segment, int]]:
+def _with_starts(context: Sequence[Segment]) -> Iterator[tuple[Segment, int]]:
+    """Yield each segment with the index of its first token."""
     start = 0
-    for segment in row:
+    for segment in context:
         yield segment, start
         start += segment.length
 
 
-def _merged(row: Sequence[Segment]) -> list[Segment]:
-    """The same tokens with neighbouring texts as one."""
-    made: list[Segment] = []
-    for segment in row:
-        if isinstance(segment, TextSegment) and made and isinstance(made[-1], TextSegment):
-            made[-1] = TextSegment(made[-1].ids + segment.ids)
+def _merge_texts(context: Sequence[Segment]) -> list[Segment]:
+    """Return the same tokens with adjacent text segments joined."""
+    merged: list[Segment] = []
+    for segment in context:
+        if isinstance(segment, TextSegment) and merged and isinstance(merged[-1], TextSegment):
+            merged[-1] = TextSegment(merged[-1].ids + segment.ids)
         else:
-            made.append(segment)
-    return made
+            merged.append(segment)
+    return merged

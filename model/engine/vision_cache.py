@@ -1,4 +1,4 @@
-"""Pictures that were seen before are not encoded again. Knows embeddings by key; knows no pixels."""
+"""A cache of image embeddings."""
 
 from __future__ import annotations
 
@@ -7,41 +7,46 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-BUDGET_BYTES = 512 << 20  # of embeddings: some 25 full-HD pictures of a 3B model in float32
+BUDGET_BYTES = 512 << 20  # about 25 full-HD images of a 3B model in float32
 
 
 class VisionCache:
-    """Embeddings by key, the least recently used forgotten first when they exceed budget_bytes.
+    """Embeddings by key, with the least recently used evicted first.
 
-    A key stands for raw bytes, size, pixel limits and the weights' dtype: whatever the embeddings depend on.
+    A key must cover all that the embeddings depend on: pixels, size, and the weights' dtype and device.
+
+    Attributes:
+        bytes: Memory of the cached embeddings.
+        hits: Requests served from the cache.
+        misses: Requests that had to be computed.
     """
 
     def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
         self.budget_bytes = budget_bytes
         self.bytes = self.hits = self.misses = 0
-        self._held: OrderedDict[str, Tensor] = OrderedDict()
+        self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
 
     def __contains__(self, key: str) -> bool:
-        return key in self._held
+        return key in self._embeddings
 
     def get(self, key: str, make: Callable[[], Tensor]) -> Tensor:
-        """The embeddings of a key, made if they are not there. One picture larger than the budget is not kept."""
-        if key in self._held:
+        """Return the embeddings of a key, calling `make` if missing; an image larger than the budget is not cached."""
+        if key in self._embeddings:
             self.hits += 1
-            self._held.move_to_end(key)
-            return self._held[key]
+            self._embeddings.move_to_end(key)
+            return self._embeddings[key]
         self.misses += 1
-        made = make()
-        size = made.numel() * made.element_size()
+        embeddings = make()
+        size = embeddings.numel() * embeddings.element_size()
         if size <= self.budget_bytes:
-            self._held[key] = made
+            self._embeddings[key] = embeddings
             self.bytes += size
         while self.bytes > self.budget_bytes:
-            _, oldest = self._held.popitem(last=False)
+            _, oldest = self._embeddings.popitem(last=False)
             self.bytes -= oldest.numel() * oldest.element_size()
-        return made
+        return embeddings
 
     def clear(self) -> None:
-        """Forget all."""
-        self._held.clear()
+        """Drop all embeddings."""
+        self._embeddings.clear()
         self.bytes = 0

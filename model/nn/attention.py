@@ -1,6 +1,7 @@
-"""Attention as an agent's context needs it: new tokens behind a long past, windows of many sizes. Knows tensors only.
+"""Attention kernels for the two halves of the model: causal over a long cache, and windowed.
 
-Two names, each with paths for the CPU, for CUDA and for the rest: `causal` for the decoder, `windows` for the encoder.
+`causal_attention` serves the decoder and `windowed_attention` the vision encoder. Each picks a path for the CPU, for
+CUDA or for other devices.
 """
 
 from __future__ import annotations
@@ -11,14 +12,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROWS = 512  # queries at a time: the mask is [ROWS, T] at most, and what lies behind the last of them is not computed
-WIDE = 1024  # patches that see each other, from which on plain products pay in half precision
+ROWS = 512  # queries per block: bounds the mask to [ROWS, T], and skips the keys after the last query of a block
+WIDE = 1024  # window size from which explicit matrix products are faster in half precision on the CPU
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """q [B, heads, S, D] are the last S of the T tokens in k and v [B, kv heads, T, D]; each sees itself and before.
+    """Return causal attention of the last S of T tokens.
 
-    Query heads share a head of keys by being its rows or its batch: no key is copied. Returns [B, heads, S, D].
+    Query heads that share a key head are folded into its rows or its batch, so no key is copied.
+
+    Args:
+        q: Queries [B, heads, S, D]; each attends to its own position and all positions before it.
+        k: Keys [B, kv heads, T, D].
+        v: Values [B, kv heads, T, D].
+
+    Returns:
+        [B, heads, S, D].
     """
     batch, heads, length, size = q.shape
     if q.is_cuda:
@@ -31,7 +40,7 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _causal_cuda(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """causal for CUDA: torch's own bias, whose kernels need no mask."""
+    """Compute `causal_attention` on CUDA with torch's lower-right causal bias, whose kernels need no mask tensor."""
     from torch.nn.attention.bias import causal_lower_right
 
     length, total = q.shape[2], k.shape[2]
@@ -40,57 +49,66 @@ def _causal_cuda(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _masked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """causal for any device, by a mask for each block of rows."""
+    """Compute `causal_attention` on any device, with one mask per block of rows."""
     batch, heads, length, size = q.shape
     kv_heads, total = k.shape[1], k.shape[2]
-    spread = (batch * kv_heads, heads // kv_heads, total, size)
-    keys, values = (part.flatten(0, 1)[:, None].expand(spread) for part in (k, v))
+    expanded = (batch * kv_heads, heads // kv_heads, total, size)
+    keys, values = (part.flatten(0, 1)[:, None].expand(expanded) for part in (k, v))
     queries = q.reshape(batch * kv_heads, heads // kv_heads, length, size)
     parts = []
     for start in range(0, length, ROWS):
         rows = queries[:, :, start : start + ROWS]
-        seen = total - length + start + rows.shape[2]
-        places = torch.arange(seen - rows.shape[2], seen, device=q.device)
-        mask = torch.arange(seen, device=q.device) <= places[:, None]  # [rows, seen]
-        parts.append(F.scaled_dot_product_attention(rows, keys[:, :, :seen], values[:, :, :seen], mask))
+        visible = total - length + start + rows.shape[2]
+        positions = torch.arange(visible - rows.shape[2], visible, device=q.device)
+        mask = torch.arange(visible, device=q.device) <= positions[:, None]  # [rows, visible]
+        parts.append(F.scaled_dot_product_attention(rows, keys[:, :, :visible], values[:, :, :visible], mask))
     return torch.cat(parts, dim=2).reshape(batch, heads, length, size)
 
 
 def _prefix_attention_cpu(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """causal on the CPU, without a mask: the past, which all rows see whole, and the new tokens' own triangle.
+    """Compute `causal_attention` on the CPU without a mask: the prefix and the new tokens apart, then merged.
 
-    Each part comes with the logarithm of its sum of exponentials, which says how much of the whole it is. Over the past
-    the heads of a group are rows of one product; of the triangle torch's kernel skips what lies behind it.
+    All rows see the whole prefix, so the heads of a group become rows of one product over it. Over the new tokens
+    torch's causal kernel skips the upper triangle. The log-sum-exp that each kernel returns weighs the two results.
     """
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     batch, heads, length, size = q.shape
     kv_heads, past = k.shape[1], k.shape[2] - length
     group = heads // kv_heads
-    spread = (batch * kv_heads, group, length, size)
-    keys, values = (part[:, :, past:].flatten(0, 1)[:, None].expand(spread) for part in (k, v))
-    queries = q.reshape(spread)
-    own, own_sum = attend(queries, keys, values, is_causal=True)  # [B * kv heads, group, S, D] and [.., S]
+    expanded = (batch * kv_heads, group, length, size)
+    keys, values = (part[:, :, past:].flatten(0, 1)[:, None].expand(expanded) for part in (k, v))
+    queries = q.reshape(expanded)
+    new, new_lse = attend(queries, keys, values, is_causal=True)  # [B * kv heads, group, S, D] and [.., S]
     if past:
         rows = queries.reshape(batch, kv_heads, group * length, size)
-        old, old_sum = attend(rows, k[:, :, :past], v[:, :, :past])
-        share = (own_sum - old_sum.reshape(spread[:3])).sigmoid()[..., None]
-        own = torch.lerp(old.reshape(spread).float(), own.float(), share).to(q.dtype)
-    return own.reshape(batch, heads, length, size)
+        prefix, prefix_lse = attend(rows, k[:, :, :past], v[:, :, :past])
+        weight = (new_lse - prefix_lse.reshape(expanded[:3])).sigmoid()[..., None]
+        new = torch.lerp(prefix.reshape(expanded).float(), new.float(), weight).to(q.dtype)
+    return new.reshape(batch, heads, length, size)
 
 
-def windowed_attention(q: Tensor, k: Tensor, v: Tensor, spans: tuple[tuple[int, int], ...]) -> Tensor:
-    """Attention within windows: q, k, v [F, S, heads, D], spans ((windows, size), ...) side by side along S.
+def windowed_attention(q: Tensor, k: Tensor, v: Tensor, windows: tuple[tuple[int, int], ...]) -> Tensor:
+    """Return attention within windows that lie side by side along the sequence.
 
-    One batched call for each size; on CUDA one call over all of them. Returns [F, S, heads, D].
+    Windows of one size are one batched call; on CUDA in half precision all sizes are one variable-length call.
+
+    Args:
+        q: Queries [F, S, heads, D], F frames.
+        k: Keys [F, S, heads, D].
+        v: Values [F, S, heads, D].
+        windows: Groups (count, size) of equal windows in their order along S; the sizes add up to S.
+
+    Returns:
+        [F, S, heads, D].
     """
-    if q.is_cuda and len(spans) > 1 and q.dtype in (torch.float16, torch.bfloat16) and _varlen() is not None:
-        return _windows_varlen(q, k, v, spans)
+    if q.is_cuda and len(windows) > 1 and q.dtype in (torch.float16, torch.bfloat16) and _varlen() is not None:
+        return _windowed_varlen(q, k, v, windows)
     frames, _, heads, size = q.shape
     parts, start = [], 0
-    for count, width in spans:
-        piece = slice(start, start + count * width)
+    for count, width in windows:
+        group = slice(start, start + count * width)
         query, key, value = (
-            part[:, piece].reshape(frames * count, width, heads, size).transpose(1, 2) for part in (q, k, v)
+            part[:, group].reshape(frames * count, width, heads, size).transpose(1, 2) for part in (q, k, v)
         )
         if q.requires_grad and not q.is_cuda:
             out = _products(query, key, value)
@@ -100,24 +118,24 @@ def windowed_attention(q: Tensor, k: Tensor, v: Tensor, spans: tuple[tuple[int, 
             out = F.scaled_dot_product_attention(query, key, value)
         # [F * count, heads, width, D]
         parts.append(out.transpose(1, 2).reshape(frames, count * width, heads, size))
-        start = piece.stop
+        start = group.stop
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of q, k, v [N, heads, S, D] by plain products, for training on the CPU.
+    """Compute attention of q, k, v [N, heads, S, D] by explicit products, for training on the CPU.
 
-    In half precision, there and back torch's own kernel takes two to seven times as long (docs/log.md).
+    In half precision, forward and backward through torch's own kernel takes two to seven times as long (docs/log.md).
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     return scores.softmax(-1) @ v
 
 
 def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of q, k, v [N, heads, S, D] by plain products over blocks of queries, in half precision on the CPU.
+    """Compute attention of q, k, v [N, heads, S, D] by products over blocks of queries, in half precision on the CPU.
 
-    torch's own kernel there is no faster in half precision than in float32; the products are. Scores are rounded to
-    half precision, as transformers' eager attention rounds them.
+    torch's own kernel is no faster in half precision than in float32 there; matrix products are. Scores are rounded to
+    half precision, as in transformers' eager attention.
     """
     out = torch.empty_like(q)
     for number in range(len(q)):
@@ -132,28 +150,28 @@ def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _varlen() -> object | None:
-    """torch's attention over rows of varying length; None in versions of torch that lack it."""
+    """Return torch's variable-length attention, or None in versions of torch that lack it."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
-    found: object = varlen_attn
-    return found
+    kernel: object = varlen_attn
+    return kernel
 
 
 @lru_cache(maxsize=64)
-def ends(frames: int, spans: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, int]:
-    """Where each window begins, int32 [windows + 1], in rows of all frames one after the other; and the widest one."""
-    one = [width for count, width in spans for _ in range(count)]
-    with torch.inference_mode(False):  # kept: training may meet it later
-        starts = torch.tensor([0, *one * frames], dtype=torch.int32).cumsum(0, dtype=torch.int32)
-    return starts.to(device), max(one)
+def cu_seqlens(frames: int, windows: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, int]:
+    """Return cumulative window lengths, int32 [windows + 1], over the rows of all frames, and the largest window."""
+    widths = [width for count, width in windows for _ in range(count)]
+    with torch.inference_mode(False):  # the cached tensor must also work in training
+        starts = torch.tensor([0, *widths * frames], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+    return starts.to(device), max(widths)
 
 
-def _windows_varlen(q: Tensor, k: Tensor, v: Tensor, spans: tuple[tuple[int, int], ...]) -> Tensor:
+def _windowed_varlen(q: Tensor, k: Tensor, v: Tensor, windows: tuple[tuple[int, int], ...]) -> Tensor:
     attend = _varlen()
     assert callable(attend)
-    starts, widest = ends(len(q), spans, q.device)
+    starts, widest = cu_seqlens(len(q), windows, q.device)
     flat = [part.flatten(0, 1) for part in (q, k, v)]  # [F * S, heads, D]
     out: Tensor = attend(*flat, starts, starts, widest, widest)
     return out.view(q.shape)

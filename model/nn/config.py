@@ -1,4 +1,4 @@
-"""Sizes of a Qwen2.5-VL, read from a checkpoint's config.json. Knows no tensors."""
+"""Model sizes, read from a checkpoint's config.json."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from actions import UsageError
 
 @dataclass(frozen=True)
 class Variant:
-    """In what a model_type differs from Qwen2.5-VL.
+    """Differences of another `model_type` from Qwen2.5-VL."""
 
-    image_key: where config.json has the id that stands for a picture's cell; image_name: that token in the tokenizer;
-    flat_rope: a picture's cells have positions like words. videos: whether it has an id that stands for a video.
-    """
-
-    image_key: str = "image_token_id"
-    image_id: int = 151655
-    image_name: str = "<|image_pad|>"
-    flat_rope: bool = False
-    videos: bool = True
+    image_key: str = "image_token_id"  # key of config.json with the id of the image placeholder
+    image_id: int = 151655  # that id where config.json has no such key
+    image_name: str = "<|image_pad|>"  # the placeholder's text in the tokenizer
+    flat_rope: bool = False  # positions of image tokens are one-dimensional, like those of text
+    videos: bool = True  # whether there is a placeholder for videos
 
 
 VARIANTS: dict[str, Variant] = {
@@ -31,12 +27,15 @@ VARIANTS: dict[str, Variant] = {
     # OpenCUA's modeling_opencua.py, and vLLM's opencua.py: Qwen2.5-VL's weights with a 1D RoPE and Kimi's tokenizer
     "opencua": Variant("media_placeholder_token_id", 151664, "<|media_placeholder|>", flat_rope=True, videos=False),
 }
-NO_TOKEN = -1  # no id of a tokenizer's
+NO_TOKEN = -1  # equals no token id
 
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """The picture encoder. Defaults are what every official checkpoint has (transformers' class says otherwise)."""
+    """Sizes of the vision encoder; the defaults are those of every official checkpoint.
+
+    Some differ from the class defaults of transformers.
+    """
 
     depth: int
     hidden_size: int
@@ -46,14 +45,15 @@ class VisionConfig:
     patch_size: int = 14
     temporal_patch_size: int = 2
     spatial_merge_size: int = 2
-    window_size: int = 112  # pixels
+    window_size: int = 112  # side of an attention window in pixels
     fullatt_block_indexes: tuple[int, ...] = (7, 15, 23, 31)
     tokens_per_second: float = 2  # the class default of transformers is 4
     in_channels: int = 3
-    rms_norm_eps: float = 1e-6  # fixed in the reference, never read from a file
+    rms_norm_eps: float = 1e-6  # a constant in the reference code, not a key of config.json
 
     @property
     def head_dim(self) -> int:
+        """Width of one attention head."""
         return self.hidden_size // self.num_heads
 
     @property
@@ -63,13 +63,13 @@ class VisionConfig:
 
     @property
     def window_cells(self) -> int:
-        """Side of an attention window in merged cells: 4 = 112 / (14 x 2)."""
+        """Side of an attention window in merged patches: 4 = 112 / (14 x 2)."""
         return self.window_size // (self.patch_size * self.spatial_merge_size)
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The decoder."""
+    """Sizes of the text decoder, named as in config.json."""
 
     vocab_size: int
     hidden_size: int
@@ -83,24 +83,28 @@ class TextConfig:
     rms_norm_eps: float = 1e-6
     max_position_embeddings: int = 128000
     tie_word_embeddings: bool = False
-    flat_rope: bool = False
+    flat_rope: bool = False  # see Variant.flat_rope
 
 
 @dataclass(frozen=True)
 class Config:
-    """A whole checkpoint: both halves, and the ids of the tokens that stand for pictures."""
+    """Sizes of both halves of the model, and the ids of the image and video placeholders."""
 
     vision: VisionConfig
     text: TextConfig
     image_token_id: int = 151655
     video_token_id: int = 151656
     vision_start_token_id: int = 151652
-    dtype: str = "bfloat16"
-    image_name: str = "<|image_pad|>"
+    dtype: str = "bfloat16"  # of the weights in the files
+    image_name: str = "<|image_pad|>"  # the image placeholder's text in the tokenizer
 
 
 def read_config(folder: Path) -> Config:
-    """Config of the checkpoint in a folder. UsageError, one sentence, when it is none of ours."""
+    """Return the config of the checkpoint in a folder.
+
+    Raises:
+        UsageError: config.json is missing, damaged or of an unsupported architecture.
+    """
     path = folder / "config.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -113,69 +117,78 @@ def read_config(folder: Path) -> Config:
 
 @dataclass(frozen=True)
 class _Section:
-    """A part of config.json, read strictly: what is missing or no sensible value is one sentence."""
+    """A part of config.json with typed getters that raise UsageError for a missing or invalid value."""
 
     data: Mapping[str, Any]
     source: str
-    where: str = ""
+    prefix: str = ""  # of the keys in error messages
 
-    def size(self, key: str, default: int | None = None, least: int = 1, most: int = 10**8) -> int:
-        """A whole number; null counts as missing."""
+    def size(self, key: str, default: int | None = None, minimum: int = 1, maximum: int = 10**8) -> int:
+        """Return a whole number; null counts as missing."""
         value = self.data.get(key)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise self.wrong(key, f"a whole number of {least} to {most}")
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+            raise self._error(key, f"a whole number of {minimum} to {maximum}")
         return value
 
     def number(self, key: str, default: float) -> float:
-        """A positive, finite number."""
+        """Return a positive, finite number."""
         value = self.data.get(key)
         value = default if value is None else value
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-            raise self.wrong(key, "a positive number")
+            raise self._error(key, "a positive number")
         return value
 
     def sizes(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """A list of whole numbers, none negative."""
+        """Return a list of non-negative whole numbers."""
         value = self.data.get(key)
         value = default if value is None else value
-        whole = isinstance(value, (list, tuple)) and all(type(one) is int and 0 <= one < 10**8 for one in value)
-        if not whole:
-            raise self.wrong(key, "a list of whole numbers")
+        is_valid = isinstance(value, (list, tuple)) and all(type(item) is int and 0 <= item < 10**8 for item in value)
+        if not is_valid:
+            raise self._error(key, "a list of whole numbers")
         return tuple(value)
 
     def flag(self, key: str, default: bool) -> bool:
+        """Return a boolean."""
         value = self.data.get(key)
         value = default if value is None else value
         if not isinstance(value, bool):
-            raise self.wrong(key, "true or false")
+            raise self._error(key, "true or false")
         return value
 
-    def one_of(self, key: str, *known: str) -> None:
-        """What only certain values are supported for; missing is as the first."""
-        if self.data.get(key) not in (None, *known):
+    def one_of(self, key: str, *supported: str) -> None:
+        """Raise UsageError unless the value is missing or one of the supported ones."""
+        if self.data.get(key) not in (None, *supported):
             raise UsageError(
-                f"{self.source}: {self.where}{key} is {self.data[key]!r:.60}; "
-                f"this core knows {' and '.join(known)} only"
+                f"{self.source}: {self.prefix}{key} is {self.data[key]!r:.60}; "
+                f"only {' and '.join(supported)} can be run"
             )
 
-    def wrong(self, key: str, what: str) -> UsageError:
+    def _error(self, key: str, expected: str) -> UsageError:
         value = self.data.get(key)
         return UsageError(
-            f"{self.source}: {self.where}{key} must be {what}, not {value!r:.60}; download the checkpoint again"
+            f"{self.source}: {self.prefix}{key} must be {expected}, not {value!r:.60}; download the checkpoint again"
         )
 
 
 def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Config:
-    """Config from config.json's data: the official flat layout, or the nested one of transformers 4.52 and later."""
+    """Return the config of config.json's data.
+
+    Args:
+        data: The official flat layout, or the nested one of transformers 4.52 and later.
+        source: Name of the file in error messages.
+
+    Raises:
+        UsageError: A key is missing or invalid, or the architecture is not supported.
+    """
     if not isinstance(data, Mapping):
-        raise UsageError(f"{source} holds no JSON object; download the checkpoint again")
+        raise UsageError(f"{source} must be a JSON object; download the checkpoint again")
     kind = data.get("model_type")
     variant = VARIANTS.get(kind) if isinstance(kind, str) else None
     if variant is None:
         raise UsageError(
-            f"{source} is of a {kind!r:.60} model; this core runs {' and '.join(map(repr, VARIANTS))} (Qwen2.5-VL and "
-            "its fine-tunes)"
+            f"{source}: model_type {kind!r:.60} is not supported; "
+            f"supported are {' and '.join(map(repr, VARIANTS))} (Qwen2.5-VL and its fine-tunes)"
         )
     parts = {key: data.get(key) or {} for key in ("vision_config", "text_config")}
     for key, part in parts.items():
@@ -187,22 +200,22 @@ def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Co
     rope = text.data.get("rope_parameters") or text.data.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):
         raise UsageError(f"{source}: rope_scaling must be an object, not {rope!r:.60}; download the checkpoint again")
-    turn = _Section({"rope_theta": text.data.get("rope_theta"), **rope}, source, "rope_scaling.")
+    rotary = _Section({"rope_theta": text.data.get("rope_theta"), **rope}, source, "rope_scaling.")
     for key in ("type", "rope_type"):
-        turn.one_of(key, "mrope", "default")
+        rotary.one_of(key, "mrope", "default")
     text.one_of("hidden_act", "silu")
     vision.one_of("hidden_act", "silu")
     if text.flag("use_sliding_window", False):
-        raise UsageError(f"{source}: use_sliding_window is set, which no Qwen2.5-VL checkpoint uses; not supported")
+        raise UsageError(f"{source}: use_sliding_window is true, which is not supported")
     heads, hidden = text.size("num_attention_heads"), text.size("hidden_size")
     head_dim = text.size("head_dim", hidden // heads)
-    section = turn.sizes("mrope_section", (head_dim // 2, 0, 0) if variant.flat_rope else (16, 24, 24))
+    section = rotary.sizes("mrope_section", (head_dim // 2, 0, 0) if variant.flat_rope else (16, 24, 24))
     if len(section) != 3 or sum(section) * 2 != head_dim:
         raise UsageError(f"{source}: mrope_section {list(section)} must be three numbers summing to {head_dim // 2}")
     vocabulary = text.size("vocab_size")
     config = Config(
         vision=VisionConfig(
-            depth=vision.size("depth", most=1000),
+            depth=vision.size("depth", maximum=1000),
             hidden_size=vision.size("hidden_size"),
             intermediate_size=vision.size("intermediate_size"),
             num_heads=vision.size("num_heads"),
@@ -219,12 +232,12 @@ def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Co
             vocab_size=vocabulary,
             hidden_size=hidden,
             intermediate_size=text.size("intermediate_size"),
-            num_hidden_layers=text.size("num_hidden_layers", most=1000),
+            num_hidden_layers=text.size("num_hidden_layers", maximum=1000),
             num_attention_heads=heads,
             num_key_value_heads=text.size("num_key_value_heads"),
             head_dim=head_dim,
             mrope_section=section,
-            rope_theta=float(turn.number("rope_theta", 1e6)),
+            rope_theta=float(rotary.number("rope_theta", 1e6)),
             rms_norm_eps=float(text.number("rms_norm_eps", 1e-6)),
             max_position_embeddings=text.size("max_position_embeddings", 128000),
             tie_word_embeddings=top.flag("tie_word_embeddings", text.flag("tie_word_embeddings", False)),
@@ -238,28 +251,28 @@ def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Co
         image_name=variant.image_name,
         dtype=str(data.get("dtype") or data.get("torch_dtype") or text.data.get("dtype") or "bfloat16"),
     )
-    seen = config.vision
-    if seen.out_hidden_size != hidden:
+    encoder = config.vision
+    if encoder.out_hidden_size != hidden:
         raise UsageError(
-            f"{source}: vision_config.out_hidden_size {seen.out_hidden_size} must equal hidden_size {hidden}"
+            f"{source}: vision_config.out_hidden_size {encoder.out_hidden_size} must equal hidden_size {hidden}"
         )
-    for name, value, parts_of in (
+    for name, value, divisor in (
         (
             "vision_config.hidden_size",
-            seen.hidden_size,
-            4 * seen.num_heads,
-        ),  # pairs of rows and of columns
-        ("vision_config.window_size", seen.window_size, seen.patch_size * seen.spatial_merge_size),
+            encoder.hidden_size,
+            4 * encoder.num_heads,
+        ),  # the rotary embedding turns pairs of rows and pairs of columns
+        ("vision_config.window_size", encoder.window_size, encoder.patch_size * encoder.spatial_merge_size),
         ("num_attention_heads", heads, config.text.num_key_value_heads),
     ):
-        if value % parts_of:
+        if value % divisor:
             raise UsageError(
-                f"{source}: {name} {value} must be a multiple of {parts_of}; is config.json of another model?"
+                f"{source}: {name} {value} must be a multiple of {divisor}; config.json may be that of another model"
             )
     return config
 
 
-# The official sizes, for `agent models`, for benchmarks on random weights and for tests of parameter counts.
+# Sizes of the official checkpoints, for `agent models`, benchmarks on random weights and tests of parameter counts.
 OFFICIAL: dict[str, Config] = {
     name: Config(
         vision=VisionConfig(32, 1280, vit_intermediate, 16, hidden),

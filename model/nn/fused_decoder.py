@@ -1,8 +1,8 @@
-"""The decoder as inference wants it: fewer, wider products, and no work that training alone needs. Knows tensors only.
+"""The text decoder with fused projections, for inference.
 
-The weights of q, k and v become rows of one tensor, those of gate and up of another; the model's own parameters stay,
-under their names, as views of them, so nothing is held twice and a state dict is what it was. The result is that of
-model.text.Decoder up to the order of sums.
+The weights of q, k and v become rows of one tensor, and those of gate and up of another. The model's own parameters
+become views of them, so nothing is stored twice and the state dict is unchanged. The result equals that of TextDecoder
+up to the order of summation.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Product = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """One layer. qkv: [..., C] -> [..., (heads + 2 kv heads) * D]; gate_up: [..., C] -> [..., 2 * width]."""
+class _FusedLayer:
+    """The functions of one layer: qkv maps [..., C] to [..., (heads + 2 kv heads) * D], gate_up to [..., 2 * width]."""
 
     first: RMSNorm
     qkv: Product
@@ -37,22 +37,22 @@ class _Parts:
 
 
 class FusedDecoder:
-    """A decoder's layers for one context, batch 1. Called like the decoder itself, with a cache and without a mask."""
+    """The layers of a decoder for one context (batch 1); called like the decoder, with a cache and without a mask."""
 
     def __init__(self, decoder: TextDecoder) -> None:
         self.decoder, self.config = decoder, decoder.config
-        self._homes: list[tuple[Tensor, int]] = []  # a parameter, and where its numbers lay when it was joined
-        self.layers = [self._parts(layer) for layer in decoder.layers if isinstance(layer, DecoderLayer)]
+        self._addresses: list[tuple[Tensor, int]] = []  # each fused parameter and its data pointer after fusing
+        self.layers = [self._fuse_layer(layer) for layer in decoder.layers if isinstance(layer, DecoderLayer)]
         self.heads = self.config.num_attention_heads
         self.kv_heads = self.config.num_key_value_heads
 
     @property
-    def stale(self) -> bool:
-        """Whether the model's weights have moved since, to another dtype, say; then a new one must be made."""
-        return any(one.data_ptr() != home for one, home in self._homes)
+    def is_stale(self) -> bool:
+        """Whether the model's weights have moved since, as to another dtype, so that they must be fused again."""
+        return any(parameter.data_ptr() != address for parameter, address in self._addresses)
 
     def __call__(self, embeddings: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
-        """embeddings [1, S, C], positions [3, 1, S] -> hidden states [1, S, C], behind all that the cache holds."""
+        """Return hidden states [1, S, C] of embeddings [1, S, C] at positions [3, 1, S], appended to the cache."""
         config, length = self.config, embeddings.shape[1]
         cos, sin = text_cos_sin(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
         x, cos, sin = embeddings[0], cos[0][:, None], signed(sin[0])[:, None]  # [S, C], [S, 1, D]
@@ -68,81 +68,90 @@ class FusedDecoder:
     def run(
         self, x: Tensor, cos: Tensor, sin: Tensor, attend: Callable[[int, Tensor, Tensor, Tensor], Tensor]
     ) -> Tensor:
-        """Hidden states [S, C]; cos and signed sin [S, 1, D]; attend(layer, q, k, v), each [S, heads, D] -> like q."""
+        """Return hidden states [S, C].
+
+        Args:
+            x: Embeddings [S, C].
+            cos: [S, 1, D].
+            sin: Signed sine [S, 1, D]; see `signed`.
+            attend: Called as attend(layer, q, k, v) with [S, heads, D] each; returns the shape of q.
+        """
         length, size = len(x), self.config.head_dim
-        turned = self.heads + self.kv_heads
+        rotated = self.heads + self.kv_heads
         for index, layer in enumerate(self.layers):
             qkv = layer.qkv(normed(layer.first, x)).view(length, -1, size)
-            qk = qkv[:, :turned]
-            near, far = qk.chunk(2, dim=-1)
-            qk = (qk * cos).add_(torch.cat([far, near], dim=-1).mul_(sin))
-            out = attend(index, qk[:, : self.heads], qk[:, self.heads :], qkv[:, turned:])
+            qk = qkv[:, :rotated]
+            first, second = qk.chunk(2, dim=-1)
+            qk = (qk * cos).add_(torch.cat([second, first], dim=-1).mul_(sin))
+            out = attend(index, qk[:, : self.heads], qk[:, self.heads :], qkv[:, rotated:])
             x = x + layer.o(out.reshape(length, -1))
             gate, up = layer.gate_up(normed(layer.second, x)).chunk(2, dim=-1)
             x = x + layer.down(F.silu(gate).mul_(up))
         return normed(self.decoder.norm, x)
 
-    def _parts(self, layer: DecoderLayer) -> _Parts:
+    def _fuse_layer(self, layer: DecoderLayer) -> _FusedLayer:
         attention, mlp = layer.self_attn, layer.mlp
-        return _Parts(
+        return _FusedLayer(
             layer.input_layernorm,
-            self._joined([attention.q_proj, attention.k_proj, attention.v_proj]),
+            self._fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
             attention.o_proj,
             layer.post_attention_layernorm,
-            self._joined([mlp.gate_proj, mlp.up_proj]),
+            self._fuse([mlp.gate_proj, mlp.up_proj]),
             mlp.down_proj,
         )
 
-    def _joined(self, products: Sequence[nn.Module]) -> Product:
-        """Several products of one input as one, their results side by side."""
-        if all(type(one) is nn.Linear for one in products):
-            weight = self._rows(products, "weight", by_columns=True)
-            bias = None if products[0].bias is None else self._rows(products, "bias")
+    def _fuse(self, products: Sequence[nn.Module]) -> Product:
+        """Return one function for several products of one input, with the results side by side."""
+        if all(type(product) is nn.Linear for product in products):
+            weight = self._stack_rows(products, "weight", by_columns=True)
+            bias = None if products[0].bias is None else self._stack_rows(products, "bias")
             return lambda x: F.linear(x, weight, bias)
-        if all(isinstance(one, Int8Linear) for one in products):
-            parts = [self._rows(products, name) for name in ("weight", "scales")]
-            return Int8Linear(parts[0], parts[1], None if products[0].bias is None else self._rows(products, "bias"))
-        return lambda x: torch.cat([one(x) for one in products], dim=-1)
+        if all(isinstance(product, Int8Linear) for product in products):
+            parts = [self._stack_rows(products, name) for name in ("weight", "scales")]
+            return Int8Linear(
+                parts[0], parts[1], None if products[0].bias is None else self._stack_rows(products, "bias")
+            )
+        return lambda x: torch.cat([product(x) for product in products], dim=-1)
 
-    def _rows(self, owners: Sequence[nn.Module], name: str, by_columns: bool = False) -> Tensor:
-        """The owners' tensors of that name as one, of which theirs become views.
+    def _stack_rows(self, owners: Sequence[nn.Module], name: str, by_columns: bool = False) -> Tensor:
+        """Concatenate the owners' tensors of that name, and make each a view of the result.
 
-        by_columns: in float32 on the CPU it lies in memory column by column: one row is multiplied up to twice as fast
-        so, and many are no slower. In half precision it is the other way round.
+        by_columns: store the result column by column in float32 on the CPU, where the product of one row is up to twice
+        as fast then and that of many rows no slower. In half precision it is the other way round.
         """
-        tensors: list[Tensor] = [getattr(one, name) for one in owners]
-        whole = torch.cat([one.detach() for one in tensors])
+        tensors: list[Tensor] = [getattr(item, name) for item in owners]
+        whole = torch.cat([item.detach() for item in tensors])
         if by_columns and whole.dtype == torch.float32 and whole.device.type == "cpu":
             whole = whole.t().contiguous().t()
-        for tensor, piece in zip(tensors, whole.split([len(one) for one in tensors]), strict=True):
-            tensor.data = piece
-            self._homes.append((tensor, piece.data_ptr()))
+        for tensor, part in zip(tensors, whole.split([len(item) for item in tensors]), strict=True):
+            tensor.data = part
+            self._addresses.append((tensor, part.data_ptr()))
         return whole
 
 
-_MADE = "_fused"  # where a decoder keeps it: all contexts of a model share one, or each would move its weights again
+_ATTRIBUTE = "_fused"  # of the decoder: all contexts of a model share one, else each would move its weights again
 
 
 def fused(decoder: TextDecoder) -> FusedDecoder | None:
-    """The decoder fused, made when it is first asked for; None for one in training: its weights stay apart."""
-    if any(one.requires_grad for one in decoder.parameters()):
+    """Return the fused decoder, made at the first call; None for one in training, whose weights must stay apart."""
+    if any(parameter.requires_grad for parameter in decoder.parameters()):
         return None
-    made: FusedDecoder | None = decoder.__dict__.get(_MADE)
-    if made is None or made.decoder is not decoder or made.stale:
-        with torch.inference_mode(False), torch.no_grad():
-            made = FusedDecoder(decoder)
-        decoder.__dict__[_MADE] = made
-    return made
+    instance: FusedDecoder | None = decoder.__dict__.get(_ATTRIBUTE)
+    if instance is None or instance.decoder is not decoder or instance.is_stale:
+        with torch.inference_mode(False), torch.no_grad():  # the views must also work in training
+            instance = FusedDecoder(decoder)
+        decoder.__dict__[_ATTRIBUTE] = instance
+    return instance
 
 
 def normed(norm: RMSNorm, x: Tensor) -> Tensor:
-    """The norm in one pass where its rounding is the same."""
+    """Apply an RMSNorm, in torch's fused kernel where its rounding is the same."""
     if x.dtype == torch.float32:
         return F.rms_norm(x, x.shape[-1:], norm.weight, norm.eps)
     return norm(x)
 
 
 def signed(sin: Tensor) -> Tensor:
-    """sin [..., D] with its first half negated: what the halves of a head, exchanged, are multiplied by."""
-    near, far = sin.chunk(2, dim=-1)
-    return torch.cat([-near, far], dim=-1)
+    """Return sin [..., D] with its first half negated, the factor of a head's exchanged halves."""
+    first, second = sin.chunk(2, dim=-1)
+    return torch.cat([-first, second], dim=-1)

@@ -1,8 +1,8 @@
-"""Weights in 8 and 4 bits, for machines with little memory: the products stay in bfloat16. Knows matrices only.
+"""Weights in 8 and 4 bits for machines with little memory; products are computed in bfloat16.
 
-8 bits: a scale for each row. 4 bits: a scale and an offset for each 32 weights of a row (128 in AWQ checkpoints), so 5
-bits a weight in all. Rounded to nearest, nothing is calibrated. On the CPU the products are torch's own over packed
-weights where few rows are asked for at once; elsewhere the weights are widened for the moment of the product.
+8 bits: one scale per row. 4 bits: a scale and an offset per group of 32 weights of a row (128 in AWQ checkpoints),
+about 5 bits per weight. Values are rounded to nearest, without calibration. On the CPU, products of few rows use
+torch's kernels for packed weights; otherwise the weights are dequantized for the product.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from actions import UsageError
 from model.nn.qwen25vl import Qwen25VL
 
 Bits = Literal[8, 4]
-GROUP = 32  # weights of a row that share a scale, in 4 bits
-FEW = 4  # rows up to which the CPU's own products are quicker than widening the weights first
-BLOCK = 64  # rows of 4-bit weights that the CPU's product packs together
+GROUP = 32  # weights of a row that share a scale in 4 bits
+FEW = 4  # input rows up to which the CPU's packed kernels are faster than dequantizing first
+BLOCK = 64  # rows of 4-bit weights that the CPU kernel packs together
 
 
 class Int8Linear(nn.Module):
-    """x [..., K] -> [..., N] by weight int8 [N, K], scales [N] in x's dtype, bias [N] or None."""
+    """Linear layer x [..., K] -> [..., N] with weight int8 [N, K], scales [N] in x's dtype and bias [N] or None."""
 
     def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Int8Linear(nn.Module):
 
 
 class Int8Embedding(nn.Module):
-    """Embeddings of 8 bits a number: ids -> rows, and, where they are tied, hidden states -> logits."""
+    """Embedding in 8 bits: ids to rows, and where embeddings are tied (`product`), hidden states to logits."""
 
     def __init__(self, weight: Tensor, scales: Tensor) -> None:
         super().__init__()
@@ -56,10 +56,13 @@ class Int8Embedding(nn.Module):
 
 
 class Int4Linear(nn.Module):
-    """x [..., K] -> [..., N]. A weight is (q - 8) * scale + offset, with q of 0 to 15.
+    """Linear layer x [..., K] -> [..., N] whose weight is (q - 8) * scale + offset, with q from 0 to 15.
 
-    pairs: [K / group, N, 2] of scale and offset in x's dtype. packed: uint8 [N, K / 2], in the order of the CPU's own
-    product where order says it, else a byte holds the weights of columns 2n (low half) and 2n + 1.
+    Args:
+        packed: uint8 [N, K / 2]; where `order` is None a byte holds columns 2n (low half) and 2n + 1.
+        pairs: Scale and offset of each group, [K / group, N, 2] in x's dtype.
+        bias: [N] or None.
+        order: Row order within a block of the CPU kernel's packing, or None; see `int4_pack_order`.
     """
 
     def __init__(self, packed: Tensor, pairs: Tensor, bias: Tensor | None, order: tuple[int, ...] | None) -> None:
@@ -74,7 +77,7 @@ class Int4Linear(nn.Module):
 
     @classmethod
     def of(cls, values: Tensor, pairs: Tensor, bias: Tensor | None) -> Int4Linear:
-        """From values [N, K] of 0 to 15, on the device where it will work."""
+        """Return a layer of values [N, K] from 0 to 15, packed for the device that they are on."""
         order = None if values.is_cuda else int4_pack_order()
         if order is None:
             return cls((values[:, 0::2] | values[:, 1::2] << 4).to(torch.uint8), pairs, bias, None)
@@ -89,52 +92,52 @@ class Int4Linear(nn.Module):
         return (out if self.bias is None else out + self.bias).view(*x.shape[:-1], -1)
 
     def values(self) -> Tensor:
-        """uint8 [N, K] of 0 to 15."""
+        """Return the unpacked values, uint8 [N, K] from 0 to 15."""
         halves = torch.stack([self.packed & 15, self.packed >> 4], dim=-1)  # [N, K / 2, 2]
         if self.order is None:
             return halves.flatten(1)
         blocks = halves.view(len(halves) // BLOCK, -1, BLOCK)  # [N / 64, K, 64], rows of a block in that order
-        back = torch.tensor(self.order, device=halves.device).argsort()
-        return blocks[:, :, back].transpose(1, 2).reshape(len(halves), -1)
+        inverse = torch.tensor(self.order, device=halves.device).argsort()
+        return blocks[:, :, inverse].transpose(1, 2).reshape(len(halves), -1)
 
 
 @lru_cache(maxsize=1)
 def int4_pack_order() -> tuple[int, ...] | None:
-    """In which order this processor's 4-bit product packs the rows of a block; None where it packs otherwise.
+    """Return the row order in a block of this CPU's 4-bit kernel, or None where its packing differs otherwise.
 
-    torch says nothing of it, and it differs between processors, so numbered rows and columns are packed and looked at.
+    torch does not document it and it depends on the CPU, so numbered rows and columns are packed and read back.
     """
     rows, columns = torch.arange(2 * BLOCK), torch.arange(GROUP)
-    found = torch.zeros(2, 2, GROUP, BLOCK, dtype=torch.int64)  # rows and columns as [blocks, K, 64]
+    positions = torch.zeros(2, 2, GROUP, BLOCK, dtype=torch.int64)  # rows and columns as [blocks, K, 64]
     for half in range(2):
         for axis, numbers in enumerate((rows[:, None], columns[None])):
             digits = (numbers >> 4 * half & 15).expand(len(rows), len(columns)).int().contiguous()
             packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(digits, 1)
             halves = torch.stack([packed & 15, packed >> 4], dim=-1)
-            found[axis] += halves.view(2, GROUP, BLOCK).long() << 4 * half
-    order = found[0, 0, 0]
-    as_thought = (found[0] == order + BLOCK * torch.arange(2)[:, None, None]).all() and (
-        found[1] == columns[None, :, None]
+            positions[axis] += halves.view(2, GROUP, BLOCK).long() << 4 * half
+    order = positions[0, 0, 0]
+    is_block_order = (positions[0] == order + BLOCK * torch.arange(2)[:, None, None]).all() and (
+        positions[1] == columns[None, :, None]
     ).all()
-    return tuple(order.tolist()) if as_thought and order.sort().values.equal(torch.arange(BLOCK)) else None
+    return tuple(order.tolist()) if is_block_order and order.sort().values.equal(torch.arange(BLOCK)) else None
 
 
 def dequantize_int4(values: Tensor, pairs: Tensor) -> Tensor:
-    """Weights [N, K] in the pairs' dtype, of values [N, K] of 0 to 15 and pairs [K / group, N, 2]."""
+    """Return weights [N, K] in the pairs' dtype, of values [N, K] from 0 to 15 and pairs [K / group, N, 2]."""
     scale, offset = pairs.transpose(0, 1).unsqueeze(-1).unbind(2)  # [N, K / group, 1]
     grouped = values.view(len(values), pairs.shape[0], -1).to(pairs.dtype) - 8
     return (grouped * scale + offset).flatten(1)
 
 
 def to_int8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """(int8 [N, K], scales [N]): of each row, the largest number is 127."""
+    """Return (int8 [N, K], scales [N]), scaled so that the largest magnitude of each row is 127."""
     wide = weight.float()
     scales = (wide.abs().amax(1) / 127).clamp_(min=1e-8).to(dtype)
     return (wide / scales.float()[:, None]).round_().clamp_(-127, 127).to(torch.int8), scales
 
 
 def to_int4(weight: Tensor, dtype: torch.dtype, group: int = GROUP) -> tuple[Tensor, Tensor]:
-    """(values uint8 [N, K] of 0 to 15, pairs [K / group, N, 2]): of each group, the ends are met."""
+    """Return (values uint8 [N, K] from 0 to 15, pairs [K / group, N, 2]) that span each group's minimum and maximum."""
     wide = weight.float().view(len(weight), -1, group)
     low, high = wide.amin(-1), wide.amax(-1)  # [N, K / group]
     scale = ((high - low) / 15).clamp_(min=1e-8).to(dtype)
@@ -144,67 +147,70 @@ def to_int4(weight: Tensor, dtype: torch.dtype, group: int = GROUP) -> tuple[Ten
 
 
 def quantize_linear(weight: Tensor, bias: Tensor | None, bits: Bits, dtype: torch.dtype) -> Int8Linear | Int4Linear:
-    """A product in so many bits; in 8 where its shape does not divide into the blocks of 4."""
+    """Return a quantized linear layer; in 8 bits where the shape is no multiple of the 4-bit blocks."""
     bias = None if bias is None else bias.to(dtype)
-    if bits == 4 and fits_four(*weight.shape):
+    if bits == 4 and fits_int4(*weight.shape):
         return Int4Linear.of(*to_int4(weight, dtype), bias)
     return Int8Linear(*to_int8(weight, dtype), bias)
 
 
-def fits_four(rows: int, columns: int) -> bool:
+def fits_int4(rows: int, columns: int) -> bool:
+    """Return whether a matrix of that shape divides into the blocks of the 4-bit format."""
     return rows % BLOCK == 0 and columns % GROUP == 0
 
 
 def bits_for(name: str, bits: Bits) -> Bits:
-    """How many bits a product of that name gets: the decoder's layers the fewest; eyes, words and last row 8."""
+    """Return the bits of a matrix by its name: only the decoder's layers get 4, everything else 8."""
     return bits if name.startswith("model.layers.") else 8
 
 
 def quantized_nbytes(name: str, shape: torch.Size, bits: Bits) -> int:
-    """What a matrix of that name and shape takes: its values, and its scales of 2 bytes each."""
+    """Return the bytes of a quantized matrix of that name and shape, with its 2-byte scales."""
     rows, columns = shape[0], shape[1]
-    if bits_for(name, bits) == 4 and fits_four(rows, columns):
+    if bits_for(name, bits) == 4 and fits_int4(rows, columns):
         return rows * columns // 2 + rows * columns // GROUP * 4
     return rows * columns + rows * 2
 
 
-def is_narrowed(name: str, owner: nn.Module) -> bool:
-    """Whether a parameter is a matrix that is held in fewer bits: all products, and the embeddings."""
+def is_quantizable(name: str, owner: nn.Module) -> bool:
+    """Return whether a parameter is quantized: the weight of a linear layer or of an embedding."""
     return name.endswith(".weight") and isinstance(owner, nn.Linear | nn.Embedding)
 
 
 def replace_with_quantized(model: Qwen25VL, name: str, weight: Tensor, bits: Bits, dtype: torch.dtype) -> None:
-    """Let the module whose parameter `name` is (name.weight) be a narrow one with that weight; its bias is carried."""
-    at = name.removesuffix(".weight")
-    owner: Any = model.get_submodule(at)
+    """Replace the module of parameter `name` (ending in .weight) by a quantized one with that weight; keep its bias."""
+    module_name = name.removesuffix(".weight")
+    owner: Any = model.get_submodule(module_name)
     if isinstance(owner, nn.Embedding):
-        replace(model, at, Int8Embedding(*to_int8(weight, dtype)))
+        replace_module(model, module_name, Int8Embedding(*to_int8(weight, dtype)))
         return
-    replace(model, at, quantize_linear(weight, None, bits_for(name, bits), dtype))
-    set_bias(model, at, owner.bias)
+    replace_module(model, module_name, quantize_linear(weight, None, bits_for(name, bits), dtype))
+    set_bias(model, module_name, owner.bias)
 
 
-def set_bias(model: Qwen25VL, at: str, bias: Tensor | None) -> None:
-    """Give the module there its bias, which may still be without numbers (on the meta device)."""
-    owner: Any = model.get_submodule(at)
+def set_bias(model: Qwen25VL, module_name: str, bias: Tensor | None) -> None:
+    """Set the bias of a module, which may still be on the meta device."""
+    owner: Any = model.get_submodule(module_name)
     owner.bias = None if bias is None else bias.detach()
 
 
-def replace(model: Qwen25VL, at: str, module: nn.Module) -> None:
-    parent, _, child = at.rpartition(".")
+def replace_module(model: Qwen25VL, module_name: str, module: nn.Module) -> None:
+    """Replace the submodule of that name."""
+    parent, _, child = module_name.rpartition(".")
     setattr(model.get_submodule(parent) if parent else model, child, module)
 
 
 @torch.no_grad()
 def quantize_model(model: Qwen25VL, bits: Bits) -> Qwen25VL:
-    """The model itself with its matrices in so many bits; what is not a matrix keeps its dtype, which must be half.
+    """Quantize the matrices of a half-precision model in place and return it; all else keeps its dtype.
 
-    UsageError for one in float32: the products over packed weights are quick in half precision alone.
+    Raises:
+        UsageError: The model is in float32, for which the kernels over packed weights do not pay.
     """
     if model.dtype == torch.float32:
-        raise UsageError("weights of 8 and 4 bits are multiplied in bfloat16; load the model in bfloat16 first")
+        raise UsageError("int8 and int4 weights need a model in half precision; load it in bfloat16 first")
     owners = dict(model.named_modules())
     for name, weight in list(model.named_parameters()):
-        if is_narrowed(name, owners[name.rpartition(".")[0]]):
+        if is_quantizable(name, owners[name.rpartition(".")[0]]):
             replace_with_quantized(model, name, weight.detach(), bits, model.dtype)
     return model

@@ -1,4 +1,4 @@
-"""Vision and text assembled: the model itself. Knows ids, pictures as patches, and logits; knows no words."""
+"""The Qwen2.5-VL network: vision encoder, text decoder and language-model head."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ Grids = Tensor | Sequence[Sequence[int]]
 
 
 class Qwen25VL(nn.Module):
-    """Qwen2.5-VL. Calling it gives logits [B, S, V]; its tensors have the standard names and shapes of transformers.
+    """Qwen2.5-VL; parameters have the names and shapes of the released checkpoints.
 
-    mrope chooses how text after a video is placed (see model.rope); for pictures the rules agree.
+    Args:
+        config: Sizes and placeholder ids; see `model.nn.config`.
+        mrope: Rule for the positions of text after a video (see `model.nn.rope`); for images the rules agree.
     """
 
     def __init__(self, config: Config, mrope: Rule = "original") -> None:
@@ -36,18 +38,20 @@ class Qwen25VL(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Device of the weights."""
         return self.model.norm.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """Dtype of the norms, and with it of the activations."""
         return self.model.norm.weight.dtype
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[..., C] -> [..., V]; tied checkpoints use the embeddings' own rows."""
+        """Return logits [..., V] of hidden states [..., C]; tied checkpoints multiply by the embedding matrix."""
         head = self.model.embed_tokens if self.lm_head is None else self.lm_head
         if isinstance(head, nn.Embedding):
             return nn.functional.linear(hidden, head.weight)
-        return getattr(head, "product", head)(hidden)  # product: of embeddings in 8 bits (model.engine.narrow)
+        return getattr(head, "product", head)(hidden)  # Int8Embedding has a `product` instead of a weight
 
     def embed(
         self,
@@ -57,7 +61,18 @@ class Qwen25VL(nn.Module):
         pixel_values_videos: Tensor | None = None,
         video_grid_thw: Grids | None = None,
     ) -> Tensor:
-        """Embeddings [B, S, C] of ids [B, S], with pictures [N, 1176] in the places of their placeholders."""
+        """Return embeddings [B, S, C] of ids [B, S], with images and videos in the places of their placeholders.
+
+        Args:
+            input_ids: Token ids [B, S].
+            pixel_values: Patches [N, 1176] of all images in order.
+            image_grid_thw: One (t, h, w) in patches per image.
+            pixel_values_videos: Patches [N, 1176] of all videos in order.
+            video_grid_thw: One (t, h, w) in patches per video.
+
+        Raises:
+            InvalidActionError: Patches, grids and placeholders do not match.
+        """
         embeddings = self.model.embed_tokens(input_ids)
         for kind, token, patches, grids in (
             ("image", self.config.image_token_id, pixel_values, image_grid_thw),
@@ -67,19 +82,19 @@ class Qwen25VL(nn.Module):
                 continue
             if grids is None:
                 raise InvalidActionError(
-                    f"{kind} patches came without their grid; give {kind}_grid_thw, one (t, h, w) each"
+                    f"{kind} patches need a grid: pass {kind}_grid_thw with one (t, h, w) per {kind}"
                 )
             rows = [tuple(row) for row in (grids.tolist() if isinstance(grids, Tensor) else grids)]
-            places = input_ids == token
-            cells = self.config.vision.spatial_merge_size**2
-            expected, got = sum(t * h * w for t, h, w in rows), len(patches)
-            if expected != got or int(places.sum()) * cells != got:
+            is_placeholder = input_ids == token
+            merge_area = self.config.vision.spatial_merge_size**2
+            expected, count = sum(t * h * w for t, h, w in rows), len(patches)
+            if expected != count or int(is_placeholder.sum()) * merge_area != count:
                 raise InvalidActionError(
-                    f"{kind}: {got} patches, grids for {expected} and {int(places.sum())} placeholders do not match; "
-                    f"each placeholder stands for {cells} patches"
+                    f"{kind}: {count} patches, grids for {expected} patches and {int(is_placeholder.sum())} "
+                    f"placeholders do not match; each placeholder stands for {merge_area} patches"
                 )
-            pictures = self.visual(patches.to(self.device), rows).to(embeddings.dtype)
-            embeddings = embeddings.masked_scatter(places.unsqueeze(-1), pictures)
+            visual = self.visual(patches.to(self.device), rows).to(embeddings.dtype)
+            embeddings = embeddings.masked_scatter(is_placeholder.unsqueeze(-1), visual)
         return embeddings
 
     def prefill(
@@ -93,7 +108,13 @@ class Qwen25VL(nn.Module):
         second_per_grid_ts: Tensor | Sequence[float] | None = None,
         cache: KVCache | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """A whole prompt -> hidden states [B, S, C] and the offset [B, 1] of positions that follow it."""
+        """Run the decoder over a whole prompt.
+
+        Takes the arguments of `forward`, and a cache to fill.
+
+        Returns:
+            Hidden states [B, S, C], and the offset [B, 1] from sequence index to position for the tokens that follow.
+        """
         positions, deltas = position_ids(
             input_ids,
             self.config,
@@ -117,7 +138,23 @@ class Qwen25VL(nn.Module):
         video_grid_thw: Grids | None = None,
         second_per_grid_ts: Tensor | Sequence[float] | None = None,
     ) -> Tensor:
-        """Logits [B, S, V]. input_ids and attention_mask [B, S]; pixel values [patches, 1176]; grids [pictures, 3]."""
+        """Return the logits of a prompt.
+
+        Args:
+            input_ids: Token ids [B, S] with one placeholder per merged patch (2x2 patches) of each image and video.
+            attention_mask: [B, S], 0 for padding (left padding only); None when no row is padded.
+            pixel_values: Normalized patches [N, 1176] of all images in order; see `model.processing.image.patchify`.
+            image_grid_thw: One (t, h, w) in patches per image, t = 1; [images, 3].
+            pixel_values_videos: Normalized patches [N, 1176] of all videos in order.
+            video_grid_thw: One (t, h, w) in patches per video; [videos, 3].
+            second_per_grid_ts: Seconds between two temporal patches of each video; 1.0 where missing.
+
+        Returns:
+            Logits [B, S, V] in the dtype of the weights.
+
+        Raises:
+            InvalidActionError: Patches, grids and placeholders do not match.
+        """
         hidden, _ = self.prefill(
             input_ids.to(self.device),
             attention_mask,

@@ -1,12 +1,13 @@
-"""Positions: the three-axis ids of text, pictures and videos, and rotary tables. Knows no weights.
+"""Position ids on three axes for text, images and videos, and rotary embeddings.
 
-Every token has a time, a row and a column. Text moves all three together; a picture's tokens share one time and spread
-over rows and columns; a video's frames advance in time by the seconds between them. Source: arXiv 2502.13923, section
-2.1.2, and the original rule of the authors' code (transformers 4.49 to 4.51): text after a video starts behind the
-largest position so far. transformers 5.19 to 5.23 start it max(rows, columns) behind the video's first position
-instead; `rule="hf5"` repeats that, for comparisons.
+Every token has a time, a row and a column. Text advances all three together; the tokens of an image share one time and
+spread over rows and columns; the frames of a video advance in time by the seconds between them. Source: arXiv
+2502.13923, section 2.1.2, and the rule of the authors' code (transformers 4.49 to 4.51): text after a video starts
+after the largest position so far. transformers 5.19 to 5.23 start it max(rows, columns) after the video's first
+position instead; the rule "transformers5" reproduces that for comparisons.
 
-Checkpoints with flat positions (TextConfig.flat_rope: OpenCUA) count a picture's cells like words, on all three axes.
+Checkpoints with flat positions (TextConfig.flat_rope: OpenCUA) count the merged patches of an image like text tokens,
+on all three axes.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from torch import Tensor
 from actions import InvalidActionError
 from model.nn.config import Config
 
-Rule = Literal["original", "hf5"]
+Rule = Literal["original", "transformers5"]
 
 
 def vision_positions(grid: tuple[int, int, int], merge: int, seconds_per_step: float, flat: bool = False) -> Tensor:
-    """[3, t * h/2 * w/2] positions of one picture or video relative to its first, axes time, row, column.
+    """Return positions [3, t * h/2 * w/2] of an image or video relative to its first; the axes are time, row, column.
 
-    grid is (t, h, w) in patches; seconds_per_step is time positions per temporal patch (0 for a still picture).
+    Args:
+        grid: (t, h, w) in patches.
+        merge: Patches per side of a merged patch.
+        seconds_per_step: Time positions per temporal patch; 0 for an image.
+        flat: Count merged patches on all axes; see `TextConfig.flat_rope`.
     """
     t, h, w = grid[0], grid[1] // merge, grid[2] // merge
     if flat:
@@ -43,7 +48,7 @@ def vision_positions(grid: tuple[int, int, int], merge: int, seconds_per_step: f
 
 
 def image_position_span(grid: tuple[int, int, int], merge: int, flat: bool = False) -> int:
-    """How far behind a picture's first position the text after it begins."""
+    """Return the distance from an image's first position to that of the text after it."""
     return grid[0] * grid[1] * grid[2] // merge**2 if flat else max(grid[1:]) // merge
 
 
@@ -56,20 +61,33 @@ def position_ids(
     second_per_grid_ts: Tensor | Sequence[float] | None = None,
     rule: Rule = "original",
 ) -> tuple[Tensor, Tensor]:
-    """Positions [3, B, S] of ids [B, S], and per row the next position minus S, [B, 1], for what is generated after.
+    """Return position ids, and the offset from sequence index to position for generated tokens.
 
-    Padding (attention_mask 0) gets position 1. BadCall when the placeholders do not match the grids.
+    Args:
+        input_ids: Token ids [B, S].
+        config: Placeholder ids and the size of a merged patch.
+        attention_mask: [B, S], 0 for padding, which gets position 1.
+        image_grid_thw: One (t, h, w) in patches per image.
+        video_grid_thw: One (t, h, w) in patches per video.
+        second_per_grid_ts: Seconds between two temporal patches of each video.
+        rule: Where text after a video starts; see the module docstring.
+
+    Returns:
+        Positions [3, B, S], and per row the next position minus S, [B, 1].
+
+    Raises:
+        InvalidActionError: The placeholders do not match the grids.
     """
     images = iter(_rows(image_grid_thw))
     videos = iter(_rows(video_grid_thw))
     seconds = iter(_rows(second_per_grid_ts))
-    merge, one_axis = config.vision.spatial_merge_size, config.text.flat_rope
+    merge, is_flat = config.vision.spatial_merge_size, config.text.flat_rope
     positions = torch.ones(3, *input_ids.shape, dtype=torch.long)
     deltas = torch.zeros(len(input_ids), 1, dtype=torch.long)
     for row, ids in enumerate(input_ids.tolist()):
         keep = [True] * len(ids) if attention_mask is None else attention_mask[row].bool().tolist()
         parts: list[Tensor] = []
-        current, largest = 0, -1  # next position of a text, and the largest given so far
+        current, largest = 0, -1  # next text position, and the largest position so far
         tokens = [token for token, kept in zip(ids, keep, strict=True) if kept]
         kinds = {config.image_token_id: "image", config.video_token_id: "video"}
         for kind, run in groupby(tokens, key=lambda token: kinds.get(token, "text")):
@@ -78,34 +96,35 @@ def position_ids(
                 parts.append((torch.arange(left) + current).expand(3, -1))
                 current, largest = current + left, max(largest, current + left - 1)
                 continue
-            while left > 0:  # pictures without text between them share one run of placeholders
+            while left > 0:  # images without text between them share one run of placeholders
                 grid = next(images if kind == "image" else videos, None)
                 if grid is None:
                     raise InvalidActionError(
-                        f"the prompt has more {kind} placeholders than {kind} grids; give one grid for each"
+                        f"the prompt has more {kind} placeholders than {kind} grids; pass one grid per {kind}"
                     )
                 step = 0.0 if kind == "image" else next(seconds, 1.0) * config.vision.tokens_per_second
                 shape = int(grid[0]), int(grid[1]), int(grid[2])
-                block = vision_positions(shape, merge, step, one_axis) + current
+                block = vision_positions(shape, merge, step, is_flat) + current
                 left -= block.shape[1]
                 parts.append(block)
                 largest = max(largest, int(block.max()))
-                current = largest + 1 if rule == "original" else current + image_position_span(shape, merge, one_axis)
+                current = largest + 1 if rule == "original" else current + image_position_span(shape, merge, is_flat)
             if left < 0:
                 raise InvalidActionError(
-                    f"a {kind} has {-left} more cells than placeholders; each merged cell needs one"
+                    f"the prompt lacks {-left} {kind} placeholders; each merged patch of the {kind} needs one"
                 )
         flat = torch.cat(parts, dim=1) if parts else torch.zeros(3, 0, dtype=torch.long)
         positions[:, row, torch.tensor(keep, dtype=torch.bool)] = flat
         deltas[row] = current - len(ids)
     if next(images, None) is not None or next(videos, None) is not None:
         raise InvalidActionError(
-            "there are more picture grids than placeholders in the prompt; each picture needs its run of them"
+            "there are more grids than placeholders in the prompt; each image and video needs a run of placeholders"
         )
     return positions.to(input_ids.device), deltas.to(input_ids.device)
 
 
 def _rows(values: Tensor | Sequence | None) -> list:
+    """Return a list of a tensor's or sequence's rows; [] for None."""
     if values is None:
         return []
     return values.tolist() if isinstance(values, Tensor) else list(values)
@@ -114,9 +133,10 @@ def _rows(values: Tensor | Sequence | None) -> list:
 def text_cos_sin(
     positions: Tensor, head_dim: int, section: tuple[int, int, int], theta: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """cos and sin, each [B, S, head_dim], of positions [3, B, S]: computed in float32, then in the activations' dtype.
+    """Return cos and sin, each [B, S, head_dim], of positions [3, B, S].
 
-    The first section[0] frequencies turn with time, the next with rows, the last with columns.
+    They are computed in float32 and cast to `dtype`. The first section[0] frequencies turn with time, the next
+    section[1] with rows, the last section[2] with columns.
     """
     inverse = 1.0 / theta ** (torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)  # [D/2]
     angles = positions.float().unsqueeze(-1) * inverse  # [3, B, S, D/2]
@@ -126,7 +146,7 @@ def text_cos_sin(
 
 
 def vision_rotary(rows: Tensor, columns: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
-    """cos and sin, each float32 [N, head_dim], of patches at rows [N] and columns [N]."""
+    """Return cos and sin, each float32 [N, head_dim], of patches at rows [N] and columns [N]."""
     quarter = torch.arange(0, head_dim // 2, 2, device=rows.device).float() / (head_dim // 2)
     inverse = 1.0 / 10000.0**quarter  # [head_dim / 4]
     angles = torch.cat([rows[:, None].float() * inverse, columns[:, None].float() * inverse], dim=-1)
@@ -135,6 +155,6 @@ def vision_rotary(rows: Tensor, columns: Tensor, head_dim: int) -> tuple[Tensor,
 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (i, i + D/2) of the last axis; cos and sin broadcast."""
+    """Rotate the pairs (i, i + D/2) of the last axis; cos and sin broadcast."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin

@@ -1,4 +1,4 @@
-"""The decoder: embeddings in, hidden states out, over a cache of keys and values. Knows no pictures and no words."""
+"""The text decoder: embeddings to hidden states, over a key-value cache."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from model.nn.vision_encoder import RMSNorm
 
 
 class Attention(nn.Module):
-    """Grouped-query attention: several query heads share one head of keys and values."""
+    """Grouped-query attention: several query heads share one key-value head."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.head_dim = config.head_dim
-        self.shared = config.num_attention_heads != config.num_key_value_heads
+        self.use_gqa = config.num_attention_heads != config.num_key_value_heads
         self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * config.head_dim)
         self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim)
         self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim)
@@ -39,8 +39,8 @@ class Attention(nn.Module):
         if cache is not None and mask is None:
             out = causal_attention(q, k, v)
         else:
-            plain = mask is None and length > 1
-            out = F.scaled_dot_product_attention(q, k, v, mask, is_causal=plain, enable_gqa=self.shared)
+            is_causal = mask is None and length > 1
+            out = F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=self.use_gqa)
         return self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
 
 
@@ -58,6 +58,8 @@ class MLP(nn.Module):
 
 
 class DecoderLayer(nn.Module):
+    """Attention and MLP, each with a pre-norm and a residual connection."""
+
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -73,12 +75,12 @@ class DecoderLayer(nn.Module):
 
 
 class TextDecoder(nn.Module):
-    """Token embeddings, the layers, and the last norm."""
+    """Token embeddings, decoder layers and the final norm."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
-        # zeros, since drawing the usual random numbers on the meta device imports torch's compiler: seconds and 70 MB
+        # zeros: torch's random initialization on the meta device would import its compiler, seconds and 70 MB
         rows, width = config.vocab_size, config.hidden_size
         self.embed_tokens = nn.Embedding(rows, width, _weight=torch.zeros(rows, width))
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_hidden_layers))
@@ -87,10 +89,13 @@ class TextDecoder(nn.Module):
     def forward(
         self, embeddings: Tensor, positions: Tensor, mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """embeddings [B, S, C], positions [3, B, S] -> hidden states [B, S, C].
+        """Return hidden states [B, S, C] of embeddings [B, S, C] at positions [3, B, S].
 
-        mask: bool [B or 1, 1, S, T], True where a token may look; None means plainly causal, behind all that the cache
-        holds.
+        Args:
+            embeddings: [B, S, C].
+            positions: [3, B, S]; see `model.nn.rope.position_ids`.
+            mask: bool [B or 1, 1, S, T], True where a token may attend; None for causal attention over the whole cache.
+            cache: Filled with this call's keys and values; None for none.
         """
         config = self.config
         cos, sin = text_cos_sin(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
@@ -104,14 +109,14 @@ class TextDecoder(nn.Module):
 
 
 def attention_mask(valid: Tensor | None, length: int, past: int, device: torch.device) -> Tensor | None:
-    """bool [B or 1, 1, length, past + length]: each token sees what is valid and not later; None: plain causal does.
+    """Return a causal mask without padding, bool [B or 1, 1, length, past + length]; None where plain causal suffices.
 
     valid: [B, past + length], 0 for padding, or None.
     """
     if valid is None or bool(valid.bool().all()):
         return None
     queries = torch.arange(past, past + length, device=device).view(-1, 1)
-    seen = (torch.arange(past + length, device=device) <= queries).view(1, 1, length, -1)
-    # a padding row would see nothing at all, which softmax turns into NaN; it sees itself, and nobody reads it
-    own = torch.eye(length, past + length, dtype=torch.bool, device=device).roll(past, dims=1)
-    return seen & valid.bool()[:, None, None, :] | own
+    causal = (torch.arange(past + length, device=device) <= queries).view(1, 1, length, -1)
+    # a row of padding must attend to something, or softmax gives NaN: to itself, and its output is never used
+    diagonal = torch.eye(length, past + length, dtype=torch.bool, device=device).roll(past, dims=1)
+    return causal & valid.bool()[:, None, None, :] | diagonal

@@ -1,4 +1,4 @@
-"""Screen -> patches: how big a picture is shown to the model, and the arithmetic of its pixels. Knows no text."""
+"""Screenshots to patches: the size that an image is resized to, and its normalization."""
 
 from __future__ import annotations
 
@@ -16,35 +16,38 @@ if TYPE_CHECKING:
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # OPENAI_CLIP_MEAN, as in the official preprocessor_config.json
 STD = (0.26862954, 0.26130258, 0.27577711)
 PATCH, TEMPORAL, MERGE = 14, 2, 2
-FACTOR = PATCH * MERGE  # 28: a merged cell, so every side is a multiple of it
+FACTOR = PATCH * MERGE  # 28, the side of a merged patch; image sides are multiples of it
 MAX_RATIO = 200
-CHUNK = 1024  # patches normalised at a time on the CPU: they stay in its cache
+CHUNK = 1024  # patches normalized at a time on the CPU, to stay in its cache
 
 
 def smart_resize(height: int, width: int, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
-    """The (height, width) at which a picture is shown: multiples of factor, area within the limits, ratio kept.
+    """Return the (height, width) that an image is resized to: multiples of `factor`, area in the limits, ratio kept.
 
-    Source: transformers image_processing_qwen2_vl.py; Python's round, half to even, is part of the rule.
+    Source: transformers image_processing_qwen2_vl.py. Python's round, half to even, is part of the rule.
+
+    Raises:
+        UsageError: A side is zero, or the sides' ratio is above 200.
     """
     if min(height, width) < 1 or max(height, width) / min(height, width) > MAX_RATIO:
         raise UsageError(
-            f"a picture of {width}x{height} cannot be shown: sides must be positive and within a ratio of {MAX_RATIO}"
+            f"an image of {width}x{height} cannot be resized: sides must be positive, their ratio at most {MAX_RATIO}"
         )
-    shown_h, shown_w = round(height / factor) * factor, round(width / factor) * factor
-    if shown_h * shown_w > max_pixels:
+    new_height, new_width = round(height / factor) * factor, round(width / factor) * factor
+    if new_height * new_width > max_pixels:
         beta = math.sqrt(height * width / max_pixels)
-        shown_h = max(factor, math.floor(height / beta / factor) * factor)
-        shown_w = max(factor, math.floor(width / beta / factor) * factor)
-    elif shown_h * shown_w < min_pixels:
+        new_height = max(factor, math.floor(height / beta / factor) * factor)
+        new_width = max(factor, math.floor(width / beta / factor) * factor)
+    elif new_height * new_width < min_pixels:
         beta = math.sqrt(min_pixels / (height * width))
-        shown_h = math.ceil(height * beta / factor) * factor
-        shown_w = math.ceil(width * beta / factor) * factor
-    return shown_h, shown_w
+        new_height = math.ceil(height * beta / factor) * factor
+        new_width = math.ceil(width * beta / factor) * factor
+    return new_height, new_width
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """A checkpoint's picture budget in pixels. The defaults are the official preprocessor_config.json's."""
+    """Pixel budget of a checkpoint's images; the defaults are those of the official preprocessor_config.json."""
 
     min_pixels: int = 56 * 56
     max_pixels: int = 16384 * 28 * 28
@@ -53,17 +56,17 @@ class ImageLimits:
     def __post_init__(self) -> None:
         if not 0 < self.min_pixels <= self.max_pixels:
             raise UsageError(
-                f"picture limits need 0 < min_pixels <= max_pixels, not {self.min_pixels} and {self.max_pixels}"
+                f"a pixel budget needs 0 < min_pixels <= max_pixels, not {self.min_pixels} and {self.max_pixels}"
             )
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) in the model's space of a screen of that size."""
-        shown_h, shown_w = smart_resize(height, width, self.factor, self.min_pixels, self.max_pixels)
-        return shown_w, shown_h
+        """Return the (width, height) that a screenshot of that size is resized to."""
+        new_height, new_width = smart_resize(height, width, self.factor, self.min_pixels, self.max_pixels)
+        return new_width, new_height
 
 
 def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> uint8 [height, width, 3] by PIL's bicubic; the very array where the size is already right."""
+    """Resize uint8 [H, W, 3] to [height, width, 3], bicubic as in PIL; return the same array where the size fits."""
     if pixels.shape[:2] == (height, width):
         return pixels
     from PIL import Image
@@ -74,10 +77,16 @@ def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 def patchify(
     pixels: np.ndarray, limits: ImageLimits, device: str | torch.device = "cpu"
 ) -> tuple[torch.Tensor, tuple[int, int, int]]:
-    """uint8 [H, W, 3] -> patches float32 [gh * gw, 1176], grid (1, gh, gw) in patches.
+    """Resize and normalize an image, and cut it into patches.
 
-    Rows run block by block (2x2 patches that the merger joins), columns are channel, time, row, column.
-    A still picture fills both time slices.
+    Args:
+        pixels: uint8 [H, W, 3].
+        limits: Pixel budget.
+        device: Where the patches are computed.
+
+    Returns:
+        Patches float32 [gh * gw, 1176], with columns in the order channel, time, row, column; the image fills both time
+        slices. Rows run merged patch by merged patch (2x2). And the grid (1, gh, gw) in patches.
     """
     patches, grid = patchify_frame(pixels, limits, device)
     return patches.view(-1, 3, 1, PATCH * PATCH).expand(-1, -1, TEMPORAL, -1).flatten(1), grid
@@ -86,42 +95,48 @@ def patchify(
 def patchify_frame(
     pixels: np.ndarray, limits: ImageLimits, device: str | torch.device = "cpu"
 ) -> tuple[torch.Tensor, tuple[int, int, int]]:
-    """The same with one time slice, patches float32 [gh * gw, 588]: all that there is to know about a still picture."""
-    shown_w, shown_h = limits.resized(pixels.shape[1], pixels.shape[0])
-    return _normalised(resize(pixels, shown_w, shown_h)[None], 1, device), (1, shown_h // PATCH, shown_w // PATCH)
+    """Return the same as `patchify` with a single time slice: patches float32 [gh * gw, 588]."""
+    width, height = limits.resized(pixels.shape[1], pixels.shape[0])
+    return _normalize(resize(pixels, width, height)[None], 1, device), (1, height // PATCH, width // PATCH)
 
 
 def frames_to_patches(
     frames: np.ndarray, device: str | torch.device = "cpu"
 ) -> tuple[torch.Tensor, tuple[int, int, int]]:
-    """uint8 [T, H, W, 3], sides multiples of 28 -> patches float32 [t * gh * gw, 1176], grid (t, gh, gw).
+    """Cut frames uint8 [T, H, W, 3], with sides that are multiples of 28, into patches.
 
-    A last odd frame is repeated. The bytes travel to the device; mean and deviation are applied there, in float32.
+    An odd last frame is repeated. Bytes are transferred to the device and normalized there in float32.
+
+    Returns:
+        Patches float32 [t * gh * gw, 1176], and the grid (t, gh, gw).
     """
     count, height, width, _ = frames.shape
     if count % TEMPORAL:
         frames = np.concatenate([frames, np.repeat(frames[-1:], TEMPORAL - count % TEMPORAL, axis=0)])
     grid = len(frames) // TEMPORAL, height // PATCH, width // PATCH
-    return _normalised(frames, TEMPORAL, device), grid
+    return _normalize(frames, TEMPORAL, device), grid
 
 
-def _normalised(frames: np.ndarray, temporal: int, device: str | torch.device) -> torch.Tensor:
-    """uint8 [T, H, W, 3] -> patches float32 of `temporal` frames each; bytes are put in order before they are floats.
+def _normalize(frames: np.ndarray, temporal: int, device: str | torch.device) -> torch.Tensor:
+    """Return normalized float32 patches of `temporal` frames each, of frames uint8 [T, H, W, 3].
 
-    numpy orders bytes many times as fast as torch does, and four times as fast as it would order floats.
+    Bytes are reordered by numpy before the conversion: numpy is many times faster at it than torch, and bytes are four
+    times faster than floats.
     """
     import torch
 
     count, height, width, _ = frames.shape
     t, rows, columns = count // temporal, height // FACTOR, width // FACTOR
     blocks = frames.reshape(t, temporal, rows, MERGE, PATCH, columns, MERGE, PATCH, 3)
-    ordered = blocks.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)  # t, block row, block column, 2, 2, channel, time, 14, 14
-    raw = torch.from_numpy(np.array(ordered, order="C", copy=True)).to(device).view(-1, 3, temporal * PATCH * PATCH)
+    by_patch = blocks.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)  # t, merged row, merged column, 2, 2, channel, time, 14, 14
+    raw = torch.from_numpy(np.array(by_patch, order="C", copy=True)).to(device).view(-1, 3, temporal * PATCH * PATCH)
     mean = torch.tensor(MEAN, device=raw.device)[:, None] * 255
     std = torch.tensor(STD, device=raw.device)[:, None] * 255
     if raw.device.type != "cpu":
         return raw.float().sub_(mean).div_(std).flatten(1)
-    values = torch.from_numpy(np.empty(raw.shape, np.float32))  # numpy asks for huge pages: the memory comes at once
-    for part, bytes_ in zip(values.split(CHUNK), raw.split(CHUNK), strict=True):
-        part.copy_(bytes_).sub_(mean).div_(std)
+    values = torch.from_numpy(
+        np.empty(raw.shape, np.float32)
+    )  # numpy requests huge pages, which are faster to allocate
+    for part, raw_part in zip(values.split(CHUNK), raw.split(CHUNK), strict=True):
+        part.copy_(raw_part).sub_(mean).div_(std)
     return values.flatten(1)

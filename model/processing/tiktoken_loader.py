@@ -1,13 +1,11 @@
-"""tiktoken.model -> a tokenizer, for a checkpoint that brings this file in place of tokenizer.json.
+"""Load the tokenizer of a checkpoint that has tiktoken.model in place of tokenizer.json.
 
-Knows three files of a checkpoint folder: tiktoken.model (on each line a token in base64 and its rank),
-tokenizer_config.json (the names of the special tokens, and which class is the tokenizer), and the Python file of that
-class, of which one text is taken: the pattern that splits words. It is read by its syntax tree and never run. Knows no
-chat template.
+The vocabulary is converted by transformers. The pattern that splits text into words stands in the Python file of the
+checkpoint's own tokenizer class; it is read from the syntax tree, and the file is never run.
 
-Sources: tiktoken's load.py and _educational.py (what ranks mean), transformers' TikTokenConverter (ranks as merges),
-and TikTokenTokenizer in the Kimi checkpoints' tokenization_kimi.py and tokenization_moonshot.py (ids without a name are
-<|reserved_token_ID|>). OpenCUA's class, TikTokenV3, is of that family.
+Sources: tiktoken's load.py and _educational.py, transformers' TikTokenConverter, and TikTokenTokenizer in the Kimi
+checkpoints' tokenization_kimi.py and tokenization_moonshot.py, where ids without a name are <|reserved_token_ID|>.
+OpenCUA's class, TikTokenV3, is of that family.
 """
 
 from __future__ import annotations
@@ -20,58 +18,68 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Tokens
 
 from actions import UsageError
 
 FILE = "tiktoken.model"
-PATTERN = "pat_str"  # the attribute of the tokenizer's class
-AGAIN = "download the checkpoint again"
-MOST_TOKEN_BYTES = 4096  # real vocabularies: some 128
-MOST_SPECIAL = 10_000
-_CLASS = re.compile(r"(?:.*--)?([A-Za-z_]\w*)\.([A-Za-z_]\w*)")  # "owner/name--module.Class", the first part at times
-
-# Byte-level tokens are spelled in letters that can be seen: a byte that is one by itself, else one from 256 on
-_SEEN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-_HIDDEN = [byte for byte in range(256) if byte not in _SEEN]
-LETTERS = {byte: chr(byte) for byte in _SEEN} | {byte: chr(256 + n) for n, byte in enumerate(_HIDDEN)}
+PATTERN = "pat_str"  # attribute of the tokenizer's class
+DOWNLOAD_AGAIN = "download the checkpoint again"
+MAX_TOKEN_BYTES = 4096  # real vocabularies have about 128
+MAX_SPECIAL_TOKENS = 10_000
+_CLASS = re.compile(r"(?:.*--)?([A-Za-z_]\w*)\.([A-Za-z_]\w*)")  # "[owner/name--]module.Class"
 
 
-def read_tokens(folder: Path, config: Mapping[str, Any]) -> Tokens:
-    """The tokenizer of a folder with tiktoken.model; config: what its tokenizer_config.json says.
+def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokens:
+    """Return the tokenizer of a folder with tiktoken.model.
 
-    UsageError, one sentence, where a file is missing, damaged or of another kind.
+    Args:
+        folder: The checkpoint folder.
+        config: Contents of its tokenizer_config.json.
+
+    Raises:
+        UsageError: A file is missing, damaged or of another kind.
     """
-    path = folder / FILE
-    ranks = read_ranks(path)
-    spelled = [token.decode("latin-1").translate(LETTERS) for token in sorted(ranks, key=ranks.__getitem__)]
-    vocabulary = {word: rank for rank, word in enumerate(spelled)}
-    merges = [(spelled[left], spelled[right]) for left, right in merges_of(ranks)]
-    pattern = read_pattern(folder, config)
+    from transformers.convert_slow_tokenizer import TikTokenConverter
+
+    ranks = read_ranks(folder / FILE)
+
+    class Converter(TikTokenConverter):
+        """The converter over ranks that have been checked; tiktoken's own reader would cache them by path."""
+
+        @staticmethod
+        def load_tiktoken_bpe(tiktoken_url: str) -> dict[bytes, int]:
+            return ranks
+
     try:
-        split = pre_tokenizers.Split(Regex(pattern), "isolated")
-    except Exception as error:  # the library raises bare Exceptions
-        raise UsageError(f"{folder}: its tokenizer's {PATTERN} is no pattern ({str(error)[:120]}); {AGAIN}") from None
-    tokens = Tokens(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
-    tokens.pre_tokenizer = pre_tokenizers.Sequence(
-        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    tokens.decoder = decoders.ByteLevel()
-    special = _special(folder, config, len(ranks))
-    tokens.add_tokens(special)
-    for id_, token in enumerate(special, len(ranks)):
-        if tokens.token_to_id(token.content) != id_:
-            raise UsageError(f"{folder}: the special token {token.content!r:.60} is a token of {FILE} as well; {AGAIN}")
+        tokens: Tokens = Converter(str(folder / FILE), pattern=read_pattern(folder, config)).converted()
+    except UsageError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exceptions
+        raise UsageError(
+            f"{folder}: {PATTERN} of its tokenizer is not a valid pattern ({str(error)[:120]}); {DOWNLOAD_AGAIN}"
+        ) from None
+    special_tokens = _special_tokens(folder, config, len(ranks))
+    tokens.add_tokens(special_tokens)
+    for token_id, token in enumerate(special_tokens, len(ranks)):
+        if tokens.token_to_id(token.content) != token_id:
+            raise UsageError(
+                f"{folder}: the special token {token.content!r:.60} is a token of {FILE} as well; {DOWNLOAD_AGAIN}"
+            )
     return tokens
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:
-    """Tokens and their ranks, which are their ids: 0 to one less than there are, each byte among them."""
+    """Return the tokens of a tiktoken.model and their ranks, which are their ids.
+
+    Raises:
+        UsageError: The file cannot be read, the ranks are not 0 to n - 1, or a byte has no token.
+    """
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error}); {AGAIN}") from None
+        raise UsageError(f"{path} cannot be read ({error}); {DOWNLOAD_AGAIN}") from None
     ranks: dict[bytes, int] = {}
     for number, line in enumerate(lines, 1):
         token, _, rank = line.partition(b" ")
@@ -79,149 +87,142 @@ def read_ranks(path: Path) -> dict[bytes, int]:
             continue
         try:
             ranks[a2b_base64(token, strict_mode=True)] = int(rank)
-        except ValueError:  # binascii.Error is one
+        except ValueError:  # binascii.Error is a ValueError
             raise UsageError(
-                f"{path}: line {number} must be a token in base64 and its rank, not {line[:40]!r}; {AGAIN}"
+                f"{path}: line {number} must be a token in base64 and its rank, not {line[:40]!r}; {DOWNLOAD_AGAIN}"
             ) from None
     if sorted(ranks.values()) != list(range(len(ranks))):
-        raise UsageError(f"{path}: its {len(ranks)} tokens must have the ranks from 0 on, each once; {AGAIN}")
-    lacking = [byte for byte in range(256) if bytes([byte]) not in ranks]
-    if lacking:
-        raise UsageError(f"{path}: no token for the byte {lacking[0]} ({len(lacking)} bytes have none); {AGAIN}")
+        raise UsageError(f"{path}: its {len(ranks)} tokens must have the ranks from 0 on, each once; {DOWNLOAD_AGAIN}")
+    missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
+    if missing:
+        raise UsageError(
+            f"{path}: no token for the byte {missing[0]} ({len(missing)} bytes have none); {DOWNLOAD_AGAIN}"
+        )
     for length in (min(map(len, ranks)), max(map(len, ranks))):
-        if not 1 <= length <= MOST_TOKEN_BYTES:
-            raise UsageError(f"{path}: a token must have 1 to {MOST_TOKEN_BYTES} bytes, not {length}; {AGAIN}")
+        if not 1 <= length <= MAX_TOKEN_BYTES:
+            raise UsageError(f"{path}: a token must have 1 to {MAX_TOKEN_BYTES} bytes, not {length}; {DOWNLOAD_AGAIN}")
     return ranks
 
 
-def merges_of(ranks: Mapping[bytes, int]) -> list[tuple[int, int]]:
-    """Every pair of tokens that makes a token, by the rank of what it makes: pairs of ranks.
-
-    Of pairs that make the same token the one of lower ranks goes first. tiktoken takes the leftmost there, which can
-    differ only where two such pairs share their middle (ab + a = a + ba).
-    """
-    found: list[tuple[int, int, int]] = []
-    for token, rank in ranks.items():
-        for cut in range(1, len(token)):
-            left = ranks.get(token[:cut])
-            if left is None:
-                continue
-            right = ranks.get(token[cut:])
-            if right is not None:
-                found.append((rank, left, right))
-    found.sort()
-    return [(left, right) for _, left, right in found]
-
-
-def _special(folder: Path, config: Mapping[str, Any], first: int) -> list[AddedToken]:
-    """The special tokens from id `first` on: with the names of tokenizer_config.json, and between them the reserved."""
+def _special_tokens(folder: Path, config: Mapping[str, Any], first_id: int) -> list[AddedToken]:
+    """Return the special tokens from id `first_id` on, with reserved names between those of tokenizer_config.json."""
     path = folder / "tokenizer_config.json"
-    named = config.get("added_tokens_decoder")
-    if not isinstance(named, dict) or not named:
-        raise UsageError(f"{path} must name the special tokens in added_tokens_decoder, as {FILE} has none; {AGAIN}")
-    found: dict[int, AddedToken] = {}
-    for id_, token in named.items():
-        name = token.get("content") if isinstance(token, dict) else None
-        if not re.fullmatch(r"[0-9]{1,9}", id_) or not isinstance(name, str) or not name:
-            raise UsageError(
-                f"{path}: added_tokens_decoder must have ids with objects of content, not {id_!r:.20}: {token!r:.60}; "
-                f"{AGAIN}"
-            )
-        found[int(id_)] = _added(name, token.get("special") is not False)
-    if min(found) != first or max(found) - first >= MOST_SPECIAL:
+    decoder = config.get("added_tokens_decoder")
+    if not isinstance(decoder, dict) or not decoder:
         raise UsageError(
-            f"{folder}: {FILE} has {first} tokens, so the special tokens' ids in tokenizer_config.json must begin with "
-            f"{first}, not {min(found)}, and be {MOST_SPECIAL} at most (the last is {max(found)}); they are not of one "
-            "checkpoint"
+            f"{path} must name the special tokens in added_tokens_decoder, as {FILE} has none; {DOWNLOAD_AGAIN}"
         )
-    tokens = [found.get(id_) or _added(f"<|reserved_token_{id_}|>") for id_ in range(first, max(found) + 1)]
+    by_id: dict[int, AddedToken] = {}
+    for key, token in decoder.items():
+        name = token.get("content") if isinstance(token, dict) else None
+        if not re.fullmatch(r"[0-9]{1,9}", key) or not isinstance(name, str) or not name:
+            raise UsageError(
+                f"{path}: added_tokens_decoder must map ids to objects with content, not {key!r:.20}: {token!r:.60}; "
+                f"{DOWNLOAD_AGAIN}"
+            )
+        by_id[int(key)] = _added_token(name, token.get("special") is not False)
+    if min(by_id) != first_id or max(by_id) - first_id >= MAX_SPECIAL_TOKENS:
+        raise UsageError(
+            f"{folder}: {FILE} has {first_id} tokens, so the special tokens' ids in tokenizer_config.json must begin "
+            f"with {first_id}, not {min(by_id)}, and be {MAX_SPECIAL_TOKENS} at most (the last is {max(by_id)}); they "
+            "are not of one checkpoint"
+        )
+    tokens = [
+        by_id.get(token_id) or _added_token(f"<|reserved_token_{token_id}|>")
+        for token_id in range(first_id, max(by_id) + 1)
+    ]
     if len({token.content for token in tokens}) < len(tokens):
-        raise UsageError(f"{path}: added_tokens_decoder has one name for two ids; {AGAIN}")
+        raise UsageError(f"{path}: added_tokens_decoder has the same name for two ids; {DOWNLOAD_AGAIN}")
     return tokens
 
 
-def _added(name: str, special: bool = True) -> AddedToken:
+def _added_token(name: str, special: bool = True) -> AddedToken:
     return AddedToken(name, special=special, normalized=False)
 
 
-# --- the pattern that splits words: a text in a Python file that is never run ---
+# The split pattern, read from the syntax tree of the tokenizer's Python file
 
 
 def read_pattern(folder: Path, config: Mapping[str, Any]) -> str:
-    """The pattern that the checkpoint's own tokenizer class splits a text by, before it makes tokens of the parts."""
-    auto = config.get("auto_map")
-    named = auto.get("AutoTokenizer") if isinstance(auto, dict) else None
-    named = named[0] if isinstance(named, list) and named else named
-    found = _CLASS.fullmatch(named) if isinstance(named, str) else None
-    if found is None:
+    """Return the pattern by which the checkpoint's tokenizer class splits a text.
+
+    Raises:
+        UsageError: The file is missing or damaged, or its class has no such pattern.
+    """
+    auto_map = config.get("auto_map")
+    class_path = auto_map.get("AutoTokenizer") if isinstance(auto_map, dict) else None
+    class_path = class_path[0] if isinstance(class_path, list) and class_path else class_path
+    match = _CLASS.fullmatch(class_path) if isinstance(class_path, str) else None
+    if match is None:
         raise UsageError(
             f"{folder / 'tokenizer_config.json'}: auto_map.AutoTokenizer must name the tokenizer's file and class, as "
-            f"'tokenization_opencua.TikTokenV3' does, not {named!r:.60}; {AGAIN}"
+            f"'tokenization_opencua.TikTokenV3' does, not {class_path!r:.60}; {DOWNLOAD_AGAIN}"
         )
-    path = folder / f"{found.group(1)}.py"
+    module_name, class_name = match.groups()
+    path = folder / f"{module_name}.py"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Python thinks of that file's style is nobody's concern here
+            warnings.simplefilter("ignore")  # SyntaxWarnings of that file
             tree = ast.parse(path.read_bytes())
-        pattern = _class_text(tree, found.group(2))
+        pattern = _class_string(tree, class_name)
     except FileNotFoundError:
         raise UsageError(
-            f"{path} is missing: it holds the pattern that {FILE} needs, and is read for it, never run; fetch it from "
-            "where the checkpoint came from"
+            f"{path} is missing: it holds the pattern that {FILE} needs (it is parsed, never run); fetch it from where "
+            "the checkpoint came from"
         ) from None
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        raise UsageError(f"{path} cannot be read ({str(error)[:120]}); {AGAIN}") from None
+        raise UsageError(f"{path} cannot be read ({str(error)[:120]}); {DOWNLOAD_AGAIN}") from None
     if not pattern:
         raise UsageError(
-            f"{path}: its class {found.group(2)} must have {PATTERN} as a text, or as texts that are joined; {AGAIN}"
+            f"{path}: its class {class_name} must have {PATTERN} as a string or as joined strings; {DOWNLOAD_AGAIN}"
         )
     return pattern
 
 
-def _class_text(tree: ast.Module, name: str) -> str | None:
-    """The text of pat_str in a class, or in the classes of the same file that it is made from."""
+def _class_string(tree: ast.Module, class_name: str) -> str | None:
+    """Return pat_str of a class, or of its base classes in the same file."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    texts = _assigned(tree.body)
-    waiting, seen = [name], set()
-    while waiting:
-        node = classes.get(waiting.pop(0))
-        if node is None or node.name in seen:
+    constants = _assignments(tree.body)
+    queue, visited = [class_name], set()
+    while queue:
+        node = classes.get(queue.pop(0))
+        if node is None or node.name in visited:
             continue
-        seen.add(node.name)
-        own = _assigned(node.body)
-        if PATTERN in own:
-            return _text(own[PATTERN], texts)
-        waiting = [base.id for base in node.bases if isinstance(base, ast.Name)] + waiting
+        visited.add(node.name)
+        attributes = _assignments(node.body)
+        if PATTERN in attributes:
+            return _string_value(attributes[PATTERN], constants)
+        queue = [base.id for base in node.bases if isinstance(base, ast.Name)] + queue
     return None
 
 
-def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
-    """Names and what is assigned to them, the last of each."""
-    found: dict[str, ast.expr] = {}
+def _assignments(body: list[ast.stmt]) -> dict[str, ast.expr]:
+    """Return the last value assigned to each name."""
+    values: dict[str, ast.expr] = {}
     for statement in body:
         if isinstance(statement, ast.Assign):
-            found |= {one.id: statement.value for one in statement.targets if isinstance(one, ast.Name)}
+            values |= {target.id: statement.value for target in statement.targets if isinstance(target, ast.Name)}
         elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
-            found[statement.target.id] = statement.value
-    return found
+            values[statement.target.id] = statement.value
+    return values
 
 
-def _text(node: ast.expr, texts: Mapping[str, ast.expr]) -> str | None:
-    """A literal text, literal texts joined or added, or the name of one; None for anything else."""
+def _string_value(node: ast.expr, constants: Mapping[str, ast.expr]) -> str | None:
+    """Return the value of a string literal, of joined or added literals, or of a constant; None for anything else."""
     match node:
         case ast.Constant(value=str() as value):
             return value
-        case ast.Name(id=name) if name in texts:
-            return _text(texts[name], {key: one for key, one in texts.items() if key != name})
+        case ast.Name(id=name) if name in constants:
+            return _string_value(constants[name], {key: value for key, value in constants.items() if key != name})
         case ast.BinOp(op=ast.Add()):
-            parts, between = [node.left, node.right], ""
+            parts, separator = [node.left, node.right], ""
         case ast.Call(
-            func=ast.Attribute(value=ast.Constant(value=str() as between), attr="join"),
+            func=ast.Attribute(value=ast.Constant(value=str() as separator), attr="join"),
             args=[ast.List(elts=parts) | ast.Tuple(elts=parts)],
             keywords=[],
         ):
             pass
         case _:
             return None
-    said = [_text(part, texts) for part in parts]
-    return None if None in said else between.join(one for one in said if one is not None)
+    strings = [_string_value(part, constants) for part in parts]
+    return None if None in strings else separator.join(string for string in strings if string is not None)

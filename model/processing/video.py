@@ -1,4 +1,4 @@
-"""Videos -> patches: which frames are looked at, at what size, and how many seconds lie between them. Knows no text."""
+"""Videos to patches: which frames are sampled, at what size, and the seconds between them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """The authors' budget (qwen-vl-utils 0.0.14): frames a second, how many, pixels of one frame and of all."""
+    """Budget of a video, as the authors set it in qwen-vl-utils 0.0.14."""
 
-    fps: float = 2.0
+    fps: float = 2.0  # frames per second that are sampled
     min_frames: int = 4
     max_frames: int = 768
-    min_pixels: int = 128 * FACTOR**2
-    max_pixels: int = 768 * FACTOR**2
-    total_pixels: int = int(128_000 * FACTOR**2 * 0.9)  # nine tenths of the context
+    min_pixels: int = 128 * FACTOR**2  # of one frame
+    max_pixels: int = 768 * FACTOR**2  # of one frame
+    total_pixels: int = int(128_000 * FACTOR**2 * 0.9)  # of all frames: nine tenths of the context
 
 
 def sample_frames(count: int, native_fps: float, limits: VideoLimits = VideoLimits()) -> np.ndarray:
-    """Indices [n] of the frames to look at, evenly spread from first to last; n is a multiple of two."""
+    """Return the indices [n] of frames spread evenly from first to last; n is even.
+
+    Raises:
+        InvalidActionError: The video has fewer than two frames, or no positive frame rate.
+    """
     if count < TEMPORAL or not native_fps > 0:
         raise InvalidActionError(
-            f"a video needs {TEMPORAL} frames or more and a positive rate, not {count} at {native_fps} a second"
+            f"a video needs {TEMPORAL} or more frames and a positive rate, not {count} at {native_fps} per second"
         )
-    wanted = count / native_fps * limits.fps
+    target = count / native_fps * limits.fps
     lowest = math.ceil(limits.min_frames / TEMPORAL) * TEMPORAL
     highest = min(limits.max_frames, count) // TEMPORAL * TEMPORAL
-    number = int(min(max(wanted, lowest), highest)) // TEMPORAL * TEMPORAL
+    number = int(min(max(target, lowest), highest)) // TEMPORAL * TEMPORAL
     return np.linspace(0, count - 1, number).round().astype(np.int64)
 
 
@@ -46,12 +50,22 @@ def video_patches(
     limits: VideoLimits = VideoLimits(),
     device: str | torch.device = "cpu",
 ) -> tuple[torch.Tensor, tuple[int, int, int], float]:
-    """uint8 [T, H, W, 3] at native_fps -> patches [N, 1176], grid (t, h, w), seconds between temporal patches."""
-    chosen = sample_frames(len(frames), native_fps, limits)
-    share = limits.total_pixels / len(chosen) * TEMPORAL
-    most = int(max(min(limits.max_pixels, share), limits.min_pixels * 1.05))
-    height, width = smart_resize(frames.shape[1], frames.shape[2], FACTOR, limits.min_pixels, most)
-    shown = np.stack([resize(frames[index], width, height) for index in chosen])
-    patches, grid = frames_to_patches(shown, device)
-    sampled_fps = len(chosen) / len(frames) * native_fps
+    """Sample and resize the frames of a video, and cut them into patches.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        native_fps: Frame rate of `frames`.
+        limits: Budget of the video.
+        device: Where the patches are computed.
+
+    Returns:
+        Patches float32 [N, 1176], the grid (t, gh, gw), and the seconds between two temporal patches.
+    """
+    indices = sample_frames(len(frames), native_fps, limits)
+    share = limits.total_pixels / len(indices) * TEMPORAL
+    max_pixels = int(max(min(limits.max_pixels, share), limits.min_pixels * 1.05))
+    height, width = smart_resize(frames.shape[1], frames.shape[2], FACTOR, limits.min_pixels, max_pixels)
+    resized = np.stack([resize(frames[index], width, height) for index in indices])
+    patches, grid = frames_to_patches(resized, device)
+    sampled_fps = len(indices) / len(frames) * native_fps
     return patches, grid, TEMPORAL / sampled_fps

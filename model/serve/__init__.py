@@ -1,1 +1,1 @@
-"""An OpenAI-compatible server over model.chat: requests in JSON, replies in JSON or as a stream. Knows no machine."""
+"""An OpenAI-compatible server for a local model."""

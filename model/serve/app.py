@@ -1,4 +1,4 @@
-"""The routes: /v1/chat/completions, /v1/models, /health. Knows HTTP and OpenAI's shapes of answers."""
+"""The HTTP routes of the server: /v1/chat/completions, /v1/models and /health."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -18,25 +18,36 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from actions import UsageError
 from model.chat_model import ChatModel
 from model.checkpoints.detect_dialect import detect_dialect
 from model.serve.auth import AuthMiddleware
-from model.serve.completion import Completion, CompletionService
+from model.serve.completion import Completion, CompletionService, PreparedRequest
 from model.serve.errors import ApiError
 from model.serve.queue import QueuedRequest, RequestQueue
-from model.serve.request import ChatRequest, parsed, read
+from model.serve.request import ChatRequest, parse_json, parse_request
 
-MOST_BODY_BYTES = 64 * 2**20
-OURS = "pixelhand"  # the key of what only we say of a model
+MAX_BODY_BYTES = 64 * 2**20
+EXTENSION_KEY = "pixelhand"  # of a model in /v1/models: fields that OpenAI's API does not have
+T = TypeVar("T")
 
 
 def make_app(
     chat: ChatModel, name: str, *, token: str, hosts: Collection[str], origins: Collection[str] = (), waiting: int = 32
-) -> Any:
-    """The ASGI app for one chat. token "": none is asked for; waiting: requests in line beside the one served."""
-    server = Server(chat, name, waiting)
+) -> ASGIApp:
+    """Return the ASGI app that serves a chat model.
+
+    Args:
+        chat: The model.
+        name: Name of the model for clients.
+        token: Bearer token that requests must have; "" for none.
+        hosts: Host names that requests may be addressed to, without ports.
+        origins: Origins of pages that may send requests.
+        waiting: Most requests that wait beside the running one.
+    """
+    server = ChatServer(chat, name, waiting)
     middleware = []
     if origins:
         middleware = [Middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])]
@@ -48,37 +59,41 @@ def make_app(
             Route("/health", server.health),
         ],
         middleware=middleware,
-        exception_handlers={ApiError: _refused, 404: _no_route, 405: _no_route, Exception: _broken},
+        exception_handlers={
+            ApiError: _on_api_error,
+            404: _on_unknown_route,
+            405: _on_unknown_route,
+            Exception: _on_bug,
+        },
         lifespan=server.lifespan,
     )
     return AuthMiddleware(app, token=token, hosts=hosts, origins=origins)
 
 
-async def _refused(request: Request, refused: Exception) -> Response:
-    assert isinstance(refused, ApiError)
-    headers = {"Retry-After": "1"} if refused.status == 429 else None
-    return JSONResponse(refused.body(), refused.status, headers)
+async def _on_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    headers = {"Retry-After": "1"} if error.status == 429 else None
+    return JSONResponse(error.body(), error.status, headers)
 
 
-async def _broken(request: Request, error: Exception) -> Response:
-    """Something unforeseen; what it was goes to the server's own log, not to the client."""
-    return JSONResponse(ApiError(500, f"something unforeseen went wrong ({type(error).__name__})").body(), 500)
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """Return an internal error; the traceback goes to the server's log, not to the client."""
+    return JSONResponse(ApiError(500, f"internal error ({type(error).__name__})").body(), 500)
 
 
-async def _no_route(request: Request, error: Exception) -> Response:
+async def _on_unknown_route(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    known = "POST /v1/chat/completions, GET /v1/models, GET /health"
-    return JSONResponse(
-        ApiError(status, f"no {request.method} {request.url.path[:80]} here; there are {known}").body(), status
-    )
+    routes = "POST /v1/chat/completions, GET /v1/models, GET /health"
+    message = f"no route {request.method} {request.url.path[:80]}; there are {routes}"
+    return JSONResponse(ApiError(status, message).body(), status)
 
 
-def about(chat: ChatModel) -> dict[str, Any]:
-    """What a client must know to ask as we ask in process: dialect, history, picture budget."""
-    choice, settings = detect_dialect(chat.path), chat.settings
+def model_profile(chat: ChatModel) -> dict[str, object]:
+    """Return what a client needs to build the same prompts as in process: dialect, history and pixel budget."""
+    match, settings = detect_dialect(chat.path), chat.settings
     return {
-        "dialect": choice.dialect,
-        "certain": choice.certain,
+        "dialect": match.dialect,
+        "certain": match.certain,
         "tool": settings.tool,
         "history": settings.history,
         "history_steps": settings.history_steps,
@@ -91,161 +106,180 @@ def about(chat: ChatModel) -> dict[str, Any]:
     }
 
 
-class Server:
-    """One chat behind the routes."""
+class ChatServer:
+    """The route handlers of one chat model."""
 
     def __init__(self, chat: ChatModel, name: str, waiting: int) -> None:
-        self.voice, self.name = CompletionService(chat), name
-        self.line = RequestQueue(waiting)
-        self.began = int(time.time())
-        self.about = about(chat)
+        self.service, self.name, self.limits = CompletionService(chat), name, chat.limits
+        self.queue = RequestQueue(waiting)
+        self.started_at = int(time.time())
+        self.profile = model_profile(chat)
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Close the queue when the server stops."""
         yield
-        self.line.close()
+        self.queue.close()
 
     async def health(self, request: Request) -> Response:
-        return JSONResponse({"status": "ok", "running": int(self.line.running), "waiting": self.line.waiting})
+        """Return the state of the queue."""
+        return JSONResponse({"status": "ok", "running": int(self.queue.running), "waiting": self.queue.waiting})
 
     async def models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [self._model()]})
+        """List the one model."""
+        return JSONResponse({"object": "list", "data": [self._model_object()]})
 
     async def model(self, request: Request) -> Response:
-        if request.path_params["name"] != self.name:
-            raise ApiError(404, f"no model {request.path_params['name'][:80]!r} here; it serves '{self.name}'")
-        return JSONResponse(self._model())
+        """Describe a model by its name."""
+        name = request.path_params["name"]
+        if name != self.name:
+            raise _unknown_model(name, self.name)
+        return JSONResponse(self._model_object())
 
-    def _model(self) -> dict[str, Any]:
-        return {"id": self.name, "object": "model", "created": self.began, "owned_by": "pixelhand", OURS: self.about}
-
-    async def complete(self, request: Request) -> Response:
-        talk, turn = await self._enter(await _json(request))
-        pieces = turn.pieces()
-        if not talk.stream:
-            whole: Completion = await _unless_gone(request, turn, _last(pieces))
-            return JSONResponse(self._answer(whole))
-        first = await _unless_gone(request, turn, anext(pieces))  # what goes wrong before it still has a status
-        return _Events(self._events(talk, first, pieces), turn)
-
-    async def _enter(self, data: Any) -> tuple[ChatRequest, QueuedRequest]:
-        def understood() -> Any:
-            return self.voice.prepare(read(data, self.name))
-
-        asked = await run_in_threadpool(understood)
-        return asked.talk, self.line.submit(lambda on_piece: self.voice.complete(asked, on_piece))
-
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _model_object(self) -> dict[str, object]:
         return {
-            "id": f"chatcmpl-{secrets.token_hex(12)}",
-            "object": kind,
-            "created": int(time.time()),
-            "model": self.name,
-            "system_fingerprint": self.about["fingerprint"],
+            "id": self.name,
+            "object": "model",
+            "created": self.started_at,
+            "owned_by": "pixelhand",
+            EXTENSION_KEY: self.profile,
         }
 
-    def _answer(self, said: Completion) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": said.content, "refusal": None}
-        if said.calls:
-            message["tool_calls"] = _calls(said)
-        choice = {"index": 0, "message": message, "finish_reason": said.finish, "logprobs": None}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": _usage(said)}
+    async def complete(self, request: Request) -> Response:
+        """Serve a chat completion, as JSON or as server-sent events."""
+        chat_request, queued = await self._submit(await _read_json(request))
+        items = queued.stream()
+        if not chat_request.stream:
+            completion = await _unless_disconnected(request, queued, _last(items))
+            return JSONResponse(self._response(completion))
+        first = await _unless_disconnected(request, queued, anext(items))  # an error before it still sets the status
+        return _EventStream(self._events(chat_request, first, items), queued)
+
+    async def _submit(self, data: object) -> tuple[ChatRequest, QueuedRequest]:
+        def prepare() -> PreparedRequest:
+            return self.service.prepare(parse_request(data, self.name, self.limits))
+
+        prepared = await run_in_threadpool(prepare)
+        queued = self.queue.submit(lambda on_delta: self.service.complete(prepared, on_delta))
+        return prepared.request, queued
+
+    def _head(self, object_type: str) -> dict[str, object]:
+        return {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "object": object_type,
+            "created": int(time.time()),
+            "model": self.name,
+            "system_fingerprint": self.profile["fingerprint"],
+        }
+
+    def _response(self, completion: Completion) -> dict[str, object]:
+        message: dict[str, object] = {"role": "assistant", "content": completion.content, "refusal": None}
+        if completion.calls:
+            message["tool_calls"] = _tool_calls(completion)
+        choice = {"index": 0, "message": message, "finish_reason": completion.finish, "logprobs": None}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": _usage(completion)}
 
     async def _events(
-        self, talk: ChatRequest, first: str | Completion, pieces: AsyncIterator[str | Completion]
+        self, chat_request: ChatRequest, first: str | Completion, items: AsyncIterator[str | Completion]
     ) -> AsyncIterator[str]:
         head = self._head("chat.completion.chunk")
 
         def event(delta: dict[str, Any], finish: str | None = None) -> str:
             choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-            return _event({**head, "choices": [choice]})
+            return _format_event({**head, "choices": [choice]})
 
         yield event({"role": "assistant", "content": ""})
         item: str | Completion = first
         try:
             while not isinstance(item, Completion):
                 yield event({"content": item})
-                item = await anext(pieces)
+                item = await anext(items)
         except (ApiError, UsageError) as error:
-            yield _event(_as_refused(error).body())
+            yield _format_event(_to_api_error(error).body())
             return
         if item.calls:
-            yield event({"tool_calls": [{"index": n, **call} for n, call in enumerate(_calls(item))]})
+            yield event({"tool_calls": [{"index": n, **call} for n, call in enumerate(_tool_calls(item))]})
         yield event({}, item.finish)
-        if talk.usage:
-            yield _event({**head, "choices": [], "usage": _usage(item)})
+        if chat_request.usage:
+            yield _format_event({**head, "choices": [], "usage": _usage(item)})
         yield "data: [DONE]\n\n"
 
 
-class _Events(StreamingResponse):
-    """Server-sent events whose end, whatever brings it, is the end of the turn."""
+class _EventStream(StreamingResponse):
+    """Server-sent events that cancel their request when they end for any reason."""
 
-    def __init__(self, events: AsyncIterator[str], turn: QueuedRequest) -> None:
+    def __init__(self, events: AsyncIterator[str], queued: QueuedRequest) -> None:
         super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        self.turn = turn
+        self.queued = queued
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self.turn.leave()
+            self.queued.cancel()
 
 
-def _event(data: dict[str, Any]) -> str:
+def _format_event(data: dict[str, object]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _calls(said: Completion) -> list[dict[str, Any]]:
-    return [{"id": f"call_{secrets.token_hex(8)}", "type": "function", "function": call} for call in said.calls]
+def _tool_calls(completion: Completion) -> list[dict[str, object]]:
+    return [{"id": f"call_{secrets.token_hex(8)}", "type": "function", "function": call} for call in completion.calls]
 
 
-def _usage(said: Completion) -> dict[str, int]:
+def _usage(completion: Completion) -> dict[str, int]:
     return {
-        "prompt_tokens": said.prompt_tokens,
-        "completion_tokens": said.reply_tokens,
-        "total_tokens": said.prompt_tokens + said.reply_tokens,
+        "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.reply_tokens,
+        "total_tokens": completion.prompt_tokens + completion.reply_tokens,
     }
 
 
-def _as_refused(error: ApiError | UsageError) -> ApiError:
+def _unknown_model(requested: str, served: str) -> ApiError:
+    return ApiError(404, f"no model {requested[:80]!r}; this server serves '{served}'")
+
+
+def _to_api_error(error: ApiError | UsageError) -> ApiError:
     return error if isinstance(error, ApiError) else ApiError(500, str(error))
 
 
-async def _json(request: Request) -> Any:
+async def _read_json(request: Request) -> object:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            raise ApiError(413, f"a request may have {MOST_BODY_BYTES} bytes at most; send fewer or smaller pictures")
-    return parsed(bytes(body))
+        if len(body) > MAX_BODY_BYTES:
+            raise ApiError(413, f"a request may have {MAX_BODY_BYTES} bytes at most; send fewer or smaller images")
+    return parse_json(bytes(body))
 
 
-async def _last(pieces: AsyncIterator[str | Completion]) -> str | Completion:
+async def _last(items: AsyncIterator[str | Completion]) -> Completion:
+    """Return the completion that ends a stream of text deltas."""
     item: str | Completion = ""
-    async for one in pieces:
-        item = one
+    async for next_item in items:
+        item = next_item
+    assert isinstance(item, Completion)
     return item
 
 
-async def _unless_gone(request: Request, turn: QueuedRequest, work: Any) -> Any:
-    """What the work gives, unless the client goes away first: then the turn is left, in line or served."""
-    done, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+async def _unless_disconnected(request: Request, queued: QueuedRequest, work: Awaitable[T]) -> T:
+    """Return the result of `work`; cancel the request when the client disconnects first."""
+    done, disconnected = asyncio.ensure_future(work), asyncio.ensure_future(_wait_for_disconnect(request))
     try:
-        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({done, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if done.done():
             return done.result()
-        raise ApiError(499, "the client went away")  # nobody reads it
+        raise ApiError(499, "the client disconnected")  # never received
     except UsageError as error:
-        raise _as_refused(error) from None
+        raise _to_api_error(error) from None
     finally:
         if not done.done():
-            turn.leave()
+            queued.cancel()
             done.cancel()
             with suppress(asyncio.CancelledError):
                 await done
-        gone.cancel()
+        disconnected.cancel()
 
 
-async def _gone(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

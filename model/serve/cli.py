@@ -1,4 +1,4 @@
-"""`agent serve`: the OpenAI-compatible endpoint over our engine. Thin; model/serve knows how."""
+"""`agent serve`: serve a local model over OpenAI's API."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import os
 import secrets
 import socket
 import sys
-from typing import Annotated, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-KEY = "PIXELHAND_API_KEY"
+if TYPE_CHECKING:
+    from model.chat_model import ChatModel
+
+API_KEY_VARIABLE = "PIXELHAND_API_KEY"
 DEFAULT_PORT = 8642
 
 app = typer.Typer(help="Serve a model to other programs.", rich_markup_mode=None, add_completion=False)
@@ -18,33 +22,34 @@ app = typer.Typer(help="Serve a model to other programs.", rich_markup_mode=None
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Option(help="embedded, a checkpoint's folder, or a Hub id.")] = "embedded",
-    name: Annotated[str, typer.Option(help="What clients call it; default: as the model.")] = "",
+    model: Annotated[str, typer.Option(help="embedded, a checkpoint folder, or a Hub id.")] = "embedded",
+    name: Annotated[str, typer.Option(help="Name of the model for clients; default: as --model.")] = "",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = DEFAULT_PORT,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, fast, int8 or int4.")] = "auto",
-    waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait; one more gets 429.")] = 32,
+    waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait; further ones get status 429.")] = 32,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Name by which clients reach it beside loopback; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Host name that clients use, beside those of loopback; may be repeated."),
     ] = None,
     allow_origin: Annotated[
-        list[str] | None, typer.Option(help="Origin of pages that may ask, like http://localhost:3000.")
+        list[str] | None,
+        typer.Option(help="Origin of pages that may send requests, like http://localhost:3000; may be repeated."),
     ] = None,
-    no_token: Annotated[bool, typer.Option("--no-token", help="Ask for no token. On loopback only.")] = False,
+    no_token: Annotated[bool, typer.Option("--no-token", help="Require no token. On loopback only.")] = False,
 ) -> None:
-    """Serve a model at /v1/chat/completions, as OpenAI's clients expect it.
+    """Serve a model at /v1/chat/completions, compatible with OpenAI's clients.
 
-    Chat with pictures (data URIs), streaming, tools, response_format with a JSON schema, /v1/models. One request is
-    answered at a time, the others wait in line. Every request needs the token: that of PIXELHAND_API_KEY, else one
-    that is made and printed.
+    Supported are images (data URIs), streaming, tools, response_format with a JSON schema, and /v1/models. One request
+    is served at a time, the others wait. Every request needs a token: that of PIXELHAND_API_KEY, or else one that is
+    generated and printed.
     """
-    from actions import UsageError
-
-    needed = {"starlette", "uvicorn"}
     from importlib.util import find_spec
 
-    missing = sorted(one for one in needed if find_spec(one) is None)
+    from actions import UsageError
+
+    missing = [package for package in ("starlette", "uvicorn") if find_spec(package) is None]
     if missing:
         raise UsageError(f"`agent serve` needs {' and '.join(missing)}: pip install 'pixelhand[serve]'")
     from model.serve.auth import LOOPBACK
@@ -52,22 +57,23 @@ def serve(
     hosts = [*LOOPBACK, *(allow_host or ())]
     if host not in LOOPBACK and (no_token or not allow_host):
         raise UsageError(
-            f"on {host} others can reach the server; keep the token, and say by which name they do: --allow-host NAME"
+            f"--host {host} lets other computers reach the server: leave out --no-token, and pass the host name that "
+            "they use: --allow-host NAME"
         )
-    own = os.environ.get(KEY, "").strip()
-    token = "" if no_token else own or secrets.token_urlsafe(24)
-    listening = _listen(host, port)
+    env_token = os.environ.get(API_KEY_VARIABLE, "").strip()
+    token = "" if no_token else env_token or secrets.token_urlsafe(24)
+    listener = _listen(host, port)
     print(f"loading {model} …", file=sys.stderr)
     from model.chat_model import load_chat
 
     chat = load_chat(model, device, dtype)
     chat.warm_up()
-    served = name or chat.name
-    where = f"[{host}]" if ":" in host else host
-    print(f"serving {served} at http://{where}:{listening.getsockname()[1]}/v1", flush=True)
-    if token and not own:
+    served_name = name or chat.name
+    address = f"[{host}]" if ":" in host else host
+    print(f"serving {served_name} at http://{address}:{listener.getsockname()[1]}/v1", flush=True)
+    if token and not env_token:
         print(f"token: {token}", flush=True)
-    _run(chat, served, listening, token=token, hosts=hosts, origins=allow_origin or (), waiting=waiting)
+    _run(chat, served_name, listener, token, hosts, allow_origin or (), waiting)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -75,22 +81,35 @@ def _listen(host: str, port: int) -> socket.socket:
 
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, proto)
+        listener = socket.socket(family, kind, proto)
         if os.name == "posix":
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)  # who comes before the server runs waits for it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)  # connections wait here until the model is loaded
     except OSError as error:
-        raise UsageError(f"cannot listen on {host}:{port} ({error.strerror or error}); try --port 0") from None
-    return listening
+        raise UsageError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}); try another --port, or --port 0"
+        ) from None
+    return listener
 
 
-def _run(chat: Any, name: str, listening: socket.socket, **how: Any) -> None:
+def _run(
+    chat: ChatModel,
+    name: str,
+    listener: socket.socket,
+    token: str,
+    hosts: Collection[str],
+    origins: Collection[str],
+    waiting: int,
+) -> None:
     import uvicorn
 
     from model.serve.app import make_app
 
     config = uvicorn.Config(
-        make_app(chat, name, **how), log_level="warning", timeout_graceful_shutdown=5, server_header=False
+        make_app(chat, name, token=token, hosts=hosts, origins=origins, waiting=waiting),
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+        server_header=False,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listener])

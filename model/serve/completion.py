@@ -1,4 +1,4 @@
-"""A Talk -> what the model says to it, told piece by piece. Knows the chat and its engine; knows no HTTP."""
+"""Generate the reply to a chat request, text delta by text delta."""
 
 from __future__ import annotations
 
@@ -18,213 +18,233 @@ from model.serve.request import ChatRequest
 from model.wire.tool_call import ToolCallError, find_call
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
-HALF = "\ufffd"  # what the first bytes of a character decode to, until the others come
+REPLACEMENT = "\ufffd"  # an incomplete character decodes to this until its other bytes are generated
 
 
 @dataclass(frozen=True)
 class PreparedRequest:
-    """A Talk that was found to be possible: its grammar checked, its prompt measured."""
+    """A request that can be served: its grammar compiles and its prompt fits."""
 
-    talk: ChatRequest
-    grammar: str | None
+    request: ChatRequest
+    grammar: str | None  # for json_grammar.ConstrainedLogits
     prompt_tokens: int
     max_new_tokens: int
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A whole reply. finish: stop, length or tool_calls; calls: OpenAI's tool calls without their ids."""
+    """A complete reply."""
 
     content: str | None
-    calls: tuple[dict[str, str], ...]
-    finish: str
+    calls: tuple[dict[str, str], ...]  # OpenAI's tool calls without their ids
+    finish: str  # stop, length or tool_calls
     prompt_tokens: int
     reply_tokens: int
 
 
-class _StopSequence(Exception):
-    """A stop text was said."""
+class _StopSequenceError(Exception):
+    """A stop sequence was generated."""
 
 
 class CompletionService:
-    """One chat, asked by one caller at a time."""
+    """Generates completions with one chat model; call it from one thread at a time."""
 
     def __init__(self, chat: ChatModel) -> None:
         self.chat = chat
         self.vocabulary = min(chat.tokenizer.size, chat.model.config.text.vocab_size)
-        self.most_tokens = chat.model.config.text.max_position_embeddings
+        self.max_context_tokens = chat.model.config.text.max_position_embeddings
 
     @cached_property
     def _tokens(self) -> LLTokenizer:
-        return json_grammar.tokens_of(self.chat.tokenizer.as_json(), self.vocabulary, self.chat.tokenizer.stop_ids)
+        tokenizer = self.chat.tokenizer
+        return json_grammar.make_tokenizer(tokenizer.as_json(), self.vocabulary, tokenizer.stop_ids)
 
-    def prepare(self, talk: ChatRequest) -> PreparedRequest:
-        """Refused when the talk cannot be had: a schema that cannot be enforced, a prompt that is too long."""
+    def prepare(self, request: ChatRequest) -> PreparedRequest:
+        """Compile the grammar of a request and measure its prompt.
+
+        Raises:
+            ApiError: The schema cannot be enforced, or the prompt cannot be rendered or is too long (400).
+        """
         grammar = None
-        if talk.must_call:
-            grammar = json_grammar.call_grammar(talk.must_call, self._tokens)
-        elif talk.schema is not None:
-            grammar = json_grammar.json_grammar(talk.schema)
-        elif talk.form is not None:
+        if request.must_call:
+            grammar = json_grammar.call_grammar(request.must_call, self._tokens)
+        elif request.schema is not None:
+            grammar = json_grammar.schema_grammar(request.schema, self._tokens)
+        elif request.form is not None:
             try:
-                self.chat.make_guide(talk.form)
+                self.chat.make_guide(request.form)
             except ValueError as error:
-                said = " ".join(str(error).split())[:300]
-                raise ApiError(400, f"the form cannot be followed: {said}", param="pixelhand_form") from None
+                reason = " ".join(str(error).split())[:300]
+                raise ApiError(400, f"the grammar is not valid: {reason}", param="pixelhand_form") from None
         try:
-            length = len(self.chat.render(talk.messages, talk.tools).input_ids)
+            length = len(self.chat.render(request.messages, request.tools).input_ids)
         except UsageError as error:
             raise ApiError(400, str(error), param="messages") from None
-        room = self.most_tokens - length
-        if room < (talk.max_new_tokens or 1):
+        remaining = self.max_context_tokens - length
+        if remaining < (request.max_new_tokens or 1):
             raise ApiError(
                 400,
-                f"the prompt has {length} tokens and {talk.max_new_tokens or 1} are asked for; "
-                f"together they may be {self.most_tokens}",
+                f"the prompt has {length} tokens and {request.max_new_tokens or 1} are requested; "
+                f"together they must not exceed {self.max_context_tokens}",
                 param="messages",
                 code="context_length_exceeded",
             )
-        return PreparedRequest(
-            talk, grammar, length, talk.max_new_tokens or min(room, self.chat.settings.max_new_tokens)
-        )
+        max_new_tokens = request.max_new_tokens or min(remaining, self.chat.settings.max_new_tokens)
+        return PreparedRequest(request, grammar, length, max_new_tokens)
 
-    def complete(self, asked: PreparedRequest, on_piece: Callable[[str], None]) -> Completion:
-        """The reply. on_piece gets what may be shown of it, as it comes; an error of its own ends the reply."""
-        talk = asked.talk
-        flow = StreamFilter(talk.stop, (CALL_OPEN,) if talk.calls else ())
+    def complete(self, prepared: PreparedRequest, on_delta: Callable[[str], None]) -> Completion:
+        """Generate a reply.
+
+        Args:
+            prepared: The request.
+            on_delta: Called after each token with the new text that may be sent, possibly ""; an exception that it
+                raises ends the generation.
+        """
+        request = prepared.request
+        stream = StreamFilter(request.stop, (CALL_OPEN,) if request.calls else ())
 
         def on_text(text: str) -> None:
-            piece = flow.more(text)
-            on_piece(piece)  # also when it is empty: whoever listens can end it here
-            if flow.stopped:
-                raise _StopSequence
+            on_delta(stream.update(text))
+            if stream.is_stopped:
+                raise _StopSequenceError
 
         finish, text, count = "stop", "", 0
         try:
-            if asked.grammar is None and talk.top_p == 1:
+            if prepared.grammar is None and request.top_p == 1:
                 reply = self.chat.reply(
-                    talk.messages,
-                    talk.tools,
-                    max_new_tokens=asked.max_new_tokens,
-                    temperature=talk.temperature,
-                    seed=talk.seed,
+                    request.messages,
+                    request.tools,
+                    max_new_tokens=prepared.max_new_tokens,
+                    temperature=request.temperature,
+                    seed=request.seed,
                     on_text=on_text,
-                    form=talk.form,
+                    form=request.form,
                 )
                 text, count = reply.text, reply.reply_tokens
-                assert self.chat.work is not None
-                finish = "stop" if self.chat.work.ended else "length"
+                assert self.chat.stats is not None
+                finish = "stop" if self.chat.stats.ended else "length"
             else:
-                text, count, finish = self._stream(asked, on_text)
-        except _StopSequence:
-            count = len(self.chat.tokenizer.encode(flow.text))
+                text, count, finish = self._generate(prepared, on_text)
+        except _StopSequenceError:
+            count = len(self.chat.tokenizer.encode(stream.text))
         else:
-            flow.end(text)
-        found = calls_in(flow.text) if talk.calls else None
-        if found:
-            return Completion(*found, "tool_calls", asked.prompt_tokens, count)
-        on_piece(flow.rest())
-        return Completion(flow.text, (), finish, asked.prompt_tokens, count)
+            stream.finish(text)
+        parsed = parse_calls(stream.text) if request.calls else None
+        if parsed:
+            return Completion(*parsed, "tool_calls", prepared.prompt_tokens, count)
+        on_delta(stream.rest())
+        return Completion(stream.text, (), finish, prepared.prompt_tokens, count)
 
-    def _stream(self, asked: PreparedRequest, on_text: Callable[[str], None]) -> tuple[str, int, str]:
-        """As Chat.reply, with a grammar and top_p: text, tokens and why it ended."""
+    def _generate(self, prepared: PreparedRequest, on_text: Callable[[str], None]) -> tuple[str, int, str]:
+        """Generate with a JSON grammar or top_p; return text, number of tokens and finish reason."""
         import torch
 
         from model.engine.decode import Sampling, stream_batch
         from model.processing.image import patchify
 
-        chat, talk = self.chat, asked.talk
-        prompt = chat.render(talk.messages, talk.tools)
-        ruled = None if asked.grammar is None else json_grammar.Ruled(chat.model, self._tokens, asked.grammar)
-        pictures: dict[str, Any] = {}
+        chat, request = self.chat, prepared.request
+        prompt = chat.render(request.messages, request.tools)
+        constrained = None
+        if prepared.grammar is not None:
+            constrained = json_grammar.ConstrainedLogits(chat.model, self._tokens, prepared.grammar)
+        images: dict[str, Any] = {}
         if prompt.screens:
-            shown = [patchify(screen.pixels, chat.limits, chat.model.device) for screen in prompt.screens]
-            pictures = {
-                "pixel_values": torch.cat([patches for patches, _ in shown]),
-                "image_grid_thw": [grid for _, grid in shown],
+            patchified = [patchify(screen.pixels, chat.limits, chat.model.device) for screen in prompt.screens]
+            images = {
+                "pixel_values": torch.cat([patches for patches, _ in patchified]),
+                "image_grid_thw": [grid for _, grid in patchified],
             }
         ids: list[int] = []
         for token in stream_batch(
-            ruled or chat.model,  # type: ignore[arg-type]  # it is asked for logits in the model's place
+            constrained or chat.model,  # type: ignore[arg-type]  # ConstrainedLogits forwards all attributes
             torch.tensor([prompt.input_ids], device=chat.model.device),
-            max_new_tokens=asked.max_new_tokens,
+            max_new_tokens=prepared.max_new_tokens,
             stop_ids=chat.tokenizer.stop_ids,
-            sampling=Sampling(temperature=talk.temperature, top_p=talk.top_p, seed=talk.seed),
+            sampling=Sampling(temperature=request.temperature, top_p=request.top_p, seed=request.seed),
             vocabulary=self.vocabulary,
-            **pictures,
+            **images,
         ):
             ids.append(int(token[0]))
-            over = ids[-1] in chat.tokenizer.stop_ids or (ruled is not None and ruled.took(ids[-1]))
+            is_last = ids[-1] in chat.tokenizer.stop_ids or (constrained is not None and constrained.accept(ids[-1]))
             on_text(chat.tokenizer.decode(ids))
-            if over:
+            if is_last:
                 return chat.tokenizer.decode(ids), len(ids), "stop"
         return chat.tokenizer.decode(ids), len(ids), "length"
 
 
 class StreamFilter:
-    """Which part of a growing text may be shown: up to a stop text, up to a mark, and no half of either."""
+    """Decides which part of a growing text may be sent: up to a stop sequence or a tag, and no part of either.
 
-    def __init__(self, stops: Sequence[str] = (), marks: Sequence[str] = ()) -> None:
-        self.stops, self.marks = tuple(stops), tuple(marks)
-        self.text = ""  # all that counts of the reply
-        self.stopped = False
-        self._shown = 0
+    Args:
+        stop_sequences: Texts that end the reply and are not part of it.
+        tags: Texts from which on nothing is sent until the reply is complete.
 
-    def more(self, text: str) -> str:
-        """The text so far -> what is new and may be shown."""
-        self._take(text)
-        ends = [len(self.text), *(at for mark in self.marks if (at := self.text.find(mark)) >= 0)]
+    Attributes:
+        text: The reply up to a stop sequence.
+        is_stopped: Whether a stop sequence was found.
+    """
+
+    def __init__(self, stop_sequences: Sequence[str] = (), tags: Sequence[str] = ()) -> None:
+        self.stop_sequences, self.tags = tuple(stop_sequences), tuple(tags)
+        self.text = ""
+        self.is_stopped = False
+        self._sent = 0  # characters
+
+    def update(self, text: str) -> str:
+        """Take the text generated so far; return what may be sent in addition."""
+        self._set_text(text)
+        ends = [len(self.text), *(index for tag in self.tags if (index := self.text.find(tag)) >= 0)]
         end = min(ends)
         if end == len(text):
-            end -= max((_overlap(text, mark) for mark in (*self.stops, *self.marks)), default=0)
-            end -= len(text[:end]) - len(text[:end].rstrip(HALF))
-        return self._show(end)
+            end -= max((_overlap(text, mark) for mark in (*self.stop_sequences, *self.tags)), default=0)
+            end -= len(text[:end]) - len(text[:end].rstrip(REPLACEMENT))
+        return self._send(end)
 
-    def end(self, text: str) -> None:
-        """The text is whole; what was held back counts."""
-        self._take(text)
+    def finish(self, text: str) -> None:
+        """Take the complete text."""
+        self._set_text(text)
 
     def rest(self) -> str:
-        """What was not shown yet."""
-        return self._show(len(self.text))
+        """Return all that has not been sent."""
+        return self._send(len(self.text))
 
-    def _take(self, text: str) -> None:
-        first = min((at for stop in self.stops if (at := text.find(stop)) >= 0), default=-1)
-        self.stopped = self.stopped or first >= 0
+    def _set_text(self, text: str) -> None:
+        first = min((index for stop in self.stop_sequences if (index := text.find(stop)) >= 0), default=-1)
+        self.is_stopped = self.is_stopped or first >= 0
         self.text = text if first < 0 else text[:first]
 
-    def _show(self, end: int) -> str:
-        piece = self.text[self._shown : end]
-        self._shown = max(self._shown, end)
-        return piece
+    def _send(self, end: int) -> str:
+        delta = self.text[self._sent : end]
+        self._sent = max(self._sent, end)
+        return delta
 
 
 def _overlap(text: str, mark: str) -> int:
-    """How many characters at the text's end are the beginning of the mark, and not all of it."""
+    """Return the length of the longest proper prefix of `mark` that ends `text`."""
     return next((n for n in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:n])), 0)
 
 
-def calls_in(text: str) -> tuple[str | None, tuple[dict[str, str], ...]] | None:
-    """(words before the first call, the calls); None when the reply has none, or one that cannot be read."""
-    before, *calls = text.split(CALL_OPEN)
-    if not calls:
+def parse_calls(text: str) -> tuple[str | None, tuple[dict[str, str], ...]] | None:
+    """Return (text before the first call, calls), or None when there is no call or one cannot be parsed."""
+    before, *parts = text.split(CALL_OPEN)
+    if not parts:
         return None
-    found = []
-    for call in calls:
+    calls = []
+    for part in parts:
         try:
-            found.append(_call(call))
+            calls.append(_parse_call(part))
         except (ToolCallError, KeyError, TypeError):
             return None
-    return before.strip() or None, tuple(found)
+    return before.strip() or None, tuple(calls)
 
 
-def _call(text: str) -> dict[str, str]:
-    inner, closed, _ = text.partition(CALL_CLOSE)
+def _parse_call(text: str) -> dict[str, str]:
+    inner, closing, _ = text.partition(CALL_CLOSE)
     try:
         data = json.loads(inner)
         name, arguments = data["name"], data["arguments"]
     except (ValueError, RecursionError):
-        call = find_call(CALL_OPEN + inner + closed)  # as models write it: commas too many, quotes left out
+        call = find_call(CALL_OPEN + inner + closing)  # tolerates the mistakes of models, like a trailing comma
         name, arguments = call.name, dict(call.arguments)
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise ToolCallError("the call has no name")

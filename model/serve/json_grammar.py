@@ -1,7 +1,6 @@
-"""Replies that must fit a grammar: a JSON schema, or a call of given functions. Knows token ids and llguidance.
+"""Constrain replies of the server to a JSON schema, or to a call of given functions, with llguidance.
 
-The rule stands between the model and the choice of the next token: what may not follow gets the lowest of all numbers,
-so sampling, stopping and everything else stay those of model.engine.decode.
+The logits are masked between the model and the sampling, so sampling and stopping stay those of model.engine.decode.
 """
 
 from __future__ import annotations
@@ -15,25 +14,45 @@ import torch
 from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor
 
+from model.nn.qwen25vl import Qwen25VL
 from model.serve.errors import ApiError
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
-TIGHT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+JSON_STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+SCHEMA_PARAM = "response_format.json_schema.schema"
 
 
-def tokens_of(text: str, vocabulary: int, stop_ids: Sequence[int]) -> LLTokenizer:
-    """The checkpoint's tokens, as tokenizer.json has them, as llguidance reads them: a second for 150,000; keep it."""
+def make_tokenizer(text: str, vocabulary: int, stop_ids: Sequence[int]) -> LLTokenizer:
+    """Return llguidance's tokenizer for a checkpoint, about a second's work for 150,000 tokens.
+
+    Args:
+        text: The tokenizer in the format of tokenizer.json.
+        vocabulary: Number of ids.
+        stop_ids: Ids that end a reply.
+    """
     return LLTokenizer(text, n_vocab=vocabulary, eos_token=list(stop_ids))
 
 
-def json_grammar(schema: Mapping[str, Any], param: str = "response_format.json_schema.schema") -> str:
-    """The grammar of one JSON value that fits the schema. Refused where llguidance does not know what it asks for."""
-    return _valid(LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=TIGHT), param)
+def schema_grammar(schema: Mapping[str, object], tokens: LLTokenizer, param: str = SCHEMA_PARAM) -> str:
+    """Return the grammar of one JSON value that fits a schema.
+
+    Raises:
+        ApiError: llguidance cannot enforce the schema (400).
+    """
+    try:
+        grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=JSON_STYLE)
+    except (ValueError, RecursionError) as error:
+        raise _schema_error(str(error), param) from None
+    return _checked(grammar, tokens, param)
 
 
 def call_grammar(tools: Sequence[Mapping[str, Any]], tokens: LLTokenizer) -> str:
-    """The grammar of one <tool_call>, of any of these functions. Refused as json_grammar does."""
-    marks = [_mark(mark, tokens) for mark in (CALL_OPEN, CALL_CLOSE)]
+    """Return the grammar of one <tool_call> of any of the tools.
+
+    Raises:
+        ApiError: llguidance cannot enforce the parameters of a tool (400).
+    """
+    opening, closing = (_lark_tag(tag, tokens) for tag in (CALL_OPEN, CALL_CLOSE))
     any_of = [
         {
             "type": "object",
@@ -46,56 +65,74 @@ def call_grammar(tools: Sequence[Mapping[str, Any]], tokens: LLTokenizer) -> str
         }
         for tool in tools
     ]
-    value = json.dumps({"anyOf": any_of, "x-guidance": TIGHT})
-    lark = f'start: {marks[0]} "\\n" call "\\n" {marks[1]}\ncall: %json {value}'
-    return _valid(LLMatcher.grammar_from_lark(lark), "tools")
+    try:
+        schema = json.dumps({"anyOf": any_of, "x-guidance": JSON_STYLE})
+        lark = f'start: {opening} "\\n" call "\\n" {closing}\ncall: %json {schema}'
+        grammar = LLMatcher.grammar_from_lark(lark)
+    except (ValueError, RecursionError) as error:
+        raise _schema_error(str(error), "tools") from None
+    return _checked(grammar, tokens, "tools")
 
 
-def _mark(mark: str, tokens: LLTokenizer) -> str:
-    """A tag in a grammar: by its bare name where it is a token of its own, which llguidance matches whole or not."""
-    ids = tokens.tokenize_str(mark, parse_special=True)
-    return mark if len(ids) == 1 and tokens.is_special_token(ids[0]) else json.dumps(mark)
+def _lark_tag(tag: str, tokens: LLTokenizer) -> str:
+    """Return a tag as Lark names it: a special token, or a string of characters."""
+    ids = tokens.tokenize_str(tag, parse_special=True)
+    return tag if len(ids) == 1 and tokens.is_special_token(ids[0]) else json.dumps(tag)
 
 
-def _valid(grammar: str, param: str) -> str:
+def _checked(grammar: str, tokens: LLTokenizer, param: str) -> str:
+    """Return the grammar, or raise ApiError where it is invalid, too large, or allows no first token."""
     problem = LLMatcher.validate_grammar(grammar)
+    if not problem:
+        matcher = LLMatcher(tokens, grammar, log_level=0)
+        if not matcher.is_error():
+            matcher.compute_bitmask()
+        problem = matcher.get_error() if matcher.is_error() else ""
     if problem:
-        raise ApiError(400, f"the schema cannot be enforced: {problem.strip()[:300]}", param=param, code="bad_schema")
+        raise _schema_error(problem, param)
     return grammar
 
 
-class Ruled:
-    """A model whose next tokens follow a grammar; for decode.stream in the model's place.
+def _schema_error(problem: str, param: str) -> ApiError:
+    reason = " ".join(problem.partition("<state>")[0].split())[:300]
+    return ApiError(400, f"the schema cannot be enforced: {reason}", param=param, code="bad_schema")
 
-    took() must be told each id that was picked, before the next is asked for. Refused (500) when the rule broke.
+
+class ConstrainedLogits:
+    """A model whose logits are masked by a grammar, to be passed to `decode.stream_batch` in the model's place.
+
+    Each id that is picked must be passed to `accept` before the next logits are requested.
+
+    Raises:
+        ApiError: The grammar cannot be followed, as it exceeds a limit of llguidance (400).
     """
 
-    def __init__(self, model: Any, tokens: LLTokenizer, grammar: str) -> None:
+    def __init__(self, model: Qwen25VL, tokens: LLTokenizer, grammar: str) -> None:
         self._model = model
-        self._matcher = LLMatcher(tokens, grammar)
-        self._require()
+        self._matcher = LLMatcher(tokens, grammar, log_level=0)
+        self._check()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[1, C] -> [1, V], the tokens that may not follow at the lowest finite number."""
+        """Return logits [1, V] of a hidden state [1, C], with forbidden ids at the lowest finite number."""
         scores = self._model.logits(hidden)
         if not bool(scores.isfinite().all()):
-            return scores  # decode says what this means
+            return scores  # stream_batch raises a UsageError
         bits = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
-        self._require()
+        self._check()
         allowed = torch.zeros(scores.shape[-1], dtype=torch.bool)
-        known = min(len(bits), len(allowed))
-        allowed[:known] = torch.from_numpy(bits[:known].astype(bool))
+        size = min(len(bits), len(allowed))
+        allowed[:size] = torch.from_numpy(bits[:size].astype(bool))
         return scores.masked_fill(~allowed.to(scores.device), torch.finfo(scores.dtype).min)
 
-    def took(self, token: int) -> bool:
-        """Note the id that was picked; true when nothing may follow it."""
+    def accept(self, token: int) -> bool:
+        """Advance by an id; return whether the reply is complete."""
         self._matcher.consume_token(token)
-        self._require()
+        self._check()
         return self._matcher.is_stopped()
 
-    def _require(self) -> None:
+    def _check(self) -> None:
         if self._matcher.is_error():
-            raise ApiError(500, f"the grammar could not be followed: {self._matcher.get_error().strip()[:300]}")
+            raise _schema_error(self._matcher.get_error(), SCHEMA_PARAM)

@@ -1,4 +1,4 @@
-"""Who is served when: one at a time, the others in a line of bounded length. Knows asyncio and one worker thread."""
+"""Serve one request at a time on a worker thread, with a bounded queue for the others."""
 
 from __future__ import annotations
 
@@ -6,116 +6,125 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from model.serve.completion import Completion
 from model.serve.errors import ApiError
 
-Work = Callable[[Callable[[str], None]], Completion]
+Work = Callable[[Callable[[str], None]], Completion]  # called with a function that takes each text delta
 
 
 class ClientGoneError(Exception):
-    """Nobody listens any more."""
+    """The client disconnected, or the server is closing."""
 
 
 class RequestQueue:
-    """The turns of one worker. most: how many may wait beside the one that is served."""
+    """A first-in, first-out queue for one worker thread.
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._places = 0  # turns that were entered and are not over
-        self._turn = asyncio.Lock()
-        self._worker = ThreadPoolExecutor(1, "pixelhand-serve")
-        self._open: set[QueuedRequest] = set()
+    Args:
+        max_waiting: Most requests that wait beside the running one.
+    """
+
+    def __init__(self, max_waiting: int) -> None:
+        self.max_waiting = max_waiting
+        self._size = 0  # submitted requests that have not ended, the running one included
+        self._lock = asyncio.Lock()
+        self._executor = ThreadPoolExecutor(1, "pixelhand-serve")
+        self._running: set[QueuedRequest] = set()
 
     @property
     def running(self) -> bool:
-        """Whether the worker has something to do."""
-        return self._turn.locked()
+        """Whether a request is being served."""
+        return self._lock.locked()
 
     @property
     def waiting(self) -> int:
-        """How many are in line beside the one that is served."""
-        return self._places - self.running
+        """Requests that wait beside the running one."""
+        return self._size - self.running
 
     def submit(self, work: Work) -> QueuedRequest:
-        """A turn for some work, in the order of asking for its pieces; Refused (429) when the line is full.
+        """Queue a request; it occupies a slot until its work is done or it is canceled.
 
-        It has its place from here on, until its work is done or it is left: every turn must be left in the end.
+        Requests are served in the order in which their `stream` is started. Every request must be canceled in the end.
+
+        Raises:
+            ApiError: The queue is full (429).
         """
-        if self._places > self.most:
-            raise ApiError(
-                429, f"{self.waiting} requests are waiting already; try again in a moment", code="line_is_full"
-            )
-        self._places += 1
+        if self._size > self.max_waiting:
+            raise ApiError(429, f"{self.waiting} requests are waiting already; try again later", code="line_is_full")
+        self._size += 1
         return QueuedRequest(self, work)
 
     def close(self) -> None:
-        """End what is being said, and take no more."""
-        for turn in list(self._open):
-            turn.leave()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        """Cancel the running request and stop the worker."""
+        for request in list(self._running):
+            request.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 class QueuedRequest:
-    """One request's place in the line. leave() gives it up, at any time."""
+    """A request in a queue; `cancel` may be called at any time."""
 
-    def __init__(self, line: RequestQueue, work: Work) -> None:
-        self._line, self._work = line, work
-        self._left = threading.Event()
-        self._begun = self._over = False
+    def __init__(self, queue: RequestQueue, work: Work) -> None:
+        self._queue, self._work = queue, work
+        self._canceled = threading.Event()
+        self._is_started = self._is_released = False
 
-    def leave(self) -> None:
-        """Stop at the next token. The slot is free as soon as the worker has noticed."""
-        self._left.set()
-        if not self._begun:
-            self._end()
+    def cancel(self) -> None:
+        """Stop at the next token; the slot is released once the worker has stopped."""
+        self._canceled.set()
+        if not self._is_started:
+            self._release()
 
-    def _end(self) -> None:
-        """Give the place back, once."""
-        if not self._over:
-            self._over = True
-            self._line._places -= 1
+    def _release(self) -> None:
+        """Release the slot, once."""
+        if not self._is_released:
+            self._is_released = True
+            self._queue._size -= 1
 
-    async def pieces(self) -> AsyncIterator[str | Completion]:
-        """The reply's pieces as they come, and last the whole. What the work raises, this raises."""
-        line, loop = self._line, asyncio.get_running_loop()
-        heard: asyncio.Queue[Any] = asyncio.Queue()
-        self._begun = True
+    async def stream(self) -> AsyncIterator[str | Completion]:
+        """Wait for the worker, then yield the text deltas of the reply and last the whole completion.
+
+        Raises:
+            ApiError: The server is closing (503).
+            Exception: Any exception of the work.
+        """
+        queue, loop = self._queue, asyncio.get_running_loop()
+        items: asyncio.Queue[str | asyncio.Future[Completion]] = asyncio.Queue()
+        self._is_started = True
         try:
-            await line._turn.acquire()
+            await queue._lock.acquire()
         except BaseException:
-            self._end()
+            self._release()
             raise
 
-        def on_piece(piece: str) -> None:
-            if self._left.is_set():
+        def on_delta(delta: str) -> None:
+            if self._canceled.is_set():
                 raise ClientGoneError
-            if piece:
-                loop.call_soon_threadsafe(heard.put_nowait, piece)
+            if delta:
+                loop.call_soon_threadsafe(items.put_nowait, delta)
 
-        def done(future: asyncio.Future[Completion]) -> None:
-            line._open.discard(self)
-            self._end()
-            line._turn.release()
-            heard.put_nowait(future)
-            if not future.cancelled():
-                future.exception()  # seen, also where nobody waits for it any more
+        def on_done(done: asyncio.Future[Completion]) -> None:
+            queue._running.discard(self)
+            self._release()
+            queue._lock.release()
+            items.put_nowait(done)
+            if not done.cancelled():
+                done.exception()  # mark it as retrieved, also when the client has gone
 
         try:
-            future = loop.run_in_executor(line._worker, self._work, on_piece)
-        except RuntimeError:  # the worker was closed
-            self._end()
-            line._turn.release()
+            future = loop.run_in_executor(queue._executor, self._work, on_delta)
+        except RuntimeError:  # the executor is shut down
+            self._release()
+            queue._lock.release()
             raise ApiError(503, "the server is closing") from None
-        line._open.add(self)
-        future.add_done_callback(done)
+        queue._running.add(self)
+        future.add_done_callback(on_done)
         try:
-            while (item := await heard.get()) is not future:
+            while isinstance(item := await items.get(), str):
                 yield item
             try:
                 yield future.result()
             except ClientGoneError:
                 raise ApiError(503, "the server is closing") from None
         finally:
-            self.leave()
+            self.cancel()

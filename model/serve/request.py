@@ -1,6 +1,6 @@
-"""A request's JSON -> what is asked of the model. Knows OpenAI's field names and chat messages; runs no model.
+"""Parse the body of /v1/chat/completions into a request for the model.
 
-What cannot be done is refused by name; nothing that changes the answer is left out in silence.
+A field that would change the reply is either applied or rejected with its name, never ignored.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import base64
 import binascii
 import io
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,24 +18,28 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from actions import Screen
 from model.engine.call_grammar import CallGrammar
+from model.processing.image import ImageLimits
 from model.serve.errors import ApiError
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
-MOST_PICTURE_PIXELS = 50_000_000
-FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_IMAGE_PIXELS = 50_000_000
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 ROLES = ("system", "developer", "user", "assistant", "tool")
+# former names of CallGrammar's fields, which older clients send in pixelhand_form
+OLD_GRAMMAR_KEYS = {"samples": "longest_calls", "closers": "closing_strings", "roomy": "open_when_short"}
+RESIZE_KEYS = ("resized_height", "resized_width", "total_pixels", "nframes", "fps")  # of qwen-vl-utils
 
 
-class _Open(BaseModel):
+class StreamOptions(BaseModel):
+    """The field stream_options."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-
-class StreamOptions(_Open):
     include_usage: bool = False
 
 
-class Body(BaseModel):
-    """A body of /v1/chat/completions. The last block is accepted and changes no answer of ours."""
+class ChatCompletionBody(BaseModel):
+    """The body of /v1/chat/completions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,13 +56,15 @@ class Body(BaseModel):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
-    pixelhand_form: dict[str, Any] | None = None  # ours: words, then a call of this form (model.engine.forms.Form)
+    pixelhand_form: dict[str, Any] | None = None  # extension: free text, then a call of this CallGrammar
 
+    # accepted with their default only
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
     frequency_penalty: Literal[0] | None = None
     presence_penalty: Literal[0] | None = None
 
+    # accepted; they do not change the reply
     parallel_tool_calls: bool | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None
@@ -69,71 +76,83 @@ class Body(BaseModel):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What is asked. messages and tools as model.chat takes them; must_call, schema or form: what the reply must be.
+    """A parsed request."""
 
-    calls: whether <tool_call> in the reply is given back as tool calls; max_new_tokens None: as the checkpoint says.
-    """
-
-    messages: tuple[dict[str, Any], ...]
+    messages: tuple[dict[str, Any], ...]  # as ChatModel.render takes them
     tools: tuple[dict[str, Any], ...] = ()
-    calls: bool = False
-    must_call: tuple[dict[str, Any], ...] = ()
-    schema: dict[str, Any] | None = None
-    form: CallGrammar | None = None
-    max_new_tokens: int | None = None
+    calls: bool = False  # return <tool_call> in the reply as tool calls
+    must_call: tuple[dict[str, Any], ...] = ()  # tools of which one must be called
+    schema: dict[str, Any] | None = None  # the reply is JSON of this schema
+    form: CallGrammar | None = None  # the reply is a call of this grammar
+    max_new_tokens: int | None = None  # None for the checkpoint's setting
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
     stream: bool = False
-    usage: bool = False
+    usage: bool = False  # end the stream with the token counts
 
 
-def parsed(body: bytes) -> Any:
-    """A body's JSON. Refused where it is none, or has half a character in a text, which no tokenizer takes."""
+def parse_json(body: bytes) -> object:
+    """Return the JSON value of a body.
+
+    Raises:
+        ApiError: The body is not JSON, or a string has an unpaired surrogate, which cannot be tokenized (400).
+    """
     try:
-        data = json.loads(body)
+        data: object = json.loads(body)
         if b"\\ud" in body.lower():
             json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ApiError(400, "a text of the body holds half a character (a lone surrogate)") from None
+        raise ApiError(400, "a string in the body has an unpaired surrogate") from None
     except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is no JSON ({str(error)[:80]})") from None
+        raise ApiError(400, f"the body is not JSON ({str(error)[:80]})") from None
     return data
 
 
-def read(data: Any, name: str) -> ChatRequest:
-    """The Talk in a body; Refused, naming the field. name: of the model that is served.
+def parse_request(data: object, name: str, limits: ImageLimits) -> ChatRequest:
+    """Return the request in the JSON of a body; null counts as a missing field.
 
-    null is what clients write for "not given", also of fields that would be refused.
+    Args:
+        data: The JSON value.
+        name: Name of the served model.
+        limits: Pixel budget of the served model.
+
+    Raises:
+        ApiError: A field is unknown or invalid (400), or the model is another (404).
     """
     if isinstance(data, dict):
-        data = {key: value for key, value in data.items() if value is not None or key in Body.model_fields}
+        known = ChatCompletionBody.model_fields
+        data = {key: value for key, value in data.items() if value is not None or key in known}
     try:
-        body = Body.model_validate(data)
+        body = ChatCompletionBody.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:80]
-        raise ApiError(400, f"{where or 'the body'}: {first['msg'][:200]}", param=where or None) from None
+        param, message = _first_problem(error)
+        raise ApiError(400, f"{param or 'the body'}: {message}", param=param or None) from None
     if body.model != name:
         raise ApiError(
-            404, f"no model {body.model[:80]!r} here; it serves '{name}'", param="model", code="model_not_found"
+            404,
+            f"no model {body.model[:80]!r}; this server serves '{name}'",
+            param="model",
+            code="model_not_found",
         )
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     if len(stop) > 4 or not all(stop):
-        raise ApiError(400, "stop must be 1 to 4 texts, none empty", param="stop")
-    tools = tuple(_tool(one, n) for n, one in enumerate(body.tools or ()))
-    must_call, calls = _choice(body.tool_choice, tools)
+        raise ApiError(400, "stop must have 1 to 4 strings, none of them empty", param="stop")
+    tools = tuple(_tool(tool, index) for index, tool in enumerate(body.tools or ()))
+    must_call, calls = _tool_choice(body.tool_choice, tools)
     schema = _schema(body.response_format)
     if schema is not None and must_call:
-        raise ApiError(400, "response_format and a forced tool_choice exclude each other", param="tool_choice")
-    form = _form(body.pixelhand_form)
+        raise ApiError(400, "response_format cannot be used with a forced tool_choice", param="tool_choice")
+    form = _call_grammar(body.pixelhand_form)
     if form is not None and (schema is not None or must_call or body.top_p not in (None, 1)):
         raise ApiError(
-            400, "pixelhand_form excludes response_format, a forced tool_choice and top_p", param="pixelhand_form"
+            400,
+            "pixelhand_form cannot be used with response_format, a forced tool_choice or top_p",
+            param="pixelhand_form",
         )
     return ChatRequest(
-        messages=read_messages(body.messages),
+        messages=parse_messages(body.messages, limits),
         tools=tools,
         calls=calls,
         must_call=must_call,
@@ -149,26 +168,34 @@ def read(data: Any, name: str) -> ChatRequest:
     )
 
 
-def _tool(tool: dict[str, Any], n: int) -> dict[str, Any]:
+def _first_problem(error: ValidationError, *prefix: str) -> tuple[str, str]:
+    """Return the field and the message of a validation error's first problem."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ".".join(str(part) for part in (*prefix, *first["loc"]))[:80], first["msg"][:200]
+
+
+def _tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
     function = tool.get("function")
     parameters = function.get("parameters") if isinstance(function, dict) else None
-    whole = (
+    is_valid = (
         tool.get("type") == "function"
         and isinstance(function, dict)
         and isinstance(function.get("name"), str)
         and (parameters is None or isinstance(parameters, dict))
     )
-    if not whole:
+    if not is_valid:
         raise ApiError(
             400,
             'a tool must be {"type": "function", "function": {"name": ..., "parameters": {...}}}',
-            param=f"tools.{n}",
+            param=f"tools.{index}",
         )
     return tool
 
 
-def _choice(choice: Any, tools: tuple[dict[str, Any], ...]) -> tuple[tuple[dict[str, Any], ...], bool]:
-    """The tools of which one must be called, and whether calls are read out of the reply."""
+def _tool_choice(
+    choice: str | dict[str, Any] | None, tools: tuple[dict[str, Any], ...]
+) -> tuple[tuple[dict[str, Any], ...], bool]:
+    """Return the tools of which one must be called, and whether calls are parsed from the reply."""
     if choice in (None, "auto") or (not tools and choice == "none"):
         return (), bool(tools)
     if choice == "none":
@@ -176,21 +203,21 @@ def _choice(choice: Any, tools: tuple[dict[str, Any], ...]) -> tuple[tuple[dict[
     if choice == "required" and tools:
         return tools, True
     if isinstance(choice, dict) and isinstance(choice.get("function"), dict):
-        named = tuple(tool for tool in tools if tool["function"]["name"] == choice["function"].get("name"))
-        if named:
-            return named, True
+        chosen = tuple(tool for tool in tools if tool["function"]["name"] == choice["function"].get("name"))
+        if chosen:
+            return chosen, True
     raise ApiError(400, "tool_choice must be auto, none, required, or name one of the tools", param="tool_choice")
 
 
-def _schema(form: dict[str, Any] | None) -> dict[str, Any] | None:
-    kind = "text" if form is None else form.get("type")
-    if form is None or kind == "text":
+def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
+    format_type = "text" if response_format is None else response_format.get("type")
+    if response_format is None or format_type == "text":
         return None
-    if kind == "json_object":
+    if format_type == "json_object":
         return {"type": "object"}
-    inner = form.get("json_schema") if kind == "json_schema" else None
-    if isinstance(inner, dict) and isinstance(inner.get("schema"), dict):
-        return dict(inner["schema"])
+    json_schema = response_format.get("json_schema") if format_type == "json_schema" else None
+    if isinstance(json_schema, dict) and isinstance(json_schema.get("schema"), dict):
+        return dict(json_schema["schema"])
     raise ApiError(
         400,
         'response_format must be {"type": "text"}, {"type": "json_object"} or '
@@ -199,114 +226,141 @@ def _schema(form: dict[str, Any] | None) -> dict[str, Any] | None:
     )
 
 
-def _form(given: dict[str, Any] | None) -> CallGrammar | None:
-    if given is None:
+def _call_grammar(data: dict[str, Any] | None) -> CallGrammar | None:
+    if data is None:
         return None
+    data = {OLD_GRAMMAR_KEYS.get(key, key): value for key, value in data.items()}
     try:
-        form = TypeAdapter(CallGrammar).validate_python(given, strict=False)
+        grammar = TypeAdapter(CallGrammar).validate_python(data, strict=False)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in ("pixelhand_form", *first["loc"]))[:80]
-        raise ApiError(400, f"{where}: {first['msg'][:200]}", param="pixelhand_form") from None
-    unknown = sorted(set(given) - {field.name for field in fields(CallGrammar)})
-    if unknown or not form.longest_calls or not form.body:
-        what = f"has no {unknown[0][:40]!r}" if unknown else "needs a body and samples"
-        raise ApiError(400, f"pixelhand_form {what}", param="pixelhand_form")
-    return form
+        param, message = _first_problem(error, "pixelhand_form")
+        raise ApiError(400, f"{param}: {message}", param="pixelhand_form") from None
+    unknown = sorted(set(data) - {field.name for field in fields(CallGrammar)})
+    if unknown or not grammar.longest_calls or not grammar.body:
+        problem = f"has no {unknown[0][:40]!r}" if unknown else "needs a body and longest_calls"
+        raise ApiError(400, f"pixelhand_form {problem}", param="pixelhand_form")
+    return grammar
 
 
-def read_messages(messages: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """OpenAI's messages as model.chat takes them: calls as <tool_call>, results as <tool_response> in a user turn."""
-    found: list[dict[str, Any]] = []
-    results = False  # whether the last turn is made of results
-    for n, message in enumerate(messages):
-        role, where = message.get("role"), f"messages.{n}"
+def parse_messages(messages: list[dict[str, Any]], limits: ImageLimits) -> tuple[dict[str, Any], ...]:
+    """Return OpenAI's messages as `ChatModel.render` takes them.
+
+    Tool calls become <tool_call> text, and tool results become <tool_response> text in a user message.
+
+    Raises:
+        ApiError: A message is invalid (400).
+    """
+    parsed: list[dict[str, Any]] = []
+    last_has_results = False
+    for index, message in enumerate(messages):
+        role, param = message.get("role"), f"messages.{index}"
         if role not in ROLES:
-            raise ApiError(400, f"role must be one of {', '.join(ROLES)}, not {role!r:.40}", param=f"{where}.role")
-        parts = _parts(message.get("content"), where, pictures=role in ("user", "tool"))
+            raise ApiError(400, f"role must be one of {', '.join(ROLES)}, not {role!r:.40}", param=f"{param}.role")
+        parts = _parts(message.get("content"), param, limits if role in ("user", "tool") else None)
         if role == "tool":
-            parts = [_text(f"{RESPONSE_OPEN}\n"), *parts, _text(f"\n{RESPONSE_CLOSE}")]
-            if results:
-                found[-1]["content"] += [_text("\n"), *parts]
+            parts = [_text_part(f"{RESPONSE_OPEN}\n"), *parts, _text_part(f"\n{RESPONSE_CLOSE}")]
+            if last_has_results:
+                parsed[-1]["content"] += [_text_part("\n"), *parts]
                 continue
             role = "user"
-            results = True
+            last_has_results = True
         else:
-            results = False
+            last_has_results = False
         if role == "assistant":
-            called = message.get("tool_calls") or ()
-            if not isinstance(called, list | tuple):
-                raise ApiError(400, "tool_calls must be a list", param=f"{where}.tool_calls")
-            for call in called:
-                parts.append(_text(("\n" if parts else "") + _call_text(call, where)))
+            tool_calls = message.get("tool_calls") or ()
+            if not isinstance(tool_calls, list | tuple):
+                raise ApiError(400, "tool_calls must be a list", param=f"{param}.tool_calls")
+            for call in tool_calls:
+                parts.append(_text_part(("\n" if parts else "") + _call_text(call, param)))
         if not parts:
-            raise ApiError(400, "a message must have content", param=f"{where}.content")
-        found.append({"role": "system" if role == "developer" else role, "content": parts})
-    return tuple(found)
+            raise ApiError(400, "a message must have content", param=f"{param}.content")
+        parsed.append({"role": "system" if role == "developer" else role, "content": parts})
+    return tuple(parsed)
 
 
-def _text(words: str) -> dict[str, Any]:
-    return {"type": "text", "text": words}
+def _text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
 
 
-def _call_text(call: Any, where: str) -> str:
+def _call_text(call: object, param: str) -> str:
     function = call.get("function") if isinstance(call, dict) else None
     try:
         name, arguments = function["name"], json.loads(function["arguments"])  # type: ignore[index]
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ApiError(
-            400, "a tool call must have a name, and arguments as JSON", param=f"{where}.tool_calls"
+            400, "a tool call must have a name, and arguments as a JSON string", param=f"{param}.tool_calls"
         ) from None
-    said = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-    return f"{CALL_OPEN}\n{said}\n{CALL_CLOSE}"
+    text = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"{CALL_OPEN}\n{text}\n{CALL_CLOSE}"
 
 
-def _parts(content: Any, where: str, *, pictures: bool) -> list[dict[str, Any]]:
+def _parts(content: object, param: str, limits: ImageLimits | None) -> list[dict[str, Any]]:
+    """Return the parts of a message's content; limits: None where images are not allowed."""
     if content is None:
         return []
     if isinstance(content, str):
-        return [_text(content)]
+        return [_text_part(content)]
     if not isinstance(content, list):
-        raise ApiError(400, "content must be a text or a list of parts", param=f"{where}.content")
-    found = []
-    for n, part in enumerate(content):
-        param = f"{where}.content.{n}"
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            found.append(_text(part["text"]))
-        elif kind == "image_url" and pictures:
-            url = part.get("image_url")
-            url = url.get("url") if isinstance(url, dict) else url
-            found.append({"type": "image", "image": picture(url, param)})
+        raise ApiError(400, "content must be a string or a list of parts", param=f"{param}.content")
+    parts = []
+    for index, part in enumerate(content):
+        part_param = f"{param}.content.{index}"
+        part_type = part.get("type") if isinstance(part, dict) else None
+        if part_type == "text" and isinstance(part.get("text"), str):
+            parts.append(_text_part(part["text"]))
+        elif part_type == "image_url" and limits is not None:
+            image_url = part.get("image_url")
+            _check_resizing(part, limits, part_param)
+            if isinstance(image_url, dict):
+                _check_resizing(image_url, limits, part_param)
+                image_url = image_url.get("url")
+            parts.append({"type": "image", "image": parse_image(image_url, part_param)})
         else:
-            known = "text and image_url" if pictures else "text"
-            raise ApiError(400, f"a part here must be {known}, not {kind!r:.40}", param=param)
-    return found
+            allowed = "text" if limits is None else "text or image_url"
+            raise ApiError(400, f"the type of a part must be {allowed}, not {part_type!r:.40}", param=part_param)
+    return parts
 
 
-def picture(url: Any, param: str) -> Screen:
-    """A data URI as a Screen; what is transparent is shown on white. No address is ever fetched."""
+def _check_resizing(part: Mapping[str, object], limits: ImageLimits, param: str) -> None:
+    """Reject a pixel budget that is not the served model's: the coordinates of the reply would be of another size."""
+    budget = {key: value for key, value in asdict(limits).items() if key in ("min_pixels", "max_pixels")}
+    for key in (*budget, *RESIZE_KEYS):
+        value = part.get(key)
+        if value is not None and value != budget.get(key):
+            raise ApiError(
+                400,
+                f"{key} cannot be set per image: this server resizes images to {limits.min_pixels} to "
+                f"{limits.max_pixels} pixels; leave {key} out, and resize the image before sending it",
+                param=f"{param}.{key}",
+            )
+
+
+def parse_image(url: object, param: str) -> Screen:
+    """Return the image in a data URI, on white where it is transparent; other URLs are never fetched.
+
+    Raises:
+        ApiError: The URI or the image is invalid, or the image is too large (400).
+    """
     if not isinstance(url, str) or not url.startswith("data:"):
         raise ApiError(
-            400, "a picture must be a data URI (data:image/png;base64,...); addresses are not fetched", param=param
+            400, "an image must be a data URI (data:image/png;base64,...); URLs are not fetched", param=param
         )
     head, _, encoded = url.partition(",")
     if not head.endswith(";base64"):
-        raise ApiError(400, "a picture's data URI must be in base64", param=param)
+        raise ApiError(400, "the data URI of an image must be in base64", param=param)
     from PIL import Image, UnidentifiedImageError
 
+    formats = ", ".join(IMAGE_FORMATS)
     try:
-        with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PICTURE_PIXELS:
-                raise ApiError(400, f"a picture may have {MOST_PICTURE_PIXELS} pixels at most", param=param)
+        with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=IMAGE_FORMATS) as image:
+            if image.width * image.height > MAX_IMAGE_PIXELS:
+                raise ApiError(400, f"an image may have {MAX_IMAGE_PIXELS} pixels at most", param=param)
             if image.has_transparency_data:
-                shown = Image.new("RGBA", image.size, "white")
-                shown.alpha_composite(image.convert("RGBA"))
-                return Screen(np.asarray(shown.convert("RGB")))
+                opaque = Image.new("RGBA", image.size, "white")
+                opaque.alpha_composite(image.convert("RGBA"))
+                return Screen(np.asarray(opaque.convert("RGB")))
             return Screen(np.asarray(image.convert("RGB")))
     except UnidentifiedImageError:
-        raise ApiError(400, f"a picture cannot be read (it is none); send {', '.join(FORMATS)}", param=param) from None
+        raise ApiError(400, f"an image is of an unknown format; send {formats}", param=param) from None
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ApiError(
-            400, f"a picture cannot be read ({str(error)[:80]}); send {', '.join(FORMATS)}", param=param
-        ) from None
+        raise ApiError(400, f"an image cannot be read ({str(error)[:80]}); send {formats}", param=param) from None

@@ -27,7 +27,9 @@ class Canvas:
         self.last: PointerEvent | None = None
         self.actions: list[Any] = []
 
-    def paint(self, painted: list[Marker], background: tuple[int, int, int] = (255, 255, 255), side: int = SIDE) -> None:
+    def paint(
+        self, painted: list[Marker], background: tuple[int, int, int] = (255, 255, 255), side: int = SIDE
+    ) -> None:
         self.pixels = np.full((500, 800, 3), background, np.uint8)
         self.centers = {marker.color: (round(marker.x * 800), round(marker.y * 500)) for marker in painted}
         for color, (x, y) in self.centers.items():

@@ -33,8 +33,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Work:
-    spread: PointUncertainty | None
+class Stats:
+    uncertainty: PointUncertainty | None
 
 
 @dataclass
@@ -47,13 +47,13 @@ class Chat:
     path: Path = Path("/somewhere")
     fingerprint: str = "f00d"
     settings: Settings = Settings()
-    work: Work | None = None
+    stats: Stats | None = None
     screens: list[Screen] = field(default_factory=list)
 
     def reply(self, messages: Any, tools: Any = (), **options: Any) -> Reply:
         screen_now = [crop["image"] for item in messages for crop in item["content"] if crop["type"] == "image"]
         self.screens.append(screen_now[-1])
-        self.work = Work(None if self.spread_px is None else PointUncertainty(1, 2, self.spread_px, 0.0, 0.5))
+        self.stats = Stats(None if self.spread_px is None else PointUncertainty(1, 2, self.spread_px, 0.0, 0.5))
         localizations = () if self.spread_px is None else ({"x": 1, "y": 2, "x_px": self.spread_px},)
         return Reply(
             self.replies[len(self.screens) - 1], reply_tokens=5, timings_s={"decode": 0.5}, localizations=localizations

@@ -1,4 +1,4 @@
-"""Episodes of invented screens, and the cold pass that every warm one must equal. No test in here."""
+"""Episodes of random screens, and the cold forward pass that a warm one must equal."""
 
 from __future__ import annotations
 
@@ -18,53 +18,57 @@ from model.processing.image import patchify
 
 @dataclass(frozen=True)
 class Turn:
-    """What the model is shown at one step."""
+    """The prompt of one step."""
 
     messages: tuple[dict[str, Any], ...]
     tools: tuple[dict[str, Any], ...]
 
 
 def screens(seed: int, steps: int) -> list[Screen]:
-    """Screens that change a little, stay as they are, come back, and sometimes change their size."""
+    """Return screens that change a little, repeat, come back later, or change their size."""
     rng = np.random.default_rng(seed)
     sizes = [(84, 112), (84, 112), (56, 84), (90, 100)]
-    shown = [Screen(rng.integers(0, 256, (*sizes[0], 3), dtype=np.uint8))]
-    while len(shown) < steps:
+    result = [Screen(rng.integers(0, 256, (*sizes[0], 3), dtype=np.uint8))]
+    while len(result) < steps:
         kind = rng.integers(0, 4)
         if kind == 0:
-            shown.append(shown[-1])
+            result.append(result[-1])
         elif kind == 1:
-            shown.append(shown[int(rng.integers(0, len(shown)))])
+            result.append(result[int(rng.integers(0, len(result)))])
         elif kind == 2:
-            pixels = shown[-1].pixels.copy()
+            pixels = result[-1].pixels.copy()
             pixels[5:9, 5:9] = rng.integers(0, 256)
-            shown.append(Screen(pixels))
+            result.append(Screen(pixels))
         else:
-            shown.append(Screen(rng.integers(0, 256, (*sizes[rng.integers(0, len(sizes))], 3), dtype=np.uint8)))
-    return shown
+            result.append(Screen(rng.integers(0, 256, (*sizes[rng.integers(0, len(sizes))], 3), dtype=np.uint8)))
+    return result
 
 
-def episode(chat: ChatModel, seed: int, steps: int, memory: HistoryWindow) -> Iterator[tuple[Turn, list[str]]]:
-    """Turns of a whole episode in the qwen25 dialect. Whoever iterates puts the model's words into the list."""
+def episode(chat: ChatModel, seed: int, steps: int, window: HistoryWindow) -> Iterator[tuple[Turn, list[str]]]:
+    """Yield the turns of an episode in the qwen25 dialect; the caller appends the reply to each turn's list."""
     from model.dialects.qwen25 import Dialect
 
     dialect = Dialect(chat.limits)
-    done: list[Step] = []
+    steps: list[Step] = []
     for index, screen in enumerate(screens(seed, steps), start=1):
-        talk = dialect.conversation("Book it.", memory.select(done), screen, frozenset({"click", "type", "scroll"}))
-        words: list[str] = []
-        yield Turn(talk.messages, talk.tools), words
+        conversation = dialect.conversation(
+            "Book it.", window.select(steps), screen, frozenset({"click", "type", "scroll"})
+        )
+        reply_texts: list[str] = []
+        yield Turn(conversation.messages, conversation.tools), reply_texts
         call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})
-        done.append(Step(index, screen, Reply(words[0]), call, notice="Nothing moved." if index % 3 == 0 else ""))
+        steps.append(
+            Step(index, screen, Reply(reply_texts[0]), call, notice="Nothing moved." if index % 3 == 0 else "")
+        )
 
 
 def cold_logits(chat: ChatModel, prompt: Prompt) -> Tensor:
-    """[V] after a prompt, by the plain forward pass over all of it, pictures with both time slices."""
-    shown = [patchify(screen.pixels, chat.limits) for screen in prompt.screens]
+    """Return logits [V] after a prompt, from a forward pass over all of it, with both time slices of each image."""
+    patchified = [patchify(screen.pixels, chat.limits) for screen in prompt.screens]
     with torch.inference_mode():
-        whole = chat.model(
+        logits = chat.model(
             torch.tensor([prompt.input_ids]),
-            pixel_values=torch.cat([patches for patches, _ in shown]),
-            image_grid_thw=[grid for _, grid in shown],
+            pixel_values=torch.cat([patches for patches, _ in patchified]),
+            image_grid_thw=[grid for _, grid in patchified],
         )
-    return whole[0, -1]
+    return logits[0, -1]

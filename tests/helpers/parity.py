@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of transformers' own, and the same questions put to them and to us. No test in here."""
+"""Tiny random checkpoints of transformers, and the same inputs for both implementations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 IMAGE, VIDEO, START, END, VOCABULARY = 290, 291, 292, 293, 300
-TOLERANCE = 1e-4  # of float32 logits whose spread is about 1
+TOLERANCE = 1e-4  # of float32 logits with a standard deviation of about 1
 NEW_TOKENS = 32
 
 
@@ -42,7 +42,7 @@ def reference_config(*, heads: int = 4, kv_heads: int = 2, tied: bool = False, t
             "depth": 4,
             "hidden_size": 80,
             "intermediate_size": 72,
-            "num_heads": 2,  # of 40, which like the official 80 is no power of two
+            "num_heads": 2,  # of width 40, no power of two, like the official 80
             "out_hidden_size": 64,
             "fullatt_block_indexes": [1, 3],
             "tokens_per_second": tokens_per_second,
@@ -56,9 +56,9 @@ def reference_config(*, heads: int = 4, kv_heads: int = 2, tied: bool = False, t
 
 
 def reference(seed: int = 0, **sizes: Any) -> Any:
-    """transformers' model with every weight random, biases and norms too, and logits that spread by about 1.
+    """Return transformers' model with random weights, biases and norms, and logits with a deviation of about 1.
 
-    Its own initialisation would not do: attention is all but even then, and a wrong position changes nothing.
+    Its own initialization gives nearly uniform attention, so that a wrong position would change nothing.
     """
     from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -78,8 +78,8 @@ def reference(seed: int = 0, **sizes: Any) -> Any:
 
 
 @dataclass
-class Question:
-    """Model inputs under transformers' names; rows are left-padded where the mask says so."""
+class ModelInputs:
+    """Model inputs under transformers' names; rows are padded on the left where the mask says so."""
 
     input_ids: Tensor
     attention_mask: Tensor | None = None
@@ -89,17 +89,21 @@ class Question:
     video_grid_thw: Tensor | None = None
     second_per_grid_ts: Tensor | None = None
 
-    def ours(self) -> dict[str, Any]:
+    def for_model(self) -> dict[str, Any]:
+        """Return the arguments of Qwen25VL."""
         return {key: value for key, value in vars(self).items() if value is not None}
 
-    def theirs(self) -> dict[str, Any]:
-        """transformers also wants to be told which ids are pictures."""
+    def for_transformers(self) -> dict[str, Any]:
+        """Return the arguments of transformers' model, which needs to know which ids are images and videos."""
         kinds = (self.input_ids == IMAGE).int() + 2 * (self.input_ids == VIDEO).int()
-        return {**self.ours(), "mm_token_type_ids": kinds}
+        return {**self.for_model(), "mm_token_type_ids": kinds}
 
 
-def question(*rows: list[Any], seed: int = 0, seconds: list[float] | None = None) -> Question:
-    """Rows of parts: an int is that many random words, (h, w) a picture of so many patches, (t, h, w) a video."""
+def make_inputs(*rows: list[Any], seed: int = 0, seconds: list[float] | None = None) -> ModelInputs:
+    """Return inputs with random ids and patches.
+
+    Each row is a list of parts: an int for that many text tokens, (h, w) for an image and (t, h, w) for a video in patches.
+    """
     generator = torch.Generator().manual_seed(seed)
     ids: list[list[int]] = []
     grids: dict[int, list[tuple[int, int, int]]] = {IMAGE: [], VIDEO: []}
@@ -115,63 +119,63 @@ def question(*rows: list[Any], seed: int = 0, seconds: list[float] | None = None
             ids[-1] += [START, *[token] * (t * h * w // 4), END]
     longest = max(len(row) for row in ids)
     pads = [longest - len(row) for row in ids]
-    made = Question(torch.tensor([[0] * pad + row for pad, row in zip(pads, ids, strict=True)]))
+    inputs = ModelInputs(torch.tensor([[0] * pad + row for pad, row in zip(pads, ids, strict=True)]))
     if any(pads):
-        made.attention_mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads])
+        inputs.attention_mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads])
 
     def patches(token: int) -> Tensor:
         return torch.randn(sum(t * h * w for t, h, w in grids[token]), 1176, generator=generator)
 
     if grids[IMAGE]:
-        made.pixel_values, made.image_grid_thw = patches(IMAGE), torch.tensor(grids[IMAGE])
+        inputs.pixel_values, inputs.image_grid_thw = patches(IMAGE), torch.tensor(grids[IMAGE])
     if grids[VIDEO]:
-        made.pixel_values_videos, made.video_grid_thw = patches(VIDEO), torch.tensor(grids[VIDEO])
-        made.second_per_grid_ts = torch.tensor(seconds or [1.0] * len(grids[VIDEO]))
-    return made
+        inputs.pixel_values_videos, inputs.video_grid_thw = patches(VIDEO), torch.tensor(grids[VIDEO])
+        inputs.second_per_grid_ts = torch.tensor(seconds or [1.0] * len(grids[VIDEO]))
+    return inputs
 
 
 @torch.no_grad()
-def their_logits(model: Any, asked: Question) -> Tensor:
-    return model(**asked.theirs()).logits
+def reference_logits(model: Any, inputs: ModelInputs) -> Tensor:
+    return model(**inputs.for_transformers()).logits
 
 
 @torch.no_grad()
-def their_tokens(model: Any, asked: Question) -> Tensor:
-    """Greedy, nothing of generation_config's: [B, NEW_TOKENS]."""
+def reference_tokens(model: Any, inputs: ModelInputs) -> Tensor:
+    """Return greedy tokens [B, NEW_TOKENS], without the settings of generation_config.json."""
     ids = model.generate(
-        **asked.theirs(),
+        **inputs.for_transformers(),
         max_new_tokens=NEW_TOKENS,
         do_sample=False,
         repetition_penalty=1.0,
         eos_token_id=None,
         pad_token_id=0,
     )
-    return ids[:, asked.input_ids.shape[1] :]
+    return ids[:, inputs.input_ids.shape[1] :]
 
 
 @torch.no_grad()
-def our_logits(model: Any, asked: Question) -> Tensor:
-    return model(**asked.ours())
+def our_logits(model: Any, inputs: ModelInputs) -> Tensor:
+    return model(**inputs.for_model())
 
 
-def our_tokens(model: Any, asked: Question) -> Tensor:
+def our_tokens(model: Any, inputs: ModelInputs) -> Tensor:
     from model.engine.decode import generate_batch
 
-    return generate_batch(model, **asked.ours(), max_new_tokens=NEW_TOKENS)
+    return generate_batch(model, **inputs.for_model(), max_new_tokens=NEW_TOKENS)
 
 
-def distance(ours: Tensor, theirs: Tensor, asked: Question) -> float:
-    """The largest difference where a row is not padding."""
-    assert ours.shape == theirs.shape == (*asked.input_ids.shape, VOCABULARY)
-    gap = (ours - theirs).abs().amax(-1)
-    return float(gap.max() if asked.attention_mask is None else gap[asked.attention_mask.bool()].max())
+def distance(ours: Tensor, reference: Tensor, inputs: ModelInputs) -> float:
+    """Return the largest difference of logits outside of padding."""
+    assert ours.shape == reference.shape == (*inputs.input_ids.shape, VOCABULARY)
+    difference = (ours - reference).abs().amax(-1)
+    return float(difference.max() if inputs.attention_mask is None else difference[inputs.attention_mask.bool()].max())
 
 
 NESTED = (("visual.", "model.visual."), ("model.", "model.language_model."))
 
 
 def rewrite_nested(source: Path, target: Path) -> None:
-    """A checkpoint of one file with the names that transformers 4.52 and later gives its modules."""
+    """Write a single-file checkpoint with the tensor names of transformers 4.52 and later."""
     target.mkdir(parents=True)
     (target / "config.json").write_text((source / "config.json").read_text())
     tensors = {}
@@ -182,7 +186,7 @@ def rewrite_nested(source: Path, target: Path) -> None:
 
 
 def rewrite_config_flat(folder: Path) -> None:
-    """config.json as the hub has it: the decoder's sizes at the top, rope_scaling, in_chans."""
+    """Rewrite config.json in the layout of the Hub: text sizes at the top level, rope_scaling, in_chans."""
     data = json.loads((folder / "config.json").read_text())
     text = data.pop("text_config")
     rope = text.pop("rope_parameters")

@@ -1,4 +1,4 @@
-"""The sizes of the tiny model that the tests of the model make."""
+"""Sizes of the tiny model that the model tests use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from model.nn.config import Config, TextConfig, VisionConfig
 
 
 def tiny_config(**text: object) -> Config:
-    """A model of a few thousand parameters."""
+    """Return the config of a model with a few thousand parameters."""
     sizes: dict = {
         "vocab_size": 384,
         "hidden_size": 32,

@@ -1,4 +1,4 @@
-"""Tiny checkpoints for the tests of the model."""
+"""Tiny checkpoints for the model tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model.nn.qwen25vl import Qwen25VL
 
 @pytest.fixture
 def tiny_model() -> Qwen25VL:
-    """Random weights, large enough that likelihoods differ."""
+    """Return a model with random weights that are large enough for probabilities to differ."""
     torch.manual_seed(0)
     model = Qwen25VL(tiny_config()).eval()
     for parameter in model.parameters():
@@ -24,12 +24,12 @@ def tiny_model() -> Qwen25VL:
 
 @pytest.fixture
 def tiny_folder(tmp_path: Path, tiny_model: Qwen25VL) -> Path:
-    """A whole checkpoint folder: the embedded vocabulary and template over the tiny model."""
+    """Write a complete checkpoint folder: the embedded vocabulary and template with the tiny model."""
     from model.checkpoints.weights import save_model
     from training import vocabulary
 
-    tokens = vocabulary.build()
-    ids = [tokens.token_to_id(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start")]
+    tokenizer = vocabulary.build()
+    ids = [tokenizer.token_to_id(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start")]
     config = tiny_model.config
     config = Config(
         config.vision,

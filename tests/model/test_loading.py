@@ -1,4 +1,4 @@
-"""What is missing, damaged, foreign or too large is one sentence with the file and the remedy; loading stays small."""
+"""Missing, damaged, unsupported and too large checkpoints are reported; loading needs little memory."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CONFIG: dict[str, Any] = {
         "in_chans": 3,
     },
 }
-NEEDED = [
+REQUIRED = [
     *[(key,) for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")],
     *[(key,) for key in ("num_attention_heads", "num_key_value_heads", "vision_config")],
     *[("vision_config", key) for key in ("depth", "hidden_size", "intermediate_size", "num_heads", "out_hidden_size")],
@@ -64,7 +64,7 @@ NEEDED = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A whole checkpoint in two files."""
+    """Write a complete checkpoint in two files."""
     torch.manual_seed(0)
     save_model(Qwen25VL(config_from_dict(CONFIG)), tmp_path, torch.float32)
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
@@ -82,19 +82,20 @@ def folder(tmp_path: Path) -> Path:
 SHARD = "model-00002-of-00002.safetensors"
 
 
-def complaint(folder: Path) -> str:
+def load_error(folder: Path) -> str:
     with pytest.raises(UsageError) as caught:
         load_model(folder)
     text = str(caught.value)
-    assert "\n" not in text and 20 < len(text) < 500
+    assert "\n" not in text
+    assert 20 < len(text) < 500
     return text
 
 
-def test_the_whole_checkpoint_loads(folder: Path) -> None:
+def test_complete_checkpoint_loads(folder: Path) -> None:
     assert sum(weight.numel() for weight in load_model(folder).parameters()) > 100_000
 
 
-def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+def rewrite_shard(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     tensors = {name: tensor.clone() for name, tensor in load_file(folder / SHARD).items()}
     change(tensors)
     save_file(tensors, folder / SHARD, {"format": "pt"})
@@ -122,13 +123,16 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda at: (at / INDEX).write_text('{"weight_map": {"a": "../../x.safetensors"}}'),
         [INDEX, "files of this folder"],
     ),
-    "a tensor too few": (lambda at: rewrite(at, lambda all_: all_.pop("model.norm.weight")), ["'model.norm.weight'"]),
+    "a tensor too few": (
+        lambda at: rewrite_shard(at, lambda all_: all_.pop("model.norm.weight")),
+        ["'model.norm.weight'"],
+    ),
     "a tensor too many": (
-        lambda at: rewrite(at, lambda all_: all_.update({"model.experts.0.weight": torch.zeros(2)})),
+        lambda at: rewrite_shard(at, lambda all_: all_.update({"model.experts.0.weight": torch.zeros(2)})),
         ["'model.experts.0.weight'", "another architecture"],
     ),
     "a tensor of another size": (
-        lambda at: rewrite(at, lambda all_: all_.update({"model.norm.weight": torch.zeros(65)})),
+        lambda at: rewrite_shard(at, lambda all_: all_.update({"model.norm.weight": torch.zeros(65)})),
         ["'model.norm.weight' is [65]", "[64]", "not of one checkpoint"],
     ),
     "no config": (lambda at: (at / "config.json").unlink(), ["config.json is missing"]),
@@ -147,36 +151,85 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_one_sentence_with_the_file_and_the_remedy(folder: Path, name: str) -> None:
-    harm, words = DAMAGE[name]
-    harm(folder)
-    said = complaint(folder)
-    assert all(word in said for word in words), said
-    assert str(folder) in said
+def test_damage_is_reported_with_file_and_remedy(folder: Path, name: str) -> None:
+    damage, messages = DAMAGE[name]
+    damage(folder)
+    text = load_error(folder)
+    assert all(message in text for message in messages), text
+    assert str(folder) in text
 
 
-def test_what_is_no_checkpoint_folder_is_said(tmp_path: Path) -> None:
-    assert "config.json is missing" in complaint(tmp_path)
-    file = tmp_path / "weights.gguf"
+def test_other_path_is_reported(tmp_path: Path) -> None:
+    assert "config.json is missing" in load_error(tmp_path)
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"x")
+    assert "is a file; a checkpoint is a folder" in load_error(file)
+    assert "neither a folder nor a Hub id" in load_error(Path("/nowhere/at/all"))
+
+
+@pytest.mark.parametrize("with_config", [False, True])
+def test_lora_adapter_is_reported_with_its_base(folder: Path, with_config: bool) -> None:
+    (folder / INDEX).unlink()
+    if not with_config:
+        (folder / "config.json").unlink()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "Qwen/Qwen2.5-VL-3B-Instruct"}')
+    text = load_error(folder)
+    assert "LoRA adapter for Qwen/Qwen2.5-VL-3B-Instruct" in text
+    assert "merge_and_unload" in text
+
+
+def test_adapter_beside_complete_checkpoint_is_ignored(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+    assert load_model(folder).config.text.vocab_size == 300
+
+
+@pytest.mark.parametrize("name", ["base_model.model.x.weight", "model.layers.0.self_attn.q_proj.lora_A.weight"])
+def test_unmerged_lora_weights_are_reported(folder: Path, name: str) -> None:
+    rewrite_shard(folder, lambda tensors: tensors.update({name: torch.zeros(2)}))
+    text = load_error(folder)
+    assert "LoRA weights were not merged" in text
+    assert name in text
+
+
+def test_missing_lm_head_is_reported(folder: Path) -> None:
+    rewrite_shard(folder, lambda tensors: tensors.pop("lm_head.weight"))
+    index = json.loads((folder / INDEX).read_text())
+    del index["weight_map"]["lm_head.weight"]
+    (folder / INDEX).write_text(json.dumps(index))
+    text = load_error(folder)
+    assert "no lm_head.weight" in text
+    assert "tie_word_embeddings" in text
+
+
+def test_gguf_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "model-q4.gguf"
     file.write_bytes(b"GGUF")
-    assert "is a file; a checkpoint is a folder" in complaint(file)
-    assert "neither a folder nor a hub id" in complaint(Path("/nowhere/at/all"))
+    for path in (file, tmp_path):
+        text = load_error(path)
+        assert "GGUF" in text
+        assert "--model http://HOST:PORT/v1#NAME" in text
 
 
-@pytest.mark.parametrize("path", NEEDED, ids=".".join)
-def test_a_config_with_an_unknown_size_is_said(folder: Path, path: tuple[str, ...]) -> None:
+def test_mlx_build_is_reported(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, "quantization": {"group_size": 64, "bits": 4}}))
+    assert "MLX" in load_error(folder)
+
+
+@pytest.mark.parametrize("path", REQUIRED, ids=".".join)
+def test_missing_config_key_is_reported(folder: Path, path: tuple[str, ...]) -> None:
     config = copy.deepcopy(CONFIG)
     part = config
     for key in path[:-1]:
         part = part[key]
     del part[path[-1]]
     (folder / "config.json").write_text(json.dumps(config))
-    said = complaint(folder)
-    assert path[-1] in said and "config.json" in said
+    text = load_error(folder)
+    assert path[-1] in text
+    assert "config.json" in text
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"rope_scaling": {"type": "yarn", "factor": 4, "mrope_section": [2, 3, 3]}}, "rope_scaling.type is 'yarn'"),
         ({"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 4]}}, "three numbers summing to 8"),
@@ -192,58 +245,76 @@ def test_a_config_with_an_unknown_size_is_said(folder: Path, path: tuple[str, ..
     ],
     ids=str,
 )
-def test_what_the_core_cannot_do_is_not_passed_over(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_unsupported_config_is_rejected(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         config_from_dict({**CONFIG, **change})
 
 
-BAD = [None, "x", "64", -1, 0, 1.5, True, [], {}, ["a"], [1, -1], {"a": 1}, float("nan"), float("inf"), 10**12]
+INVALID_VALUES = [
+    None,
+    "x",
+    "64",
+    -1,
+    0,
+    1.5,
+    True,
+    [],
+    {},
+    ["a"],
+    [1, -1],
+    {"a": 1},
+    float("nan"),
+    float("inf"),
+    10**12,
+]
 
 
-def paths(data: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    inner = [path for key, value in data.items() if isinstance(value, dict) for path in paths(value, (*above, key))]
+def key_paths(data: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = [path for key, value in data.items() if isinstance(value, dict) for path in key_paths(value, (*above, key))]
     return [(*above, key) for key in data] + inner
 
 
 @pytest.mark.parametrize("layout", ["flat", "nested"])
-def test_no_value_in_a_config_does_more_than_be_refused(layout: str) -> None:
-    """Each entry in turn replaced by what it should not be: a model that can be made, or a sentence."""
+def test_invalid_config_value_raises_usage_error(layout: str) -> None:
+    """Replace each value in turn by invalid ones: either a model can be made, or a UsageError is raised."""
     base = CONFIG
     if layout == "nested":
         text = {key: value for key, value in CONFIG.items() if key not in ("model_type", "vision_config")}
         base = {key: CONFIG[key] for key in ("model_type", "vision_config", "image_token_id", "video_token_id")}
         base = {**base, "vision_start_token_id": 292, "text_config": text}
-    refused = 0
-    for path in paths(base):
-        for bad in BAD:
+    rejected = 0
+    for path in key_paths(base):
+        for value in INVALID_VALUES:
             config = copy.deepcopy(base)
             part = config
             for key in path[:-1]:
                 part = part[key]
-            part[path[-1]] = bad
+            part[path[-1]] = value
             try:
-                made = config_from_dict(config)
+                parsed = config_from_dict(config)
             except UsageError as error:
-                refused += 1
+                rejected += 1
                 assert len(str(error)) < 300
                 continue
             with torch.device("meta"):
-                Qwen25VL(made)
-    assert refused > 300
+                Qwen25VL(parsed)
+    assert rejected > 300
 
 
-def test_too_little_memory_is_said_before_anything_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_checked_before_reading_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_check, "available_bytes", lambda device: 100_000)
     (folder / SHARD).write_bytes(b"never read")
-    said = complaint(folder)
-    assert "GB on cpu" in said and "are free" in said and "smaller model" in said
+    text = load_error(folder)
+    assert "GB on cpu" in text
+    assert "are free" in text
+    assert "smaller model" in text
 
 
 @pytest.mark.parametrize(
     ("stored", "loaded"), [("float32", "float32"), ("bfloat16", "bfloat16"), ("bfloat16", "float32")]
 )
-def test_loading_needs_little_more_than_the_weights(tmp_path: Path, stored: str, loaded: str) -> None:
-    """Peak of a process of its own, over what it was before: under 1.15 x the weights (a checkpoint of 300 MB)."""
+def test_peak_memory_is_near_weight_size(tmp_path: Path, stored: str, loaded: str) -> None:
+    """The peak of a subprocess stays under 1.15 times the weights of a 300 MB checkpoint."""
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak of a process is read from /proc, which only Linux has")
     sizes = {"hidden_size": 1024, "intermediate_size": 4096, "vocab_size": 12_000, "num_attention_heads": 8}
@@ -256,33 +327,34 @@ def test_loading_needs_little_more_than_the_weights(tmp_path: Path, stored: str,
     count = sum(weight.numel() for weight in model.parameters())
     save_model(model, tmp_path, getattr(torch, stored))
     del model
-    # VmHWM and not ru_maxrss, which begins with the peak of the process that started this one
+    # VmHWM, since ru_maxrss starts with the peak of the parent process
     script = """
 import re, sys, torch
-import model.weights
+import model.checkpoints.weights
 peak = lambda: int(re.search(r"VmHWM:\\s+([0-9]+) kB", open("/proc/self/status").read())[1]) * 1024
 before = peak()
-loaded = model.weights.load_model(sys.argv[1], dtype=getattr(torch, sys.argv[2]))
+loaded = model.checkpoints.weights.load_model(sys.argv[1], dtype=getattr(torch, sys.argv[2]))
 for weight in loaded.parameters():
-    weight.view(-1)[::256].sum()  # every page of what was mapped
+    weight.view(-1)[::256].sum()  # touch every mapped page
 print(peak() - before)
 """
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path), loaded], capture_output=True, text=True, timeout=120, check=True
     )
-    grown = int(ran.stdout)
+    growth = int(process.stdout)
     weights = count * getattr(torch, loaded).itemsize
     assert 200e6 < weights < 400e6
-    assert 0.9 * weights < grown < 1.15 * weights, f"{grown / weights:.3f} x the weights"
+    assert 0.9 * weights < growth < 1.15 * weights, f"{growth / weights:.3f} x the weights"
 
 
-def test_weights_in_several_files_are_the_same_weights(tmp_path: Path) -> None:
+def test_sharded_weights_equal_saved_weights(tmp_path: Path) -> None:
     model = Qwen25VL(config_from_dict(CONFIG))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
-    largest = max(one.nbytes for one in model.state_dict().values())
+    largest = max(tensor.nbytes for tensor in model.state_dict().values())
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     files = save_model(model, tmp_path, torch.float32, shard_bytes=largest)
-    assert len(files) > 1 and not (tmp_path / "model.safetensors").exists()
+    assert len(files) > 1
+    assert not (tmp_path / "model.safetensors").exists()
     loaded = load_model(tmp_path).state_dict()
     assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())

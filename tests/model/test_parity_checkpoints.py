@@ -1,4 +1,4 @@
-"""Every way in which a checkpoint may lie in its folder, and the official sizes."""
+"""Every layout of a checkpoint folder, and the official sizes, match transformers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model import load_model
 from model.nn.config import OFFICIAL, read_config
 from model.nn.qwen25vl import Qwen25VL
 
-PARAMETERS = {  # (all, picture encoder), of transformers 5.23.0's own class with the official configs
+PARAMETERS = {  # (all, vision encoder), of transformers 5.23.0's class with the official configs
     "3B": (3_754_622_976, 668_684_288),
     "7B": (8_292_166_656, 676_550_144),
     "32B": (33_452_718_336, 688_841_984),
@@ -25,11 +25,11 @@ PARAMETERS = {  # (all, picture encoder), of transformers 5.23.0's own class wit
 
 @pytest.fixture(scope="module")
 def references() -> dict[bool, Any]:
-    """Their models: untied, and tied."""
+    """Return transformers' models, untied and tied."""
     return {tied: parity.reference(tied=tied) for tied in (False, True)}
 
 
-def names_in(folder: Path) -> list[str]:
+def tensor_names(folder: Path) -> list[str]:
     names: list[str] = []
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "pt") as handle:
@@ -39,7 +39,7 @@ def names_in(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("layout", ["flat", "nested", "sharded", "flat config"])
-def test_every_layout_gives_the_same_answers(
+def test_every_layout_matches_transformers(
     references: dict[bool, Any], tmp_path: Path, layout: str, tied: bool
 ) -> None:
     theirs, folder = references[tied], tmp_path / "saved"
@@ -49,19 +49,22 @@ def test_every_layout_gives_the_same_answers(
         folder = tmp_path / "nested"
     if layout == "flat config":
         parity.rewrite_config_flat(folder)
-    names = names_in(folder)
+    names = tensor_names(folder)
     assert ("lm_head.weight" in names) is not tied
     assert ("model.visual.merger.ln_q.weight" in names) is (layout == "nested")
     assert ("visual.merger.ln_q.weight" in names) is (layout != "nested")
     assert len(list(folder.glob("*.safetensors"))) > 5 or layout != "sharded"
     ours = load_model(folder)
     assert (ours.lm_head is None) is tied
-    asked = parity.question([4, (10, 6), 5], [2])
-    assert parity.distance(parity.our_logits(ours, asked), parity.their_logits(theirs, asked), asked) < parity.TOLERANCE
-    assert torch.equal(parity.our_tokens(ours, asked), parity.their_tokens(theirs, asked))
+    inputs = parity.make_inputs([4, (10, 6), 5], [2])
+    assert (
+        parity.distance(parity.our_logits(ours, inputs), parity.reference_logits(theirs, inputs), inputs)
+        < parity.TOLERANCE
+    )
+    assert torch.equal(parity.our_tokens(ours, inputs), parity.reference_tokens(theirs, inputs))
 
 
-def test_a_tied_checkpoint_that_stores_the_head_too_is_read(references: dict[bool, Any], tmp_path: Path) -> None:
+def test_tied_checkpoint_with_stored_head_loads(references: dict[bool, Any], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     theirs = references[True]
@@ -69,12 +72,14 @@ def test_a_tied_checkpoint_that_stores_the_head_too_is_read(references: dict[boo
     tensors = load_file(tmp_path / "model.safetensors")
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    asked = parity.question([9])
-    gap = parity.distance(parity.our_logits(load_model(tmp_path), asked), parity.their_logits(theirs, asked), asked)
-    assert gap < parity.TOLERANCE
+    inputs = parity.make_inputs([9])
+    distance = parity.distance(
+        parity.our_logits(load_model(tmp_path), inputs), parity.reference_logits(theirs, inputs), inputs
+    )
+    assert distance < parity.TOLERANCE
 
 
-def test_a_flat_config_says_the_same_as_a_nested_one(references: dict[bool, Any], tmp_path: Path) -> None:
+def test_flat_config_equals_nested_config(references: dict[bool, Any], tmp_path: Path) -> None:
     references[False].save_pretrained(tmp_path)
     nested = read_config(tmp_path)
     parity.rewrite_config_flat(tmp_path)
@@ -84,7 +89,7 @@ def test_a_flat_config_says_the_same_as_a_nested_one(references: dict[bool, Any]
     assert (flat.dtype, nested.dtype) == ("bfloat16", "float32")
 
 
-def test_what_our_own_writer_saves_transformers_reads(references: dict[bool, Any], tmp_path: Path) -> None:
+def test_saved_checkpoint_loads_in_transformers(references: dict[bool, Any], tmp_path: Path) -> None:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
     from model.checkpoints.weights import save_model
@@ -93,14 +98,15 @@ def test_what_our_own_writer_saves_transformers_reads(references: dict[bool, Any
         folder = tmp_path / str(tied)
         theirs.save_pretrained(folder)
         save_model(load_model(folder), folder, torch.float32)
-        again, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
-        assert not report["missing_keys"] and not report["unexpected_keys"]
-        for (name, weight), other in zip(theirs.named_parameters(), again.parameters(), strict=True):
+        loaded, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
+        assert not report["missing_keys"]
+        assert not report["unexpected_keys"]
+        for (name, weight), other in zip(theirs.named_parameters(), loaded.parameters(), strict=True):
             assert torch.equal(weight, other), name
 
 
 @pytest.mark.parametrize("size", PARAMETERS)
-def test_official_sizes_have_their_exact_number_of_parameters(size: str) -> None:
+def test_official_sizes_have_exact_parameter_counts(size: str) -> None:
     with torch.device("meta"):
         model = Qwen25VL(OFFICIAL[size])
     count = sum(weight.numel() for weight in model.parameters())
@@ -108,7 +114,7 @@ def test_official_sizes_have_their_exact_number_of_parameters(size: str) -> None
 
 
 @pytest.mark.parametrize("size", PARAMETERS)
-def test_the_exact_numbers_are_those_of_transformers(size: str) -> None:
+def test_parameter_counts_match_transformers(size: str) -> None:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     text, vision = OFFICIAL[size].text, OFFICIAL[size].vision

@@ -1,4 +1,4 @@
-"""Screens become the same patches as transformers' Qwen2VLImageProcessorPil makes of them."""
+"""Patches and sizes equal those of transformers' Qwen2VLImageProcessorPil."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from actions import UsageError
 from model.processing.image import ImageLimits, patchify, smart_resize
 
 SIZES = [  # (width, height)
-    *[(28, 28), (56, 56), (280, 364), (364, 280), (1288, 728), (1092, 588)],  # shown as they are
-    *[(160, 210), (100, 100), (333, 777), (641, 479), (1280, 720), (1080, 1200), (29, 57), (43, 41)],  # a little moved
-    *[(1, 1), (2, 3), (20, 20), (5, 900), (900, 5), (1, 200), (200, 1), (27, 300)],  # made larger
-    *[(1920, 1080), (1080, 2400), (2560, 700)],  # made smaller by the small budget
+    *[(28, 28), (56, 56), (280, 364), (364, 280), (1288, 728), (1092, 588)],  # not resized
+    *[(160, 210), (100, 100), (333, 777), (641, 479), (1280, 720), (1080, 1200), (29, 57), (43, 41)],  # rounded
+    *[(1, 1), (2, 3), (20, 20), (5, 900), (900, 5), (1, 200), (200, 1), (27, 300)],  # enlarged
+    *[(1920, 1080), (1080, 2400), (2560, 700)],  # shrunk by the small budget
 ]
 
 
-def picture(width: int, height: int) -> np.ndarray:
-    """A screen: flat ground, edges, letters, and noise in a corner."""
+def screenshot(width: int, height: int) -> np.ndarray:
+    """Return a screenshot with flat areas, edges, letters, and noise in a corner."""
     image = Image.new("RGB", (width, height), (240, 243, 250))
     draw = ImageDraw.Draw(image)
     draw.rectangle((width // 5, height // 5, width // 2, height // 2), fill=(20, 90, 200), outline=(0, 0, 0))
@@ -35,21 +35,21 @@ def picture(width: int, height: int) -> np.ndarray:
     return pixels
 
 
-def reference(pixels: np.ndarray, limits: ImageLimits) -> tuple[np.ndarray, list[list[int]]]:
+def reference_patches(pixels: np.ndarray, limits: ImageLimits) -> tuple[np.ndarray, list[list[int]]]:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     processor: Any = Qwen2VLImageProcessorPil(
         size={"shortest_edge": limits.min_pixels, "longest_edge": limits.max_pixels}
     )
-    made = processor(images=Image.fromarray(pixels), return_tensors="np")
-    return made["pixel_values"], made["image_grid_thw"].tolist()
+    output = processor(images=Image.fromarray(pixels), return_tensors="np")
+    return output["pixel_values"], output["image_grid_thw"].tolist()
 
 
 @pytest.mark.parametrize("budget", [ImageLimits(), ImageLimits(100 * 784, 400 * 784)], ids=["official", "small"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_patches_are_theirs(size: tuple[int, int], budget: ImageLimits) -> None:
-    pixels = picture(*size)
-    theirs, grids = reference(pixels, budget)
+def test_patches_match_transformers(size: tuple[int, int], budget: ImageLimits) -> None:
+    pixels = screenshot(*size)
+    theirs, grids = reference_patches(pixels, budget)
     ours, grid = patchify(pixels, budget)
     assert [list(grid)] == grids
     assert ours.shape == theirs.shape
@@ -60,18 +60,18 @@ def test_patches_are_theirs(size: tuple[int, int], budget: ImageLimits) -> None:
 @given(
     st.integers(1, 6000), st.integers(1, 6000), st.sampled_from([(3136, 12845056), (100 * 784, 1003520), (3136, 3136)])
 )
-def test_the_size_shown_is_theirs(height: int, width: int, budget: tuple[int, int]) -> None:
+def test_resized_size_matches_transformers(height: int, width: int, budget: tuple[int, int]) -> None:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize as theirs
 
     try:
         expected = theirs(height, width, 28, *budget)
     except ValueError:
-        with pytest.raises(UsageError, match="within a ratio of 200"):
+        with pytest.raises(UsageError, match="ratio at most 200"):
             smart_resize(height, width, 28, *budget)
         return
     assert smart_resize(height, width, 28, *budget) == expected
 
 
-def test_a_picture_too_long_to_be_shown_is_said() -> None:
-    with pytest.raises(UsageError, match="1x201 cannot be shown"):
+def test_image_with_extreme_ratio_is_rejected() -> None:
+    with pytest.raises(UsageError, match="1x201 cannot be resized"):
         patchify(np.zeros((201, 1, 3), np.uint8), ImageLimits())

@@ -1,8 +1,8 @@
-"""Positions of text, pictures and videos: the original rule by its formula, and transformers 5.23's where asked for.
+"""Positions of text, images and videos: the original rule by its formula, and the rule of transformers 5.23.
 
-The two part ways in one place only: where text goes on after a video. The original puts it behind the largest position
-so far, transformers 5.19 to 5.23 max(rows, columns) behind the video's first; and its generate() goes on from the last
-token's position, whatever its own rope_deltas say of the largest.
+The rules differ only in where text continues after a video. The original continues after the largest position so far,
+transformers 5.19 to 5.23 max(rows, columns) after the video's first one; and its generate() continues from the last
+token's position, whatever its rope_deltas say.
 """
 
 from __future__ import annotations
@@ -32,57 +32,59 @@ def config(tokens_per_second: int = 2) -> Config:
     )
 
 
-def by_formula(parts: list[Any], seconds: list[float], tokens_per_second: int) -> list[tuple[int, int, int]]:
-    """The original rule, place by place, in plain numbers."""
-    places: list[tuple[int, int, int]] = []
+def formula_positions(parts: list[Any], seconds: list[float], tokens_per_second: int) -> list[tuple[int, int, int]]:
+    """Return the original rule's positions, computed one by one."""
+    positions: list[tuple[int, int, int]] = []
     lengths = iter(seconds)
     for part in parts:
-        following = max((max(place) for place in places), default=-1) + 1
+        following = max((max(position) for position in positions), default=-1) + 1
         if isinstance(part, int):
-            places += [(following + n,) * 3 for n in range(part)]
+            positions += [(following + n,) * 3 for n in range(part)]
             continue
         t, h, w = (1, *part) if len(part) == 2 else part
         step = 0.0 if len(part) == 2 else next(lengths)
-        places += [(following,) * 3]  # vision_start
+        positions += [(following,) * 3]  # vision_start
         following += 1
-        places += [
+        positions += [
             (following + int(frame * step * tokens_per_second), following + row, following + column)
             for frame in range(t)
             for row in range(h // 2)
             for column in range(w // 2)
         ]
-        places += [(max(max(place) for place in places) + 1,) * 3]  # vision_end
-    return places
+        positions += [(max(max(position) for position in positions) + 1,) * 3]  # vision_end
+    return positions
 
 
-def ours(asked: parity.Question, rule: Any = "original", rate: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+def our_positions(
+    inputs: parity.ModelInputs, rule: Any = "original", rate: int = 2
+) -> tuple[torch.Tensor, torch.Tensor]:
     return position_ids(
-        asked.input_ids,
+        inputs.input_ids,
         config(rate),
-        asked.attention_mask,
-        asked.image_grid_thw,
-        asked.video_grid_thw,
-        asked.second_per_grid_ts,
+        inputs.attention_mask,
+        inputs.image_grid_thw,
+        inputs.video_grid_thw,
+        inputs.second_per_grid_ts,
         rule,
     )
 
 
 SIDE = st.integers(1, 8).map(lambda n: 2 * n)
-PICTURES = st.tuples(SIDE, SIDE)
+IMAGES = st.tuples(SIDE, SIDE)
 VIDEOS = st.tuples(st.integers(1, 8), SIDE, SIDE)
 # quarters and eighths are exact in binary, so both orders of multiplication truncate alike
 SECONDS = st.sampled_from([0.125, 0.25, 0.5, 0.75, 1.0, 1.25, 2.0])
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.data(), st.lists(st.integers(1, 6) | PICTURES | VIDEOS, min_size=1, max_size=6), st.sampled_from([1, 2, 4]))
-def test_the_original_rule_is_its_formula(data: st.DataObject, parts: list[Any], rate: int) -> None:
+@given(st.data(), st.lists(st.integers(1, 6) | IMAGES | VIDEOS, min_size=1, max_size=6), st.sampled_from([1, 2, 4]))
+def test_original_rule_matches_formula(data: st.DataObject, parts: list[Any], rate: int) -> None:
     seconds = [data.draw(SECONDS) for part in parts if not isinstance(part, int) and len(part) == 3]
-    asked = parity.question(parts, seconds=seconds)
-    positions, delta = ours(asked, rate=rate)
-    expected = by_formula(parts, seconds, rate)
-    assert [tuple(place) for place in positions[:, 0].T.tolist()] == expected
-    assert int(delta) + len(expected) == max(max(place) for place in expected) + 1
+    inputs = parity.make_inputs(parts, seconds=seconds)
+    positions, delta = our_positions(inputs, rate=rate)
+    expected = formula_positions(parts, seconds, rate)
+    assert [tuple(position) for position in positions[:, 0].T.tolist()] == expected
+    assert int(delta) + len(expected) == max(max(position) for position in expected) + 1
 
 
 @pytest.fixture(scope="module")
@@ -92,38 +94,36 @@ def theirs() -> Any:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.data(), st.lists(st.lists(st.integers(1, 6) | PICTURES | VIDEOS, min_size=1, max_size=5), min_size=1, max_size=3)
+    st.data(), st.lists(st.lists(st.integers(1, 6) | IMAGES | VIDEOS, min_size=1, max_size=5), min_size=1, max_size=3)
 )
-def test_hf5_is_what_transformers_does_and_stills_are_the_same_in_both(
-    theirs: Any, data: st.DataObject, rows: list[list[Any]]
-) -> None:
+def test_transformers5_rule_matches_transformers(theirs: Any, data: st.DataObject, rows: list[list[Any]]) -> None:
     videos = [part for row in rows for part in row if not isinstance(part, int) and len(part) == 3]
-    asked = parity.question(*rows, seconds=[data.draw(SECONDS) for _ in videos])
-    mask = torch.ones_like(asked.input_ids) if asked.attention_mask is None else asked.attention_mask
-    expected, _ = theirs.model.get_rope_index(**{**asked.theirs(), "attention_mask": mask})
-    for rule in ("hf5",) if videos else ("hf5", "original"):
-        positions, delta = ours(asked, rule)
+    inputs = parity.make_inputs(*rows, seconds=[data.draw(SECONDS) for _ in videos])
+    mask = torch.ones_like(inputs.input_ids) if inputs.attention_mask is None else inputs.attention_mask
+    expected, _ = theirs.model.get_rope_index(**{**inputs.for_transformers(), "attention_mask": mask})
+    for rule in ("transformers5",) if videos else ("transformers5", "original"):
+        positions, delta = our_positions(inputs, rule)
         assert torch.equal(positions[:, mask.bool()], expected[:, mask.bool()])
         assert torch.equal(delta[:, 0] + mask.shape[1], expected[:, :, -1].amax(0) + 1)  # rows end at the right
 
 
-def test_a_long_small_video_shows_the_difference() -> None:
-    """Ten temporal steps of 8 by 8 patches, a second each (model.md, 1.7)."""
-    asked = parity.question([2, (10, 8, 8), 2])
-    after = asked.input_ids.shape[1] - 3  # vision_end and two words
-    for rule, following in (("original", [22, 23, 24]), ("hf5", [7, 8, 9])):
-        positions, delta = ours(asked, rule)
+def test_rules_differ_after_long_video() -> None:
+    """Ten temporal steps of 8 by 8 patches, a second each."""
+    inputs = parity.make_inputs([2, (10, 8, 8), 2])
+    after = inputs.input_ids.shape[1] - 3  # vision_end and two text tokens
+    for rule, following in (("original", [22, 23, 24]), ("transformers5", [7, 8, 9])):
+        positions, delta = our_positions(inputs, rule)
         assert positions[0, 0, 3:-3].unique().tolist() == list(range(3, 22, 2))
         assert positions[:, 0, after:].tolist() == [following] * 3
-        assert int(delta) + asked.input_ids.shape[1] == following[-1] + 1
+        assert int(delta) + inputs.input_ids.shape[1] == following[-1] + 1
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 0.7])
-def test_where_a_videos_time_is_shorter_than_its_sides_the_rules_agree(theirs: Any, seconds: float) -> None:
-    asked = parity.question([4, (3, 12, 8), 5], seconds=[seconds])
-    expected, their_delta = theirs.model.get_rope_index(**asked.theirs())
-    for rule in ("original", "hf5"):
-        positions, delta = ours(asked, rule)
+def test_rules_agree_after_short_video(theirs: Any, seconds: float) -> None:
+    inputs = parity.make_inputs([4, (3, 12, 8), 5], seconds=[seconds])
+    expected, their_delta = theirs.model.get_rope_index(**inputs.for_transformers())
+    for rule in ("original", "transformers5"):
+        positions, delta = our_positions(inputs, rule)
         assert torch.equal(positions, expected)
         assert torch.equal(delta, their_delta)
 
@@ -139,56 +139,56 @@ def folder(theirs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("rows", "seconds"),
     [
         ([[3, (4, 8, 8), 5]], [1.0]),
-        ([[3, (10, 4, 4), 5]], [1.0]),  # time goes beyond the sides
+        ([[3, (10, 4, 4), 5]], [1.0]),  # more time steps than rows and columns
         ([[3, (6, 10, 6), 5, (8, 6), 2, (2, 4, 4), 3]], [0.5, 2.0]),
         ([[3, (6, 10, 6), 5], [2, (1, 4, 4), (18, 6), 3], [9]], [0.25, 1.0]),
     ],
 )
-def test_logits_and_tokens_with_videos_are_transformers(
+def test_video_logits_match_transformers(
     theirs: Any, folder: Path, rows: list[list[Any]], seconds: list[float]
 ) -> None:
-    asked = parity.question(*rows, seconds=seconds)
-    model = load_model(folder, mrope="hf5")
-    expected = parity.their_logits(theirs, asked)
-    assert parity.distance(parity.our_logits(model, asked), expected, asked) < parity.TOLERANCE
-    assert torch.equal(parity.our_tokens(model, asked), parity.their_tokens(theirs, asked))
+    inputs = parity.make_inputs(*rows, seconds=seconds)
+    model = load_model(folder, mrope="transformers5")
+    expected = parity.reference_logits(theirs, inputs)
+    assert parity.distance(parity.our_logits(model, inputs), expected, inputs) < parity.TOLERANCE
+    assert torch.equal(parity.our_tokens(model, inputs), parity.reference_tokens(theirs, inputs))
 
 
-def test_the_original_rule_gives_their_logits_when_they_are_told_its_positions(theirs: Any, folder: Path) -> None:
-    asked = parity.question([3, (10, 4, 4), 5], seconds=[1.0])
-    positions, _ = ours(asked)
-    told = {key: value for key, value in asked.theirs().items() if key != "mm_token_type_ids"}
+def test_original_rule_matches_transformers_given_positions(theirs: Any, folder: Path) -> None:
+    inputs = parity.make_inputs([3, (10, 4, 4), 5], seconds=[1.0])
+    positions, _ = our_positions(inputs)
+    model_inputs = {key: value for key, value in inputs.for_transformers().items() if key != "mm_token_type_ids"}
     with torch.no_grad():
-        expected = theirs(**told, position_ids=positions).logits
+        expected = theirs(**model_inputs, position_ids=positions).logits
     model = load_model(folder)
-    assert parity.distance(parity.our_logits(model, asked), expected, asked) < parity.TOLERANCE
-    # and it is not what they do by themselves
-    assert parity.distance(parity.our_logits(model, asked), parity.their_logits(theirs, asked), asked) > 0.01
+    assert parity.distance(parity.our_logits(model, inputs), expected, inputs) < parity.TOLERANCE
+    # their default positions differ
+    assert parity.distance(parity.our_logits(model, inputs), parity.reference_logits(theirs, inputs), inputs) > 0.01
 
 
-def test_generation_goes_on_where_the_prompt_ended(folder: Path) -> None:
-    """Each new token, said over a cache, is what the whole sequence read at once says."""
-    asked = parity.question([3, (10, 4, 4), 5], seconds=[1.0])
+def test_generation_continues_positions_of_prompt(folder: Path) -> None:
+    """Each token generated with the cache equals that of a forward pass over the whole sequence."""
+    inputs = parity.make_inputs([3, (10, 4, 4), 5], seconds=[1.0])
     model = load_model(folder)
-    said = parity.our_tokens(model, asked)
-    assert not torch.isin(said, torch.tensor([parity.IMAGE, parity.VIDEO])).any()
-    whole = parity.Question(**{**vars(asked), "input_ids": torch.cat([asked.input_ids, said], dim=1)})
-    again = parity.our_logits(model, whole).argmax(-1)[:, asked.input_ids.shape[1] - 1 : -1]
-    assert torch.equal(again, said)
+    reply = parity.our_tokens(model, inputs)
+    assert not torch.isin(reply, torch.tensor([parity.IMAGE, parity.VIDEO])).any()
+    sequence = parity.ModelInputs(**{**vars(inputs), "input_ids": torch.cat([inputs.input_ids, reply], dim=1)})
+    expected = parity.our_logits(model, sequence).argmax(-1)[:, inputs.input_ids.shape[1] - 1 : -1]
+    assert torch.equal(expected, reply)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        ({"image_grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}, "more picture grids than placeholders"),
+        ({"image_grid_thw": torch.tensor([[1, 4, 4], [1, 4, 4]])}, "more grids than placeholders"),
         ({"image_grid_thw": None, "pixel_values": None}, "more image placeholders than image grids"),
-        ({"image_grid_thw": torch.tensor([[1, 6, 4]])}, "more cells than placeholders"),
+        ({"image_grid_thw": torch.tensor([[1, 6, 4]])}, "lacks 2 image placeholders"),
         ({"image_grid_thw": torch.tensor([[1, 2, 2]])}, "more image placeholders than image grids"),
         ({"image_grid_thw": None}, "grid"),
-        ({"pixel_values": torch.zeros(12, 1176)}, "12 patches, grids for 16 and 4 placeholders"),
+        ({"pixel_values": torch.zeros(12, 1176)}, "12 patches, grids for 16 patches and 4 placeholders"),
     ],
 )
-def test_pictures_that_do_not_fit_the_words_are_said(folder: Path, change: dict[str, Any], words: str) -> None:
-    asked = parity.question([3, (4, 4), 3])
-    with pytest.raises(InvalidActionError, match=words):
-        parity.our_logits(load_model(folder), parity.Question(**{**vars(asked), **change}))
+def test_mismatched_images_are_rejected(folder: Path, change: dict[str, Any], message: str) -> None:
+    inputs = parity.make_inputs([3, (4, 4), 3])
+    with pytest.raises(InvalidActionError, match=message):
+        parity.our_logits(load_model(folder), parity.ModelInputs(**{**vars(inputs), **change}))

@@ -1,4 +1,4 @@
-"""Checkpoints that are Qwen2.5-VL but for a detail: the same answers as transformers' code with that detail."""
+"""Variants of Qwen2.5-VL match transformers' code with the same change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def theirs() -> Any:
 
 @pytest.fixture(scope="module")
 def opencua(theirs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reference's numbers under OpenCUA's names, with a config.json of its form."""
+    """Write the reference's weights under OpenCUA's names, with a config.json of its form."""
     source, folder = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("opencua")
     theirs.save_pretrained(source)
     data = json.loads((source / "config.json").read_text())
@@ -48,43 +48,46 @@ def opencua(theirs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def one_axis(ids: torch.Tensor) -> torch.Tensor:
+def flat_positions(ids: torch.Tensor) -> torch.Tensor:
     return torch.arange(ids.shape[1]).expand(3, *ids.shape)
 
 
 @torch.no_grad()
-def their_tokens(model: Any, asked: parity.Question, count: int) -> list[int]:
-    """Greedy in transformers' own forward pass, every token at its place in the row, as a 1D RoPE has it."""
-    ids, found = asked.input_ids, []
+def reference_tokens(model: Any, inputs: parity.ModelInputs, count: int) -> list[int]:
+    """Return greedy tokens of transformers' forward pass with one-dimensional positions."""
+    ids, tokens = inputs.input_ids, []
     for _ in range(count):
-        how = {key: value for key, value in asked.ours().items() if key != "input_ids"}
-        logits = model(input_ids=ids, position_ids=one_axis(ids), **how).logits
-        found.append(int(logits[0, -1].argmax()))
-        ids = torch.cat([ids, torch.tensor([[found[-1]]])], dim=1)
-    return found
+        options = {key: value for key, value in inputs.for_model().items() if key != "input_ids"}
+        logits = model(input_ids=ids, position_ids=flat_positions(ids), **options).logits
+        tokens.append(int(logits[0, -1].argmax()))
+        ids = torch.cat([ids, torch.tensor([[tokens[-1]]])], dim=1)
+    return tokens
 
 
-def test_opencuas_names_config_and_flat_positions_give_the_same_tokens(theirs: Any, opencua: Path) -> None:
+def test_opencua_tokens_match_transformers(theirs: Any, opencua: Path) -> None:
     ours = load_model(opencua)
-    assert ours.config.text.flat_rope and ours.config.image_token_id == parity.IMAGE
-    asked = parity.question([4, (10, 6), 5, (4, 8), 3])
+    assert ours.config.text.flat_rope
+    assert ours.config.image_token_id == parity.IMAGE
+    inputs = parity.make_inputs([4, (10, 6), 5, (4, 8), 3])
     with torch.no_grad():
-        their_logits = theirs(position_ids=one_axis(asked.input_ids), **asked.ours()).logits
-    assert parity.distance(parity.our_logits(ours, asked), their_logits, asked) < parity.TOLERANCE
-    assert parity.our_tokens(ours, asked)[0, :16].tolist() == their_tokens(theirs, asked, 16)
+        their_logits = theirs(position_ids=flat_positions(inputs.input_ids), **inputs.for_model()).logits
+    assert parity.distance(parity.our_logits(ours, inputs), their_logits, inputs) < parity.TOLERANCE
+    assert parity.our_tokens(ours, inputs)[0, :16].tolist() == reference_tokens(theirs, inputs, 16)
 
 
-def test_the_same_numbers_with_three_axes_say_something_else(theirs: Any, opencua: Path) -> None:
-    """So the test above could fail."""
-    asked = parity.question([4, (10, 6), 5, (4, 8), 3])
-    gap = parity.distance(parity.our_logits(load_model(opencua), asked), parity.their_logits(theirs, asked), asked)
-    assert gap > 100 * parity.TOLERANCE
+def test_three_axis_positions_change_logits(theirs: Any, opencua: Path) -> None:
+    """The test above would fail with other positions."""
+    inputs = parity.make_inputs([4, (10, 6), 5, (4, 8), 3])
+    distance = parity.distance(
+        parity.our_logits(load_model(opencua), inputs), parity.reference_logits(theirs, inputs), inputs
+    )
+    assert distance > 100 * parity.TOLERANCE
 
 
-def test_the_session_counts_as_the_whole_prompt_does(opencua: Path) -> None:
+def test_session_positions_match_full_prompt(opencua: Path) -> None:
     ours = load_model(opencua)
-    asked = parity.question([4, (10, 6), 5])
-    ids = asked.input_ids[0].tolist()
+    inputs = parity.make_inputs([4, (10, 6), 5])
+    ids = inputs.input_ids[0].tolist()
     start = ids.index(parity.IMAGE)
     segments = [
         TextSegment(tuple(ids[:start])),
@@ -92,32 +95,34 @@ def test_the_session_counts_as_the_whole_prompt_does(opencua: Path) -> None:
         TextSegment(tuple(ids[start + 15 :])),
     ]
     session = PrefixCachedSession(ours)
-    rows = ours.visual(asked.pixel_values, [(1, 10, 6)])
+    embeddings = ours.visual(inputs.pixel_values, [(1, 10, 6)])
     with torch.no_grad():
-        hidden = session.prefill(segments, lambda picture: rows)
-        whole = parity.our_logits(ours, asked)[0, -1]
-        assert (ours.logits(hidden)[0] - whole).abs().max() < parity.TOLERANCE
-        longer = torch.cat([asked.input_ids, torch.tensor([[7, 8]])], dim=1)
-        asked.input_ids = longer
-        again = ours.logits(session.append([7, 8]))[0]
-        assert (again - parity.our_logits(ours, asked)[0, -1]).abs().max() < parity.TOLERANCE
+        hidden = session.prefill(segments, lambda image: embeddings)
+        expected = parity.our_logits(ours, inputs)[0, -1]
+        assert (ours.logits(hidden)[0] - expected).abs().max() < parity.TOLERANCE
+        longer = torch.cat([inputs.input_ids, torch.tensor([[7, 8]])], dim=1)
+        inputs.input_ids = longer
+        logits = ours.logits(session.append([7, 8]))[0]
+        assert (logits - parity.our_logits(ours, inputs)[0, -1]).abs().max() < parity.TOLERANCE
 
 
-def test_flat_positions_are_places_in_the_row(opencua: Path) -> None:
+def test_flat_positions_are_sequence_indices(opencua: Path) -> None:
     config = read_config(opencua)
-    asked = parity.question([3, (4, 4), 2])
-    places, deltas = position_ids(asked.input_ids, config, None, asked.image_grid_thw)
-    assert torch.equal(places, one_axis(asked.input_ids)) and not deltas.any()
+    inputs = parity.make_inputs([3, (4, 4), 2])
+    positions, deltas = position_ids(inputs.input_ids, config, None, inputs.image_grid_thw)
+    assert torch.equal(positions, flat_positions(inputs.input_ids))
+    assert not deltas.any()
 
 
-def test_a_variant_has_no_video_and_keeps_its_own_placeholder(opencua: Path) -> None:
+def test_opencua_has_own_placeholder_and_no_video(opencua: Path) -> None:
     config = read_config(opencua)
-    assert config.video_token_id == NO_TOKEN and config.image_name == "<|media_placeholder|>"
+    assert config.video_token_id == NO_TOKEN
+    assert config.image_name == "<|media_placeholder|>"
     assert VARIANTS["opencua"].image_id == 151664
 
 
-def test_another_model_type_is_named_with_those_that_are_known(opencua: Path, tmp_path: Path) -> None:
+def test_unsupported_model_type_is_reported(opencua: Path, tmp_path: Path) -> None:
     data = json.loads((opencua / "config.json").read_text()) | {"model_type": "kimi_vl"}
     (tmp_path / "config.json").write_text(json.dumps(data))
-    with pytest.raises(UsageError, match="'kimi_vl' model; this core runs 'qwen2_5_vl' and 'opencua'"):
+    with pytest.raises(UsageError, match="'kimi_vl' is not supported; supported are 'qwen2_5_vl' and 'opencua'"):
         read_config(tmp_path)

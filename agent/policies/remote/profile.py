@@ -110,8 +110,8 @@ def _find_folder(name: str, *, required: bool) -> Path | None:
 
 
 def _from_files(folder: Path, dialect: str) -> ModelProfile:
-    from model.chat_model import fingerprint, read_limits, read_settings
     from model.checkpoints.detect_dialect import detect_dialect
+    from model.checkpoints.settings import fingerprint, read_limits, read_settings
     from model.processing.tokenizer import Tokenizer
 
     settings = read_settings(folder)

@@ -123,7 +123,7 @@ def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple
     kinds: Counter = Counter()
     for number in range(count):
         guide = grammars().guide(form, thought=number % 2 == 0)
-        room = (guide._start.call_room, 220, 400)[number % 3]
+        room = (guide._start.call_tokens, 220, 400)[number % 3]
         ids: list[int] = []
         while not guide.done and len(ids) < room:
             ids += guide.forced(room - len(ids))

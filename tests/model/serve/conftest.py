@@ -1,4 +1,4 @@
-"""A server of ours on a free port, with the real wire between it and its clients."""
+"""A server on a free port, with real HTTP between it and its clients."""
 
 from __future__ import annotations
 
@@ -6,75 +6,118 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from helpers.eventually import eventually
 
-for name in ("starlette", "uvicorn"):
-    pytest.importorskip(name, reason=f"the package {name} is missing (extra [serve])")
+from actions import Reply
+from model.chat_model import ChatModel, GenerationStats, load_chat
+
+for package in ("starlette", "uvicorn"):
+    pytest.importorskip(package, reason=f"the package {package} is missing (extra [serve])")
 
 TOKEN = "a-token"
 
 
 @dataclass
-class Served:
-    """Where a server is, and what asks it."""
+class ServedModel:
+    """A running server and its chat model."""
 
-    base: str
+    base_url: str
     chat: Any
 
-    def http(self, method: str, path: str, *, token: str = TOKEN, **how: Any) -> httpx.Response:
+    def request(self, method: str, path: str, *, token: str = TOKEN, **options: Any) -> httpx.Response:
+        """Send a request with the bearer token."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        headers |= how.pop("headers", {})
-        return httpx.request(method, self.base + path, headers=headers, timeout=60, trust_env=False, **how)
+        headers |= options.pop("headers", {})
+        return httpx.request(method, self.base_url + path, headers=headers, timeout=60, trust_env=False, **options)
 
-    def openai(self, **how: Any) -> Any:
+    def openai(self, **options: Any) -> Any:
+        """Return a client of the openai package."""
         openai = pytest.importorskip("openai", reason="the package openai is missing (a development dependency)")
-        return openai.OpenAI(base_url=self.base + "/v1", api_key=TOKEN, timeout=120, **{"max_retries": 0, **how})
+        return openai.OpenAI(
+            base_url=self.base_url + "/v1", api_key=TOKEN, timeout=120, **{"max_retries": 0, **options}
+        )
 
     def health(self) -> dict[str, Any]:
-        return self.http("GET", "/health").json()
+        """Return the state of the queue."""
+        return dict(self.request("GET", "/health").json())
 
-    def until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> dict[str, Any]:
-        """Wait until the line stands so; what it says then."""
-        end = time.monotonic() + seconds
-        while not holds(now := self.health()):
-            assert time.monotonic() < end, f"it did not come to be in time: {now}"
-            time.sleep(0.05)
-        return now
+    def wait_for_queue(self, *, running: int | None = None, waiting: int | None = None) -> None:
+        """Wait until the queue has so many running and waiting requests."""
+        expected = {key: value for key, value in (("running", running), ("waiting", waiting)) if value is not None}
+        eventually(lambda: expected.items() <= self.health().items(), 20.0)
 
 
 @contextmanager
-def serving(chat: Any, name: str = "embedded", **how: Any) -> Iterator[Served]:
+def serve_model(chat: Any, name: str = "embedded", **options: Any) -> Iterator[ServedModel]:
+    """Serve a chat model on a free port for the length of a `with` block."""
     import uvicorn
 
     from model.serve.app import make_app
 
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(128)  # who comes before the server runs waits for it
-        app = make_app(chat, name, **{"token": TOKEN, "hosts": ["127.0.0.1"], **how})
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)  # connections wait here until the server runs
+        app = make_app(chat, name, **{"token": TOKEN, "hosts": ["127.0.0.1"], **options})
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", chat)
+            yield ServedModel(f"http://127.0.0.1:{listener.getsockname()[1]}", chat)
         finally:
             server.should_exit = True
             thread.join(10)
 
 
 @pytest.fixture
-def serve() -> Callable[..., Any]:
-    return serving
+def serve() -> Callable[..., AbstractContextManager[ServedModel]]:
+    """Return `serve_model`."""
+    return serve_model
 
 
 @pytest.fixture(scope="session")
-def embedded() -> Iterator[Served]:
-    from model.chat_model import load_chat
-
-    with serving(load_chat("embedded")) as served:
+def embedded() -> Iterator[ServedModel]:
+    """Serve the embedded model."""
+    with serve_model(load_chat("embedded")) as served:
         yield served
+
+
+@pytest.fixture
+def tiny_chat(tiny_folder: Path) -> ChatModel:
+    """Load a chat model with random weights."""
+    return load_chat(tiny_folder)
+
+
+class SlowChat:
+    """A chat model whose replies go on until `release` is set, a token every few milliseconds."""
+
+    def __init__(self, chat: ChatModel) -> None:
+        self._chat = chat
+        self.release = threading.Event()
+        self.reply_count = 0
+        self.stats = GenerationStats(0, 1, 0, 1, 0, 1, True, None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chat, name)
+
+    def reply(self, messages: Any, tools: Any = (), *, on_text: Callable[[str], None], **options: Any) -> Reply:
+        """Generate "x" until released."""
+        self.reply_count += 1
+        text = ""
+        while not self.release.is_set():
+            text += "x"
+            on_text(text)
+            time.sleep(0.01)
+        return Reply(text, reply_tokens=len(text))
+
+
+@pytest.fixture
+def slow_chat(tiny_chat: ChatModel) -> SlowChat:
+    """Return a chat model whose replies last as long as the test wants."""
+    return SlowChat(tiny_chat)

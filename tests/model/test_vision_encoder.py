@@ -1,4 +1,4 @@
-"""The picture encoder's own promises, beside its parity."""
+"""The vision encoder: layouts, batching and blockwise evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.nn.qwen25vl import Qwen25VL
 from model.nn.vision_encoder import layout
 
 
-def test_a_layout_made_while_generating_serves_training_later(tiny_model: Qwen25VL) -> None:
+def test_layout_from_inference_works_in_training(tiny_model: Qwen25VL) -> None:
     layout.cache_clear()
     patches = torch.randn(6 * 4, 1176)
     with torch.inference_mode():
@@ -19,34 +19,37 @@ def test_a_layout_made_while_generating_serves_training_later(tiny_model: Qwen25
     assert tiny_model.visual.patch_embed.proj.weight.grad is not None
 
 
-def test_pictures_of_several_sizes_do_not_see_each_other(tiny_model: Qwen25VL) -> None:
+def test_images_do_not_attend_to_each_other(tiny_model: Qwen25VL) -> None:
     grids = [(1, 6, 4), (1, 2, 2), (1, 6, 4), (2, 8, 10)]
     patches = [torch.randn(t * h * w, 1176) for t, h, w in grids]
     together = tiny_model.visual(torch.cat(patches), grids)
-    alone = torch.cat([tiny_model.visual(one, [grid]) for one, grid in zip(patches, grids, strict=True)])
+    alone = torch.cat(
+        [tiny_model.visual(image_patches, [grid]) for image_patches, grid in zip(patches, grids, strict=True)]
+    )
     assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_windows_cover_every_cell_once_and_come_in_at_most_four_sizes() -> None:
+def test_windows_cover_frame_in_four_sizes() -> None:
     for grid_h, grid_w in ((2, 2), (26, 20), (78, 138), (8, 8), (10, 2)):
-        plan = layout(grid_h, grid_w, 2, 4, torch.device("cpu"))
-        cells = grid_h * grid_w // 4
-        assert sorted(plan.order.tolist()) == list(range(cells))
-        assert plan.order[plan.inverse].tolist() == list(range(cells))
-        assert len(plan.groups) <= 4 and sum(count * size for count, size in plan.groups) == cells
+        window_layout = layout(grid_h, grid_w, 2, 4, torch.device("cpu"))
+        merged_count = grid_h * grid_w // 4
+        assert sorted(window_layout.order.tolist()) == list(range(merged_count))
+        assert window_layout.order[window_layout.inverse].tolist() == list(range(merged_count))
+        assert len(window_layout.groups) <= 4
+        assert sum(count * size for count, size in window_layout.groups) == merged_count
 
 
 @pytest.mark.parametrize("rows", [7, 50, 512])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_few_rows_at_a_time_come_to_what_all_at_once_come_to(
+def test_blockwise_output_equals_full_output(
     tiny_model: Qwen25VL, monkeypatch: pytest.MonkeyPatch, rows: int, dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(vision_encoder, "ROWS", rows)
     torch.manual_seed(3)
     encoder, grids = tiny_model.visual.to(dtype), [(1, 10, 6), (1, 10, 6), (2, 4, 14)]
     patches = torch.randn(sum(t * h * w for t, h, w in grids), 1176)
-    learned = encoder(patches, grids)
-    assert learned.requires_grad
+    expected = encoder(patches, grids)
+    assert expected.requires_grad
     with torch.inference_mode():
-        seen = encoder(patches, grids)
-    assert torch.allclose(seen, learned, atol=1e-4 if dtype == torch.float32 else 0.2)
+        blockwise = encoder(patches, grids)
+    assert torch.allclose(blockwise, expected, atol=1e-4 if dtype == torch.float32 else 0.2)

@@ -1,4 +1,4 @@
-"""Half precision is taken where it was seen to be quick, and only when it is asked for."""
+"""bfloat16 is picked only on request, and where a measurement shows that it is faster."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from model.chat_model import load_chat
 from model.engine import dtype_selection
 
 
-@pytest.mark.parametrize(("half_s", "chosen"), [(0.1, torch.bfloat16), (0.9, torch.float32), (3.0, torch.float32)])
-def test_the_measured_times_decide(monkeypatch: pytest.MonkeyPatch, half_s: float, chosen: torch.dtype) -> None:
+@pytest.mark.parametrize(("half_s", "expected"), [(0.1, torch.bfloat16), (0.9, torch.float32), (3.0, torch.float32)])
+def test_faster_dtype_is_picked(monkeypatch: pytest.MonkeyPatch, half_s: float, expected: torch.dtype) -> None:
     times = {torch.float32: 1.0, torch.bfloat16: half_s}
     monkeypatch.setattr(dtype_selection, "_product_s", times.__getitem__)
-    assert dtype_selection.pick_dtype("cpu") == chosen
+    assert dtype_selection.pick_dtype("cpu") == expected
     assert dtype_selection.pick_dtype("cuda") == torch.bfloat16
 
 
-def test_fast_is_asked_for_and_auto_stays_exact(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_dtype_stays_float32_on_cpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dtype_selection, "pick_dtype", lambda device: torch.bfloat16)
     assert load_chat(tiny_folder, "cpu", "fast").model.dtype == torch.bfloat16
     assert load_chat(tiny_folder, "cpu").model.dtype == torch.float32
@@ -28,5 +28,5 @@ def test_fast_is_asked_for_and_auto_stays_exact(tiny_folder: Path, monkeypatch: 
         load_chat(tiny_folder, "cpu", "half")
 
 
-def test_a_product_takes_time() -> None:
+def test_product_time_is_positive() -> None:
     assert dtype_selection._product_s(torch.float32) > 0

@@ -1,0 +1,103 @@
+"""Locate checkpoint folders and their weight files, without loading torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from actions import UsageError
+from model.json_file import read_json_object
+
+EMBEDDED = "embedded"
+EMBEDDED_FOLDER = Path(__file__).parent.parent / "embedded"
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+
+# tokenization_*.py is only parsed for one string (model.processing.tiktoken_loader); no code of a checkpoint is run
+HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "tokenization_*.py"]
+SERVE_IT = "serve it with another program and pass its address (--model http://HOST:PORT/v1#NAME)"
+
+
+def resolve_checkpoint(path_or_hub_id: str | Path) -> Path:
+    """Return the folder of a checkpoint: "embedded", a folder, or a Hub id that `agent models pull` has fetched.
+
+    Raises:
+        UsageError: There is no such folder, or the Hub id is not in the local cache.
+    """
+    text = str(path_or_hub_id)
+    if text == EMBEDDED:
+        return EMBEDDED_FOLDER
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.suffix.lower() == ".gguf":
+        raise UsageError(f"{text} is a GGUF file, which cannot be loaded: use a safetensors checkpoint, or {SERVE_IT}")
+    if folder.exists():
+        raise UsageError(f"{text} is a file; a checkpoint is a folder with config.json beside its .safetensors")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+        raise UsageError(
+            f"no model '{text}': neither a folder nor a Hub id like Qwen/Qwen2.5-VL-3B-Instruct; see `agent models`"
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(text, allow_patterns=HUB_FILES, local_files_only=True))
+    except Exception:  # never downloaded implicitly: a checkpoint has gigabytes and a license
+        raise UsageError(f"model '{text}' is not on this disk; fetch it first: agent models pull {text}") from None
+
+
+def check_format(folder: Path) -> None:
+    """Raise UsageError for a folder in a known format that cannot be loaded: a LoRA adapter, GGUF or MLX."""
+    has_weights = (folder / SINGLE).exists() or (folder / INDEX).exists()
+    if (folder / "adapter_config.json").exists() and not has_weights:
+        base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
+        of_base = f" for {base}" if isinstance(base, str) and base else ""
+        raise UsageError(
+            f"{folder} is a LoRA adapter{of_base}, not a whole model: merge it into its base model first "
+            "(peft: model.merge_and_unload().save_pretrained(FOLDER)), then load that folder"
+        )
+    if not has_weights and any(folder.glob("*.gguf")):
+        raise UsageError(
+            f"{folder} has GGUF files only, which cannot be loaded: use a safetensors checkpoint, or {SERVE_IT}"
+        )
+    config = folder / "config.json"
+    quantization = read_json_object(config).get("quantization") if config.exists() else None
+    if isinstance(quantization, dict) and {"bits", "group_size"} <= set(quantization):
+        raise UsageError(
+            f"{folder} is quantized for Apple's MLX, which cannot be loaded: "
+            f"use the original checkpoint or an AWQ build, or {SERVE_IT}"
+        )
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """Return the .safetensors files of a checkpoint.
+
+    Raises:
+        UsageError: The index is damaged or a file is missing.
+    """
+    index = folder / INDEX
+    if not index.exists():
+        if (folder / SINGLE).exists():
+            return [folder / SINGLE]
+        raise UsageError(f"{folder} has neither {SINGLE} nor {INDEX}; only safetensors checkpoints can be loaded")
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        if not names or any(name != Path(name).name for name in names):
+            raise ValueError("weight_map must name files of this folder")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UsageError(f"{index} cannot be read ({error}); download the checkpoint again") from None
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        raise UsageError(
+            f"{folder} lacks {len(missing)} of {len(names)} files, {missing[0]} first; download the checkpoint again"
+        )
+    return [folder / name for name in names]
+
+
+def has_weights(folder: Path) -> bool:
+    """Return whether all weight files of a checkpoint are in the folder."""
+    try:
+        return bool(shard_files(folder))
+    except UsageError:
+        return False

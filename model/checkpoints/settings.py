@@ -1,0 +1,140 @@
+"""Settings and fingerprint of a checkpoint folder, read from its files without loading weights."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from actions import UsageError
+from model.checkpoints.files import shard_files
+from model.json_file import read_json_object
+from model.processing.image import ImageLimits
+
+SETTINGS = "pixelhand.json"
+PREPROCESSOR = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"  # written by transformers 5, with the image processor nested in it
+WHOLE_FILE_BYTES = 64 << 20  # weight files up to this size are hashed whole
+SAMPLES, SAMPLE_BYTES = 16, 64 << 10  # of larger files
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """How a checkpoint is used; the keys of pixelhand.json beside its config.json."""
+
+    dialect: str = ""  # "" detects it; see model.checkpoints.detect_dialect
+    tool: str = ""  # name of the tool in the prompt; "" for the dialect's default
+    history: str = ""  # layout of past turns; "" for the dialect's default
+    history_steps: int = 30  # past steps in the prompt
+    pictures: int = 3  # past screenshots in the prompt
+    max_new_tokens: int = 512  # longest reply
+    grammar: bool = True  # constrain replies to valid calls where a grammar is known
+    budget_tokens: int = 0  # longest context, and with it the cache; 0 for all positions of the model
+    graphs: bool = False  # decode and encode with CUDA graphs; see model.engine.cuda_graphs
+
+
+def image_processor_config(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return the name of the file with the image processor's settings, and the settings.
+
+    As in transformers 5, the image processor nested in processor_config.json has priority over
+    preprocessor_config.json.
+    """
+    nested = read_json_object(folder / PROCESSOR).get("image_processor")
+    if isinstance(nested, dict):
+        return PROCESSOR, nested
+    return PREPROCESSOR, read_json_object(folder / PREPROCESSOR)
+
+
+def read_limits(folder: Path) -> ImageLimits:
+    """Return the pixel budget of a checkpoint's images, in any form that transformers reads.
+
+    A bound that the files do not state gets the official default, with a warning in the log.
+
+    Raises:
+        UsageError: A bound is no positive whole number, or min_pixels exceeds max_pixels.
+    """
+    file_name, data = image_processor_config(folder)
+    path = folder / file_name
+    size = data.get("size") or {}
+    if not isinstance(size, dict):
+        raise _config_error(path, "size", "an object", size)
+    default = ImageLimits()
+    bounds = stated_bounds(data)
+    if None in bounds.values():
+        missing = " and ".join(key for key, value in bounds.items() if value is None)
+        logger.warning(
+            "%s: no %s in %s or %s; using the default of Qwen2.5-VL, %d to %d pixels. Coordinates are wrong if the "
+            "checkpoint was trained with another budget.",
+            folder,
+            missing,
+            PREPROCESSOR,
+            PROCESSOR,
+            default.min_pixels,
+            default.max_pixels,
+        )
+    min_pixels = default.min_pixels if bounds["min_pixels"] is None else bounds["min_pixels"]
+    max_pixels = default.max_pixels if bounds["max_pixels"] is None else bounds["max_pixels"]
+    for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels)):
+        if type(value) is not int or value < 1:
+            raise _config_error(path, key, "a whole number above 0", value)
+    if min_pixels > max_pixels:
+        raise _config_error(path, "max_pixels", f"at least min_pixels, {min_pixels}", max_pixels)
+    return ImageLimits(min_pixels, max_pixels)
+
+
+def stated_bounds(image_processor: Mapping[str, Any]) -> dict[str, Any]:
+    """Return min_pixels and max_pixels as an image processor's settings state them, None where they do not."""
+    size = image_processor.get("size")
+    size = size if isinstance(size, Mapping) else {}
+    keys = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
+    return {key: image_processor.get(key) or size.get(edge) or size.get(key) or None for key, edge in keys.items()}
+
+
+def read_settings(folder: Path) -> ChatSettings:
+    """Return the settings in pixelhand.json; the defaults where it does not exist.
+
+    Raises:
+        UsageError: A key is unknown, or a value has the wrong type.
+    """
+    path = folder / SETTINGS
+    data = read_json_object(path)
+    defaults = {field.name: field.default for field in fields(ChatSettings)}
+    unknown = sorted(set(data) - set(defaults))
+    if unknown:
+        raise UsageError(f"{path}: unknown key '{unknown[0]}'; known are {', '.join(sorted(defaults))}")
+    for key, value in data.items():
+        if type(value) is not type(defaults[key]):
+            expected = {str: "a string", bool: "true or false", int: "a whole number"}
+            raise _config_error(path, key, expected[type(defaults[key])], value)
+        if isinstance(value, int) and value < (key == "max_new_tokens"):
+            raise _config_error(path, key, f"{int(key == 'max_new_tokens')} or more", value)
+    return ChatSettings(**data)
+
+
+def _config_error(path: Path, key: str, expected: str, value: object) -> UsageError:
+    return UsageError(f"{path}: {key} must be {expected}, not {value!r:.60}; download the checkpoint again")
+
+
+def fingerprint(folder: Path) -> str:
+    """Return 16 hex digits that identify the weight files of a checkpoint.
+
+    Files up to 64 MB are hashed whole, larger ones by their size and 16 samples of 64 KB: this tells checkpoints
+    apart, but does not detect every change.
+    """
+    hasher = hashlib.blake2b(digest_size=8)
+    for file in shard_files(folder):
+        size = file.stat().st_size
+        hasher.update(f"{file.name}:{size}:".encode())
+        with file.open("rb") as handle:
+            if size <= WHOLE_FILE_BYTES:
+                hasher.update(handle.read())
+                continue
+            for index in range(SAMPLES):
+                handle.seek(size * index // SAMPLES)
+                hasher.update(handle.read(SAMPLE_BYTES))
+    return hasher.hexdigest()

@@ -1,0 +1,128 @@
+"""Facts about the model families, memory estimates, and recommendations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from actions import UsageError, plugins
+from model.checkpoints import hub
+from model.checkpoints import recommend as recommend_module
+from model.checkpoints.model_zoo import FAMILIES, GRID_TOKENS, GROUP, memory_bytes, parameters, required_bytes
+from model.checkpoints.recommend import Hardware, detect_hardware, family_card, family_table, recommend
+from model.nn.config import OFFICIAL
+
+
+def test_every_dialect_has_one_family() -> None:
+    assert sorted(family.dialect for family in FAMILIES) == plugins.list_plugins("model.dialects")
+
+
+def test_families_are_complete_and_scores_have_sources() -> None:
+    ids = [checkpoint.hub_id for family in FAMILIES for checkpoint in family.checkpoints]
+    assert len(ids) == len(set(ids))
+    assert all("/" in hub_id for hub_id in ids)
+    for family in FAMILIES:
+        assert family.good_at
+        assert family.use
+        assert family.name
+        for checkpoint in family.checkpoints:
+            assert checkpoint.license
+            assert checkpoint.size in OFFICIAL or (not checkpoint.size and checkpoint.billions)
+        for score in family.scores:
+            assert 0 < score.value < 100
+            assert len(score.source) > 8
+            assert any(score.checkpoint.partition("-")[0] in checkpoint.hub_id for checkpoint in family.checkpoints), (
+                score
+            )
+
+
+@pytest.mark.parametrize("size", OFFICIAL)
+def test_parameter_counts_match_network(size: str) -> None:
+    from model.nn.qwen25vl import Qwen25VL
+
+    with torch.device("meta"):
+        model = Qwen25VL(OFFICIAL[size])
+    names = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    decoder = {
+        name: parameter.numel() for name, parameter in model.named_parameters() if name.startswith("model.layers.")
+    }
+    linear = sum(count for name, count in decoder.items() if name.endswith("weight") and set(name.split(".")) & names)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    assert parameters(OFFICIAL[size]) == (linear, total - linear)
+
+
+def test_memory_is_weights_and_cache() -> None:
+    config = OFFICIAL["7B"]
+    linear, others = parameters(config)
+    cache = 2 * 2 * 28 * 4 * 128 * GRID_TOKENS
+    assert memory_bytes(config, "bf16") == 2 * (linear + others) + cache
+    assert memory_bytes(config, "int4") == int(linear * (4 + 16 / GROUP) / 8) + 2 * others + cache
+    assert memory_bytes(config, "bf16", 0) < memory_bytes(config, "bf16", 1)
+    for family in FAMILIES:
+        for checkpoint in family.checkpoints:
+            sizes = list(required_bytes(checkpoint).values())
+            assert sizes == sorted(sizes, reverse=True)
+            assert sizes[-1] > 1e9
+
+
+@pytest.mark.parametrize(
+    ("hardware", "use", "expected"),
+    [
+        (Hardware(16e9, 80e9, "H"), "browser", ("microsoft/Fara-7B", "bf16", "gpu")),
+        (Hardware(16e9, 12e9, "S"), "browser", ("microsoft/Fara-7B", "int4", "gpu")),
+        (Hardware(64e9, 4e9, "T"), "browser", ("microsoft/Fara-7B", "bf16", "cpu")),
+        (Hardware(64e9, 0), "phone", ("mPLUG/GUI-Owl-32B", "int8", "cpu")),
+    ],
+)
+def test_largest_that_fits_is_recommended(hardware: Hardware, use: str, expected: tuple[str, str, str]) -> None:
+    recommendation = recommend(hardware, use)[0]
+    assert (recommendation.checkpoint.hub_id, recommendation.precision, recommendation.place) == expected
+    free = hardware.gpu_bytes if recommendation.place == "gpu" else hardware.memory_bytes
+    assert recommendation.required_bytes <= free
+    assert use in recommendation.family.use
+    assert recommendation.family.runs == "here"
+
+
+def test_checkpoint_is_recommended_for_its_use_only() -> None:
+    ids = {
+        use: [recommendation.checkpoint.hub_id for recommendation in recommend(Hardware(0, 10**12, "X"), use)]
+        for use in ("phone", "grounding")
+    }
+    assert "inclusionAI/UI-Venus-Navi-7B" in ids["phone"]
+    assert ids["grounding"][0] == "inclusionAI/UI-Venus-Ground-72B"
+    assert not set(ids["phone"]) & {"inclusionAI/UI-Venus-Ground-7B", "HelloKKMe/GTA1-7B"}
+
+
+def test_nothing_is_recommended_without_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    import typer
+
+    from model.cli import app
+
+    assert recommend(Hardware(int(2e9)), "desktop") == []
+    monkeypatch.setattr(recommend_module, "detect_hardware", lambda: Hardware(int(2e9)))
+    assert typer.main.get_command(app).main(["recommend", "--for", "desktop"], standalone_mode=False) == 1
+    assert "--model http://HOST:PORT/v1#NAME" in capsys.readouterr().out
+
+
+def test_hardware_has_memory() -> None:
+    assert detect_hardware().memory_bytes > 0
+
+
+def test_family_card_has_memory_license_and_sources() -> None:
+    card = family_card("fara")
+    for text in ("microsoft/Fara-7B", "17.5 GB", "WebTailBench", "38.4", "Fara README", "MIT", "bf16"):
+        assert text in card
+    assert "no published scores" in family_card("jedi")
+    assert "runs locally" in family_card("OpenCUA")
+    assert len(family_table().splitlines()) == len(FAMILIES) + 1
+    with pytest.raises(UsageError, match=r"no family 'farra'.*Did you mean 'fara'"):
+        family_card("farra")
+
+
+def test_base_family_sizes_on_hub() -> None:
+    assert [(known.hub_id[-11:], known.gigabytes) for known in hub.KNOWN] == [
+        ("3B-Instruct", 7.5),
+        ("7B-Instruct", 16.6),
+        ("2B-Instruct", 66.9),
+        ("2B-Instruct", 146.8),
+    ]

@@ -1,0 +1,87 @@
+"""The pixel budget of a checkpoint, in every form that transformers reads."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actions import UsageError
+from model.chat_model import load_chat
+from model.checkpoints.detect_dialect import detect_dialect
+from model.checkpoints.settings import read_limits
+from model.processing.image import ImageLimits
+
+BUDGET = ImageLimits(3136, 1_003_520)
+FORMS: dict[str, dict[str, dict[str, Any]]] = {
+    "preprocessor": {"preprocessor_config.json": {"min_pixels": 3136, "max_pixels": 1_003_520}},
+    "preprocessor with edges": {
+        "preprocessor_config.json": {"size": {"shortest_edge": 3136, "longest_edge": 1_003_520}}
+    },
+    "preprocessor with size in pixels": {
+        "preprocessor_config.json": {"size": {"min_pixels": 3136, "max_pixels": 1_003_520}}
+    },
+    "keys before size": {
+        "preprocessor_config.json": {
+            "min_pixels": 3136,
+            "max_pixels": 1_003_520,
+            "size": {"shortest_edge": 784, "longest_edge": 784},
+        }
+    },
+    "processor": {
+        "processor_config.json": {"image_processor": {"size": {"shortest_edge": 3136, "longest_edge": 1_003_520}}}
+    },
+    "processor before preprocessor": {
+        "processor_config.json": {"image_processor": {"min_pixels": 3136, "max_pixels": 1_003_520}},
+        "preprocessor_config.json": {"min_pixels": 784, "max_pixels": 784},
+    },
+    "processor without image processor": {
+        "processor_config.json": {"processor_class": "Qwen2_5_VLProcessor"},
+        "preprocessor_config.json": {"min_pixels": 3136, "max_pixels": 1_003_520},
+    },
+}
+
+
+def write_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+    """Write JSON files into a folder."""
+    for name, data in files.items():
+        (folder / name).write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pixel_budget_is_read_in_every_form(tmp_path: Path, form: str, caplog: pytest.LogCaptureFixture) -> None:
+    write_files(tmp_path, FORMS[form])
+    with caplog.at_level(logging.WARNING):
+        assert read_limits(tmp_path) == BUDGET
+    assert not caplog.records
+
+
+def test_missing_pixel_budget_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_files(tmp_path, {"processor_config.json": {"image_processor": {"patch_size": 14}}})
+    with caplog.at_level(logging.WARNING):
+        assert read_limits(tmp_path) == ImageLimits()
+    (record,) = caplog.records
+    assert "no min_pixels and max_pixels" in record.getMessage()
+    assert str(tmp_path) in record.getMessage()
+
+
+def test_invalid_budget_names_its_file(tmp_path: Path) -> None:
+    write_files(tmp_path, {"processor_config.json": {"image_processor": {"max_pixels": "many"}}})
+    with pytest.raises(UsageError, match=r"processor_config\.json: max_pixels must be a whole number"):
+        read_limits(tmp_path)
+
+
+def test_chat_resizes_by_processor_config(tiny_folder: Path) -> None:
+    (tiny_folder / "preprocessor_config.json").unlink()
+    write_files(tiny_folder, FORMS["processor"])
+    assert load_chat(tiny_folder, "cpu").limits == BUDGET
+
+
+def test_dialect_detection_uses_processor_config(tmp_path: Path) -> None:
+    write_files(tmp_path, {"config.json": {"model_type": "qwen2_5_vl"}, **FORMS["processor"]})
+    match = detect_dialect(tmp_path)
+    assert match.dialect == ""
+    assert match.nearest == "holo"
