@@ -235,9 +235,9 @@ def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None, demo
 
         settings = config.load(flags)
         if script is None and flags.get("on") is None and _is_default(settings):
-            goal, settings = _on_a_practice_page(goal, settings, shown.say)
+            goal, settings = _on_a_practice_page(goal, settings, shown.message)
         if demo:
-            settings = _pick_demo_seed(settings, shown.say)
+            settings = _pick_demo_seed(settings, shown.message)
         settings = _resolve_settings(settings, goal, script)
         person = shown if isinstance(shown, TextDisplay) and sys.stdin.isatty() else None
         ask = person.ask if person else None

@@ -63,8 +63,8 @@ def run_session(
         plugins.load_plugin("envs.surfaces", surface_name(settings))  # says what there is
     policy: Policy
     if script is None:
-        display.say(f"loading {settings.model} …")
-        policy = load_policy(settings, on_text=display.text, say=display.say)
+        display.message(f"loading {settings.model} …")
+        policy = load_policy(settings, on_text=display.on_text, say=display.message)
     else:
         policy = _load_script(script, settings)
         settings = replace(settings, max_steps=min(settings.max_steps, len(policy.replies)))

@@ -64,7 +64,7 @@ class Surface(Closing):
     """
 
     name = "browser"
-    personal = False  # a window of its own, with nobody's cookies in it
+    is_user_owned = False  # a browser of its own, without the user's cookies
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ class Surface:
     """One picture. Actions are accepted as far as they fit on it, and change nothing, which every note says."""
 
     name = "still"
+    is_user_owned = False  # a file; nothing can be changed on it
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -607,7 +607,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
         except StopIteration:
             raise EOFError from None
 
-    monkeypatch.setattr(display, "_fresh_line", fresh_line)
+    monkeypatch.setattr(display, "_read_fresh_line", fresh_line)
     monkeypatch.setattr(sys, "stdin", Terminal())
     return prompts
 
@@ -629,7 +629,7 @@ def test_on_an_own_screen_a_person_approves_in_the_terminal(
     code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(MISS, CLICK)))
     assert (code, len(prompts)) == (0, 2) and own.surface.clicked
     assert "wants    click (5, 5)" in out and "mistake  the person refused this: not that one" in out
-    assert f"picture  {last_run(tmp_path) / 'asked' / '0002.png'}" in out
+    assert f"picture  {last_run(tmp_path) / 'approvals' / '0002.png'}" in out
     own.guard = None
     prompts = answering(monkeypatch, "s")
     code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(MISS, CLICK)))
