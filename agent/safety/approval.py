@@ -125,7 +125,7 @@ class ApprovalGuard:
             return
         if line.lower() in STOP:
             self._record(action, name, "stopped", "")
-            raise RunStoppedError("the user stopped the run", by_person=True)
+            raise RunStoppedError("a person stopped the run", by_person=True)
         reason = "" if line.lower() in NO else line
         self._record(action, name, "refused", reason)
         sentence = f"the person refused this: {reason}" if reason else "the person refused this and gave no reason"
@@ -165,7 +165,7 @@ class ApprovalGuard:
                 while not (line := prompt(self.person).strip()):
                     pass
         except KeyboardInterrupt:
-            raise RunStoppedError("the user stopped the run", by_person=True) from None
+            raise RunStoppedError("a person stopped the run", by_person=True) from None
         finally:
             self._question_s = time.monotonic() - start
             self.waited_s += self._question_s
@@ -208,7 +208,7 @@ class ApprovalGuard:
             if self.person is None:
                 raise EOFError
             if self._ask(lambda person: person.paused("you moved the mouse") or "continue").lower() in STOP:
-                raise RunStoppedError("the user stopped the run", by_person=True)
+                raise RunStoppedError("a person stopped the run", by_person=True)
         except EOFError:
             self._wait_until_still()
         self._pointer_before = self._pointer()
@@ -224,7 +224,7 @@ class ApprovalGuard:
                     if (current := self._pointer()) != position:
                         position, since = current, time.monotonic()
         except KeyboardInterrupt:
-            raise RunStoppedError("the user stopped the run", by_person=True) from None
+            raise RunStoppedError("a person stopped the run", by_person=True) from None
 
 
 def _is_near(a: tuple[int, int], b: tuple[int, int]) -> bool:

@@ -85,7 +85,7 @@ def test_format_timings_splits_thinking_by_phase() -> None:
         ("", "", "did"),
         ("", "approved", "did"),
         ("the person refused this", "refused", "refused"),
-        ("the user stopped the run", "stopped", "not done"),
+        ("a person stopped the run", "stopped", "not done"),
         ("no terminal", "nobody", "not done"),
         ("the target had changed", "approved", "failed"),
         ("outside the screen", "", "failed"),

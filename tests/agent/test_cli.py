@@ -294,7 +294,7 @@ def test_a_run_that_was_killed_is_told_with_what_is_not_known(
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-2]) + lines[-2][:40])
     code, out, _ = agent("runs", "show")
-    assert code == 0 and "step 2 was begun (click (120, 110)); whether it happened is not known" in out
+    assert code == 0 and "step 2 was interrupted: click (120, 110) may or may not" in out
     assert "broken off" in out and "cut off by a crash" in out
 
 

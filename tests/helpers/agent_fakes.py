@@ -26,7 +26,7 @@ class ButtonSurface:
     """A grey screen with a button; a click on it turns the screen green. Typing paints a stripe."""
 
     name = "fake"
-    personal = False
+    is_user_owned = False
 
     def __init__(self) -> None:
         self.pixels = np.full((364, 280, 3), 200, np.uint8)
