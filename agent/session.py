@@ -72,7 +72,7 @@ def run_session(
         stack.callback(policy.close)
         folder = trace.new_folder(runs_root(settings))
         stack.enter_context(_report_crashes(folder))
-        writer = trace.TraceWriter(folder, _manifest(goal, settings, policy))
+        writer = trace.TraceWriter(folder, manifest(goal, settings, policy.metadata))
         stack.callback(writer.close)
         display(
             {
@@ -288,13 +288,14 @@ def _load_script(path: Path, settings: Settings) -> ScriptPolicy:
     )
 
 
-def _manifest(goal: str, settings: Settings, policy: Policy) -> Mapping[str, Any]:
+def manifest(goal: str, settings: Settings, metadata: Mapping[str, object]) -> dict[str, object]:
+    """Return the manifest of a trace: the goal, the settings, the policy's metadata, package versions and platform."""
     return {
         "goal": goal,
         "surface": settings.on,
         "url": settings.url,
         "seed": settings.seed,
-        "policy": dict(policy.metadata),
+        "policy": dict(metadata),
         "settings": config.as_dict(settings),
         "versions": {name: _version(name) for name in VERSIONS_OF} | {"python": platform.python_version()},
         "platform": platform.platform(),
