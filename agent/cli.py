@@ -332,7 +332,7 @@ def _pick_demo_seed(settings: Settings, shown: Display) -> Settings:
         return settings
     seed, total = choice(seeds), success_rates()[task][1]
     if len(seeds) < total:
-        shown.say(
+        shown.message(
             f"seed {seed}: one of the {len(seeds)} of {total} pages on which the model succeeded in its last "
             "evaluation; --seed N shows another"
         )

@@ -70,8 +70,8 @@ def run_session(
         plugins.load_plugin("envs.surfaces", surface_name(settings))  # raises UsageError with the available names
     policy: Policy
     if script is None:
-        display.say(f"loading {settings.model} …")
-        policy = load_policy(settings, on_text=display.text, on_status=display.say)
+        display.message(f"loading {settings.model} …")
+        policy = load_policy(settings, on_text=display.on_text, on_status=display.message)
     else:
         policy = script_policy = load_script(script, settings.prompt)
         settings = replace(settings, max_steps=min(settings.max_steps, len(script_policy.replies)))

@@ -1,8 +1,8 @@
-"""Ctrl-C, held back while a machine acts and a trace is written. Knows signals; knows no loop.
+"""Defer Ctrl-C while an action is carried out and the trace is written.
 
-A click that is cut in half is worse than a click: what it did would be unknown, and a browser driver that is left in
-the middle of a call cannot be closed. So the first Ctrl-C waits for the next place that says it may be interrupted
-(the model thinks, a person is asked); a second one does not wait.
+An interrupted click leaves the machine in an unknown state, and a browser driver interrupted within a call cannot be
+closed. The first Ctrl-C therefore waits for the next block marked as interruptible (the model generates, the user is
+asked); a second one takes effect at once.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-HINT = b"\nstopping when this is done; Ctrl-C again stops at once\n"
+HINT = b"\nstopping after the current action; press Ctrl-C again to stop at once\n"
 
 
 class InterruptShield:
-    """Whether Ctrl-C waits now (held) and whether one is waiting (pending)."""
+    """State of Ctrl-C handling: whether it is deferred now, and whether one is pending."""
 
     def __init__(self) -> None:
-        self.held = True
+        self.deferred = True
         self.pending = False
 
     @contextmanager
     def allow_interrupts(self) -> Iterator[None]:
-        """A stretch that Ctrl-C may cut; one that came before it raises KeyboardInterrupt at its door."""
-        before, self.held = self.held, False
+        """Let Ctrl-C raise KeyboardInterrupt within the block; a pending one raises on entry."""
+        previous, self.deferred = self.deferred, False
         try:
             if self.pending:
                 raise KeyboardInterrupt
             yield
         finally:
-            self.held = before
+            self.deferred = previous
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
-        """The signal handler: raise now, or remember it for the next released stretch."""
-        if self.held and not self.pending:
+        """Handle SIGINT: raise now, or remember it until the next interruptible block."""
+        if self.deferred and not self.pending:
             self.pending = True
             os.write(2, HINT)  # print is not safe inside a signal handler
             return
@@ -50,7 +50,10 @@ _current: InterruptShield | None = None
 
 @contextmanager
 def defer_interrupts() -> Iterator[InterruptShield]:
-    """Hold Ctrl-C back within; nested uses share one Hold. Outside the main thread signals never arrive: no effect."""
+    """Defer Ctrl-C within the block; nested blocks share one shield.
+
+    Has no effect outside the main thread, where Python never delivers signals.
+    """
     global _current
     if threading.current_thread() is not threading.main_thread():
         yield InterruptShield()
@@ -58,11 +61,11 @@ def defer_interrupts() -> Iterator[InterruptShield]:
     if _current is not None:
         yield _current
         return
-    hold = InterruptShield()
-    previous = signal.signal(signal.SIGINT, hold.handle)
-    _current = hold
+    shield = InterruptShield()
+    previous = signal.signal(signal.SIGINT, shield.handle)
+    _current = shield
     try:
-        yield hold
+        yield shield
     finally:
         _current = None
         signal.signal(signal.SIGINT, previous if previous is not None else signal.SIG_DFL)

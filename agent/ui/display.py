@@ -1,46 +1,78 @@
-"""What a person sees of a run: a live panel in a terminal, plain lines elsewhere, JSON lines for programs.
+"""Show a run: a live panel in a terminal, plain lines elsewhere, JSON lines for programs.
 
-Knows the loop's events; knows no machine and no model. All three are called with an event, and answer `text` (the
-model's words so far) and `ask` (a question for the person).
+Every display is called with the events of the loop. `on_text` receives the reply while it is generated, `message` a
+sentence that is not an event.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from actions import UsageError
 from agent.trace import FRAMES
-from agent.ui.formatting import NO_LIMIT, describe_action, format_duration, format_timings, sanitize, sanitize_lines
+from agent.ui.formatting import (
+    NO_LIMIT,
+    describe_action,
+    format_duration,
+    format_timings,
+    outcome_label,
+    sanitize,
+    sanitize_lines,
+)
 
-DONE_SHOWN = 8  # finished steps in the panel
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.panel import Panel
+
+MAX_FINISHED_ROWS = 8  # finished steps in the panel
+COLORS = {"success": "green", "failure": "red", "error": "red", "budget": "yellow", "stopped": "yellow"}
+APPROVAL_KEYS = "y: do it; a: do it, and all of its kind in this run; s: stop the run; ?: help"
+APPROVAL_HELP = """\
+y or yes     do this action
+a or always  do it, and do not ask again for actions of its kind (click, type, press, ...) in this run
+n or no      do not do it; the model tries something else
+s or stop    do not do it, and end the run
+other text   do not do it; the model reads the text as the reason
+The screenshot shows what the model saw: a ring is drawn around the target, and a caret where text most likely goes."""
+
+Event = Mapping[str, Any]
+
+_CALL_START = re.compile(r"<tool_call|<\||```|\{|^\s*(?:Action|action)s?:|pyautogui\.|^\s*\w+\(", re.MULTILINE)
+_LABEL = re.compile(r"^\s*(?:<think(?:ing)?>|Thought:|Action:)\s*", re.IGNORECASE)
+_JSON_THOUGHT = re.compile(r'"(?:thought|thinking|reasoning)"\s*:\s*"((?:[^"\\]|\\.)*)')
 
 
 class Display(Protocol):
-    """Who watches a run."""
+    """An observer of a run."""
 
     def __enter__(self) -> Display: ...
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
-    def __call__(self, event: Mapping[str, Any]) -> None: ...
+    def __call__(self, event: Event) -> None:
+        """Show one event of the loop."""
+        ...
 
-    def text(self, words: str) -> None: ...
+    def on_text(self, text: str) -> None:
+        """Show the reply generated so far."""
+        ...
 
-    def say(self, words: str) -> None:
-        """A sentence outside the run's events."""
+    def message(self, text: str) -> None:
+        """Show a sentence that is not an event."""
         ...
 
 
 class JsonDisplay:
-    """Events as JSON lines on one stream, the last one the end; what is said beside them goes to standard error."""
+    """Write events as JSON lines to one stream, the last one always `end`; messages go to standard error."""
 
     def __init__(self, out: TextIO, run: str = "") -> None:
         self.out, self.run, self.ended = out, run, False
@@ -49,7 +81,7 @@ class JsonDisplay:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """The last line is always the end, also of a run that never began."""
+        """Write the `end` line of a run that failed before it started, and close the stream."""
         try:
             if not self.ended:
                 is_interrupt = isinstance(error, KeyboardInterrupt)
@@ -58,24 +90,17 @@ class JsonDisplay:
                 self.end("stopped" if is_interrupt else "error", None, 0, facts)
             self.out.close()
         except BrokenPipeError:
-            pass  # nobody reads any more
+            pass  # the reader is gone
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         match event["event"]:
             case "begin":
                 self.run = event["run"]
             case "start":
                 facts = {key: event[key] for key in ("goal", "seed", "max_steps")}
-                self._line({"event": "start", **facts, "run": self.run})
+                self._write_line({"event": "start", **facts, "run": self.run})
             case "act.result":
-                action = event["action"].model_dump(mode="json") if event["action"] is not None else None
-                facts = {key: event[key] for key in ("error", "note", "reward", "verdict")}
-                times = {name: round(value, 4) for name, value in event["timings_s"].items()}
-                thought = event["call"].thought if event["call"] is not None else ""
-                which = {key: event[key] for key in ("step", "part", "parts") if key in event}
-                said = {"event": "step", **which, "thought": thought, "action": action, **facts}
-                facts = {"screenshot": self._screenshot(event)}
-                self._line({**said, "seconds": round(event["seconds"], 4), "timings_s": times, **facts})
+                self._write_line({**_json_step(event), "screenshot": self._screenshot(event)})
             case "end":
                 keys = ("cause", "message", "duration_s", "prompt_tokens", "reply_tokens")
                 facts = {key: event[key] for key in keys if key in event}
@@ -83,197 +108,233 @@ class JsonDisplay:
                     facts["screenshot"] = self._screenshot(event)
                 self.end(event["status"], event["reward"], event["steps"], facts)
 
-    def end(self, status: str, reward: float | None, steps: int, facts: Mapping[str, Any]) -> None:
+    def end(self, status: str, reward: float | None, steps: int, facts: Mapping[str, object]) -> None:
+        """Write the `end` line, with `facts` as further keys."""
         self.ended = True
-        self._line({"event": "end", "status": status, "reward": reward, "steps": steps, "run": self.run, **facts})
+        line = {"event": "end", "status": status, "reward": reward, "steps": steps, "run": self.run}
+        self._write_line({**line, **facts})
 
-    def _screenshot(self, event: Mapping[str, Any]) -> str:
+    def on_text(self, text: str) -> None:
+        """Ignore partial replies: programs read whole steps."""
+
+    def message(self, text: str) -> None:
+        print(sanitize_lines(text), file=sys.stderr)
+
+    def _screenshot(self, event: Event) -> str:
         """Return the path of the event's screenshot in the trace; "" without a trace."""
         return str(Path(self.run) / FRAMES / f"{event['screen'].digest}.png") if self.run else ""
 
-    def text(self, words: str) -> None:
-        """Programs read whole steps."""
-
-    def say(self, words: str) -> None:
-        print(sanitize_lines(words), file=sys.stderr)
-
-    def _line(self, data: Mapping[str, Any]) -> None:
-        self.out.write(json.dumps(data) + "\n")
+    def _write_line(self, record: Mapping[str, object]) -> None:
+        self.out.write(json.dumps(record) + "\n")
         self.out.flush()
 
 
 class TextDisplay:
-    """A line for each thing that happens: for logs, pipes and terminals that cannot move their cursor."""
+    """Print a line for each event: for logs, pipes and terminals without cursor control."""
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
         self.max_steps, self.run = 0, ""
-        self.doubt = ""  # of the place that the last reply points at
-        self.judged = False  # by a task of the page
+        self.uncertainty = ""  # of the point in the last reply
+        self.approval = ""  # answer to the last question about the current action
+        self.has_task = False  # whether a task of the page judges the run
 
     def __enter__(self) -> TextDisplay:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing to put back."""
+        """Do nothing: there is no terminal state to restore."""
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
+        self._follow(event)
+        match event["event"]:
+            case "begin":
+                self.message(f"{'model':8} {sanitize(event['model'])} on {sanitize(event['where'])}")
+            case "start":
+                self.message(f"{'goal':8} {sanitize(event['goal'])}")
+            case "paused" if event["rests_s"] is not None:
+                rest = f"{event['rests_s']:g} s"
+                self.message(f"{'paused':8} {event['why']}; the run goes on after the mouse has rested for {rest}")
+            case "act.result":
+                self.message(f"{'step':8} {_step_line(event, self.max_steps, self.approval)}")
+                for name, text in _extra_rows(event):
+                    self.message(f"{name:8} {text}")
+            case "end":
+                self._print_end(event)
+
+    def _follow(self, event: Event) -> None:
+        """Update what later lines depend on."""
         match event["event"]:
             case "begin":
                 self.run = event["run"]
-                self.say(f"{'model':8} {sanitize(event['model'])} on {sanitize(event['where'])}")
             case "start":
                 self.max_steps = event["max_steps"]
-                self.say(f"{'goal':8} {sanitize(event['goal'])}")
             case "reply":
-                self.doubt = event["reply"].uncertainty
-            case "paused" if event["rests_s"] is not None:
-                self.say(
-                    f"{'paused':8} {event['why']}; it goes on when the mouse has rested for {event['rests_s']:g} s"
-                )
+                self.uncertainty = event["reply"].uncertainty
+            case "act.intent":
+                self.approval = ""
+            case "approval":
+                self.approval = event["answer"]
             case "act.result":
-                self.judged = event["verdict"] is not None
-                for name, words in (("step", _step_line(event, self.max_steps)), *_asides(event)):
-                    self.say(f"{name:8} {words}")
-            case "end":
-                self.say_end(event)
+                self.has_task = event["verdict"] is not None
 
-    def text(self, words: str) -> None:
-        """Half words are no lines."""
+    def on_text(self, text: str) -> None:
+        """Ignore partial replies: a line is printed once the step is finished."""
 
-    def say(self, words: str) -> None:
-        encoding = self.out.encoding or "utf-8"  # a log in ASCII must not end a run
-        print(sanitize_lines(words).encode(encoding, "replace").decode(encoding), file=self.out, flush=True)
+    def message(self, text: str) -> None:
+        encoding = self.out.encoding or "utf-8"  # an ASCII log must not end a run
+        print(sanitize_lines(text).encode(encoding, "replace").decode(encoding), file=self.out, flush=True)
 
-    def say_end(self, event: Mapping[str, Any]) -> None:
-        """How it ended, who says so, and where the trace lies."""
+    def _print_end(self, event: Event) -> None:
         count = f"{event['steps']} step" + ("" if event["steps"] == 1 else "s")
-        self.say(f"{'end':8} {event['status']} after {count}: {sanitize(event['message'])}")
-        none = "none yet: the task is not finished" if self.judged else "none: no task judges this page"
-        self.say(f"{'verdict':8} {none if event['reward'] is None else _reward(event['reward'])}")
-        self.say(f"{'trace':8} {self.run}")
+        self.message(f"{'end':8} {event['status']} after {count}: {sanitize(event['message'])}")
+        none = "none yet: the task is not finished" if self.has_task else "none: no task judges this page"
+        self.message(f"{'verdict':8} {none if event['reward'] is None else _format_reward(event['reward'])}")
+        self.message(f"{'trace':8} {self.run}")
 
     def ask(self, question: str) -> str:
-        """The person's answer; EOFError when the input has ended."""
-        self.say(f"{'asks':8} {sanitize(question)}")
-        return _fresh_line("answer   ")
+        """Return the user's answer to a question of the model; raise EOFError at end of input."""
+        self.message(f"{'asks':8} {sanitize(question)}")
+        return _read_fresh_line("answer   ")
 
-    def approve(self, words: str, picture: Path) -> str:
-        """What the person says to an action that is not done yet; EOFError when the input has ended."""
-        self.say(f"{'wants':8} {sanitize(words, NO_LIMIT)}")
-        if self.doubt:
-            self.say(f"{'unsure':8} the model is not sure of the place: {sanitize(self.doubt)}")
-        self.say(f"{'picture':8} {picture}")
-        self.say(f"{'':8} y: do it; s: stop the run; anything else: not done, and the model reads what you write")
-        return _fresh_line("approve? ")
+    def approve(self, description: str, screenshot: Path) -> str:
+        """Return the line the user types about a proposed action; raise EOFError at end of input."""
+        self.message(f"{'wants':8} {sanitize(description, NO_LIMIT)}")
+        if self.uncertainty:
+            self.message(f"{'unsure':8} the model is not sure of the place: {sanitize(self.uncertainty)}")
+        self.message(f"{'picture':8} {screenshot}")
+        self.message(f"{'':8} {APPROVAL_KEYS}")
+        self.message(f"{'':8} anything else: not done, and the model reads what you write")
+        while (line := _read_fresh_line("approve? ")).strip() == "?":
+            self.message(APPROVAL_HELP)
+        return line
 
-    def paused(self, why: str) -> str:
-        """What the person types to go on; EOFError when the input has ended."""
-        self.say(f"{'paused':8} {why}; Enter goes on, s stops the run")
-        return _fresh_line("go on?   ")
+    def paused(self, reason: str) -> str:
+        """Return the line the user types to continue a paused run; raise EOFError at end of input."""
+        self.message(f"{'paused':8} {reason}; Enter goes on, s stops the run")
+        return _read_fresh_line("go on?   ")
 
 
 class LiveDisplay(TextDisplay):
-    """A rich panel that is drawn anew as the run goes on: goal, step, thought, action, verdict, seconds per step."""
+    """A rich panel that is redrawn during the run: goal, step, thought, action, verdict, seconds per step."""
 
     def __init__(self, out: TextIO) -> None:
         from rich.console import Console
 
         super().__init__(out)
         self.console = Console(file=out, highlight=False)
-        self.live: Any = None
-        self.title = self.goal = self.words = self.phase = ""
-        self.last: Mapping[str, Any] = {}
-        self.done: list[tuple[int, str, str]] = []
-        self.spent: dict[int, float] = {}  # seconds by step
-        self.step, self.since = 0, time.monotonic()
+        self.live: Live | None = None
+        self.title = self.goal = self.phase = ""
+        self.reply_text = ""  # generated so far
+        self.proposal: Event = {}  # the `act.intent` that has no result yet
+        self.result: Event = {}  # the last `act.result`
+        self.finished: list[tuple[int, str, str]] = []  # step, action, duration
+        self.step_seconds: dict[int, float] = {}
+        self.step, self.phase_start = 0, time.monotonic()
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
+        self._follow(event)
         match event["event"]:
             case "begin":
-                self.run = event["run"]
                 self.title = f"{sanitize(event['model'])} on {sanitize(event['where'])}"
-                self._phase("opening")
+                self._set_phase("opening")
                 self._start()
             case "start":
-                self.goal, self.max_steps, self.step = sanitize(event["goal"]), event["max_steps"], 1
-                self._phase("thinking")
+                self.goal, self.step = sanitize(event["goal"]), 1
+                self._set_phase("thinking")
             case "reply":
-                self.doubt = event["reply"].uncertainty
-                self._phase("acting")
+                self._set_phase("acting")
+            case "act.intent":
+                self.proposal, self.reply_text = event, ""
             case "act.result":
-                self.last, self.judged = event, event["verdict"] is not None
-                self.spent[event["step"]] = self.spent.get(event["step"], 0.0) + event["seconds"]
-                self.done.append((event["step"], _did(event), format_duration(event["seconds"])))
-                self.words, self.step = "", event["step"] + 1
-                self._phase("thinking")
+                self._finish_action(event)
             case "end":
                 self.step = min(self.step, event["steps"]) if event["steps"] else self.step
-                self._phase(event["status"])
+                self._set_phase(event["status"])
                 self._stop()
-                self.say_end(event)
+                self._print_end(event)
         if self.live is not None:
             self.live.update(self, refresh=event["event"] == "act.result")  # a quick step is drawn too
 
-    def text(self, words: str) -> None:
-        self.words = sanitize(words, 600)
+    def _finish_action(self, event: Event) -> None:
+        self.result, self.proposal, self.reply_text = event, {}, ""
+        self.step_seconds[event["step"]] = self.step_seconds.get(event["step"], 0.0) + event["seconds"]
+        action = _describe_outcome(event, self.approval)
+        self.finished.append((event["step"], action, format_duration(event["seconds"])))
+        self.step = event["step"] + 1
+        self._set_phase("thinking")
+
+    def on_text(self, text: str) -> None:
+        self.reply_text = text
 
     def ask(self, question: str) -> str:
-        with self._aside():
+        with self._suspended():
             return super().ask(question)
 
-    def approve(self, words: str, picture: Path) -> str:
-        with self._aside():
-            return super().approve(words, picture)
+    def approve(self, description: str, screenshot: Path) -> str:
+        with self._suspended():
+            return super().approve(description, screenshot)
 
-    def paused(self, why: str) -> str:
-        with self._aside():
-            return super().paused(why)
+    def paused(self, reason: str) -> str:
+        with self._suspended():
+            return super().paused(reason)
 
     @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """The panel gives way to plain lines for a while."""
+    def _suspended(self) -> Iterator[None]:
+        """Take the panel down, so that plain lines can be printed and read."""
         self._stop()
         try:
             yield
         finally:
             self._start()
 
-    def __rich__(self) -> Any:
-        from rich.panel import Panel as Box
+    def __rich__(self) -> Panel:
+        from rich.panel import Panel
         from rich.table import Table
         from rich.text import Text
 
         rows = Table.grid(padding=(0, 2))
         rows.add_column(style="dim", no_wrap=True)
         rows.add_column(ratio=1, overflow="fold")
+        color = COLORS.get(self.phase, "cyan")
         if self.goal:
             rows.add_row("goal", Text(self.goal, style="bold"))
-        elapsed = f" {time.monotonic() - self.since:.0f} s" if self.phase in ("opening", "thinking", "acting") else ""
-        count = f"{self.step} of {self.max_steps}, " if self.step else ""
-        rows.add_row("step", Text(f"{count}{self.phase}{elapsed}", style=_COLOURS.get(self.phase, "cyan")))
-        for number, words, took in self.done[-DONE_SHOWN:]:
-            rows.add_row(Text(f"{number:4}"), Text(f"{words}  ", style="").append(took, style="dim"))
-        if self.words:
-            rows.add_row("says", Text(self.words, style="italic dim"))
-        elif self.last.get("call") and self.last["call"].thought:
-            rows.add_row("thought", Text(sanitize(self.last["call"].thought, 600), style="italic"))
-        if self.last:
-            rows.add_row("action", Text(describe_action(self.last["action"])))
-            for name, words in _asides(self.last, thought=False):
-                rows.add_row(name, Text(words, style="yellow"))
-            rows.add_row("verdict", Text(_verdict(self.last["verdict"])))
-            mean = sum(self.spent.values()) / len(self.spent)
-            rows.add_row(
-                "time", Text(f"{format_duration(mean)} a step; last: {format_timings(self.last['timings_s'])}")
-            )
-        return Box(rows, title=Text(self.title), title_align="left", border_style=_COLOURS.get(self.phase, "cyan"))
+        rows.add_row("step", Text(self._step_status(), style=color))
+        for number, action, duration in self.finished[-MAX_FINISHED_ROWS:]:
+            rows.add_row(Text(f"{number:4}"), Text(f"{action}  ", style="").append(duration, style="dim"))
+        for name, text, style in self._current_rows():
+            rows.add_row(name, Text(text, style=style))
+        return Panel(rows, title=Text(self.title), title_align="left", border_style=color)
 
-    def _phase(self, name: str) -> None:
-        self.phase, self.since = name, time.monotonic()
+    def _step_status(self) -> str:
+        running = self.phase in ("opening", "thinking", "acting")
+        elapsed = f" {time.monotonic() - self.phase_start:.0f} s" if running else ""
+        count = f"{self.step} of {self.max_steps}, " if self.step else ""
+        return f"{count}{self.phase}{elapsed}"
+
+    def _current_rows(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (name, text, style) for the reply in progress and the last finished action."""
+        current = self.proposal or self.result
+        if self.reply_text:
+            yield "thought", partial_thought(self.reply_text) or "writing an action …", "italic dim"
+        elif current.get("call") and current["call"].thought:
+            yield "thought", sanitize(current["call"].thought, 600), "italic"
+        if self.proposal:
+            yield "wants", describe_action(self.proposal["action"]), ""
+        if not self.result:
+            return
+        if not self.proposal:
+            yield "action", describe_action(self.result["action"]), ""
+            yield from ((name, text, "yellow") for name, text in _extra_rows(self.result, with_thought=False))
+        yield "verdict", _format_verdict(self.result["verdict"]), ""
+        mean = sum(self.step_seconds.values()) / len(self.step_seconds)
+        yield "time", f"{format_duration(mean)} a step; last: {format_timings(self.result['timings_s'])}", ""
+
+    def _set_phase(self, name: str) -> None:
+        self.phase, self.phase_start = name, time.monotonic()
 
     def _start(self) -> None:
         from rich.live import Live
@@ -289,8 +350,25 @@ class LiveDisplay(TextDisplay):
             live.stop()
 
 
-def _fresh_line(prompt: str) -> str:
-    """A line typed after the prompt: what was typed before it, by whomever, is no answer to it."""
+def display(json_to: TextIO | None, out: TextIO) -> JsonDisplay | TextDisplay:
+    """Return the display that fits: JSON lines on `json_to` if given, else a panel or plain lines on `out`."""
+    if json_to is not None:
+        return JsonDisplay(json_to)
+    return LiveDisplay(out) if out.isatty() and os.environ.get("TERM") != "dumb" else TextDisplay(out)
+
+
+def partial_thought(reply_text: str) -> str:
+    """Return the prose of an unfinished reply without the action call that follows it; "" if there is none yet."""
+    match = _JSON_THOUGHT.search(reply_text)
+    if match:
+        return sanitize(match.group(1).replace("\\n", " ").replace('\\"', '"'), 600)
+    call = _CALL_START.search(reply_text)
+    prose = reply_text[: call.start()] if call else reply_text
+    return sanitize(_LABEL.sub("", prose).strip(), 600)
+
+
+def _read_fresh_line(prompt: str) -> str:
+    """Return a line typed after the prompt was printed; discard what was typed before."""
     if sys.stdin.isatty():
         if sys.platform == "win32":
             import msvcrt
@@ -304,41 +382,49 @@ def _fresh_line(prompt: str) -> str:
     return input(prompt)
 
 
-_COLOURS = {"success": "green", "failure": "red", "error": "red", "budget": "yellow", "stopped": "yellow"}
+def _json_step(event: Event) -> dict[str, object]:
+    action = event["action"].model_dump(mode="json") if event["action"] is not None else None
+    return {
+        "event": "step",
+        **{key: event[key] for key in ("step", "part", "parts") if key in event},
+        "thought": event["call"].thought if event["call"] is not None else "",
+        "action": action,
+        **{key: event[key] for key in ("error", "note", "reward", "verdict")},
+        "seconds": round(event["seconds"], 4),
+        "timings_s": {name: round(value, 4) for name, value in event["timings_s"].items()},
+    }
 
 
-def display(json_to: TextIO | None, out: TextIO) -> JsonDisplay | TextDisplay:
-    """The display for where a run is watched: json_to for programs, else out, a terminal or not."""
-    if json_to is not None:
-        return JsonDisplay(json_to)
-    return LiveDisplay(out) if out.isatty() and os.environ.get("TERM") != "dumb" else TextDisplay(out)
-
-
-def _step_line(event: Mapping[str, Any], max_steps: int) -> str:
-    times = format_timings(event["timings_s"])
+def _step_line(event: Event, max_steps: int, approval: str) -> str:
+    timings = format_timings(event["timings_s"])
     part = f", part {event['part']} of {event['parts']}" if "part" in event else ""
-    return f"{event['step']} of {max_steps}{part}: {_did(event)}  [{format_duration(event['seconds'])}: {times}]"
+    action = _describe_outcome(event, approval)
+    return f"{event['step']} of {max_steps}{part}: {action}  [{format_duration(event['seconds'])}: {timings}]"
 
 
-def _did(event: Mapping[str, Any]) -> str:
-    return describe_action(event["action"]) if event["action"] is not None else "no action"
+def _describe_outcome(event: Event, approval: str) -> str:
+    """Return the action of a result in words, with what became of it if it was not carried out."""
+    if event["action"] is None:
+        return "no action"
+    label = outcome_label(event["error"], approval)
+    return describe_action(event["action"]) if label == "did" else f"{label}: {describe_action(event['action'])}"
 
 
-def _asides(event: Mapping[str, Any], thought: bool = True) -> list[tuple[str, str]]:
-    """What there is to say of a step beside its action: (name, words)."""
-    words = [
-        ("thought", event["call"].thought if thought and event["call"] is not None else ""),
+def _extra_rows(event: Event, with_thought: bool = True) -> list[tuple[str, str]]:
+    """Return (name, text) for what a result holds besides its action."""
+    rows = [
+        ("thought", event["call"].thought if with_thought and event["call"] is not None else ""),
         ("mistake", event["error"]),
         ("machine", event["note"]),
     ]
-    return [(name, sanitize(text)) for name, text in words if text]
+    return [(name, sanitize(text)) for name, text in rows if text]
 
 
-def _verdict(verdict: Mapping[str, Any] | None) -> str:
+def _format_verdict(verdict: Mapping[str, Any] | None) -> str:
     if verdict is None:
-        return "none: nobody but the model says when it is done"
-    return _reward(verdict["reward"]) if verdict["done"] else "not done yet"
+        return "none: only the model decides when it is done"
+    return _format_reward(verdict["reward"]) if verdict["done"] else "not done yet"
 
 
-def _reward(value: float | None) -> str:
-    return "the page gives no reward" if value is None else f"the page's own reward is {value:g}"
+def _format_reward(reward: float | None) -> str:
+    return "the page gives no reward" if reward is None else f"the page's own reward is {reward:g}"

@@ -1,94 +1,121 @@
-"""Runs told to a person: a list of them, or the story of one. Knows traces; changes nothing."""
+"""Format recorded runs as text: a list of runs, or one run step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from actions import UsageError
 from agent.trace import FRAMES, RunRecord, find_run, list_runs, read_trace
-from agent.ui.formatting import describe_action, format_duration, format_timings, sanitize
+from agent.ui.formatting import describe_action, format_duration, format_timings, outcome_label, sanitize
+
+_EXTRA_FIELDS = (("mistake", "error"), ("machine", "note"))
 
 
 def format_runs(root: Path) -> str:
-    """A line for each run, the latest last."""
+    """Return one line for each run, the latest last."""
     lines = []
     for run_id in list_runs(root):
         try:
             with _checked_schema(root / run_id):
                 run = read_trace(root / run_id)
-                told = (
-                    f"{sanitize(run.status, 20):10}  {_reward(run):10}  {run.count:3} steps  {sanitize(run.goal, 60)}"
-                )
+                status, goal = sanitize(run.status, 20), sanitize(run.goal, 60)
+                summary = f"{status:10}  {_format_reward(run):10}  {run.count:3} steps  {goal}"
         except UsageError as error:
-            told = f"{'damaged':10}  {sanitize(error, 100)}"
-        lines.append(f"{sanitize(run_id)}  {told}")
+            summary = f"{'damaged':10}  {sanitize(error, 100)}"
+        lines.append(f"{sanitize(run_id)}  {summary}")
     return "\n".join(lines) if lines else f"no runs in {root}; `agent demo` makes one"
 
 
 def format_run(root: Path, name: str) -> str:
-    """One run, from its manifest to its end; UsageError when its trace is damaged."""
+    """Return one run from its manifest to its end, and check its trace.
+
+    Raises:
+        UsageError: There is no such run, or its trace is damaged.
+    """
     folder = find_run(root, name)
     with _checked_schema(folder):
-        return _story(folder)
+        run = read_trace(folder)
+        return "\n".join([*_format_manifest(run), *_format_steps(run), "", *_format_end(run)])
 
 
-def _story(folder: Path) -> str:
-    run = read_trace(folder)
-    told = run.manifest["policy"]
-    lines = [
+def _format_manifest(run: RunRecord) -> list[str]:
+    manifest, policy = run.manifest, run.manifest["policy"]
+    surface, url, seed = (sanitize(manifest[key]) for key in ("surface", "url", "seed"))
+    return [
         f"{'run':8} {run.folder}",
         f"{'goal':8} {sanitize(run.goal)}",
-        f"{'on':8} {sanitize(run.manifest['surface'])}, {sanitize(run.manifest['url'])}, seed {sanitize(run.manifest['seed'])}",
-        f"{'model':8} {sanitize(told['model'])} ({sanitize(told['fingerprint'])})",
+        f"{'on':8} {surface}, {url}, seed {seed}",
+        f"{'model':8} {sanitize(policy['model'])} ({sanitize(policy['fingerprint'])})",
     ]
+
+
+def _format_steps(run: RunRecord) -> list[str]:
+    lines = []
+    approvals = _approvals_by_action(run)
     for result in run.finished:
-        said = run.reply(result["step"])
-        if result.get("part", 1) == 1:
+        reply = run.reply(result["step"])
+        part = result.get("part", 1)
+        if part == 1:
             lines.append("")
-            lines.append(f"{'step':8} {sanitize(result['step'])}  [{_times(result)}]")
-            lines.append(f"{'saw':8} {sanitize(run.folder / FRAMES / said['screen'])}.png")
-            lines.append(f"{'said':8} {sanitize(said['reply']['text'], 600)}")
+            lines.append(f"{'step':8} {sanitize(result['step'])}  [{_format_times(result)}]")
+            lines.append(f"{'screen':8} {sanitize(run.folder / FRAMES / reply['screen'])}.png")
+            lines.append(f"{'reply':8} {sanitize(reply['reply']['text'], 600)}")
         else:
-            lines.append(f"{'part':8} {sanitize(result['part'])} of {sanitize(result['parts'])}  [{_times(result)}]")
-        lines.append(f"{'did':8} {describe_action(run.action(result))}")
-        lines += [f"{label:8} {sanitize(result[key])}" for label, key in _EXTRA_FIELDS if result[key]]
-    lines.append("")
+            lines.append(f"{'part':8} {sanitize(part)} of {sanitize(result['parts'])}  [{_format_times(result)}]")
+        action = run.action(result)
+        approval = approvals.get((result["step"], part), "")
+        label = outcome_label(result["error"], approval) if action is not None else "did"
+        lines.append(f"{label:8} {describe_action(action)}")
+        lines += [f"{name:8} {sanitize(result[key])}" for name, key in _EXTRA_FIELDS if result[key]]
+    return lines
+
+
+def _approvals_by_action(run: RunRecord) -> dict[tuple[int, int], str]:
+    """Return the user's answer to each action that was asked about, by (step, part)."""
+    answers, proposed = {}, (0, 1)
+    for event in run.events:
+        if event["event"] == "act.intent":
+            proposed = (event["step"], event.get("part", 1))
+        elif event["event"] == "approval":
+            answers[proposed] = str(event["answer"])
+    return answers
+
+
+def _format_end(run: RunRecord) -> list[str]:
+    lines = []
     if run.pending_action is not None:
-        action = describe_action(run.action(run.pending_action))
-        lines.append(
-            f"{'broken':8} step {sanitize(run.pending_action['step'])} was begun ({action}); whether it happened is not known"
-        )
+        step, action = sanitize(run.pending_action["step"]), describe_action(run.action(run.pending_action))
+        lines.append(f"{'broken':8} step {step} was interrupted: {action} may or may not have been carried out")
     end = run.first("end")
     lines.append(f"{'end':8} {sanitize(run.status, 20)}" + (f": {sanitize(end['message'])}" if end else ""))
-    lines.append(f"{'reward':8} {_reward(run)}")
+    lines.append(f"{'reward':8} {_format_reward(run)}")
     frames = run.check_frames()
-    torn = "; its last line was cut off by a crash" if run.truncated else ""
-    lines.append(f"{'trace':8} whole: {len(run.events)} events follow from one another, {frames} frames{torn}")
-    return "\n".join(lines)
+    truncated = "; the last line was cut off by a crash" if run.truncated else ""
+    lines.append(f"{'trace':8} whole: {len(run.events)} events, {frames} frames{truncated}")
+    return lines
 
 
 @contextmanager
 def _checked_schema(folder: Path) -> Iterator[None]:
-    """A chain may be whole and hold something else: the trace of another program, or one made by hand."""
+    """Raise UsageError for a trace whose hash chain is intact but whose events lack what a run's trace holds."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise UsageError(
             f"{folder} lacks what a run's trace holds ({type(error).__name__}: {error}); "
-            "`agent runs list` names the runs"
+            "`agent runs list` lists the runs"
         ) from None
 
 
-_EXTRA_FIELDS = (("mistake", "error"), ("machine", "note"))
+def _format_times(result: Mapping[str, object]) -> str:
+    seconds, timings_s = result["seconds"], result["timings_s"]
+    if not isinstance(seconds, int | float) or not isinstance(timings_s, Mapping):
+        raise TypeError("seconds is not a number, or timings_s is not an object")
+    return f"{format_duration(seconds)}: {format_timings(timings_s)}"
 
 
-def _times(result: Mapping[str, Any]) -> str:
-    return f"{format_duration(result['seconds'])}: {format_timings(result['timings_s'])}"
-
-
-def _reward(run: RunRecord) -> str:
+def _format_reward(run: RunRecord) -> str:
     reward = run.first("end").get("reward")
     return "none" if reward is None else f"{reward:g}"

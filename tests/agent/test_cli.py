@@ -688,7 +688,7 @@ def answer_prompts(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
         except StopIteration:
             raise EOFError from None
 
-    monkeypatch.setattr(display, "_fresh_line", fresh_line)
+    monkeypatch.setattr(display, "_read_fresh_line", fresh_line)
     monkeypatch.setattr(sys, "stdin", Terminal())
     return prompts
 

@@ -1,4 +1,4 @@
-"""The guard: what it lets through, what it refuses, and that no spelling slips by."""
+"""The URL guard: what it allows, what it denies, and unusual spellings of hosts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from actions import ActionDeniedError, Click, Open, Screen, UsageError
 from agent.safety.url_policy import UrlGuard, host_matches, is_subset
 
 SCREEN = Screen(np.zeros((8, 8, 3), np.uint8))
-LISTED = UrlGuard(hosts=("example.com", "*.müller.de", "127.0.0.1"))
+GUARD = UrlGuard(hosts=("example.com", "*.müller.de", "127.0.0.1"))
 
 
-def may_open(guard: UrlGuard, target: str) -> bool:
+def is_allowed(guard: UrlGuard, target: str) -> bool:
     try:
         guard(Open(target=target), SCREEN)
     except ActionDeniedError:
@@ -38,8 +38,8 @@ def may_open(guard: UrlGuard, target: str) -> bool:
         "http://127.0.0.1:9/",
     ],
 )
-def test_listed_hosts_open_in_every_honest_spelling(target: str) -> None:
-    assert may_open(LISTED, target)
+def test_listed_hosts_are_allowed_in_every_spelling(target: str) -> None:
+    assert is_allowed(GUARD, target)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,9 @@ def test_listed_hosts_open_in_every_honest_spelling(target: str) -> None:
         "https://example.org",
     ],
 )
-def test_other_hosts_do_not(target: str) -> None:
-    assert not may_open(LISTED, target) and may_open(UrlGuard(), target)
+def test_unlisted_hosts_are_denied(target: str) -> None:
+    assert not is_allowed(GUARD, target)
+    assert is_allowed(UrlGuard(), target)
 
 
 @pytest.mark.parametrize(
@@ -102,67 +103,76 @@ def test_other_hosts_do_not(target: str) -> None:
         "https://xn--a.com",
     ],
 )
-def test_what_is_no_plain_web_address_is_refused_even_without_a_list(target: str) -> None:
-    assert not may_open(UrlGuard(), target) and not may_open(LISTED, target)
+def test_invalid_url_is_denied_without_host_list(target: str) -> None:
+    assert not is_allowed(UrlGuard(), target)
+    assert not is_allowed(GUARD, target)
 
 
-def test_an_empty_list_allows_nothing_and_none_everything() -> None:
-    assert not may_open(UrlGuard(hosts=()), "https://example.com") and may_open(
-        UrlGuard(hosts=None), "https://example.com"
-    )
+def test_empty_host_list_allows_nothing() -> None:
+    assert not is_allowed(UrlGuard(hosts=()), "https://example.com")
+    assert is_allowed(UrlGuard(hosts=None), "https://example.com")
 
 
-def test_no_schemes_at_all() -> None:
-    assert not may_open(UrlGuard(schemes=()), "https://example.com")
+def test_empty_scheme_list_allows_nothing() -> None:
+    assert not is_allowed(UrlGuard(schemes=()), "https://example.com")
 
 
-def test_a_refusal_names_the_rule_and_the_remedy() -> None:
+def test_error_names_rule_and_remedy() -> None:
     with pytest.raises(ActionDeniedError, match=r"rule 'hosts': evil\.test .* --allow-host evil\.test"):
-        LISTED.check_url("https://evil.test/")
+        GUARD.check_url("https://evil.test/")
     with pytest.raises(ActionDeniedError, match=r"rule 'schemes': 'file:' .*allow_schemes"):
-        LISTED.check_url("file:///etc/passwd")
+        GUARD.check_url("file:///etc/passwd")
 
 
-def test_it_looks_at_open_alone() -> None:
+def test_only_open_actions_are_checked() -> None:
     UrlGuard(hosts=())(Click(x=1, y=1), SCREEN)
 
 
 @pytest.mark.parametrize("host", ["http://example.com", "exa mple.com", "", "*", "*.", "a.*", "example.com/path"])
-def test_a_host_that_is_none_is_refused_at_the_start(host: str) -> None:
+def test_invalid_host_pattern_raises_usage_error(host: str) -> None:
     with pytest.raises(UsageError, match="is not a host"):
         UrlGuard(hosts=(host,))
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_let_through_or_denied_and_nothing_else(target: str) -> None:
-    for address in (target, "https://" + target, target + ".example.com", "https://example.com" + target):
+def test_any_text_is_either_allowed_or_denied(target: str) -> None:
+    for url in (target, "https://" + target, target + ".example.com", "https://example.com" + target):
         try:
-            LISTED.check_url(address)
+            GUARD.check_url(url)
         except ActionDeniedError:
             continue
-        host = address.lower().removeprefix("http://").removeprefix("https://").removeprefix("//")
+        host = url.lower().removeprefix("http://").removeprefix("https://").removeprefix("//")
         assert host.startswith(("example", "127.0.0.1", "ｅ")) or "ller.de" in host
 
 
-def test_a_suffix_covers_what_is_below_it_only() -> None:
-    assert (
-        host_matches("*.a.org", "b.a.org")
-        and not host_matches("*.a.org", "a.org")
-        and not host_matches("*.a.org", "ba.org")
-    )
-    assert (
-        is_subset("b.a.org", ["*.a.org"]) and is_subset("*.b.a.org", ["*.a.org"]) and is_subset("*.a.org", ["*.a.org"])
-    )
-    assert not is_subset("a.org", ["*.a.org"]) and not is_subset("*.a.org", ["a.org", "b.a.org"])
+def test_suffix_pattern_matches_subdomains_only() -> None:
+    assert host_matches("*.a.org", "b.a.org")
+    assert not host_matches("*.a.org", "a.org")
+    assert not host_matches("*.a.org", "ba.org")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed", "expected"),
+    [
+        ("b.a.org", ["*.a.org"], True),
+        ("*.b.a.org", ["*.a.org"], True),
+        ("*.a.org", ["*.a.org"], True),
+        ("a.org", ["*.a.org"], False),
+        ("*.a.org", ["a.org", "b.a.org"], False),
+    ],
+)
+def test_is_subset(pattern: str, allowed: list[str], expected: bool) -> None:
+    assert is_subset(pattern, allowed) is expected
 
 
 @pytest.mark.parametrize("name", ["Calculator", "My Files", "微信"])
-def test_where_apps_are_opened_a_name_that_is_no_address_passes(name: str) -> None:
-    assert may_open(UrlGuard(hosts=("a.org",), apps=True), name) and not may_open(LISTED, name)
+def test_app_names_are_allowed_with_apps(name: str) -> None:
+    assert is_allowed(UrlGuard(hosts=("a.org",), apps=True), name)
+    assert not is_allowed(GUARD, name)
 
 
 @pytest.mark.parametrize(
     "target", ["https://evil.test", "evil.test", "javascript:alert(1)", "com.evil.app", "x/y", "a@b", "localhost:80"]
 )
-def test_where_apps_are_opened_an_address_still_meets_the_rules(target: str) -> None:
-    assert not may_open(UrlGuard(hosts=("a.org",), apps=True), target)
+def test_urls_are_checked_with_apps(target: str) -> None:
+    assert not is_allowed(UrlGuard(hosts=("a.org",), apps=True), target)

@@ -1,4 +1,4 @@
-"""Ctrl-C: held back during an act, answered in between, and never lost."""
+"""Deferring Ctrl-C: while an action is carried out, between actions, and in other threads."""
 
 from __future__ import annotations
 
@@ -7,70 +7,72 @@ import threading
 
 import pytest
 
-from agent.safety.signals import InterruptShield, defer_interrupts
+from agent.safety.signals import HINT, InterruptShield, defer_interrupts
 
 
-def ctrl_c() -> None:
+def press_ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_held_back_until_the_next_place_that_may_be_interrupted(capfd: pytest.CaptureFixture[str]) -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), defer_interrupts() as hold:
-        ctrl_c()
-        done.append("the act is finished")
-        with hold.allow_interrupts():
-            done.append("never")
-    assert done == ["the act is finished"] and "Ctrl-C again stops at once" in capfd.readouterr().err
+def test_ctrl_c_waits_for_interruptible_block(capfd: pytest.CaptureFixture[str]) -> None:
+    events = []
+    with pytest.raises(KeyboardInterrupt), defer_interrupts() as shield:
+        press_ctrl_c()
+        events.append("the action is finished")
+        with shield.allow_interrupts():
+            events.append("unreachable")
+    assert events == ["the action is finished"]
+    assert HINT.decode() in capfd.readouterr().err
 
 
-def test_answered_at_once_where_it_may_be() -> None:
-    with pytest.raises(KeyboardInterrupt), defer_interrupts() as hold, hold.allow_interrupts():
-        ctrl_c()
-        raise AssertionError("it went on")
+def test_ctrl_c_raises_at_once_where_allowed() -> None:
+    with pytest.raises(KeyboardInterrupt), defer_interrupts() as shield, shield.allow_interrupts():
+        press_ctrl_c()
+        raise AssertionError("Ctrl-C did not raise")
 
 
-def test_a_second_one_does_not_wait() -> None:
+def test_second_ctrl_c_raises_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), defer_interrupts():
-        ctrl_c()
-        ctrl_c()
-        raise AssertionError("it went on")
+        press_ctrl_c()
+        press_ctrl_c()
+        raise AssertionError("the second Ctrl-C did not raise")
 
 
-def test_what_is_released_is_held_again_after() -> None:
-    done = []
-    with defer_interrupts() as hold:
-        with hold.allow_interrupts():
+def test_ctrl_c_is_deferred_again_after_block() -> None:
+    events = []
+    with defer_interrupts() as shield:
+        with shield.allow_interrupts():
             pass
-        ctrl_c()
-        done.append("finished")
-    assert done == ["finished"] and hold.pending
+        press_ctrl_c()
+        events.append("finished")
+    assert events == ["finished"]
+    assert shield.pending
 
 
-def test_nested_uses_share_one() -> None:
+def test_nested_blocks_share_one_shield() -> None:
     with defer_interrupts() as outer, defer_interrupts() as inner:
         assert inner is outer
 
 
-def test_the_handler_of_before_comes_back() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with defer_interrupts() as hold:
-        assert signal.getsignal(signal.SIGINT) == hold.handle
-    assert signal.getsignal(signal.SIGINT) == before
+def test_previous_signal_handler_is_restored() -> None:
+    previous = signal.getsignal(signal.SIGINT)
+    with defer_interrupts() as shield:
+        assert signal.getsignal(signal.SIGINT) == shield.handle
+    assert signal.getsignal(signal.SIGINT) == previous
     with pytest.raises(ZeroDivisionError), defer_interrupts():
         raise ZeroDivisionError
-    assert signal.getsignal(signal.SIGINT) == before
+    assert signal.getsignal(signal.SIGINT) == previous
 
 
-def test_in_another_thread_nothing_is_touched() -> None:
-    seen: list[object] = []
+def test_other_threads_leave_signal_handler_alone() -> None:
+    observed: list[object] = []
 
     def work() -> None:
-        with defer_interrupts() as hold, hold.allow_interrupts():
-            seen.extend([type(hold), signal.getsignal(signal.SIGINT)])
+        with defer_interrupts() as shield, shield.allow_interrupts():
+            observed.extend([type(shield), signal.getsignal(signal.SIGINT)])
 
-    before = signal.getsignal(signal.SIGINT)
+    previous = signal.getsignal(signal.SIGINT)
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [InterruptShield, before]
+    assert observed == [InterruptShield, previous]

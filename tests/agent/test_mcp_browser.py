@@ -1,4 +1,4 @@
-"""The whole way: the official client starts `agent mcp`, sees a page in a real browser and clicks in it."""
+"""End to end: the official client starts `agent mcp`, captures a page in a real browser and clicks on it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PAGE = b"""<!doctype html><style>* { position: absolute; margin: 0 }</style>
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def page_url() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -50,20 +50,20 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-def pixels(result: Any) -> np.ndarray:
+def image_of(result: Any) -> np.ndarray:
     (data,) = [part.data for part in result.content if part.type == "image"]
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
-def test_the_official_client_lists_the_tools_sees_the_page_and_clicks(address: str, tmp_path: Path) -> None:
+def test_official_client_captures_page_and_clicks(page_url: str, tmp_path: Path) -> None:
     try:
         find_chrome()
     except UsageError as error:
         pytest.skip(f"Chrome or Chromium is missing: {error}")
-    line = ["-m", "agent", "mcp", "--url", address, "--runs", str(tmp_path / "runs"), "--allow-host", "127.0.0.1"]
-    server = StdioServerParameters(command=sys.executable, args=line, cwd=ROOT, env=dict(os.environ))
+    arguments = ["-m", "agent", "mcp", "--url", page_url, "--runs", str(tmp_path / "runs"), "--allow-host", "127.0.0.1"]
+    server = StdioServerParameters(command=sys.executable, args=arguments, cwd=ROOT, env=dict(os.environ))
 
-    async def go() -> Any:
+    async def connect_and_call() -> Any:
         async with Client(server, read_timeout_seconds=90) as client:
             tools = await client.list_tools()
             before = await client.call_tool("screenshot", {})
@@ -71,8 +71,11 @@ def test_the_official_client_lists_the_tools_sees_the_page_and_clicks(address: s
             denied = await client.call_tool("act", {"action": {"verb": "open", "target": "https://example.org/"}})
             return [tool.name for tool in tools.tools], before, after, denied
 
-    tools, before, after, denied = asyncio.run(go())
+    tools, before, after, denied = asyncio.run(connect_and_call())
     assert set(tools) == {"screenshot", "act", "run_task", "status", "stop"}
-    assert pixels(before).shape == (728, 1288, 3) and (pixels(before)[400, 600] == 255).all()
-    assert not after.is_error and tuple(pixels(after)[400, 600]) == (0, 128, 0)
-    assert denied.is_error and "rule 'hosts'" in denied.content[0].text
+    assert image_of(before).shape == (728, 1288, 3)
+    assert (image_of(before)[400, 600] == 255).all()
+    assert not after.is_error
+    assert tuple(image_of(after)[400, 600]) == (0, 128, 0)
+    assert denied.is_error
+    assert "rule 'hosts'" in denied.content[0].text
