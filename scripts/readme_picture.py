@@ -13,6 +13,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+import pixelhand as ph
+
 ROOT = Path(__file__).resolve().parent.parent
 FONT = ROOT / "envs" / "fonts" / "LiberationSans-Regular.ttf"
 MAX_BYTES = 150_000
@@ -21,13 +23,11 @@ RING_RADIUS = 16
 BACKGROUND, INK, RING, RING_EDGE = (246, 248, 250), (36, 41, 47), (230, 0, 60), (255, 255, 255)
 
 
-def run_episode(task: str, seed: int) -> Sequence[object]:
+def run_episode(task: str, seed: int) -> tuple[ph.Step, ...]:
     """Run the embedded model on a practice page and return the steps of the episode.
 
     Raises SystemExit if the page was not solved: the picture should show a success.
     """
-    import pixelhand as ph
-
     policy = ph.load_policy("embedded")
     with ph.open_env("browser", url=f"miniwob:{task}") as env:
         episode = ph.run("", env, policy, max_steps=10, seed=seed)
@@ -37,24 +37,23 @@ def run_episode(task: str, seed: int) -> Sequence[object]:
     return episode.steps
 
 
-def describe(action: object) -> str:
+def describe(action: ph.Action) -> str:
     """Return a short caption for an action."""
-    verb = getattr(action, "verb", "")
-    if verb == "type":
-        return f'type "{getattr(action, "text", "")}"'
-    if verb == "press":
-        return f"press {'+'.join(getattr(action, 'keys', ()))}"
-    points = getattr(action, "points", tuple)()
-    return f"{verb} ({points[0].x}, {points[0].y})" if points else verb
+    if isinstance(action, ph.TypeText):
+        return f'type "{action.text}"'
+    if isinstance(action, ph.PressKeys):
+        return f"press {'+'.join(action.keys)}"
+    points = action.points()
+    return f"{action.verb} ({points[0].x}, {points[0].y})" if points else action.verb
 
 
-def draw_frame(pixels: object, action: object, index: int) -> Image.Image:
+def draw_frame(screen: ph.Screen, action: ph.Action, index: int) -> Image.Image:
     """Return a screenshot with a ring around the action's point and a caption below it."""
-    screenshot = Image.fromarray(pixels)  # type: ignore[arg-type]
+    screenshot = Image.fromarray(screen.pixels)
     frame = Image.new("RGB", (screenshot.width, screenshot.height + CAPTION_HEIGHT), BACKGROUND)
     frame.paste(screenshot, (0, 0))
     draw = ImageDraw.Draw(frame)
-    for point in getattr(action, "points", tuple)():
+    for point in action.points():
         box = (point.x - RING_RADIUS, point.y - RING_RADIUS, point.x + RING_RADIUS, point.y + RING_RADIUS)
         draw.ellipse(box, outline=RING_EDGE, width=7)
         draw.ellipse(box, outline=RING, width=4)
@@ -82,9 +81,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "steps.png", help="PNG file to write")
     arguments = parser.parse_args()
     frames = [
-        draw_frame(step.screen.pixels, action, index)  # type: ignore[attr-defined]
+        draw_frame(step.screen, action, index)
         for index, step in enumerate(run_episode(arguments.task, arguments.seed), start=1)
-        for action in step.actions  # type: ignore[attr-defined]
+        for action in step.actions
     ]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     join(frames).quantize(colors=128).save(arguments.out, optimize=True)
@@ -94,5 +93,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main())
