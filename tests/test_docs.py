@@ -78,7 +78,7 @@ def _commands() -> dict[tuple[str, ...], Any]:
 
 
 def _shell_lines(text: str) -> Iterator[list[str]]:
-    """The `agent ...` command lines of the fenced and indented shell snippets of a page."""
+    """Yield the `agent ...` command lines of the shell snippets of a page, fenced or indented."""
     snippets = [body for _, language, body in FENCE.findall(text) if language in ("sh", "bash", "console", "")]
     snippets += re.findall(r"(?:^(?: {4}|\t)\S[^\n]*\n)+", FENCE.sub("", text), re.MULTILINE)
     for snippet in snippets:
@@ -123,7 +123,7 @@ def test_unknown_option_is_reported() -> None:
 
 
 def _snippets() -> list[Any]:
-    """The Python snippets of all pages, and the example scripts."""
+    """Return the Python snippets of all pages, and the example scripts."""
     snippets = [
         pytest.param(body, id=f"{_page_id(path)}:{index}")
         for path in PAGES
