@@ -25,7 +25,7 @@ PAGES = ROOT / "docs" / "reference"
 HEADER = "<!-- Written by scripts/reference.py; do not edit. -->\n\n"
 API_PACKAGES = ("pixelhand", "pixelhand.testing", "evals", "model", "actions")
 
-HIDDEN_OPTIONS = {"--help", "--install-completion", "--show-completion"}
+HIDDEN_OPTIONS = {"-h", "--help", "--install-completion", "--show-completion"}
 OTHER_VARIABLES = {
     "PIXELHAND_API_KEY": "Bearer token sent to a model server, and the token that `agent serve` requires.",
     "PIXELHAND_CHROME": "Path of the Chrome or Chromium to start.",
@@ -138,6 +138,10 @@ def configuration_page() -> str:
         (f"`{key}`", f"`PIXELHAND_{key.upper()}`", default, _cell(meaning)) for key, default, meaning in _settings()
     ]
     lines.append(_table(("key", "environment variable", "default", "meaning"), rows))
+    old_names = getattr(config, "OLD_NAMES", {})
+    if old_names:
+        renamed = ", ".join(f"`{old}` for `{new}`" for old, new in old_names.items())
+        lines.append(f"Old names that are still accepted: {renamed}.\n")
     lines.append("## Other environment variables\n")
     names = sorted({*config.NOT_SETTINGS, *OTHER_VARIABLES})
     lines.append(_table(("variable", "meaning"), [(f"`{name}`", OTHER_VARIABLES.get(name, "")) for name in names]))
@@ -148,17 +152,13 @@ def _settings() -> Iterator[tuple[str, str, str]]:
     """Yield (key, default, meaning) of each setting, for a dataclass or a pydantic model."""
     from agent.config import Settings
 
-    model_fields = getattr(Settings, "model_fields", None)
-    if model_fields is not None:
-        comments = _field_comments(Settings)
-        for key, field in model_fields.items():
-            yield (
-                key,
-                _literal(field.get_default(call_default_factory=True)),
-                field.description or comments.get(key, ""),
-            )
-        return
     comments = _field_comments(Settings)
+    pydantic_fields = getattr(Settings, "model_fields", None) or getattr(Settings, "__pydantic_fields__", None)
+    if pydantic_fields is not None:
+        for key, field in pydantic_fields.items():
+            default = field.get_default(call_default_factory=True)
+            yield key, _literal(default), field.description or comments.get(key, "")
+        return
     for item in dataclasses.fields(Settings):
         default = item.default if item.default is not dataclasses.MISSING else None
         yield item.name, _literal(default), comments.get(item.name, "")
