@@ -303,7 +303,12 @@ def api_page() -> str:
         parts.append(f"## `{package}`\n")
         parts.append(_doc(module) + "\n")
         for name in sorted(names, key=str.lower):
-            parts.extend(_api_entry(package, name, getattr(module, name)))
+            try:
+                value = getattr(module, name)
+            except (AttributeError, ImportError) as error:
+                print(f"{package}.{name} is left out: {error}", file=sys.stderr)
+                continue
+            parts.extend(_api_entry(package, name, value))
     return "\n".join(parts)
 
 

@@ -197,6 +197,12 @@ def test_reference_pages_are_current() -> None:
     assert REFERENCE.stale_pages() == []
 
 
+def test_every_public_name_is_documented() -> None:
+    public = pytest.importorskip("pixelhand")
+    text = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in public.__all__ if f"`pixelhand.{name}`" not in text] == []
+
+
 def test_every_environment_variable_is_documented() -> None:
     from agent.config import NOT_SETTINGS
 
