@@ -313,12 +313,12 @@ def api_page() -> str:
 
 
 def _import(package: str) -> ModuleType | None:
+    """Import a package; return None, with a warning, if it or something that it needs is absent."""
     try:
         return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name and package.startswith(error.name):
-            return None
-        raise
+    except ImportError as error:
+        print(f"{package} is left out: {error}", file=sys.stderr)
+        return None
 
 
 def _api_entry(package: str, name: str, value: object) -> Iterator[str]:
