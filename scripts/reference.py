@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
 HEADER = "<!-- Written by scripts/reference.py; do not edit. -->\n\n"
+SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Yields", "Example", "Examples")
 API_PACKAGES = ("pixelhand", "pixelhand.testing", "evals", "model", "actions")
 
 HIDDEN_OPTIONS = {"-h", "--help", "--install-completion", "--show-completion"}
@@ -343,22 +344,65 @@ def _api_entry(package: str, name: str, value: object) -> Iterator[str]:
             function = method.__func__ if isinstance(method, classmethod | staticmethod) else method
             if method_name.startswith("_") or not inspect.isfunction(function) or not function.__doc__:
                 continue
-            yield f"`{method_name}{_signature(function)}`\n\n: {_doc(function).replace(chr(10), chr(10) + '    ')}\n"
+            yield f"#### `{method_name}{_signature(function)}`\n\n{_doc(function)}\n"
 
 
 def _signature(value: Any) -> str:
+    """Format a signature, one line, without quotes around annotations."""
     try:
-        text = str(inspect.signature(value))
+        signature = inspect.signature(value)
     except (TypeError, ValueError):
         return "(...)"
-    return re.sub(r" at 0x[0-9a-f]+", "", text).replace("'", "")
+    parts, previous = [], None
+    for param in signature.parameters.values():
+        if param.name in ("self", "cls"):
+            continue
+        if param.kind is param.KEYWORD_ONLY and previous not in (param.KEYWORD_ONLY, param.VAR_POSITIONAL):
+            parts.append("*")
+        previous = param.kind
+        text = {param.VAR_POSITIONAL: "*", param.VAR_KEYWORD: "**"}.get(param.kind, "") + param.name
+        if param.annotation is not param.empty:
+            text += f": {_annotation(param.annotation)}"
+        if param.default is not param.empty:
+            text += f" = {_default_value(param.default)}"
+        parts.append(text)
+    returned = signature.return_annotation
+    arrow = "" if returned is signature.empty or returned in (None, "None") else f" -> {_annotation(returned)}"
+    return f"({', '.join(parts)}){arrow}"
+
+
+def _annotation(annotation: object) -> str:
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return text.replace("typing.", "")
+
+
+def _default_value(default: object) -> str:
+    if inspect.isfunction(default):
+        return "..."
+    return f"{type(default).__name__}()" if dataclasses.is_dataclass(default) else repr(default)
 
 
 def _doc(value: object) -> str:
+    """Return a docstring as Markdown; sections such as `Args:` become lists."""
     text = inspect.cleandoc(getattr(value, "__doc__", None) or "")
-    own = not isinstance(value, type) or text != inspect.cleandoc(getattr(value.__mro__[1], "__doc__", None) or "")
-    generated = isinstance(value, type) and text.startswith(f"{value.__name__}(")
-    return text if own and not generated else ""
+    if isinstance(value, type):
+        inherited = text == inspect.cleandoc(getattr(value.__mro__[1], "__doc__", None) or "")
+        if inherited or text.startswith(f"{value.__name__}("):
+            return ""
+    lines: list[str] = []
+    section = ""
+    for line in text.splitlines():
+        if line.removesuffix(":") in SECTIONS and line.endswith(":"):
+            section = line.removesuffix(":")
+            lines += [f"**{section}**", ""]
+        elif section in ("Args", "Attributes", "Raises") and (entry := re.match(r" {4}(\S[^:]*): (.*)", line)):
+            lines.append(f"- `{entry[1]}`: {entry[2]}")
+        elif section and section not in ("Example", "Examples"):
+            lines.append(f"  {line.strip()}" if section in ("Args", "Attributes", "Raises") and line else line.strip())
+            section = section if line.startswith(" ") or not line else ""
+        else:
+            lines.append(line)
+    return "\n".join(lines).strip()
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
