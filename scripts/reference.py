@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
 HEADER = "<!-- Written by scripts/reference.py; do not edit. -->\n\n"
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Yields", "Example", "Examples")
-API_PACKAGES = ("pixelhand", "pixelhand.testing", "evals", "model", "actions")
+API_PACKAGES = ("pixelhand", "pixelhand.testing", "agent.policies.factory", "envs.options", "evals", "model", "actions")
+API_NAMES = {"agent.policies.factory": ("PolicyOptions",), "envs.options": ("SurfaceOptions",)}  # else __all__
 
 HIDDEN_OPTIONS = {"-h", "--help", "--install-completion", "--show-completion"}
 OTHER_VARIABLES = {
@@ -298,7 +299,7 @@ def api_page() -> str:
     ]
     for package in API_PACKAGES:
         module = _import(package)
-        names = getattr(module, "__all__", ())
+        names = API_NAMES.get(package) or getattr(module, "__all__", ())
         if module is None or not names:
             continue
         parts.append(f"## `{package}`\n")
@@ -336,9 +337,19 @@ def _api_entry(package: str, name: str, value: object) -> Iterator[str]:
     yield f"### `{package}.{name}`\n"
     if isinstance(value, type) and issubclass(value, BaseException):
         yield f"```python\nexception {name}({value.__mro__[1].__name__})\n```\n"
+    elif getattr(value, "_is_protocol", False):
+        yield f"```python\nclass {name}(Protocol)\n```\n"
     else:
         yield f"```python\n{'class ' if isinstance(value, type) else ''}{name}{_signature(value)}\n```\n"
-    yield _doc(value) + "\n"
+    doc = _doc(value)
+    yield doc + "\n"
+    if dataclasses.is_dataclass(value) and isinstance(value, type) and "**Attributes**" not in doc:
+        comments = _field_comments(value)
+        fields = [
+            f"- `{field.name}`: {comments[field.name]}" for field in dataclasses.fields(value) if field.name in comments
+        ]
+        if fields:
+            yield "\n".join(["**Attributes**", "", *fields]) + "\n"
     if isinstance(value, type):
         for method_name, method in vars(value).items():
             function = method.__func__ if isinstance(method, classmethod | staticmethod) else method
