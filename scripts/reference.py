@@ -15,6 +15,7 @@ import io
 import re
 import sys
 import tokenize
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -95,8 +96,9 @@ def _kind(param: Any) -> str:
         return ""
     annotation = param.type_descriptor.annotation
     members = getattr(annotation, "__members__", None)
-    if members:
-        return " \\| ".join(f"`{member.value}`" for member in members.values())
+    choices = [member.value for member in members.values()] if members else typing.get_args(annotation)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return " \\| ".join(f"`{choice}`" for choice in choices)
     names = {"str": "text", "int": "integer", "float": "number", "Path": "path"}
     kind = param.metavar or names.get(getattr(annotation, "__name__", ""), "text")
     limits = [f"{sign} {limit:g}" for sign, limit in (("≥", param.min), ("≤", param.max)) if limit is not None]
@@ -106,7 +108,11 @@ def _kind(param: Any) -> str:
 
 def _default(param: Any) -> str:
     default = getattr(param.default, "value", param.default)
-    return "" if default in (None, "", False, ()) or callable(default) else f"`{default}`"
+    if param.required:
+        return "required"
+    if default is None or default == "" or default is False or callable(default):
+        return ""
+    return f"`{param.opts[0]}`" if default is True else f"`{default}`"
 
 
 def configuration_page() -> str:
