@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -16,6 +17,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from actions import UsageError
+from envs.chromium.executable import find_chrome
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -236,6 +240,21 @@ def test_every_page_is_in_the_navigation() -> None:
     docs = ROOT / "docs"
     absent = [name for path in docs.rglob("*.md") if (name := str(path.relative_to(docs))) not in navigation]
     assert not absent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["run_task.py", "step_env.py"])
+def test_example_script_runs(name: str) -> None:
+    pytest.importorskip("pixelhand")
+    try:
+        find_chrome()
+    except UsageError as error:
+        pytest.skip(str(error))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "examples" / name)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "reward 1.0" in result.stdout
 
 
 @pytest.mark.slow
