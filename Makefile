@@ -2,7 +2,7 @@
 PYTHON ?=
 export PYTHON
 
-.PHONY: demo test test-all check format env browser screens clean
+.PHONY: demo test test-all check format docs env browser screens clean
 
 demo: browser            ## the embedded model does a practice page it never saw
 	.venv/bin/agent demo enter-password --seed 900001
@@ -22,6 +22,11 @@ format: env
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+docs: env                ## the reference pages, from the code, and the site in site/
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	.venv/bin/python scripts/reference.py
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
+
 env: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt scripts/environment.sh
@@ -35,4 +40,4 @@ screens:                 # what the tests of desktop and phone drive: an X serve
 	@scripts/android.sh
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info
