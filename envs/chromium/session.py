@@ -228,10 +228,12 @@ class BrowserSession:
                 self._notify("the tab was closed; the one before it is shown")
             case "close_tab":
                 self._notify("the only tab cannot be closed")
-            case "next_tab" | "previous_tab":
-                step = 1 if shortcut.command == "next_tab" else -1
+            case "cycle_tab":
                 order = self.tabs.order
-                await self._select_tab((order.index(page) + step) % len(order))
+                await self._select_tab((order.index(page) + shortcut.number) % len(order))
+            case "step_tab":
+                index = self.tabs.order.index(page) + shortcut.number
+                await self._select_tab(min(max(index, 0), len(self.tabs.order) - 1))
             case "select_tab":
                 is_last = shortcut.number == LAST_TAB
                 await self._select_tab(len(self.tabs.order) - 1 if is_last else shortcut.number - 1)

@@ -82,6 +82,15 @@ def test_tab_is_selected_by_number(browser: Any, two_tabs: tuple[str, str]) -> N
     assert browser.url == second
 
 
+def test_page_keys_step_through_tabs(browser: Any, two_tabs: tuple[str, str]) -> None:
+    first, second = two_tabs
+    assert press(browser, "ctrl", "pageup") == "tab 1 of 2 is shown"
+    assert press(browser, "ctrl", "pageup") == "tab 1 of 2 is shown already"
+    assert browser.url == first
+    press(browser, "ctrl", "pagedown")
+    assert browser.url == second
+
+
 def test_switched_tab_is_not_clicked_unseen(browser: Any, two_tabs: tuple[str, str]) -> None:
     press(browser, "ctrl", "tab")
     assert "the screen changed before 'click'" in browser.perform(Click(**CENTER))
