@@ -30,8 +30,8 @@ def phone(
 ) -> None:
     """Start a simulated Android phone that the real adb accepts, and run it until Ctrl-C.
 
-    Its screen is a Chromium page with a launcher, settings, notes, a bank app that blocks screenshots, and a browser with
-    the practice pages. Lines typed here simulate faults (offline:5, rotate:1, ...); `help` lists them.
+    Its screen is a Chromium page with a launcher, settings, notes, a bank app that blocks screenshots, and a browser
+    with the practice pages. Lines typed here simulate faults (offline:5, rotate:1, ...); `help` lists them.
     """
     from envs.simulators.android.faults import read_fault
     from envs.simulators.android.phone import SimulatedPhone

@@ -115,7 +115,7 @@ class BrowserSession:
                 continue
             if task.exception():  # the page navigates, has not painted yet, or crashed and the event is on its way
                 if clock() > deadline:
-                    self.tabs.page_failure = "gave no picture"
+                    self.tabs.page_failure = "gave no screenshot"
                 await asyncio.sleep(PAUSE_S)
                 continue
             png, pixels = task.result(), self._pixels
@@ -403,7 +403,7 @@ class BrowserSession:
             raise SurfaceError(reason)
 
     def _css(self, point: Point) -> input.CssPoint:
-        """Return the CSS pixel under the middle of a screen pixel, whole: Chromium lets (39.5, y) hit what begins at 40."""
+        """Return the whole CSS pixel under the middle of a screen pixel: in Chromium (39.5, y) hits what begins at 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
 
 

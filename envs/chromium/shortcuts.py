@@ -78,9 +78,9 @@ SHORTCUTS: dict[str, Shortcut] = {
 
 def find_shortcut(keys: Sequence[str]) -> Shortcut | None:
     """Return what a chord of normalized keys does in a browser, None if it is left to the page."""
-    held = [modifier for modifier in MODIFIERS if modifier in keys]
+    modifiers = [modifier for modifier in MODIFIERS if modifier in keys]
     others = [key.lower() for key in keys if key not in MODIFIERS]
-    return SHORTCUTS.get("+".join([*held, *others])) if len(others) == 1 else None
+    return SHORTCUTS.get("+".join([*modifiers, *others])) if len(others) == 1 else None
 
 
 async def is_handled_by_page(page: Page, press: Callable[[], Awaitable[None]]) -> bool:

@@ -231,14 +231,14 @@ def test_press_keys_and_chords(browser, field):
 
 
 def test_open_back_home_navigate(browser, site):
-    one, two = site.add("<title>one"), site.add("<title>two")
-    browser.goto(one)
+    first, second = site.add("<title>first"), site.add("<title>second")
+    browser.goto(first)
     browser.capture()
     assert browser.perform(Back()) == "there is no page to go back to"
-    browser.perform(Open(target=two.removeprefix("http://")))
-    assert browser.url == two
+    browser.perform(Open(target=second.removeprefix("http://")))
+    assert browser.url == second
     browser.perform(Back())
-    assert browser.url == one
+    assert browser.url == first
     browser.perform(Home())
     assert browser.url == "about:blank"  # where this surface started
 

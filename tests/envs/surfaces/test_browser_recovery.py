@@ -100,7 +100,7 @@ def test_hung_page_is_detected_by_capture(quick, site):
 
 @pytest.mark.timeout(60)  # the calls must be bounded
 def test_page_hung_while_loading_raises_surface_error(quick, site):
-    with pytest.raises(SurfaceError, match=r"(stopped responding|gave no picture), twice in a row"):
+    with pytest.raises(SurfaceError, match=r"(stopped responding|gave no screenshot), twice in a row"):
         quick.goto(site.add("<p>text<script>for (;;);</script>"))
         quick.capture()
 
