@@ -43,7 +43,7 @@ class RecordedStep:
     id: str
     picture: Path
     instruction: str = ""
-    facts: Any = None
+    facts: object = None
 
 
 @dataclass(frozen=True)

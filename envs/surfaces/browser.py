@@ -155,7 +155,7 @@ class Surface:
         """Open an address in the only tab and dismiss open dialogs; for a user or a task, never for a model."""
         self._call(self._session.goto(person_address(url)), self._limit_s() + LOAD_S, f"opening {url}")
 
-    def evaluate(self, js: str) -> Any:
+    def evaluate(self, js: str) -> object:
         """Return the JSON value of an expression in the shown page, promises awaited; never for a model."""
         return self._call(self._session.evaluate(js), self._limit_s(), "a script in the page")
 
