@@ -15,8 +15,8 @@ VERBS = frozenset({"click"})
 class GroundingEnv(RecordedEpisodeEnv):
     """Screenshots as episodes of one step, with click as the only verb.
 
-    The seed of `reset()` chooses the screenshot: the seed modulo their number. Done and Answer mean that there is nothing
-    to click.
+    The seed of `reset()` chooses the screenshot: the seed modulo their number. Done and Answer mean that there is
+    nothing to click.
 
     Args:
         frames: The screenshots and their instructions.

@@ -82,8 +82,8 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
         """Perform one action on the screen that was returned last.
 
         Raises:
-            InvalidActionError: The surface cannot do this; nothing was done and the episode goes on. An ActionDeniedError
-                is one that the guard refused.
+            InvalidActionError: The surface cannot do this, or the guard refused it (ActionDeniedError); nothing was
+                done and the episode goes on.
             SurfaceError: The surface failed; the episode is void.
         """
         start = time.perf_counter()

@@ -43,7 +43,7 @@ class RecordedStep:
     id: str
     picture: Path
     instruction: str = ""
-    facts: Any = None
+    facts: object = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class RecordedEpisodeEnv(gymnasium.Env[Pixels, Action]):
 
     A point outside the image is a miss, not an error.
 
-    `info` has "screen" (Screen), "goal" (str, of the step to do), "note" (""), "seed" (int or None), "id" (of the recorded
-    step) and "verdict" ({"done": bool, "reward": the mean over the steps once done, else None}); after a step also
-    "judged" ({"id", "reward"}) and "still" (True).
+    `info` has "screen" (Screen), "goal" (str, of the step to do), "note" (""), "seed" (int or None), "id" (of the
+    recorded step) and "verdict" ({"done": bool, "reward": the mean over the steps once done, else None}); after a step
+    also "judged" ({"id", "reward"}) and "still" (True).
 
     Args:
         recordings: The episodes, each with at least one step.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import gymnasium
 import numpy as np
@@ -76,7 +76,7 @@ class ActionSpace(gymnasium.Space[Action]):
     def _point(self) -> tuple[int, int]:
         return self._integer(self.width), self._integer(self.height)
 
-    def _fields(self, verb: str) -> Mapping[str, Any]:
+    def _fields(self, verb: str) -> Mapping[str, object]:
         x, y = self._point()
         if verb == "click":
             button = ("left", "right", "middle")[self._integer(3)]
@@ -106,11 +106,11 @@ class ActionSpace(gymnasium.Space[Action]):
             return False
         return all(0 <= point.x < self.width and 0 <= point.y < self.height for point in x.points())
 
-    def to_jsonable(self, sample_n: Iterable[Action]) -> list[dict[str, Any]]:
+    def to_jsonable(self, sample_n: Iterable[Action]) -> list[dict[str, object]]:
         """Return one JSON-serializable dictionary per Action."""
         return [ACTION_ADAPTER.dump_python(action, mode="json") for action in sample_n]
 
-    def from_jsonable(self, sample_n: Sequence[dict[str, Any]]) -> list[Action]:
+    def from_jsonable(self, sample_n: Sequence[Mapping[str, object]]) -> list[Action]:
         """Return Actions from dictionaries.
 
         Raises:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -51,10 +51,10 @@ def check_surface(surface: Surface, *, act: bool = True, limit_s: float = CALL_L
     return failures
 
 
-def sample_fields(verb: str, width: int, height: int) -> dict[str, Any]:
+def sample_fields(verb: str, width: int, height: int) -> dict[str, object]:
     """Return the fields of an action that changes little on most screens of this size."""
     x, y = width // 2, height // 2
-    fields: dict[str, dict[str, Any]] = {
+    fields: dict[str, dict[str, object]] = {
         "click": {"x": x, "y": y},
         "move": {"x": x, "y": y},
         "drag": {"path": ((x, y), (min(x + 5, width - 1), y))},

@@ -170,8 +170,8 @@ class PageTarget:
     def __init__(self, surface: object) -> None:
         if not isinstance(surface, SupportsEvaluate):
             raise UsageError(
-                f"nothing can be painted on this {getattr(surface, 'name', 'kind of')} surface; calibrate the browser, a "
-                "desktop with a display, desktop:virtual, or a phone of `agent phone`"
+                f"nothing can be painted on this {getattr(surface, 'name', 'kind of')} surface; calibrate the browser, "
+                "a desktop with a display, desktop:virtual, or a phone of `agent phone`"
             )
         self.surface = surface
         html = json.dumps(PAGE.format(background=BACKGROUND))

@@ -1,4 +1,4 @@
-"""The program behind WindowTarget: a Tk window that reads JSON requests line by line and answers each with a JSON line."""
+"""The program behind WindowTarget: a Tk window that answers JSON requests on standard input, one per line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Which addresses may be opened, as text.
 
-A model may open http, https, about:blank and MiniWoB++ addresses; a user also files and whatever else the browser opens.
+A model may open http, https, about:blank and MiniWoB++ addresses; a user may open whatever the browser can.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Where a Chrome or Chromium lies on this machine. Knows file systems and PATH; starts nothing."""
+"""Find the program of an installed Chrome or Chromium.
+
+Playwright's `channel="chrome"` finds it only for a browser that Playwright itself launches; the virtual desktop and the
+doctor need the path.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,20 @@ from pathlib import Path
 from actions import UsageError
 
 VARIABLE = "PIXELHAND_CHROME"
-ON_PATH = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
-LAST_ON_PATH = ("microsoft-edge", "microsoft-edge-stable", "msedge")
+PROGRAMS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
+EDGE_PROGRAMS = ("microsoft-edge", "microsoft-edge-stable", "msedge")  # after Playwright's Chromium
+MACOS_APPS = (
+    "Google Chrome.app/Contents/MacOS/Google Chrome",
+    "Chromium.app/Contents/MacOS/Chromium",
+    "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+)
+WINDOWS_APPS = ("Google/Chrome/Application/chrome.exe", "Chromium/Application/chrome.exe")
+WINDOWS_EDGE = "Microsoft/Edge/Application/msedge.exe"
+LINUX_PATHS = ("opt/google/chrome/chrome", "usr/lib/chromium/chromium", "snap/bin/chromium")
 
 
 def install_command() -> str:
-    """The command that gives this machine a browser."""
+    """Return the command that installs a browser."""
     return f"{sys.executable} -m playwright install chromium"
 
 
@@ -28,57 +40,56 @@ def find_chrome(
     environ: Mapping[str, str] = os.environ,
     root: Path = Path("/"),
 ) -> Path:
-    """The browser's program: the one named, PIXELHAND_CHROME, an installed Chrome or Chromium, or Playwright's own.
+    """Return the browser's program: `executable`, PIXELHAND_CHROME, an installed browser, or Playwright's own.
 
-    UsageError when the one named is no file, or when there is none at all. root is the file system's, for tests.
+    Args:
+        executable: Name or path of the program; None searches for one.
+        platform: As `sys.platform`.
+        environ: Environment variables.
+        root: Root of the file system.
+
+    Raises:
+        UsageError: The named program is missing, or no browser is installed.
     """
-    for named, by in ((executable, "the browser asked for"), (environ.get(VARIABLE), VARIABLE)):
-        if named:
-            path = Path(shutil.which(named, path=environ.get("PATH", "")) or named).expanduser()
+    for name, source in ((executable, "the browser's executable"), (environ.get(VARIABLE), VARIABLE)):
+        if name:
+            path = Path(shutil.which(name, path=environ.get("PATH", "")) or name).expanduser()
             if not path.is_file():
-                raise UsageError(f"{by} is {named}, which is no file; give the path of a Chrome or Chromium program")
+                raise UsageError(f"{source} is {name}, which is no file; give the path of a Chrome or Chromium program")
             return path
-    for path in _places(platform, environ, root):
+    for path in _candidates(platform, environ, root):
         if path.is_file():
             return path
-    also = ", or as root: apt-get install chromium" if platform.startswith("linux") else ""
+    apt = ", or as root: apt-get install chromium" if platform.startswith("linux") else ""
     raise UsageError(
-        f"no Chrome or Chromium was found; install one with: {install_command()}{also}; "
+        f"no Chrome or Chromium was found; install one with: {install_command()}{apt}; "
         f"or set {VARIABLE} to the path of yours"
     )
 
 
-def _places(platform: str, environ: Mapping[str, str], root: Path) -> Iterator[Path]:
-    """Every path worth a look, best first."""
-    yield from _on_path(ON_PATH, environ)
+def _candidates(platform: str, environ: Mapping[str, str], root: Path) -> Iterator[Path]:
+    """Yield the paths where a browser may be, best first."""
+    yield from _on_path(PROGRAMS, environ)
     if platform == "darwin":
-        apps = (
-            "Google Chrome.app/Contents/MacOS/Google Chrome",
-            "Chromium.app/Contents/MacOS/Chromium",
-            "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
-        )
-        for app in apps:
+        for app in MACOS_APPS:
             yield root / "Applications" / app
             yield _home(environ) / "Applications" / app
     elif platform == "win32":
-        for app in (r"Google/Chrome/Application/chrome.exe", r"Chromium/Application/chrome.exe"):
-            for folder in _windows_folders(environ):
-                yield folder / app
+        for app in WINDOWS_APPS:
+            yield from (folder / app for folder in _windows_folders(environ))
     else:
-        for app in ("opt/google/chrome/chrome", "usr/lib/chromium/chromium", "snap/bin/chromium"):
-            yield root / app
-    yield from _playwrights_own(platform, environ)
-    yield from _on_path(LAST_ON_PATH, environ)
+        yield from (root / path for path in LINUX_PATHS)
+    yield from _playwright_browsers(platform, environ)
+    yield from _on_path(EDGE_PROGRAMS, environ)
     if platform == "win32":
-        for folder in _windows_folders(environ):
-            yield folder / "Microsoft/Edge/Application/msedge.exe"
+        yield from (folder / WINDOWS_EDGE for folder in _windows_folders(environ))
 
 
 def _on_path(programs: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[Path]:
     for program in programs:
-        found = shutil.which(program, path=environ.get("PATH", ""))
-        if found:
-            yield Path(found)
+        path = shutil.which(program, path=environ.get("PATH", ""))
+        if path:
+            yield Path(path)
 
 
 def _home(environ: Mapping[str, str]) -> Path:
@@ -89,8 +100,8 @@ def _windows_folders(environ: Mapping[str, str]) -> list[Path]:
     return [Path(environ[key]) for key in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA") if environ.get(key)]
 
 
-def _playwrights_own(platform: str, environ: Mapping[str, str]) -> Iterator[Path]:
-    """Browsers that `playwright install` fetched, newest first. Source: Playwright's page on browsers."""
+def _playwright_browsers(platform: str, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the browsers that `playwright install` downloaded, newest first. Source: Playwright's docs on browsers."""
     folder = environ.get("PLAYWRIGHT_BROWSERS_PATH", "")
     if folder == "0":  # inside the package
         spec = find_spec("playwright")

@@ -1,9 +1,9 @@
-// What every page gets before its own scripts. Knows documents; knows nothing of the program that put it here.
+// Script that runs in every page before the page's own.
 //
-// 1. A steady caret: one that blinks makes two pictures of one state.
-// 2. Lists of <select> drawn in the page. The native one is a window of its own: it shows in screenshots, yet a click
-//    on it that comes through the browser's protocol chooses nothing. Ours takes the same clicks, keys and wheel.
-// 3. No print(): its preview is a window of the system's, which no picture of the page shows.
+// 1. The caret does not blink: equal states give equal screenshots.
+// 2. Lists of <select> are drawn in the page. The native list is a window of its own: it shows in screenshots, but clicks
+//    sent through the DevTools protocol choose nothing in it. The drawn list takes the same clicks, keys and wheel.
+// 3. print() does nothing: its preview is a native window, which no screenshot of the page shows.
 (() => {
   'use strict';
 
@@ -17,13 +17,13 @@
     'mousedown', 'mouseup', 'mousemove', 'mouseover', 'mouseout', 'click', 'auxclick', 'dblclick', 'contextmenu',
   ];
   const PAGE_ROWS = 8;
-  const LOOK = { // the page's own rules must not reach it
+  const LOOK = { // isolated from the page's own styles
     all: 'initial', display: 'block', position: 'fixed', inset: 'auto', margin: '0', padding: '0',
     'box-sizing': 'border-box', color: '#111', background: '#fff', border: '1px solid #767676',
     'box-shadow': '0 2px 6px rgba(0, 0, 0, .3)', overflow: 'hidden auto', 'z-index': '2147483647', cursor: 'default',
   };
   let list = null; // the open list, one at a time
-  let typedAt = -Infinity; // a space soon after a letter belongs to the native search by typing
+  let typedAt = -Infinity; // a space soon after a letter is part of the search by typing
 
   const isMenu = (node) =>
     node instanceof HTMLSelectElement && !node.multiple && node.size <= 1 && !node.matches(':disabled') &&
@@ -33,13 +33,13 @@
     constructor(select, x, y) {
       this.select = select;
       this.openedAt = [x, y];
-      this.armed = false; // a release chooses only after the pointer moved or pressed here
+      this.armed = false; // a release chooses only after the pointer moved or was pressed in the list
       this.typed = '';
       this.host = document.createElement('div');
       this.root = this.host.attachShadow({ mode: 'closed' });
       this.rows = [];
       this.fill();
-      // Beside a modal dialog everything is inert; above it is the top layer.
+      // Outside a modal dialog everything is inert, except the top layer.
       (select.closest('dialog') ?? document.documentElement).append(this.host);
       this.host.popover = 'manual';
       try { this.host.showPopover(); } catch { /* an old browser: the z-index serves */ }
@@ -154,7 +154,7 @@
       else if (key === 'PageUp') this.step(-PAGE_ROWS);
       else if (key === 'Home') this.step(-this.rows.length);
       else if (key === 'End') this.step(this.rows.length);
-      else if (key === 'Tab') return void this.choose(this.marked); // and the focus moves on
+      else if (key === 'Tab') return void this.choose(this.marked); // the focus then moves to the next element
       else if (key.length === 1 && !event.ctrlKey && !event.metaKey) this.search(key, event.timeStamp);
       else return;
       event.preventDefault();

@@ -115,7 +115,7 @@ class BrowserSession:
                 continue
             if task.exception():  # the page navigates, has not painted yet, or crashed and the event is on its way
                 if clock() > deadline:
-                    self.tabs.page_failure = "gave no picture"
+                    self.tabs.page_failure = "gave no screenshot"
                 await asyncio.sleep(PAUSE_S)
                 continue
             png, pixels = task.result(), self._pixels
@@ -228,10 +228,12 @@ class BrowserSession:
                 self._notify("the tab was closed; the one before it is shown")
             case "close_tab":
                 self._notify("the only tab cannot be closed")
-            case "next_tab" | "previous_tab":
-                step = 1 if shortcut.command == "next_tab" else -1
+            case "cycle_tab":
                 order = self.tabs.order
-                await self._select_tab((order.index(page) + step) % len(order))
+                await self._select_tab((order.index(page) + shortcut.number) % len(order))
+            case "step_tab":
+                index = self.tabs.order.index(page) + shortcut.number
+                await self._select_tab(min(max(index, 0), len(self.tabs.order) - 1))
             case "select_tab":
                 is_last = shortcut.number == LAST_TAB
                 await self._select_tab(len(self.tabs.order) - 1 if is_last else shortcut.number - 1)
@@ -401,7 +403,7 @@ class BrowserSession:
             raise SurfaceError(reason)
 
     def _css(self, point: Point) -> input.CssPoint:
-        """Return the CSS pixel under the middle of a screen pixel, whole: Chromium lets (39.5, y) hit what begins at 40."""
+        """Return the whole CSS pixel under the middle of a screen pixel: in Chromium (39.5, y) hits what begins at 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
 
 

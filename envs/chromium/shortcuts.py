@@ -12,7 +12,7 @@ from typing import Literal
 
 from playwright.async_api import Error, Frame, Page
 
-Command = Literal["", "back", "forward", "reload", "next_tab", "previous_tab", "close_tab", "select_tab"]
+Command = Literal["", "back", "forward", "reload", "close_tab", "select_tab", "step_tab", "cycle_tab"]
 MODIFIERS = ("ctrl", "alt", "shift", "meta")
 LAST_TAB = 9  # ctrl+9 selects the last tab, however many there are
 FRAME_TIMEOUT_S = 1.0
@@ -36,7 +36,7 @@ class Shortcut:
 
     Args:
         command: What to do, "" for a shortcut that is not available.
-        number: Of the tab to select, from 1.
+        number: Of the tab to select, from 1; or the step from the shown tab, 1 to the right and -1 to the left.
         notice: What to tell the model when the shortcut is not available.
         is_reserved: The browser handles it before the page does.
     """
@@ -57,8 +57,10 @@ SHORTCUTS: dict[str, Shortcut] = {
     "alt+left": Shortcut("back"),
     "alt+right": Shortcut("forward"),
     **dict.fromkeys(("f5", "ctrl+r", "ctrl+f5", "ctrl+shift+r"), Shortcut("reload")),
-    **dict.fromkeys(("ctrl+tab", "ctrl+pagedown"), Shortcut("next_tab", is_reserved=True)),
-    **dict.fromkeys(("ctrl+shift+tab", "ctrl+pageup"), Shortcut("previous_tab", is_reserved=True)),
+    "ctrl+tab": Shortcut("cycle_tab", 1, is_reserved=True),
+    "ctrl+shift+tab": Shortcut("cycle_tab", -1, is_reserved=True),
+    "ctrl+pagedown": Shortcut("step_tab", 1, is_reserved=True),  # stops at the ends of the tab strip
+    "ctrl+pageup": Shortcut("step_tab", -1, is_reserved=True),
     **dict.fromkeys(("ctrl+w", "ctrl+f4"), Shortcut("close_tab", is_reserved=True)),
     **{f"ctrl+{number}": Shortcut("select_tab", number) for number in range(1, LAST_TAB + 1)},
     **dict.fromkeys(("ctrl+l", "alt+d", "f6"), _NO_ADDRESS_BAR),
@@ -76,9 +78,9 @@ SHORTCUTS: dict[str, Shortcut] = {
 
 def find_shortcut(keys: Sequence[str]) -> Shortcut | None:
     """Return what a chord of normalized keys does in a browser, None if it is left to the page."""
-    held = [modifier for modifier in MODIFIERS if modifier in keys]
+    modifiers = [modifier for modifier in MODIFIERS if modifier in keys]
     others = [key.lower() for key in keys if key not in MODIFIERS]
-    return SHORTCUTS.get("+".join([*held, *others])) if len(others) == 1 else None
+    return SHORTCUTS.get("+".join([*modifiers, *others])) if len(others) == 1 else None
 
 
 async def is_handled_by_page(page: Page, press: Callable[[], Awaitable[None]]) -> bool:

@@ -214,7 +214,7 @@ class Tabs:
         self._abandoned.append(page)
 
     async def screenshot(self, page: Page) -> bytes:
-        """Return a PNG of what the page shows, in pixels of the surface; a request without an answer is repeated once."""
+        """Return a PNG of the page, in pixels of the surface; a request without an answer is repeated once."""
         requests = {asyncio.ensure_future(self._request_screenshot(page))}
         try:
             done, _ = await asyncio.wait(requests, timeout=SCREENSHOT_RETRY_S)
@@ -230,9 +230,9 @@ class Tabs:
     async def _request_screenshot(self, page: Page) -> bytes:
         """Return a PNG of the page.
 
-        Without a clip a screenshot of 1920x1080 arrives 7 ms sooner; a scale other than 1 needs a clip, with the device's
-        scale. Setting the device metrics in this session instead gives the same pixels, but Chromium 156 then reverts them
-        after each screenshot, and 1 to 10 % of the clicks that follow land at x / scale.
+        Without a clip a screenshot of 1920x1080 arrives 7 ms sooner; a scale other than 1 needs a clip, with the
+        device's scale. Setting the device metrics in this session instead gives the same pixels, but Chromium 156 then
+        reverts them after each screenshot, and 1 to 10 % of the clicks that follow land at x / scale.
         """
         session = await self.session(page)
         width, height = self._size

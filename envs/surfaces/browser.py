@@ -99,8 +99,8 @@ class Surface:
     def perform(self, action: Action) -> str:
         """Perform one action and return the notices. A dialog that it opens ends the call.
 
-        If something else is shown than at the last capture, nothing is done and a notice says so: a click must not land on
-        what the model has not seen.
+        If something else is shown than at the last capture, nothing is done and a notice says so: a click must not land
+        on what the model has not seen.
 
         Raises:
             InvalidActionError: Nothing was done.
@@ -155,7 +155,7 @@ class Surface:
         """Open an address in the only tab and dismiss open dialogs; for a user or a task, never for a model."""
         self._call(self._session.goto(person_address(url)), self._limit_s() + LOAD_S, f"opening {url}")
 
-    def evaluate(self, js: str) -> Any:
+    def evaluate(self, js: str) -> object:
         """Return the JSON value of an expression in the shown page, promises awaited; never for a model."""
         return self._call(self._session.evaluate(js), self._limit_s(), "a script in the page")
 
@@ -172,7 +172,7 @@ class Surface:
             raise SurfaceError(f"{description} got no answer from the browser") from None
 
     def _limit_s(self) -> float:
-        """Return the limit of one call: a hang, the replacement of the page and a second hang, each with its own limit."""
+        """Return the limit of one call, which may contain a hang, the replacement of the page and a second hang."""
         return 2 * self._timeout_s + 2 * (self._timeout_s + LOAD_S) + GRACE_S
 
 

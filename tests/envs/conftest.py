@@ -1,4 +1,4 @@
-"""A web site in the test's hand, and a browser to look at it. Nothing here leaves 127.0.0.1."""
+"""A local web site, and browsers to visit it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from helpers.eventually import eventually
 
 from actions import UsageError
 from envs.chromium.executable import find_chrome
@@ -18,13 +19,14 @@ from envs.chromium.executable import find_chrome
 
 @dataclass
 class Site:
-    """Pages by path. add() returns the address of a new one."""
+    """Pages by path."""
 
     port: int = 0
     pages: dict[str, tuple[bytes, dict[str, str], float]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def add(self, html: str, *, delay_s: float = 0.0, host: str = "127.0.0.1", **headers: str) -> str:
+        """Add a page and return its address."""
         path = f"/{next(self.numbers)}"
         self.pages[path] = (f"<!doctype html><meta charset=utf-8>{html}".encode(), headers, delay_s)
         return f"http://{host}:{self.port}{path}"
@@ -75,7 +77,7 @@ def browser(chrome: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def quick(chrome: str) -> Iterator[Any]:
-    """A browser that calls a page hung after a second and a half."""
+    """Return a browser in which a page counts as hung after 1.5 s."""
     from envs.surfaces.browser import Surface
 
     with Surface(width=400, height=300, executable=chrome, timeout_s=1.5) as surface:
@@ -83,13 +85,6 @@ def quick(chrome: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def until() -> Callable[..., None]:
-    """Wait for something that the page does in its own time."""
-
-    def wait(holds: Callable[[], object], seconds: float = 5.0) -> None:
-        end = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < end, "it did not come to be in time"
-            time.sleep(0.02)
-
-    return wait
+def until() -> Callable[..., Any]:
+    """Return `eventually`; new tests import it from helpers.eventually."""
+    return eventually

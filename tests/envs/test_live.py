@@ -1,4 +1,4 @@
-"""LiveEnv: dispatch, settle, verdict; and gymnasium's own checks on a practice page."""
+"""LiveEnv on a surface in memory and on a MiniWoB++ page."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from envs.task import TaskStatus
 QUICK = SettleOptions(first_s=0.0, interval_s=0.0, cap_s=0.2)
 
 
-class Fake:
-    """A surface of memory: a click paints its pixel."""
+class MemorySurface:
+    """A screen in memory: a click paints its pixel white."""
 
     name = "fake"
 
@@ -64,8 +64,8 @@ class Fake:
         pass
 
 
-class Paint:
-    """Done when the pixel of the seed is white; reward 1 for it alone."""
+class PaintTask:
+    """Done when a pixel of the first row is white; reward 1 for the pixel of the seed, else -1."""
 
     def setup(self, surface, seed):
         surface.pixels[:] = 0
@@ -78,7 +78,7 @@ class Paint:
 
 
 def test_task_gives_goal_reward_and_end():
-    env = LiveEnv(Fake(), task=Paint(), settle=QUICK)
+    env = LiveEnv(MemorySurface(), task=PaintTask(), settle=QUICK)
     pixels, info = env.reset(seed=7)
     assert pixels.shape == (20, 30, 3)
     assert pixels.dtype == np.uint8
@@ -101,7 +101,7 @@ def test_task_gives_goal_reward_and_end():
 
 
 def test_missing_seed_is_drawn_reproducibly():
-    env = LiveEnv(Fake(), task=Paint(), settle=QUICK)
+    env = LiveEnv(MemorySurface(), task=PaintTask(), settle=QUICK)
     env.reset(seed=1)
     drawn = [env.reset()[1]["seed"] for _ in range(3)]
     env.reset(seed=1)
@@ -111,7 +111,7 @@ def test_missing_seed_is_drawn_reproducibly():
 
 @pytest.mark.parametrize("action", [Done(), Done(status="failure"), Answer(text="42")])
 def test_done_and_answer_end_without_performing(action):
-    surface = Fake()
+    surface = MemorySurface()
     env = LiveEnv(surface, goal="what", settle=QUICK)
     env.reset()
     *_, reward, terminated, _, info = env.step(action)
@@ -121,15 +121,15 @@ def test_done_and_answer_end_without_performing(action):
 
 
 def test_invalid_actions_leave_episode_running():
-    surface = Fake()
-    env = LiveEnv(surface, task=Paint(), settle=QUICK)
+    surface = MemorySurface()
+    env = LiveEnv(surface, task=PaintTask(), settle=QUICK)
     env.reset(seed=0)
-    for action, words in (
+    for action, message in (
         (Click(x=30, y=0), "outside the screen"),
         (TypeText(text="x"), "cannot 'type'"),
         (Ask(question="which?"), "nobody is here to answer"),
     ):
-        with pytest.raises(InvalidActionError, match=words):
+        with pytest.raises(InvalidActionError, match=message):
             env.step(action)
     assert surface.performed == []
     assert env.step(Click(x=0, y=0))[1] == 1.0
@@ -139,7 +139,7 @@ def test_guard_refusal_is_raised():
     def guard(action, screen):
         raise ActionDeniedError("not today")
 
-    surface = Fake()
+    surface = MemorySurface()
     env = LiveEnv(surface, guard=guard, settle=QUICK)
     env.reset()
     with pytest.raises(ActionDeniedError, match="not today"):
@@ -148,18 +148,18 @@ def test_guard_refusal_is_raised():
 
 
 def test_surface_error_is_raised():
-    class Broken(Fake):
+    class FailingSurface(MemorySurface):
         def perform(self, action):
             raise SurfaceError("the cable is out")
 
-    env = LiveEnv(Broken(), settle=QUICK)
+    env = LiveEnv(FailingSurface(), settle=QUICK)
     env.reset()
     with pytest.raises(SurfaceError, match="cable"):
         env.step(Click(x=1, y=1))
 
 
 def test_late_notices_are_in_info():
-    surface = Fake()
+    surface = MemorySurface()
     env = LiveEnv(surface, settle=QUICK)
     env.reset()
     surface.late = "a tab opened"
@@ -168,7 +168,7 @@ def test_late_notices_are_in_info():
 
 
 def test_observations_are_writable_copies():
-    env = LiveEnv(Fake(), settle=QUICK)
+    env = LiveEnv(MemorySurface(), settle=QUICK)
     pixels, info = env.reset()
     pixels[:] = 9
     assert int(info["screen"].pixels.max()) == 0
@@ -176,20 +176,20 @@ def test_observations_are_writable_copies():
 
 
 def test_verbs_include_control_actions():
-    assert LiveEnv(Fake()).verbs() == {"click", "wait", "answer", "ask", "done"}
+    assert LiveEnv(MemorySurface()).verbs() == {"click", "wait", "answer", "ask", "done"}
 
 
 def test_render_modes():
-    env = LiveEnv(Fake(), render_mode="rgb_array", settle=QUICK)
+    env = LiveEnv(MemorySurface(), render_mode="rgb_array", settle=QUICK)
     env.reset()
     assert env.render().shape == (20, 30, 3)
-    assert LiveEnv(Fake()).render() is None
+    assert LiveEnv(MemorySurface()).render() is None
     with pytest.raises(UsageError, match="rgb_array"):
-        LiveEnv(Fake(), render_mode="human")
+        LiveEnv(MemorySurface(), render_mode="human")
 
 
 def test_live_env_passes_gymnasium_checker():
-    check_env(LiveEnv(Fake(), task=Paint(), settle=QUICK), skip_render_check=True, skip_close_check=True)
+    check_env(LiveEnv(MemorySurface(), task=PaintTask(), settle=QUICK), skip_render_check=True, skip_close_check=True)
 
 
 def test_importing_envs_loads_no_heavy_modules():
@@ -227,12 +227,12 @@ def test_same_seed_gives_same_pixels(practice):
     assert (first[0]["screen"].width, first[0]["screen"].height) == (280, 364)
 
 
-def button(env, wanted, is_it):
-    """The middle of the dialog's button that says what is wanted, or of one that does not."""
+def button_middle(env, label, is_labeled):
+    """Return the middle of the dialog's button with this label, or of one without it."""
     x, y = env.surface.evaluate(
         "(() => { const all = [...document.querySelectorAll('.ui-dialog button')];"
-        f"const one = all.find(button => (button.textContent.trim() === {json.dumps(wanted)}) === {json.dumps(is_it)});"
-        "const r = one.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()"
+        f"const match = all.find(button => (button.textContent.trim() === {json.dumps(label)}) === {json.dumps(is_labeled)});"
+        "const r = match.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()"
     )
     return {"x": int(x * 1.75), "y": int(y * 1.75)}
 
@@ -240,16 +240,16 @@ def button(env, wanted, is_it):
 @pytest.mark.parametrize(("right", "raw"), [(True, 1.0), (False, -1.0)])
 def test_page_verdict_ends_episode(practice, right, raw):
     _, info = practice.reset(seed=7)
-    spot = button(practice, info["goal"].split('"')[1], right)
+    point = button_middle(practice, info["goal"].split('"')[1], right)
     *_, reward, terminated, _, info = practice.step(Move(x=5, y=300))
     assert (reward, terminated, info["verdict"]) == (0.0, False, {"done": False, "reward": None})
-    *_, reward, terminated, truncated, info = practice.step(Click(**spot))
+    *_, reward, terminated, truncated, info = practice.step(Click(**point))
     assert (reward, terminated, truncated) == (raw, True, False)
     assert info["verdict"] == {"done": True, "reward": raw}
 
 
 def test_live_env_is_made_by_id():
-    surface = Fake()
+    surface = MemorySurface()
     env = gymnasium.make(envs.LIVE_ID, surface=surface, goal="look", settle=QUICK)
     assert env.reset(seed=1)[1]["goal"] == "look"
     assert env.step(Click(x=1, y=1))[4]["note"] == "clicked"

@@ -1,30 +1,29 @@
-"""Calls into the loop's thread end, one way or the other."""
+"""Calls into the loop's thread return, raise, or time out."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
-from actions import SurfaceError
+from actions import SurfaceError, SurfaceTimeout
 from envs.loop_thread import LoopThread
 
 
 @pytest.fixture
 def thread():
-    made = LoopThread("test-loop")
-    yield made
-    made.stop()
+    loop_thread = LoopThread("test-loop")
+    yield loop_thread
+    loop_thread.stop()
 
 
-async def value(what):
-    return what, threading.current_thread().name
+async def echo(value):
+    return value, threading.current_thread().name
 
 
 def test_call_runs_in_thread(thread):
-    assert thread.call(value(7), 5, "it") == (7, "test-loop")
+    assert thread.call(echo(7), 5, "the call") == (7, "test-loop")
 
 
 def test_call_raises_original_error(thread):
@@ -33,7 +32,7 @@ def test_call_raises_original_error(thread):
 
     for error in (KeyError("x"), TimeoutError("its own")):
         with pytest.raises(type(error)) as caught:
-            thread.call(fail(error), 5, "it")
+            thread.call(fail(error), 5, "the call")
         assert caught.value.args == error.args
 
 
@@ -46,17 +45,15 @@ def test_call_timeout_cancels_and_thread_survives(thread):
         finally:
             ended.set()
 
-    began = time.monotonic()
-    with pytest.raises(SurfaceError, match="counting sheep took more than"):
+    with pytest.raises(SurfaceTimeout, match="counting sheep took more than"):
         thread.call(endless(), 0.1, "counting sheep")
-    assert time.monotonic() - began < 2
-    assert ended.wait(2)
-    assert thread.call(value(1), 5, "it")[0] == 1
+    assert ended.wait(30)
+    assert thread.call(echo(1), 5, "the call")[0] == 1
 
 
 def test_call_after_stop_raises(thread):
     thread.stop()
     thread.stop()
     assert not thread.alive
-    with pytest.raises(SurfaceError, match="it was called after"):
-        thread.call(value(1), 5, "it")
+    with pytest.raises(SurfaceError, match="the call was called after"):
+        thread.call(echo(1), 5, "the call")

@@ -1,4 +1,4 @@
-"""A practice page as a task: lost episodes begin anew, left pages have no verdict, dialogs hold nothing up."""
+"""MiniWobTask: setup, verdict, and restarts of lost episodes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from envs.task import TaskStatus
 def env(chrome):
     from envs.surfaces.browser import Surface
 
-    made = LiveEnv(Surface("practice:choose-list", executable=chrome), task=MiniWobTask("choose-list"))
-    yield made
-    made.close()
+    live_env = LiveEnv(Surface("practice:choose-list", executable=chrome), task=MiniWobTask("choose-list"))
+    yield live_env
+    live_env.close()
 
 
 def middle(env, selector):
@@ -28,15 +28,15 @@ def middle(env, selector):
 
 
 def test_select_list_takes_clicks_and_keys(env):
-    """The oracle's way with a <select>: click it, type what is wanted, Enter, Submit."""
+    """Click a <select>, type the option, press Enter, and submit."""
     for seed in (3, 900_002):
         _, info = env.reset(seed=seed)
-        wanted = info["goal"].removeprefix("Select ").removesuffix(" from the list and click Submit.")
+        option = info["goal"].removeprefix("Select ").removesuffix(" from the list and click Submit.")
         env.step(Click(**middle(env, "#options")))
-        env.step(TypeText(text=wanted))
+        env.step(TypeText(text=option))
         env.step(PressKeys(keys=("enter",)))
         *_, reward, terminated, _, _ = env.step(Click(**middle(env, "button")))
-        assert (reward, terminated) == (1.0, True), wanted
+        assert (reward, terminated) == (1.0, True), option
 
 
 def test_home_restarts_same_episode(env):

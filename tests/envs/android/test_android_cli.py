@@ -25,7 +25,7 @@ def test_it_starts_takes_faults_and_ends(adb, chrome, monkeypatch):
     run = subprocess.Popen(command, **pipes, text=True, encoding="utf-8", **hears)
     assert run.stdin is not None and run.stdout is not None
     try:
-        assert run.stdout.readline() == "a simulated phone is on; connect it and use it:\n"
+        assert run.stdout.readline() == "the simulated phone is running; connect to it and use it:\n"
         address = run.stdout.readline().split()[-1]
         adb("connect", address)
         from envs.surfaces.android import Surface
@@ -50,7 +50,7 @@ def test_it_starts_takes_faults_and_ends(adb, chrome, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--size", "big"], "--size is like 360x720"),
+        (["--size", "big"], "--size must be like 360x720"),
         (["--fault", "ofline"], "did you mean 'offline'"),
         (["--page", "practice:click-tset"], "no practice task 'click-tset'"),
         (["--page", "example.com"], "shows practice:<task> pages as its home"),

@@ -1,4 +1,4 @@
-"""Which addresses a model may open, and what a bare one means."""
+"""Addresses that a model and a user may open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a browser is looked for, on each platform, with no browser needed."""
+"""Where a browser is searched for on each platform; needs no browser."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_argument_comes_before_variable(program):
 
 def test_missing_named_browser_raises_usage_error(program, tmp_path):
     environ = {"PATH": str(program("bin", "chromium").parent)}
-    with pytest.raises(UsageError, match="the browser asked for is /nowhere/chrome, which is no file"):
+    with pytest.raises(UsageError, match="executable is /nowhere/chrome, which is no file"):
         find_chrome("/nowhere/chrome", environ=environ)
     with pytest.raises(UsageError, match=f"{VARIABLE} is {tmp_path}"):
         find_chrome(environ={**environ, VARIABLE: str(tmp_path)})

@@ -1,9 +1,8 @@
-"""A browser that does not start is one sentence."""
+"""Starting a browser, and its sandbox."""
 
 from __future__ import annotations
 
 import sys
-import time
 
 import pytest
 
@@ -13,11 +12,9 @@ from envs.surfaces.browser import Surface
 
 
 def test_program_that_is_no_browser_raises(tmp_path):
-    began = time.monotonic()
     with pytest.raises(SurfaceError, match="did not start") as error:
         Surface(executable=sys.executable)
     assert "\n" not in str(error.value)
-    assert time.monotonic() - began < 30
 
 
 def test_sandbox_variable_is_validated(monkeypatch):

@@ -1,4 +1,4 @@
-"""A <select> works from plain clicks and from the keyboard, as its native list does for a person."""
+"""A <select> works by clicks and keys, as its native list does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def page(browser, site):
 
 
 def rows(browser, before):
-    """Where the list is: what changed on the screen, below the <select>."""
+    """Return where the list is: the region that changed below the <select>."""
     box = find_change(before, browser.capture())
     assert box is not None, "no list opened"
     assert box.bottom > 60, "no list opened"
@@ -39,7 +39,7 @@ def value(browser):
     return browser.evaluate("s.value")
 
 
-def test_a_click_opens_and_a_click_chooses(browser, page):
+def test_clicks_open_list_and_choose(browser, page):
     before = page()
     browser.perform(Click(**MIDDLE))
     box = rows(browser, before)
@@ -53,7 +53,7 @@ def test_a_click_opens_and_a_click_chooses(browser, page):
     assert after.bottom <= 48  # the list is gone again; only the <select> shows its new value
 
 
-def test_a_disabled_option_and_a_group_cannot_be_chosen(browser, page):
+def test_disabled_option_and_group_are_not_chosen(browser, page):
     before = page()
     browser.perform(Click(**MIDDLE))
     row = (rows(browser, before).bottom - 44) / 6
@@ -64,7 +64,7 @@ def test_a_disabled_option_and_a_group_cannot_be_chosen(browser, page):
     assert value(browser) == "e"
 
 
-def test_press_drag_and_release_chooses(browser, page):
+def test_drag_release_chooses(browser, page):
     before = page()
     browser.perform(Click(**MIDDLE))
     row = (rows(browser, before).bottom - 44) / 6
@@ -73,7 +73,7 @@ def test_press_drag_and_release_chooses(browser, page):
     assert value(browser) == "Beta"
 
 
-def test_a_click_elsewhere_and_escape_and_a_second_click_close_it(browser, page):
+def test_other_click_and_escape_close_list(browser, page):
     before = page()
     for close in (Click(x=390, y=290), PressKeys(keys=("escape",)), Click(**MIDDLE)):
         browser.perform(Click(**MIDDLE))
@@ -86,7 +86,7 @@ def test_a_click_elsewhere_and_escape_and_a_second_click_close_it(browser, page)
     assert browser.evaluate("clicked") == 1  # what was clicked beside it got its click
 
 
-def test_the_keyboard_works_closed_and_open(browser, page):
+def test_keys_choose_in_closed_and_open_list(browser, page):
     page()
     browser.evaluate("s.focus()")
     browser.perform(PressKeys(keys=("down",)))  # Chromium's own: the closed list steps
@@ -110,14 +110,14 @@ def test_the_keyboard_works_closed_and_open(browser, page):
     ]
 
 
-def test_typing_without_opening_is_chromiums_own(browser, page):
+def test_typing_searches_closed_list(browser, page):
     page()
     browser.evaluate("s.focus()")
     browser.perform(TypeText(text="del"))
     assert value(browser) == "Delta"
 
 
-def test_near_the_lower_edge_the_list_goes_up(browser, page):
+def test_list_opens_upwards_near_lower_edge(browser, page):
     before = page(top=270)
     browser.perform(Click(x=90, y=282))
     box = find_change(before, browser.capture())
@@ -127,7 +127,7 @@ def test_near_the_lower_edge_the_list_goes_up(browser, page):
     assert value(browser) == "Beta"
 
 
-def test_a_long_list_scrolls_by_wheel(browser, page):
+def test_long_list_scrolls_by_wheel(browser, page):
     many = "".join(f"<option>item {number}" for number in range(100))
     before = page(html="<select id=s style='position:fixed;left:20px;top:20px;width:150px;height:24px'>" + many)
     browser.perform(Click(**MIDDLE))
@@ -139,7 +139,7 @@ def test_a_long_list_scrolls_by_wheel(browser, page):
     assert int(value(browser).split()[1]) >= 90
 
 
-def test_a_select_in_a_modal_dialog_can_be_used(browser, page):
+def test_select_in_modal_dialog_works(browser, page):
     html = (
         "<dialog id=d style='inset:0;margin:0;width:300px;height:200px'><select id=s style='position:fixed;left:20px;"
         "top:20px;width:150px;height:24px'><option>Alpha<option>Beta</select></dialog><script>d.showModal()</script>"
@@ -151,7 +151,7 @@ def test_a_select_in_a_modal_dialog_can_be_used(browser, page):
     assert value(browser) == "Beta"
 
 
-def test_a_select_in_a_frame_can_be_used(browser, site, page):
+def test_select_in_frame_works(browser, site, page):
     inner = site.add("<select id=s style='position:fixed;left:10px;top:10px'><option>Alpha<option>Beta</select>")
     before = page(
         html=f"<iframe id=f style='position:fixed;left:10px;top:10px;width:300px;height:200px' src='{inner}'>"
@@ -163,19 +163,19 @@ def test_a_select_in_a_frame_can_be_used(browser, site, page):
 
 
 @pytest.mark.parametrize("attributes", ["multiple size=4", "size=4"])
-def test_list_boxes_stay_as_they_are(browser, page, attributes):
+def test_list_boxes_are_unchanged(browser, page, attributes):
     page(attributes=f"{attributes} style='height:90px'")
     browser.perform(Click(x=60, y=44))
     assert value(browser) == "Beta"
 
 
-def test_a_disabled_select_stays_shut(browser, page):
+def test_disabled_select_stays_closed(browser, page):
     before = page(attributes="disabled")
     browser.perform(Click(**MIDDLE))
     assert find_change(before, browser.capture()) is None
 
 
-def test_hostile_styles_do_not_reach_the_list(browser, page):
+def test_page_styles_do_not_reach_list(browser, page):
     html = "<style>div {{ display: none !important; font-size: 90px; pointer-events: none }}</style>" + SELECT
     before = page(html=html)
     browser.perform(Click(**MIDDLE))
