@@ -236,7 +236,7 @@ def adb(machine: Host) -> Iterator[Finding]:
 
 
 def _device(port: int, serial: str, state: str) -> Iterator[Finding]:
-    from envs.android.display import read_frame
+    from envs.android.display import parse_display_state
 
     name = f"device {serial}"
     if state != "device":
@@ -252,7 +252,7 @@ def _device(port: int, serial: str, state: str) -> Iterator[Finding]:
         mend = f"adb disconnect {serial}; use USB, or wireless debugging with pairing"
         yield Finding(name, "warning", "reached over the network without encryption", mend)
     keyboard = _shell(port, serial, "settings get secure default_input_method")[:200]
-    turned = read_frame(_shell(port, serial, "dumpsys display"), _shell(port, serial, "wm size"))
+    turned = parse_display_state(_shell(port, serial, "dumpsys display"), _shell(port, serial, "wm size"))
     model = _shell(port, serial, "getprop ro.product.model")[:200]
     ways = ("upright", "turned to the left", "upside down", "turned to the right")
     way = "rotation unknown" if turned is None else ways[turned.rotation % 4]

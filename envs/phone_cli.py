@@ -33,12 +33,12 @@ def phone(
     Its screen is a Chromium page: a launcher, settings, notes, a bank whose screen no picture shows, and a browser with
     the practice pages. Lines typed here make it misbehave (offline:5, rotate:1, ...); `help` names them all.
     """
-    from envs.simulators.android.faults import read_fault
+    from envs.simulators.android.faults import parse_fault
     from envs.simulators.android.phone import SimulatedPhone
 
     width, height = _size(size)
     for text in fault or []:
-        read_fault(text)  # a wrong one is said before anything starts
+        parse_fault(text)  # a wrong one is said before anything starts
     with SimulatedPhone(page, port=port, width=width, height=height, scale=scale, headed=headed) as started:
         for text in fault or []:
             started.fault(text)
