@@ -212,7 +212,7 @@ def check_adb(host: DeviceHost) -> Iterator[Finding]:
 
 
 def _check_device(port: int, serial: str, state: str) -> Iterator[Finding]:
-    from envs.android.display import read_frame
+    from envs.android.display import parse_display_state
 
     name = f"device {serial}"
     if state != "device":
@@ -224,7 +224,7 @@ def _check_device(port: int, serial: str, state: str) -> Iterator[Finding]:
         fix = f"adb disconnect {serial}; use USB, or wireless debugging with pairing"
         yield Finding(name, "warning", "reached over the network without encryption", fix)
     keyboard = _adb_shell(port, serial, "settings get secure default_input_method")[:200]
-    display = read_frame(_adb_shell(port, serial, "dumpsys display"), _adb_shell(port, serial, "wm size"))
+    display = parse_display_state(_adb_shell(port, serial, "dumpsys display"), _adb_shell(port, serial, "wm size"))
     model = _adb_shell(port, serial, "getprop ro.product.model")[:200]
     rotation = "rotation unknown" if display is None else ROTATIONS[display.rotation % 4]
     yield Finding(name, "ok", f"{model or 'model unknown'}, {rotation}")

@@ -33,12 +33,12 @@ def phone(
     Its screen is a Chromium page with a launcher, settings, notes, a bank app that blocks screenshots, and a browser
     with the practice pages. Lines typed here simulate faults (offline:5, rotate:1, ...); `help` lists them.
     """
-    from envs.simulators.android.faults import read_fault
+    from envs.simulators.android.faults import parse_fault
     from envs.simulators.android.phone import SimulatedPhone
 
     width, height = _parse_size(size)
     for text in fault or []:
-        read_fault(text)  # reject a wrong one before anything starts
+        parse_fault(text)  # reject a wrong one before anything starts
     with SimulatedPhone(page, port=port, width=width, height=height, scale=scale, headed=headed) as simulated_phone:
         for text in fault or []:
             simulated_phone.fault(text)

@@ -1,1 +1,1 @@
-"""What lies between the Android surface and a phone: adb, its commands, text, keyboards, pictures."""
+"""Android phones over adb: connection, commands, text input, keyboards and screenshots."""

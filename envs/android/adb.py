@@ -1,7 +1,7 @@
-"""One phone through the adb server: found, pinned, lost and found again. Knows adbutils; knows no screen.
+"""One phone through the adb server: selected, pinned, and reconnected after a lost connection.
 
-A question may be asked again after a lost connection. What acts on the phone is sent once: when the line breaks, it is
-mended, and whoever called is told whether the act was done, was not, or may have been.
+A query may be repeated after a lost connection. A command that acts on the phone is sent once: if the connection breaks,
+it is restored and the caller learns whether the command was executed, was not, or may have been.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 from adbutils import AdbClient, adb_path
-from adbutils._adb import AdbConnection
+from adbutils._adb import AdbConnection as ServerConnection
 from adbutils._utils import list2cmdline
 from adbutils.errors import AdbError
 
@@ -25,15 +25,16 @@ from envs.android.commands import Command, getprop
 
 T = TypeVar("T")
 STDOUT, STDERR, EXIT = 1, 2, 3  # packets of shell,v2. Source: AOSP shell_protocol.h
-START_S, CONNECT_S = 20.0, 8.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
+SERVER_START_S, CONNECT_S = 20.0, 8.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.2, 2.0
 INSTALL = "install adb: scripts/android.sh, or as root: apt-get install adb"
 IDENTITY = ("ro.serialno", "ro.build.fingerprint")
-NETWORK = re.compile(r".+:\d+")  # serials of phones that `adb connect` brought
+NETWORK = re.compile(r".+:\d+")  # serials of phones that were added by `adb connect`
+CONNECTION_ERRORS = (AdbError, OSError, EOFError, ValueError)
 
 
 class CommandResult(NamedTuple):
-    """What a command said; code is its exit status, 0 where the phone (before Android 7) tells none."""
+    """The output of a command and its exit status, which is 0 on phones before Android 7, as they report none."""
 
     out: bytes
     err: bytes
@@ -41,41 +42,49 @@ class CommandResult(NamedTuple):
 
     @property
     def text(self) -> str:
+        """The standard output as text."""
         return self.out.decode("utf-8", "replace").strip()
 
     @property
-    def said(self) -> str:
-        """Both outputs as one short line, for a person."""
+    def message(self) -> str:
+        """Both outputs as one short line, for error messages."""
         lines = (self.out + b"\n" + self.err).decode("utf-8", "replace").split("\n")
         return "; ".join(line.strip() for line in lines if line.strip())[:300]
 
 
 class ConnectionLostError(Exception):
-    """The line broke. sent: the command may have reached the phone."""
+    """The connection broke."""
 
-    def __init__(self, why: str, sent: bool) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, sent: bool) -> None:
+        """Store whether the command may have reached the phone (`sent`)."""
+        super().__init__(reason)
         self.sent = sent
 
 
 class CommandInterruptedError(Exception):
-    """The line broke and is whole again. sent: the act may have been done."""
+    """The connection broke during a command and has been restored."""
 
     def __init__(self, sent: bool) -> None:
+        """Store whether the command may have been executed (`sent`)."""
         super().__init__()
         self.sent = sent
 
 
 class AdbServer:
-    """The adb server on a port of this machine; by default the user's, whose devices and settings are left alone."""
+    """The adb server on a port of this machine, by default the user's; its devices and settings are left alone."""
 
     def __init__(self, port: int | None = None) -> None:
         self._client = AdbClient(port=port) if port else AdbClient()
         self.host, self.port = self._client.host, self._client.port
 
-    def ensure(self) -> None:
-        """Start it where none listens. UsageError without an adb program, SurfaceError when it does not start."""
-        if self._listens():
+    def ensure_running(self) -> None:
+        """Start the server if none listens.
+
+        Raises:
+            UsageError: if no adb program is installed.
+            SurfaceError: if the server does not start.
+        """
+        if self._is_listening():
             return
         if self.host not in ("127.0.0.1", "localhost", "::1"):
             raise SurfaceError(f"no adb server listens at {self.host}:{self.port}; start it there")
@@ -84,49 +93,56 @@ class AdbServer:
         except AdbError:
             raise UsageError(f"no adb program was found; {INSTALL}") from None
         try:
-            ran = subprocess.run(
+            process = subprocess.run(
                 [program, "-P", str(self.port), "start-server"],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # the server keeps what it is given: a pipe would never end
+                stdout=subprocess.DEVNULL,  # the server inherits it: a pipe would never end
                 stderr=subprocess.DEVNULL,
-                timeout=START_S,
+                timeout=SERVER_START_S,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SurfaceError(f"the adb server did not start ({error}); try: adb start-server") from None
-        if ran.returncode:
-            raise SurfaceError(f"the adb server did not start (exit code {ran.returncode}); try: adb start-server")
+        if process.returncode:
+            raise SurfaceError(f"the adb server did not start (exit code {process.returncode}); try: adb start-server")
 
     def devices(self) -> dict[str, str]:
-        """State ("device", "offline", "unauthorized", ...) by serial."""
+        """Return the state ("device", "offline", "unauthorized", ...) of each device by its serial."""
         rows = (line.split("\t", 1) for line in self.host_query("host:devices").splitlines() if "\t" in line)
         return {serial: state.strip() for serial, state in rows}
 
     def connect(self, address: str) -> str:
+        """Connect a phone on the network; return the server's reply."""
         return self.host_query(f"host:connect:{address}", CONNECT_S)
 
     def disconnect(self, address: str) -> None:
+        """Disconnect a phone on the network."""
         self.host_query(f"host:disconnect:{address}")
 
     def host_query(self, query: str, timeout_s: float = 5.0) -> str:
-        """The server's own answer. AdbError for its refusal, OSError when the line breaks."""
-        with self.line(timeout_s) as line:
-            line.send_command(query)
-            line.check_okay()
-            return line.read_string_block()
+        """Return the server's own reply to a query.
+
+        Raises:
+            AdbError: if it refuses.
+            OSError: if the connection breaks.
+        """
+        with self.open_connection(timeout_s) as connection:
+            connection.send_command(query)
+            connection.check_okay()
+            return connection.read_string_block()
 
     @contextlib.contextmanager
-    def line(self, timeout_s: float) -> Iterator[AdbConnection]:
-        """A new line to the server. Where none listens: an error, and never a server on another port."""
-        if not self._listens():
+    def open_connection(self, timeout_s: float) -> Iterator[ServerConnection]:
+        """Open a new connection to the server; never start one, as adbutils does on the default port."""
+        if not self._is_listening():
             raise ConnectionError(f"no adb server listens on port {self.port}")
-        line = self._client.make_connection(timeout=timeout_s)
+        connection = self._client.make_connection(timeout=timeout_s)
         try:
-            yield line
+            yield connection
         finally:
-            line.conn.close()  # its own close() sleeps for 10 ms
+            connection.conn.close()  # its own close() sleeps for 10 ms
 
-    def _listens(self) -> bool:
+    def _is_listening(self) -> bool:
         try:
             socket.create_connection((self.host, self.port), 1.0).close()
             return True
@@ -134,77 +150,98 @@ class AdbServer:
             return False
 
 
-def select_device(server: AdbServer, wanted: str) -> str:
-    """The serial of the phone that is meant: the one named, or the only one.
+def select_device(server: AdbServer, serial: str) -> str:
+    """Return the serial of the named phone, or of the only one for "".
 
-    UsageError when there is none, or several and none is named: a question, not a guess.
+    Raises:
+        UsageError: if there is none, or there are several and none is named.
+        SurfaceError: if the adb server fails.
     """
-    server.ensure()
+    server.ensure_running()
     try:
         devices = server.devices()
-        if wanted and wanted not in devices and NETWORK.fullmatch(wanted):
-            server.connect(wanted)
+        if serial and serial not in devices and NETWORK.fullmatch(serial):
+            server.connect(serial)
             devices = server.devices()
     except (AdbError, OSError) as error:
         raise SurfaceError(f"the adb server at port {server.port} did not answer ({error})") from None
-    listed = ", ".join(f"{serial} ({state})" if state != "device" else serial for serial, state in devices.items())
-    if wanted and wanted not in devices:
-        how = (
-            "start what should answer there, such as `agent phone`"
-            if NETWORK.fullmatch(wanted)
-            else "plug it in, allow USB debugging on it, and see `adb devices`"
+    listed = ", ".join(f"{name} ({state})" if state != "device" else name for name, state in devices.items())
+    if serial and serial not in devices:
+        remedy = (
+            "start the phone at that address, for example with `agent phone`"
+            if NETWORK.fullmatch(serial)
+            else "plug it in, allow USB debugging on it, and check `adb devices`"
         )
-        raise UsageError(f"no phone '{wanted}' at the adb server; have {listed or 'none'}; {how}")
-    usable = [serial for serial, state in devices.items() if state == "device"]
-    serial = wanted or (usable[0] if len(usable) == 1 else next(iter(devices)) if len(devices) == 1 else "")
+        raise UsageError(f"no phone '{serial}' at the adb server; connected: {listed or 'none'}; {remedy}")
     if not devices:
         raise UsageError(
             "no Android phone is connected; allow USB debugging on it and plug it in, or run `agent phone` for a "
             "simulated one"
         )
-    if not serial:
-        raise UsageError(f"several phones are connected: {listed}; name one: --on android:{(usable or [*devices])[0]}")
+    usable = [name for name, state in devices.items() if state == "device"]
+    candidates = usable if len(usable) == 1 else list(devices)
+    if not serial and len(candidates) > 1:
+        raise UsageError(f"several phones are connected: {listed}; name one: --on android:{(usable or candidates)[0]}")
+    serial = serial or candidates[0]
     if devices[serial] == "unauthorized":
-        raise UsageError(f"the phone {serial} has not allowed this computer; answer the question on its screen")
+        raise UsageError(f"the phone {serial} has not authorized this computer; confirm it on the phone's screen")
     return serial
 
 
 class Phone:
-    """One pinned phone. timeout_s: for one answer; patience_s: for a phone that is away to come back."""
+    """One pinned phone."""
 
-    def __init__(self, server: AdbServer, serial: str, timeout_s: float = 10.0, patience_s: float = 15.0) -> None:
+    def __init__(self, server: AdbServer, serial: str, timeout_s: float = 10.0, reconnect_s: float = 15.0) -> None:
+        """Connect to a phone and record its identity.
+
+        Args:
+            server: the adb server.
+            serial: the phone's serial there.
+            timeout_s: time for one reply.
+            reconnect_s: time for a lost phone to come back.
+        """
         self.server, self.serial = server, serial
-        self.timeout_s, self.patience_s = timeout_s, patience_s
-        self._with_status = True
+        self.timeout_s, self.reconnect_s = timeout_s, reconnect_s
+        self._has_shell_v2 = True
         self._identity: tuple[str, ...] = ()
-        self.reconnect_count = 0  # how often the line was lost and found again
-        self.away_s = 0.0  # how long it took the last time
+        self.reconnect_count = 0  # how often the connection was lost and restored
+        self.away_s = 0.0  # how long the last reconnection took
         self._attach()
 
     @property
     def serialno(self) -> str:
-        """The phone's own number, whatever way it is connected."""
+        """The phone's hardware serial number, which does not depend on how it is connected."""
         return self._identity[0] or self.serial
 
     def query(self, command: Command) -> CommandResult:
-        """A question's answer, asked again as long as the patience lasts. SurfaceError when the phone stays away."""
-        return self._with_reconnect(lambda: self._once(command))
+        """Run a command without side effects, repeated after a lost connection.
+
+        Raises:
+            SurfaceError: if the phone does not come back in time.
+        """
+        return self._with_reconnect(lambda: self._run(command))
 
     def execute(self, command: Command) -> CommandResult:
-        """Send an act, once. Interrupted when the line broke and is whole again, SurfaceError when it is not."""
-        try:
-            return self._once(command)
-        except ConnectionLostError as lost:
-            self._reconnect(str(lost), time.monotonic() + self.patience_s)
-            raise CommandInterruptedError(lost.sent) from None
+        """Run a command once.
 
-    # inside
+        Raises:
+            CommandInterruptedError: if the connection broke and has been restored.
+            SurfaceError: if it could not be restored.
+        """
+        try:
+            return self._run(command)
+        except ConnectionLostError as error:
+            self._reconnect(str(error), time.monotonic() + self.reconnect_s)
+            raise CommandInterruptedError(error.sent) from None
 
     def _attach(self) -> None:
         def features() -> str:
-            return self._wrapped(lambda: self.server.host_query(f"host-serial:{self.serial}:features"))
+            try:
+                return self.server.host_query(f"host-serial:{self.serial}:features")
+            except CONNECTION_ERRORS as error:
+                raise ConnectionLostError(_reason(error), sent=False) from None
 
-        self._with_status = "shell_v2" in self._with_reconnect(features).split(",")
+        self._has_shell_v2 = "shell_v2" in self._with_reconnect(features).split(",")
         self._identity = tuple(self.query(getprop(name)).text for name in IDENTITY)
 
     def _with_reconnect(self, attempt: Callable[[], T]) -> T:
@@ -212,64 +249,57 @@ class Phone:
         while True:
             try:
                 return attempt()
-            except ConnectionLostError as lost:
+            except ConnectionLostError as error:
                 if deadline and time.monotonic() > deadline:
-                    raise SurfaceError(f"the phone {self.serial} did not answer, again and again: {lost}") from None
-                deadline = deadline or time.monotonic() + self.patience_s
-                self._reconnect(str(lost), deadline)
+                    raise SurfaceError(f"the phone {self.serial} repeatedly failed to answer: {error}") from None
+                deadline = deadline or time.monotonic() + self.reconnect_s
+                self._reconnect(str(error), deadline)
 
-    def _wrapped(self, query: Callable[[], str]) -> str:
-        try:
-            return query()
-        except (AdbError, OSError, EOFError, ValueError) as error:
-            raise ConnectionLostError(_why(error), sent=False) from None
-
-    def _once(self, command: Command) -> CommandResult:
-        timeout_s = self.timeout_s + command.own_s
+    def _run(self, command: Command) -> CommandResult:
+        timeout_s = self.timeout_s + command.duration_s
         sent = False
         try:
-            with self.server.line(timeout_s) as line:
-                line.send_command(f"host:transport:{self.serial}")
-                line.check_okay()
+            with self.server.open_connection(timeout_s) as connection:
+                connection.send_command(f"host:transport:{self.serial}")
+                connection.check_okay()
                 sent = True
-                service = "shell,v2" if self._with_status else "exec"
-                line.send_command(f"{service}:{list2cmdline(command.words)}")
-                line.check_okay()
-                return (
-                    _packets(line, timeout_s)
-                    if self._with_status
-                    else CommandResult(line.read_until_close(None), b"", 0)
-                )
-        except (AdbError, OSError, EOFError, ValueError) as error:
-            raise ConnectionLostError(_why(error), sent) from None
+                service = "shell,v2" if self._has_shell_v2 else "exec"
+                connection.send_command(f"{service}:{list2cmdline(command.words)}")
+                connection.check_okay()
+                if self._has_shell_v2:
+                    return _read_packets(connection, timeout_s)
+                return CommandResult(connection.read_until_close(None), b"", 0)
+        except CONNECTION_ERRORS as error:
+            raise ConnectionLostError(_reason(error), sent) from None
 
-    def _reconnect(self, why: str, deadline: float) -> None:
-        """Until this phone answers again, and is the same. Only its own connection is touched.
+    def _reconnect(self, first_reason: str, deadline: float) -> None:
+        """Restore this phone's connection; no other device is touched.
 
-        SurfaceError at the deadline, with the first reason and the last.
+        Raises:
+            SurfaceError: at the deadline, with the first reason and the last, or if it is another phone now.
         """
-        pause_s, now, began = FIRST_PAUSE_S, why, time.monotonic()
+        pause_s, last_reason, start = FIRST_PAUSE_S, first_reason, time.monotonic()
         while True:
             try:
-                if self._try_again():
+                if self._try_reconnect():
                     self.reconnect_count += 1
-                    self.away_s = time.monotonic() - began
+                    self.away_s = time.monotonic() - start
                     return
-            except (AdbError, OSError, EOFError, ValueError) as error:
-                now = _why(error)
-            except ConnectionLostError as lost:
-                now = str(lost)
+            except CONNECTION_ERRORS as error:
+                last_reason = _reason(error)
+            except ConnectionLostError as error:
+                last_reason = str(error)
             if time.monotonic() + pause_s > deadline:
-                also = f", then: {now}" if now != why else ""
+                then = f", then: {last_reason}" if last_reason != first_reason else ""
                 raise SurfaceError(
-                    f"the phone {self.serial} was lost ({why}{also}) and did not come back within "
-                    f"{self.patience_s:.0f} s; check its cable or network, then `adb devices`"
+                    f"the phone {self.serial} was lost ({first_reason}{then}) and did not come back within "
+                    f"{self.reconnect_s:.0f} s; check its cable or network, then `adb devices`"
                 )
             time.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 2, MAX_PAUSE_S)
 
-    def _try_again(self) -> bool:
-        self.server.ensure()
+    def _try_reconnect(self) -> bool:
+        self.server.ensure_running()
         state = self.server.devices().get(self.serial, "absent")
         if state != "device":
             if NETWORK.fullmatch(self.serial):
@@ -281,29 +311,29 @@ class Phone:
             if self.server.devices().get(self.serial) != "device":
                 return False
         if self._identity:
-            now = tuple(self._once(getprop(name)).text for name in IDENTITY)
-            if now != self._identity:
+            identity = tuple(self._run(getprop(name)).text for name in IDENTITY)
+            if identity != self._identity:
                 raise SurfaceError(
-                    f"{self.serial} is another phone now ({now[0] or 'unnamed'}, before {self._identity[0]}); "
-                    "nothing more is done on it"
+                    f"{self.serial} is another phone now ({identity[0] or 'unnamed'}, before {self._identity[0]}); "
+                    "the run stops before anything is done on it"
                 )
         return True
 
 
-def _packets(line: AdbConnection, timeout_s: float) -> CommandResult:
+def _read_packets(connection: ServerConnection, timeout_s: float) -> CommandResult:
     outputs = {STDOUT: b"", STDERR: b""}
     deadline = time.monotonic() + timeout_s
     while True:
-        header = line.read_exact(5)
-        data = line.read_exact(int.from_bytes(header[1:], "little"))
+        header = connection.read_exact(5)
+        data = connection.read_exact(int.from_bytes(header[1:], "little"))
         if header[0] == EXIT:
             return CommandResult(outputs[STDOUT], outputs[STDERR], data[0])
         if header[0] in outputs:
             outputs[header[0]] += data
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no end of its answer within {timeout_s:.0f} s")
+            raise TimeoutError(f"the command did not finish within {timeout_s:.0f} s")
 
 
-def _why(error: BaseException) -> str:
-    said = " ".join(str(part) for part in error.args if part).strip() or type(error).__name__
-    return said.splitlines()[0][:200]
+def _reason(error: BaseException) -> str:
+    message = " ".join(str(part) for part in error.args if part).strip() or type(error).__name__
+    return message.splitlines()[0][:200]

@@ -1,19 +1,19 @@
-"""Which app is meant: by its package, or by a name as people say it. Knows text only.
+"""Finding an app by package, component or name.
 
-An app's own label cannot be read over adb without its package file, so a name is looked for in the package's, and well
-known ones stand in KNOWN.
+An app's label cannot be read over adb without its package file, so names are matched against package names; well-known
+apps are in a table.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from actions import InvalidActionError
+from actions.suggest import suggest
 
 COMPONENT = re.compile(r"(?m)^\s*([\w.]+/[\w.$]+)\s*$")
 GENERIC = {"com", "org", "net", "io", "android", "app", "apps", "google", "mobile", "client", "main"}
-KNOWN = {
+WELL_KNOWN = {  # packages by normalized app name
     "calculator": ("com.google.android.calculator", "com.android.calculator2", "com.sec.android.app.popupcalculator"),
     "calendar": ("com.google.android.calendar", "com.android.calendar", "com.samsung.android.calendar"),
     "camera": (
@@ -41,44 +41,52 @@ KNOWN = {
 }
 
 
-def components(launchable: str) -> list[str]:
-    """The components in an answer of `cmd package query-activities --brief`."""
+def parse_components(launchable: str) -> list[str]:
+    """Return the components in the output of `cmd package query-activities --brief`."""
     return list(dict.fromkeys(COMPONENT.findall(launchable)))
 
 
-def find(target: str, have: list[str]) -> str:
-    """The component that is meant. BadCall, which names what there is, for none and for several."""
-    packages = {component.partition("/")[0]: component for component in reversed(have)}
+def find_component(target: str, components: list[str]) -> str:
+    """Return the component of the app that `target` names.
+
+    Args:
+        target: a component, a package, or an app's name.
+        components: the installed apps.
+
+    Raises:
+        InvalidActionError: if no app or several match; the message lists candidates.
+    """
+    packages = {component.partition("/")[0]: component for component in reversed(components)}
     target = target.strip()
-    if target in have:
+    if target in components:
         return target
     if target in packages:
         return packages[target]
-    name = _plain(target.removesuffix(" app"))
-    for package in KNOWN.get(name, ()):
+    name = _normalize(target.removesuffix(" app"))
+    for package in WELL_KNOWN.get(name, ()):
         if package in packages:
             return packages[package]
-    said = {package: _names(package) for package in packages}
-    for found in (
-        [package for package, names in said.items() if name in names],
-        [package for package, names in said.items() if name and any(name in part for part in names)],
+    names = {package: _names(package) for package in packages}
+    for matches in (
+        [package for package in packages if name in names[package]],
+        [package for package in packages if name and any(name in part for part in names[package])],
     ):
-        if len(found) == 1:
-            return packages[found[0]]
-        if found:
+        if len(matches) == 1:
+            return packages[matches[0]]
+        if matches:
             raise InvalidActionError(
-                f"several apps could be {target[:80]!r}: {', '.join(sorted(found)[:8])}; name one by its package"
+                f"several apps match {target[:80]!r}: {', '.join(sorted(matches)[:8])}; name one by its package"
             )
-    near = difflib.get_close_matches(name, {part for names in said.values() for part in names}, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"have {', '.join(sorted(packages)[:20])}"
-    raise InvalidActionError(f"no app {target[:80]!r} on this phone; {hint}")
+    hint = suggest(name, {part for parts in names.values() for part in parts})
+    hint = hint or f" Installed: {', '.join(sorted(packages)[:20])}"
+    raise InvalidActionError(f"no app {target[:80]!r} on this phone.{hint}")
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _names(package: str) -> list[str]:
-    """What of a package's name is the app's own: org.example.notes -> ["notes"], with a vendor's beside it."""
-    parts = [_plain(part) for part in package.split(".")]
+    """Return the parts of a package name that may name the app: org.example.notes -> ["example", "notes"]."""
+    parts = [_normalize(part) for part in package.split(".")]
     return [part for part in parts[1:] if part not in GENERIC] or parts[-1:]

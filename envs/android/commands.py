@@ -1,7 +1,7 @@
-"""The closed list of what may be asked of a phone, each command a list of words. Knows no connection.
+"""The closed list of commands that may be run on a phone.
 
-There is no way from a text to a shell's line: a Command is made of words, each checked against its place in SHAPES,
-and the words are quoted one by one when they are sent.
+A command is a list of words, each checked against its place in SHAPES and quoted by itself when it is sent, so no text
+can become a part of the shell's syntax.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ LAUNCHABLE_WORDS = (
     *("cmd", "package", "query-activities", "--brief"),
     *("-a", "android.intent.action.MAIN", "-c", "android.intent.category.LAUNCHER"),
 )
-TAKES_IME = {"ADB_INPUT_B64": "msg", "ADB_KEYBOARD_INPUT_TEXT": "text"}
+TEXT_EXTRAS = {  # the extra with the text, by broadcast action
+    "ADB_INPUT_B64": "msg",
+    "ADB_KEYBOARD_INPUT_TEXT": "text",
+}
 
 SHAPES: tuple[tuple[str, ...], ...] = (
     ("screencap", "-p"),
@@ -27,7 +30,7 @@ SHAPES: tuple[tuple[str, ...], ...] = (
     ("ime", "list", "-s"),
     ("ime", "list", "-a", "-s"),
     ("ime", "(enable|disable|set)", COMPONENT),
-    ("am", "broadcast", "-a", f"({'|'.join(TAKES_IME)})", "--es", f"({'|'.join(TAKES_IME.values())})", WORD64),
+    ("am", "broadcast", "-a", f"({'|'.join(TEXT_EXTRAS)})", "--es", f"({'|'.join(TEXT_EXTRAS.values())})", WORD64),
     ("am", "start", "-n", COMPONENT),
     ("am", "start", "-a", "android.intent.action.VIEW", "-d", ADDRESS),
     LAUNCHABLE_WORDS,
@@ -42,10 +45,10 @@ SHAPES: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Command:
-    """A list of words from the closed list; ValueError for any other. own_s: how long it takes by itself."""
+    """A list of words from the closed list; ValueError for any other."""
 
     words: tuple[str, ...]
-    own_s: float = 0.0
+    duration_s: float = 0.0  # how long the command takes by itself
 
     def __post_init__(self) -> None:
         if not any(len(shape) == len(self.words) and all(map(re.fullmatch, shape, self.words)) for shape in SHAPES):
@@ -56,25 +59,28 @@ class Command:
 
 
 def tap(x: int, y: int) -> Command:
+    """Return a tap at a point."""
     return Command(("input", "tap", str(x), str(y)))
 
 
 def swipe(start: tuple[int, int], end: tuple[int, int], seconds: float, *, held: bool = False) -> Command:
-    """From point to point; held: as a drag-and-drop, which waits at its start until what lies there is picked up."""
+    """Return a swipe between two points; `held` waits at the start until what lies there can be dragged."""
     numbers = (*start, *end, round(seconds * 1000))
     return Command(("input", "draganddrop" if held else "swipe", *map(str, numbers)), seconds + held)
 
 
-def motion(kind: str, point: tuple[int, int]) -> Command:
+def motion_event(kind: str, point: tuple[int, int]) -> Command:
+    """Return a DOWN, MOVE or UP of a finger (Android 10 and newer)."""
     return Command(("input", "motionevent", kind, *map(str, point)))
 
 
-def key(*names: str) -> Command:
-    """One key, or several pressed together (Android 12 and newer)."""
+def key_event(*names: str) -> Command:
+    """Return a key press, or several keys pressed together (Android 12 and newer)."""
     return Command(("input", "keyevent" if len(names) == 1 else "keycombination", *names))
 
 
-def text(words: str) -> Command:
+def input_text(words: str) -> Command:
+    """Return the typing of ASCII text."""
     return Command(("input", "text", words))
 
 
@@ -92,21 +98,25 @@ LAUNCHABLE = Command(LAUNCHABLE_WORDS)
 
 
 def getprop(name: str) -> Command:
+    """Return the reading of a system property."""
     return Command(("getprop", name))
 
 
 def ime(verb: str, name: str) -> Command:
+    """Return the enabling, disabling or setting of an input method."""
     return Command(("ime", verb, name))
 
 
 def broadcast_text(action: str, base64_text: str) -> Command:
-    return Command(("am", "broadcast", "-a", action, "--es", TAKES_IME[action], base64_text))
+    """Return a broadcast that an input method listens to."""
+    return Command(("am", "broadcast", "-a", action, "--es", TEXT_EXTRAS[action], base64_text))
 
 
 def start_app(component: str) -> Command:
+    """Return the start of an app."""
     return Command(("am", "start", "-n", component))
 
 
-def view(address: str) -> Command:
-    """ValueError for what is neither http, https nor about:blank, or has a space in it."""
-    return Command(("am", "start", "-a", "android.intent.action.VIEW", "-d", address))
+def view_url(url: str) -> Command:
+    """Return the opening of an address; ValueError unless it is http, https or about:blank and has no space."""
+    return Command(("am", "start", "-a", "android.intent.action.VIEW", "-d", url))

@@ -1,7 +1,7 @@
-"""Keyboards that take any text over adb: borrowed for one text, and given back whatever happens. Knows no screen.
+"""Input methods that accept any text over adb, selected for one text and replaced by the user's own afterwards.
 
-The user's keyboard is written down before it is changed. It is restored when the text is typed, also on an error; by a
-small process beside ours when ours dies (envs.android.keeper); and at the next start where even that could not be.
+The user's keyboard is recorded in a file before it is changed. It is restored when the text has been typed, also after an
+error; by a separate process when this one is killed; and at the next start if even that failed.
 """
 
 from __future__ import annotations
@@ -23,155 +23,168 @@ from envs.android.adb import Phone
 from envs.subprocesses import command
 
 READY_S, POLL_S, BOUND_PAUSE_S = 5.0, 0.05, 0.05
-BROADCAST_DONE = "result=-1"
+BROADCAST_OK = "result=-1"
 
 
-class Keyboard(NamedTuple):
-    """An input method and its broadcast. answers: it says whether it heard."""
+class InputMethod(NamedTuple):
+    """A keyboard app that types the text of a broadcast."""
 
-    ime: str
-    action: str
-    answers: bool
+    ime: str  # its component
+    action: str  # of the broadcast
+    confirms: bool  # whether the broadcast's result tells that the text was typed
 
 
-KNOWN = (  # sources: the READMEs of senzhk/ADBKeyBoard and openatx/uiautomator2
-    Keyboard("com.android.adbkeyboard/.AdbIME", "ADB_INPUT_B64", False),
-    Keyboard("com.github.uiautomator/.AdbKeyboard", "ADB_KEYBOARD_INPUT_TEXT", True),
+INPUT_METHODS = (  # sources: the READMEs of senzhk/ADBKeyBoard and openatx/uiautomator2
+    InputMethod("com.android.adbkeyboard/.AdbIME", "ADB_INPUT_B64", False),
+    InputMethod("com.github.uiautomator/.AdbKeyboard", "ADB_KEYBOARD_INPUT_TEXT", True),
 )
+OUR_IMES = frozenset(method.ime for method in INPUT_METHODS)
 
 
 class KeyboardLease(NamedTuple):
-    """What is written down: the phone, what to set again, and what to disable again ("" for nothing)."""
+    """What the record file holds: how to restore a phone's keyboard."""
 
     serialno: str
-    previous: str
-    disable: str
+    previous: str  # the user's input method; "" for none
+    disable: str  # an input method to disable again; "" for none
 
 
 def record_path(serialno: str) -> Path:
-    """The file for one phone."""
+    """Return the path of a phone's record."""
     import platformdirs
 
     folder = platformdirs.user_state_path("pixelhand", appauthor=False) / "keyboards"
     return folder / f"{hashlib.sha256(serialno.encode()).hexdigest()[:16]}.json"
 
 
-def restore(phone: Phone) -> bool:
-    """Give back what an earlier run borrowed from this phone; whether there was anything. SurfaceError if it fails."""
+def restore_keyboard(phone: Phone) -> bool:
+    """Restore the keyboard that an earlier run left changed; return whether there was a record.
+
+    Raises:
+        SurfaceError: if the record is damaged or the keyboard cannot be restored.
+    """
     path = record_path(phone.serialno)
     try:
-        borrowed = KeyboardLease(**json.loads(path.read_text(encoding="utf-8")))
+        lease = KeyboardLease(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return False
     except (OSError, ValueError, TypeError) as error:
         raise SurfaceError(f"{path} is damaged ({error}); check the phone's keyboard and delete the file") from None
-    _give_back(phone, borrowed)
+    _restore(phone, lease)
     path.unlink(missing_ok=True)
     return True
 
 
 class KeyboardManager:
-    """A phone's keyboards."""
+    """Selects input methods on a phone."""
 
     def __init__(self, phone: Phone) -> None:
         self._phone = phone
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._cleanup: subprocess.Popen[bytes] | None = None
 
     @contextlib.contextmanager
-    def acquire(self) -> Iterator[Keyboard]:
-        """A keyboard that takes text, chosen and ready; afterwards the user's own again. BadCall where there is none,
-        or where no text field has the focus: nothing was typed."""
+    def acquire(self) -> Iterator[InputMethod]:
+        """Select an input method for the duration of the block and wait until it is ready.
+
+        Raises:
+            InvalidActionError: if none is installed or no text field has the focus; nothing was typed then.
+            SurfaceError: if the phone refuses to change the keyboard.
+        """
         phone = self._phone
         installed = phone.query(commands.ALL_IMES).text.split()
-        keyboard = next((one for one in KNOWN if one.ime in installed), None)
-        if keyboard is None:
+        method = next((method for method in INPUT_METHODS if method.ime in installed), None)
+        if method is None:
             raise InvalidActionError(
-                "this phone takes only plain ASCII text over adb, and nothing was typed; tap the keys of its keyboard "
-                "instead (a person can install ADBKeyBoard on it, then any text can be typed)"
+                "this phone accepts only ASCII text over adb, and nothing was typed; tap the keys of its keyboard "
+                "instead (the user can install ADBKeyBoard to make any text possible)"
             )
         previous = phone.query(commands.CURRENT_IME).text
-        if previous == keyboard.ime:
-            self._await_ready(keyboard)
-            yield keyboard
+        if previous == method.ime:
+            self._wait_until_ready(method)
+            yield method
             return
-        was_enabled = keyboard.ime in phone.query(commands.ENABLED_IMES).text.split()
+        was_enabled = method.ime in phone.query(commands.ENABLED_IMES).text.split()
         previous = "" if previous == "null" else previous
-        borrowed = KeyboardLease(phone.serialno, previous, "" if was_enabled else keyboard.ime)
+        lease = KeyboardLease(phone.serialno, previous, "" if was_enabled else method.ime)
         path = record_path(phone.serialno)
-        _write(path, borrowed)
-        self._watch(path)
+        _write_record(path, lease)
+        self._start_cleanup(path)
         try:
             for verb in ("enable", "set"):
-                answer = phone.query(commands.ime(verb, keyboard.ime))  # twice does no harm
-                if answer.code:
-                    raise SurfaceError(f"the phone refused to {verb} the keyboard {keyboard.ime}: {answer.said}")
-            self._await_ready(keyboard)
-            yield keyboard
+                result = phone.query(commands.ime(verb, method.ime))  # repeating it is harmless
+                if result.code:
+                    raise SurfaceError(f"the phone refused to {verb} the keyboard {method.ime}: {result.message}")
+            self._wait_until_ready(method)
+            yield method
         finally:
-            _give_back(phone, borrowed)
+            _restore(phone, lease)
             path.unlink(missing_ok=True)
 
-    def commit(self, keyboard: Keyboard, text: str) -> None:
-        """Have the keyboard put in a text. SurfaceError when it says that it did not."""
+    def commit_text(self, method: InputMethod, text: str) -> None:
+        """Type a text through an input method.
+
+        Raises:
+            SurfaceError: if the phone or the input method reports a failure.
+        """
         encoded = base64.b64encode(text.encode()).decode()
-        answer = self._phone.execute(commands.broadcast_text(keyboard.action, encoded))
-        if answer.code or (keyboard.answers and BROADCAST_DONE not in answer.text):
-            raise SurfaceError(f"the keyboard {keyboard.ime} did not take the text: {answer.said}")
+        result = self._phone.execute(commands.broadcast_text(method.action, encoded))
+        if result.code or (method.confirms and BROADCAST_OK not in result.text):
+            raise SurfaceError(f"the keyboard {method.ime} did not type the text: {result.message}")
 
     def close(self) -> None:
-        """End the process that watches over us."""
-        if self._keeper is not None and self._keeper.stdin is not None:
-            self._keeper.stdin.close()
+        """End the clean-up process."""
+        if self._cleanup is not None and self._cleanup.stdin is not None:
+            self._cleanup.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._keeper.wait(2.0)
-            self._keeper = None
+                self._cleanup.wait(2.0)
+            self._cleanup = None
 
-    def _await_ready(self, keyboard: Keyboard) -> None:
-        """A broadcast to a keyboard that is not there yet is lost without a word."""
+    def _wait_until_ready(self, method: InputMethod) -> None:
+        """Wait until an input method is bound to a text field: a broadcast before that is silently lost."""
         deadline = time.monotonic() + READY_S
         while True:
             dump = self._phone.query(commands.INPUT_METHOD).text
-            if f"mCurMethodId={keyboard.ime}" in dump and "mBoundToMethod=false" not in dump:
+            if f"mCurMethodId={method.ime}" in dump and "mBoundToMethod=false" not in dump:
                 time.sleep(BOUND_PAUSE_S)
                 return
             if time.monotonic() > deadline:
                 raise InvalidActionError(
-                    "no text field takes what is typed, and nothing was typed; tap a text field, look, and type again"
+                    "no text field has the focus, and nothing was typed; tap a text field, look, and type again"
                 )
             time.sleep(POLL_S)
 
-    def _watch(self, record: Path) -> None:
-        if self._keeper is not None and self._keeper.poll() is None:
+    def _start_cleanup(self, record: Path) -> None:
+        if self._cleanup is not None and self._cleanup.poll() is None:
             return
-        self._keeper = subprocess.Popen(
+        self._cleanup = subprocess.Popen(
             command("envs.android.keyboard_cleanup", self._phone.serial, str(self._phone.server.port), str(record)),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in our terminal is for us
+            start_new_session=True,  # Ctrl-C in the terminal must not reach it
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if os.name == "nt" else 0,
         )
 
 
-def _give_back(phone: Phone, borrowed: KeyboardLease) -> None:
-    """The user's keyboard again, unless they have chosen another one since: then that one stays."""
-    ours = {one.ime for one in KNOWN}
-    if borrowed.previous and phone.query(commands.CURRENT_IME).text in ours:
-        phone.query(commands.ime("set", borrowed.previous))
-    if borrowed.disable:
-        phone.query(commands.ime("disable", borrowed.disable))
-    now = phone.query(commands.CURRENT_IME).text
-    if borrowed.previous and now in ours - {borrowed.previous}:
+def _restore(phone: Phone, lease: KeyboardLease) -> None:
+    """Restore the user's keyboard, unless they have selected another one since."""
+    if lease.previous and phone.query(commands.CURRENT_IME).text in OUR_IMES:
+        phone.query(commands.ime("set", lease.previous))
+    if lease.disable:
+        phone.query(commands.ime("disable", lease.disable))
+    current = phone.query(commands.CURRENT_IME).text
+    if lease.previous and current in OUR_IMES - {lease.previous}:
         raise SurfaceError(
-            f"the phone's keyboard is {now} and could not be set back to {borrowed.previous}; choose it in its settings"
+            f"the phone's keyboard is {current} and could not be set back to {lease.previous}; "
+            "choose it in the phone's settings"
         )
 
 
-def _write(path: Path, borrowed: KeyboardLease) -> None:
+def _write_record(path: Path, lease: KeyboardLease) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(borrowed._asdict()))
+    temporary = path.with_suffix(".part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(lease._asdict()))
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+    temporary.replace(path)

@@ -1,7 +1,7 @@
-"""The program `envs.android.keeper SERIAL PORT RECORD`: waits until its input ends, then gives a keyboard back.
+"""The program `envs.android.keyboard_cleanup SERIAL PORT RECORD`: restore a phone's keyboard when its parent ends.
 
-Run by envs.android.keyboard beside a run that borrows a phone's keyboard. The input ends when that run does, however it
-does; by then the run has given the keyboard back and deleted the record, unless it was killed.
+It runs beside a run that changes a phone's keyboard, and waits until its standard input ends with that run. By then the
+run has restored the keyboard and deleted the record, unless it was killed.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from pathlib import Path
 
 from actions import SurfaceError
 
-PATIENCE_S = 120.0
+RECONNECT_S = 120.0
 
 
 def main(serial: str, port: str, record: str) -> int:
+    """Wait for the end of the input; restore the keyboard if the record still exists."""
     sys.stdin.buffer.read()
     if not Path(record).exists():
         return 0
     from envs.android.adb import AdbServer, Phone
-    from envs.android.keyboard import restore
+    from envs.android.keyboard import restore_keyboard
 
     try:
-        restore(Phone(AdbServer(int(port)), serial, patience_s=PATIENCE_S))
+        restore_keyboard(Phone(AdbServer(int(port)), serial, reconnect_s=RECONNECT_S))
     except SurfaceError:
-        return 1  # the record stays: the next run on this phone gives it back
+        return 1  # the record stays: the next run on this phone restores the keyboard
     return 0
 
 

@@ -1,48 +1,50 @@
-"""A text as adb can type it: words, keys, what needs a keyboard of its own. Knows Android's `input`; asks nobody."""
+"""Text split into what adb can type: words for `input text`, keys, and text for an input method."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-MAX_WORD = 40  # characters of one `input text`: longer ones have come out of order on slow phones
-MAX_COMMIT = 400  # characters of one broadcast: a shell's line may be no longer than 4096 bytes on old phones
+MAX_WORD = 40  # characters of one `input text`: longer ones have arrived out of order on slow phones
+MAX_COMMIT = 400  # characters of one broadcast: old phones limit a shell line to 4096 bytes
 KEYS = {"\n": "KEYCODE_ENTER", "\t": "KEYCODE_TAB"}
 WORDS = re.compile(r" *[^ ]+ *| +")
 
 
 class TextChunk(NamedTuple):
-    """kind: "words" for `input text`, "key" for a key event, "commit" for a keyboard that takes text over adb."""
+    """A part of a text: "words" for `input text`, "key" for a key event, "commit" for an input method."""
 
-    kind: str
+    kind: Literal["words", "key", "commit"]
     text: str
 
 
 def needs_keyboard(text: str) -> bool:
-    """Whether `input text` cannot type it: Android's key map has ASCII only."""
-    return any(not " " <= char <= "~" for char in text if char not in KEYS)
+    """Return whether `input text` cannot type the text: Android's key map has ASCII only."""
+    return any(not " " <= character <= "~" for character in text if character not in KEYS)
 
 
 def split_text(text: str) -> list[TextChunk]:
-    """The text in order. Where any of it needs a keyboard, all but new lines and tabs goes through that."""
-    kind = "commit" if needs_keyboard(text) else "words"
-    split: list[TextChunk] = []
+    """Split a text in order; if any of it needs an input method, all but newlines and tabs goes through that."""
+    uses_keyboard = needs_keyboard(text)
+    chunks: list[TextChunk] = []
     for part in re.split(r"([\n\t])", text):
         if part in KEYS:
-            split.append(TextChunk("key", KEYS[part]))
+            chunks.append(TextChunk("key", KEYS[part]))
+        elif part and uses_keyboard:
+            chunks += [TextChunk("commit", piece) for piece in _split_length(part, MAX_COMMIT)]
         elif part:
-            split += [TextChunk(kind, one) for one in (_words(part) if kind == "words" else _commits(part))]
-    return split
+            chunks += [TextChunk("words", piece) for piece in _split_words(part)]
+    return chunks
 
 
-def _words(text: str) -> list[str]:
-    """Word by word. `input text` makes a space of "%s", and knows no way to escape it: it is split in the middle."""
-    split: list[str] = []
+def _split_words(text: str) -> list[str]:
+    """Split a text into words; "%s" is split in the middle, since `input text` types it as a space."""
+    words: list[str] = []
     for word in WORDS.findall(text):
         for part in re.split(r"(?<=%)(?=s)", word):
-            split += [part[at : at + MAX_WORD] for at in range(0, len(part), MAX_WORD)]
-    return split
+            words += _split_length(part, MAX_WORD)
+    return words
 
 
-def _commits(text: str) -> list[str]:
-    return [text[at : at + MAX_COMMIT] for at in range(0, len(text), MAX_COMMIT)]
+def _split_length(text: str, length: int) -> list[str]:
+    return [text[start : start + length] for start in range(0, len(text), length)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -11,8 +12,10 @@ from typing import Protocol
 from actions import Action, Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText, Wait
 
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "wait"})
-DRAG_STEPS = 8  # pointer moves between two points of a drag
-STEP_S = 0.008
+STEP_S = 0.008  # between two pointer moves of a drag
+STEP_PX = 16  # of one move
+MIN_DRAG_S, MAX_SEGMENT_S = 0.25, 2.0  # programs start drag and drop only after some moves and some time
+DROP_S = 0.05  # at the last point before the release, for the drop target to react
 CHORD_KEYS = ("ctrl", "alt", "meta")
 
 NativePoint = tuple[int, int]  # pointer coordinates
@@ -70,8 +73,26 @@ def duration_s(action: Action) -> float:
     if isinstance(action, TypeText):
         return 0.1 * len(action.text) + 0.5 * action.text.count("\n")
     if isinstance(action, Drag):
-        return 4 * DRAG_STEPS * STEP_S * len(action.path)
+        return 4 * MAX_SEGMENT_S * len(action.path)
     return 0.0
+
+
+def drag_moves(path: Sequence[NativePoint]) -> list[NativePoint]:
+    """Return the pointer positions of a drag after its first point.
+
+    Their number follows the distance, at most STEP_PX between two, and the shortest time that a drag may take.
+    """
+    total = sum(math.dist(start, end) for start, end in itertools.pairwise(path))
+    positions: list[NativePoint] = []
+    for start, end in itertools.pairwise(path):
+        distance = math.dist(start, end)
+        share = distance / total if total else 1.0
+        count = max(distance / STEP_PX, share * MIN_DRAG_S / STEP_S, 1)
+        steps = math.ceil(min(count, MAX_SEGMENT_S / STEP_S))
+        (x, y), (to_x, to_y) = start, end
+        for step in range(1, steps + 1):
+            positions.append((x + round((to_x - x) * step / steps), y + round((to_y - y) * step / steps)))
+    return positions
 
 
 def lowercase_chord(action: PressKeys) -> tuple[str, ...]:
@@ -138,11 +159,7 @@ def _pressed(controller: InputController, button: str) -> Iterator[None]:
 def _drag(controller: InputController, path: Sequence[NativePoint]) -> None:
     controller.move(*path[0])
     with _pressed(controller, "left"):
-        for (from_x, from_y), (to_x, to_y) in itertools.pairwise(path):
-            for step in range(1, DRAG_STEPS + 1):
-                time.sleep(STEP_S)
-                controller.move(
-                    from_x + round((to_x - from_x) * step / DRAG_STEPS),
-                    from_y + round((to_y - from_y) * step / DRAG_STEPS),
-                )
-        time.sleep(STEP_S)  # programs must see the last move before the release
+        for position in drag_moves(path):
+            time.sleep(STEP_S)
+            controller.move(*position)
+        time.sleep(DROP_S)

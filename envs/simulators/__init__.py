@@ -1,1 +1,1 @@
-"""Machines that are none: programs that speak a device's own protocol, for trials and tests."""
+"""Simulated devices that speak the real protocols, for tests and demos."""

@@ -1,17 +1,17 @@
-"""One phone's picture, touches and keys over the real adb. Knows Android; knows no model, no goal.
+"""The Android surface: one phone's screenshots, touches and keys over adb.
 
-The phone is pinned by its serial. Its display is asked how it is turned before every picture and again before every
-touch; pixels of the picture become the phone's own by that. An act is sent once: when the line breaks on it, the note
-says what is known. What only a simulated phone can do (show a practice page, judge it) goes through its control port.
+The phone is pinned by its serial. The display's rotation is read before every screenshot and every touch, and maps the
+screenshot's pixels to the phone's. A command that acts is sent once; if the connection breaks, a notice tells what is
+known. Functions of a simulated phone (practice pages and their state) go through its control port.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from actions import (
+    Action,
     Click,
     Drag,
     InvalidActionError,
@@ -24,39 +24,35 @@ from actions import (
     SurfaceError,
     TypeText,
     UsageError,
+    Wait,
 )
 from actions.keys import to_platform_key
 from envs.android import apps, commands, display
 from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
-from envs.android.keyboard import KeyboardManager, restore
+from envs.android.gestures import SWIPE_S, scroll_swipes
+from envs.android.keyboard import KeyboardManager, restore_keyboard
 from envs.android.text_input import needs_keyboard, split_text
 from envs.chromium.address import model_address, person_address
 from envs.miniwob import pages
-from envs.simulators.android.control_server import PROPERTY, Control
+from envs.simulators.android.control_server import PROPERTY, ControlClient
 
 if TYPE_CHECKING:
     from envs.options import SurfaceOptions
 
 VERBS = frozenset({"click", "drag", "scroll", "long_press", "type", "press", "open", "back", "home", "wait"})
-SWIPE_S = 0.3  # of a path's one part: slower than a fling, quicker than a long press
+HELD_SWIPE_S = 1.0  # of a drag whose start is held
 HOLD_S = 0.7  # longer than Android's long press, 0.5 s
-NOTCH_DP = 100  # of one turn of a wheel, as in the browser: a dp is a CSS pixel
-REACH = 0.5  # of the screen, for one swipe: its ends stay clear of the edges, where gestures of the system begin
-SCROLL_S_PER_DP = 0.0015  # slow enough not to be a fling
-KEY_PAUSE_S = 0.1  # between a keyboard's commit and a key event, which take different ways
-PICTURE_PAUSE_S = 0.2
-BLACK_S = 5.0  # a wholly black picture is looked at again for so long
-MAX_BROKEN = 6  # pictures in a row
+KEY_PAUSE_S = 0.1  # between an input method's text and a key event, which take different routes
+SCREENSHOT_PAUSE_S = 0.2
+BLACK_S = 5.0  # how long an unexplained black screenshot is repeated
+MAX_BROKEN = 6  # broken screenshots in a row
+MAX_TARGET = 80  # characters of an app's name in messages
 
 
 class Surface:
-    """A phone on the adb server. UsageError when it cannot be used as it is, SurfaceError when it fails.
-
-    serial: which one, "" for the only one; url: where to start ("practice:<task>" on a simulated phone); port: the adb
-    server's, by default the user's. timeout_s: for one answer; patience_s: for a phone that is away to come back.
-    """
+    """A phone on the adb server."""
 
     name = "android"
 
@@ -67,92 +63,116 @@ class Surface:
         *,
         port: int | None = None,
         timeout_s: float = 10.0,
-        patience_s: float = 15.0,
+        reconnect_s: float = 15.0,
     ) -> None:
+        """Connect to a phone.
+
+        Args:
+            serial: of the phone; "" for the only one.
+            url: where to start; "practice:<task>" on a simulated phone.
+            port: of the adb server; the user's if None.
+            timeout_s: time for one reply.
+            reconnect_s: time for a lost phone to come back.
+
+        Raises:
+            UsageError: if there is no such phone, or it is off or locked.
+            SurfaceError: if it fails.
+        """
         server = AdbServer(port)
-        self._phone = Phone(server, select_device(server, serial), timeout_s, patience_s)
+        self._phone = Phone(server, select_device(server, serial), timeout_s, reconnect_s)
         self._keyboards = KeyboardManager(self._phone)
         self._closed = False
-        self._news: list[str] = []
-        self._frame: DisplayState | None = None  # of the last picture
-        self._size = (0, 0)  # (width, height) of the last picture
-        self._parts = 0  # of the action under way, sent so far
-        self._mended = self._phone.reconnect_count
+        self._notices: list[str] = []
+        self._state: DisplayState | None = None  # of the last screenshot
+        self._size = (0, 0)  # width and height of the last screenshot
+        self._sent_parts = 0  # commands of the present action that were sent
+        self._known_reconnects = self._phone.reconnect_count  # at the last screenshot
         self.serial = self._phone.serial
-        if restore(self._phone):
-            self._tell("an earlier run had left its own keyboard on the phone; the phone's is set again")
-        self._require_ready()
-        self._density = display.read_density(self._phone.query(commands.DENSITY).text)
-        named = self._phone.query(commands.getprop(PROPERTY)).text
-        self._control = Control(named) if named else None
-        self.is_user_owned = self._control is None  # a simulated phone is nobody's own
+        if restore_keyboard(self._phone):
+            self._add_notice("an earlier run had left its keyboard selected on the phone; the phone's own is restored")
+        self._check_ready()
+        self._density = display.parse_density(self._phone.query(commands.DENSITY).text)
+        endpoint = self._phone.query(commands.getprop(PROPERTY)).text
+        self._control = ControlClient(endpoint) if endpoint else None
+        self.is_user_owned = self._control is None
         if url:
             self.goto(url)
 
-    # the contract of a surface
-
     def verbs(self) -> frozenset[str]:
-        """All but the pointer's own (a finger does not hover) and what only the loop does."""
+        """Return what a finger and the phone's keys can do."""
         return VERBS
 
     def capture(self) -> Screen:
-        """What the phone shows, in its picture's own size. A picture that is black for no reason is an error."""
-        self._require_open()
+        """Return a screenshot in its own size.
+
+        Raises:
+            SurfaceError: if screenshots fail, or stay black for no known reason.
+        """
+        self._check_open()
         broken, black_since = 0, 0.0
         while True:
-            frame = self._look_how_it_is_turned()  # before the picture: if it turns between them, no touch is done
-            answer = self._phone.query(commands.SCREENCAP)
+            state = (
+                self._read_rotation()
+            )  # before the screenshot: if the phone is turned in between, touches are refused
             try:
-                if answer.code:
-                    raise ScreenshotError(f"screencap failed: {answer.said}")
-                pixels = display.decode(answer.out)
+                pixels = self._take_screenshot()
             except ScreenshotError as error:
                 broken += 1
                 if broken >= MAX_BROKEN:
                     raise SurfaceError(
-                        f"the phone gave no picture, {broken} times in a row ({error}); "
-                        f"try: adb -s {self.serial} exec-out screencap -p > picture.png"
+                        f"no screenshot from the phone after {broken} attempts ({error}); "
+                        f"try: adb -s {self.serial} exec-out screencap -p > screenshot.png"
                     ) from None
-                time.sleep(PICTURE_PAUSE_S * broken)
+                time.sleep(SCREENSHOT_PAUSE_S * broken)
                 continue
             height, width = pixels.shape[:2]
-            if (width > height) != (frame.width > frame.height):  # it turned between the two: look again
+            if (width > height) != (state.width > state.height):  # the phone was turned in between: take another one
                 broken += 1
                 if broken >= MAX_BROKEN:
                     raise SurfaceError(
-                        f"the phone's picture is {width}x{height} and its display {frame.width}x{frame.height}"
+                        f"the phone's screenshot is {width}x{height}, but its display {state.width}x{state.height}"
                     )
                 continue
-            if display.is_dark(pixels) and not self._explained(display.is_black(pixels)):
+            if display.is_dark(pixels) and not self._is_darkness_explained(display.is_black(pixels)):
                 black_since = black_since or time.monotonic()
                 if time.monotonic() - black_since > BLACK_S:
                     raise SurfaceError(
-                        f"the phone's picture has been black for {BLACK_S:.0f} s, though its screen is on and no "
-                        "window is marked secure; look at the phone"
+                        f"the phone's screenshot has been black for {BLACK_S:.0f} s, though its screen is on and no "
+                        "window is secure; look at the phone"
                     )
-                time.sleep(PICTURE_PAUSE_S)
+                time.sleep(SCREENSHOT_PAUSE_S)
                 continue
-            self._frame, self._size = frame, (width, height)
-            self._tell_if_mended()
+            self._state, self._size = state, (width, height)
+            self._report_reconnect()
             return Screen(pixels)
 
-    def perform(self, action: Any) -> str:
-        """Carry out one action. BadCall: nothing was done. When the phone was turned, or its line broke, since the
-        last picture, the note says whether anything was done."""
-        self._require_open()
+    def perform(self, action: Action) -> str:
+        """Carry out one action and return notices.
+
+        If the phone was turned, or its connection broke, since the last screenshot, the notice tells whether anything
+        was done.
+
+        Raises:
+            InvalidActionError: if the action is not possible; nothing was done then.
+        """
+        self._check_open()
         if action.verb not in VERBS:
             raise InvalidActionError(f"the android surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
-        self._parts = 0
+        self._sent_parts = 0
         try:
-            self._verb(action)
+            self._perform(action)
         except _RotatedError:
-            self._tell(f"the phone was turned since the last picture, and '{action.verb}' was not done; look again")
-        except CommandInterruptedError as broke:
-            self._mended = self._phone.reconnect_count
-            done = "may or may not have been done" if broke.sent else "was not done"
-            if self._parts > 1:
-                done = f"broke off after {self._parts - 1} of its parts" + (", or one more" if broke.sent else "")
-            self._tell(f"the line to the phone broke and is whole again; '{action.verb}' {done}; look again")
+            self._add_notice(
+                f"the phone was turned since the last screenshot, and '{action.verb}' was not done; look again"
+            )
+        except CommandInterruptedError as error:
+            self._known_reconnects = self._phone.reconnect_count
+            outcome = "may or may not have been done" if error.sent else "was not done"
+            if self._sent_parts > 1:
+                outcome = f"stopped after {self._sent_parts - 1} of its parts" + (", or one more" if error.sent else "")
+            self._add_notice(
+                f"the connection to the phone broke and has been restored; '{action.verb}' {outcome}; look again"
+            )
         return self.pop_notices()
 
     def __enter__(self) -> Self:
@@ -162,50 +182,46 @@ class Surface:
         self.close()
 
     def close(self) -> None:
-        """Let go of the phone. Safe to call twice."""
+        """Release the phone. Safe to call twice."""
         if not self._closed:
             self._closed = True
             self._keyboards.close()
 
-    # beyond it
-
     def pop_notices(self) -> str:
-        """What happened beside the pixels: a secure screen, a phone that was away; "" if nothing."""
-        news, self._news = self._news, []
-        return "; ".join(news)
+        """Return what the pixels do not show, such as a secure screen or a lost connection; "" if nothing."""
+        notices, self._notices = self._notices, []
+        return "; ".join(notices)
 
     @property
     def url(self) -> str:
         """The address of the page that a simulated phone shows; "" on any other."""
-        return str(self._control.ask("url")) if self._control else ""
+        return str(self._control.request("url")) if self._control else ""
 
     def goto(self, url: str) -> None:
-        """A practice page, afresh, as a simulated phone's home; any other address in the phone's browser."""
-        self._require_open()
+        """Open an address in the phone's browser, or a practice page as a simulated phone's home screen."""
+        self._check_open()
         if not pages.is_miniwob_address(url):
             try:
                 self._view(person_address(url), UsageError)
             except CommandInterruptedError:
                 raise SurfaceError(f"the phone was lost while it opened {url[:200]}") from None
             return
-        self._simulated("a practice page can be shown").ask("goto", address=url)
-        self._density = display.read_density(self._phone.query(commands.DENSITY).text)
-        self._frame, self._size, self._news = None, (0, 0), []
+        self._require_control("a practice page").request("goto", address=url)
+        self._density = display.parse_density(self._phone.query(commands.DENSITY).text)
+        self._state, self._size, self._notices = None, (0, 0), []
 
-    def evaluate(self, js: str) -> Any:
-        """The JSON value of an expression in the page that a simulated phone shows; never for a model."""
-        self._require_open()
-        return self._simulated("a page's state can be read").ask("evaluate", js=js)
+    def evaluate(self, js: str) -> object:
+        """Return the JSON value of an expression evaluated in a simulated phone's page, for judging a task."""
+        self._check_open()
+        return self._require_control("reading a page's state").request("evaluate", js=js)
 
-    # inside: verbs
-
-    def _verb(self, action: Any) -> None:
+    def _perform(self, action: Action) -> None:
         match action:
             case Click():
                 self._click(action)
             case LongPress():
-                at = self._points(action.points())[0]
-                self._act(commands.swipe(at, at, action.seconds))
+                point = self._map_points(action.points())[0]
+                self._execute(commands.swipe(point, point, action.seconds))
             case Drag():
                 self._drag(action)
             case Scroll():
@@ -216,210 +232,219 @@ class Surface:
                 self._press(action.keys)
             case Open():
                 self._open(action.target)
-            case _ if action.verb == "back":
-                self._act(commands.key("KEYCODE_BACK"))
-            case _ if action.verb == "home":
-                self._act(commands.key("KEYCODE_HOME"))
-            case _:
+            case Wait():
                 time.sleep(action.seconds)
+            case _:
+                self._execute(commands.key_event("KEYCODE_BACK" if action.verb == "back" else "KEYCODE_HOME"))
 
-    def _count(self) -> None:
-        """One more part of an action is about to be sent. Interrupted when the line was lost since the last picture:
-        who knows what the phone shows now."""
-        self._parts += 1
-        if self._phone.reconnect_count != self._mended:
+    def _start_part(self) -> None:
+        """Count a command that is about to be sent.
+
+        Raises:
+            CommandInterruptedError: if the connection was lost since the last screenshot, which may be outdated.
+        """
+        self._sent_parts += 1
+        if self._phone.reconnect_count != self._known_reconnects:
             raise CommandInterruptedError(sent=False)
 
     def _send(self, command: Command) -> CommandResult:
-        self._count()
+        self._start_part()
         return self._phone.execute(command)
 
-    def _act(self, command: Command) -> CommandResult:
-        """Send one act. SurfaceError when the phone refused it."""
-        answer = self._send(command)
-        if answer.code and "nknown command" in answer.said:
-            raise InvalidActionError(f"this Android is too old for '{command}', and it was not done; find another way")
-        if answer.code or "SecurityException" in answer.said:
+    def _execute(self, command: Command) -> CommandResult:
+        """Send a command that acts.
+
+        Raises:
+            InvalidActionError: if this Android does not know it.
+            SurfaceError: if the phone refuses it.
+        """
+        result = self._send(command)
+        if result.code and "nknown command" in result.message:
+            raise InvalidActionError(f"this Android is too old for '{command}', which was not done; use another action")
+        if result.code or "SecurityException" in result.message:
             hint = (
                 "; allow it in the phone's developer options: USB debugging (Security settings)"
-                if "INJECT_EVENTS" in answer.said or "SecurityException" in answer.said
+                if "INJECT_EVENTS" in result.message or "SecurityException" in result.message
                 else ""
             )
-            raise SurfaceError(f"the phone refused '{command}': {answer.said or f'exit code {answer.code}'}{hint}")
-        return answer
+            reason = result.message or f"exit code {result.code}"
+            raise SurfaceError(f"the phone refused '{command}': {reason}{hint}")
+        return result
 
     def _click(self, action: Click) -> None:
         if action.button != "left":
-            raise InvalidActionError(f"a finger has no {action.button} button; use long_press for what lies behind one")
+            raise InvalidActionError(f"a touch screen has no {action.button} button; use long_press for a context menu")
         if action.modifiers:
             raise InvalidActionError("keys cannot be held during a tap on a phone; tap without modifiers")
-        points = self._points(action.points())
+        point = self._map_points(action.points())[0]
         for _ in range(action.count):
-            self._act(commands.tap(*points[0]))
+            self._execute(commands.tap(*point))
 
     def _drag(self, action: Drag) -> None:
-        """Two points: a swipe. The first point twice: held there until it can be dragged. More: through all of them."""
+        """Swipe between two points, or along more; a first point that is given twice is held until it can be dragged."""
         if action.modifiers:
             raise InvalidActionError("keys cannot be held during a drag on a phone; drag without modifiers")
         if len(action.path) == 1:
-            raise InvalidActionError("a finger is nowhere before it touches; give the point where the drag starts, too")
-        held = len(action.path) > 2 and action.path[0] == action.path[1]
-        path = self._points(action.path[1:] if held else action.path)
+            raise InvalidActionError("a touch screen has no pointer; give the point where the drag starts as well")
+        is_held = len(action.path) > 2 and action.path[0] == action.path[1]
+        path = self._map_points(action.path[1:] if is_held else action.path)
         if len(path) == 2:
-            self._act(commands.swipe(path[0], path[1], SWIPE_S if not held else 1.0, held=held))
+            self._execute(commands.swipe(path[0], path[1], HELD_SWIPE_S if is_held else SWIPE_S, held=is_held))
             return
         try:
-            self._act(commands.motion("DOWN", path[0]))
-            time.sleep(HOLD_S if held else 0.0)
+            self._execute(commands.motion_event("DOWN", path[0]))
+            time.sleep(HOLD_S if is_held else 0.0)
             for point in path[1:]:
-                self._act(commands.motion("MOVE", point))
-        finally:  # a finger that stays down would make a drag of every touch to come
-            self._phone.query(commands.motion("UP", path[-1]))
+                self._execute(commands.motion_event("MOVE", point))
+        finally:  # a finger that stays down would turn every later touch into a drag
+            self._phone.query(commands.motion_event("UP", path[-1]))
 
     def _scroll(self, action: Scroll) -> None:
-        frame = self._same_as_seen()
-        centre = Point(self._size[0] // 2, self._size[1] // 2)
-        x, y = self._map(frame, *(action.points() or (centre,)))[0]
-        for notches, side, at, across in (
-            (action.down, frame.height, y, False),
-            (action.right, frame.width, x, True),
-        ):
-            whole = abs(notches) * NOTCH_DP * self._density / 160
-            swipes = math.ceil(whole / (side * REACH))
-            for _ in range(swipes):  # of one length: a short rest would be a tap
-                length = whole / swipes
-                low, high = side * (1 - REACH) / 2 * 0.5, side - side * (1 - REACH) / 2 * 0.5
-                middle = min(max(at, low + length / 2), high - length / 2)
-                way = length / 2 if notches > 0 else -length / 2  # the finger goes against what is wanted
-                start, end = round(middle + way), round(middle - way)
-                seconds = max(SWIPE_S, length * 160 / self._density * SCROLL_S_PER_DP)
-                ends = ((start, y), (end, y)) if across else ((x, start), (x, end))
-                self._act(commands.swipe(*ends, seconds))
+        state = self._check_rotation()
+        center = Point(self._size[0] // 2, self._size[1] // 2)
+        position = self._map_to_display(state, *(action.points() or (center,)))[0]
+        size = (state.width, state.height)
+        for command in scroll_swipes(position, action.down, action.right, size, self._density):
+            self._execute(command)
 
     def _type(self, text: str) -> None:
-        split = split_text(text)
+        chunks = split_text(text)
         if not needs_keyboard(text):
-            for piece in split:
-                self._act(commands.key(piece.text) if piece.kind == "key" else commands.text(piece.text))
-            return
-        with self._keyboards.acquire() as keyboard:
-            for piece in split:
-                if piece.kind == "key":
-                    time.sleep(KEY_PAUSE_S)
-                    self._act(commands.key(piece.text))
+            for chunk in chunks:
+                if chunk.kind == "key":
+                    self._execute(commands.key_event(chunk.text))
                 else:
-                    self._count()
-                    self._keyboards.commit(keyboard, piece.text)
+                    self._execute(commands.input_text(chunk.text))
+            return
+        with self._keyboards.acquire() as method:
+            for chunk in chunks:
+                if chunk.kind == "key":
+                    time.sleep(KEY_PAUSE_S)
+                    self._execute(commands.key_event(chunk.text))
+                else:
+                    self._start_part()
+                    self._keyboards.commit_text(method, chunk.text)
             time.sleep(KEY_PAUSE_S)
 
     def _press(self, keys: tuple[str, ...]) -> None:
         if len(keys) == 1 and len(keys[0]) == 1:
-            self._type(keys[0])  # with its case, and whether or not it has a key code
+            self._type(keys[0])  # keeps its case, and works without a key code
             return
-        self._act(commands.key(*(to_platform_key(key, "android") for key in keys)))
+        self._execute(commands.key_event(*(to_platform_key(key, "android") for key in keys)))
 
     def _open(self, target: str) -> None:
-        have = apps.components(self._phone.query(commands.LAUNCHABLE).text)
-        packages = {component.partition("/")[0] for component in have}
+        components = apps.parse_components(self._phone.query(commands.LAUNCHABLE).text)
+        packages = {component.partition("/")[0] for component in components}
         is_address = "://" in target or target.strip() == "about:blank" or ("." in target and " " not in target)
-        if is_address and target.strip() not in packages | set(have):
+        if is_address and target.strip() not in packages | set(components):
             if pages.is_miniwob_address(target.strip()):
                 raise InvalidActionError("practice pages are opened by a tap on their link in this phone's browser")
             self._view(model_address(target), InvalidActionError)
             return
-        answer = self._act(commands.start_app(apps.find(target, have)))
-        if "Error" in answer.said:
-            raise InvalidActionError(f"the phone did not open {target[:80]!r}: {answer.said}")
+        result = self._execute(commands.start_app(apps.find_component(target, components)))
+        if "Error" in result.message:
+            raise InvalidActionError(f"the phone did not open {target[:MAX_TARGET]!r}: {result.message}")
 
-    def _view(self, address: str, error: type[InvalidActionError] | type[UsageError]) -> None:
+    def _view(self, url: str, error: type[InvalidActionError] | type[UsageError]) -> None:
         try:
-            command = commands.view(address)
+            command = commands.view_url(url)
         except ValueError:
-            raise error(
-                f"a phone's browser opens http and https addresses without spaces, not {address[:200]!r}"
-            ) from None
-        answer = self._send(command)
-        if answer.code or "Error" in answer.said:
-            raise error(f"the phone did not open {address[:200]}: {answer.said}")
+            raise error(f"a phone's browser opens http and https addresses without spaces, not {url[:200]!r}") from None
+        result = self._send(command)
+        if result.code or "Error" in result.message:
+            raise error(f"the phone did not open {url[:200]}: {result.message}")
 
-    # inside: pixels
+    def _take_screenshot(self) -> display.Pixels:
+        result = self._phone.query(commands.SCREENCAP)
+        if result.code:
+            raise ScreenshotError(f"screencap failed: {result.message}")
+        return display.decode_png(result.out)
 
-    def _look_how_it_is_turned(self) -> DisplayState:
+    def _read_rotation(self) -> DisplayState:
         dump = self._phone.query(commands.DISPLAY).text
-        frame = display.read_frame(dump) or display.read_frame(dump, self._phone.query(commands.SIZE).text)
-        if frame is None:
-            raise SurfaceError("the phone does not tell how its display is turned: `dumpsys display` names no viewport")
-        return frame
+        state = display.parse_display_state(dump)
+        state = state or display.parse_display_state(dump, self._phone.query(commands.SIZE).text)
+        if state is None:
+            raise SurfaceError("the phone's rotation is unknown: `dumpsys display` lists no viewport")
+        return state
 
-    def _same_as_seen(self) -> DisplayState:
-        """How the phone is turned now; _Turned when it was otherwise in the last picture."""
-        if self._frame is None:
+    def _check_rotation(self) -> DisplayState:
+        """Return the display's state; _RotatedError if it differs from that of the last screenshot."""
+        if self._state is None:
             self.capture()
-        frame = self._look_how_it_is_turned()
-        if frame != self._frame:
+        state = self._read_rotation()
+        if state != self._state:
             raise _RotatedError
-        return frame
+        return state
 
-    def _points(self, points: tuple[Point, ...]) -> list[tuple[int, int]]:
-        return self._map(self._same_as_seen(), *points)
+    def _map_points(self, points: tuple[Point, ...]) -> list[tuple[int, int]]:
+        return self._map_to_display(self._check_rotation(), *points)
 
-    def _map(self, frame: DisplayState, *points: Point) -> list[tuple[int, int]]:
-        """The phone's own pixels under the middle of the picture's: the two differ where `wm size` was overridden."""
+    def _map_to_display(self, state: DisplayState, *points: Point) -> list[tuple[int, int]]:
+        """Return the phone's pixels under the middle of screenshot pixels; they differ if `wm size` was overridden."""
         width, height = self._size
         return [
-            (int((point.x + 0.5) * frame.width / width), int((point.y + 0.5) * frame.height / height))
+            (int((point.x + 0.5) * state.width / width), int((point.y + 0.5) * state.height / height))
             for point in points
         ]
 
-    def _explained(self, wholly_black: bool) -> bool:
-        """Whether a black picture is what there is to see. SurfaceError where the screen is off."""
+    def _is_darkness_explained(self, is_black: bool) -> bool:
+        """Return whether a dark screenshot is correct.
+
+        Raises:
+            SurfaceError: if the phone's screen is off.
+        """
         if package := display.secure_window(self._phone.query(commands.WINDOW).text):
-            self._tell(
-                f"{package} shows a secure screen, of which Android gives a black picture: nothing on it can be seen; "
-                "go back, or leave it to the person"
+            self._add_notice(
+                f"{package} shows a secure screen, which Android leaves black in screenshots; go back, or leave it to "
+                "the user"
             )
             return True
-        if not wholly_black:
-            return True  # dark, but something is there
+        if not is_black:
+            return True
         if display.is_asleep(self._phone.query(commands.POWER).text):
-            raise SurfaceError("the phone's screen is off; wake it, unlock it, and start the run again")
+            raise SurfaceError("the phone's screen is off; wake and unlock it, and start the run again")
         return False
 
-    # inside: the rest
-
-    def _require_ready(self) -> None:
+    def _check_ready(self) -> None:
         if display.is_asleep(self._phone.query(commands.POWER).text):
             raise UsageError(f"the screen of the phone {self.serial} is off; wake and unlock it")
         if display.is_locked(self._phone.query(commands.WINDOW).text):
             raise UsageError(f"the phone {self.serial} is locked; unlock it")
 
-    def _require_open(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise SurfaceError("the android surface is closed")
 
-    def _simulated(self, what: str) -> Control:
+    def _require_control(self, feature: str) -> ControlClient:
         if self._control is None:
-            raise UsageError(f"{what} on a simulated phone only, and {self.serial} is none; `agent phone` starts one")
+            raise UsageError(
+                f"{feature} needs a simulated phone, and {self.serial} is none; start one with `agent phone`"
+            )
         return self._control
 
-    def _tell(self, note: str) -> None:
-        if note not in self._news:
-            self._news.append(note)
+    def _add_notice(self, notice: str) -> None:
+        if notice not in self._notices:
+            self._notices.append(notice)
 
-    def _tell_if_mended(self) -> None:
-        if self._phone.reconnect_count != self._mended:
-            self._mended = self._phone.reconnect_count
-            self._tell(f"the phone was away for {self._phone.away_s:.0f} s and is back")
+    def _report_reconnect(self) -> None:
+        if self._phone.reconnect_count != self._known_reconnects:
+            self._known_reconnects = self._phone.reconnect_count
+            self._add_notice(f"the phone was disconnected for {self._phone.away_s:.0f} s and is back")
 
 
 class _RotatedError(Exception):
-    """The phone is turned otherwise than in the last picture: what was meant lies elsewhere now."""
+    """The phone was turned since the last screenshot, so that its points are no longer valid."""
 
 
 def open_surface(opening: SurfaceOptions) -> Surface:
-    """The phone whose serial stands in opening.where, "" for the only one."""
+    """Open the phone whose serial is `opening.where`, the only one for "".
+
+    Raises:
+        UsageError: for options that do not apply to a phone.
+    """
     if opening.window or opening.program or opening.headed:
-        raise UsageError("a phone has no windows, programs or visible browser to choose; leave those options out")
+        raise UsageError("--window, --open and --headed do not apply to a phone; leave them out")
     if (opening.width, opening.height) != (type(opening).width, type(opening).height):
-        raise UsageError("a phone's screen has the size it has; leave width and height out")
+        raise UsageError("--width and --height do not apply to a phone, whose screen has its own size; leave them out")
     return Surface(opening.where, opening.url)

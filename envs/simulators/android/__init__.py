@@ -1,0 +1,1 @@
+"""A simulated Android phone that the real adb accepts."""

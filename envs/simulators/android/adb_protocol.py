@@ -1,7 +1,7 @@
-"""The device's side of the adb protocol: messages, and streams over one connection. Knows bytes; knows no phone.
+"""The device's side of the adb protocol: messages, and streams over one connection.
 
 Source: AOSP packages/modules/adb/protocol.txt. A message is six little-endian words (command, two arguments, the
-payload's length, its checksum, the command's complement) and a payload. Authentication and TLS are not spoken.
+payload's length, its checksum, the command's complement) and a payload. Authentication and TLS are not implemented.
 """
 
 from __future__ import annotations
@@ -11,127 +11,147 @@ import contextlib
 import itertools
 import struct
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 HEADER = struct.Struct("<6I")
 CNXN, OPEN, OKAY, WRTE, CLSE = (
     int.from_bytes(name, "little") for name in (b"CNXN", b"OPEN", b"OKAY", b"WRTE", b"CLSE")
 )
-VERSION = 0x01000001  # from here on payloads may come without a checksum
+VERSION = 0x01000001  # from this version on, payloads need no checksum
 MAX_PAYLOAD = 1024 * 1024
 WORD = 0xFFFFFFFF
 
 
 class Message(NamedTuple):
+    """A message of the protocol."""
+
     command: int
     arg0: int
     arg1: int
     data: bytes = b""
 
 
-def packed(message: Message) -> bytes:
-    """The message as it goes over the line, with its checksum."""
+def pack_message(message: Message) -> bytes:
+    """Return the bytes of a message; the first one of a connection has a checksum."""
     command, arg0, arg1, data = message
     checksum = sum(data) & WORD if command == CNXN else 0
     return HEADER.pack(command, arg0, arg1, len(data), checksum, command ^ WORD) + data
 
 
 async def read_message(reader: asyncio.StreamReader) -> Message:
-    """The next message. ValueError for what is none, IncompleteReadError at the end of the line."""
-    command, arg0, arg1, length, _, magic = HEADER.unpack(await reader.readexactly(HEADER.size))
-    if magic != command ^ WORD or length > MAX_PAYLOAD:
-        raise ValueError(f"expected an adb message, came {command:#x} with a payload of {length} bytes")
+    """Read the next message.
+
+    Raises:
+        ValueError: for bytes that are no message.
+        asyncio.IncompleteReadError: at the end of the connection.
+    """
+    command, arg0, arg1, length, _, complement = HEADER.unpack(await reader.readexactly(HEADER.size))
+    if complement != command ^ WORD or length > MAX_PAYLOAD:
+        raise ValueError(f"not an adb message: command {command:#x} with a payload of {length} bytes")
     return Message(command, arg0, arg1, await reader.readexactly(length) if length else b"")
 
 
 class Stream:
-    """One service's two-way line. Each write waits until the other side took it."""
+    """One service's bidirectional stream. Each write waits for the other side's acknowledgement."""
 
-    def __init__(self, link: AdbConnection, local: int, remote: int) -> None:
-        self._link, self._local, self._remote = link, local, remote
-        self._taken = asyncio.Event()
-        self._came: asyncio.Queue[bytes] = asyncio.Queue()
-        self._rest = b""
+    def __init__(self, connection: AdbConnection, local_id: int, remote_id: int) -> None:
+        self._connection, self._local_id, self._remote_id = connection, local_id, remote_id
+        self._acknowledged = asyncio.Event()
+        self._received: asyncio.Queue[bytes] = asyncio.Queue()
+        self._buffer = b""
         self.closed = False
 
     async def write(self, data: bytes) -> None:
-        """ConnectionError when the other side closed the stream."""
-        for start in range(0, len(data), self._link.max_payload):
-            self._taken.clear()
+        """Send data; ConnectionError if the other side closed the stream."""
+        size = self._connection.max_payload
+        for start in range(0, len(data), size):
+            self._acknowledged.clear()
             if self.closed:
                 raise ConnectionError("the other side closed the stream")
-            await self._link.send(
-                Message(WRTE, self._local, self._remote, data[start : start + self._link.max_payload])
-            )
-            await self._taken.wait()
+            await self._connection.send(Message(WRTE, self._local_id, self._remote_id, data[start : start + size]))
+            await self._acknowledged.wait()
 
     async def read_exactly(self, count: int) -> bytes:
-        """ConnectionError when the stream ends before that."""
-        while len(self._rest) < count:
-            came = await self._came.get()
-            if not came:
+        """Receive this many bytes; ConnectionError if the stream ends before."""
+        while len(self._buffer) < count:
+            data = await self._received.get()
+            if not data:
                 raise ConnectionError("the other side closed the stream")
-            self._rest += came
-        data, self._rest = self._rest[:count], self._rest[count:]
+            self._buffer += data
+        data, self._buffer = self._buffer[:count], self._buffer[count:]
         return data
 
     async def close(self) -> None:
+        """Close the stream on both sides."""
         if not self.closed:
-            self.end()
-            await self._link.send(Message(CLSE, self._local, self._remote))
+            self.mark_closed()
+            await self._connection.send(Message(CLSE, self._local_id, self._remote_id))
 
-    def took(self) -> None:
-        self._taken.set()
+    def acknowledge(self) -> None:
+        """Let a waiting write continue."""
+        self._acknowledged.set()
 
-    def put(self, data: bytes) -> None:
-        self._came.put_nowait(data)
+    def feed(self, data: bytes) -> None:
+        """Add received data."""
+        self._received.put_nowait(data)
 
-    def end(self) -> None:
+    def mark_closed(self) -> None:
+        """Let waiting reads and writes fail."""
         self.closed = True
-        self._taken.set()
-        self._came.put_nowait(b"")
+        self._acknowledged.set()
+        self._received.put_nowait(b"")
 
 
-Service = Callable[[Stream], Coroutine[Any, Any, None]]
+Service = Callable[[Stream], Coroutine[None, None, None]]
 
 
 class AdbConnection:
-    """One connection of an adb server. services: a service's name -> what runs it, None for one that is not known."""
+    """The connection of one adb server."""
 
     def __init__(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         banner: Callable[[], str],
-        services: Callable[[str], Service | None],
+        find_service: Callable[[str], Service | None],
     ) -> None:
-        self._reader, self._writer, self._banner, self._services = reader, writer, banner, services
+        """Use an accepted connection.
+
+        Args:
+            reader: of the connection.
+            writer: of the connection.
+            banner: returns the device's description.
+            find_service: returns what runs a service by its name, None for an unknown one.
+        """
+        self._reader, self._writer = reader, writer
+        self._banner, self._find_service = banner, find_service
         self._streams: dict[int, Stream] = {}
-        self._numbers = itertools.count(1)
+        self._ids = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self.max_payload = MAX_PAYLOAD
 
     async def send(self, message: Message) -> None:
-        self._writer.write(packed(message))
+        """Send a message."""
+        self._writer.write(pack_message(message))
         await self._writer.drain()
 
     async def run(self) -> None:
-        """Until the line is cut; every stream's service ends with it."""
+        """Handle messages until the connection ends, and the services of its streams with it."""
         try:
             while True:
-                await self._take(await read_message(self._reader))
+                await self._handle(await read_message(self._reader))
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
             pass
         finally:
             for task in self._tasks:
                 task.cancel()
-            self.cut()
+            self.abort()
 
-    def cut(self) -> None:
-        """Drop the line at once, as a pulled cable does."""
+    def abort(self) -> None:
+        """Drop the connection at once, as a pulled cable does."""
         self._writer.transport.abort()
 
-    async def _take(self, message: Message) -> None:
+    async def _handle(self, message: Message) -> None:
         command, arg0, arg1, data = message
         if command == CNXN:
             self.max_payload = min(MAX_PAYLOAD, arg1)
@@ -140,29 +160,29 @@ class AdbConnection:
             await self._open(arg0, data.rstrip(b"\0").decode("utf-8", "replace"))
         elif stream := self._streams.get(arg1):
             if command == OKAY:
-                stream.took()
+                stream.acknowledge()
             elif command == WRTE:
-                stream.put(data)
+                stream.feed(data)
                 await self.send(Message(OKAY, arg1, arg0))
             elif command == CLSE:
-                stream.end()
+                stream.mark_closed()
 
-    async def _open(self, remote: int, name: str) -> None:
-        service = self._services(name)
+    async def _open(self, remote_id: int, name: str) -> None:
+        service = self._find_service(name)
         if service is None:
-            await self.send(Message(CLSE, 0, remote))
+            await self.send(Message(CLSE, 0, remote_id))
             return
-        local = next(self._numbers)
-        stream = self._streams[local] = Stream(self, local, remote)
-        await self.send(Message(OKAY, local, remote))
-        task = asyncio.ensure_future(self._serve(service, stream, local))
+        local_id = next(self._ids)
+        stream = self._streams[local_id] = Stream(self, local_id, remote_id)
+        await self.send(Message(OKAY, local_id, remote_id))
+        task = asyncio.ensure_future(self._serve(service, stream, local_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, service: Service, stream: Stream, local: int) -> None:
+    async def _serve(self, service: Service, stream: Stream, local_id: int) -> None:
         try:
             with contextlib.suppress(ConnectionError):
                 await service(stream)
                 await stream.close()
         finally:
-            del self._streams[local]
+            del self._streams[local_id]

@@ -1,7 +1,7 @@
-"""The simulated phone's control port: one JSON line asks, one answers. Knows sockets; knows no screen.
+"""The simulated phone's control port: requests and responses of one JSON line each.
 
-It is for a task's set-up and verdict and for faults, never for a model; every action and picture goes through adb. The
-property that names it is what a real phone has not. Loopback only, with a token of its own for each phone.
+It sets up and judges tasks and injects faults; actions and screenshots of the agent always go through adb. A system
+property, which no real phone has, names the port. It listens on loopback only and needs a token of its own per phone.
 """
 
 from __future__ import annotations
@@ -16,64 +16,73 @@ from typing import Any
 from actions import SurfaceError, UsageError
 
 PROPERTY = "ro.pixelhand.control"  # "PORT:TOKEN"
-LIMIT = 16 * 1024 * 1024
-CONNECT_S, ANSWER_S = 3.0, 40.0
+MAX_LINE = 16 * 1024 * 1024
+CONNECT_S, RESPONSE_S = 3.0, 40.0
+
+JsonObject = dict[str, Any]
+Handler = Callable[[JsonObject], Awaitable[object]]
 
 
-async def serve_control(answer: Callable[[dict[str, Any]], Awaitable[Any]], token: str) -> asyncio.Server:
-    """Listen on a free port of 127.0.0.1."""
+async def serve_control(handler: Handler, token: str) -> asyncio.Server:
+    """Listen on a free port of 127.0.0.1 and answer requests with the handler's return value."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(await _reply(line, answer, token)).encode() + b"\n")
+                writer.write(json.dumps(await _respond(line, handler, token)).encode() + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError):  # cut, or a line beyond the limit
+        except (ConnectionError, ValueError):  # closed, or a line beyond the limit
             pass
         finally:
             writer.close()
 
-    return await asyncio.start_server(accept, "127.0.0.1", 0, limit=LIMIT)
+    return await asyncio.start_server(accept, "127.0.0.1", 0, limit=MAX_LINE)
 
 
-async def _reply(line: bytes, answer: Callable[[dict[str, Any]], Awaitable[Any]], token: str) -> dict[str, Any]:
+async def _respond(line: bytes, handler: Handler, token: str) -> JsonObject:
     try:
         request = json.loads(line)
         if not isinstance(request, dict) or not hmac.compare_digest(str(request.get("token", "")), token):
             return {"error": "the control port needs the phone's token"}
-        return {"value": await answer(request)}
+        return {"value": await handler(request)}
     except UsageError as error:
         return {"usage": str(error)}
-    except Exception as error:  # a page's own error is an answer too; the phone goes on
-        said = str(error).strip().splitlines()
-        return {"error": said[0] if said else type(error).__name__}
+    except Exception as error:  # an error inside the page is a response, too; the phone keeps running
+        lines = str(error).strip().splitlines()
+        return {"error": lines[0] if lines else type(error).__name__}
 
 
-class Control:
-    """A client of the port. named: the property's value. SurfaceError when the phone does not answer."""
+class ControlClient:
+    """A client of the control port."""
 
-    def __init__(self, named: str) -> None:
-        port, _, self._token = named.partition(":")
+    def __init__(self, endpoint: str) -> None:
+        """Use the endpoint in the value of PROPERTY."""
+        port, _, self._token = endpoint.partition(":")
         self._address = ("127.0.0.1", int(port))
 
-    def ask(self, do: str, **more: Any) -> Any:
-        """One request and its value. UsageError for what the person asked and cannot have."""
-        request = json.dumps({"token": self._token, "do": do, **more}).encode() + b"\n"
+    def request(self, command: str, **arguments: object) -> object:
+        """Send a request and return its value.
+
+        Raises:
+            UsageError: for a request with invalid arguments.
+            SurfaceError: if the phone does not answer or fails.
+        """
+        request = json.dumps({"token": self._token, "do": command, **arguments}).encode() + b"\n"
         try:
-            with socket.create_connection(self._address, CONNECT_S) as line:
-                line.settimeout(ANSWER_S)
-                line.sendall(request)
-                with line.makefile("rb") as answers:
-                    reply = json.loads(answers.readline() or b"null")
+            with socket.create_connection(self._address, CONNECT_S) as connection:
+                connection.settimeout(RESPONSE_S)
+                connection.sendall(request)
+                with connection.makefile("rb") as lines:
+                    response = json.loads(lines.readline() or b"null")
         except (OSError, ValueError) as error:
             raise SurfaceError(
-                f"the simulated phone's control at port {self._address[1]} did not answer ({error}); "
-                "it must run on this machine"
+                f"the simulated phone's control port {self._address[1]} did not answer ({error}); "
+                "the phone must run on this machine"
             ) from None
-        if not isinstance(reply, dict):
-            raise SurfaceError("the simulated phone's control ended without an answer; is the phone still running?")
-        if "usage" in reply:
-            raise UsageError(reply["usage"])
-        if "error" in reply:
-            raise SurfaceError(f"the simulated phone: {reply['error']}")
-        return reply.get("value")
+        if not isinstance(response, dict):
+            raise SurfaceError("the simulated phone closed its control port; check that it is still running")
+        if "usage" in response:
+            raise UsageError(response["usage"])
+        if "error" in response:
+            raise SurfaceError(f"the simulated phone failed: {response['error']}")
+        return response.get("value")

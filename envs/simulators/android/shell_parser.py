@@ -1,99 +1,107 @@
-"""A phone's shell, as little of it as adb clients need: words, quotes, `;`, `&&`, `||`, `$?`. Runs nothing itself.
+"""A parser for the part of the shell's syntax that adb clients need: words, quotes, `;`, `&&`, `||` and `$?`.
 
-What a careless client would have the shell do with a text ($(...), backquotes, pipes, redirections, variables) is an
-error here: quoting that is wrong shows at once.
+Substitutions, pipes and redirections are errors, so that text which a client quotes wrongly is noticed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-STATUS = "\0"  # stands for $? in a word until it is run
-FORBIDDEN = {"|": "pipes", "&": "jobs", "<": "redirections", ">": "redirections", "(": "subshells", ")": "subshells"}
+STATUS = "\0"  # stands for $? in a word until the command is run
+UNSUPPORTED = {"|": "pipes", "&": "jobs", "<": "redirections", ">": "redirections", "(": "subshells", ")": "subshells"}
 
 
-class ShellSyntax(Exception):
-    """The line asks for what this shell has not."""
+class ShellSyntaxError(Exception):
+    """The line has syntax that this shell does not support."""
 
 
 @dataclass(frozen=True)
-class Command:
-    """One simple command; joiner tells when it runs: "" or ";" always, "&&" after a success, "||" after a failure."""
+class ShellCommand:
+    """A simple command and when it runs: "" or ";" always, "&&" after a success, "||" after a failure."""
 
     joiner: str
     words: tuple[str, ...]
 
 
-def parse(line: str) -> list[Command]:
-    """The commands of a line, in order. ShellSyntax for all but quoting and sequences."""
-    commands: list[Command] = []
+def parse_line(line: str) -> list[ShellCommand]:
+    """Return the commands of a line in order.
+
+    Raises:
+        ShellSyntaxError: for syntax other than quoting and sequences.
+    """
+    commands: list[ShellCommand] = []
     words: list[str] = []
     word: str | None = None
-    joiner, at = "", 0
-    while at < len(line):
-        char = line[at]
-        step = 1
-        if char in " \t":
-            words, word = _ended(words, word), None
-        elif char in ";\n" or line.startswith(("&&", "||"), at):
-            words, word = _ended(words, word), None
-            step = 2 if char in "&|" else 1
+    joiner, position = "", 0
+    while position < len(line):
+        character = line[position]
+        length = 1
+        if character in " \t":
+            words, word = _finish_word(words, word), None
+        elif character in ";\n" or line.startswith(("&&", "||"), position):
+            words, word = _finish_word(words, word), None
+            length = 2 if character in "&|" else 1
             if words:
-                commands.append(Command(joiner, tuple(words)))
-            elif step == 2:
-                raise ShellSyntax(f"sh: syntax error: unexpected '{char * 2}'")
-            words, joiner = [], char * 2 if step == 2 else ";"
-        elif char == "'":
-            end = line.find("'", at + 1)
+                commands.append(ShellCommand(joiner, tuple(words)))
+            elif length == 2:
+                raise ShellSyntaxError(f"sh: syntax error: unexpected '{character * 2}'")
+            words, joiner = [], character * 2 if length == 2 else ";"
+        elif character == "'":
+            end = line.find("'", position + 1)
             if end < 0:
-                raise ShellSyntax("sh: no closing quote")
-            word = (word or "") + line[at + 1 : end]
-            step = end + 1 - at
-        elif char == '"':
-            quoted, step = _double(line, at)
-            word = (word or "") + quoted
-        elif char == "\\":
-            word = (word or "") + line[at + 1 : at + 2]
-            step = 2
-        elif line.startswith("$?", at):
+                raise ShellSyntaxError("sh: no closing quote")
+            word = (word or "") + line[position + 1 : end]
+            length = end + 1 - position
+        elif character == '"':
+            text, length = _parse_double_quotes(line, position)
+            word = (word or "") + text
+        elif character == "\\":
+            word = (word or "") + line[position + 1 : position + 2]
+            length = 2
+        elif line.startswith("$?", position):
             word = (word or "") + STATUS
-            step = 2
-        elif char in "$`":
-            raise ShellSyntax(f"sh: the simulated phone substitutes nothing: {line[at : at + 20]!r}")
-        elif char in FORBIDDEN:
-            raise ShellSyntax(f"sh: the simulated phone has no {FORBIDDEN[char]}: {line[at : at + 20]!r}")
-        elif char == "#" and word is None:
+            length = 2
+        elif character in "$`":
+            raise _substitution_error(line, position)
+        elif character in UNSUPPORTED:
+            found = line[position : position + 20]
+            raise ShellSyntaxError(f"sh: the simulated phone has no {UNSUPPORTED[character]}: {found!r}")
+        elif character == "#" and word is None:
             break
         else:
-            word = (word or "") + char
-        at += step
-    words = _ended(words, word)
+            word = (word or "") + character
+        position += length
+    words = _finish_word(words, word)
     if words:
-        commands.append(Command(joiner, tuple(words)))
+        commands.append(ShellCommand(joiner, tuple(words)))
     return commands
 
 
-def _ended(words: list[str], word: str | None) -> list[str]:
+def _finish_word(words: list[str], word: str | None) -> list[str]:
     return words if word is None else [*words, word]
 
 
-def _double(line: str, at: int) -> tuple[str, int]:
-    """The text of a double-quoted piece that begins at `at`, and its length with the quotes."""
-    text, place = "", at + 1
-    while place < len(line):
-        char = line[place]
-        if char == '"':
-            return text, place + 1 - at
-        if char == "\\" and line[place + 1 : place + 2] in ('"', "\\", "$", "`"):
-            text += line[place + 1]
-            place += 2
+def _parse_double_quotes(line: str, start: int) -> tuple[str, int]:
+    """Return the text of a double-quoted string that starts at `start`, and its length with the quotes."""
+    text, position = "", start + 1
+    while position < len(line):
+        character = line[position]
+        if character == '"':
+            return text, position + 1 - start
+        if character == "\\" and line[position + 1 : position + 2] in ('"', "\\", "$", "`"):
+            text += line[position + 1]
+            position += 2
             continue
-        if line.startswith("$?", place):
+        if line.startswith("$?", position):
             text += STATUS
-            place += 2
+            position += 2
             continue
-        if char in "$`":
-            raise ShellSyntax(f"sh: the simulated phone substitutes nothing: {line[place : place + 20]!r}")
-        text += char
-        place += 1
-    raise ShellSyntax("sh: no closing quote")
+        if character in "$`":
+            raise _substitution_error(line, position)
+        text += character
+        position += 1
+    raise ShellSyntaxError("sh: no closing quote")
+
+
+def _substitution_error(line: str, position: int) -> ShellSyntaxError:
+    return ShellSyntaxError(f"sh: the simulated phone has no substitutions: {line[position : position + 20]!r}")

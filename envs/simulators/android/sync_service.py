@@ -1,6 +1,6 @@
-"""adb's `sync:` service over files in memory: stat, list, push, pull. Knows bytes and names; touches no disk.
+"""The `sync:` service of adb over files in memory: stat, list, push and pull.
 
-Source: AOSP packages/modules/adb/SYNC.TXT. Folders are there when a file is in them.
+Source: AOSP packages/modules/adb/SYNC.TXT. A folder exists while it contains a file.
 """
 
 from __future__ import annotations
@@ -13,33 +13,32 @@ from envs.simulators.android.adb_protocol import Stream
 REGULAR, FOLDER = 0o100644, 0o040755
 CHUNK = 64 * 1024
 MAX_FILE = 64 * 1024 * 1024
+ROOTS = ("/sdcard", "/data/local/tmp")  # folders that exist even when empty
 
 
 class SyncService:
-    """Files by path. ROOTS are folders that are there even when empty."""
-
-    ROOTS = ("/sdcard", "/data/local/tmp")
+    """A file system in memory."""
 
     def __init__(self) -> None:
-        self.contents: dict[str, tuple[bytes, int]] = {}  # path: bytes, seconds since epoch
+        self.contents: dict[str, tuple[bytes, int]] = {}  # by path: data, modification time in seconds since the epoch
 
     def stat(self, path: str) -> tuple[int, int, int]:
-        """(mode, bytes, seconds since epoch); zeros where there is nothing."""
+        """Return (mode, size, modification time); zeros if the path does not exist."""
         path = path.rstrip("/")
         if path in self.contents:
-            data, when = self.contents[path]
-            return REGULAR, len(data), when
-        folder = any(name.startswith(path + "/") for name in (*self.contents, *(root + "/" for root in self.ROOTS)))
-        return (FOLDER, 0, 0) if folder else (0, 0, 0)
+            data, modified = self.contents[path]
+            return REGULAR, len(data), modified
+        is_folder = any(name.startswith(path + "/") for name in (*self.contents, *(root + "/" for root in ROOTS)))
+        return (FOLDER, 0, 0) if is_folder else (0, 0, 0)
 
     def names(self, folder: str) -> list[str]:
-        """What lies directly in a folder."""
-        start = folder.rstrip("/") + "/"
-        inside = {name.removeprefix(start).partition("/")[0] for name in self.contents if name.startswith(start)}
-        return sorted(inside)
+        """Return the names of a folder's entries."""
+        prefix = folder.rstrip("/") + "/"
+        paths = [path.removeprefix(prefix) for path in self.contents if path.startswith(prefix)]
+        return sorted({path.partition("/")[0] for path in paths})
 
     async def serve(self, stream: Stream) -> None:
-        """The service, until its QUIT or the stream's end."""
+        """Answer requests until QUIT or the end of the stream."""
         while True:
             request, length = struct.unpack("<4sI", await stream.read_exactly(8))
             path = (await stream.read_exactly(length)).decode("utf-8", "replace") if length else ""
@@ -84,5 +83,5 @@ class SyncService:
         await stream.write(struct.pack("<4sI", b"OKAY", 0))
 
 
-async def _fail(stream: Stream, why: str) -> None:
-    await stream.write(struct.pack("<4sI", b"FAIL", len(why.encode())) + why.encode())
+async def _fail(stream: Stream, message: str) -> None:
+    await stream.write(struct.pack("<4sI", b"FAIL", len(message.encode())) + message.encode())

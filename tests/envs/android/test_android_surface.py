@@ -1,13 +1,17 @@
-"""The Android surface on the simulated phone, through the real adb: what is seen, touched, opened and refused."""
+"""The Android surface on the simulated phone through the real adb: screenshots, touches, apps and refusals."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from helpers.adb_server import Adb
+from helpers.eventually import eventually
 
 from actions import (
+    Action,
     Back,
     Click,
     Drag,
@@ -18,7 +22,6 @@ from actions import (
     Open,
     Point,
     PressKeys,
-    Screen,
     Scroll,
     SurfaceError,
     TypeText,
@@ -26,275 +29,310 @@ from actions import (
     Wait,
     dispatch,
 )
+from envs.android.display import DisplayState
 from envs.options import SurfaceOptions
-from envs.simulators.android.commands import CommandError
+from envs.simulators.android.phone import SimulatedPhone
+from envs.simulators.android.shell_result import CommandError, ShellResult
 from envs.surface_check import check_surface
 from envs.surfaces.android import Surface, open_surface
 
-HEARD = """(() => { window.heard = [];
+RECORD_EVENTS = """(() => { window.events = [];
     for (const kind of ['click', 'contextmenu', 'touchstart', 'touchmove', 'touchend'])
         addEventListener(kind, (e) => { const at = e.changedTouches ? e.changedTouches[0] : e;
-            heard.push([kind, at.clientX, at.clientY]); e.preventDefault(); }, { capture: true, passive: false });
+            events.push([kind, at.clientX, at.clientY]); e.preventDefault(); }, { capture: true, passive: false });
 })()"""
 
 
-def heard(phone, kind):
-    return [(x, y) for name, x, y in phone.evaluate("heard") if name == kind]
+def event_positions(phone: SimulatedPhone, *kinds: str) -> list[tuple[float, float]]:
+    """Return the positions of the recorded events of these kinds, kind by kind."""
+    events = phone.evaluate("events")
+    assert isinstance(events, list)
+    return [(x, y) for kind in kinds for name, x, y in events if name == kind]
 
 
-def test_it_keeps_the_contract(fresh):
-    assert check_surface(Surface(fresh.address)) == []
+def input_log(phone: SimulatedPhone) -> list[tuple[str, ...]]:
+    return [words for words in phone.shell.log if words[0] == "input"]
 
 
-def test_the_launcher_is_seen_and_a_tap_opens_an_app(fresh, surface, until):
+def test_surface_contract(phone: SimulatedPhone) -> None:
+    assert check_surface(Surface(phone.address)) == []
+
+
+def test_tap_on_launcher_opens_app(phone: SimulatedPhone, surface: Surface) -> None:
     before = surface.capture()
     assert (before.width, before.height) == (540, 1080)
     assert dispatch(Click(x=206, y=110), surface, before) == ""
-    until(lambda: fresh.glass.shown.label == "Notes")  # the page answers a tap in its own time
+    eventually(lambda: phone.screen.current_app.label == "Notes")
     after = surface.capture()
-    assert isinstance(after, Screen) and fresh.glass.shown.label == "Notes"
     assert (before.pixels != after.pixels).mean() > 0.5
-    assert ("input", "tap", "206", "110") in fresh.commands.log
+    assert ("input", "tap", "206", "110") in phone.shell.log
 
 
-@pytest.mark.parametrize("turned", [0, 1])
-def test_taps_land_on_the_very_pixel(fresh, surface, until, turned):
-    fresh.fault(f"rotate:{turned}")
+@pytest.mark.parametrize("rotation", [0, 1])
+def test_taps_land_on_exact_pixel(phone: SimulatedPhone, surface: Surface, rotation: int) -> None:
+    phone.fault(f"rotate:{rotation}")
     screen = surface.capture()
-    assert (screen.width, screen.height) == ((1080, 540) if turned else (540, 1080))
-    fresh.evaluate(HEARD)
-    chance = random.Random(turned)
-    points = [(chance.randrange(screen.width), chance.randrange(screen.height)) for _ in range(20)]
+    assert (screen.width, screen.height) == ((1080, 540) if rotation else (540, 1080))
+    phone.evaluate(RECORD_EVENTS)
+    generator = random.Random(rotation)
+    points = [(generator.randrange(screen.width), generator.randrange(screen.height)) for _ in range(20)]
     points += [(0, 0), (screen.width - 1, screen.height - 1)]
-    for number, (x, y) in enumerate(points, 1):
+    for count, (x, y) in enumerate(points, 1):
         dispatch(Click(x=x, y=y), surface, screen)
-        until(lambda wanted=number: len(heard(fresh, "touchend")) == wanted)
-    scale = fresh.glass.scale
-    assert heard(fresh, "touchstart") == [((x + 0.5) // scale, (y + 0.5) // scale) for x, y in points]
+        eventually(lambda count=count: len(event_positions(phone, "touchend")) == count)
+    scale = phone.screen.scale
+    assert event_positions(phone, "touchstart") == [((x + 0.5) // scale, (y + 0.5) // scale) for x, y in points]
 
 
-def test_a_double_tap_is_two(fresh, surface, until):
+def test_double_tap_is_two_taps(phone: SimulatedPhone, surface: Surface) -> None:
     surface.capture()
-    fresh.evaluate(HEARD)
+    phone.evaluate(RECORD_EVENTS)
     surface.perform(Click(x=300, y=700, count=2))
-    until(lambda: len(heard(fresh, "touchend")) == 2)
+    eventually(lambda: len(event_positions(phone, "touchend")) == 2)
 
 
-def test_a_long_press_is_held(fresh, surface, until):
+def test_long_press_opens_context_menu(phone: SimulatedPhone, surface: Surface) -> None:
     surface.capture()
-    fresh.evaluate(
-        "window.held = []; for (const kind of ['contextmenu', 'click'])"
-        "addEventListener(kind, (e) => held.push([kind, e.clientX, e.clientY])); 1"
+    phone.evaluate(
+        "window.presses = []; for (const kind of ['contextmenu', 'click'])"
+        "addEventListener(kind, (e) => presses.push([kind, e.clientX, e.clientY])); 1"
     )
     surface.perform(LongPress(x=300, y=700, seconds=0.8))
     surface.perform(Click(x=300, y=700))
-    until(lambda: fresh.evaluate("held.length") == 2)
-    assert fresh.evaluate("held") == [["contextmenu", 200, 467], ["click", 200, 467]]
+    eventually(lambda: phone.evaluate("presses.length") == 2)
+    assert phone.evaluate("presses") == [["contextmenu", 200, 467], ["click", 200, 467]]
 
 
-def test_a_swipe_goes_from_its_first_point_to_its_last(fresh, surface):
+def test_swipe_runs_from_first_to_last_point(phone: SimulatedPhone, surface: Surface) -> None:
     surface.capture()
-    fresh.evaluate(HEARD)
+    phone.evaluate(RECORD_EVENTS)
     surface.perform(Drag(path=(Point(90, 900), Point(450, 300))))
-    way = [*heard(fresh, "touchstart"), *heard(fresh, "touchmove"), *heard(fresh, "touchend")]
-    assert way[0] == (60, 600) and way[-1] == (300, 200) and len(way) > 5
+    path = event_positions(phone, "touchstart", "touchmove", "touchend")
+    assert path[0] == (60, 600)
+    assert path[-1] == (300, 200)
+    assert len(path) > 5
 
 
-def test_a_path_goes_through_every_point(fresh, surface):
+def test_drag_passes_every_point(phone: SimulatedPhone, surface: Surface) -> None:
     surface.capture()
-    fresh.evaluate(HEARD)
+    phone.evaluate(RECORD_EVENTS)
     surface.perform(Drag(path=(Point(90, 900), Point(450, 900), Point(450, 300))))
-    way = [*heard(fresh, "touchstart"), *heard(fresh, "touchmove"), *heard(fresh, "touchend")]
-    assert list(dict.fromkeys(way)) == [(60, 600), (300, 600), (300, 200)]
+    path = event_positions(phone, "touchstart", "touchmove", "touchend")
+    assert list(dict.fromkeys(path)) == [(60, 600), (300, 600), (300, 200)]
 
 
-def test_a_first_point_given_twice_is_held_until_it_can_be_dragged(fresh, surface):
+def test_repeated_first_point_is_held(phone: SimulatedPhone, surface: Surface) -> None:
     surface.capture()
     surface.perform(Drag(path=(Point(90, 900), Point(90, 900), Point(450, 300))))
-    assert ("input", "draganddrop", "90", "900", "450", "300", "1000") in fresh.commands.log
+    assert ("input", "draganddrop", "90", "900", "450", "300", "1000") in phone.shell.log
 
 
-def test_scrolling_shows_what_is_further_down_and_up_again(fresh, surface, until):
+def test_scroll_moves_page_down_and_up(phone: SimulatedPhone, surface: Surface) -> None:
     surface.perform(Open(target="Settings"))
     surface.capture()
-    fresh.evaluate("document.body.style.height = '4000px'")
+    phone.evaluate("document.body.style.height = '4000px'")
     surface.perform(Scroll(x=200, y=500, down=3))
-    until(lambda: fresh.evaluate("scrollY") > 200)
+    eventually(lambda: phone.evaluate("scrollY") > 200)
     surface.perform(Wait(seconds=0.5))
-    down = fresh.evaluate("scrollY")
+    position = phone.evaluate("scrollY")
     surface.perform(Scroll(down=-1))
-    until(lambda: fresh.evaluate("scrollY") < down)
+    eventually(lambda: phone.evaluate("scrollY") < position)
 
 
-def test_apps_open_by_name_and_package_and_come_back(fresh, surface):
-    for target, label in (("settings", "Settings"), ("org.pixelhand.notes", "Notes"), ("Browser app", "Browser")):
-        assert surface.perform(Open(target=target)) == ""
-        assert fresh.glass.shown.label == label
+@pytest.mark.parametrize(
+    ("target", "label"), [("settings", "Settings"), ("org.pixelhand.notes", "Notes"), ("Browser app", "Browser")]
+)
+def test_open_finds_app(phone: SimulatedPhone, surface: Surface, target: str, label: str) -> None:
+    assert surface.perform(Open(target=target)) == ""
+    assert phone.screen.current_app.label == label
+
+
+def test_back_and_home_leave_apps(phone: SimulatedPhone, surface: Surface) -> None:
+    surface.perform(Open(target="notes"))
+    surface.perform(Open(target="settings"))
     surface.perform(Back())
-    assert fresh.glass.shown.label == "Notes"
+    assert phone.screen.current_app.label == "Notes"
     surface.perform(Home())
-    assert fresh.glass.shown.label == "Home"
+    assert phone.screen.current_app.label == "Home"
 
 
-def test_an_address_opens_in_the_browser(fresh, surface, site):
+def test_open_address_uses_browser(phone: SimulatedPhone, surface: Surface, site: object) -> None:
     url = site.add("<title>here</title>")
     surface.perform(Open(target=url))
-    assert fresh.glass.shown.label == "Browser" and fresh.evaluate("document.title") == "here"
+    assert phone.screen.current_app.label == "Browser"
+    assert phone.evaluate("document.title") == "here"
     assert surface.url == url
 
 
-def test_an_app_that_is_not_there_is_the_models_mistake(surface):
-    with pytest.raises(InvalidActionError, match="no app 'setings' on this phone; did you mean 'settings'"):
-        surface.perform(Open(target="setings"))
-    with pytest.raises(InvalidActionError, match="several apps could be 'pixelhand'"):
-        surface.perform(Open(target="pixelhand"))
-    with pytest.raises(InvalidActionError, match="'file:' cannot be opened"):
-        surface.perform(Open(target="file:///etc/passwd"))
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("setings", "no app 'setings' on this phone. Did you mean 'settings'"),
+        ("pixelhand", "several apps match 'pixelhand'"),
+        ("file:///etc/passwd", "file:"),
+    ],
+)
+def test_open_refuses_unknown_targets(surface: Surface, target: str, message: str) -> None:
+    with pytest.raises(InvalidActionError, match=message):
+        surface.perform(Open(target=target))
 
 
-def test_recents_are_shown(fresh, surface, adb):
+@pytest.mark.parametrize("url", ["file:///sdcard/x", "https://a.org/x y"])
+def test_goto_refuses_unsupported_addresses(surface: Surface, url: str) -> None:
+    with pytest.raises(UsageError, match="http and https addresses without spaces"):
+        surface.goto(url)
+
+
+def test_goto_keeps_case_of_address(surface: Surface, phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def accept(words: list[str]) -> ShellResult:
+        return ShellResult()
+
+    monkeypatch.setitem(phone.shell.commands, "am", accept)
+    surface.perform(Open(target="HTTPS://Example.org/"))
+    assert phone.shell.log[-1][-1] == "HTTPS://Example.org/"
+
+
+def test_recent_apps_are_listed(phone: SimulatedPhone, surface: Surface, adb: Adb) -> None:
     surface.perform(Open(target="notes"))
-    adb("-s", fresh.address, "shell", "input", "keyevent", "KEYCODE_APP_SWITCH")
-    assert fresh.evaluate("document.body.innerText").strip() == "Notes"
+    adb("-s", phone.address, "shell", "input", "keyevent", "KEYCODE_APP_SWITCH")
+    assert str(phone.evaluate("document.body.innerText")).strip() == "Notes"
 
 
-def test_keys_and_chords(fresh, surface, in_notes):
+def test_keys_and_chords(surface: Surface, read_note: Callable[[], str]) -> None:
     surface.perform(TypeText(text="one two"))
     surface.perform(PressKeys(keys=("ctrl", "a")))
     surface.perform(PressKeys(keys=("Z",)))
     surface.perform(PressKeys(keys=("enter",)))
     surface.perform(PressKeys(keys=("?",)))
-    assert in_notes() == "Z\n?"
+    assert read_note() == "Z\n?"
 
 
 @pytest.mark.parametrize(
-    ("action", "sentence"),
+    ("action", "message"),
     [
-        (Click(x=9, y=9, button="right"), "a finger has no right button"),
+        (Click(x=9, y=9, button="right"), "has no right button"),
         (Click(x=9, y=9, modifiers=("ctrl",)), "keys cannot be held during a tap"),
         (Drag(path=(Point(9, 9),)), "give the point where the drag starts"),
         (Move(x=9, y=9), "the android surface cannot 'move'"),
         (PressKeys(keys=("ctrl", "é")), "key 'é' does not exist on android"),
     ],
 )
-def test_what_a_phone_cannot_is_refused_and_not_done(fresh, surface, action, sentence):
+def test_unsupported_action_sends_nothing(
+    phone: SimulatedPhone, surface: Surface, action: Action, message: str
+) -> None:
     surface.capture()
-    fresh.commands.log.clear()
-    with pytest.raises(InvalidActionError, match=sentence):
+    phone.shell.log.clear()
+    with pytest.raises(InvalidActionError, match=message):
         surface.perform(action)
-    assert not [words for words in fresh.commands.log if words[0] == "input"]
+    assert input_log(phone) == []
 
 
-def test_what_an_old_android_lacks_is_the_models_to_avoid(fresh, surface, monkeypatch):
-    async def lacks(words):
+def test_missing_input_command_is_an_invalid_action(
+    phone: SimulatedPhone, surface: Surface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(words: list[str]) -> ShellResult:
         raise CommandError("Error: Unknown command: keycombination", 255)
 
-    monkeypatch.setitem(fresh.commands._table, "input", lacks)
-    with pytest.raises(
-        InvalidActionError, match="this Android is too old for 'input keycombination', and it was not done"
-    ):
+    monkeypatch.setitem(phone.shell.commands, "input", refuse)
+    with pytest.raises(InvalidActionError, match="this Android is too old for 'input keycombination'"):
         surface.perform(PressKeys(keys=("ctrl", "a")))
 
 
-def test_a_phone_that_forbids_touches_is_told_how_to_allow_them(fresh, surface, monkeypatch):
-    async def forbids(words):
+def test_forbidden_touches_name_the_setting(
+    phone: SimulatedPhone, surface: Surface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forbid(words: list[str]) -> ShellResult:
         raise CommandError("java.lang.SecurityException: Injecting to another application requires INJECT_EVENTS", 255)
 
     surface.capture()
-    monkeypatch.setitem(fresh.commands._table, "input", forbids)
+    monkeypatch.setitem(phone.shell.commands, "input", forbid)
     with pytest.raises(SurfaceError, match="allow it in the phone's developer options"):
         surface.perform(Click(x=9, y=9))
 
 
-def test_a_turn_between_look_and_act_stops_the_act(fresh, surface):
+def test_rotation_before_action_stops_it(phone: SimulatedPhone, surface: Surface) -> None:
     surface.capture()
-    fresh.fault("rotate:1")
-    note = surface.perform(Click(x=206, y=110))
-    assert note == "the phone was turned since the last picture, and 'click' was not done; look again"
-    assert fresh.glass.shown.label == "Home"
+    phone.fault("rotate:1")
+    assert "'click' was not done; look again" in surface.perform(Click(x=206, y=110))
+    assert phone.screen.current_app.label == "Home"
     screen = surface.capture()
     assert (screen.width, screen.height) == (1080, 540)
-    fresh.fault("rotate:3")  # the same size, upside down
+    phone.fault("rotate:3")  # the same size, upside down
     assert "was not done" in surface.perform(Scroll(down=1))
 
 
-def test_a_secure_screen_is_said_to_be_one(fresh, surface):
+def test_secure_screen_is_a_notice(phone: SimulatedPhone, surface: Surface) -> None:
     surface.perform(Open(target="bank"))
-    screen = surface.capture()
-    assert not screen.pixels.any()
-    assert surface.pop_notices().startswith(
-        "org.pixelhand.bank shows a secure screen, of which Android gives a black picture"
-    )
+    assert not surface.capture().pixels.any()
+    assert surface.pop_notices().startswith("org.pixelhand.bank shows a secure screen")
     surface.perform(Back())
-    assert surface.capture().pixels.any() and surface.pop_notices() == ""
+    assert surface.capture().pixels.any()
+    assert surface.pop_notices() == ""
 
 
-def test_two_phones_and_no_serial_is_a_question(fresh, adb, chrome):
-    from envs.simulators.android.phone import SimulatedPhone
-
-    with SimulatedPhone(executable=chrome) as second:
-        adb("connect", second.address)
+def test_several_phones_need_a_serial(phone: SimulatedPhone, adb: Adb, chrome: str) -> None:
+    with SimulatedPhone(executable=chrome) as other:
+        adb("connect", other.address)
         try:
-            with pytest.raises(UsageError) as asked:
+            with pytest.raises(UsageError) as error:
                 open_surface(SurfaceOptions())
-            assert fresh.address in str(asked.value) and second.address in str(asked.value)
-            with open_surface(SurfaceOptions(where=second.address)) as chosen:
-                chosen.perform(Open(target="notes"))
-            assert second.glass.shown.label == "Notes" and fresh.glass.shown.label == "Home"
+            assert phone.address in str(error.value)
+            assert other.address in str(error.value)
+            with open_surface(SurfaceOptions(where=other.address)) as surface:
+                surface.perform(Open(target="notes"))
+            assert other.screen.current_app.label == "Notes"
+            assert phone.screen.current_app.label == "Home"
         finally:
-            adb("disconnect", second.address)
+            adb("disconnect", other.address)
 
 
-def test_the_only_phone_needs_no_name(fresh, surface):
-    with open_surface(SurfaceOptions()) as only:
-        assert only.serial == fresh.address
+def test_only_phone_needs_no_serial(phone: SimulatedPhone, surface: Surface) -> None:
+    with open_surface(SurfaceOptions()) as opened:
+        assert opened.serial == phone.address
 
 
-def test_a_phone_on_the_network_is_connected_by_its_address(fresh, adb):
-    adb("disconnect", fresh.address)
-    with open_surface(SurfaceOptions(where=fresh.address)) as found:
-        assert found.capture().width == 540
+def test_network_phone_is_connected(phone: SimulatedPhone, adb: Adb) -> None:
+    adb("disconnect", phone.address)
+    with open_surface(SurfaceOptions(where=phone.address)) as surface:
+        assert surface.capture().width == 540
 
 
-def test_a_wrong_serial_names_what_there_is(fresh):
-    with pytest.raises(UsageError, match=f"no phone 'R5CT' at the adb server; have {fresh.address}; plug it in"):
+def test_wrong_serial_lists_phones(phone: SimulatedPhone) -> None:
+    with pytest.raises(UsageError, match=f"no phone 'R5CT' at the adb server; connected: {phone.address}; plug it in"):
         open_surface(SurfaceOptions(where="R5CT"))
 
 
-def test_options_that_a_phone_cannot_follow_are_refused(fresh):
-    for opening in (
-        SurfaceOptions(window="x"),
-        SurfaceOptions(program="x"),
-        SurfaceOptions(headed=True),
-        SurfaceOptions(width=400),
-    ):
-        with pytest.raises(UsageError, match="a phone"):
-            open_surface(opening)
+@pytest.mark.parametrize(
+    "options",
+    [SurfaceOptions(window="x"), SurfaceOptions(program="x"), SurfaceOptions(headed=True), SurfaceOptions(width=400)],
+)
+def test_inapplicable_options_are_refused(phone: SimulatedPhone, options: SurfaceOptions) -> None:
+    with pytest.raises(UsageError, match="not apply to a phone"):
+        open_surface(options)
 
 
-def test_a_phone_that_is_locked_or_off_is_the_persons(fresh):
-    fresh.fault("locked:1")
-    with pytest.raises(UsageError, match="is locked; unlock it"):
-        Surface(fresh.address)
-    fresh.fault("locked:0")
-    fresh.fault("asleep:1")
-    with pytest.raises(UsageError, match="is off; wake and unlock it"):
-        Surface(fresh.address)
+@pytest.mark.parametrize(
+    ("fault", "message"), [("locked:1", "is locked; unlock it"), ("asleep:1", "is off; wake and unlock it")]
+)
+def test_unready_phone_is_a_usage_error(phone: SimulatedPhone, fault: str, message: str) -> None:
+    phone.fault(fault)
+    with pytest.raises(UsageError, match=message):
+        Surface(phone.address)
 
 
-def test_a_closed_surface_does_nothing(fresh):
-    closed = Surface(fresh.address)
-    closed.close()
-    closed.close()
-    for call in (closed.capture, lambda: closed.perform(Back())):
-        with pytest.raises(SurfaceError, match="closed"):
-            call()
+def test_closed_surface_refuses_calls(phone: SimulatedPhone) -> None:
+    surface = Surface(phone.address)
+    surface.close()
+    surface.close()
+    with pytest.raises(SurfaceError, match="closed"):
+        surface.capture()
+    with pytest.raises(SurfaceError, match="closed"):
+        surface.perform(Back())
 
 
-def test_pixels_are_mapped_where_the_picture_has_another_size(fresh, surface):
-    """As with `wm size` on a phone whose picture keeps the panel's size."""
-    from envs.android.display import DisplayState
-
+def test_screenshot_of_other_size_is_mapped(surface: Surface) -> None:
+    """As after `wm size` on a phone whose screenshots keep the panel's size."""
     surface._size = (270, 540)
-    assert surface._map(DisplayState(0, 540, 1080), Point(0, 0), Point(269, 539)) == [(1, 1), (539, 1079)]
+    points = surface._map_to_display(DisplayState(0, 540, 1080), Point(0, 0), Point(269, 539))
+    assert points == [(1, 1), (539, 1079)]
     assert np.array(surface.capture().pixels).shape == (1080, 540, 3)

@@ -1,4 +1,4 @@
-"""Text on the phone is exact, through the real adb and the phone's own shell, or it is refused; keyboards come back."""
+"""Typed text arrives exactly through the real adb and the phone's shell, or is refused; keyboards are restored."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 
 import pytest
+from helpers.eventually import eventually
 
 from actions import InvalidActionError, SurfaceError, TypeText
-from envs.android import keyboard as keyboards
-from envs.simulators.android.commands import ADB_KEYBOARD, LATIN_IME, U2_KEYBOARD
+from envs.android import keyboard
+from envs.simulators.android.input_methods import ADB_KEYBOARD, DEFAULT, LATIN_IME, U2_KEYBOARD
+from envs.simulators.android.phone import SimulatedPhone
+from envs.surfaces.android import Surface
 
 ASCII = [
     "plain",
@@ -28,131 +31,144 @@ ASCII = [
     "first\nsecond\n\nlast",
     "".join(map(chr, range(32, 127))),
 ]
-OTHER = ["é", "Olá zł €5 你好 😀 <a@b>", "Привет\nмир", "مرحبا 'x'; $(id)", "e\u0301 नमस्ते", "日本語" * 300]
+UNICODE = ["é", "Olá zł €5 你好 😀 <a@b>", "Привет\nмир", "مرحبا 'x'; $(id)", "e\u0301 नमस्ते", "日本語" * 300]
 
 
-def current_ime(phone):
-    return phone.commands.settings["secure default_input_method"]
+def is_restored(phone: SimulatedPhone) -> bool:
+    methods = phone.shell.input_methods
+    return methods.current == LATIN_IME and methods.enabled == [LATIN_IME]
 
 
-def given_back(phone):
-    return current_ime(phone) == LATIN_IME and phone.commands.enabled == [LATIN_IME]
+def has_record() -> bool:
+    return bool(list(keyboard.record_path("x").parent.glob("*.json")))
+
+
+def select_adb_keyboard(phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(phone.shell.settings, DEFAULT, ADB_KEYBOARD)
+    monkeypatch.setattr(phone.shell.input_methods, "enabled", [LATIN_IME, ADB_KEYBOARD])
 
 
 @pytest.mark.parametrize("text", ASCII)
-def test_ascii_is_exact(surface, in_notes, fresh, text):
+def test_ascii_text_is_exact(surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, text: str) -> None:
     assert surface.perform(TypeText(text=text)) == ""
-    assert in_notes() == text
-    assert not [words for words in fresh.commands.log if words[0] not in ("input", "dumpsys")]
+    assert read_note() == text
+    assert {words[0] for words in phone.shell.log} <= {"input", "dumpsys"}
 
 
-@pytest.mark.parametrize("text", OTHER)
-def test_all_else_goes_through_a_keyboard_that_is_given_back(surface, in_notes, fresh, text):
+@pytest.mark.parametrize("text", UNICODE)
+def test_unicode_text_uses_a_keyboard(
+    surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, text: str
+) -> None:
     assert surface.perform(TypeText(text=text)) == ""
-    assert in_notes() == text
-    assert ("ime", "set", ADB_KEYBOARD) in fresh.commands.log
-    assert given_back(fresh) and not list(keyboards.record_path("x").parent.glob("*.json"))
+    assert read_note() == text
+    assert ("ime", "set", ADB_KEYBOARD) in phone.shell.log
+    assert is_restored(phone)
+    assert not has_record()
 
 
-def test_a_tab_goes_to_the_next_field(surface, in_notes, fresh):
+def test_tab_moves_to_next_field(surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone) -> None:
     surface.perform(TypeText(text="here\t"))
-    assert in_notes() == "here" and fresh.evaluate("document.activeElement.id") == "save"
+    assert read_note() == "here"
+    assert phone.evaluate("document.activeElement.id") == "save"
 
 
-def test_uiautomator2s_keyboard_serves_too(surface, in_notes, fresh, monkeypatch):
-    monkeypatch.setattr(fresh.commands, "installed", [LATIN_IME, U2_KEYBOARD])
+def test_uiautomator2_keyboard_is_supported(
+    surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phone.shell.input_methods, "installed", [LATIN_IME, U2_KEYBOARD])
     surface.perform(TypeText(text="naïve ☕"))
-    assert in_notes() == "naïve ☕" and given_back(fresh)
+    assert read_note() == "naïve ☕"
+    assert is_restored(phone)
 
 
-def test_without_such_a_keyboard_nothing_is_typed_and_the_model_reads_why(surface, in_notes, fresh, monkeypatch):
-    monkeypatch.setattr(fresh.commands, "installed", [LATIN_IME])
-    with pytest.raises(InvalidActionError, match="takes only plain ASCII text over adb, and nothing was typed"):
+def test_missing_keyboard_refuses_unicode(
+    surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phone.shell.input_methods, "installed", [LATIN_IME])
+    with pytest.raises(InvalidActionError, match="accepts only ASCII text over adb, and nothing was typed"):
         surface.perform(TypeText(text="abc é"))
-    assert in_notes() == "" and given_back(fresh)
+    assert read_note() == ""
+    assert is_restored(phone)
 
 
-def test_without_a_text_field_nothing_is_typed_and_the_keyboard_is_given_back(surface, fresh, monkeypatch):
-    monkeypatch.setattr(keyboards, "READY_S", 0.3)
+def test_missing_text_field_refuses_and_restores(
+    surface: Surface, phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyboard, "READY_S", 0.3)
     surface.capture()
     with pytest.raises(InvalidActionError, match="tap a text field"):
         surface.perform(TypeText(text="é"))
-    assert given_back(fresh)
+    assert is_restored(phone)
 
 
-def test_a_keyboard_that_a_person_chose_is_left_alone(surface, in_notes, fresh, monkeypatch):
-    monkeypatch.setitem(fresh.commands.settings, "secure default_input_method", ADB_KEYBOARD)
-    monkeypatch.setattr(fresh.commands, "enabled", [LATIN_IME, ADB_KEYBOARD])
+def test_keyboard_selected_by_user_stays(
+    surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select_adb_keyboard(phone, monkeypatch)
     surface.perform(TypeText(text="é"))
-    assert in_notes() == "é" and current_ime(fresh) == ADB_KEYBOARD
-    assert not [words for words in fresh.commands.log if words[:2] in (("ime", "set"), ("ime", "enable"))]
+    assert read_note() == "é"
+    assert phone.shell.input_methods.current == ADB_KEYBOARD
+    assert not [words for words in phone.shell.log if words[:2] in (("ime", "set"), ("ime", "enable"))]
 
 
-def test_an_error_in_the_middle_gives_the_keyboard_back(surface, in_notes, fresh, monkeypatch):
-    def breaks(*_):
-        assert current_ime(fresh) == ADB_KEYBOARD
+def test_error_while_typing_restores_keyboard(
+    surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        assert phone.shell.input_methods.current == ADB_KEYBOARD
         raise SurfaceError("in the middle")
 
-    monkeypatch.setattr(surface._keyboards, "commit", breaks)
+    monkeypatch.setattr(surface._keyboards, "commit_text", fail)
     with pytest.raises(SurfaceError, match="in the middle"):
         surface.perform(TypeText(text="é"))
-    assert given_back(fresh)
+    assert is_restored(phone)
 
 
 KILLED = """
 import sys, time
 from envs.surfaces.android import Surface
 surface = Surface(sys.argv[1])
-with surface._keyboards.borrowed():
-    print("borrowed", flush=True)
+with surface._keyboards.acquire():
+    print("acquired", flush=True)
     time.sleep(60)
 """
 
 
-def killed_while_it_types(fresh, environ):
-    """A run of its own that is killed, past all its finally blocks, while it has the keyboard."""
-    run = subprocess.Popen([sys.executable, "-c", KILLED, fresh.address], stdout=subprocess.PIPE, env=environ)
-    assert run.stdout is not None and run.stdout.readline() == b"borrowed\n"
-    assert current_ime(fresh) == ADB_KEYBOARD
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait(10)
-    run.stdout.close()
+def test_killed_run_restores_keyboard(phone: SimulatedPhone, read_note: Callable[[], str]) -> None:
+    """SIGKILL skips all finally blocks; the clean-up process restores the keyboard."""
+    process = subprocess.Popen([sys.executable, "-c", KILLED, phone.address], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"acquired\n"
+    assert phone.shell.input_methods.current == ADB_KEYBOARD
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(10)
+    process.stdout.close()
+    eventually(lambda: is_restored(phone) and not has_record())
 
 
-def test_a_run_that_is_killed_leaves_no_keyboard_behind(fresh, in_notes, until):
-    killed_while_it_types(fresh, os.environ)
-    until(lambda: given_back(fresh), 30)  # by the process beside it
-    until(lambda: not list(keyboards.record_path("x").parent.glob("*.json")))
+def test_next_run_restores_recorded_keyboard(phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The phone was away or the computer crashed: only the record is left."""
+    select_adb_keyboard(phone, monkeypatch)
+    path = keyboard.record_path(phone.serialno)
+    keyboard._write_record(path, keyboard.KeyboardLease(phone.serialno, LATIN_IME, ADB_KEYBOARD))
+    with Surface(phone.address) as surface:
+        assert "the phone's own is restored" in surface.pop_notices()
+    assert is_restored(phone)
+    assert not path.exists()
 
 
-def test_what_even_that_could_not_mend_the_next_run_does(fresh, monkeypatch):
-    """The phone was away, or the computer went down: only the record is left."""
-    from envs.surfaces.android import Surface
-
-    monkeypatch.setitem(fresh.commands.settings, "secure default_input_method", ADB_KEYBOARD)
-    monkeypatch.setattr(fresh.commands, "enabled", [LATIN_IME, ADB_KEYBOARD])
-    path = keyboards.record_path(fresh.serialno)
-    keyboards._write(path, keyboards.KeyboardLease(fresh.serialno, LATIN_IME, ADB_KEYBOARD))
-    with Surface(fresh.address) as surface:
-        assert "the phone's is set again" in surface.pop_notices()
-    assert given_back(fresh) and not path.exists()
-
-
-def test_a_damaged_record_is_said_and_not_guessed(fresh):
-    from envs.surfaces.android import Surface
-
-    path = keyboards.record_path(fresh.serialno)
+def test_damaged_record_is_an_error(phone: SimulatedPhone) -> None:
+    path = keyboard.record_path(phone.serialno)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"previous": 3}))
     with pytest.raises(SurfaceError, match="is damaged"):
-        Surface(fresh.address)
+        Surface(phone.address)
 
 
-def test_the_watching_process_ends_with_the_surface(fresh, surface, in_notes):
+def test_cleanup_process_ends_with_surface(surface: Surface, read_note: Callable[[], str]) -> None:
     surface.perform(TypeText(text="é"))
-    keeper = surface._keyboards._keeper
-    assert keeper is not None and keeper.poll() is None
-    began = time.monotonic()
+    process = surface._keyboards._cleanup
+    assert process is not None
+    assert process.poll() is None
     surface.close()
-    keeper.wait(20)
-    assert time.monotonic() - began < 20 and keeper.returncode == 0
+    assert process.wait(30) == 0

@@ -14,7 +14,7 @@ import pytest
 from helpers.desktop_programs import require_programs, require_window_manager
 from helpers.eventually import eventually
 
-from actions import Action, Click, Done, Move, PressKeys, Screen, SurfaceError, TypeText, UsageError, Wait
+from actions import Action, Click, Done, Drag, Move, PressKeys, Screen, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy
 from envs.live import LiveEnv
@@ -98,6 +98,23 @@ def test_practice_task_is_solved_through_x11(chrome: str) -> None:
         env.reset(seed=900_001)
         _, reward, _, _, _ = env.step(Click(x=5, y=350))  # beside every button
         assert reward <= 0
+
+
+DROP_PAGE = """data:text/html,<style>div{position:absolute;width:120px;height:60px}</style>
+<div id=card draggable=true style="left:50px;top:250px;background:skyblue"></div>
+<div id=bin style="left:450px;top:240px;background:orange"></div>
+<script>window.drops=0;card.ondragstart=e=>e.dataTransfer.setData('text/plain','card');
+bin.ondragover=e=>e.preventDefault();bin.ondrop=e=>{e.preventDefault();drops++}</script>"""
+
+
+def test_drag_drops_an_element(chrome: str) -> None:
+    with Surface("virtual", url=DROP_PAGE) as surface:
+        offset = surface.evaluate("[screenX + (outerWidth - innerWidth) / 2, screenY + outerHeight - innerHeight]")
+        assert isinstance(offset, list)
+        dx, dy = map(int, offset)
+        for count in (1, 2, 3):
+            surface.perform(Drag(path=((110 + dx, 280 + dy), (510 + dx, 270 + dy))))
+            eventually(lambda count=count: surface.evaluate("drops") == count, timeout_s=5)
 
 
 def test_killed_chromium_is_named(chrome: str) -> None:

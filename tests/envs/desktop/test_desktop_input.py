@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from actions import Action, Click, Drag, LongPress, Move, PressKeys, Scroll, SurfaceError, TypeText
+from envs.desktop import input as module
 from envs.desktop.geometry import Box, Viewport
-from envs.desktop.input import perform
+from envs.desktop.input import drag_moves, perform
 
 VIEWPORT = Viewport.of(Box(-200, 100, 400, 300), 2.0)  # 200 x 150 pixels, to the left of the first monitor
 
@@ -116,3 +119,16 @@ def test_failing_click_releases_keys_and_buttons(fail_at: str) -> None:
     calls = record(Click(x=1, y=1, modifiers=("shift",)), fail_at)
     assert calls[-1] == ("release", "shift")
     assert calls.count(("down", "left")) == calls.count(("up", "left"))
+
+
+@pytest.mark.parametrize("end", [(30, 0), (400, 0), (-1900, 1000)])
+def test_drag_moves_follow_distance_and_time(end: tuple[int, int]) -> None:
+    positions = [(0, 0), *drag_moves([(0, 0), end])]
+    assert positions[-1] == end
+    assert (len(positions) - 1) * module.STEP_S >= module.MIN_DRAG_S
+    assert all(math.dist(*pair) <= module.STEP_PX + 1 for pair in itertools.pairwise(positions))
+
+
+def test_drag_moves_of_long_path_are_limited() -> None:
+    assert len(drag_moves([(0, 0), (100_000, 0)])) * module.STEP_S <= module.MAX_SEGMENT_S
+    assert drag_moves([(5, 5), (5, 5)]) == [(5, 5)] * math.ceil(module.MIN_DRAG_S / module.STEP_S)

@@ -1,0 +1,61 @@
+"""Output of the simulated phone's `dumpsys`, in the shapes that adb clients parse.
+
+Sources: AOSP DisplayViewport.java, WindowManagerService.java, PowerManagerService.java.
+"""
+
+from __future__ import annotations
+
+from envs.simulators.android.screen import App, PhoneScreen
+
+
+def dump_display(screen: PhoneScreen, asleep: bool) -> str:
+    """Return the output of `dumpsys display`."""
+    width, height = screen.size
+    device_width, device_height = (height, width) if screen.rotation % 2 else (width, height)
+    return (
+        "DISPLAY MANAGER (dumpsys display)\n"
+        "  mViewports=[DisplayViewport{type=INTERNAL, valid=true, isActive=true, displayId=0, "
+        f"uniqueId='local:0', physicalPort=0, orientation={screen.rotation}, "
+        f"logicalFrame=Rect(0, 0 - {width}, {height}), physicalFrame=Rect(0, 0 - {width}, {height}), "
+        f"deviceWidth={device_width}, deviceHeight={device_height}}}]\n"
+        "Display States: size=1\n  Display Id=0\n"
+        f"  Display State={'OFF' if asleep else 'ON'}"
+    )
+
+
+def dump_window(app: App, locked: bool) -> str:
+    """Return the output of `dumpsys window`."""
+    flags = "LAYOUT_IN_SCREEN " + ("SECURE " if app.secure else "") + "HARDWARE_ACCELERATED"
+    window = f"Window{{5f3a1c2 u0 {app.package}/{app.package}.MainActivity}}"
+    return (
+        "WINDOW MANAGER POLICY STATE (dumpsys window policy)\n"
+        f"    showing={str(locked).lower()} isKeyguardShowing={str(locked).lower()}\n"
+        f"    mShowingDream=false mDreamingLockscreen={str(locked).lower()}\n"
+        "WINDOW MANAGER WINDOWS (dumpsys window windows)\n"
+        f"  Window #0 {window}:\n    mDisplayId=0 rootTaskId=1\n"
+        f"    mAttrs={{(0,0)(fillxfill) sim={{adjust=resize}} ty=BASE_APPLICATION\n      fl={flags}}}\n"
+        f"  mCurrentFocus={window}\n"
+        f"  mFocusedApp=ActivityRecord{{31c6e2f u0 {app.component} t7}}"
+    )
+
+
+def dump_power(asleep: bool) -> str:
+    """Return the output of `dumpsys power`."""
+    return (
+        "POWER MANAGER (dumpsys power)\n"
+        f"  mWakefulness={'Asleep' if asleep else 'Awake'}\n"
+        f"  mHoldingDisplaySuspendBlocker={str(not asleep).lower()}\n"
+        f"Display Power: state={'OFF' if asleep else 'ON'}"
+    )
+
+
+def dump_activity(app: App) -> str:
+    """Return the output of `dumpsys activity`."""
+    record = f"ActivityRecord{{31c6e2f u0 {app.component} t7}}"
+    return f"  ACTIVITY {app.component} 31c6e2f pid=4211\n  mResumedActivity: {record}"
+
+
+def dump_input_method(ime: str, bound: bool) -> str:
+    """Return the output of `dumpsys input_method`."""
+    state = f"mCurMethodId={ime}\n  mHaveConnection=true mBoundToMethod={str(bound).lower()}"
+    return f"Current Input Method Manager state:\n  {state}"
