@@ -1,10 +1,12 @@
-"""`python -m model.training ...`: the recipe's commands. Knows arguments and folders only."""
+"""Command line of the training recipe: `python -m training`."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,257 +14,274 @@ import typer
 
 from actions import UsageError
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
-FILE_BYTES = 12_000_000  # of a file of weights, at most
+MAX_SHARD_BYTES = 12_000_000
+MORE_TO_DO = 3  # exit code of `train`
 EMBEDDED = Path(__file__).parent.parent / "model" / "embedded"
 
-Data = Annotated[Path, typer.Option(help="data folder")]
-Chrome = Annotated[str, typer.Option(help="Chrome or Chromium to draw with")]
-Sandbox = Annotated[bool, typer.Option(help="off where the user is root")]
-First = Annotated[int, typer.Option(help="first seed")]
-Last = Annotated[int, typer.Option(help="the seed after the last")]
+DataFolder = Annotated[Path, typer.Option(help="Data folder.")]
+Chrome = Annotated[str, typer.Option(help="Chrome or Chromium executable that renders the pages.")]
+Sandbox = Annotated[bool, typer.Option(help="Use Chromium's sandbox, which does not work as root.")]
+First = Annotated[int, typer.Option(min=0, help="First seed.")]
+Last = Annotated[int, typer.Option(min=0, help="Seed after the last.")]
+Fonts = Annotated[Path | None, typer.Option(help="Folder of font files to use besides Arial.", metavar="DIR")]
+Tasks = Annotated[str, typer.Option(help="Comma-separated tasks; default: all that have an oracle.")]
 
 
 @app.callback()
-def recipe() -> None:
-    """How the embedded checkpoint is made: draw screens, train in stages, measure, publish."""
+def main() -> None:
+    """Train the embedded checkpoint: render data, train in stages, evaluate, publish."""
 
 
 @app.command()
 def screens(
-    out: Data = Path(".training"),
+    out: DataFolder = Path(".training"),
     first: First = 0,
     last: Last = 160,
-    fonts: Annotated[Path | None, typer.Option(help="folder of font files to mix with the shipped one")] = None,
-    sparse: Annotated[bool, typer.Option(help="screens with few things on them")] = False,
-    unseen: Annotated[bool, typer.Option(help="draw the 16 pages that are for measuring")] = False,
+    fonts: Fonts = None,
+    sparse: Annotated[bool, typer.Option(help="Put few elements on each screen.")] = False,
+    unseen: Annotated[bool, typer.Option(help="Render the 16 pages reserved for evaluation.")] = False,
     chrome: Chrome = "/usr/bin/chromium",
     sandbox: Sandbox = False,
 ) -> None:
-    """Draw invented screens, 64 a page, with all that is on them. Resumes; 40 screens a second on one core."""
-    from training.synthetic_screens import UNSEEN, draw
+    """Render synthetic screens, 64 to a page. Skips pages that are stored already."""
+    from training.synthetic_screens import UNSEEN_SEED_START, render_screens
 
-    folder, name = (
-        (out / "unseen", "screens") if unseen else (out / "screens", f"{'sparse' if sparse else 'screens'}-{first}")
-    )
+    folder, name = out / "screens", f"{'sparse' if sparse else 'screens'}-{first}"
     if unseen:
-        first, last = UNSEEN, UNSEEN + 16
-    elif last > UNSEEN:
-        raise typer.BadParameter(f"pages from {UNSEEN} on are for measuring; draw below it, not up to {last}")
-    with _browser(chrome, sandbox) as browser:
+        folder, name = out / "unseen", "screens"
+        first, last = UNSEEN_SEED_START, UNSEEN_SEED_START + 16
+    _check_seeds(last, UNSEEN_SEED_START, unseen)
+    with open_browser(chrome, sandbox) as browser:
         for start in range(first, last, 10):
-            began = time.monotonic()
-            new = draw(start, min(last, start + 10), folder, name, browser, fonts, sparse)
-            print(f"{name} {start}: {new} new in {time.monotonic() - began:.1f} s", flush=True)
+            start_time = time.monotonic()
+            new = render_screens(start, min(last, start + 10), folder, name, browser, fonts, sparse)
+            print(f"{name} {start}: {new} new in {time.monotonic() - start_time:.1f} s", flush=True)
 
 
 @app.command()
 def lines(
-    out: Data = Path(".training"),
+    out: DataFolder = Path(".training"),
     first: First = 0,
     last: Last = 80,
-    fonts: Annotated[Path | None, typer.Option(help="folder of font files to mix with the shipped one")] = None,
-    unseen: Annotated[bool, typer.Option(help="draw the 20 pages of single words that are for measuring")] = False,
+    fonts: Fonts = None,
+    unseen: Annotated[bool, typer.Option(help="Render the 20 pages of words reserved for evaluation.")] = False,
     chrome: Chrome = "/usr/bin/chromium",
     sandbox: Sandbox = False,
 ) -> None:
-    """Draw strips with a line of text each, 240 a page. Resumes."""
-    from training.synthetic_screens import UNSEEN
-    from training.text_strips import draw
+    """Render strips with a line of text each, 240 to a page. Skips pages that are stored already."""
+    from training.synthetic_screens import UNSEEN_SEED_START
+    from training.text_strips import render_strips
 
-    kinds = {f"lines-{first}": False}
+    sources = {f"lines-{first}": False}  # name: whether its words are English
     if unseen:
-        first, last = UNSEEN, UNSEEN + 10
-        kinds = {"words": False, "english": True}
-    elif last > UNSEEN:
-        raise typer.BadParameter(f"pages from {UNSEEN} on are for measuring; draw below it, not up to {last}")
-    with _browser(chrome, sandbox) as browser:
-        for name, english in kinds.items():
+        first, last = UNSEEN_SEED_START, UNSEEN_SEED_START + 10
+        sources = {"words": False, "english": True}
+    _check_seeds(last, UNSEEN_SEED_START, unseen)
+    folder = out / ("unseen-lines" if unseen else "lines")
+    with open_browser(chrome, sandbox) as browser:
+        for name, english in sources.items():
             for start in range(first, last, 10):
-                began = time.monotonic()
-                folder = out / ("unseen-lines" if unseen else "lines")
-                new = draw(start, min(last, start + 10), folder, name, browser, fonts, english)
-                print(f"{name} {start}: {new} new in {time.monotonic() - began:.1f} s", flush=True)
+                start_time = time.monotonic()
+                new = render_strips(start, min(last, start + 10), folder, name, browser, fonts, english)
+                print(f"{name} {start}: {new} new in {time.monotonic() - start_time:.1f} s", flush=True)
 
 
 @app.command()
 def render(
-    out: Data = Path(".training/practice"),
-    tasks: Annotated[str, typer.Option(help="comma-separated; default all that have an oracle")] = "",
+    out: DataFolder = Path(".training/practice"),
+    tasks: Tasks = "",
     first: First = 0,
     last: Last = 600,
     chrome: Chrome = "/usr/bin/chromium",
     sandbox: Sandbox = False,
 ) -> None:
-    """Draw practice pages in several states each, with the right next action for every wish that they could pose."""
-    from training.miniwob_renderer import render as draw
+    """Render practice pages in several states, with the right next action for every goal of the oracle."""
+    from training.miniwob_renderer import render_task
     from training.oracles import ORACLES
 
-    chosen = tasks.split(",") if tasks else sorted(ORACLES)
-    with _browser(chrome, sandbox) as browser:
-        for start in range(first, last, 60):  # in rounds, so that training can begin on all tasks early
-            for task in chosen:
-                began = time.monotonic()
-                new = draw(task, start, min(last, start + 60), out, browser)
-                print(f"{task} {start}: {new} new in {time.monotonic() - began:.1f} s", flush=True)
+    names = tasks.split(",") if tasks else sorted(ORACLES)
+    with open_browser(chrome, sandbox) as browser:
+        for start in range(first, last, 60):  # in rounds, so that training can start on all tasks early
+            for task in names:
+                start_time = time.monotonic()
+                new = render_task(task, start, min(last, start + 60), out, browser)
+                print(f"{task} {start}: {new} new in {time.monotonic() - start_time:.1f} s", flush=True)
 
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="a stage's file, see training/configs")],
-    data: Data = Path(".training"),
-    run: Annotated[Path | None, typer.Option(help="run folder; default <data>/<the recipe's name>")] = None,
+    recipe: Annotated[Path, typer.Argument(help="Recipe of the stage, see training/configs.")],
+    data: DataFolder = Path(".training"),
+    run: Annotated[Path | None, typer.Option(help="Run folder; default: DATA/<name of the recipe>.")] = None,
     before: Annotated[
-        list[Path] | None, typer.Option(help="run folder of the stage to begin from, or a checkpoint; several in turn")
+        list[Path] | None,
+        typer.Option(help="Run folder or checkpoint to load weights from; several are loaded in turn."),
     ] = None,
-    minutes: Annotated[float, typer.Option(help="length of this slice")] = 10.0,
-    threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    minutes: Annotated[float, typer.Option(min=0, help="Time after which to stop and save.")] = 10.0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Train one slice, or go on with a run. Exit code 0 when the recipe is done, 3 when there is more to do."""
+    """Train a stage, or resume a run. Exit code 0 when the recipe is finished, 3 when there is more to do."""
     import torch
 
-    from training.dpo import DPOStage
-    from training.episodes import EpisodeStage
-    from training.sft import SFTStage
-    from training.trainer import Trainer, TrainingConfig
-    from training.vision_pretraining import VisionPretrainingStage
+    from training.config import TrainingConfig
+    from training.trainer import Trainer
 
     torch.set_num_threads(threads)
-    read = TrainingConfig.load(recipe)
+    config = TrainingConfig.load(recipe)
     folder = run or data / recipe.stem
-    whole = {"answers": SFTStage, "episodes": EpisodeStage, "preference": DPOStage}
-    stage: Any
-    if read["stage"] == "visual":
-        stage = VisionPretrainingStage(read, data, before or [], device)
-    elif read["stage"] in whole:
-        stage = whole[read["stage"]](read, data, folder, before or [], device)
-    else:
-        raise typer.BadParameter(f"stage in {recipe} must be visual, {', '.join(whole)}, not {read['stage']!r}")
-    raise typer.Exit(0 if Trainer(read, stage, folder).train(minutes) else 3)
+    stage = _make_stage(config, data, folder, before or [], device)
+    raise typer.Exit(0 if Trainer(config, stage, folder).train(minutes) else MORE_TO_DO)
 
 
 @app.command()
 def measure(
-    checkpoint: Annotated[Path, typer.Argument(help="a checkpoint's folder")] = EMBEDDED,
-    data: Data = Path(".training"),
-    words: Annotated[int, typer.Option(help="words to read on screens, and as many strips of a word each")] = 2000,
-    screens: Annotated[int, typer.Option(help="screens to point in")] = 1000,
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder.")] = EMBEDDED,
+    data: DataFolder = Path(".training"),
+    words: Annotated[int, typer.Option(min=1, help="Words to read on screens, and in strips of each kind.")] = 2000,
+    screens: Annotated[int, typer.Option(min=1, help="Screens to point at.")] = 1000,
 ) -> None:
-    """Reading and pointing on unseen strips and screens, and practice screens held back; JSON on standard output."""
+    """Evaluate reading and pointing on unseen data, and held-back practice screens; print JSON."""
+    from training.dataset import Sample, read_samples
+
+    def load(folder: str, command: str, sources: list[str] | None = None) -> list[Sample]:
+        samples = list(read_samples(data / folder, sources))
+        if not samples:
+            raise UsageError(f"no samples in {data / folder}: run `python -m training {command}` first")
+        return samples
+
+    unseen = load("unseen", "screens --unseen")
+    strips = {name: load("unseen-lines", "lines --unseen", [name])[:words] for name in ("words", "english")}
+    held_back = [sample for sample in load("practice", "render") if sample.seed < 10]
+
     from training.checkpoint import load_for_evaluation
-    from training.dataset import read
-    from training.evaluate import own_goals, pointing, reading, reading_strips
+    from training.evaluate import pointing_accuracy, reading_accuracy, strip_accuracy, task_accuracy
     from training.packing import Packer
-    from training.synthetic_screens import READ_PX
-    from training.text_strips import SHOWN
+    from training.synthetic_screens import READ_FONT_PX
+    from training.text_strips import RESIZED
 
     model, tokenizer, packer = load_for_evaluation(checkpoint)
-    unseen = list(read(data / "unseen"))
-    readable = [one for one in unseen if READ_PX[0] <= one.font_px <= READ_PX[1]]
-    held = [one for one in read(data / "practice") if one.seed < 10]
-    shown = Packer(tokenizer, model.config, *SHOWN)
-    strips = {name: list(read(data / "unseen-lines", [name]))[:words] for name in ("words", "english")}
-    figures = {
-        "strips": reading_strips(model, tokenizer, shown, strips["words"]),
-        "strips_english": reading_strips(model, tokenizer, shown, strips["english"]),
-        "reading": reading(model, tokenizer, packer, readable, words),
-        "pointing": pointing(model, tokenizer, packer, unseen[:screens]),
-        "practice": own_goals(model, tokenizer, packer, held),
+    readable = [sample for sample in unseen if READ_FONT_PX[0] <= sample.font_px <= READ_FONT_PX[1]]
+    strip_packer = Packer(tokenizer, model.config, *RESIZED)
+    metrics = {
+        "strips": strip_accuracy(model, tokenizer, strip_packer, strips["words"]),
+        "strips_english": strip_accuracy(model, tokenizer, strip_packer, strips["english"]),
+        "reading": reading_accuracy(model, tokenizer, packer, readable, words),
+        "pointing": pointing_accuracy(model, tokenizer, packer, unseen[:screens]),
+        "practice": task_accuracy(model, tokenizer, packer, held_back),
     }
-    print(json.dumps(figures))
+    print(json.dumps(metrics))
 
 
 @app.command()
 def publish(
-    run: Annotated[Path, typer.Option(help="run folder of the last stage")],
-    into: Annotated[Path, typer.Option(help="folder of the embedded checkpoint")] = EMBEDDED,
+    run: Annotated[Path, typer.Option(help="Run folder of the last stage.")],
+    into: Annotated[Path, typer.Option(help="Folder of the embedded checkpoint.")] = EMBEDDED,
 ) -> None:
-    """Put a trained checkpoint where the package carries it. Measure it next: see its README.md."""
+    """Copy a trained checkpoint into the package. Evaluate it next, as its README.md describes."""
     import shutil
 
     import torch
 
     from model.checkpoints.weights import INDEX, SINGLE, load_model, save_model
 
-    made = run / "checkpoint"
-    model = load_model(made)  # before anything is replaced: a damaged one is refused here
-    for file in sorted(made.iterdir()):
-        if file.name not in (SINGLE, INDEX):
-            shutil.copy(file, into / file.name)
-    for old in [*into.glob("*.safetensors"), into / INDEX]:
-        old.unlink(missing_ok=True)
-    for file in save_model(model, into, torch.float16, shard_bytes=FILE_BYTES):
-        print(f"{file.name}: {file.stat().st_size} bytes")
+    checkpoint = run / "checkpoint"
+    model = load_model(checkpoint)  # before anything is replaced: raises if the checkpoint is damaged
+    for path in sorted(checkpoint.iterdir()):
+        if path.name not in (SINGLE, INDEX):
+            shutil.copy(path, into / path.name)
+    for path in [*into.glob("*.safetensors"), into / INDEX]:
+        path.unlink(missing_ok=True)
+    for path in save_model(model, into, torch.float16, shard_bytes=MAX_SHARD_BYTES):
+        print(f"{path.name}: {path.stat().st_size} bytes")
 
 
 @app.command()
 def collect(
-    checkpoint: Annotated[Path, typer.Argument(help="folder of the checkpoint that acts")],
-    out: Data = Path(".training/collected"),
-    tasks: Annotated[str, typer.Option(help="comma-separated; default all that have an oracle")] = "",
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of the checkpoint that acts.")],
+    out: DataFolder = Path(".training/collected"),
+    tasks: Tasks = "",
     first: First = 20_000,
     last: Last = 20_030,
-    temperature: Annotated[float, typer.Option(min=0.0, help="of the words that it says; 0 takes the likeliest")] = 0.0,
-    tries: Annotated[int, typer.Option(min=1, help="episodes of each seed")] = 1,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Sampling temperature; 0 is greedy.")] = 0.0,
+    tries: Annotated[int, typer.Option(min=1, help="Episodes of each seed.")] = 1,
     chrome: Chrome = "/usr/bin/chromium",
     sandbox: Sandbox = False,
 ) -> None:
-    """Let a checkpoint act on practice pages, and store what it sees and says with the oracle's answers. Resumes."""
+    """Let a checkpoint act on practice pages; store its screens and replies with the oracle's answers."""
     if tries > 1 and not temperature:
-        raise typer.BadParameter(f"{tries} tries at temperature 0 are all the same; give a --temperature, or one try")
+        raise typer.BadParameter(
+            f"--tries {tries} at temperature 0 gives equal episodes; set --temperature, or use --tries 1"
+        )
     from model.engine.decode import Sampling
     from training.checkpoint import load_for_evaluation
-    from training.dagger import collect as act
+    from training.dagger import collect as collect_task
     from training.evaluate import generate_replies
     from training.oracles import ORACLES
 
     model, tokenizer, packer = load_for_evaluation(checkpoint)
 
-    def answer(png: bytes, goal: str, seed: int) -> str:
+    def reply(png: bytes, goal: str, seed: int) -> str:
         return generate_replies(model, tokenizer, packer, [(png, goal)], 64, Sampling(temperature, seed=seed))[0]
 
-    with _browser(chrome, sandbox) as browser:
+    with open_browser(chrome, sandbox) as browser:
         for task in tasks.split(",") if tasks else sorted(ORACLES):
-            new, episodes, won = act(task, first, last, out, browser, answer, tries)
-            print(f"{task}: {new} new screens, {won} of {episodes} new episodes won", flush=True)
+            counts = collect_task(task, first, last, out, browser, reply, tries)
+            print(f"{task}: {counts.screens} new screens, {counts.won} of {counts.episodes} episodes won", flush=True)
 
 
 @app.command()
 def curves(
-    runs: Annotated[list[Path], typer.Argument(help="run folders, in the order of their stages")],
-    out: Annotated[Path, typer.Option(help="the picture")] = Path("docs/training.svg"),
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, in the order of their stages.")],
+    out: Annotated[Path, typer.Option(help="Image file.")] = Path("docs/lab/training.svg"),
 ) -> None:
-    """Draw the losses of runs."""
-    from training.plot import draw
+    """Plot the losses and accuracies of runs."""
+    from training.plot import plot_losses
 
-    draw(runs, out)
+    plot_losses(runs, out)
 
 
-class _browser:
-    """Chromium as the practice pages want it, closed at the end."""
+@contextmanager
+def open_browser(chrome: str, sandbox: bool) -> Iterator[Any]:
+    """Start Chromium with the flags of the browser surface."""
+    from playwright.sync_api import sync_playwright
 
-    def __init__(self, chrome: str, sandbox: bool) -> None:
-        self.chrome, self.sandbox = chrome, sandbox
+    from envs.chromium.flags import BROWSER_FLAGS
 
-    def __enter__(self) -> Any:
-        from playwright.sync_api import sync_playwright
-
-        from envs.chromium.flags import BROWSER_FLAGS
-
-        self.driver = sync_playwright().start()
-        flags = [*BROWSER_FLAGS, *([] if self.sandbox else ["--no-sandbox"])]
-        self.browser = self.driver.chromium.launch(
-            executable_path=self.chrome,
+    flags = [*BROWSER_FLAGS, *([] if sandbox else ["--no-sandbox"])]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=chrome,
             args=flags,
-            ignore_default_args=["--hide-scrollbars"],  # Playwright's own; the agent's browser draws them
+            ignore_default_args=["--hide-scrollbars"],  # Playwright's default; the agent's browser shows scroll bars
         )
-        return self.browser
+        try:
+            yield browser
+        finally:
+            browser.close()
 
-    def __exit__(self, *_: object) -> None:
-        self.browser.close()
-        self.driver.stop()
+
+def _check_seeds(last: int, reserved_start: int, unseen: bool) -> None:
+    if last > reserved_start and not unseen:
+        raise typer.BadParameter(f"seeds from {reserved_start} are reserved for evaluation; --last {last} is too high")
+
+
+def _make_stage(config: Any, data: Path, run: Path, before: list[Path], device: str) -> Any:
+    """Return the stage that a recipe names."""
+    from training.dpo import DPOStage
+    from training.episodes import EpisodeStage
+    from training.sft import SFTStage
+    from training.vision_pretraining import VisionPretrainingStage
+
+    stages = {"sft": SFTStage, "episodes": EpisodeStage, "dpo": DPOStage}
+    name = config["stage"]
+    if name == "vision":
+        return VisionPretrainingStage(config, data, before, device)
+    if name not in stages:
+        raise UsageError(f"stage in {config.path} must be vision, {', '.join(stages)}, not {name!r}")
+    return stages[name](config, data, run, before, device)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A checkpoint folder opened for measuring: the model, its tokenizer, and the packer of practice screens."""
+"""Load a checkpoint for evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.packing import Packer
 
 
 def load_for_evaluation(folder: Path, width: int = 280, height: int = 364) -> tuple[Qwen25VL, Tokenizer, Packer]:
-    """In float32, ready to answer about screens of width x height pixels."""
+    """Return the model in float32, its tokenizer, and a packer for screens of width x height pixels."""
     model = load_model(folder, dtype=torch.float32)
     tokenizer = Tokenizer(folder)
     return model, tokenizer, Packer(tokenizer, model.config, width, height)

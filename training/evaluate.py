@@ -1,7 +1,7 @@
-"""Reading and pointing, measured on invented screens that were never drawn for training. Knows checkpoints and scores.
+"""Evaluate reading and pointing on held-out screens, and the answers to practice pages.
 
-Reading: the model is asked what it says at a word's place, and its words are compared letter by letter. Pointing: it is
-asked for one element or word of a screen, and its click must lie inside.
+Reading: the model reads the word at a point, and its reply is compared character by character. Pointing: the model
+clicks an element or word, and the click must lie inside its box.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,193 +22,207 @@ from model.nn.qwen25vl import Qwen25VL
 from model.processing.image import frames_to_patches
 from model.processing.tokenizer import Tokenizer
 from training.dataset import Question, Sample
-from training.packing import Packer, decode
-from training.page_renderer import encoded
-from training.questions import read_at, words_of
-from training.text_strips import READ, enlarged
+from training.packing import Packer, decode_png
+from training.page_renderer import encode_png
+from training.questions import group_words, read_word
+from training.text_strips import READ_GOAL, resize_strip
 
-AT_ONCE = 25
+BATCH_SIZE = 25
+MAX_READ_TOKENS, MAX_CALL_TOKENS = 24, 40
+
+Prompt = tuple[bytes, str]  # PNG, goal
+Accuracies = dict[str, dict[str, float]]  # {name: {"right", "total", "share"}}
+Item = TypeVar("Item")
 
 
 def generate_replies(
     model: Qwen25VL,
     tokenizer: Tokenizer,
     packer: Packer,
-    asked: Sequence[tuple[bytes, str]],
-    most: int,
+    prompts: Sequence[Prompt],
+    max_new_tokens: int,
     sampling: Sampling | None = None,
 ) -> list[str]:
-    """The model's words for each (PNG, goal), left-padded and together; at most so many tokens. Greedy by default."""
-    prompts = [packer.head + packer.prompt(goal) for _, goal in asked]
-    length = max(len(prompt) for prompt in prompts)
+    """Return the reply to each prompt, generated in one left-padded batch; greedy by default."""
+    prompt_ids = [packer.head + packer.prompt(goal) for _, goal in prompts]
+    length = max(len(ids) for ids in prompt_ids)
     pad = tokenizer.id("<|endoftext|>")
-    ids = torch.tensor([[pad] * (length - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    frames = np.stack([decode(png) for png, _ in asked])
+    input_ids = torch.tensor([[pad] * (length - len(ids)) + ids for ids in prompt_ids])
+    mask = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in prompt_ids])
+    frames = np.stack([decode_png(png) for png, _ in prompts])
     patches, (_, h, w) = frames_to_patches(np.repeat(frames, 2, axis=0))
     tokens: list[Tensor] = list(
         stream_batch(
             model,
-            ids.to(model.device),
-            max_new_tokens=most,
+            input_ids.to(model.device),
+            max_new_tokens=max_new_tokens,
             stop_ids=tokenizer.stop_ids,
             sampling=sampling or Sampling(),
             vocabulary=tokenizer.size,
             attention_mask=mask.to(model.device),
             pixel_values=patches.to(model.device),
-            image_grid_thw=[(1, h, w)] * len(asked),
+            image_grid_thw=[(1, h, w)] * len(prompts),
         )
     )
-    stop = set(tokenizer.stop_ids)
-    words = []
+    stop_ids = set(tokenizer.stop_ids)
+    replies = []
     for row in torch.stack(tokens, dim=1).tolist():
-        end = next((place for place, token in enumerate(row) if token in stop), len(row))
-        words.append(tokenizer.decode(row[:end]))
-    return words
+        end = next((index for index, token in enumerate(row) if token in stop_ids), len(row))
+        replies.append(tokenizer.decode(row[:end]))
+    return replies
 
 
 @dataclass
-class Score:
-    """Counts by name; right of total."""
+class AccuracyCounter:
+    """Counts right answers by name."""
 
     right: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     total: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def add(self, name: str, right: float, total: float = 1) -> None:
+        """Add answers, of which `right` are right."""
         self.right[name] += right
         self.total[name] += total
 
-    def shares(self) -> dict[str, dict[str, float]]:
-        """{"name": {"right", "total", "share"}}."""
+    def accuracies(self) -> Accuracies:
+        """Return {name: {"right", "total", "share"}}."""
         return {
             name: {"right": self.right[name], "total": total, "share": round(self.right[name] / total, 4)}
             for name, total in sorted(self.total.items())
         }
 
 
-def reading(
-    model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, samples: Sequence[Sample], words: int, seed: int = 0
-) -> dict[str, Any]:
-    """Characters read right, of words in screens whose text is 11 to 16 CSS px: 1 - edits / characters, not below 0."""
+def reading_accuracy(
+    model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, samples: Sequence[Sample], count: int, seed: int = 0
+) -> Accuracies:
+    """Return the accuracy on characters and words of `count` random words on screens.
+
+    The accuracy on characters is 1 - edit distance / length, not below 0.
+    """
     rng = random.Random(seed)
-    asked: list[tuple[bytes, str]] = []
-    truth: list[str] = []
-    while len(asked) < words:
+    prompts: list[Prompt] = []
+    expected: list[str] = []
+    while len(prompts) < count:
         sample = rng.choice(samples)
-        found = words_of(sample.characters)
-        if not found:
+        words = group_words(sample.characters)
+        if not words:
             continue
-        text, box = rng.choice(found)
-        asked.append((sample.png, read_at(text, box)["goal"]))
-        truth.append(text)
-    return _read(model, tokenizer, packer, asked, truth)
+        text, box = rng.choice(words)
+        prompts.append((sample.png, read_word(text, box)["goal"]))
+        expected.append(text)
+    return _text_accuracy(model, tokenizer, packer, prompts, expected)
 
 
-def reading_strips(model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, samples: Sequence[Sample]) -> dict[str, Any]:
-    """The same of strips with one word each, as lines.py draws them; packer: of the size at which they are shown."""
-    asked = [(encoded(enlarged(one)[0]), READ) for one in samples]
-    return _read(model, tokenizer, packer, asked, [one.questions[0].answer["say"] for one in samples])
+def strip_accuracy(model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, samples: Sequence[Sample]) -> Accuracies:
+    """Return the same on strips of text; packer: of the size to which the processor resizes a strip."""
+    prompts = [(encode_png(resize_strip(sample).frame), READ_GOAL) for sample in samples]
+    return _text_accuracy(model, tokenizer, packer, prompts, [sample.questions[0].answer["say"] for sample in samples])
 
 
-def _read(
-    model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, asked: Sequence[tuple[bytes, str]], truth: Sequence[str]
-) -> dict[str, Any]:
-    score = Score()
-    for part, expected in zip(_parts(asked), _parts(truth), strict=True):
-        for text, answer in zip(expected, generate_replies(model, tokenizer, packer, part, 24), strict=True):
-            score.add("characters", max(0, len(text) - edits(text, answer)), len(text))
-            score.add("words", text == answer)
-    return score.shares()
+def _text_accuracy(
+    model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, prompts: Sequence[Prompt], expected: Sequence[str]
+) -> Accuracies:
+    counter = AccuracyCounter()
+    for batch, texts in zip(_batches(prompts), _batches(expected), strict=True):
+        replies = generate_replies(model, tokenizer, packer, batch, MAX_READ_TOKENS)
+        for text, reply in zip(texts, replies, strict=True):
+            counter.add("characters", max(0, len(text) - edit_distance(text, reply)), len(text))
+            counter.add("words", text == reply)
+    return counter.accuracies()
 
 
-def pointing(
+def pointing_accuracy(
     model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, samples: Sequence[Sample], seed: int = 0
-) -> dict[str, Any]:
-    """Clicks inside the element, one question a screen, by kind of element and in all."""
+) -> Accuracies:
+    """Return the fraction of clicks inside the element, by kind of element and in all; one question a screen."""
     rng = random.Random(seed)
-    asked: list[tuple[bytes, str]] = []
-    wanted: list[tuple[Question, str]] = []
+    prompts: list[Prompt] = []
+    targets: list[tuple[Question, str]] = []
     for sample in samples:
-        clicks = [one for one in sample.questions if one.answer.get("action") == "left_click" and one.box]
+        clicks = [q for q in sample.questions if q.answer.get("action") == "left_click" and q.box]
         if clicks:
             question = rng.choice(clicks)
-            asked.append((sample.png, question.goal))
-            wanted.append((question, _kind(question, sample)))
-    score = Score()
-    for part, expected in zip(_parts(asked), _parts(wanted), strict=True):
-        for (question, kind), answer in zip(
-            expected, generate_replies(model, tokenizer, packer, part, 24), strict=True
-        ):
-            hit = inside(point(answer), question)
-            score.add("all", hit)
-            score.add(kind, hit)
-    return score.shares()
+            prompts.append((sample.png, question.goal))
+            targets.append((question, _element_kind(question, sample)))
+    counter = AccuracyCounter()
+    for batch, batch_targets in zip(_batches(prompts), _batches(targets), strict=True):
+        replies = generate_replies(model, tokenizer, packer, batch, MAX_READ_TOKENS)
+        for (question, kind), reply in zip(batch_targets, replies, strict=True):
+            hit = is_inside(parse_point(reply), question)
+            counter.add("all", hit)
+            counter.add(kind, hit)
+    return counter.accuracies()
 
 
-def own_goals(model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, samples: Sequence[Sample]) -> dict[str, float]:
-    """Share of practice screens, by task, whose own question is answered right: the point inside, or the same call."""
-    score = Score()
-    known = [one for one in samples if one.own is not None]
-    for part in _parts(known):
-        answers = generate_replies(model, tokenizer, packer, [(one.png, one.goal) for one in part], 40)
-        for sample, answer in zip(part, answers, strict=True):
-            assert sample.own is not None
-            score.add(sample.source, right(answer, sample.own))
-    return {name: one["share"] for name, one in score.shares().items()}
+def task_accuracy(model: Qwen25VL, tokenizer: Tokenizer, packer: Packer, samples: Sequence[Sample]) -> dict[str, float]:
+    """Return the fraction of practice screens, by task, whose own question is answered right."""
+    counter = AccuracyCounter()
+    labeled = [sample for sample in samples if sample.own_question is not None]
+    for batch in _batches(labeled):
+        prompts = [(sample.png, sample.goal) for sample in batch]
+        replies = generate_replies(model, tokenizer, packer, prompts, MAX_CALL_TOKENS)
+        for sample, reply in zip(batch, replies, strict=True):
+            assert sample.own_question is not None
+            counter.add(sample.source, is_right(reply, sample.own_question))
+    return {name: accuracy["share"] for name, accuracy in counter.accuracies().items()}
 
 
-def right(answer: str, question: Question) -> bool:
-    """Whether an answer does what the question wants: a point may lie anywhere in the box, all else is equal."""
+def is_right(reply: str, question: Question) -> bool:
+    """Return whether a reply answers a question: a point may lie anywhere in the box, all else must be equal."""
     if "say" in question.answer:
-        return answer == question.answer["say"]
-    arguments = call(answer)
+        return reply == question.answer["say"]
+    arguments = parse_call(reply)
     if arguments is None or arguments.get("action") != question.answer["action"]:
         return False
     if question.box is not None and "coordinate" in question.answer:
-        rest = {key: value for key, value in question.answer.items() if key != "coordinate"}
-        return inside(point(answer), question) and all(arguments.get(key) == value for key, value in rest.items())
+        others = {key: value for key, value in question.answer.items() if key != "coordinate"}
+        in_box = is_inside(parse_point(reply), question)
+        return in_box and all(arguments.get(key) == value for key, value in others.items())
     return arguments == dict(question.answer)
 
 
-def call(text: str) -> dict[str, Any] | None:
-    """The arguments of the call in a reply, None where there is none."""
+def parse_call(reply: str) -> dict[str, Any] | None:
+    """Return the arguments of the call in a reply, None if there is none."""
     try:
-        arguments = json.loads(text.split("<tool_call>")[1].split("</tool_call>")[0])["arguments"]
+        arguments = json.loads(reply.split("<tool_call>")[1].split("</tool_call>")[0])["arguments"]
     except (ValueError, LookupError, TypeError):
         return None
     return arguments if isinstance(arguments, dict) else None
 
 
-def point(text: str) -> tuple[int, int] | None:
-    """The coordinate of the call in a reply."""
+def parse_point(reply: str) -> tuple[int, int] | None:
+    """Return the coordinate of the call in a reply, None if there is none."""
     try:
-        x, y = (call(text) or {})["coordinate"]
+        x, y = (parse_call(reply) or {})["coordinate"]
         return int(x), int(y)
     except (ValueError, LookupError, TypeError):
         return None
 
 
-def inside(at: tuple[int, int] | None, target: Question) -> bool:
-    if at is None or target.box is None:
+def is_inside(point: tuple[int, int] | None, question: Question) -> bool:
+    """Return whether a point lies in the box of a question."""
+    if point is None or question.box is None:
         return False
-    x, y, w, h = target.box
-    return x <= at[0] < x + w and y <= at[1] < y + h
+    x, y, w, h = question.box
+    return x <= point[0] < x + w and y <= point[1] < y + h
 
 
-def edits(a: str, b: str) -> int:
-    """Levenshtein's distance."""
+def edit_distance(a: str, b: str) -> int:
+    """Return the Levenshtein distance."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
-        before, row[0] = row[0], i
+        diagonal, row[0] = row[0], i
         for j, y in enumerate(b, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
     return row[-1]
 
 
-def _kind(question: Question, sample: Sample) -> str:
-    return next((str(one["kind"]) for one in sample.elements if tuple(one["box"]) == question.box), "word")
+def _element_kind(question: Question, sample: Sample) -> str:
+    elements: Iterator[Mapping[str, Any]] = (e for e in sample.elements if tuple(e["box"]) == question.box)
+    element = next(elements, None)
+    return "word" if element is None else str(element["kind"])
 
 
-def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), AT_ONCE):
-        yield items[start : start + AT_ONCE]
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), BATCH_SIZE):
+        yield items[start : start + BATCH_SIZE]

@@ -1,4 +1,4 @@
-"""Frames to cells, and how far an encoder has gone from what it was. Knows encoders; knows no data."""
+"""Keep the features of a vision encoder close to those of an earlier encoder."""
 
 from __future__ import annotations
 
@@ -11,34 +11,45 @@ from torch import Tensor, nn
 
 from model.processing.image import frames_to_patches
 
-AT_ONCE = 30
-FAINT = 0.01  # a direction in which cells vary by less than this share of the mean one counts no more than it would
+FRAMES_PER_PASS = 30
+MIN_RELATIVE_VARIANCE = 0.01  # smaller variances, relative to the mean one, are raised to about this
+
+Frames = np.ndarray[Any, Any]  # uint8 [N, H, W, 3]
 
 
-def encode(visual: nn.Module, frames: np.ndarray[Any, Any]) -> Tensor:
-    """Frames [B, H, W, 3] -> cell embeddings [B, cells, C]."""
-    patches, grid = frames_to_patches(np.repeat(frames, 2, axis=0))  # a still picture fills both time slices
+def encode_frames(visual: nn.Module, frames: Frames) -> Tensor:
+    """Return the merged patch embeddings [B, cells, C] of frames [B, H, W, 3]."""
+    patches, grid = frames_to_patches(np.repeat(frames, 2, axis=0))  # a still image fills both time slices
     device = next(visual.parameters()).device
     cells: Tensor = visual(patches.to(device), [grid])
     return cells.view(len(frames), -1, cells.shape[-1])
 
 
 class FeatureAnchor:
-    """An encoder as it was, for another to stay near it, in what tells its cells apart.
+    """A frozen copy of an encoder, and the distance of another encoder's features from its own.
 
-    A caret or the frame of a field with the focus changes a cell little, and a decoder acts by it: so differences count
-    in every direction by how much cells vary in it (after Mahalanobis). frames: pages to learn that from, [N, H, W, 3].
+    The distance is Mahalanobis': a difference counts relative to how much the features vary in its direction. A caret or
+    a focus ring changes a feature little, but a decoder relies on it.
+
+    Args:
+        visual: The encoder to stay close to.
+        frames: Pages [N, H, W, 3] from which the covariance of the features is estimated.
     """
 
-    def __init__(self, visual: nn.Module, frames: np.ndarray[Any, Any]) -> None:
+    def __init__(self, visual: nn.Module, frames: Frames) -> None:
         self.visual = copy.deepcopy(visual).requires_grad_(False)
+        starts = range(0, len(frames), FRAMES_PER_PASS)
         with torch.no_grad():
-            parts = [encode(self.visual, frames[start : start + AT_ONCE]) for start in range(0, len(frames), AT_ONCE)]
-        spread, directions = torch.linalg.eigh(torch.cov(torch.cat(parts).flatten(0, 1).float().T))
-        self.scales = directions * (spread.clamp(min=0.0) + FAINT * spread.mean()).rsqrt()
+            parts = [encode_frames(self.visual, frames[start : start + FRAMES_PER_PASS]) for start in starts]
+        variances, directions = torch.linalg.eigh(torch.cov(torch.cat(parts).flatten(0, 1).float().T))
+        floor = MIN_RELATIVE_VARIANCE * variances.mean()
+        self.scales = directions * (variances.clamp(min=0.0) + floor).rsqrt()
 
-    def moved(self, cells: Tensor, frames: np.ndarray[Any, Any]) -> Tensor:
-        """How far cells [B, cells, C] of those frames have gone: 0 is not at all, about 2 as far as to another cell."""
+    def distance(self, cells: Tensor, frames: Frames) -> Tensor:
+        """Return the mean squared distance of features [B, cells, C] of frames from the anchor's features.
+
+        Equal features give 0; features of unrelated cells give about 2.
+        """
         with torch.no_grad():
-            before = encode(self.visual, frames)
-        return ((cells - before).float() @ self.scales).square().mean()
+            anchor_cells = encode_frames(self.visual, frames)
+        return ((cells - anchor_cells).float() @ self.scales).square().mean()

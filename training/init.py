@@ -1,4 +1,4 @@
-"""A model with random weights, of the sizes that a recipe names."""
+"""Create a model with random weights, of the sizes in a recipe."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from model.nn.config import Config, TextConfig, VisionConfig
 from model.nn.qwen25vl import Qwen25VL
 from training import vocabulary
-from training.trainer import TrainingConfig
+from training.config import TrainingConfig
 
 
 def config_of(recipe: TrainingConfig) -> Config:
-    """The configuration; the vocabulary's size and special tokens come from vocabulary.py."""
-    ids = vocabulary.ids(vocabulary.build())
+    """Return the model configuration; vocabulary size and special tokens come from `training.vocabulary`."""
+    ids = vocabulary.special_token_ids(vocabulary.build_tokenizer())
     text, vision = dict(recipe["text"]), dict(recipe["vision"])
     text["mrope_section"] = tuple(text["mrope_section"])
     vision["fullatt_block_indexes"] = tuple(vision["fullatt_block_indexes"])
     return Config(
         VisionConfig(**vision, out_hidden_size=text["hidden_size"]),
-        TextConfig(**text, vocab_size=vocabulary.ROWS, tie_word_embeddings=True, max_position_embeddings=8192),
+        TextConfig(**text, vocab_size=vocabulary.VOCAB_SIZE, tie_word_embeddings=True, max_position_embeddings=8192),
         ids["<|image_pad|>"],
         ids["<|video_pad|>"],
         ids["<|vision_start|>"],
@@ -29,7 +29,10 @@ def config_of(recipe: TrainingConfig) -> Config:
 
 
 def init_model(recipe: TrainingConfig) -> Qwen25VL:
-    """Normal weights, the layers that write into the residual stream scaled down by depth; the recipe's seed."""
+    """Return a model with normally distributed weights, drawn with the recipe's seed.
+
+    Projections that write into the residual stream are scaled down by depth.
+    """
     config = config_of(recipe)
     torch.manual_seed(recipe["seed"])
     model = Qwen25VL(config)

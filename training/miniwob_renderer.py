@@ -1,41 +1,41 @@
-"""Draws screens of the practice pages, with questions and answers, by Chromium. Knows pages; knows no tensors.
+"""Render screens of MiniWoB++ pages in Chromium, with questions and answers.
 
-An episode is drawn as the agent would see it: the frames are those of the browser surface, and what leads from one to
-the next are its own hands. Most steps follow the oracle; some go wrong, so that ways back are in the data too.
-Rendering resumes: seeds that are there are not drawn again.
+Frames and input are those of the browser surface. Most steps of an episode follow the oracle; some are wrong, so that
+recoveries are in the data too. Seeds that are stored already are not rendered again.
 """
 
 from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actions import Screen, SurfaceError, UsageError
+from actions import Action, Point, Screen, SurfaceError, UsageError
 from envs.chromium import input
 from envs.miniwob import pages
 from model.dialects._qwen25_functions import ACTS, Arguments
 from training import oracles
-from training.dataset import Writer
+from training.dataset import DatasetWriter
 
-PAGE_JS = Path(input.__file__).parent / "page.js"  # what the browser surface runs in every page
-QUESTIONS = 12  # of one screen, at most
-RIGHT, STRAY = 0.75, 0.1  # shares of steps that follow the page's own goal, and of clicks that follow none
-PATIENCE = 0.5  # share of steps that come after what a page does on its own account: an agent thinks for a while
+PAGE_JS = Path(input.__file__).parent / "page.js"  # the browser surface runs it in every page
+MAX_QUESTIONS = 12  # of a screen
+ON_GOAL_RATE = 0.75  # fraction of steps that follow the page's own goal
+RANDOM_CLICK_RATE = 0.1  # fraction of steps that are random clicks
+TIMER_RATE = 0.5  # fraction of steps before which the page's timers run, since an agent takes time to think
 
-# Until nothing moves, and then until the frame that shows it.
-_REST_JS = """(async () => {
+# Waits until no animation runs, and then for the frame that shows it.
+_SETTLE_JS = """(async () => {
     const frame = () => new Promise(done => requestAnimationFrame(done));
     for (let n = 0; n < 120 && document.getAnimations().some(one => one.playState === 'running'); n++) await frame();
     await frame();
     await frame();
 })()"""
-# How wide a scroll bar is.
+# Returns the width of a scroll bar.
 _SCROLL_BAR_JS = """(() => {
     const box = document.createElement('div');
     box.style.cssText = 'position: absolute; overflow: scroll';
@@ -44,10 +44,10 @@ _SCROLL_BAR_JS = """(() => {
     box.remove();
     return wide;
 })()"""
-# jQuery's effects end where they would have ended, at once.
+# Makes jQuery's effects jump to their end.
 _NO_EFFECTS_JS = "addEventListener('DOMContentLoaded', () => { if (window.jQuery) jQuery.fx.off = true; });"
-# What a page wants to do a moment later (jQuery's lists open 300 ms after the last key) is held back until it is asked
-# for: a slow machine draws the same frames as a quick one. held() names what is held, late(names) does it.
+# Defers timers of 200 ms to 2 s (jQuery opens its lists 300 ms after the last key) until they are run explicitly, so that
+# frames do not depend on the speed of the machine. held() returns the ids of deferred timers, late(ids) runs them.
 _CLOCK_JS = """(() => {
     const [set, clear, held] = [window.setTimeout, window.clearTimeout, new Map()];
     let last = 1e9;
@@ -65,44 +65,47 @@ _CLOCK_JS = """(() => {
 _DATE_PARTS = ("month", "day", "year")
 
 
-def render(task: str, first: int, last: int, folder: Path, browser: Any) -> int:
-    """Draw seeds first to last - 1 of a task into the folder; returns how many screens are new.
+def render_task(task: str, first: int, last: int, folder: Path, browser: Any) -> int:
+    """Render seeds of a task into a data folder; return the number of new screens.
 
-    browser: Playwright's, started with the surface's flags and without --hide-scrollbars.
+    Args:
+        task: Name of the task.
+        first: First seed.
+        last: Seed after the last.
+        folder: The data folder.
+        browser: A Playwright browser with the surface's flags, started without --hide-scrollbars.
     """
     if last > pages.EVAL_SEED_START:
-        raise ValueError(
-            f"seeds from {pages.EVAL_SEED_START} are held out for measuring; draw below it, not up to {last}"
-        )
-    store = Writer(folder, task)
-    studio = MiniWobRenderer(task, browser)
+        raise UsageError(f"seeds from {pages.EVAL_SEED_START} are held out for evaluation; use seeds below, not {last}")
+    writer = DatasetWriter(folder, task)
+    renderer = MiniWobRenderer(task, browser)
     new = 0
     try:
         for seed in range(first, last):
-            if store.has(seed):
+            if writer.has(seed):
                 continue
-            for state, shot in enumerate(studio.episode(seed)):
-                store.add(seed, state, shot.goal, shot.png, shot.questions, shot.characters)
+            for number, state in enumerate(renderer.episode(seed)):
+                writer.add(seed, number, state.goal, state.png, state.questions, state.characters)
                 new += 1
-            store.finish(seed)
+            writer.finish(seed)
     finally:
-        studio.close()
-        store.close()
+        renderer.close()
+        writer.close()
     return new
 
 
 @dataclass(frozen=True)
 class RenderedState:
-    """One screen of an episode: the page's goal, the frame, what is asked of it, and its characters."""
+    """One screen of an episode."""
 
-    goal: str
+    goal: str  # the page's own
     png: bytes
     questions: list[dict[str, Any]]
     characters: list[list[Any]]
 
 
 class MiniWobRenderer:
-    """A tab with one task's page, and the surface's hands on it."""
+    """A browser tab with the page of a task, and the input of the browser surface."""
 
     def __init__(self, task: str, browser: Any) -> None:
         self.task = task
@@ -113,178 +116,176 @@ class MiniWobRenderer:
         for script in (_CLOCK_JS, pages.init_js(), oracles.script(), _NO_EFFECTS_JS):
             self._context.add_init_script(script)
         self._tab = self._context.new_page()
-        self._wire = self._context.new_cdp_session(self._tab)
+        self._cdp = self._context.new_cdp_session(self._tab)
         self._tab.bring_to_front()
-        self._clip = {"x": 0, "y": 0, **size, "scale": page.scale}  # without a scale it is in CSS px
+        self._clip = {"x": 0, "y": 0, **size, "scale": page.scale}  # without a scale, screenshots are in CSS px
         width, height = page.screen_size
-        self._screen = Screen(np.zeros((height, width, 3), dtype=np.uint8))  # of the right size, for the dialect
+        self._screen = Screen(
+            np.zeros((height, width, 3), dtype=np.uint8)
+        )  # for the dialect, which checks points against its size
         self._pointer: input.CssPoint = (0.0, 0.0)
         self._tab.goto(page.url)
-        self._touched = False
+        self._is_used = False
         if not self._tab.evaluate(_SCROLL_BAR_JS):
             self.close()
             raise UsageError(
-                "this browser draws no scroll bars, which the agent's does; "
-                "start it with ignore_default_args=['--hide-scrollbars']"
+                "this browser hides scroll bars, unlike the agent's; start it with "
+                "ignore_default_args=['--hide-scrollbars']"
             )
 
     def close(self) -> None:
+        """Close the tab."""
         self._context.close()
 
     def start(self, seed: int) -> str:
-        """Begin the episode of the seed, on a page that nobody has touched; returns its goal."""
-        if self._touched:
-            self._tab.mouse.move(0, 0)  # the pointer outlives a page, and what it is over may look different
+        """Start the episode of a seed on a fresh page; return its goal."""
+        if self._is_used:
+            self._tab.mouse.move(0, 0)  # the pointer stays when a page is loaded, and may hover an element
             self._tab.goto(self.page.url)
-            self._touched, self._pointer = False, (0.0, 0.0)
+            self._is_used, self._pointer = False, (0.0, 0.0)
         goal = self._tab.evaluate(pages.start_js(seed))
         if self.task == "enter-date":
             self._share_date_parts()
-        self.rest()
-        return goal if isinstance(goal, str) else goal["utterance"]  # some pages add their fields
+        self.settle()
+        return goal if isinstance(goal, str) else goal["utterance"]  # some pages return an object
 
     def episode(self, seed: int) -> Iterator[RenderedState]:
-        """The screens on a way through a page. One seed's episode is always the same."""
-        chance = random.Random(f"{self.task}-{seed}")
+        """Yield the screens of an episode, which the seed determines."""
+        rng = random.Random(f"{self.task}-{seed}")
         goal = self.start(seed)
-        for state in range(oracles.ORACLES[self.task]):
-            png = self.picture()
-            questions = self.questions(chance.getrandbits(31))
-            own = next((one for one in questions if one["goal"] == goal), None)
-            if own is None:  # what the goal asks for lies under something else
+        for number in range(oracles.ORACLES[self.task]):
+            png = self.screenshot()
+            questions = self.questions(rng.getrandbits(31))
+            own = next((question for question in questions if question["goal"] == goal), None)
+            if own is None:  # the target of the goal is covered
                 return
-            others = [one for one in questions if one is not own]
-            kept = [own, *chance.sample(others, min(len(others), QUESTIONS - 1))]
-            yield RenderedState(goal, png, kept, self.characters())
-            if state + 1 == oracles.ORACLES[self.task]:
+            others = [question for question in questions if question is not own]
+            chosen = [own, *rng.sample(others, min(len(others), MAX_QUESTIONS - 1))]
+            yield RenderedState(goal, png, chosen, self.characters())
+            if number + 1 == oracles.ORACLES[self.task]:
                 return
-            if chance.random() < PATIENCE:
-                self.late()
-            self.do(self._choice(own, others, chance))
-            if self.verdict()["done"]:
+            if rng.random() < TIMER_RATE:
+                self.run_timers()
+            self.perform(self._choose_answer(own, others, rng))
+            if self.task_status()["done"]:
                 return
 
-    def picture(self) -> bytes:
-        """PNG of the page as it is now."""
-        shot = self._wire.send(
-            "Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True, "clip": self._clip}
-        )
-        return base64.b64decode(shot["data"])
+    def screenshot(self) -> bytes:
+        """Return the page as a PNG."""
+        options = {"format": "png", "optimizeForSpeed": True, "clip": self._clip}
+        return base64.b64decode(self._cdp.send("Page.captureScreenshot", options)["data"])
 
     def questions(self, seed: int) -> list[dict[str, Any]]:
-        """Every question that the oracle asks of the page as it is now, the page's own first."""
-        found: list[dict[str, Any]] = self._tab.evaluate(oracles.questions_js(self.task, self.page.scale, seed))
-        return found
+        """Return the oracle's questions about the page as it is, the page's own first."""
+        questions: list[dict[str, Any]] = self._tab.evaluate(oracles.questions_js(self.task, self.page.scale, seed))
+        return questions
 
     def characters(self) -> list[list[Any]]:
-        """[character, x, y, width] of each that can be seen, x and y of its middle, in pixels."""
-        found: list[list[Any]] = self._tab.evaluate(oracles.characters_js(self.page.scale))
-        return found
+        """Return [character, x, y, width] of each visible character, x and y of its center, in pixels."""
+        characters: list[list[Any]] = self._tab.evaluate(oracles.characters_js(self.page.scale))
+        return characters
 
-    def stray(self, seed: int) -> dict[str, Any] | None:
-        """A click that no goal asks for."""
-        found: dict[str, Any] | None = self._tab.evaluate(oracles.stray_js(self.page.scale, seed))
-        return found
+    def random_click(self, seed: int) -> dict[str, Any] | None:
+        """Return a click that no goal requires; None if there is nothing to click."""
+        answer: dict[str, Any] | None = self._tab.evaluate(oracles.stray_js(self.page.scale, seed))
+        return answer
 
-    def verdict(self) -> dict[str, Any]:
-        """Whether the episode is over, and its reward."""
-        said: dict[str, Any] = self._tab.evaluate(pages.VERDICT_JS)
-        return said
+    def task_status(self) -> dict[str, Any]:
+        """Return {"done", "reward"} of the episode."""
+        status: dict[str, Any] = self._tab.evaluate(pages.VERDICT_JS)
+        return status
 
-    def rest(self) -> None:
-        self._tab.evaluate(_REST_JS)
+    def settle(self) -> None:
+        """Wait until the page stands still."""
+        self._tab.evaluate(_SETTLE_JS)
 
-    def late(self) -> None:
-        """Let the page do what it does a moment after an action."""
+    def run_timers(self) -> None:
+        """Run the deferred timers of the page."""
         self._tab.evaluate("__clock.late(__clock.held())")
-        self.rest()
+        self.settle()
 
-    def action(self, answer: dict[str, Any]) -> Any:
-        """The Action that an answer means, by way of the agent's dialect."""
-        act = next(one for one in ACTS["computer_use"] if one.name == answer["action"])
-        return act.means(Arguments(act.name, answer, self._screen, self.page.screen_size))
+    def action(self, answer: Mapping[str, Any]) -> Action:
+        """Return the action of an answer, by the agent's dialect."""
+        spec = next(spec for spec in ACTS["computer_use"] if spec.name == answer["action"])
+        return spec.means(Arguments(spec.name, dict(answer), self._screen, self.page.screen_size))
 
-    def do(self, answer: dict[str, Any]) -> None:
-        """Carry out an answer with the surface's hands."""
+    def perform(self, answer: Mapping[str, Any]) -> None:
+        """Carry out an answer with the input of the browser surface."""
         action = self.action(answer)
-        before = self._tab.evaluate("__clock.held()")
-        work = input.act(_Now(self._tab), action, self._css, self._pointer)  # type: ignore[arg-type]
+        timers = self._tab.evaluate("__clock.held()")
+        coroutine = input.act(_BlockingPage(self._tab), action, self._css, self._pointer)  # type: ignore[arg-type]
         try:
-            work.send(None)
+            coroutine.send(None)
         except StopIteration:
             pass
         else:
-            raise SurfaceError(
-                f"'{answer['action']}' waited for something; the renderer can only do what is done at once"
-            )
+            raise SurfaceError(f"'{answer['action']}' waits, which the renderer does not support")
         if points := action.points():
             self._pointer = self._css(points[-1])
-        self._touched = True
-        self._tab.evaluate("ids => __clock.late(ids)", before)
-        self.rest()
+        self._is_used = True
+        self._tab.evaluate("ids => __clock.late(ids)", timers)
+        self.settle()
 
-    def _choice(self, own: dict[str, Any], others: list[dict[str, Any]], chance: random.Random) -> dict[str, Any]:
-        """What is done next: mostly what is right."""
-        luck, seed = chance.random(), chance.getrandbits(31)
-        chosen: dict[str, Any] | None = own["answer"]
-        if luck >= 1 - STRAY:
-            chosen = self.stray(seed)
-        elif luck >= RIGHT and others:
-            chosen = chance.choice(others)["answer"]
-        return chosen or own["answer"]
+    def _choose_answer(
+        self, own: Mapping[str, Any], others: Sequence[Mapping[str, Any]], rng: random.Random
+    ) -> Mapping[str, Any]:
+        """Return the next answer: mostly that of the page's own goal, else one of another goal or a random click."""
+        draw, seed = rng.random(), rng.getrandbits(31)
+        answer: Mapping[str, Any] | None = own["answer"]
+        if draw >= 1 - RANDOM_CLICK_RATE:
+            answer = self.random_click(seed)
+        elif draw >= ON_GOAL_RATE and others:
+            answer = rng.choice(others)["answer"]
+        return answer or own["answer"]
 
-    def _css(self, point: Any) -> input.CssPoint:
-        """As the surface has it: the CSS px under the middle of a pixel."""
+    def _css(self, point: Point) -> input.CssPoint:
+        """Return the CSS px under the center of a pixel, as the surface does."""
         return float((point.x + 0.5) // self.page.scale), float((point.y + 0.5) // self.page.scale)
 
     def _share_date_parts(self) -> None:
-        """Give the page's oracle the parts of its date field, which only the browser's own protocol can reach."""
+        """Pass the parts of the date field, which only the DevTools protocol can reach, to the oracle of the page."""
         parts = []
-        todo = [self._wire.send("DOM.getDocument", {"depth": -1, "pierce": True})["root"]]
-        while todo:
-            node = todo.pop()
-            todo += node.get("children", []) + node.get("shadowRoots", [])
-            given = node.get("attributes", [])
-            name = dict(zip(given[::2], given[1::2], strict=True)).get("pseudo", "")
-            if (
-                name.startswith("-webkit-datetime-edit-")
-                and name.removesuffix("-field").rpartition("-")[2] in _DATE_PARTS
-            ):
-                parts.append((name.removesuffix("-field").rpartition("-")[2], node["backendNodeId"]))
+        nodes = [self._cdp.send("DOM.getDocument", {"depth": -1, "pierce": True})["root"]]
+        while nodes:
+            node = nodes.pop()
+            nodes += node.get("children", []) + node.get("shadowRoots", [])
+            attributes = node.get("attributes", [])
+            name = dict(zip(attributes[::2], attributes[1::2], strict=True)).get("pseudo", "")
+            part = name.removesuffix("-field").rpartition("-")[2]
+            if name.startswith("-webkit-datetime-edit-") and part in _DATE_PARTS:
+                parts.append((part, node["backendNodeId"]))
         if len(parts) != len(_DATE_PARTS):
-            raise SurfaceError(
-                f"the date field has the parts {parts}, not {_DATE_PARTS}; this Chromium draws it otherwise"
-            )
+            raise SurfaceError(f"the date field has the parts {parts}, not {_DATE_PARTS}: unsupported Chromium version")
         ids = dict(parts)
         objects = [
-            self._wire.send("DOM.resolveNode", {"backendNodeId": ids[name]})["object"]["objectId"]
+            self._cdp.send("DOM.resolveNode", {"backendNodeId": ids[name]})["object"]["objectId"]
             for name in _DATE_PARTS
         ]
-        self._wire.send(
+        self._cdp.send(
             "Runtime.callFunctionOn",
             {
                 "objectId": objects[0],
                 "functionDeclaration": "function(...parts) { window.__dateParts = parts; }",
-                "arguments": [{"objectId": one} for one in objects],
+                "arguments": [{"objectId": object_id} for object_id in objects],
             },
         )
 
 
-class _Now:
-    """Playwright's blocking mouse and keyboard with the face of its awaitable ones, for the surface's hands."""
+class _BlockingPage:
+    """Playwright's blocking mouse and keyboard behind awaitable methods, as the surface's input expects them."""
 
     def __init__(self, tab: Any) -> None:
-        self.mouse, self.keyboard = _Device(tab.mouse), _Device(tab.keyboard)
+        self.mouse, self.keyboard = _AwaitableDevice(tab.mouse), _AwaitableDevice(tab.keyboard)
 
 
-class _Device:
+class _AwaitableDevice:
     def __init__(self, device: Any) -> None:
         self._device = device
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._device, name)
 
-        async def call(*given: Any, **named: Any) -> Any:
-            return method(*given, **named)
+        async def call(*arguments: Any, **options: Any) -> Any:
+            return method(*arguments, **options)
 
         return call

@@ -1,7 +1,7 @@
-"""What can be asked about an invented screen, and the right answers. Knows elements and characters; draws nothing.
+"""Questions about a synthetic screen with their answers.
 
-Pointing (a click in the middle of what the words name), reading (the word at a point), and a few plain questions about
-the screen. Only what has one right answer is asked.
+Kinds of questions: pointing (click an element or word by its text), reading (the word at a point), and plain questions
+about the screen. Only questions with exactly one right answer are generated.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Record = dict[str, Any]
+QuestionRecord = dict[str, Any]  # "goal", "answer", and usually "box"
 
-FORMS = {  # kind -> how it is asked for; @ is its text
+GOALS_BY_KIND = {  # @ stands for the text of the element
     "button": ('Click on the "@" button.', "Click button @.", "Press @.", 'Click "@".', "Click @"),
     "link": ('Click on the link "@".', "Open the @ link.", "Click on @.", 'Click "@".'),
     "field": ('Click the "@" field.', "Focus into the @ textbox.", "Click on the @ text field."),
@@ -28,37 +28,44 @@ FORMS = {  # kind -> how it is asked for; @ is its text
     "color": ("Click on the @ colored box.", "Click on the @ box.", "Click on @."),
     "heading": ('Point at the title "@".',),
 }
-ALONE = {"button": ("Click the button.", "Press the button."), "field": ("Focus into the textbox.",)}  # the only one
-WORD_FORMS = ('Click on the word "@".', 'Point at "@".')
-MOST = 24  # questions kept of a screen
-LINE, SPACE = 40, 14.0  # letters of a line that is read, at most; pixels between two of its words, at most
+ONLY_ONE_GOALS = {  # for an element that is the only one of its kind
+    "button": ("Click the button.", "Press the button."),
+    "field": ("Focus into the textbox.",),
+}
+WORD_GOALS = ('Click on the word "@".', 'Point at "@".')
+MAX_QUESTIONS = 24  # of a screen
+MAX_LINE_CHARS = 40
+MAX_SPACE_PX = 14.0  # between two words of a line
 
 
-def ask(elements: Sequence[Record], characters: Sequence[Sequence[Any]], seed: int) -> list[Record]:
-    """Questions of a screen as {"goal", "answer", "box"}; elements and characters as screens.js has them, in pixels."""
+def screen_questions(
+    elements: Sequence[Mapping[str, Any]], characters: Sequence[Sequence[Any]], seed: int
+) -> list[QuestionRecord]:
+    """Return questions about a screen; elements and characters as screens.js returns them, in pixels."""
     rng = random.Random(seed)
-    texts = Counter(one["text"] for one in elements)
-    found: list[Record] = []
-    for one in elements:
-        if one["text"] and texts[one["text"]] == 1:
-            found.append(click(rng.choice(FORMS[one["kind"]]).replace("@", one["text"]), one["box"]))
-    for kind, forms in ALONE.items():
-        of_kind = [one for one in elements if one["kind"] == kind]
+    texts = Counter(element["text"] for element in elements)
+    questions: list[QuestionRecord] = []
+    for element in elements:
+        if element["text"] and texts[element["text"]] == 1:
+            goal = rng.choice(GOALS_BY_KIND[element["kind"]]).replace("@", element["text"])
+            questions.append(_click(goal, element["box"]))
+    for kind, goals in ONLY_ONE_GOALS.items():
+        of_kind = [element for element in elements if element["kind"] == kind]
         if len(of_kind) == 1:
-            found.append(click(rng.choice(forms), of_kind[0]["box"]))
-    words = words_of(characters)
+            questions.append(_click(rng.choice(goals), of_kind[0]["box"]))
+    words = group_words(characters)
     count = Counter(text for text, _ in words)
-    single = [(text, box) for text, box in words if count[text] == 1 and len(text) > 1 and text not in texts]
-    for text, box in rng.sample(single, min(8, len(single))):
-        found.append(point_at(text, box, rng))
+    unique = [(text, box) for text, box in words if count[text] == 1 and len(text) > 1 and text not in texts]
+    for text, box in rng.sample(unique, min(8, len(unique))):
+        questions.append(point_at_word(text, box, rng))
     for text, box in rng.sample(words, min(10, len(words))):
-        found.append(read_at(text, box))
-    found += _about(elements, texts, rng)
-    return rng.sample(found, min(MOST, len(found)))
+        questions.append(read_word(text, box))
+    questions += _state_questions(elements, texts, rng)
+    return rng.sample(questions, min(MAX_QUESTIONS, len(questions)))
 
 
-def to_type(rng: random.Random) -> Record:
-    """A text that nobody has seen, to be typed as it is."""
+def type_text(rng: random.Random) -> QuestionRecord:
+    """Return a question to type a random text."""
     letters = rng.choice((string.ascii_lowercase, string.ascii_letters, string.ascii_letters + string.digits))
     text = "".join(rng.choice(letters) for _ in range(rng.randint(2, 9)))
     kind = rng.random()
@@ -70,84 +77,86 @@ def to_type(rng: random.Random) -> Record:
     return {"goal": goal.replace("@", text), "answer": {"action": "type", "text": text}}
 
 
-def _about(elements: Sequence[Record], texts: Mapping[str, int], rng: random.Random) -> list[Record]:
-    """Plain questions about states and numbers."""
-    found = []
-    boxes = [one for one in elements if one["kind"] in ("checkbox", "radio") and texts[one["text"]] == 1]
+def _state_questions(
+    elements: Sequence[Mapping[str, Any]], texts: Mapping[str, int], rng: random.Random
+) -> list[QuestionRecord]:
+    """Return questions about the state and the number of elements."""
+    questions = []
+    boxes = [e for e in elements if e["kind"] in ("checkbox", "radio") and texts[e["text"]] == 1]
     if boxes:
-        one = rng.choice(boxes)
-        found.append(_say(f"Is {one['text']} selected?", "yes" if one["state"] == "on" else "no", one["box"]))
+        box = rng.choice(boxes)
+        questions.append(_say(f"Is {box['text']} selected?", "yes" if box["state"] == "on" else "no", box["box"]))
     for kind, name in (("button", "buttons"), ("checkbox", "checkboxes"), ("field", "text fields")):
-        number = sum(one["kind"] == kind for one in elements)
+        number = sum(element["kind"] == kind for element in elements)
         if number and rng.random() < 0.3:
-            found.append(_say(f"How many {name} are there?", str(number)))
-    buttons = [one for one in elements if one["kind"] == "button" and one["text"]]
+            questions.append(_say(f"How many {name} are there?", str(number)))
+    buttons = [element for element in elements if element["kind"] == "button" and element["text"]]
     if buttons and rng.random() < 0.3:
-        found.append(_say("List the buttons.", ", ".join(one["text"] for one in buttons[:6])))
-    return found
+        questions.append(_say("List the buttons.", ", ".join(button["text"] for button in buttons[:6])))
+    return questions
 
 
-def _say(goal: str, text: str, box: Sequence[float] | None = None) -> Record:
-    return {"goal": goal, "answer": {"say": text}, "box": box}
+def point_at_word(text: str, box: Sequence[float], rng: random.Random) -> QuestionRecord:
+    """Return a question to point at a word."""
+    return _click(rng.choice(WORD_GOALS).replace("@", text), box)
 
 
-def point_at(text: str, box: Sequence[float], rng: random.Random) -> Record:
-    """Pointing at a word."""
-    return click(rng.choice(WORD_FORMS).replace("@", text), box)
-
-
-def read_at(text: str, box: Sequence[float]) -> Record:
-    """Reading a word at its middle."""
-    x, y = middle(box)
+def read_word(text: str, box: Sequence[float]) -> QuestionRecord:
+    """Return a question to read the word at its center."""
+    x, y = _center(box)
     return _say(f"What does it say at [{x}, {y}]?", text, box)
 
 
-def line_at(words: Sequence[tuple[str, Sequence[float]]]) -> Record:
-    """Reading the words of a line, from the left, at the middle of the line."""
+def read_line(words: Sequence[tuple[str, Sequence[float]]]) -> QuestionRecord:
+    """Return a question to read the words of a line at its center."""
     boxes = [box for _, box in words]
     left, top, right = boxes[0][0], boxes[0][1], boxes[-1][0] + boxes[-1][2]
     box = [left, top, round(right - left, 1), boxes[0][3]]
-    x, y = middle(box)
+    x, y = _center(box)
     return _say(f"Read the line at [{x}, {y}].", " ".join(text for text, _ in words), box)
 
 
-def click(goal: str, box: Sequence[float]) -> Record:
-    """A question that a click in the middle of the box answers."""
-    return {"goal": goal, "answer": {"action": "left_click", "coordinate": list(middle(box))}, "box": list(box)}
-
-
-def middle(box: Sequence[float]) -> tuple[int, int]:
-    x, y, w, h = box
-    return int(x + w / 2), int(y + h / 2)
-
-
-def words_of(characters: Sequence[Sequence[Any]]) -> list[tuple[str, list[float]]]:
-    """Characters (c, x, y, width) in reading order -> words with their boxes; a box is as high as a cell's half."""
+def group_words(characters: Sequence[Sequence[Any]]) -> list[tuple[str, list[float]]]:
+    """Return the words that characters (c, x, y, width) in reading order form, with boxes of half a cell's height."""
     words: list[tuple[str, list[float]]] = []
-    before: Sequence[Any] | None = None
-    for one in characters:
-        character, x, y, width = one
+    previous: Sequence[Any] | None = None
+    for character in characters:
+        letter, x, y, width = character
         left, right = x - width / 2, x + width / 2
-        if before is not None and abs(before[2] - y) < 1 and -3 < left - (before[1] + before[3] / 2) < 2.5:
+        if previous is not None and abs(previous[2] - y) < 1 and -3 < left - (previous[1] + previous[3] / 2) < 2.5:
             text, box = words[-1]
-            words[-1] = (text + character, [box[0], box[1], round(right - box[0], 1), box[3]])
+            words[-1] = (text + letter, [box[0], box[1], round(right - box[0], 1), box[3]])
         else:
-            words.append((character, [round(left, 1), round(y - 7, 1), round(width, 1), 14.0]))
-        before = one
+            words.append((letter, [round(left, 1), round(y - 7, 1), round(width, 1), 14.0]))
+        previous = character
     return words
 
 
-def lines_of(words: Sequence[tuple[str, Sequence[float]]]) -> list[list[tuple[str, Sequence[float]]]]:
-    """Words, as words_of has them -> those that follow one another at a space's distance, at most LINE letters."""
+def group_lines(words: Sequence[tuple[str, Sequence[float]]]) -> list[list[tuple[str, Sequence[float]]]]:
+    """Return the lines that words form, each of at most MAX_LINE_CHARS characters."""
     lines: list[list[tuple[str, Sequence[float]]]] = []
     for text, box in words:
         line = lines[-1] if lines else []
         if line:
-            before = line[-1][1]
-            gap = box[0] - (before[0] + before[2])
-            full = sum(len(one) + 1 for one, _ in line) + len(text) > LINE
-            if abs(before[1] - box[1]) < 1 and 2.5 <= gap < SPACE and not full:
+            previous = line[-1][1]
+            gap = box[0] - (previous[0] + previous[2])
+            is_full = sum(len(word) + 1 for word, _ in line) + len(text) > MAX_LINE_CHARS
+            if abs(previous[1] - box[1]) < 1 and 2.5 <= gap < MAX_SPACE_PX and not is_full:
                 line.append((text, box))
                 continue
         lines.append([(text, box)])
     return lines
+
+
+def _say(goal: str, text: str, box: Sequence[float] | None = None) -> QuestionRecord:
+    return {"goal": goal, "answer": {"say": text}, "box": box}
+
+
+def _click(goal: str, box: Sequence[float]) -> QuestionRecord:
+    """Return a question whose answer is a click at the center of a box."""
+    return {"goal": goal, "answer": {"action": "left_click", "coordinate": list(_center(box))}, "box": list(box)}
+
+
+def _center(box: Sequence[float]) -> tuple[int, int]:
+    x, y, w, h = box
+    return int(x + w / 2), int(y + h / 2)

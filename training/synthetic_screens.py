@@ -1,7 +1,7 @@
-"""Invented screens with everything that is on them, drawn many to a page. Knows layouts; knows no tasks and no tensors.
+"""Render synthetic screens, many to a page, with all characters and elements on them.
 
-One page holds a grid of small screens, each with a look of its own, one screenshot takes them all, and the page tells
-every character and element with its place. Questions are made from that by questions.py.
+A page holds a grid of small screens, each in a style of its own. One screenshot takes all of them, and the page returns
+every character and element with its place. `training.questions` derives the questions.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from envs.miniwob import pages
-from training.dataset import Writer
-from training.page_renderer import PageRenderer, encoded
-from training.questions import ask
+from training.dataset import DatasetWriter
+from training.page_renderer import PageRenderer, encode_png
+from training.questions import screen_questions
 
-WIDTH, HEIGHT, SCALE = 160, 208, 1.75  # of one screen: CSS px, and pixels to each of them
-COLUMNS, COUNT = 8, 64  # screens to a page
-READ_PX = (11, 16)  # text sizes, CSS px, at which reading is measured
-UNSEEN = 900_000  # screens of pages from this seed on are for measuring
+WIDTH, HEIGHT, SCALE = 160, 208, 1.75  # of a screen in CSS px; pixels per CSS px
+COLUMNS, SCREENS_PER_PAGE = 8, 64
+READ_FONT_PX = (11, 16)  # text sizes in CSS px on which reading is evaluated
+UNSEEN_SEED_START = 900_000  # pages from this seed on are reserved for evaluation
 SCRIPT = Path(__file__).parent / "pages" / "screens.js"
 
 LABELS = (
@@ -34,48 +34,59 @@ LABELS = (
 )
 
 
-def draw(
+def render_screens(
     first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None, sparse: bool = False
 ) -> int:
-    """Draw pages of seeds first to last - 1, COUNT screens each, into a store; returns how many screens were new.
+    """Render pages of screens into a data folder; return the number of new screens.
 
-    fonts: a folder of font files to mix with the shipped one. sparse: screens with few things on them. browser:
-    Playwright's.
+    Args:
+        first: First seed.
+        last: Seed after the last.
+        folder: The data folder.
+        name: Name of the source.
+        browser: A Playwright browser.
+        fonts: A folder of font files to use besides Arial.
+        sparse: Put few elements on each screen.
     """
-    writer = Writer(folder, name)
-    sheet = PageRenderer(browser, WIDTH * COLUMNS, HEIGHT * (COUNT // COLUMNS), SCRIPT, fonts, SCALE)
+    writer = DatasetWriter(folder, name)
+    page_height = HEIGHT * (SCREENS_PER_PAGE // COLUMNS)
+    renderer = PageRenderer(browser, WIDTH * COLUMNS, page_height, SCRIPT, fonts, SCALE)
     new = 0
     for seed in range(first, last):
         if writer.has(seed):
             continue
-        given = seed, COUNT, COLUMNS, WIDTH, HEIGHT, sheet.names or ["Arial"], words(), sparse
-        drawn, page = sheet.draw("drawScreens", *given)
+        fonts_or_default = renderer.font_names or ["Arial"]
+        arguments = seed, SCREENS_PER_PAGE, COLUMNS, WIDTH, HEIGHT, fonts_or_default, page_words(), sparse
+        records, page = renderer.render("drawScreens", *arguments)
         w, h = int(WIDTH * SCALE), int(HEIGHT * SCALE)
-        for number, record in enumerate(drawn):
+        for number, record in enumerate(records):
             top, left = number // COLUMNS * h, number % COLUMNS * w
-            elements = [{**one, "box": [round(v * SCALE, 1) for v in one["box"]]} for one in record["elements"]]
-            characters = [[c, *(round(v * SCALE, 1) for v in rest)] for c, *rest in record["characters"]]
-            questions = ask(elements, characters, seed * COUNT + number)
-            more = {"elements": elements, "font_px": record["size"]}
-            writer.add(seed, number, "", encoded(page[top : top + h, left : left + w]), questions, characters, more)
+            elements = [
+                {**element, "box": [round(v * SCALE, 1) for v in element["box"]]} for element in record["elements"]
+            ]
+            characters = [[c, *(round(v * SCALE, 1) for v in place)] for c, *place in record["characters"]]
+            questions = screen_questions(elements, characters, seed * SCREENS_PER_PAGE + number)
+            extra = {"elements": elements, "font_px": record["size"]}
+            png = encode_png(page[top : top + h, left : left + w])
+            writer.add(seed, number, "", png, questions, characters, extra)
             new += 1
         writer.finish(seed)
-    sheet.close()
+    renderer.close()
     writer.close()
     return new
 
 
-def words() -> dict[str, list[str]]:
-    """What is written on the screens: the practice pages' own words beside plain English labels."""
+def page_words() -> dict[str, list[str]]:
+    """Return the word lists of the screens: those of the practice pages, and plain English labels."""
     text = (pages.page("click-link").path.parent.parent / "common" / "ui_utils.js").read_text(encoding="utf-8")
 
-    def array(name: str) -> list[str]:
+    def js_array(name: str) -> list[str]:
         body = text.split(f"ui_utils.{name} = [", 1)[1].split("]", 1)[0]
         return list(json.loads("[" + body.replace("'", '"').strip().rstrip(",") + "]"))
 
     return {
-        "lorem": array("lorem_words"),
-        "names": array("FIFTY_NAMES") + array("PEOPLE_NAMES")[:300] + array("LAST_NAMES")[:200],
-        "places": array("COUNTRIES"),
+        "lorem": js_array("lorem_words"),
+        "names": js_array("FIFTY_NAMES") + js_array("PEOPLE_NAMES")[:300] + js_array("LAST_NAMES")[:200],
+        "places": js_array("COUNTRIES"),
         "labels": LABELS.split(),
     }

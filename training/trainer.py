@@ -1,4 +1,4 @@
-"""A training run: slices that resume, repeat and log. Knows steps, rates and files; knows no data and no losses."""
+"""The training loop: resumable, reproducible slices of a run, with a log."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 import math
 import random
 import time
-import tomllib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,160 +17,146 @@ from torch import Tensor, nn
 from actions import UsageError
 from model.checkpoints.weights import load_model
 from model.nn.qwen25vl import Qwen25VL
+from training.config import TrainingConfig, canonical_recipe
 from training.optim import Muon
 
+LOG_FILE, STATE_FILE = "losses.jsonl", "state.pt"
 SAVE_EVERY_S = 120.0
+MAX_GRAD_NORM = 1.0
+
+BatchT = TypeVar("BatchT")
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """A stage's file, read."""
-
-    data: dict[str, Any]
-    path: Path = Path("recipe")
-
-    @classmethod
-    def load(cls, path: Path) -> TrainingConfig:
-        try:
-            return cls(tomllib.loads(path.read_text(encoding="utf-8")), path)
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"recipe {path} cannot be read: {error}") from None
-
-    def __getitem__(self, key: str) -> Any:
-        try:
-            return self.data[key]
-        except KeyError:
-            raise UsageError(f"{self.path} lacks '{key}'; compare it with the files in training/configs") from None
-
-    def get(self, key: str, default: Any) -> Any:
-        return self.data.get(key, default)
-
-
-class Stage(Protocol):
-    """What a run trains. draw() is called in another thread, one step ahead."""
+class TrainingStage(Protocol[BatchT]):
+    """The modules, batches and loss of a run. `sample_batch` is called in another thread, one step ahead."""
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """What is trained and saved, by name."""
+        """Return the modules that are trained and saved, by name."""
         ...
 
-    def draw(self, rng: random.Random) -> Any:
-        """The batch of a step."""
+    def sample_batch(self, rng: random.Random) -> BatchT:
+        """Return the batch of one step."""
         ...
 
-    def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        """What to lower, and figures for the log."""
+    def loss(self, batch: BatchT) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss, and metrics for the log."""
         ...
 
     def save(self, folder: Path) -> None:
-        """What other programs read, beside the state of the run."""
+        """Write what other programs read, besides the state of the run."""
         ...
 
 
-class Trainer:
-    """Owns the optimisers and the run folder. State is saved whole, and a run goes on where it stopped."""
+class Trainer(Generic[BatchT]):
+    """Trains a stage, and saves and resumes the state of the run in a folder."""
 
-    def __init__(self, recipe: TrainingConfig, stage: Stage, folder: Path) -> None:
+    def __init__(self, recipe: TrainingConfig, stage: TrainingStage[BatchT], folder: Path) -> None:
         self.recipe, self.stage, self.folder = recipe, stage, folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.optimisers = _optimisers(recipe, stage)
+        self.optimizers = _make_optimizers(recipe, stage)
         self.step = 0
-        if (folder / "state.pt").exists():
+        if (folder / STATE_FILE).exists():
             self._resume()
 
-    def rate(self, step: int) -> float:
-        """Learning rate: linear warm-up, then a half cosine to the final one."""
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step: linear warm-up, then half a cosine to the final one."""
         recipe = self.recipe
         if step < recipe["warmup"]:
             return float(recipe["learning_rate"] * (step + 1) / recipe["warmup"])
-        done = min(1.0, (step - recipe["warmup"]) / max(1, recipe["steps"] - recipe["warmup"]))
-        low = recipe["final_learning_rate"]
-        return float(low + (recipe["learning_rate"] - low) * 0.5 * (1 + math.cos(math.pi * done)))
+        progress = min(1.0, (step - recipe["warmup"]) / max(1, recipe["steps"] - recipe["warmup"]))
+        final = recipe["final_learning_rate"]
+        return float(final + (recipe["learning_rate"] - final) * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def train(self, minutes: float) -> bool:
-        """Train for so many minutes or to the recipe's end; True when that is reached. Logs to losses.jsonl."""
-        recipe, began, saved = self.recipe, time.monotonic(), time.monotonic()
-        # else threads add gradients up in any order; filling fresh memory costs, and none of it is read
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - it has no stub
+        """Train for some minutes, or to the end of the recipe; return whether the end is reached."""
+        recipe = self.recipe
+        self._make_deterministic()
         for module in self.stage.modules().values():
             module.train()
-        found: dict[str, list[float]] = {}  # some figures are not those of every step
-        counted, marked = 0, time.monotonic()
-        with ThreadPoolExecutor(1) as ahead:
-            waiting = ahead.submit(self._draw, self.step)
-            while self.step < recipe["steps"] and time.monotonic() - began < minutes * 60:
-                batch = waiting.result()
-                waiting = ahead.submit(self._draw, self.step + 1)
-                figures = self._step(batch)
+        metrics: dict[str, list[float]] = {}  # since the last line of the log; not every step has every metric
+        steps_since_log = 0
+        start = last_save = last_log = time.monotonic()
+        with ThreadPoolExecutor(1) as prefetcher:
+            next_batch = prefetcher.submit(self._sample_batch, self.step)
+            while self.step < recipe["steps"] and time.monotonic() - start < minutes * 60:
+                batch = next_batch.result()
+                next_batch = prefetcher.submit(self._sample_batch, self.step + 1)
+                for name, value in self._train_step(batch).items():
+                    metrics.setdefault(name, []).append(value)
                 self.step += 1
-                counted += 1
-                for name, value in figures.items():
-                    found.setdefault(name, []).append(value)
+                steps_since_log += 1
                 if self.step % recipe.get("log_every", 20) == 0 or self.step == recipe["steps"]:
                     now = time.monotonic()
-                    record = {name: round(sum(values) / len(values), 4) for name, values in found.items()}
-                    self.log({"step": self.step, **record, "s": round((now - marked) / counted, 3)})
-                    found, counted, marked = {}, 0, now
-                if time.monotonic() - saved > SAVE_EVERY_S:
+                    means = {name: round(sum(values) / len(values), 4) for name, values in metrics.items()}
+                    self.log({"step": self.step, **means, "s": round((now - last_log) / steps_since_log, 3)})
+                    metrics, steps_since_log, last_log = {}, 0, now
+                if time.monotonic() - last_save > SAVE_EVERY_S:
                     self.save()
-                    saved = time.monotonic()
+                    last_save = time.monotonic()
         self.save()
         return bool(self.step >= recipe["steps"])
 
-    def _draw(self, step: int) -> Any:
-        return self.stage.draw(random.Random(self.recipe["seed"] * 1_000_003 + step))  # a resumed run draws the same
-
-    def _step(self, batch: Any) -> dict[str, float]:
-        loss, figures = self.stage.loss(batch)
-        if not torch.isfinite(loss):
-            raise UsageError(f"the loss of step {self.step} is {float(loss)}; lower the learning rate and begin again")
-        for optimiser in self.optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
-            for group in optimiser.param_groups:
-                group["lr"] = self.rate(self.step) * group["factor"]
-        loss.backward()
-        parameters = [
-            one for optimiser in self.optimisers.values() for g in optimiser.param_groups for one in g["params"]
-        ]
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        for optimiser in self.optimisers.values():
-            optimiser.step()
-        return figures
-
-    def log(self, record: dict[str, Any]) -> None:
+    def log(self, record: Mapping[str, object]) -> None:
+        """Print a record, and append it to the log of the run."""
         line = json.dumps(record)
         print(line, flush=True)
-        with (self.folder / "losses.jsonl").open("a", encoding="utf-8") as log:
+        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(line + "\n")
 
     def save(self) -> None:
-        """State and checkpoint, each written beside and moved into place."""
+        """Save the state of the run atomically, and the stage's own files."""
         state = {
             "modules": {name: module.state_dict() for name, module in self.stage.modules().items()},
-            "optimisers": {name: one.state_dict() for name, one in self.optimisers.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "step": self.step,
             "recipe": json.dumps(self.recipe.data, sort_keys=True),
         }
         partial = self.folder / "state.partial"
         torch.save(state, partial)
-        partial.replace(self.folder / "state.pt")
+        partial.replace(self.folder / STATE_FILE)
         self.stage.save(self.folder)
+
+    @staticmethod
+    def _make_deterministic() -> None:
+        # otherwise threads add gradients in any order; uninitialized memory is never read, and filling it is slow
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - not in the stubs
+
+    def _sample_batch(self, step: int) -> BatchT:
+        return self.stage.sample_batch(random.Random(self.recipe["seed"] * 1_000_003 + step))  # independent of resuming
+
+    def _train_step(self, batch: BatchT) -> dict[str, float]:
+        loss, metrics = self.stage.loss(batch)
+        if not torch.isfinite(loss):
+            raise UsageError(f"the loss of step {self.step} is {float(loss)}; restart with a lower learning_rate")
+        groups = [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        for group in groups:
+            group["lr"] = self.learning_rate(self.step) * group["factor"]
+        loss.backward()
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        return metrics
 
     def _resume(self) -> None:
         state = load_state(self.folder)
-        if state.get("recipe") != json.dumps(self.recipe.data, sort_keys=True):
+        if canonical_recipe(json.loads(state.get("recipe", "{}"))) != json.loads(json.dumps(self.recipe.data)):
             raise UsageError(
-                f"{self.folder} was begun with another recipe; go on with that one, or name a new run folder"
+                f"{self.folder} was started with another recipe; continue with that one, or choose another folder "
+                "with --run"
             )
         for name, module in self.stage.modules().items():
             module.load_state_dict(state["modules"][name])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
         self.step = int(state["step"])
 
 
 def precision(recipe: TrainingConfig, device: torch.device) -> torch.autocast:
-    """What a stage computes its loss under: the recipe's "precision", "float32" (the default) or "bfloat16"."""
+    """Return the autocast context of the recipe's "precision": "float32" (the default) or "bfloat16"."""
     name = recipe.get("precision", "float32")
     if name not in ("float32", "bfloat16"):
         raise UsageError(f"precision in {recipe.path} must be float32 or bfloat16, not {name!r}")
@@ -180,66 +164,69 @@ def precision(recipe: TrainingConfig, device: torch.device) -> torch.autocast:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """What save() wrote; UsageError where it is missing or damaged."""
-    path = folder / "state.pt"
+    """Return the saved state of a run; raise UsageError if it is missing or damaged."""
+    path = folder / STATE_FILE
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UsageError(f"{path} is missing; run the stage that makes it first") from None
+        raise UsageError(f"{path} is missing; run the stage that creates it first") from None
     except Exception as error:
-        raise UsageError(f"{path} is damaged ({str(error)[:100]}); delete it to start the run again") from None
+        raise UsageError(f"{path} is damaged ({str(error)[:100]}); delete it to restart the run") from None
+    if "optimisers" in state:  # written before 0.2
+        state["optimizers"] = state.pop("optimisers")
     return state
 
 
-def load_initial_weights(model: Qwen25VL, before: Path) -> None:
-    """Begin with the whole model of an earlier run, or with a checkpoint; UsageError where there is none like it."""
+def load_initial_weights(model: Qwen25VL, source: Path) -> None:
+    """Load the model of an earlier run or of a checkpoint; raise UsageError if it does not fit."""
     state: Mapping[str, Any]
-    if is_checkpoint(before):
-        state = load_model(before, dtype=torch.float32).state_dict()
+    if is_checkpoint(source):
+        state = load_model(source, dtype=torch.float32).state_dict()
     else:
-        state = load_state(before)["modules"].get("model", {})
+        state = load_state(source)["modules"].get("model", {})
     try:
         model.load_state_dict(state)
     except RuntimeError:
         raise UsageError(
-            f"{before} holds no model of the sizes that this recipe names; give --before the run or the checkpoint of "
-            "the stage before, and its [vision] and [text]"
+            f"{source} has no model with the sizes in [vision] and [text] of this recipe; give the run or the "
+            "checkpoint of the previous stage with --before, and use its sizes"
         ) from None
 
 
-def is_checkpoint(before: Path) -> bool:
-    """Whether a folder is a checkpoint, and not that of a run."""
-    return (before / "config.json").exists()
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a folder is a checkpoint rather than the folder of a run."""
+    return (folder / "config.json").exists()
 
 
-def _optimisers(recipe: TrainingConfig, stage: Stage) -> dict[str, torch.optim.Optimizer]:
-    """AdamW for all, or Muon for the matrices inside and AdamW for embeddings, heads, norms and biases.
+def _make_optimizers(recipe: TrainingConfig, stage: TrainingStage[Any]) -> dict[str, torch.optim.Optimizer]:
+    """Return AdamW for all parameters, or Muon for hidden matrices and AdamW for the rest.
 
-    A group's factor is of the learning rate; "visual_factor" in a recipe slows an encoder down that can read already.
-    What its stage froze is left alone.
+    The rest are embeddings, auxiliary heads, norms and biases. Frozen parameters are left out. The learning rate of a
+    group is multiplied by its factor: "matrix_factor" for Muon, "visual_factor" for the vision encoder.
     """
     groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}
     for module_name, module in stage.modules().items():
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            inside = parameter.dim() > 1 and "embed" not in name and not module_name.startswith("helper")
-            kind = "muon" if inside and recipe["optimiser"] == "muon" else "adamw"
-            groups.setdefault((kind, parameter.dim() > 1, name.startswith("visual.")), []).append(parameter)
-    found: dict[str, torch.optim.Optimizer] = {}
-    for kind in ("adamw", "muon"):
-        made = [
+            is_matrix = parameter.dim() > 1
+            is_hidden = is_matrix and "embed" not in name and not module_name.startswith("helper")
+            optimizer_name = "muon" if is_hidden and recipe["optimizer"] == "muon" else "adamw"
+            groups.setdefault((optimizer_name, is_matrix, name.startswith("visual.")), []).append(parameter)
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    for optimizer_name in ("adamw", "muon"):
+        param_groups = [
             {
                 "params": parameters,
-                "weight_decay": recipe["weight_decay"] if wide else 0.0,
-                "factor": (recipe["matrix_factor"] if kind == "muon" else 1.0)
-                * (recipe.get("visual_factor", 1.0) if visual else 1.0),
+                "weight_decay": recipe["weight_decay"] if is_matrix else 0.0,
+                "factor": (recipe["matrix_factor"] if optimizer_name == "muon" else 1.0)
+                * (recipe.get("visual_factor", 1.0) if is_visual else 1.0),
             }
-            for (which, wide, visual), parameters in groups.items()
-            if which == kind
+            for (name, is_matrix, is_visual), parameters in groups.items()
+            if name == optimizer_name
         ]
-        if made and kind == "muon":
-            found[kind] = Muon(made, lr=recipe["learning_rate"])
-        elif made:
-            found[kind] = torch.optim.AdamW(made, lr=recipe["learning_rate"], betas=(0.9, 0.95))
-    return found
+        if param_groups and optimizer_name == "muon":
+            optimizers[optimizer_name] = Muon(param_groups, lr=recipe["learning_rate"])
+        elif param_groups:
+            optimizers[optimizer_name] = torch.optim.AdamW(param_groups, lr=recipe["learning_rate"], betas=(0.9, 0.95))
+    return optimizers

@@ -1,6 +1,7 @@
-"""The embedded checkpoint's own small vocabulary, chat template and settings files. Knows text only.
+"""Vocabulary, chat template and configuration files of the embedded checkpoint.
 
-Bytes, the special tokens of Qwen2.5, and the fixed pieces of a function call, so that a click takes 14 tokens.
+The vocabulary holds bytes, the special tokens of Qwen2.5, and the fixed parts of a tool call, so that a click takes 14
+tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from model.nn.config import Config
 
-SPECIAL = (
+SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
     "<|im_end|>",
@@ -22,7 +23,7 @@ SPECIAL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-PIECES = (
+CALL_TOKENS = (
     "<tool_call>",
     "</tool_call>",
     '\n{"name": "computer_use", "arguments": {"action": "',
@@ -50,7 +51,7 @@ PIECES = (
     "user\n",
     "assistant\n",
 )
-WORDS = (  # of instructions: common phrases as one token each; what must be read letter by letter stays bytes
+PHRASE_TOKENS = (  # common phrases of instructions; text that must be read letter by letter stays bytes
     'Click on the "',
     'Click on the link "',
     'Click on the word "',
@@ -108,11 +109,11 @@ WORDS = (  # of instructions: common phrases as one token each; what must be rea
     "].",
     "What does it say?",
 )
-ROWS = 384  # of the embedding: room to grow
+VOCAB_SIZE = 384  # rows of the embedding, more than there are tokens
 
-# One function is known by heart: the template names what it is offered and leaves the descriptions out. A picture goes
-# before the words of its turn, so that one encoding serves many questions.
-TEMPLATE = """{%- if tools %}<|im_start|>system
+# The model knows its one function, so the template lists the names of the tools without their descriptions. Images come
+# before the text of their turn, so that one encoding serves many questions.
+CHAT_TEMPLATE = """{%- if tools %}<|im_start|>system
 {% for tool in tools %}{{ (tool.function or tool).name }}{% endfor %}<|im_end|>
 {% endif %}
 {%- for message in messages %}{% if message.role != 'system' %}<|im_start|>{{ message.role }}
@@ -124,24 +125,27 @@ TEMPLATE = """{%- if tools %}<|im_start|>system
 {% endif %}"""
 
 
-def build() -> Tokenizer:
-    """The tokenizer; ids are settled by the order of the tables above."""
+def build_tokenizer() -> Tokenizer:
+    """Return the tokenizer; the order of the tables above determines the token ids."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={char: n for n, char in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in SPECIAL])
-    tokenizer.add_tokens([AddedToken(one, special=False, normalized=False) for one in (*PIECES, *WORDS)])
-    assert tokenizer.get_vocab_size() <= ROWS
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    tokenizer.add_tokens(
+        [AddedToken(token, special=False, normalized=False) for token in (*CALL_TOKENS, *PHRASE_TOKENS)]
+    )
+    assert tokenizer.get_vocab_size() <= VOCAB_SIZE
     return tokenizer
 
 
-def ids(tokenizer: Tokenizer) -> dict[str, int]:
-    """The special tokens' ids by name."""
-    return {token: id_ for token in SPECIAL if (id_ := tokenizer.token_to_id(token)) is not None}
+def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """Return the ids of the special tokens by name."""
+    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    return {token: token_id for token, token_id in ids.items() if token_id is not None}
 
 
-def write(
+def write_config_files(
     folder: Path,
     config: Config,
     min_pixels: int,
@@ -150,10 +154,20 @@ def write(
     history_steps: int = 0,
     pictures: int = 0,
 ) -> None:
-    """Every file of a checkpoint folder except its weights; history_steps and pictures: what it remembers."""
+    """Write every file of a checkpoint folder except its weights.
+
+    Args:
+        folder: The checkpoint folder.
+        config: Sizes of the model.
+        min_pixels: Image size below which the processor enlarges an image.
+        max_pixels: Image size above which the processor shrinks an image.
+        max_new_tokens: Longest reply.
+        history_steps: Number of earlier steps in a prompt.
+        pictures: Number of earlier steps that keep their screenshot.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = build()
-    special = ids(tokenizer)
+    tokenizer = build_tokenizer()
+    special = special_token_ids(tokenizer)
     text, vision = config.text, config.vision
     files = {
         "config.json": {
@@ -229,5 +243,5 @@ def write(
     }
     for name, data in files.items():
         (folder / name).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     tokenizer.save(str(folder / "tokenizer.json"))

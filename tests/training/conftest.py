@@ -1,11 +1,13 @@
-"""A browser for the tests that draw pages."""
+"""Fixtures of the training tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.training_data import write_practice, write_screens
 
 from actions import UsageError
 from envs.chromium.executable import find_chrome
@@ -14,7 +16,7 @@ from envs.chromium.flags import BROWSER_FLAGS
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Playwright's, with the flags of the browser surface."""
+    """A Playwright browser with the flags of the browser surface."""
     try:
         chrome = str(find_chrome())
     except UsageError as error:
@@ -23,6 +25,15 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as driver:
         flags = ["--no-sandbox", *BROWSER_FLAGS]
-        started = driver.chromium.launch(executable_path=chrome, args=flags, ignore_default_args=["--hide-scrollbars"])
-        yield started
-        started.close()
+        browser = driver.chromium.launch(executable_path=chrome, args=flags, ignore_default_args=["--hide-scrollbars"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Synthetic screens and practice pages of noise, as the renderers write them."""
+    folder = tmp_path / "data"
+    write_practice(folder)
+    write_screens(folder)
+    return folder

@@ -1,7 +1,7 @@
-"""Oracles of the practice pages: for a page as it stands, many goals and the next right action towards each.
+"""Oracles of MiniWoB++ pages: for the present state of a page, many goals and the next right action for each.
 
-They read a page's document, which no agent does; only training may know them. Each is JavaScript in the files here:
-a page that got them as its first script answers the expressions below.
+They read the page's DOM, which the agent never does, and are used in training only. The oracles are JavaScript: a page
+with `script()` as its first script evaluates the expressions below.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-# Tasks with an oracle, and how many screens of one episode are drawn. The one-click pages end with the first click.
+# Tasks with an oracle, and how many screens of an episode are rendered. Some pages end with the first click.
 ORACLES: dict[str, int] = {
     "click-test": 1,
     "click-test-2": 1,
@@ -38,24 +38,29 @@ _FILES = ("common.js", "clicks.js", "forms.js", "lists.js", "flights.js")
 
 @cache
 def script() -> str:
-    """The script to run before the page's own."""
+    """Return the script to run before the page's own."""
     return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _FILES)
 
 
 def questions_js(task: str, scale: float, seed: int) -> str:
-    """An expression for [{goal, answer, box}, ...], at most one for each goal, the page's own first.
+    """Return an expression for [{goal, answer, box}, ...], at most one for each goal, the page's own first.
 
-    answer: arguments of the dialect's function, coordinates in pixels of a picture of `scale` pixels per CSS px;
-    box: [x, y, w, h] in these pixels of what is to be clicked, or null. seed: of the goals that are made up.
+    answer: the arguments of the dialect's function, with coordinates in pixels. box: [x, y, w, h] of the target in
+    pixels, or null.
+
+    Args:
+        task: Name of the task.
+        scale: Pixels per CSS px.
+        seed: Random seed of the generated goals.
     """
     return f"__oracle.questions('{task}', {scale}, {seed})"
 
 
 def stray_js(scale: float, seed: int) -> str:
-    """An expression for a click somewhere, as an answer; null where the page has nothing to click."""
+    """Return an expression for a random click, as an answer; null if the page has nothing to click."""
     return f"__oracle.stray({scale}, {seed})"
 
 
 def characters_js(scale: float) -> str:
-    """An expression for [[character, x, y, width], ...] of each visible character, x and y of its middle, in pixels."""
+    """Return an expression for [[character, x, y, width], ...] of each visible character, its center in pixels."""
     return f"__oracle.characters({scale})"
