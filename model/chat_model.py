@@ -14,6 +14,7 @@ import numpy as np
 
 from actions import Reply, Screen, UsageError
 from model.checkpoints.weights import load_model, resolve_checkpoint, shard_files
+from model.engine.point_uncertainty import POINT_PATTERN
 from model.processing.image import PATCH, ImageLimits, patchify_frame
 from model.processing.tokenizer import Tokenizer, _json
 
@@ -164,6 +165,7 @@ class ChatModel:
         seed: int | None = None,
         on_text: Callable[[str], None] | None = None,
         form: CallGrammar | None = None,
+        point_pattern: str = POINT_PATTERN,
     ) -> Reply:
         """What the model says, greedily unless a temperature is given. on_text gets the text so far, token by token.
 
@@ -180,7 +182,7 @@ class ChatModel:
         prompt = self.render(messages, tools)
         try:
             with translate_out_of_memory(len(prompt.input_ids), self.model.device):
-                return self._reply(began, prompt, max_new_tokens, temperature, seed, on_text, form)
+                return self._reply(began, prompt, max_new_tokens, temperature, seed, on_text, form, point_pattern)
         except ContextLengthError:
             raise
         except OutOfMemoryError:
@@ -197,6 +199,7 @@ class ChatModel:
         seed: int | None,
         on_text: Callable[[str], None] | None,
         form: CallGrammar | None,
+        point_pattern: str,
     ) -> Reply:
         from model.engine.decode import Generation, Sampling, generate_stream
         from model.engine.point_uncertainty import point_uncertainty
@@ -247,7 +250,7 @@ class ChatModel:
             said.forced_count,
             said.passes,
             guide.done if guide is not None else said.ids[-1] in self.tokenizer.stop_ids,
-            point_uncertainty(said.ids, said.probabilities, self.tokenizer.decode),
+            point_uncertainty(said.ids, said.probabilities, self.tokenizer.decode, point_pattern),
         )
         point = self.work.spread
         looks = () if point is None else (asdict(point),)

@@ -76,14 +76,16 @@ def test_every_surface_loads_and_has_what_a_surface_has(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-def test_every_dialect_means_what_its_examples_say(name: str) -> None:
-    module = plugins.load_plugin("model.dialects", name)
+def test_dialect_parses_its_examples(name: str) -> None:
+    from helpers.model_families import load_examples
+
     from model.processing.image import ImageLimits
 
-    dialect = module.Dialect(ImageLimits())
-    assert module.EXAMPLES, f"{name} has no EXAMPLES"
-    assert isinstance(dialect.prompt_hash, str) and len(dialect.prompt_hash) >= 16
-    for example in module.EXAMPLES:
+    dialect = plugins.load_plugin("model.dialects", name).Dialect(ImageLimits())
+    examples = load_examples(name, dialect.tool)
+    assert examples
+    assert len(dialect.prompt_hash) >= 16
+    for example in examples:
         width, height = example.screen_size
         screen = Screen(np.zeros((height, width, 3), np.uint8))
         assert dialect.to_action(dialect.parse(example.text), screen) == example.action, example.text

@@ -19,7 +19,9 @@ import numpy as np
 from actions import Screen, SurfaceError, UsageError
 from envs.chromium import input
 from envs.miniwob import pages
-from model.dialects._qwen25_functions import ACTS, Arguments
+from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper
+from model.dialects.parts.qwen_tools import COMPUTER
+from model.dialects.parts.table import Arguments
 from training import oracles
 from training.dataset import Writer
 
@@ -201,8 +203,9 @@ class MiniWobRenderer:
 
     def action(self, answer: dict[str, Any]) -> Any:
         """The Action that an answer means, by way of the agent's dialect."""
-        act = next(one for one in ACTS["computer_use"] if one.name == answer["action"])
-        return act.means(Arguments(act.name, answer, self._screen, self.page.screen_size))
+        mapper = CoordinateMapper(RESIZED_PIXELS, self._screen, self.page.screen_size)
+        row = COMPUTER.rows[answer["action"]]
+        return row.to_actions(Arguments(row.name, answer, mapper))
 
     def do(self, answer: dict[str, Any]) -> None:
         """Carry out an answer with the surface's hands."""

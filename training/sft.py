@@ -23,7 +23,9 @@ from torch import Tensor, nn
 
 from actions import InvalidActionError, Screen, UsageError
 from model.checkpoints.weights import load_model, save_model
-from model.dialects._qwen25_functions import ACTS, Arguments
+from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper
+from model.dialects.parts.qwen_tools import COMPUTER
+from model.dialects.parts.table import Arguments
 from model.nn.config import Config
 from model.processing.tokenizer import Tokenizer
 from training import text_strips, vocabulary
@@ -237,11 +239,11 @@ def tokenizer_of(checkpoint: Path, config: Config, history_steps: int = 0, pictu
 def call_of(words: str) -> dict[str, Any] | None:
     """The arguments of the call in a reply, None where the agent would not take it for one on a practice page."""
     arguments = call(words) or {}
-    act = next((one for one in ACTS["computer_use"] if one.name == arguments.get("action")), None)
-    if act is None:
+    row = COMPUTER.rows.get(str(arguments.get("action")))
+    if row is None:
         return None
     try:
-        act.means(Arguments(act.name, arguments, _PAGE, SCREEN))
+        row.to_actions(Arguments(row.name, arguments, CoordinateMapper(RESIZED_PIXELS, _PAGE, SCREEN)))
     except InvalidActionError:
         return None
     return {key: value for key, value in arguments.items() if value is not None}

@@ -11,9 +11,7 @@ from typing import Any, Protocol
 
 from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError, parse_action, plugins
 from agent.history_window import HistoryWindow
-from model.dialects import base as dialects
-from model.dialects.base import Conversation, Dialect, HistoryStep
-from model.engine.call_grammar import grammar_for
+from model.dialects.base import Conversation, Dialect, DialectDefaults, HistoryStep
 
 
 class Policy(Protocol):
@@ -54,7 +52,7 @@ class DialectPolicyMixin:
 
     def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
         """All that a call means, one Action after the other."""
-        return dialects.to_actions(self.dialect, call, screen)
+        return self.dialect.to_actions(call, screen)
 
 
 def open_dialect(name: str, limits: Any, prompt: str = "", **how: Any) -> Any:
@@ -125,7 +123,9 @@ class LocalPolicy(DialectPolicyMixin):
     def _decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)  # or every step would draw the same
         talk = self.dialect.conversation(goal, self.memory.select(steps), screen, verbs)
-        how = {"form": grammar_for(self.dialect, verbs, screen)} if self.chat.settings.grammar else {}
+        how: dict[str, Any] = {"point_pattern": self.dialect.point_pattern}
+        if self.chat.settings.grammar:
+            how["form"] = self.dialect.grammar(verbs, screen)
         reply: Reply = self.chat.reply(
             talk.messages, talk.tools, temperature=self.temperature, seed=seed, on_text=self.on_text, **how
         )
@@ -165,7 +165,7 @@ class ScriptPolicy(DialectPolicyMixin):
         """Nothing to let go of."""
 
 
-class JsonDialect:
+class JsonDialect(DialectDefaults):
     """The plainest dialect: a reply is an action as JSON, {"verb": "click", "x": 3, "y": 4}, in pixels of the screen.
 
     "thought" beside the verb is the thought. No model speaks it; scripts written by hand do.

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError, make_action
+from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError
 from agent.policies.base import Policy
 from agent.policies.zoom import POINT_ACTIONS
 
@@ -48,24 +45,13 @@ def target(call: Call) -> str:
     return " ".join((said.get("Action", "").strip() or call.thought).split())
 
 
-def can_point(dialect: Any) -> bool:
-    """Whether a dialect, with the tool that it was made with, has words for a click."""
-    if hasattr(dialect, "format_action"):
-        try:
-            return bool(dialect.format_action(make_action("click", x=0, y=0), Screen(np.zeros((56, 56, 3), np.uint8))))
-        except UsageError:
-            return False
-    examples = getattr(sys.modules[type(dialect).__module__], "EXAMPLES", ())
-    return any(getattr(one.action, "verb", "") == "click" for one in examples)
-
-
 class PlannerGrounderPolicy:
     """Two policies as one. UsageError where the grounder cannot point. It owns both: close closes both."""
 
     def __init__(self, planner: Policy, grounder: Policy) -> None:
         self.planner, self.grounder = planner, grounder
         dialect = getattr(grounder, "dialect", None)
-        if dialect is None or not can_point(dialect):
+        if dialect is None or not dialect.supports("click"):
             name = grounder.metadata.get("dialect") or type(dialect).__name__
             raise UsageError(
                 f"the grounder {grounder.metadata['model']} cannot point: its dialect, {name}, has no words for a click; "

@@ -8,7 +8,6 @@ second look is unsure too, or finds nothing, the reply carries that doubt, and a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,11 +16,9 @@ import numpy as np
 
 from actions import InvalidActionError, Reply, Screen, Step
 from agent.policies.base import LocalPolicy
-from model.dialects._qwen25_functions import to_model
 
 UNCERTAIN_PX = 14.0  # a spread of half a cell, in the model's pixels: two neighbouring things are no longer told apart
 POINT_ACTIONS = ("click", "move", "long_press")
-_POINT = re.compile(r'"coordinate": \[\d+, \d+\]')
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class ZoomPolicy(LocalPolicy):
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         first = super().decide(goal, steps, screen, verbs)
         spread = self.chat.work.spread
-        if spread is None or len(_POINT.findall(first.text)) != 1:
+        if spread is None or len(self.dialect.point_spans(first.text)) != 1:
             return first
         if self.zoom == "auto" and spread.px <= UNCERTAIN_PX:
             return first
@@ -101,14 +98,12 @@ class ZoomPolicy(LocalPolicy):
                 replace(both, uncertainty="a second look did not find it again") if spread.px > UNCERTAIN_PX else both
             )
         x, y = part.to_screen(screen, again.x, again.y)
-        width, height = self.dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
-        said = f'"coordinate": [{to_model(x, screen.width, width)}, {to_model(y, screen.height, height)}]'
         still = self.chat.work.spread
         doubt = ""
         if still is None or still.px > UNCERTAIN_PX:
             wide = "an unknown number of" if still is None else f"{still.px * part.width / screen.width:.0f}"
             doubt = f"a second look was unsure by {wide} pixels too"
-        return replace(both, text=_POINT.sub(said, first.text), uncertainty=doubt)
+        return replace(both, text=self.dialect.with_point(first.text, x, y, screen), uncertainty=doubt)
 
     def _pointed(self, reply: Reply, screen: Screen) -> Any:
         """The one action that a reply means, if it is to point; else None."""

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from actions import Screen
-from model.engine.call_grammar import CallGrammar
+from model.engine.call_grammar import CallGrammar, from_wire
 from model.serve.errors import ApiError
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
@@ -202,6 +202,7 @@ def _schema(form: dict[str, Any] | None) -> dict[str, Any] | None:
 def _form(given: dict[str, Any] | None) -> CallGrammar | None:
     if given is None:
         return None
+    given = from_wire(given)
     try:
         form = TypeAdapter(CallGrammar).validate_python(given, strict=False)
     except ValidationError as error:

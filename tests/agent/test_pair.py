@@ -20,7 +20,6 @@ from agent.policies.planner_grounder import (
     DESCRIBE_TARGET_PROMPT,
     GROUNDED_KEY,
     PlannerGrounderPolicy,
-    can_point,
     target,
 )
 from model.dialects import fara, gta1, holo, opencua, qwen25, ui_tars
@@ -103,7 +102,7 @@ def test_of_a_call_that_means_several_actions_the_one_that_points_is_moved() -> 
 )
 def test_drags_scrolls_and_several_places_are_left_to_the_planner(module: Any, said: str) -> None:
     reply, meant = decided(pair(spoken(module, said)))  # whose grounder has nothing to say
-    assert meant == spoken(module).actions(spoken(module).parse(reply), SCREEN)
+    assert meant == spoken(module).to_actions(spoken(module).parse(reply), SCREEN)
     assert [GROUNDED_KEY in look for look in reply.localizations] == ([False] if len(meant) > 1 else [])
 
 
@@ -201,15 +200,8 @@ def test_tokens_seconds_and_looks_of_both_are_counted() -> None:
     ]
 
 
-class Mute(JsonDialect):
-    """Speaks, and never of places."""
-
-    def write(self, action: Any, screen: Screen) -> str:
-        raise UsageError("no words")
-
-
-@pytest.mark.parametrize("dialect", [JsonDialect(), Mute()])
-def test_a_grounder_that_cannot_point_is_refused(dialect: Any) -> None:
+def test_a_grounder_that_cannot_point_is_refused() -> None:
+    dialect = JsonDialect()
     with pytest.raises(UsageError, match=f"script cannot point: its dialect, {type(dialect).__name__}, has no words"):
         PlannerGrounderPolicy(spoken(qwen25), ScriptPolicy([], dialect))
 
@@ -218,7 +210,7 @@ def test_a_grounder_that_cannot_point_is_refused(dialect: Any) -> None:
 def test_each_dialect_of_ours_can_point_with_each_of_its_tools(name: str) -> None:
     kind = plugins.load_plugin("model.dialects", name).Dialect
     for tool in getattr(kind, "TOOLS", ("computer_use", "mobile_use")):
-        assert can_point(kind(ImageLimits(), tool=tool))
+        assert kind(ImageLimits(), tool=tool).supports("click")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from actions import Call, Click, InvalidActionError, Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
 from agent.policies.base import JsonDialect, LocalPolicy, Policy, ScriptPolicy
-from model.dialects.base import Conversation, HistoryStep
+from model.dialects.base import Conversation, DialectDefaults, HistoryStep
 
 GREY, WHITE = Screen(np.full((4, 4, 3), 128, np.uint8)), Screen(np.full((4, 4, 3), 255, np.uint8))
 
@@ -36,7 +36,7 @@ class Chat:
         return Reply("words", prompt="prompt", prompt_tokens=3, reply_tokens=1, timings_s={"decode": 0.5})
 
 
-class Echo:
+class Echo(DialectDefaults):
     prompt_hash = "hash"
 
     def conversation(
@@ -72,7 +72,7 @@ def test_a_local_policy_shows_what_memory_chooses_and_says_which_pictures_were_i
 
 def test_calls_are_held_to_the_form_that_a_dialect_has_unless_told_otherwise() -> None:
     class Formed(Echo):
-        def form(self, verbs: frozenset[str], screen: Screen) -> Any:
+        def grammar(self, verbs: frozenset[str], screen: Screen) -> Any:
             return ("form", sorted(verbs), screen.width)
 
     chat = Chat()

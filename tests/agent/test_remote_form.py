@@ -16,7 +16,6 @@ from actions import ACTION_TYPES, Click, Screen, UsageError, plugins
 from agent.policies.remote import structured_output
 from agent.policies.remote.policy import remote_policy
 from model.dialects import holo, qwen25
-from model.engine.call_grammar import grammar_for
 from model.processing.image import ImageLimits
 
 pytestmark = pytest.mark.usefixtures("quick_wire")
@@ -43,7 +42,7 @@ def allowed(grammar: str, text: str) -> bool:
 
 
 def test_the_grammar_that_is_sent_lets_calls_through_and_nothing_malformed() -> None:
-    form = grammar_for(qwen25.Dialect(ImageLimits()), ALL, SCREEN)
+    form = qwen25.Dialect(ImageLimits()).grammar(ALL, SCREEN)
     assert form is not None
     grammar = structured_output.to_lark(form)
     assert allowed(grammar, CALL.format(279, 363)) and allowed(grammar, "I click it.\n" + CALL.format(0, 0))
@@ -124,7 +123,7 @@ def test_a_click_in_each_familys_words_gets_through_its_grammar() -> None:
     """As llguidance reads it; the embedded tokenizer has no box tokens, so there they are letters."""
     for module, tool in (("ui_tars", ""), ("opencua", ""), ("ui_venus", "mobile_use"), ("autoglm", ""), ("fara", "")):
         dialect = plugins.load_plugin("model.dialects", module).Dialect(ImageLimits(), tool)
-        form = grammar_for(dialect, ALL, SCREEN)
+        form = dialect.grammar(ALL, SCREEN)
         assert form is not None
         said = dialect.format_action(Click(x=5, y=6), SCREEN)
         grammar = structured_output.to_lark(form)

@@ -14,8 +14,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from actions import CONTROL_ACTIONS, Screen
 from model.chat_model import load_chat
 from model.checkpoints.weights import EMBEDDED_FOLDER
+from model.dialects.base import DialectDefaults
 from model.dialects.qwen25 import Dialect
-from model.engine.call_grammar import grammar_for, integer_below_regex
+from model.engine.call_grammar import integer_below_regex
 from model.engine.grammar import GrammarCompiler
 from model.processing.image import ImageLimits
 
@@ -37,7 +38,7 @@ def screen(width: int, height: int) -> Screen:
 def prove(grammars: GrammarCompiler, count: int, tool: str, verbs: frozenset[str], size: tuple[int, int]) -> Counter:
     """So many replies of random logits; each must be an action that the surface can do, on the screen."""
     dialect, shown = Dialect(ImageLimits(), tool), screen(*size)
-    form = grammar_for(dialect, verbs, shown)
+    form = dialect.grammar(verbs, shown)
     assert form is not None
     generator = torch.Generator().manual_seed(count)
     kinds: Counter = Counter()
@@ -75,7 +76,7 @@ def test_random_logits_make_nothing_but_good_calls(
     "keys", ['["down"]', '["ctrl", "a"]', '["ctrl", "shift", "t"]', '["ctrl+a"]', '["ctrl+shift+t"]']
 )
 def test_keys_may_be_said_one_by_one_and_as_a_chord(grammars: GrammarCompiler, keys: str) -> None:
-    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+    form = Dialect(ImageLimits()).grammar(BROWSER, screen(280, 364))
     assert form is not None
     guide = grammars.guide(form)
     said = f'<tool_call>\n{{"name": "computer_use", "arguments": {{"action": "key", "keys": {keys}}}}}\n</tool_call>'
@@ -106,7 +107,7 @@ def test_numbers_below_a_limit_are_these_and_no_others(limit: int) -> None:
 
 def count_sampled(grammars: GrammarCompiler, text: str) -> tuple[int, int]:
     """(tokens, those of them that had to be asked for) of a call that is said word by word."""
-    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(1920, 1080))
+    form = Dialect(ImageLimits()).grammar(BROWSER, screen(1920, 1080))
     assert form is not None
     guide, ids, asked, place = grammars.guide(form), grammars._ids(text), 0, 0
     while place < len(ids):
@@ -156,7 +157,7 @@ def test_of_a_click_little_more_than_its_digits_is_asked_for(
 
 
 def test_thought_stays_free_and_a_tag_spelled_in_letters_is_no_call(grammars: GrammarCompiler) -> None:
-    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+    form = Dialect(ImageLimits()).grammar(BROWSER, screen(280, 364))
     assert form is not None
     guide = grammars.guide(form)
     for token in grammars._ids('Let me see: {"name"} <b> ünd'):
@@ -168,7 +169,7 @@ def test_thought_stays_free_and_a_tag_spelled_in_letters_is_no_call(grammars: Gr
 
 
 def test_stop_ids_never_end_a_reply_before_its_call(grammars: GrammarCompiler) -> None:
-    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+    form = Dialect(ImageLimits()).grammar(BROWSER, screen(280, 364))
     assert form is not None
     logits = grammars.guide(form).mask_logits(torch.zeros(1, 384), 200)[0]
     assert logits[258] == logits[256] == float("-inf") and logits[264] == 0
@@ -187,13 +188,10 @@ def test_a_model_that_says_good_calls_says_the_same_with_and_without() -> None:
         free = chat.reply(talk.messages, talk.tools)
         meant = dialect.to_action(dialect.parse(free.text), shown)
         passes = chat.work.passes if chat.work else 0
-        held = chat.reply(talk.messages, talk.tools, form=grammar_for(dialect, BROWSER, shown))
+        held = chat.reply(talk.messages, talk.tools, form=dialect.grammar(BROWSER, shown))
         assert dialect.to_action(dialect.parse(held.text), shown) == meant and free.text.startswith(held.text[:90])
         assert chat.work is not None and chat.work.passes < passes and chat.work.forced > 0
 
 
 def test_a_dialect_without_a_form_is_decoded_freely() -> None:
-    class Other:
-        pass
-
-    assert grammar_for(Other(), BROWSER, screen(28, 28)) is None
+    assert DialectDefaults().grammar(BROWSER, screen(28, 28)) is None

@@ -14,7 +14,6 @@ from actions import Screen, UsageError
 from model.chat_model import load_chat
 from model.checkpoints.weights import load_model
 from model.dialects.qwen25 import Dialect
-from model.engine.call_grammar import grammar_for
 from model.engine.session import PrefixCachedSession, TextSegment
 from model.nn import quantization
 from model.nn.fused_decoder import FusedDecoder
@@ -125,7 +124,7 @@ def test_the_embedded_model_still_points_at_the_button() -> None:
         talk = dialect.conversation("Click the button.", (), shown, verbs)
         meant = {
             dtype: dialect.to_action(
-                dialect.parse(chat.reply(talk.messages, talk.tools, form=grammar_for(dialect, verbs, shown)).text),
+                dialect.parse(chat.reply(talk.messages, talk.tools, form=dialect.grammar(verbs, shown)).text),
                 shown,
             )
             for dtype, chat in chats.items()

@@ -14,7 +14,6 @@ from torch import Tensor
 from actions import Screen, UsageError
 from agent.history_window import HistoryWindow
 from model.chat_model import ChatModel, load_chat
-from model.engine.call_grammar import grammar_for
 from model.engine.cuda_graphs import Encoder
 from model.engine.decode import Guide
 from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment, common_prefix_length, segments
@@ -87,7 +86,7 @@ def replies(chat: ChatModel, told: list[str] | None = None, seed: int = 7) -> li
     """What a chat says at each step of an episode; told: the words of the past, where they are not its own."""
     from model.dialects.qwen25 import Dialect
 
-    form = grammar_for(Dialect(chat.limits), frozenset({"click", "type"}), Screen(np.zeros((84, 112, 3), np.uint8)))
+    form = Dialect(chat.limits).grammar(frozenset({"click", "type"}), Screen(np.zeros((84, 112, 3), np.uint8)))
     heard = []
     for number, (turn, words) in enumerate(episode(chat, seed, 6, HistoryWindow(4, 2))):
         how: dict[str, Any] = {"max_new_tokens": 60, "form": form}  # every second one is a call of the grammar's

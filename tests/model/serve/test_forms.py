@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from actions import ACTION_TYPES, Screen
 from model.dialects.qwen25 import Dialect
-from model.engine.call_grammar import grammar_for
+from model.engine.call_grammar import CallGrammar, from_wire, to_wire
 
 ASK = {"model": "embedded", "messages": [{"role": "user", "content": "Tell me a story."}], "max_tokens": 80}
 SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))
@@ -22,9 +21,9 @@ def asked(embedded: Any, **more: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def form(embedded: Any) -> dict[str, Any]:
-    made = grammar_for(Dialect(embedded.chat.limits), frozenset(ACTION_TYPES), SCREEN)
+    made = Dialect(embedded.chat.limits).grammar(frozenset(ACTION_TYPES), SCREEN)
     assert made is not None
-    return asdict(made)
+    return to_wire(made)
 
 
 @pytest.mark.parametrize(("seed", "temperature"), [(0, 0.0), (1, 1.0), (2, 2.0)])
@@ -47,10 +46,9 @@ def test_it_is_the_form_that_does_it(embedded: Any) -> None:
 
 
 def test_a_form_is_the_same_as_in_process(embedded: Any, form: dict[str, Any]) -> None:
-    from model.engine.call_grammar import CallGrammar
-
     text = asked(embedded, pixelhand_form=form).json()["choices"][0]["message"]["content"]
-    own = CallGrammar(**{**form, "samples": tuple(form["samples"])})
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in from_wire(form).items()}
+    own = CallGrammar(**fields)
     assert text == embedded.chat.reply(ASK["messages"], max_new_tokens=80, form=own).text
 
 
