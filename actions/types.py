@@ -6,7 +6,7 @@ Coordinates are integer pixels of the Screen that the policy was given; `dispatc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple, Union
+from typing import Annotated, Literal, NamedTuple, Union, overload
 
 from pydantic import (
     BaseModel,
@@ -215,6 +215,14 @@ ACTION_TYPES: dict[str, type[BaseAction]] = {
     )
 }
 CONTROL_ACTIONS = frozenset({"answer", "ask", "done"})  # for the loop; no surface performs them
+
+
+@overload
+def make_action(verb: Literal["press"], **fields: object) -> PressKeys: ...
+
+
+@overload
+def make_action(verb: str, **fields: object) -> Action: ...
 
 
 def make_action(verb: str, **fields: object) -> Action:

@@ -23,7 +23,6 @@ from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedSt
 from envs.surfaces.image import load_screenshot
 from evals import scoring
 from evals.scoring import Benchmark, Dataset, Prediction
-from model.dialects.base import to_actions as all_actions
 
 AHEAD = 6  # pictures that wait for their turn
 
@@ -182,7 +181,8 @@ class EpisodeHistoryPolicy:
 
     def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
         policy: Any = self.policy  # one that never says several at once may have no such method
-        self.said = all_actions(policy, call, screen)
+        several = getattr(policy, "to_actions", None)
+        self.said = (policy.to_action(call, screen),) if several is None else tuple(several(call, screen))
         return self.said
 
     def close(self) -> None:

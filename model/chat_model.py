@@ -15,6 +15,7 @@ from actions import Reply, Screen, UsageError
 from model.checkpoints.files import resolve_checkpoint
 from model.checkpoints.settings import fingerprint, read_limits, read_settings
 from model.checkpoints.weights import load_model
+from model.engine.point_uncertainty import POINT_PATTERN
 from model.processing.image import PATCH, patchify_frame
 from model.processing.tokenizer import Tokenizer
 
@@ -167,6 +168,7 @@ class ChatModel:
         seed: int | None = None,
         on_text: Callable[[str], None] | None = None,
         form: CallGrammar | None = None,
+        point_pattern: str = POINT_PATTERN,
     ) -> Reply:
         """Generate the reply to a conversation, and store its cost in `stats`.
 
@@ -178,6 +180,7 @@ class ChatModel:
             seed: Seed of the sampling; None for a random one.
             on_text: Called with the text so far after every token.
             form: Constrain the reply to a call of this grammar; see `model.engine.call_grammar`.
+            point_pattern: Regular expression of a point in the reply, with its two numbers as groups.
 
         Returns:
             The reply with its prompt, token counts, timings in seconds, and the predicted point with its uncertainty.
@@ -198,7 +201,7 @@ class ChatModel:
         prompt = self.render(messages, tools)
         try:
             with translate_out_of_memory(len(prompt.input_ids), self.model.device):
-                return self._reply(start, prompt, max_new_tokens, temperature, seed, on_text, form)
+                return self._reply(start, prompt, max_new_tokens, temperature, seed, on_text, form, point_pattern)
         except ContextLengthError:
             raise
         except OutOfMemoryError:
@@ -215,6 +218,7 @@ class ChatModel:
         seed: int | None,
         on_text: Callable[[str], None] | None,
         form: CallGrammar | None,
+        point_pattern: str,
     ) -> Reply:
         from model.engine.decode import Generation, Sampling, generate_stream
         from model.engine.point_uncertainty import point_uncertainty
@@ -256,7 +260,7 @@ class ChatModel:
             if on_text is not None:
                 on_text(self.tokenizer.decode(generation.ids))
         end = time.perf_counter()
-        uncertainty = point_uncertainty(generation.ids, generation.probabilities, self.tokenizer.decode)
+        uncertainty = point_uncertainty(generation.ids, generation.probabilities, self.tokenizer.decode, point_pattern)
         self.stats = GenerationStats(
             reused=self.session.reused,
             computed=self.session.computed,

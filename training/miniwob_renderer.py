@@ -11,14 +11,16 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from actions import Action, Point, Screen, SurfaceError, UsageError
 from envs.chromium import input
 from envs.miniwob import pages
-from model.dialects._qwen25_functions import ACTS, Arguments
+from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper
+from model.dialects.parts.qwen_tools import COMPUTER
+from model.dialects.parts.table import Arguments
 from training import oracles
 from training.dataset import DatasetWriter
 
@@ -206,8 +208,9 @@ class MiniWobRenderer:
 
     def action(self, answer: Mapping[str, Any]) -> Action:
         """Return the action of an answer, by the agent's dialect."""
-        spec = next(spec for spec in ACTS["computer_use"] if spec.name == answer["action"])
-        return spec.means(Arguments(spec.name, dict(answer), self._screen, self.page.screen_size))
+        mapper = CoordinateMapper(RESIZED_PIXELS, self._screen, self.page.screen_size)
+        spec = COMPUTER.rows[answer["action"]]
+        return cast(Action, spec.to_actions(Arguments(spec.name, dict(answer), mapper)))
 
     def perform(self, answer: Mapping[str, Any]) -> None:
         """Carry out an answer with the input of the browser surface."""

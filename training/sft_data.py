@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from actions import InvalidActionError, Screen, UsageError
-from model.dialects._qwen25_functions import ACTS, Arguments
+from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper
+from model.dialects.parts.qwen_tools import COMPUTER
+from model.dialects.parts.table import Arguments
 from training.config import TrainingConfig
 from training.dataset import Question, Sample, read_samples
 from training.evaluate import is_inside, parse_call, parse_point
@@ -129,11 +131,11 @@ def load_source(entry: Mapping[str, Any], data: Path) -> DataSource:
 def valid_call(reply: str) -> dict[str, Any] | None:
     """Return the arguments of the call in a reply, None if the agent would reject it on a practice page."""
     arguments = parse_call(reply) or {}
-    spec = next((spec for spec in ACTS["computer_use"] if spec.name == arguments.get("action")), None)
+    spec = COMPUTER.rows.get(str(arguments.get("action")))
     if spec is None:
         return None
     try:
-        spec.means(Arguments(spec.name, arguments, _BLANK_SCREEN, SCREEN))
+        spec.to_actions(Arguments(spec.name, arguments, CoordinateMapper(RESIZED_PIXELS, _BLANK_SCREEN, SCREEN)))
     except InvalidActionError:
         return None
     return {key: value for key, value in arguments.items() if value is not None}

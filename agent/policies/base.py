@@ -20,7 +20,6 @@ from actions import (
     UsageError,
     plugins,
 )
-from model.dialects import base as dialects
 from model.dialects.base import Dialect
 from model.processing.image import ImageLimits
 
@@ -131,7 +130,7 @@ class DialectPolicyMixin(PredictionMixin):
 
     def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
         """Return all actions of a call in order, in screen pixels."""
-        return dialects.to_actions(self.dialect, call, screen)
+        return self.dialect.to_actions(call, screen)
 
 
 def predict_actions(policy: Policy, goal: str, screen: Screen, verbs: frozenset[str]) -> tuple[Action, ...]:

@@ -10,7 +10,6 @@ from actions import Reply, Screen, Step
 from agent.history_window import HistoryWindow
 from agent.policies.base import DialectPolicyMixin, OnText
 from model.dialects.base import Conversation, Dialect
-from model.engine.call_grammar import grammar_for
 
 if TYPE_CHECKING:
     from model.chat_model import ChatModel  # imports torch
@@ -87,7 +86,7 @@ class LocalPolicy(DialectPolicyMixin):
     def _decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         seed = None if self.seed is None else self.seed + len(steps)  # else every step would draw the same sample
         conversation = self.dialect.conversation(goal, self.history.select(steps), screen, verbs)
-        form = grammar_for(self.dialect, verbs, screen) if self.chat.settings.grammar else None
+        form = self.dialect.grammar(verbs, screen) if self.chat.settings.grammar else None
         reply = self.chat.reply(
             conversation.messages,
             conversation.tools,
@@ -95,6 +94,7 @@ class LocalPolicy(DialectPolicyMixin):
             seed=seed,
             on_text=self.on_text,
             form=form,
+            point_pattern=self.dialect.point_pattern,
         )
         return replace(reply, image_digests=_image_digests(conversation))
 

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
-
-import numpy as np
+from typing import cast
 
 from actions import (
     Action,
@@ -28,7 +25,6 @@ from actions import (
     Screen,
     Step,
     UsageError,
-    make_action,
 )
 from agent.policies.base import (
     LOCATE_VERBS,
@@ -67,17 +63,6 @@ def target_description(call: Call) -> str:
     return " ".join((sections.get("Action", "").strip() or call.thought).split())
 
 
-def can_point(dialect: Any) -> bool:
-    """Return whether a dialect, with the tool that it was created with, has a click action."""
-    if hasattr(dialect, "format_action"):
-        try:
-            return bool(dialect.format_action(make_action("click", x=0, y=0), Screen(np.zeros((56, 56, 3), np.uint8))))
-        except UsageError:
-            return False
-    examples = getattr(sys.modules[type(dialect).__module__], "EXAMPLES", ())
-    return any(getattr(example.action, "verb", "") == "click" for example in examples)
-
-
 class PlannerGrounderPolicy(PredictionMixin):
     """A policy of two policies. It owns both: `close` closes both.
 
@@ -88,7 +73,7 @@ class PlannerGrounderPolicy(PredictionMixin):
     def __init__(self, planner: Policy, grounder: Policy) -> None:
         self.planner, self.grounder = planner, grounder
         dialect = grounder.dialect if isinstance(grounder, HasDialect) else None
-        if dialect is None or not can_point(dialect):
+        if dialect is None or not dialect.supports("click"):
             name = grounder.metadata.get("dialect") or type(dialect).__name__
             raise UsageError(
                 f"grounder {grounder.metadata['model']} cannot be used: its dialect '{name}' has no click action; "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actions import ACTION_TYPES, Action, Call, InvalidActionError, Reply, Screen, Step, UsageError, parse_action
 from agent.policies.base import DialectPolicyMixin, load_dialect
-from model.dialects.base import Conversation, Dialect, HistoryStep
+from model.dialects.base import Conversation, Dialect, DialectDefaults, HistoryStep
 
 
 class ScriptPolicy(DialectPolicyMixin):
@@ -46,7 +46,7 @@ class ScriptPolicy(DialectPolicyMixin):
         """Do nothing."""
 
 
-class JsonDialect:
+class JsonDialect(DialectDefaults):
     """A dialect for scripts written by hand: a reply is one action as JSON, in screen pixels.
 
     Example: `{"verb": "click", "x": 3, "y": 4, "thought": "the button"}`. `thought` is optional.

@@ -8,7 +8,6 @@ uncertainty, and the user is asked before the action is performed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ from actions import Click, InvalidActionError, LongPress, Move, Reply, Screen, S
 from agent.history_window import HistoryWindow
 from agent.policies.base import OnText
 from agent.policies.local import LocalPolicy
-from model.dialects._qwen25_functions import to_model
 from model.dialects.base import Dialect
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 UNCERTAIN_PX = 14.0  # half an image patch in model pixels: above it, neighboring targets are not told apart
 POINT_ACTIONS = ("click", "move", "long_press")
-_POINT = re.compile(r'"coordinate": \[\d+, \d+\]')
 
 
 @dataclass(frozen=True)
@@ -64,18 +61,13 @@ class Crop:
 
 
 def supports_zoom(dialect: Dialect) -> bool:
-    """Return whether a dialect's replies contain one point in the form that ZoomPolicy can replace."""
+    """Return whether the point in a dialect's replies can be located and replaced."""
     screen = Screen(np.zeros((728, 1288, 3), np.uint8))
-    format_action = getattr(dialect, "format_action", None)
-    if format_action is None:
-        return False
     try:
-        text = format_action(make_action("click", x=400, y=300), screen)
+        text = dialect.format_action(make_action("click", x=400, y=300), screen)
     except UsageError:
         return False
-    width, height = dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
-    point = f'"coordinate": [{to_model(400, screen.width, width)}, {to_model(300, screen.height, height)}]'
-    return bool(_POINT.findall(text) == [point])
+    return len(dialect.point_spans(text)) == 1
 
 
 class ZoomPolicy(LocalPolicy):
@@ -120,7 +112,7 @@ class ZoomPolicy(LocalPolicy):
         """Return the model's reply to a screen, its point refined by a second prediction where needed."""
         first = super().decide(goal, steps, screen, verbs)
         spread = self._spread()
-        if spread is None or len(_POINT.findall(first.text)) != 1:
+        if spread is None or len(self.dialect.point_spans(first.text)) != 1:
             return first
         if self.zoom == "auto" and spread.px <= UNCERTAIN_PX:
             return first
@@ -147,14 +139,12 @@ class ZoomPolicy(LocalPolicy):
                 return replace(merged, uncertainty="a second prediction on an enlarged crop did not find the target")
             return merged
         x, y = crop.to_screen(screen, refined.x, refined.y)
-        width, height = self.dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
-        point_text = f'"coordinate": [{to_model(x, screen.width, width)}, {to_model(y, screen.height, height)}]'
         spread = self._spread()
         uncertainty = ""
         if spread is None or spread.px > UNCERTAIN_PX:
             amount = "an unknown number of" if spread is None else f"{spread.px * crop.width / screen.width:.0f}"
             uncertainty = f"a second prediction on an enlarged crop is uncertain by {amount} pixels too"
-        return replace(merged, text=_POINT.sub(point_text, first.text), uncertainty=uncertainty)
+        return replace(merged, text=self.dialect.with_point(first.text, x, y, screen), uncertainty=uncertainty)
 
     def _spread(self) -> PointUncertainty | None:
         """Return the uncertainty of the last reply's point; None when it has none."""

@@ -1,139 +1,142 @@
-"""Which dialect a checkpoint speaks, by its own files; never by its name. Knows the dialects' signs; loads no weights.
+"""Choose the dialect of a checkpoint from its own files, never from its name.
 
-First what the person set (pixelhand.json), then the architecture in config.json, then the words of a dialect in the
-checkpoint's own texts (chat template, model card), then whether its files are those of the base model. Fine-tunes that
-left the base's files as they were, and brought no card, cannot be told from it: the choice then says so.
+In this order: pixelhand.json, the architecture in config.json, what a dialect declares of its chat templates and model
+cards, and whether the files are those of an unchanged base model. A fine-tune with unchanged files and no model card
+cannot be told from its base; the match is then not certain.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from actions import UsageError
+from actions import UsageError, plugins
 from model.checkpoints.settings import image_processor_config, stated_bounds
+from model.dialects.base import Detection
 from model.processing.image import ImageLimits
 
 SETTINGS = "pixelhand.json"
 TEXTS = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json", "README.md")
-MOST_TEXT = 2**20  # characters of one file; a tokenizer_config.json has some tens of thousands
-
-# Words that one dialect's replies or prompts have, and no other's: any one group, all of its words.
-TEXT_MARKERS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "ui_tars": (("start_box=",), ("left_double(", "right_single(")),
-    "opencua": (("computer.triple_click",), ("computer.terminate", "pyautogui.")),
-    "gui_owl": (("<thinking>", "<conclusion>", "<tool_call>"),),
-    "fara": (("pause_and_memorize_fact",),),
-    "holo": (("click_absolute",), ("click_element", "write_element")),
-    "ui_venus": (("Click(box=",), ("LongPress(box=",)),
-    "autoglm": (('do(action="Tap"',), ("do(action='Tap'",)),
-}
-ARCHITECTURES = {"OpenCUAForConditionalGeneration": "opencua"}
-BASES = {"qwen2_5_vl": "qwen25", "qwen3_vl": "qwen3vl", "qwen3_vl_moe": "qwen3vl"}  # model_type -> the base's dialect
-FALLBACK_DIALECT = {
-    "qwen2_vl": "ui_tars_v1",
-    "glm4v": "autoglm",
-}  # bases that have no dialect here: what is trained on them
-# Most pixels that only one family here is run with; a checkpoint that says the same is near it, no more.
-PIXEL_BUDGET_HINTS = {
-    2700 * 784: "jedi",
-    1280 * 784: "holo",
-    4096 * 2160: "gta1",
-    4_800_000: "ui_venus",
-    12800 * 784: "gui_owl",
-}
+MAX_TEXT = 2**20  # characters of one file; a tokenizer_config.json has some tens of thousands
+DEFAULT_DIALECT = "qwen25"
 
 
 @dataclass(frozen=True)
 class DialectMatch:
-    """dialect: the one it speaks, "" where it cannot be told; nearest: the likeliest then; why: in a sentence.
+    """The dialect of a checkpoint.
 
-    certain is false where another checkpoint with the very same files could speak another.
+    Attributes:
+        dialect: its name, "" if unknown.
+        reason: a sentence.
+        nearest: the most likely dialect if it is unknown.
+        certain: false if another checkpoint with the same files could have another dialect.
     """
 
     dialect: str
-    why: str
+    reason: str
     nearest: str = ""
     certain: bool = True
 
     def require(self) -> str:
-        """The dialect; UsageError, with what to write where, when it is unknown."""
+        """Return the dialect.
+
+        Raises:
+            UsageError: if it is unknown.
+        """
         if self.dialect:
             return self.dialect
         raise UsageError(
-            f"unknown dialect: {self.why}; the nearest is '{self.nearest}'. "
+            f"unknown dialect: {self.reason}; the nearest is '{self.nearest}'. "
             f'If it is that one, write {{"dialect": "{self.nearest}"}} into {SETTINGS} beside its config.json'
         )
 
 
 def detect_dialect(folder: Path) -> DialectMatch:
-    """The dialect of the checkpoint in a folder. UsageError where a file of it cannot be read."""
-    said = _json(folder / SETTINGS).get("dialect")
-    if said:
-        return DialectMatch(str(said), f"{SETTINGS} says so")
-    config = _json(folder / "config.json")
-    for name in config.get("architectures") or ():
-        if name in ARCHITECTURES:
-            return DialectMatch(ARCHITECTURES[name], f"its architecture is {name}")
-    kind = str(config.get("model_type", ""))
-    signs = _signs(folder)
-    if kind == "qwen2_vl":
-        signs = {f"{name}_v1" if name == "ui_tars" else name: word for name, word in signs.items()}
-    if len(signs) == 1:
-        ((name, where),) = signs.items()
-        return DialectMatch(name, f"{where} has its words")
-    near = BASES.get(kind) or FALLBACK_DIALECT.get(kind) or "qwen25"
-    if signs:
-        found = ", ".join(f"{name} in {where}" for name, where in signs.items())
-        return DialectMatch("", f"its files have the words of several dialects ({found})", nearest=next(iter(signs)))
-    if kind not in BASES:
+    """Return the dialect of the checkpoint in a folder.
+
+    Raises:
+        UsageError: if one of its files cannot be read.
+    """
+    setting = _load_json(folder / SETTINGS).get("dialect")
+    if setting:
+        return DialectMatch(str(setting), f"it is set in {SETTINGS}")
+    config = _load_json(folder / "config.json")
+    model_type = str(config.get("model_type", ""))
+    known = detections()
+    for architecture in config.get("architectures") or ():
+        for name, detection in known.items():
+            if architecture in detection.architectures:
+                return DialectMatch(name, f"its architecture is {architecture}")
+    files = _marked_files(folder, model_type)
+    if len(files) == 1:
+        ((name, file),) = files.items()
+        return DialectMatch(name, f"{file} has markers of it")
+    if files:
+        markers = ", ".join(f"{name} in {file}" for name, file in files.items())
+        return DialectMatch("", f"its files have markers of several dialects ({markers})", nearest=next(iter(files)))
+    base = next((name for name, detection in known.items() if model_type in detection.base_of), "")
+    nearest = next((name for name, detection in known.items() if model_type in detection.nearest_of), "")
+    nearest = base or nearest or DEFAULT_DIALECT
+    if not base:
         return DialectMatch(
-            "", f"its model_type is {kind!r:.60}, and nothing in its files names a dialect", nearest=near
+            "", f"its model_type is {model_type!r:.60}, and nothing in its files names a dialect", nearest=nearest
         )
-    if kind == "qwen2_5_vl":
-        most = _most_pixels(folder)
-        if most != ImageLimits().max_pixels:
-            near = PIXEL_BUDGET_HINTS.get(most, near)
-            return DialectMatch("", f"its picture budget of {most} pixels is not the base model's", nearest=near)
+    max_pixels = _max_pixels(folder)
+    if model_type == "qwen2_5_vl" and max_pixels != ImageLimits().max_pixels:
+        hints = (name for name, detection in known.items() if max_pixels and max_pixels == detection.max_pixels)
+        reason = f"its image budget of {max_pixels} pixels is not the base model's"
+        return DialectMatch("", reason, nearest=next(hints, nearest))
     return DialectMatch(
-        BASES[kind],
-        f"its files are those of the base model ({kind}); a fine-tune that left them as they were looks the same, and "
+        base,
+        f"its files are those of the base model ({model_type}); a fine-tune with unchanged files looks the same, and "
         f"must be named in {SETTINGS}",
         certain=False,
     )
 
 
-def _signs(folder: Path) -> dict[str, str]:
-    """The dialects whose words stand in the checkpoint's own texts, each with the file that has them."""
-    found: dict[str, str] = {}
-    for name in TEXTS:
-        text = _text(folder / name)
-        for dialect, groups in TEXT_MARKERS.items():
-            if any(all(word in text for word in group) for group in groups):
-                found.setdefault(dialect, name)
-    return found
+def detections() -> dict[str, Detection]:
+    """Return what each dialect, built-in or of a third party, declares of its checkpoints."""
+    return {name: _detection(name) for name in plugins.list_plugins("model.dialects")}
 
 
-def _most_pixels(folder: Path) -> int:
-    most = stated_bounds(image_processor_config(folder)[1])["max_pixels"]
-    most = ImageLimits().max_pixels if most is None else most
-    return most if isinstance(most, int) else 0
+@cache
+def _detection(name: str) -> Detection:
+    dialect = plugins.load_plugin("model.dialects", name).Dialect
+    detection: Detection = getattr(dialect, "DETECTION", Detection())
+    return detection
 
 
-def _text(path: Path) -> str:
+def _marked_files(folder: Path, model_type: str) -> dict[str, str]:
+    """Return the dialects whose markers are in the checkpoint's texts, each with the first such file."""
+    files: dict[str, str] = {}
+    for file in TEXTS:
+        text = _load_text(folder / file)
+        for name, detection in detections().items():
+            if text and detection.matches(text, model_type):
+                files.setdefault(name, file)
+    return files
+
+
+def _max_pixels(folder: Path) -> int:
+    value = stated_bounds(image_processor_config(folder)[1])["max_pixels"]
+    return ImageLimits().max_pixels if value is None else value
+
+
+def _load_text(path: Path) -> str:
     try:
         with path.open(encoding="utf-8", errors="replace") as handle:
-            text = handle.read(MOST_TEXT)
+            text = handle.read(MAX_TEXT)
     except FileNotFoundError:
         return ""
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error}); download the checkpoint again") from None
-    return text.replace('\\"', '"')  # as it stands inside JSON
+    return text.replace('\\"', '"')  # quotes are escaped inside JSON
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _load_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,17 +1,19 @@
-"""What a dialect is: how one family of checkpoints is asked and how it answers. The families live in model/dialects."""
+"""The dialect protocol: how a family of checkpoints is prompted and how its replies are parsed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from actions import Call, Screen, Step
+from actions import Action, Call, Screen, Step, UsageError
+from model.engine.call_grammar import CallGrammar
+from model.engine.point_uncertainty import POINT_PATTERN
 
 
 @dataclass(frozen=True)
 class HistoryStep:
-    """An earlier step as the model is shown it: its words always, its picture only where picture is true."""
+    """An earlier step as it is shown to the model; its screenshot is part of the prompt only if `picture` is true."""
 
     step: Step
     picture: bool = False
@@ -19,10 +21,11 @@ class HistoryStep:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What is said to the model.
+    """A prompt.
 
-    messages: [{"role", "content": [{"type": "image", "image": Screen} | {"type": "text", "text": str}]}];
-    tools: JSON function schemas, rendered by the checkpoint's chat template where it can.
+    Attributes:
+        messages: [{"role", "content": [{"type": "image", "image": Screen} | {"type": "text", "text": str}]}].
+        tools: JSON function schemas, rendered by the checkpoint's chat template where it can.
     """
 
     messages: tuple[dict[str, Any], ...]
@@ -30,37 +33,142 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class Example:
-    """A reply, and the action it means on a screen of the given (width, height)."""
+class Detection:
+    """What in a checkpoint's files names a dialect.
 
-    text: str
-    screen_size: tuple[int, int]
-    action: Any
+    Attributes:
+        markers: groups of texts; all of one group occur in the chat template or model card of this family only.
+        model_types: those in config.json to which the markers are restricted.
+        other_model_types: those in config.json for which the markers mean another dialect.
+        architectures: those in config.json that this family alone has.
+        base_of: the model_types whose unchanged base model has this dialect.
+        nearest_of: the model_types without a dialect of their own that are most likely this family.
+        max_pixels: an image budget that only this family is run with; a hint, no proof.
+    """
+
+    markers: tuple[tuple[str, ...], ...] = ()
+    model_types: tuple[str, ...] = ()
+    other_model_types: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    base_of: tuple[str, ...] = ()
+    nearest_of: tuple[str, ...] = ()
+    max_pixels: int = 0
+
+    def matches(self, text: str, model_type: str) -> bool:
+        """Whether a text of a checkpoint names this dialect."""
+        if model_type in self.other_model_types or (self.model_types and model_type not in self.model_types):
+            return False
+        return any(all(marker in text for marker in group) for group in self.markers)
+
+
+@dataclass(frozen=True)
+class PointSpan:
+    """Where a reply writes a point: text[start:end], with the slices of its two numbers."""
+
+    start: int
+    end: int
+    x: tuple[int, int]
+    y: tuple[int, int]
 
 
 class Dialect(Protocol):
-    """Prompt, coordinate space and syntax of one family. Knows text and numbers; knows no tensors."""
+    """Prompt, coordinate space and reply syntax of one family."""
 
     prompt_hash: str
+    point_pattern: str  # a regex for a point in a reply, with its two numbers as groups
 
     def conversation(
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation: ...
+    ) -> Conversation:
+        """Return the prompt for the next step; `verbs` are those that the surface can perform."""
+        ...
 
     def parse(self, text: str) -> Call:
-        """The one call in a reply; BadCall, in a sentence the model can act on, when there is none."""
+        """Return the call in a reply; further calls of the same reply are in its arguments.
+
+        Raises:
+            InvalidActionError: if there is no call; the message tells the model what to write.
+        """
         ...
 
-    def to_action(self, call: Call, screen: Screen) -> Any:
-        """The Action that a call means, in pixels of the screen; BadCall when it means none."""
+    def to_action(self, call: Call, screen: Screen) -> Action:
+        """Return the single action of a call, in screen pixels.
+
+        Raises:
+            InvalidActionError: if the call stands for no action or for several.
+        """
+        ...
+
+    def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
+        """Return all actions of a call and of the calls that follow it in the reply, in screen pixels.
+
+        Raises:
+            InvalidActionError: if any of them is invalid.
+        """
+        ...
+
+    def format_action(self, action: Action, screen: Screen) -> str:
+        """Return the reply that stands for an action.
+
+        Raises:
+            UsageError: if the family cannot express the action.
+        """
+        ...
+
+    def grammar(self, verbs: frozenset[str], screen: Screen) -> CallGrammar | None:
+        """Return the grammar of the replies; None if there is none, and decoding is unconstrained."""
+        ...
+
+    def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
+        """Return the JSON schema of the replies; None where a reply is not a JSON document."""
+        ...
+
+    def supports(self, verb: str) -> bool:
+        """Whether a reply can ask for an action of this verb."""
+        ...
+
+    def point_spans(self, text: str) -> tuple[PointSpan, ...]:
+        """Return where a reply writes points as this family was trained to write them."""
+        ...
+
+    def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
+        """Return a reply with its first point replaced by a screen pixel."""
         ...
 
 
-def to_actions(dialect: Dialect, call: Call, screen: Screen) -> tuple[Any, ...]:
-    """All that a call means, one Action after the other: of most dialects the one of ground.
+class DialectDefaults:
+    """Defaults for dialects whose calls stand for one action, without grammar, schema or points in their replies."""
 
-    Families whose replies hold several actions, or whose calls mean several, say them in a method `actions`; their
-    ground gives the one action of the first call. All are in pixels of the same screen.
-    """
-    several = getattr(dialect, "to_actions", None)
-    return (dialect.to_action(call, screen),) if several is None else tuple(several(call, screen))
+    point_pattern: str = POINT_PATTERN
+
+    def to_action(self, call: Call, screen: Screen) -> Action:
+        """Return the action of a call."""
+        raise NotImplementedError
+
+    def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
+        """Return the action of a call."""
+        return (self.to_action(call, screen),)
+
+    def format_action(self, action: Action, screen: Screen) -> str:
+        """Raise UsageError: no reply is known."""
+        raise UsageError(f"{type(self).__name__} cannot write {action.verb}")
+
+    def grammar(self, verbs: frozenset[str], screen: Screen) -> CallGrammar | None:
+        """Return None: decoding is unconstrained."""
+        return None
+
+    def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
+        """Return None: replies have no JSON schema."""
+        return None
+
+    def supports(self, verb: str) -> bool:
+        """Return False: nothing is known of the replies."""
+        return False
+
+    def point_spans(self, text: str) -> tuple[PointSpan, ...]:
+        """Return nothing: points in replies are not located."""
+        return ()
+
+    def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
+        """Return the reply unchanged."""
+        return text

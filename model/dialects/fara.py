@@ -1,41 +1,43 @@
-"""Fara-7B's dialect: computer_use for a browser, with actions of its own, in pixels of the resized picture.
+"""Fara-7B: computer_use for a browser, with actions of its own, in pixels of the resized image.
 
-Sources: microsoft/fara, _prompts.py (names, parameters, enum) and fara_agent.py (turns, three pictures, what actions
+Sources: microsoft/fara, _prompts.py (names, parameters, enum) and fara_agent.py (turns, three screenshots, what actions
 do: a scroll is one page whatever its pixels, a text is typed at `coordinate` and entered unless `press_enter` is
-false, a bare name is an https address, words are a search). The sentences are our own. The authors also tell the
-address of the page each turn; a dialect does not know it, and leaves it out.
-
-`type` mostly means several actions (click, empty, type). pause_and_memorize_fact does nothing: the fact stays in the
-history, in the model's own words.
+false, a bare name is an https address, several words are a search). Their prompt also names the page's address, which
+is not known here. `type` mostly stands for several actions (click, clear, type). pause_and_memorize_fact does nothing:
+the fact stays in the history, in the model's own words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 from urllib.parse import quote_plus
 
-from actions import Screen, make_action
+from actions import Action, Done, Open, Screen, make_action
 from actions.types import MAX_TEXT
-from model.dialects._base import (
-    clear_field,
-    click,
-    escape,
-    image_part,
-    message,
-    outcome_text,
-    scroll_page,
-    text_part,
-    type_and_enter,
-    unsupported_action,
+from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.parts.coordinates import CoordinateMapper
+from model.dialects.parts.dialect import clear_field, click, scroll_page, type_and_enter
+from model.dialects.parts.grammar import CHARACTERS, GrammarBuilder, Rule
+from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.python_calls import simple
+from model.dialects.parts.qwen_tools import AT, CLICK, KEY, MAYBE_AT, MOVE, STATUS, TERMINATE, TEXT, WAIT
+from model.dialects.parts.table import (
+    NOTCH_PIXELS,
+    ActionSpec,
+    ActionTable,
+    AmountField,
+    Arguments,
+    FlagField,
+    Result,
+    SecondsField,
+    TextField,
+    Values,
 )
-from model.dialects._fara_examples import EXAMPLES as _EXAMPLES
-from model.dialects._tool_calls import ActionSpec, CallArguments, ToolCallDialect
-from model.dialects.base import Conversation, Example, HistoryStep
+from model.dialects.parts.tool_call import COORDINATE, ToolCallDialect
 from model.processing.image import ImageLimits
 
-__all__ = ["EXAMPLES", "LIMITS", "Dialect"]
-EXAMPLES: list[Example] = _EXAMPLES
 LIMITS = ImageLimits(3136, 12845056)  # fara_agent.py, MLM_PROCESSOR_IM_CFG
 
 SEARCH = "https://www.bing.com/search?q={query}&FORM=QBLH"
@@ -57,102 +59,130 @@ DESCRIPTION = (
 )
 
 
-def _type(given: CallArguments) -> Any:
-    at = () if given.given.get("coordinate") is None else (click(given.point()),)
-    empty = clear_field() if given.flag("delete_existing_text") else ()
-    typed = given.text()
-    last = type_and_enter(typed) if given.flag("press_enter", default=True) else make_action("type", text=typed)
-    found = (*at, *empty, last)
-    return found[0] if len(found) == 1 else found
+@dataclass(frozen=True)
+class UrlField(TextField):
+    """An address, without a scheme too; several words are a search."""
+
+    attribute: str = "target"
+
+    def parse(self, arguments: Arguments) -> Values:
+        url = arguments.text(self.key).strip()
+        if url.startswith(SCHEMES) or not url:
+            return {"target": url}
+        return {"target": _search(url) if " " in url else f"https://{url}"}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        is_address = isinstance(action, Open) and action.target.startswith(SCHEMES)
+        return super().format(action, mapper) if is_address else None
+
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return grammar.quoted(grammar.terminal("URL", rf"[!#-\[\]-~]({CHARACTERS['json']})*"))
 
 
-def _visit(given: CallArguments) -> Any:
-    url = given.text("url").strip()
-    if url.startswith(SCHEMES) or not url:
-        return make_action("open", target=url)
-    return make_action("open", target=SEARCH.replace("{query}", quote_plus(url)) if " " in url else f"https://{url}")
+@dataclass(frozen=True)
+class QueryField(TextField):
+    """Words to search for."""
+
+    attribute: str = "target"
+    nonempty: bool = True
+
+    def parse(self, arguments: Arguments) -> Values:
+        return {"target": _search(arguments.text(self.key))}
 
 
-def _scroll(given: CallArguments) -> Any:
-    return scroll_page("up" if given.amount("pixels", 10**6) > 0 else "down", given.screen)
+@dataclass(frozen=True)
+class PagesField(AmountField):
+    """Pixels of which only the sign counts."""
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        pages = (scroll_page("up", mapper.screen), scroll_page("down", mapper.screen))
+        return {self.key: -NOTCH_PIXELS * getattr(action, "down", 0)} if action in pages else None
 
 
-_CLICK = ActionSpec(("click",), ("coordinate",), "Click the left button at `coordinate`.", lambda a: click(a.point()))
-_MOVE = ActionSpec(
-    ("move",), ("coordinate",), "Move the pointer to `coordinate`.", lambda a: make_action("move", **a.at())
-)
-_KEY = ActionSpec(
-    ("press",),
-    ("keys",),
-    'Press `keys` one after the other and let them go in reverse: "Enter", "Control", "ArrowDown", "PageDown".',
-    lambda a: make_action("press", keys=a.keys()),
-)
-_WAIT = ActionSpec(
-    ("wait",), ("time", "duration"), "Wait `time` seconds.", lambda a: make_action("wait", **a.wait("time", "duration"))
-)
-_REFRESH = ActionSpec((), (), "", lambda a: make_action("press", keys=("f5",)))
-_END = ActionSpec(
-    ("done",),
-    ("status",),
-    "End the task and say by `status` how it went.",
-    lambda a: make_action("done", status=a.choice("status", ("success", "failure")), message=a.thought[:MAX_TEXT]),
-)
-_TYPED = ("text", "press_enter", "delete_existing_text", "coordinate")
+def _search(query: str) -> str:
+    return SEARCH.replace("{query}", quote_plus(query))
+
+
+def _type(arguments: Arguments) -> Result:
+    place = () if arguments.get("coordinate") is None else (click(arguments.point("coordinate")),)
+    clear = clear_field() if arguments.flag("delete_existing_text") else ()
+    text = arguments.text("text")
+    entered = arguments.flag("press_enter", default=True)
+    actions = (*place, *clear, type_and_enter(text) if entered else make_action("type", text=text))
+    return actions[0] if len(actions) == 1 else actions
+
+
+def _scroll(arguments: Arguments) -> Result:
+    return scroll_page("up" if arguments.amount("pixels", 10**6) > 0 else "down", arguments.mapper.screen)
+
+
+def _terminate(arguments: Arguments) -> Result:
+    status = arguments.choice("status", ("success", "failure"))
+    action: Action = make_action("done", status=status, message=arguments.thought[:MAX_TEXT])
+    return action
+
+
+def _memorize(arguments: Arguments) -> Result:
+    arguments.text("fact")
+    action: Action = make_action("wait", seconds=0.0)
+    return action
+
+
+TYPE = ActionSpec(
+    "type", "type",
+    (TEXT, FlagField("press_enter", optional=True), FlagField("delete_existing_text", optional=True), MAYBE_AT),
+    "Type `text` at `coordinate`.", parse=_type,
+    format=lambda action, mapper: {"text": getattr(action, "text", ""), "press_enter": False},
+)  # fmt: skip
+SCROLL = ActionSpec("scroll", "scroll", (PagesField("pixels"),), "Scroll the page.", parse=_scroll,
+                    format=lambda action, mapper: PagesField("pixels").format(action, mapper))  # fmt: skip
+TABLE = ActionTable(
+    replace(KEY, description='Press `keys` one after the other and let them go in reverse: "Enter", "Control", '
+            '"ArrowDown", "PageDown".'),
+    TYPE,
+    MOVE,
+    CLICK,
+    SCROLL,
+    ActionSpec("visit_url", "open", (UrlField("url"),), "Open the address `url`."),
+    ActionSpec("web_search", "open", (QueryField("query"),), "Search the web for `query`.", writes=False),
+    simple("history_back", "back", "Go back to the page before."),
+    ActionSpec(
+        "pause_and_memorize_fact", "wait", (TextField("fact"),), "Keep `fact` in mind for later.", parse=_memorize,
+        writes=False,
+    ),
+    WAIT_ROW := replace(WAIT, fields=(SecondsField("time", ("duration",), optional=True),)),
+    replace(TERMINATE, parse=_terminate),  # the reasoning is the final answer
+    # their agent accepts these too
+    replace(simple("refresh", "press", keys=("f5",)), offered=False, writes=False),
+    ActionSpec("click", "click", AT, offered=False),
+    ActionSpec("hover", "move", AT, offered=False),
+    replace(KEY, name="keypress", offered=False),
+    replace(WAIT_ROW, name="sleep", offered=False),
+    replace(simple("reload", "press", keys=("f5",)), offered=False, writes=False),
+    replace(TYPE, name="input_text", offered=False),
+)  # fmt: skip
 
 
 class Dialect(ToolCallDialect):
-    """Fara-7B. A turn for each step, the latest three pictures; what the model thought is the final answer."""
+    """Fara-7B: a turn for each step; earlier screenshots go, the task stays."""
 
     NAME = "fara"
-    ACTS: ClassVar = {
-        "computer_use": {
-            "key": _KEY,
-            "type": ActionSpec(("type",), _TYPED, "Type `text` at `coordinate`.", _type),
-            "mouse_move": _MOVE,
-            "left_click": _CLICK,
-            "scroll": ActionSpec(("scroll",), ("pixels",), "Scroll the page.", _scroll),
-            "visit_url": ActionSpec(("open",), ("url",), "Open the address `url`.", _visit),
-            "web_search": ActionSpec(
-                ("open",),
-                ("query",),
-                "Search the web for `query`.",
-                lambda a: make_action("open", target=SEARCH.replace("{query}", quote_plus(a.text("query")))),
-            ),
-            "history_back": ActionSpec(("back",), (), "Go back to the page before.", lambda a: make_action("back")),
-            "pause_and_memorize_fact": ActionSpec(
-                ("wait",),
-                ("fact",),
-                "Keep `fact` in mind for later.",
-                lambda a: make_action("wait", seconds=0.0 * len(a.text("fact"))),
-            ),
-            "wait": _WAIT,
-            "terminate": _END,
-            # their agent reads these too
-            "refresh": _REFRESH,
-            "click": ActionSpec((), ("coordinate",), "", _CLICK.means),
-            "hover": ActionSpec((), ("coordinate",), "", _MOVE.means),
-            "keypress": ActionSpec((), ("keys",), "", _KEY.means),
-            "sleep": ActionSpec((), ("time", "duration"), "", _WAIT.means),
-            "reload": _REFRESH,
-            "input_text": ActionSpec((), _TYPED, "", _type),
-        }
-    }
-    PARAMETERS: ClassVar = {
+    FAMILY = "Fara-7B"
+    DETECTION = Detection(markers=(("pause_and_memorize_fact",),))
+    ACTIONS: ClassVar = {"computer_use": TABLE}
+    PROPERTIES: ClassVar = {
         "computer_use": {
             "keys": {"description": "Names of keys.", "type": "array"},
             "text": {"description": "What to type.", "type": "string"},
             "press_enter": {"description": "Whether enter is pressed behind the text.", "type": "boolean"},
             "delete_existing_text": {"description": "Whether the field is emptied first.", "type": "boolean"},
-            "coordinate": {
-                "description": "[x, y] in pixels: x from the screen's left edge, y from its top edge.",
-                "type": "array",
-            },
+            "coordinate": COORDINATE,
             "pixels": {"description": "How far to scroll: positive up, negative down.", "type": "number"},
             "url": {"description": "The address.", "type": "string"},
             "query": {"description": "What to search for.", "type": "string"},
             "fact": {"description": "What to remember.", "type": "string"},
             "time": {"description": "Seconds.", "type": "number"},
-            "status": {"description": "How the task ended.", "type": "string", "enum": ["success", "failure"]},
+            "status": STATUS,
         }
     }
     DESCRIPTION: ClassVar = {"computer_use": DESCRIPTION}
@@ -162,36 +192,20 @@ class Dialect(ToolCallDialect):
     ) -> Conversation:
         size = self.size(screen)
         messages = [message("system", text_part(self.render_prompt(SYSTEM, width=size[0], height=size[1])))]
-        said = escape(goal)
-        for shown in steps:
-            if shown.picture:
-                messages.append(message("user", image_part(shown.step.screen), text_part(said)))
+        text = escape(goal)
+        for earlier in steps:
+            if earlier.picture:
+                messages.append(message("user", image_part(earlier.step.screen), text_part(text)))
             elif not messages[1:]:
-                messages.append(message("user", text_part(said)))  # the task stays when its picture goes
-            messages.append(message("assistant", text_part(escape(shown.step.reply.text))))
-            said = " ".join(part for part in (outcome_text(shown.step), NEXT) if part)
-        messages.append(message("user", image_part(screen), text_part(said)))
+                messages.append(message("user", text_part(text)))  # the task stays without its screenshot
+            messages.append(message("assistant", text_part(escape(earlier.step.reply.text))))
+            text = " ".join(part for part in (outcome_text(earlier.step), NEXT) if part)
+        messages.append(message("user", image_part(screen), text_part(text)))
         return Conversation(tuple(messages), self.tools(verbs, size))
 
-    def format_action(self, action: Any, screen: Screen) -> str:
-        verb = action.verb
-        if verb == "click" and (action.button, action.count, action.modifiers) == ("left", 1, ()):
-            return self.called("left_click", **self.at(screen, (action.x, action.y)))
-        if verb == "move":
-            return self.called("mouse_move", **self.at(screen, (action.x, action.y)))
-        if verb == "press":
-            return self.called("key", keys=list(action.keys))
-        if verb == "type":
-            return self.called("type", text=action.text, press_enter=False)
-        if verb == "wait":
-            return self.called("wait", time=action.seconds)
-        if verb == "back":
-            return self.called("history_back")
-        if verb == "open" and action.target.startswith(SCHEMES):
-            return self.called("visit_url", url=action.target)
-        if verb == "done" and action.message == action.message.strip():  # read as a thought, whose edges are cut
-            call = self.called("terminate", status=action.status)
-            return f"{action.message}\n{call}" if action.message else call
-        if verb == "scroll" and action in (scroll_page("up", screen), scroll_page("down", screen)):
-            return self.called("scroll", pixels=-100 * action.down)
-        raise unsupported_action(self, action)
+    def format_action(self, action: Action, screen: Screen) -> str:
+        if isinstance(action, Done) and action.message:  # the message precedes the call, as a thought
+            if action.message != action.message.strip():
+                raise self.unsupported(action)
+            return f"{action.message}\n{super().format_action(Done(status=action.status), screen)}"
+        return super().format_action(action, screen)

@@ -1,13 +1,13 @@
-"""Holo1's and Holo1.5's dialect: a navigator that answers in JSON, and two localisers; pixels of the resized picture.
+"""Holo1 and Holo1.5: a navigator that answers in JSON, and two localizers; pixels of the resized image.
 
 Sources: H Company's hai-cookbook (utils/navigation.py, utils/localization.py) and surfer-h-cli (localization.py,
-localization_1_5.py, navigation_step.py): schemas, names, the tags around the parts of a turn. The sentences are our
-own. tool "navigate": Holo1 as an agent; "click": Holo1 finds a thing, `Click(x, y)`; "click_absolute": Holo1.5 finds a
-thing, {"action": "click_absolute", "x": .., "y": ..}.
+localization_1_5.py, navigation_step.py): schemas, names, the tags around the parts of a turn. Tool "navigate": Holo1 as
+an agent; "click": Holo1 as a localizer, `Click(x, y)`; "click_absolute": Holo1.5 as a localizer, {"action":
+"click_absolute", "x": .., "y": ..}.
 
-Budgets: 1280 cells for Holo1's localiser. For Holo1.5 the sources differ (1000x500 in surfer-h, 2560x1440 in
-ScreenSpot-Pro's runner), so the checkpoint's own preprocessor_config.json decides. Not here: how their agent names an
-element and has it found by a second request; the navigator's own x and y are used. `restart` goes home.
+Image budgets: 1280 cells for Holo1's localizer. For Holo1.5 the sources differ (1000x500 in surfer-h, 2560x1440 in
+ScreenSpot-Pro's runner), so the checkpoint's own preprocessor_config.json decides. Not supported: their agent's second
+request that locates an element by name; the navigator's own x and y are used. `restart` goes home.
 """
 
 from __future__ import annotations
@@ -15,96 +15,47 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from actions import Call, InvalidActionError, Screen, Step, make_action
-from model.dialects._base import (
+from actions import Action, Call, InvalidActionError, Screen, Step
+from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.parts.call_parser import CallParser, CallSyntaxError
+from model.dialects.parts.coordinates import CoordinateMapper
+from model.dialects.parts.dialect import (
     BaseDialect,
-    available_names,
-    choice,
+    check_surrogates,
     click,
-    escape,
-    image_part,
-    message,
-    outcome_text,
-    reject_unknown_arguments,
+    load_prompt,
     scroll_page,
-    seconds,
-    string_argument,
-    text_part,
     type_and_enter,
-    unknown_action,
-    unsupported_action,
 )
-from model.dialects._call_parser import CallParser, CallSyntaxError
-from model.dialects._coordinates import CoordinateMapper
-from model.dialects._holo_examples import EXAMPLES as _EXAMPLES
-from model.dialects._holo_examples import LOCALISED
-from model.dialects.base import Conversation, Example, HistoryStep
+from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
+from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.python_calls import simple
+from model.dialects.parts.table import (
+    DIRECTIONS,
+    ActionSpec,
+    ActionTable,
+    Arguments,
+    Field,
+    Result,
+    SecondsField,
+    TextField,
+    Values,
+    check_seconds,
+    unknown_name,
+)
+from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
-from model.wire.lenient_json import LenientJsonError
-from model.wire.lenient_json import parse_json as read_json
+from model.wire.lenient_json import LenientJsonError, parse_json
 
-__all__ = ["EXAMPLES", "LIMITS", "LOCALISED", "Dialect"]
-EXAMPLES: list[Example] = _EXAMPLES  # of "navigate"; LOCALISED are of the other two
 LIMITS = ImageLimits(4 * 28 * 28, 1280 * 28 * 28)  # localization.py, Holo1
 
+Schema = dict[str, Any]
 WAIT_S = 2  # the schema's default
-WAYS = ("down", "up", "left", "right")
-_PLACE = ("element", "x", "y")
-TAKES: dict[str, tuple[str, ...]] = {
-    "click_element": _PLACE,
-    "write_element_abs": ("content", *_PLACE),
-    "write_element": ("content", *_PLACE),  # the same in surfer-h
-    "scroll": ("direction",),
-    "go_back": (),
-    "refresh": (),
-    "goto": ("url",),
-    "wait": ("seconds",),
-    "restart": (),
-    "answer": ("content",),
-    "click": ("x", "y"),  # of the localisers
-    "click_absolute": ("x", "y"),
-}
-_STRING, _WHOLE = {"type": "string"}, {"type": "integer"}
-FIELDS: dict[str, dict[str, Any]] = {  # what the navigator is told of each action: its own fields, by the schema
-    "click_element": {"element": _STRING, "x": _WHOLE, "y": _WHOLE},
-    "write_element_abs": {"content": _STRING, "element": _STRING, "x": _WHOLE, "y": _WHOLE},
-    "scroll": {"direction": {"enum": list(WAYS), "type": "string"}},
-    "go_back": {},
-    "refresh": {},
-    "wait": {"seconds": {"default": WAIT_S, "minimum": 0, "maximum": 10, "type": "integer"}},
-    "restart": {},
-    "answer": {"content": _STRING},
-    "goto": {"url": _STRING},
-}
-VERBS = {
-    "click_element": ("click",),
-    "write_element_abs": ("type",),
-    "scroll": ("scroll",),
-    "go_back": ("back",),
-    "refresh": ("press",),
-    "wait": ("wait",),
-    "restart": ("home",),
-    "answer": ("answer",),
-    "goto": ("open",),
-}
-SYSTEM = """\
-You carry out a person's task in a web browser, step by step. Each step you are given screenshots and what you noted. \
-Think before you act. Note whatever the task will need, exactly; leave the note empty when there is nothing new. Once \
-you have all, answer, in full.
-
-- Writing clicks the field first and presses Enter behind the text: name the field by its kind and its present text.
-- Use links that lead straight to the goal. Do not scroll more than three times, nor at the end of a page.
-- Never log in; go back instead.
-
-<output_json_format>
-```json
-{output_format}
-```
-</output_json_format>
-"""
-ASKED = {
+SYSTEM = load_prompt("holo")
+QUESTION = {
     "click": "Find a thing on the picture of a screen and answer with a click on it, as Click(x, y), "
     "x pixels from the left edge and y from the top edge.\n\n",
     "click_absolute": "Find a thing on the picture of a screen, and answer with a click on it.\n"
@@ -119,27 +70,143 @@ CLICK_ABSOLUTE = {
     "required": ["x", "y"],
     "type": "object",
 }
+REPLY_FORM = {
+    "navigate": '{"note": <note>, "thought": <thought>, "action": {"action": <action>, ...}}',
+    "click": "Click(x, y)",
+    "click_absolute": '{"action": "click_absolute", "x": <x>, "y": <y>}',
+}
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+PROPERTIES: dict[str, Schema] = {
+    "element": STRING,
+    "x": INTEGER,
+    "y": INTEGER,
+    "content": STRING,
+    "url": STRING,
+    "direction": {"enum": list(DIRECTIONS), "type": "string"},
+    "seconds": {"default": WAIT_S, "minimum": 0, "maximum": 10, "type": "integer"},
+}
 _OBJECT = re.compile(r"""\{(?=\s*+["']?(?:thought|note|notes|action|x|y)["']?\s*+:)""")
 _FENCE = re.compile(r"```[A-Za-z]*\s*\Z")
 _CLICKS = CallParser(["Click", "click", "Point"])
 
 
+@dataclass(frozen=True)
+class XField(Field):
+    """x, beside y; a point or a box may stand in place of x."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return ("x", "y")
+
+    def parse(self, arguments: Arguments) -> Values:
+        x, y = _place(arguments)
+        return {"x": x, "y": y}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        return dict(zip("xy", mapper.to_model(getattr(action, "x", 0), getattr(action, "y", 0)), strict=True))
+
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return Rule(grammar.x(), grammar.digits)
+
+
+@dataclass(frozen=True)
+class YField(Field):
+    """y; its value is read and written with x."""
+
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return Rule(grammar.y(), grammar.digits)
+
+
+@dataclass(frozen=True)
+class ElementField(Field):
+    """The element's name, for people."""
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        return {self.key: ""}
+
+
+@dataclass(frozen=True)
+class PageField(Field):
+    """The direction of a scroll by one page."""
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        name = next((name for name in DIRECTIONS if action == scroll_page(name, mapper.screen)), None)
+        return None if name is None else {self.key: name}
+
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return grammar.choice(DIRECTIONS)
+
+
+@dataclass(frozen=True)
+class WholeSecondsField(SecondsField):
+    """Seconds, 0 to 10 in constrained replies."""
+
+    def parse(self, arguments: Arguments) -> Values:
+        return {"seconds": check_seconds(arguments.values.get(self.key, WAIT_S), self.key)}
+
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return Rule(grammar.terminal("SECONDS", r"([0-9]|10)(\.0)?"), "10.0")
+
+
+def _place(arguments: Arguments) -> tuple[int, int]:
+    x, y = arguments.values.get("x"), arguments.values.get("y")
+    return arguments.mapper.to_screen(x if y is None else [x, y], "x, y")
+
+
+def _write(arguments: Arguments) -> Result:
+    place = _place(arguments)
+    return click(place), type_and_enter(arguments.text("content"))
+
+
+def _scroll(arguments: Arguments) -> Result:
+    direction = arguments.values.get("direction", "down")
+    chosen = Arguments(arguments.name, {"direction": direction}, arguments.mapper).choice("direction", DIRECTIONS)
+    return scroll_page(chosen, arguments.mapper.screen)
+
+
+PLACE = (XField("x"), YField("y"))
+ELEMENT, CONTENT = ElementField("element"), TextField("content")
+CLICK_ROWS = tuple(ActionSpec(name, "click", PLACE, offered=False) for name in ("click_absolute", "click"))
+TABLE = ActionTable(
+    ActionSpec("click_element", "click", (ELEMENT, *PLACE)),
+    ActionSpec("write_element_abs", "type", (CONTENT, ELEMENT, *PLACE), parse=_write, writes=False),
+    ActionSpec("scroll", "scroll", (PageField("direction"),), parse=_scroll,
+               format=lambda action, mapper: PageField("direction").format(action, mapper)),
+    simple("go_back", "back"),
+    simple("refresh", "press", keys=("f5",)),
+    ActionSpec("wait", "wait", (WholeSecondsField("seconds", optional=True),)),
+    simple("restart", "home"),
+    ActionSpec("answer", "answer", (TextField("content", nonempty=True),)),
+    ActionSpec("goto", "open", (TextField("url", attribute="target", nonempty=True),)),
+    # the same in surfer-h
+    ActionSpec("write_element", "type", (CONTENT, ELEMENT, *PLACE), offered=False, parse=_write, writes=False),
+    *CLICK_ROWS,
+)  # fmt: skip
+
+
 class Dialect(BaseDialect):
-    """Holo. navigate: one turn, the notes and thoughts so far and the picture; the localisers: one question."""
+    """Holo. navigate: one turn with the notes and thoughts so far; the localizers: one question."""
 
     NAME = "holo"
+    FAMILY = "Holo1, Holo1.5"
+    DETECTION = Detection(
+        markers=(("click_absolute",), ("click_element", "write_element")), max_pixels=LIMITS.max_pixels
+    )
     TOOLS = ("navigate", "click", "click_absolute")
     HISTORIES = ("progress",)
+    ACTIONS: ClassVar = {"navigate": TABLE, "click": TABLE, "click_absolute": TABLE}
+    point_pattern = r'(?:"x": |Click\()(\d+), (?:"y": )?(\d+)[)}]'
 
     def conversation(
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
         goal = escape(goal)
         if self.tool != "navigate":
-            asked = self.render_prompt(ASKED[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
-            return Conversation((message("user", image_part(screen), text_part(asked)),))
-        system = self.render_prompt(SYSTEM, output_format=json.dumps(_schema(verbs)))
-        done = "".join(f"<step number={shown.step.index}>\n{_remembered(shown.step)}\n</step>\n" for shown in steps)
+            prompt = self.render_prompt(QUESTION[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
+            return Conversation((message("user", image_part(screen), text_part(prompt)),))
+        system = self.render_prompt(SYSTEM, output_format=json.dumps(self._schema(verbs)))
+        done = "".join(f"<step number={one.step.index}>\n{_summary(one.step)}\n</step>\n" for one in steps)
         number = steps[-1].step.index + 1 if steps else 1
         user = message(
             "user",
@@ -152,155 +219,133 @@ class Dialect(BaseDialect):
         return Conversation((message("system", text_part(system)), user))
 
     def parse_call(self, text: str) -> Call:
-        found = _OBJECT.search(text)
-        if found is not None:
+        match = _OBJECT.search(text)
+        if match is not None:
             try:
-                value, _ = read_json(text, found.start())
+                value, _ = parse_json(text, match.start())
             except LenientJsonError as error:
                 raise InvalidActionError(f"the JSON cannot be read: {error}") from None
-            return self._call(value, text[: found.start()])
+            return self._parse_object(value, text[: match.start()])
         try:
             calls = _CLICKS.parse_call(text)
         except CallSyntaxError as error:
             raise InvalidActionError(f"the click cannot be read: {error}") from None
         if not calls or self.tool == "navigate":
-            raise InvalidActionError(f"the reply has no action; answer with {self._form()}")
-        given = [*calls[0].given, *calls[0].named.values()]
-        place = given[0] if len(given) == 1 else given
+            raise InvalidActionError(f"the reply has no action; answer with {REPLY_FORM[self.tool]}")
+        values = [*calls[0].positional, *calls[0].keywords.values()]
+        place = values[0] if len(values) == 1 else values
         return Call("click", {"x": place, "y": None}, text[: calls[0].start].strip())
 
-    def _call(self, value: Any, before: str) -> Call:
+    def _parse_object(self, value: Mapping[str, object], before: str) -> Call:
         action = value.get("action")
-        inner = action if isinstance(action, dict) else value
-        name = inner.get("action") if isinstance(action, dict) else action
+        nested = isinstance(action, dict)
+        inner: Mapping[str, object] = action if isinstance(action, dict) else value
+        name = inner.get("action")
         if name is None and set(inner) >= {"x", "y"}:
             name = "click"
         if not isinstance(name, str):
-            raise InvalidActionError(f"the JSON names no action; answer with {self._form()}")
-        arguments = {key: one for key, one in inner.items() if key not in ("action", "thought", "note", "notes")}
-        said = [value.get(key) for key in ("thought", "note", "notes")] if isinstance(action, dict) else []
-        said = [_FENCE.sub("", before).strip(), *said]
-        thought = "\n".join(one for one in said if isinstance(one, str) and one)
-        _refuse_halves([thought, name, arguments])
+            raise InvalidActionError(f"the JSON names no action; answer with {REPLY_FORM[self.tool]}")
+        arguments = {key: item for key, item in inner.items() if key not in ("action", "thought", "note", "notes")}
+        parts = [_FENCE.sub("", before).strip(), *(value.get(key) for key in ("thought", "note", "notes") if nested)]
+        thought = "\n".join(part for part in parts if isinstance(part, str) and part)
+        check_surrogates([thought, name, arguments])
         return Call(name, arguments, thought)
 
-    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
-        if name not in TAKES:
-            raise unknown_action(name, list(FIELDS) if self.tool == "navigate" else [self.tool])
-        reject_unknown_arguments(name, arguments, TAKES[name])
-        if "x" in TAKES[name]:
-            whole = arguments.get("y") is None  # a point, or a box, in place of x
-            at = frame.to_screen(arguments.get("x") if whole else [arguments.get("x"), arguments["y"]], "x, y")
-            if name.startswith("write"):
-                return click(at), type_and_enter(string_argument(arguments, "content"))
-            return click(at)
-        if name == "scroll":
-            return scroll_page(choice(arguments, "direction", WAYS, "down"), frame.screen)
-        if name == "wait":
-            return make_action("wait", seconds=seconds(arguments.get("seconds", WAIT_S), "seconds"))
-        if name == "answer":
-            return make_action("answer", text=string_argument(arguments, "content"))
-        if name == "goto":
-            return make_action("open", target=string_argument(arguments, "url"))
-        if name == "refresh":
-            return make_action("press", keys=("f5",))
-        return make_action({"go_back": "back", "restart": "home"}[name])
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+        if name not in TABLE.rows:
+            offered = [row.name for row in TABLE.rows.values() if row.offered]
+            raise unknown_name(name, offered if self.tool == "navigate" else [self.tool])
+        return TABLE.to_actions(TABLE.rows[name], Arguments(name, arguments, mapper, thought, lenient=True))
 
-    def _form(self) -> str:
+    def format_action(self, action: Action, screen: Screen) -> str:
+        table = TABLE if self.tool == "navigate" else ActionTable(CLICK_ROWS[0])
+        call = table.format(action, self.mapper(screen))
+        if call is None:
+            raise self.unsupported(action)
+        name, values = call
         if self.tool == "click":
-            return "Click(x, y)"
-        return '{"action": "click_absolute", "x": <x>, "y": <y>}' if self.tool == "click_absolute" else _FORM
+            return f"Click({values['x']}, {values['y']})"
+        reply: Schema = {"action": name, **values}
+        return json.dumps(
+            {"note": "", "thought": "", "action": reply} if self.tool == "navigate" else reply, ensure_ascii=False
+        )
 
-    def reply_schema(self, verbs: frozenset[str], screen: Screen) -> dict[str, Any] | None:
-        """What a reply must be, for servers that hold to a JSON schema; None where replies are no JSON."""
-        width, height = self.size(screen)
-        at = {"x": {**_WHOLE, "minimum": 0, "maximum": width - 1}, "y": {**_WHOLE, "minimum": 0, "maximum": height - 1}}
+    def supports(self, verb: str) -> bool:
+        return verb == "click" if self.tool != "navigate" else super().supports(verb)
+
+    def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
+        """Return the JSON schema of a reply, with all fields required and places on the screen."""
+        limits = zip("xy", self.mapper(screen).limits, strict=True)
+        place = {key: {**INTEGER, "minimum": 0, "maximum": limit} for key, limit in limits}
         if self.tool == "click_absolute":
-            fields = {"action": {"const": "click_absolute"}, **at}
-            return {"properties": fields, "required": list(fields), "additionalProperties": False, "type": "object"}
-        return _closed(_schema(verbs), at) if self.tool == "navigate" else None
+            return _closed({"action": {"const": "click_absolute"}, **place})
+        if self.tool == "click":
+            return None
+        overrides: Schema = {**place, "url": {**STRING, "minLength": 1}}
+        parts = self._schema(verbs)["properties"]
+        choices = [
+            _closed({key: overrides.get(key, value) for key, value in choice["properties"].items()})
+            for choice in parts["action"]["anyOf"]
+        ]
+        return _closed({**parts, "action": {"anyOf": choices}})
 
-    def format_action(self, action: Any, screen: Screen) -> str:
-        verb = action.verb
-        if verb == "click" and action == make_action("click", x=action.x, y=action.y):
-            x, y = self.frame(screen).to_model(action.x, action.y)
-            if self.tool == "click":
-                return f"Click({x}, {y})"
-            if self.tool == "click_absolute":
-                return json.dumps({"action": "click_absolute", "x": x, "y": y})
-            return _said("click_element", element="", x=x, y=y)
-        if self.tool != "navigate":
-            raise unsupported_action(self, action)
-        if verb in ("back", "home"):
-            return _said({"back": "go_back", "home": "restart"}[verb])
-        if verb == "answer":
-            return _said("answer", content=action.text)
-        if verb == "open":
-            return _said("goto", url=action.target)
-        if verb == "wait":
-            return _said("wait", seconds=action.seconds)
-        if verb == "press" and action.keys == ("f5",):
-            return _said("refresh")
-        for way in WAYS:
-            if action == scroll_page(way, screen):
-                return _said("scroll", direction=way)
-        raise unsupported_action(self, action)
+    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+        grammar = GrammarBuilder(verbs, mapper)
+        x, y, digits = grammar.x(), grammar.y(), grammar.digits
+        if self.tool == "click":
+            return grammar.build(f'"Click(" {x} ", " {y} ")"', (f"Click({digits}, {digits})",), closing=(")",))
+        if self.tool == "click_absolute":
+            head, between = '{"action": "click_absolute", "x": ', ', "y": '
+            call = f'{literal(head)} {x} {literal(between)} {y} "}}"'
+            return grammar.build(call, (f"{head}{digits}{between}{digits}}}",), closing=("}",))
+        rows = self.table.offered(verbs)
+        if "click" not in verbs:
+            rows = [row for row in rows if row.name != "write_element_abs"]  # it clicks first
+        alternatives = []
+        for row in rows:
+            for fields in [(), row.fields] if row.fields and row.fields[0].optional else [row.fields]:
+                lark = [literal(f'{{"action": "{row.name}"')]
+                for field in fields:
+                    lark += [literal(f', "{field.key}": '), field.rule(grammar).lark]
+                alternatives.append(" ".join([*lark, '"}"']))
+        grammar.rule("act", " | ".join(alternatives))
+        note, thought, action = map(literal, ('{"note": ', ', "thought": ', ', "action": '))
+        text = grammar.text().lark
+        inner = f'{{"action": "write_element_abs", "content": "", "element": "", "x": {digits}, "y": {digits}}}'
+        longest = f'{{"note": "", "thought": "", "action": {inner}}}'
+        return grammar.build(f'{note} {text} {thought} {text} {action} act "}}"', (longest,))
+
+    def _schema(self, verbs: frozenset[str]) -> Schema:
+        """Return the navigator's JSON schema as the prompt shows it."""
+        choices = []
+        for row in self.table.offered(verbs):
+            fields: Schema = {field.key: PROPERTIES[field.key] for field in row.fields}
+            fields = {"action": {"const": row.name, "type": "string"}, **fields}
+            required = [key for key, value in fields.items() if "default" not in value]
+            choices.append({"properties": fields, "required": required, "type": "object"})
+        return {
+            "properties": {
+                "note": {"default": "", "type": "string"},
+                "thought": STRING,
+                "action": {"anyOf": choices},
+            },
+            "required": ["thought", "action"],
+            "type": "object",
+        }
 
 
-_FORM = '{"note": <note>, "thought": <thought>, "action": {"action": <action>, ...}}'
-
-
-def _said(name: str, **arguments: Any) -> str:
-    said = {"note": "", "thought": "", "action": {"action": name, **arguments}}
-    return json.dumps(said, ensure_ascii=False)
-
-
-def _schema(verbs: frozenset[str]) -> dict[str, Any]:
-    """The navigator's JSON schema, with the actions that the verbs can do."""
-    choices = []
-    for name in available_names(VERBS, verbs):
-        fields = {"action": {"const": name, "type": "string"}, **FIELDS[name]}
-        needed = [key for key, one in fields.items() if "default" not in one]
-        choices.append({"properties": fields, "required": needed, "type": "object"})
+def _closed(properties: Schema) -> Schema:
     return {
-        "properties": {
-            "note": {"default": "", "type": "string"},
-            "thought": {"type": "string"},
-            "action": {"anyOf": choices},
-        },
-        "required": ["thought", "action"],
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
         "type": "object",
     }
 
 
-def _closed(schema: dict[str, Any], at: dict[str, Any]) -> dict[str, Any]:
-    """The navigator's schema with nothing left open: all fields said, places on the picture, no empty address."""
-    choices = []
-    for one in schema["properties"]["action"]["anyOf"]:
-        fields = {key: at.get(key, field) for key, field in one["properties"].items()}
-        if "url" in fields:
-            fields["url"] = {**fields["url"], "minLength": 1}
-        choices.append(
-            {"properties": fields, "required": list(fields), "additionalProperties": False, "type": "object"}
-        )
-    parts = {**schema["properties"], "action": {"anyOf": choices}}
-    return {"properties": parts, "required": list(parts), "additionalProperties": False, "type": "object"}
-
-
-def _remembered(step: Step) -> str:
-    said = (
-        step.reply.text
-        if step.call is None
-        else json.dumps(
-            {"thought": step.call.thought, "action": {"action": step.call.name, **step.call.arguments}},
-            ensure_ascii=False,
-        )
-    )
-    return "\n".join(part for part in (escape(said), outcome_text(step)) if part)
-
-
-def _refuse_halves(values: Sequence[Any]) -> None:
-    try:
-        json.dumps(list(values), ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidActionError("the reply holds half a character (a lone surrogate); write it again") from None
+def _summary(step: Step) -> str:
+    text = step.reply.text
+    if step.call is not None:
+        action = {"action": step.call.name, **step.call.arguments}
+        text = json.dumps({"thought": step.call.thought, "action": action}, ensure_ascii=False)
+    return "\n".join(part for part in (escape(text), outcome_text(step)) if part)

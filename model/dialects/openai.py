@@ -1,145 +1,210 @@
-"""OpenAI's computer-use actions: items of type computer_call, in pixels of the picture that was sent.
+"""OpenAI's computer-use actions: items of type computer_call, in pixels of the image that was sent.
 
 Sources: the types of the openai package (computer_action.py, response_computer_tool_call.py and the items beside them:
 names, fields, enums) and the guide to the computer tool (loop, batches in `actions`, the two seconds of a `wait`, the
-spelling scrollX). The sentences are our own. Through chat completions the same actions are the arguments of a function
-`computer`, told apart by `type`.
-
-A screenshot comes anyway: asking for one is a wait of no length. A call with a pending safety check asks the person and
-does nothing else. `forward` is no verb of ours, and is refused.
+spelling scrollX). Through chat completions the same actions are the arguments of a function `computer`, told apart by
+`type`. A `screenshot` is a wait of no length, since one follows each step anyway. A call with a pending safety check
+asks the person and does nothing else. `forward` has no counterpart here and is refused.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from actions import InvalidActionError, PressKeys, Screen, make_action
-from model.dialects._base import choice, click, drag, unsupported_action
-from model.dialects._openai_examples import EXAMPLES as _EXAMPLES
-from model.dialects._provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, strings
-from model.dialects._qwen25_functions import MAX_NOTCHES, NOTCH_PIXELS, show
-from model.dialects._tool_calls import ActionSpec, CallArguments
-from model.dialects.base import Example
+from actions import Action, Click, Drag, InvalidActionError, Screen, make_action
+from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.dialect import click
+from model.dialects.parts.provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, texts_of
+from model.dialects.parts.python_calls import simple
+from model.dialects.parts.table import (
+    MAX_NOTCHES,
+    NOTCH_PIXELS,
+    ActionSpec,
+    ActionTable,
+    Arguments,
+    Field,
+    KeysField,
+    Result,
+    TextField,
+    Values,
+)
 from model.processing.image import ImageLimits
 from model.wire.lenient_json import LenientJsonError, parse_json
 
-__all__ = ["EXAMPLES", "LIMITS", "Dialect"]
-EXAMPLES: list[Example] = _EXAMPLES
-LIMITS = ImageLimits(
-    max_pixels=1024 * 768
-)  # the display of their first guide; larger pictures are shrunk on their side
+LIMITS = ImageLimits(max_pixels=1024 * 768)  # the display of their first guide; their side shrinks larger images
 
 WAIT_S = 2.0
 BUTTONS = {"left": "left", "right": "right", "wheel": "middle"}
 MODIFIERS = {"ctrl": "CTRL", "shift": "SHIFT", "alt": "ALT", "meta": "META"}
 SAFETY = "OpenAI asks for a person's word before this goes on"
-TEXT = "output_text", "text"  # a part's type, and the key of its words
-_XY = ("x", "y")
 
 
-def _at(given: CallArguments) -> tuple[int, int]:
-    x, y = given.given.get("x"), given.given.get("y")
-    return given.frame.to_screen(x if y is None else [x, y], "x, y")  # a point, or a box, in place of x
+@dataclass(frozen=True)
+class XYField(Field):
+    """The place, as x and y; a point or a box may stand in place of x."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return ("x", "y")
+
+    def parse(self, arguments: Arguments) -> Values:
+        x, y = _place(arguments)
+        return {"x": x, "y": y}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        x, y = getattr(action, "x", None), getattr(action, "y", None)
+        return None if x is None or y is None else dict(zip("xy", mapper.to_model(x, y), strict=True))
 
 
-def _held(given: CallArguments) -> tuple[str, ...]:
-    """The modifiers held, by our names."""
-    if not given.given.get("keys"):
+@dataclass(frozen=True)
+class HeldKeysField(Field):
+    """The modifiers that are held."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return ("modifiers",)
+
+    def parse(self, arguments: Arguments) -> Values:
+        return {"modifiers": _held(arguments)}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        modifiers = action.modifiers if isinstance(action, (Click, Drag)) else ()
+        return {self.key: [MODIFIERS[key] for key in modifiers]} if modifiers else {}
+
+
+@dataclass(frozen=True)
+class PathsField(Field):
+    """The points of a drag, at least two."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return ("path",)
+
+    def parse(self, arguments: Arguments) -> Values:
+        path = arguments.values.get(self.key)
+        if not isinstance(path, list) or len(path) < 2:
+            raise InvalidActionError(f"'path' must be a list of two points or more, not {show(path)}")
+        points = [[point.get("x"), point.get("y")] if isinstance(point, Mapping) else point for point in path]
+        return {"path": tuple(arguments.mapper.to_screen(point, self.key) for point in points)}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        path = action.path if isinstance(action, Drag) else ()
+        points = [dict(zip("xy", mapper.to_model(*point), strict=True)) for point in path]
+        return {self.key: points} if len(points) > 1 else None
+
+
+@dataclass(frozen=True)
+class ScrollField(Field):
+    """Pixels to scroll; less than one notch is one."""
+
+    attribute: str = "down"
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return (self.attribute,)
+
+    def parse(self, arguments: Arguments) -> Values:
+        value = next((arguments.values[key] for key in (self.key, *self.aliases)
+                      if arguments.values.get(key) is not None), 0)  # fmt: skip
+        most = MAX_NOTCHES * NOTCH_PIXELS
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -most <= value <= most:
+            raise InvalidActionError(f"'{self.key}' must be -{most} to {most} pixels, not {show(value)}")
+        notches = max(1, round(abs(value) / NOTCH_PIXELS)) if value else 0
+        return {self.attribute: notches if value > 0 else -notches}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        return {self.key: NOTCH_PIXELS * getattr(action, self.attribute)}
+
+
+def _place(arguments: Arguments) -> tuple[int, int]:
+    x, y = arguments.values.get("x"), arguments.values.get("y")
+    return arguments.mapper.to_screen(x if y is None else [x, y], "x, y")
+
+
+def _held(arguments: Arguments) -> tuple[str, ...]:
+    if not arguments.values.get("keys"):
         return ()
-    keys = cast(PressKeys, make_action("press", keys=given.keys())).keys
+    keys: tuple[str, ...] = make_action("press", keys=arguments.keys()).keys
     for key in keys:
         if key not in MODIFIERS:
-            raise InvalidActionError(
-                f"'keys' of {given.action} are held, and may be {', '.join(MODIFIERS.values())}, not {key!r}"
-            )
-    return tuple(keys)
+            names = ", ".join(MODIFIERS.values())
+            raise InvalidActionError(f"'keys' of {arguments.name} are held, and may be {names}, not {key!r}")
+    return keys
 
 
-def _click(given: CallArguments) -> Any:
-    button = choice(given.given, "button", (*BUTTONS, "back", "forward"), "left")
+def _parse_click(arguments: Arguments) -> Result:
+    button = arguments.choice("button", (*BUTTONS, "back", "forward"), "left")
     if button == "forward":
-        raise InvalidActionError(
-            "there is no button 'forward' here; press the keys for it, or click the page's own button"
-        )
-    at = _at(given)
-    return make_action("back") if button == "back" else click(at, button=BUTTONS[button], modifiers=_held(given))
+        raise InvalidActionError("there is no button 'forward' here; press its keys, or click the page's own button")
+    place = _place(arguments)
+    back: Action = make_action("back")
+    return back if button == "back" else click(place, button=BUTTONS[button], modifiers=_held(arguments))
 
 
-def _drag(given: CallArguments) -> Any:
-    path = given.given.get("path")
-    if not isinstance(path, list) or len(path) < 2:
-        raise InvalidActionError(f"'path' must be a list of two points or more, not {show(path)}")
-    points = [[one.get("x"), one.get("y")] if isinstance(one, Mapping) else one for one in path]
-    found = [given.frame.to_screen(point, "path") for point in points]
-    return drag(*found) if not _held(given) else make_action("drag", path=found, modifiers=_held(given))
+def _write_click(action: Action, mapper: CoordinateMapper) -> Values | None:
+    if action.verb == "back":
+        return {"button": "back", "x": 0, "y": 0}
+    if not isinstance(action, Click) or action.count > 1:
+        return None
+    button = next(name for name, value in BUTTONS.items() if value == action.button)
+    return {"button": button, **(XY.format(action, mapper) or {}), **(HELD.format(action, mapper) or {})}
 
 
-def _scroll(given: CallArguments) -> Any:
-    x, y = _at(given)
-    right, down = (_notches(given, name, other) for name, other in (("scroll_x", "scrollX"), ("scroll_y", "scrollY")))
-    if not right and not down:
+def _parse_scroll(arguments: Arguments) -> Result:
+    x, y = _place(arguments)
+    amounts = {**SCROLL_X.parse(arguments), **SCROLL_Y.parse(arguments)}
+    if not any(amounts.values()):
         raise InvalidActionError("'scroll_x' and 'scroll_y' are both 0; say how many pixels to scroll")
-    return make_action("scroll", x=x, y=y, right=right, down=down)
+    action: Action = make_action("scroll", x=x, y=y, **amounts)
+    return action
 
 
-def _notches(given: CallArguments, *names: str) -> int:
-    """Pixels as notches of the wheel; less than one notch is one."""
-    value = next((given.given[name] for name in names if given.given.get(name) is not None), 0)
-    most = MAX_NOTCHES * NOTCH_PIXELS
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -most <= value <= most:
-        raise InvalidActionError(f"'{names[0]}' must be -{most} to {most} pixels, not {show(value)}")
-    count = max(1, round(abs(value) / NOTCH_PIXELS)) if value else 0
-    return count if value > 0 else -count
+def _write_scroll(action: Action, mapper: CoordinateMapper) -> Values | None:
+    place = XY.format(action, mapper)
+    if place is None or not (getattr(action, "down", 0) or getattr(action, "right", 0)):
+        return None
+    return {**place, **(SCROLL_X.format(action, mapper) or {}), **(SCROLL_Y.format(action, mapper) or {})}
+
+
+XY, HELD = XYField("x", ("y",)), HeldKeysField("keys")
+SCROLL_X = ScrollField("scroll_x", ("scrollX",), attribute="right")
+SCROLL_Y = ScrollField("scroll_y", ("scrollY",))
+TABLE = ActionTable(
+    ActionSpec(
+        "click", "click", (Field("button"), XY, HELD), "Click `button` at `x`, `y`.", needs=("click", "back"),
+        parse=_parse_click, format=_write_click,
+    ),
+    ActionSpec("double_click", "click", (XY, HELD), "Click the left button twice at `x`, `y`.", {"count": 2}),
+    ActionSpec("drag", "drag", (PathsField("path"), HELD), "Drag with the left button along `path`."),
+    ActionSpec("keypress", "press", (KeysField("keys"),), "Press `keys` together."),
+    ActionSpec("move", "move", (XY,), "Move the pointer to `x`, `y`."),
+    replace(simple("screenshot", "wait", seconds=0.0), offered=False),
+    ActionSpec(
+        "scroll", "scroll", (XY, SCROLL_X, SCROLL_Y),
+        "Turn the wheel at `x`, `y` by `scroll_x` and `scroll_y` pixels.", parse=_parse_scroll, format=_write_scroll,
+    ),
+    ActionSpec("type", "type", (TextField("text"),), "Type `text` where the focus is."),
+    simple("wait", "wait", "Wait two seconds.", seconds=WAIT_S),
+)  # fmt: skip
 
 
 class Dialect(ProviderItemDialect):
-    """OpenAI's computer-use models, and whatever else answers in their items."""
+    """OpenAI's computer-use models, and others that answer in their items."""
 
     NAME = "openai"
-    WHICH = "type"
+    FAMILY = "OpenAI's computer tool (server)"
+    ACTION_KEY = "type"
     FIRST_KEYS = (
         "type", "id", "action", "actions", "call_id", "role", "status", "object", "output", "content",
         "summary", "pending_safety_checks", "name", "arguments", "button", "x", "y", "keys", "path", "text", "scroll_x",
     )  # fmt: skip
-    FORM = '{"type": "computer_call", "action": {"type": "click", "button": "left", "x": <x>, "y": <y>}}'
-    ACTS: ClassVar = {
-        COMPUTER: {
-            "click": ActionSpec(("click",), ("button", *_XY, "keys"), "Click `button` at `x`, `y`.", _click),
-            "double_click": ActionSpec(
-                ("click",),
-                (*_XY, "keys"),
-                "Click the left button twice at `x`, `y`.",
-                lambda a: click(_at(a), count=2, modifiers=_held(a)),
-            ),
-            "drag": ActionSpec(("drag",), ("path", "keys"), "Drag with the left button along `path`.", _drag),
-            "keypress": ActionSpec(
-                ("press",),
-                ("keys",),
-                "Press `keys` together.",
-                lambda a: make_action("press", keys=a.keys()),
-            ),
-            "move": ActionSpec(
-                ("move",),
-                _XY,
-                "Move the pointer to `x`, `y`.",
-                lambda a: make_action("move", x=_at(a)[0], y=_at(a)[1]),
-            ),
-            "screenshot": ActionSpec((), (), "", lambda a: make_action("wait", seconds=0.0)),
-            "scroll": ActionSpec(
-                ("scroll",),
-                (*_XY, "scroll_x", "scroll_y", "scrollX", "scrollY"),
-                "Turn the wheel at `x`, `y` by `scroll_x` and `scroll_y` pixels.",
-                _scroll,
-            ),
-            "type": ActionSpec(
-                ("type",), ("text",), "Type `text` where the focus is.", lambda a: make_action("type", text=a.text())
-            ),
-            "wait": ActionSpec(("wait",), (), "Wait two seconds.", lambda a: make_action("wait", seconds=WAIT_S)),
-        }
-    }
-    PARAMETERS: ClassVar = {
+    ITEM_FORM = '{"type": "computer_call", "action": {"type": "click", "button": "left", "x": <x>, "y": <y>}}'
+    point_pattern = r'"x": (\d+), "y": (\d+)'
+    ACTIONS: ClassVar = {COMPUTER: TABLE}
+    PROPERTIES: ClassVar = {
         COMPUTER: {
             "button": {"description": "Which button.", "enum": [*BUTTONS, "back"], "type": "string"},
             "x": {"description": "Pixels from the screen's left edge.", "type": "integer"},
@@ -163,101 +228,73 @@ class Dialect(ProviderItemDialect):
             "text": {"description": "What to type.", "type": "string"},
         }
     }
-    DESCRIPTION: ClassVar = {
-        COMPUTER: "Operate a computer by its screen, with mouse and keyboard. The screen has {width}x{height} pixels."
-    }
 
-    def take(self, item: Mapping[str, Any], heard: ParsedItems) -> None:
-        kind = item.get("type")
-        if kind is None and isinstance(item.get("output"), list):  # the whole response
-            for one in item["output"]:
-                if not isinstance(one, Mapping) or one.get("type") is None:
-                    raise InvalidActionError(f"an item of the output has no type: {show(one)}")
-                self.take(one, heard)
+    def parse_item(self, item: Mapping[str, object], items: ParsedItems) -> None:
+        kind, output = item.get("type"), item.get("output")
+        if kind is None and isinstance(output, list):  # the whole response
+            for inner in output:
+                if not isinstance(inner, Mapping) or inner.get("type") is None:
+                    raise InvalidActionError(f"an item of the output has no type: {show(inner)}")
+                self.parse_item(inner, items)
         elif kind == "computer_call" or (kind is None and ("action" in item or "actions" in item)):
-            self._computer_call(item, heard)
+            self._parse_computer_call(item, items)
         elif kind == "function_call":
-            self.function(item.get("name"), _object(item.get("arguments")), heard)
+            self.add_function_call(item.get("name"), _decoded(item.get("arguments")), items)
         elif kind == "message" or (kind is None and item.get("role") == "assistant"):
             content = item.get("content")
-            heard.words += [content] if isinstance(content, str) and content else strings(content, *TEXT)
-            heard.refusals += strings(content, "refusal", "refusal")
+            is_text = isinstance(content, str) and content
+            items.texts += [str(content)] if is_text else texts_of(content, "output_text", "text")
+            items.refusals += texts_of(content, "refusal", "refusal")
         elif kind == "reasoning":
-            heard.thoughts += strings(item.get("summary"), "summary_text", "text")
+            items.thoughts += texts_of(item.get("summary"), "summary_text", "text")
         else:
-            heard.call(COMPUTER, item)  # an action by itself; what is none is said where its meaning is asked
+            items.add_call(COMPUTER, item)  # an action by itself; an unknown one is refused when it is converted
 
-    def _computer_call(self, item: Mapping[str, Any], heard: ParsedItems) -> None:
+    def _parse_computer_call(self, item: Mapping[str, object], items: ParsedItems) -> None:
         if item.get("status") == "incomplete":
             raise InvalidActionError("the computer_call is incomplete: the reply was cut off; make it shorter")
         checks = item.get("pending_safety_checks")
         if checks:
-            if not isinstance(checks, list) or not all(isinstance(one, Mapping) for one in checks):
+            if not isinstance(checks, list) or not all(isinstance(check, Mapping) for check in checks):
                 raise InvalidActionError(f"'pending_safety_checks' must be a list of objects, not {show(checks)}")
-            said = [one.get("message") or one.get("code") or one.get("id") for one in checks]
-            why = "; ".join(str(one)[:300] for one in said[:5] if one) or "it does not say why"
-            heard.calls.append((ASK, {"question": f"{SAFETY}: {why}. May it?"}))
+            texts = [check.get("message") or check.get("code") or check.get("id") for check in checks]
+            reason = "; ".join(str(text)[:300] for text in texts[:5] if text) or "it does not say why"
+            items.calls.append((ASK, {"question": f"{SAFETY}: {reason}. May it?"}))
             return
-        for one in self.batch(item):
-            heard.call(COMPUTER, one)
+        for action in self.batch(item):
+            items.add_call(COMPUTER, action)
 
-    def batch(self, arguments: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    def batch(self, arguments: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
         if "type" in arguments and arguments["type"] != "computer_call":
             return (arguments,)
-        one, several = arguments.get("action"), arguments.get("actions")
-        acts = [*([one] if one is not None else []), *(several if isinstance(several, list) else [])]
-        if not acts or not all(isinstance(act, Mapping) for act in acts):
-            raise InvalidActionError(f"a call of computer must hold an action such as {self.FORM}")
-        return acts
+        single, several = arguments.get("action"), arguments.get("actions")
+        values = [*([single] if single is not None else []), *(several if isinstance(several, list) else [])]
+        actions = [value for value in values if isinstance(value, Mapping)]
+        if not actions or len(actions) != len(values):
+            raise InvalidActionError(f"a call of computer must hold an action such as {self.ITEM_FORM}")
+        return actions
 
-    def format_action(self, action: Any, screen: Screen) -> str:
-        """Items as their API gives them; the ids are made up, for an Action has none."""
+    def format_action(self, action: Action, screen: Screen) -> str:
+        """Return an item as the API gives it; its ids are invented."""
+        item: Values
         if action.verb == "answer" and action.text:
             content = [{"type": "output_text", "text": action.text, "annotations": []}]
-            return _said({"type": "message", "id": "msg_0", "role": "assistant", "status": "completed",
-                          "content": content})  # fmt: skip
-        if action.verb == "done":
-            given = {"status": action.status, "message": action.message}
-            arguments = json.dumps(given, ensure_ascii=False)
-            return _said({"type": "function_call", "id": "fc_0", "call_id": "call_0", "name": FINISH,
-                          "arguments": arguments, "status": "completed"})  # fmt: skip
-        act = self._act(action, screen)
-        if act is None:
-            raise unsupported_action(self, action)
-        return _said({"type": "computer_call", "id": "cu_0", "call_id": "call_0", "action": act,
-                      "pending_safety_checks": [], "status": "completed"})  # fmt: skip
-
-    def _act(self, action: Any, screen: Screen) -> dict[str, Any] | None:
-        verb = action.verb
-        say = self.frame(screen).to_model
-        keys = {"keys": [MODIFIERS[key] for key in action.modifiers]} if getattr(action, "modifiers", ()) else {}
-        at = dict(zip(_XY, say(action.x, action.y), strict=True)) if getattr(action, "x", None) is not None else {}
-        if verb == "click" and action.count == 1:
-            button = next(name for name, ours in BUTTONS.items() if ours == action.button)
-            return {"type": "click", "button": button, **at, **keys}
-        if verb == "click" and action.count == 2 and action.button == "left":
-            return {"type": "double_click", **at, **keys}
-        if verb == "back":
-            return {"type": "click", "button": "back", "x": 0, "y": 0}
-        if verb == "move":
-            return {"type": "move", **at}
-        if verb == "drag" and len(action.path) > 1:
-            path = [dict(zip(_XY, say(*point), strict=True)) for point in action.path]
-            return {"type": "drag", "path": path, **keys}
-        if verb == "scroll" and at and (action.down or action.right):
-            return {"type": "scroll", **at, "scroll_x": NOTCH_PIXELS * action.right,
-                    "scroll_y": NOTCH_PIXELS * action.down}  # fmt: skip
-        if verb == "type":
-            return {"type": "type", "text": action.text}
-        if verb == "press":
-            return {"type": "keypress", "keys": list(action.keys)}
-        if verb == "wait" and action.seconds in (0.0, WAIT_S):
-            return {"type": "wait" if action.seconds else "screenshot"}
-        return None
+            item = {"type": "message", "id": "msg_0", "role": "assistant", "status": "completed", "content": content}
+        elif action.verb == "done":
+            arguments = json.dumps({"status": action.status, "message": action.message}, ensure_ascii=False)
+            item = {"type": "function_call", "id": "fc_0", "call_id": "call_0", "name": FINISH,
+                    "arguments": arguments, "status": "completed"}  # fmt: skip
+        else:
+            call = self.table.format(action, self.mapper(screen))
+            if call is None:
+                raise self.unsupported(action)
+            item = {"type": "computer_call", "id": "cu_0", "call_id": "call_0", "action": {"type": call[0], **call[1]},
+                    "pending_safety_checks": [], "status": "completed"}  # fmt: skip
+        return json.dumps(item, ensure_ascii=False)
 
 
-def _object(arguments: Any) -> Any:
-    """A function call's arguments, which are JSON within a string."""
+def _decoded(arguments: object) -> object:
+    """Return a function call's arguments, which may be JSON within a string."""
     if not isinstance(arguments, str):
         return arguments
     try:
@@ -267,7 +304,3 @@ def _object(arguments: Any) -> Any:
     if arguments[end:].strip():
         raise InvalidActionError("the call's arguments are a string that is no JSON object")
     return value
-
-
-def _said(item: Mapping[str, Any]) -> str:
-    return json.dumps(item, ensure_ascii=False)

@@ -1,196 +1,122 @@
-"""Qwen2.5-VL's own dialect: the functions computer_use and mobile_use, coordinates in pixels of the resized picture.
+"""Qwen2.5-VL: the functions computer_use and mobile_use, coordinates in pixels of the resized image.
 
-Knows how this family is asked and how it answers; what its actions mean, and the rule for coordinates, stand in
-_qwen25_functions.py. Source: the authors' cookbook (computer_use and mobile_agent notebooks) and arXiv 2502.13923.
+Source: the authors' cookbook (computer_use and mobile_agent notebooks) and arXiv 2502.13923.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 
-from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError
-from model.dialects._qwen25_examples import COMPUTER_EXAMPLES, MOBILE_EXAMPLES
-from model.dialects._qwen25_functions import ACTS, Arguments, function_schema, show, sized, to_model, to_screen
-from model.dialects._qwen_tools import arguments_for
-from model.dialects.base import Conversation, Example, HistoryStep
-from model.processing.image import ImageLimits
-from model.wire.tool_call import ToolCallError, find_call
-from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
+from actions import Call, Reply, Screen, Step
+from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.parts.history import escape, image_part, message, text_part
+from model.dialects.parts.qwen_tools import BUTTONS, COMPUTER, DESCRIPTION, KEY, MOBILE, PROPERTIES, SYSTEM
+from model.dialects.parts.table import ActionTable, KeysField
+from model.dialects.parts.tool_call import Schema, ToolCallDialect
+from model.wire.tool_prompt import CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
-__all__ = ["EXAMPLES", "MOBILE_EXAMPLES", "Dialect", "to_model", "to_screen"]
-EXAMPLES: list[Example] = COMPUTER_EXAMPLES  # of the default tool; MOBILE_EXAMPLES are of tool="mobile_use"
-
-SYSTEM = {
-    "computer_use": (
-        "You carry out a person's task on their computer, by its screen alone. Each turn you are shown the screen and "
-        "make one function call; then you see what became of it. When the task is done, or cannot be done, terminate."
-    ),
-    "mobile_use": (
-        "You carry out a person's task on their phone, by its screen alone. Each turn you are shown the screen and "
-        "make one function call; then you see what became of it. When the task is done, or cannot be done, terminate."
-    ),
-}
+KEY_OR_CHORD = replace(KEY, fields=(KeysField("keys", chords=True),))  # the embedded model writes ["ctrl+c"]
 QUERY = "The user query: "  # the cookbook's words before the task
-# Chat templates put the parts of a turn together as they are, so a part that follows words brings its line break.
-LEFT_OUT = "\n(This picture is left out.)"
+# Chat templates concatenate the parts of a turn, so a part after text starts with a line break.
+IMAGE_OMITTED = "\n(This picture is left out.)"
 NEW_SIZE = "\nThe screen's resolution is now {width}x{height}."
-FORGOTTEN = "\n(The first {count} steps are left out.)"
+STEPS_OMITTED = "\n(The first {count} steps are left out.)"
 
 
-class Dialect:
-    """Qwen2.5-VL as its authors' cookbook speaks with it.
+class Dialect(ToolCallDialect):
+    """Qwen2.5-VL as prompted in its authors' cookbook.
 
-    prompt: a text instead of our system sentences; {width} and {height} in it become the resized picture's size, and
-    where it has its own <tools> block, our functions are not described a second time. history "turns": one turn for
-    each step, append-only; "progress": the mobile cookbook's single turn, earlier pictures never shown.
+    history "turns": one turn for each step, append-only. "progress": the mobile cookbook's single turn, without
+    earlier screenshots.
     """
 
-    def __init__(
-        self,
-        limits: ImageLimits,
-        tool: str = "",
-        prompt: str | None = None,
-        history: Literal["", "turns", "progress"] = "",
-    ) -> None:
-        tool, history = tool or "computer_use", history or "turns"
-        if tool not in ACTS:
-            raise UsageError(f"tool must be one of {', '.join(ACTS)}, not {tool!r}")
-        if history not in ("turns", "progress"):
-            raise UsageError(f"history must be 'turns' or 'progress', not {history!r}")
-        if prompt is not None and not prompt.strip():
-            raise UsageError(
-                "the prompt is empty; write the system text in it, or leave it out to use the built-in one"
-            )
-        self.limits, self.tool, self.history = limits, tool, history
-        self.system = SYSTEM[tool] if prompt is None else prompt.strip()
-        self.own_tools = prompt is None or "<tools>" not in prompt
-        self.prompt_hash = self._fingerprint()
+    NAME = "qwen25"
+    FAMILY = "Qwen2.5-VL"
+    DETECTION = Detection(base_of=("qwen2_5_vl",))
+    TOOLS = ("computer_use", "mobile_use")
+    HISTORIES = ("turns", "progress")
+    ACTIONS: ClassVar = {
+        "computer_use": ActionTable(*{**COMPUTER.rows, "key": KEY_OR_CHORD}.values()),
+        "mobile_use": MOBILE,
+    }
+    PROPERTIES = PROPERTIES
+    DESCRIPTION = DESCRIPTION
 
     def conversation(
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
-        """What is said to the model; see the class for the two layouts."""
         layout = self._turns if self.history == "turns" else self._progress
-        # later turns name a new size themselves, so that what was said before stays as it was
+        # later turns name a new size themselves, so that earlier messages stay unchanged
         first = steps[0].step.screen if steps and self.history == "turns" else screen
-        size = self._size(first)
-        system = {"role": "system", "content": [_text(sized(self.system, size))]}
-        tools = (function_schema(self.tool, verbs, *size),) if self.own_tools else ()
-        return Conversation((system, *layout(goal, steps, screen)), tools)
+        width, height = self.size(first)
+        system = self.render_prompt(SYSTEM[self.tool], width=width, height=height)
+        messages = [message("system", text_part(system)), *layout(goal, steps, screen)]
+        return Conversation(tuple(messages), self.tools(verbs, (width, height)))
+
+    def schema(self, verbs: frozenset[str], size: tuple[int, int]) -> Schema:
+        """Return the function as the cookbook renders it: with the buttons of the surface, and more keys."""
+        schema = super().schema(verbs, size)
+        function = schema["function"]
+        properties = function["parameters"]["properties"]
+        if "button" in properties:
+            buttons = {name: text for name, (text, verb) in BUTTONS.items() if verb in verbs}
+            description = " ".join(f"{name}: {text}" for name, text in buttons.items())
+            properties["button"] = {"description": description, "enum": list(buttons), "type": "string"}
+        arguments = "Write the arguments as a JSON object."
+        return {**schema, "function": {"name_for_human": self.tool, **function, "args_format": arguments}}
 
     def _turns(self, goal: str, steps: Sequence[HistoryStep], screen: Screen) -> list[dict[str, Any]]:
-        said = [_text(_quoted(goal))]
+        parts = [text_part(escape(goal))]
         if steps and steps[0].step.index > 1:
-            said.append(_text(FORGOTTEN.replace("{count}", str(steps[0].step.index - 1))))
+            parts.append(text_part(STEPS_OMITTED.replace("{count}", str(steps[0].step.index - 1))))
         messages: list[dict[str, Any]] = []
-        pictures = [(shown.step.screen, shown.picture) for shown in steps] + [(screen, True)]
-        before = pictures[0][0]
-        for (picture, visible), shown in zip(pictures, [*steps, None], strict=True):
-            if self._size(picture) != self._size(before):
-                said.append(_text(sized(NEW_SIZE, self._size(picture))))
-            said.append({"type": "image", "image": picture} if visible else _text(LEFT_OUT))
-            messages.append({"role": "user", "content": said})
-            if shown is not None:
-                reply = _quoted(shown.step.reply.text)
-                messages.append({"role": "assistant", "content": [_text(reply)]})
-                said = [_text(f"{RESPONSE_OPEN}\n{self._outcome(shown.step)}\n{RESPONSE_CLOSE}")]
-                before = picture
+        screens = [(earlier.step.screen, earlier.picture) for earlier in steps] + [(screen, True)]
+        size = self.size(screens[0][0])
+        for (shown, visible), earlier in zip(screens, [*steps, None], strict=True):
+            if self.size(shown) != size:
+                width, height = size = self.size(shown)
+                parts.append(text_part(NEW_SIZE.replace("{width}", str(width)).replace("{height}", str(height))))
+            parts.append(image_part(shown) if visible else text_part(IMAGE_OMITTED))
+            messages.append({"role": "user", "content": parts})
+            if earlier is not None:
+                reply = text_part(escape(earlier.step.reply.text))
+                messages.append({"role": "assistant", "content": [reply]})
+                parts = [text_part(f"{RESPONSE_OPEN}\n{_outcome(earlier.step)}\n{RESPONSE_CLOSE}")]
         return messages
 
     def _progress(self, goal: str, steps: Sequence[HistoryStep], screen: Screen) -> list[dict[str, Any]]:
-        done = "; ".join(f"Step {shown.step.index}: {self._did(shown.step)}" for shown in steps)
-        task = f"{QUERY}{_quoted(goal)}" + (f" (Done so far: {done})" if done else "")
-        return [{"role": "user", "content": [_text(task), {"type": "image", "image": screen}]}]
-
-    def _did(self, step: Step) -> str:
-        words = "no call" if step.call is None else _quoted(json.dumps(dict(step.call.arguments), ensure_ascii=False))
-        return f"{words} ({self._outcome(step)})" if step.error or step.notice else words
-
-    @staticmethod
-    def _outcome(step: Step) -> str:
-        parts = [f"Not done: {step.error}." if step.error else "Done.", step.notice]
-        if step.reply.text.count(CALL_OPEN) > 1:
-            parts.append("Only the first call of a reply is carried out.")
-        return _quoted(" ".join(part for part in parts if part))
-
-    def parse(self, text: str) -> Call:
-        try:
-            found = find_call(text)
-        except ToolCallError as error:
-            raise InvalidActionError(f"{error}; end the reply with {self._form()}") from None
-        if found.name is not None and found.name != self.tool:
-            inner = f", and {found.name} is an action of it" if found.name in {a.name for a in ACTS[self.tool]} else ""
-            raise InvalidActionError(
-                f"there is no function {show(found.name)}; the one function is {self.tool}{inner}: {self._form()}"
-            )
-        return Call(self.tool, found.arguments, found.thought)
-
-    def to_action(self, call: Call, screen: Screen) -> Any:
-        if call.name != self.tool:
-            raise InvalidActionError(f"there is no function {show(call.name)}; the one function is {self.tool}")
-        acts = {act.name: act for act in ACTS[self.tool]}
-        name = call.arguments.get("action")
-        if not isinstance(name, str) or name not in acts:
-            near = difflib.get_close_matches(name[:40], acts, n=1) if isinstance(name, str) else []
-            hint = f"did you mean '{near[0]}'?" if near else f"the actions are {', '.join(acts)}"
-            raise InvalidActionError(f"{self.tool} has no action {show(name)}; {hint}")
-        act = acts[name]
-        for key, value in call.arguments.items():
-            # an empty value says nothing; anything else may change what was meant, so it is not dropped in silence
-            if key != "action" and key not in act.takes and value:
-                takes = ", ".join(f"'{one}'" for one in act.takes)
-                raise InvalidActionError(f"{name} takes {takes} only, not {show(key)}; do that in a call of its own")
-        return act.means(Arguments(name, call.arguments, screen, self._size(screen)))
-
-    def format_action(self, action: Any, screen: Screen) -> str:
-        """The reply that means an Action; UsageError where the function has no words for it."""
-        width, height = self._size(screen)
-        said = arguments_for(
-            self.tool, action, lambda x, y: [to_model(x, screen.width, width), to_model(y, screen.height, height)]
-        )
-        if said is None:
-            raise UsageError(
-                f"dialect qwen25 has no words for {action!r:.100}; {self.tool} has other verbs or other fields"
-            )
-        call = json.dumps({"name": self.tool, "arguments": said}, ensure_ascii=False)
-        return f"{CALL_OPEN}\n{call}\n{CALL_CLOSE}"
-
-    def _size(self, screen: Screen) -> tuple[int, int]:
-        return self.limits.resized(screen.width, screen.height)
-
-    def _form(self) -> str:
-        """How a call is written; a form and no example, lest the model repeat it."""
-        return f'{CALL_OPEN}{{"name": "{self.tool}", "arguments": {{"action": <action>, ...}}}}{CALL_CLOSE}'
+        done = "; ".join(f"Step {earlier.step.index}: {_summary(earlier.step)}" for earlier in steps)
+        task = f"{QUERY}{escape(goal)}" + (f" (Done so far: {done})" if done else "")
+        return [message("user", text_part(task), image_part(screen))]
 
     def _fingerprint(self) -> str:
-        """sha256 of all that the model is told: system text, functions, and the layout shown on an invented run."""
+        """Return the sha256 of the system text, the functions, and the layout of a sample run."""
         screen = Screen(np.zeros((56, 56, 3), np.uint8), timestamp=0.0)
-        call = Call(self.tool, {"action": "wait"})
         steps = [
-            HistoryStep(Step(2, screen, Reply("reply"), call, notice="note"), picture=True),
+            HistoryStep(Step(2, screen, Reply("reply"), Call(self.tool, {"action": "wait"}), notice="note"), True),
             HistoryStep(Step(3, screen, Reply(CALL_OPEN * 2), error="error")),
         ]
-        sample = self._turns if self.history == "turns" else self._progress
-        verbs = frozenset(verb for act in ACTS[self.tool] for verb in act.verbs)
-        tools = [function_schema(self.tool, verbs, 0, 0)] if self.own_tools else []
-        told = json.dumps([self.system, tools, NEW_SIZE, sample("goal", steps, screen)], default=lambda _: "picture")
-        return hashlib.sha256(told.encode()).hexdigest()
+        layout = self._turns if self.history == "turns" else self._progress
+        verbs = frozenset(verb for row in self.table.rows.values() if row.offered for verb in row.verbs)
+        tools = list(self.tools(verbs, (0, 0)))
+        system = self.render_prompt(SYSTEM[self.tool])
+        text = json.dumps([system, tools, NEW_SIZE, layout("goal", steps, screen)], default=lambda _: "picture")
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": text}
+def _summary(step: Step) -> str:
+    text = "no call" if step.call is None else escape(json.dumps(dict(step.call.arguments), ensure_ascii=False))
+    return f"{text} ({_outcome(step)})" if step.error or step.notice else text
 
 
-def _quoted(text: str) -> str:
-    """Words of a person, a page or the model as plain words: the chat's marks and the response tag lose their form."""
-    return (
-        text.replace("<|", "< |")
-        .replace(RESPONSE_OPEN, "< tool_response>")
-        .replace(RESPONSE_CLOSE, "< /tool_response>")
-    )
+def _outcome(step: Step) -> str:
+    parts = [f"Not done: {step.error}." if step.error else "Done.", step.notice]
+    if step.reply.text.count(CALL_OPEN) > 1:
+        parts.append("Only the first call of a reply is carried out.")
+    return escape(" ".join(part for part in parts if part))

@@ -1,220 +1,168 @@
-"""UI-Venus-1.0's dialect: a navigator for phones, `<action>Click(box=(x,y))</action>`, and a grounder, `[x1,y1,x2,y2]`.
+"""UI-Venus-1.0: a navigator for phones, `<action>Click(box=(x,y))</action>`, and a grounder, `[x1,y1,x2,y2]`.
 
-In pixels of the resized picture. Sources: inclusionAI/UI-Venus, ui_venus_navi_agent.py and utils.py (actions, history,
-tags) and ui_venus_ground_7b.py (boxes; four times -1 for what is not there; 2 to 4.8 million pixels). The sentences are
-our own. tool "mobile_use": the navigator; "ground": the grounder, whose box means its centre.
+In pixels of the resized image. Sources: inclusionAI/UI-Venus, ui_venus_navi_agent.py and utils.py (actions, history,
+tags) and ui_venus_ground_7b.py (boxes; four times -1 for a missing target; 2 to 4.8 million pixels). Tool "mobile_use":
+the navigator; "ground": the grounder, whose box means its center.
 
-Not here: Scroll with a direction alone, since the sources do not say how far and which way the finger moves; and
-PressRecent, which no key of ours is. UI-Venus-1.5 and later, in thousandths, are another dialect.
+Not supported: Scroll with a direction alone, since the sources give neither its distance nor which way the finger
+moves; PressRecent, which is no known key; UI-Venus-1.5 and later, in thousandths, which are another dialect.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import ClassVar
 
-from actions import Call, InvalidActionError, Screen, Step, make_action
-from model.dialects._base import (
-    BaseDialect,
-    available_names,
-    chain_calls,
-    click,
-    drag,
-    escape,
-    image_part,
-    message,
-    outcome_text,
-    reject_unknown_arguments,
-    string_argument,
-    text_part,
-    unknown_action,
-    unsupported_action,
+from actions import Action, Call, Screen, Step, make_action
+from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.parts.call_parser import CallParser
+from model.dialects.parts.coordinates import CoordinateMapper
+from model.dialects.parts.dialect import load_prompt
+from model.dialects.parts.grammar import GrammarBuilder, Rule
+from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.point import POINT_TABLE, click_or_absent, find_place, format_place
+from model.dialects.parts.python_calls import PythonCallDialect, call_form, simple
+from model.dialects.parts.table import (
+    ActionSpec,
+    ActionTable,
+    Arguments,
+    Field,
+    PathField,
+    PointField,
+    Result,
+    TextField,
+    Values,
+    unknown_name,
 )
-from model.dialects._call_parser import CallParser, CallSyntaxError, quoted
-from model.dialects._coordinates import CoordinateMapper
-from model.dialects._ui_venus_examples import EXAMPLES as _EXAMPLES
-from model.dialects._ui_venus_examples import GROUNDED
-from model.dialects.base import Conversation, Example, HistoryStep
-from model.dialects.gta1 import ABSENT, absent, first_place
+from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 
-__all__ = ["EXAMPLES", "GROUNDED", "LIMITS", "Dialect"]
-EXAMPLES: list[Example] = _EXAMPLES  # of "mobile_use"; GROUNDED are of "ground"
 LIMITS = ImageLimits(3136, 12845056)  # of the navigator
 GROUND_LIMITS = ImageLimits(2_000_000, 4_800_000)  # ui_venus_ground_7b.py
-
-FORMS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {  # the verb, the form offered, what it takes
-    "Click": (("click",), "Click(box=(x1, y1))", ("box",)),
-    "Drag": (("drag",), "Drag(start=(x1, y1), end=(x2, y2))", ("start", "end")),
-    "Scroll": (("drag",), "Scroll(start=(x1, y1), end=(x2, y2))", ("start", "end", "direction")),
-    "Type": (("type",), "Type(content='')", ("content",)),
-    "Launch": (("open",), "Launch(app='')", ("app", "url")),
-    "Wait": (("wait",), "Wait()", ()),
-    "Finished": (("done",), "Finished(content='')", ("content",)),
-    "CallUser": (("answer",), "CallUser(content='')", ("content",)),
-    "LongPress": (("long_press",), "LongPress(box=(x1, y1))", ("box",)),
-    "PressBack": (("back",), "PressBack()", ()),
-    "PressHome": (("home",), "PressHome()", ()),
-    "PressEnter": (("press",), "PressEnter()", ()),
-}
-PROMPT = """\
-**You operate a phone by its screen.**
-From the task, the screenshot and the previous actions, say the next action.
-
-### User Task
-{user_task}
-
-### Previous Actions
-{previous_actions}
-
-### Available Actions
-One of these functions:
-{actions}
-
-### Instruction
-- Trust the screenshot more than the previous actions: not all of them did what they should.
-- Where the task is a question, give its answer by CallUser before you finish.
-- Reason inside <think></think>, then give the action inside <action></action>, and last sum it up inside \
-<conclusion></conclusion>.
-"""
+PROMPT = load_prompt("ui_venus")
 GROUND = (
     "Give the box of what is described: {instruction}. Answer with [x1,y1,x2,y2] alone. If there is no such thing on "
     "the picture, answer with [-1,-1,-1,-1]."
 )
-_CALLS = CallParser(FORMS)
-_ACTION = re.compile(r"<action>\s*")
 _TAG = re.compile(r"<(think|action|conclusion)>\s*(.*?)\s*(?:</\1>|\Z)", re.DOTALL)
 
 
-class Dialect(BaseDialect):
-    """UI-Venus-1.0. One turn for all: the task, what was thought and done at each earlier step, and the picture."""
+class _PointField(PointField):
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        lark = f'"(" {grammar.x()} "," " "? {grammar.y()} ")"'
+        return Rule(grammar.rule("at", lark), f"({grammar.digits}, {grammar.digits})")
+
+
+class _PathField(PathField, _PointField):
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return _PointField.rule(self, grammar)
+
+
+def _open(arguments: Arguments) -> Result:
+    action: Action = make_action("open", target=arguments.text("app", default="") or arguments.text("url"))
+    return action
+
+
+BOX = _PointField("box", form="(x1, y1)")
+PATH = (_PathField("start", form="(x1, y1)", from_end=1), _PathField("end", form="(x2, y2)"))
+TABLE = ActionTable(
+    ActionSpec("Click", "click", (BOX,)),
+    ActionSpec("Drag", "drag", PATH),
+    ActionSpec("Scroll", "drag", (*PATH, Field("direction", in_grammar=False)), writes=False),
+    ActionSpec("Type", "type", (TextField("content", form="''"),)),
+    ActionSpec(
+        "Launch", "open",
+        (TextField("app", form="''", attribute="target", nonempty=True), Field("url", in_grammar=False)),
+        parse=_open,
+    ),
+    simple("Wait", "wait"),
+    ActionSpec("Finished", "done", (TextField("content", form="''", attribute="message", default=""),)),
+    ActionSpec("CallUser", "answer", (TextField("content", form="''", nonempty=True),)),
+    ActionSpec("LongPress", "long_press", (BOX,)),
+    simple("PressBack", "back"),
+    simple("PressHome", "home"),
+    simple("PressEnter", "press", keys=("enter",)),
+)  # fmt: skip
+
+
+class Dialect(PythonCallDialect):
+    """UI-Venus-1.0: one turn with the task, the reasoning and actions of earlier steps, and the screenshot."""
 
     NAME = "ui_venus"
+    FAMILY = "UI-Venus-1.0"
+    DETECTION = Detection(markers=(("Click(box=",), ("LongPress(box=",)), max_pixels=GROUND_LIMITS.max_pixels)
     TOOLS = ("mobile_use", "ground")
     HISTORIES = ("progress",)
     GOAL = ("user_task", "instruction", "goal")
+    ACTIONS: ClassVar = {"mobile_use": TABLE, "ground": POINT_TABLE}
+    CALLS = CallParser(TABLE.rows)
+    MARK = re.compile(r"<action>\s*")
+    POINT_FORM = "(X, Y)"
+    point_pattern = r"(?:=\(|\[)(\d+), ?(\d+)[,)]"
+    EXAMPLE = "<action>Click(box=(x, y))</action>"
 
     def conversation(
         self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
     ) -> Conversation:
-        goal = escape(goal)
+        goals = dict.fromkeys(self.GOAL, escape(goal))
         if self.tool == "ground":
-            return Conversation(
-                (
-                    message(
-                        "user",
-                        image_part(screen),
-                        text_part(self.render_prompt(GROUND, **dict.fromkeys(self.GOAL, goal))),
-                    ),
-                )
+            prompt = self.render_prompt(GROUND, **goals)
+        else:
+            prompt = self.render_prompt(
+                PROMPT,
+                actions="\n".join(call_form(row) for row in self.table.offered(verbs)),
+                previous_actions="\n".join(_summary(index, earlier.step) for index, earlier in enumerate(steps)),
+                **goals,
             )
-        names = available_names({name: form[0] for name, form in FORMS.items()}, verbs)
-        asked = self.render_prompt(
-            PROMPT,
-            actions="\n".join(FORMS[name][1] for name in names),
-            previous_actions="\n".join(_remembered(number, shown.step) for number, shown in enumerate(steps)),
-            **dict.fromkeys(self.GOAL, goal),
-        )
-        return Conversation((message("user", image_part(screen), text_part(asked)),))
+        return Conversation((message("user", image_part(screen), text_part(prompt)),))
 
     def parse_call(self, text: str) -> Call:
         if self.tool == "ground":
-            return Call("ground", {"box": first_place(text, "[x1,y1,x2,y2]")})
-        mark = _ACTION.search(text)
-        try:
-            calls = _CALLS.parse_call(text, mark.end() if mark else 0, certain=mark is not None)
-        except CallSyntaxError as error:
-            raise InvalidActionError(f"the action cannot be read: {error}") from None
-        if not calls:
-            raise InvalidActionError(
-                "the reply has no action; it must hold one such as <action>Click(box=(x, y))</action>"
-            )
-        found = {match.group(1): match.group(2) for match in _TAG.finditer(text)}
-        said: list[tuple[str, Mapping[str, Any]]] = []
-        for call in calls[:1]:  # one action a step is their form; what follows is left alone
-            if call.given:
-                raise InvalidActionError(f"{call.name} takes its arguments by name, as in {FORMS[call.name][1]}")
-            said.append((call.name, call.named))
-        return chain_calls(said, found.get("think") or text[: mark.start() if mark else calls[0].start].strip())
+            return Call("ground", {"box": find_place(text, "[x1,y1,x2,y2]")})
+        return super().parse_call(text)  # one action for each step; later calls are ignored
 
-    def to_actions_of(self, name: str, arguments: Mapping[str, Any], frame: CoordinateMapper, thought: str) -> Any:
-        if self.tool == "ground":
-            if name != "ground":
-                raise unknown_action(name, ("ground",))
-            return absent(arguments.get("box"), "box") or click(frame.to_screen(arguments.get("box"), "box"))
-        if name not in FORMS:
-            raise unknown_action(name, list(FORMS))
-        reject_unknown_arguments(name, arguments, FORMS[name][2])
+    def thought(self, text: str, before: str, call_start: int) -> str:
+        return _tags(text).get("think") or before.strip()
 
-        def at(key: str) -> tuple[int, int]:
-            if not arguments.get(key):
-                raise InvalidActionError(f"{name} needs '{key}', as in {FORMS[name][1]}")
-            return frame.to_screen(arguments[key], key)
-
-        if name == "Click":
-            return click(at("box"))
-        if name == "LongPress":
-            x, y = at("box")
-            return make_action("long_press", x=x, y=y)
-        if name in ("Drag", "Scroll"):
-            return drag(at("start"), at("end"))
-        if name == "Type":
-            return make_action("type", text=string_argument(arguments, "content"))
-        if name == "Launch":
-            return make_action(
-                "open", target=string_argument(arguments, "app", default="") or string_argument(arguments, "url")
-            )
-        if name == "Finished":
-            return make_action("done", message=string_argument(arguments, "content", default=""))
-        if name == "CallUser":
-            return make_action("answer", text=string_argument(arguments, "content"))
-        if name == "PressEnter":
-            return make_action("press", keys=("enter",))
-        return make_action({"Wait": "wait", "PressBack": "back", "PressHome": "home"}[name])
-
-    def format_action(self, action: Any, screen: Screen) -> str:
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
         if self.tool != "ground":
-            return f"<action>{self._words(action, screen)}</action>"
-        if action == make_action("done", status="failure", message=ABSENT):
-            return "[-1,-1,-1,-1]"
-        if action.verb != "click" or action != make_action("click", x=action.x, y=action.y):
-            raise unsupported_action(self, action)
-        x, y = self.frame(screen).to_model(action.x, action.y)
-        return f"[{x},{y},{x},{y}]"
+            return super().actions_of(name, arguments, mapper, thought)
+        if name != "ground":
+            raise unknown_name(name, ("ground",))
+        return click_or_absent(arguments.get("box"), "box", mapper)
 
-    def _words(self, action: Any, screen: Screen) -> str:
-        def at(point: tuple[int, int]) -> str:
-            x, y = self.frame(screen).to_model(*point)
-            return f"({x}, {y})"
+    def format_action(self, action: Action, screen: Screen) -> str:
+        if self.tool == "ground":
+            return format_place(self, action, screen, "[X,Y,X,Y]", "[-1,-1,-1,-1]")
+        return super().format_action(action, screen)
 
-        verb = action.verb
-        if verb == "click" and action == make_action("click", x=action.x, y=action.y):
-            return f"Click(box={at((action.x, action.y))})"
-        if verb == "long_press" and action == make_action("long_press", x=action.x, y=action.y):
-            return f"LongPress(box={at((action.x, action.y))})"
-        if verb == "drag" and len(action.path) == 2 and not action.modifiers:
-            return f"Drag(start={at(action.path[0])}, end={at(action.path[1])})"
-        if verb == "type":
-            return f"Type(content={quoted(action.text)})"
-        if verb == "open":
-            return f"Launch(app={quoted(action.target)})"
-        if verb == "done" and action.status == "success":
-            return f"Finished(content={quoted(action.message)})"
-        if verb == "answer":
-            return f"CallUser(content={quoted(action.text)})"
-        if action in (
-            make_action("wait"),
-            make_action("back"),
-            make_action("home"),
-            make_action("press", keys=("enter",)),
-        ):
-            return {"wait": "Wait()", "back": "PressBack()", "home": "PressHome()", "press": "PressEnter()"}[verb]
-        raise unsupported_action(self, action)
+    def write_call(self, name: str, values: Values) -> str:
+        return f"<action>{super().write_call(name, values)}</action>"
+
+    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+        grammar = GrammarBuilder(verbs, mapper, "single")
+        if self.tool == "ground":
+            box = f'"[" {grammar.x()} "," {grammar.y()} "," {grammar.x()} "," {grammar.y()} "]"'
+            longest = f"[{','.join([grammar.digits] * 4)}]"
+            return grammar.build(f'{box} | "[-1,-1,-1,-1]"', (longest,), closing=("]",))
+        calls = [lark for row in self.table.offered(verbs) for lark in self.call_lark(row, grammar)]
+        point = BOX.rule(grammar).longest
+        return grammar.build(
+            " | ".join(calls),
+            (f"<action>Scroll(start={point}, end={point})</action>",),
+            around=("<action>", "</action>"),
+            closing=("'", ")", "<"),
+            ends_itself=False,
+        )
 
 
-def _remembered(number: int, step: Step) -> str:
-    """A step as later ones remember it; the authors count from 0."""
-    found = {match.group(1): match.group(2) for match in _TAG.finditer(step.reply.text)}
-    said = f"Step {number}: <think>{found.get('think', '')}</think><action>{found.get('action', '')}</action>"
-    return " ".join(part for part in (escape(said), outcome_text(step)) if part)
+def _tags(text: str) -> dict[str, str]:
+    return {match.group(1): match.group(2) for match in _TAG.finditer(text)}
+
+
+def _summary(index: int, step: Step) -> str:
+    """Return a step as later prompts show it; the authors count from 0."""
+    tags = _tags(step.reply.text)
+    text = f"Step {index}: <think>{tags.get('think', '')}</think><action>{tags.get('action', '')}</action>"
+    return " ".join(part for part in (escape(text), outcome_text(step)) if part)

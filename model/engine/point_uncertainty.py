@@ -1,8 +1,8 @@
-"""How sure a model was of the point that it named. Knows probabilities of digits; knows no screens.
+"""The uncertainty of a predicted point, from the probabilities of its digits.
 
-A coordinate is said digit by digit. Each digit that could have come instead would have moved the point by a known
-number of pixels, so the probabilities at the digits add up to a spread: the root of the expected squared distance
-between the point that was said and the one that might have been, along each axis.
+A coordinate is generated digit by digit. Each digit that could have been sampled instead would move the point by a
+known number of pixels, so the probabilities at the digits add up to a spread: the root of the expected squared distance
+between the generated point and its alternatives, along each axis.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-_POINT = re.compile(r'"coordinate": \[(\d+), (\d+)\]')
+POINT_PATTERN = r'"coordinate": \[(\d+), (\d+)\]'
 
 
 @dataclass(frozen=True)
 class PointUncertainty:
-    """A point in the model's pixels, and how far from it, in the same pixels, the model would have pointed otherwise.
+    """A point in model pixels, and the expected distance of its alternatives along each axis.
 
-    probability: that of all the point's digits together, as they were said.
+    probability: the joint probability of the point's digits.
     """
 
     x: int
@@ -30,48 +30,57 @@ class PointUncertainty:
 
     @property
     def px(self) -> float:
+        """The expected distance in both axes together."""
         return math.hypot(self.x_px, self.y_px)
 
 
 def point_uncertainty(
-    ids: Sequence[int], chances: Mapping[int, Sequence[float]], decode: Callable[[Sequence[int]], str]
+    ids: Sequence[int],
+    probabilities: Mapping[int, Sequence[float]],
+    decode: Callable[[Sequence[int]], str],
+    pattern: str = POINT_PATTERN,
 ) -> PointUncertainty | None:
-    """Of the first point in a reply's ids; None where it has none, or its digits are not tokens of their own.
+    """Return the uncertainty of the first point in a reply; None if it has none, or its digits share tokens.
 
-    chances: place in ids -> the probabilities there of the digits 0 to 9 and, last, of all else. A place that is not in
-    it was forced, and certain.
+    Args:
+        ids: the reply's token ids.
+        probabilities: for a position in `ids`, the probabilities of the digits 0 to 9 and, last, of everything else.
+            A position without an entry was forced, and is certain.
+        decode: token ids -> text.
+        pattern: a regex for a point, with its two numbers as groups.
     """
-    found = _POINT.search(decode(ids))
-    if found is None:
+    match = re.search(pattern, decode(ids))
+    if match is None:
         return None
-    ends = [len(decode(ids[: n + 1])) for n in range(len(ids))]  # characters after each id
+    ends = [len(decode(ids[: count + 1])) for count in range(len(ids))]  # characters after each id
     axes = []
     for axis in (1, 2):
-        digits, start = found.group(axis), found.start(axis)
+        digits, start = match.group(axis), match.start(axis)
         try:
-            places = [ends.index(start + n + 1) for n in range(len(digits))]
+            positions = [ends.index(start + offset + 1) for offset in range(len(digits))]
         except ValueError:
             return None
-        if any(ends[place - 1] != start + n for n, place in enumerate(places)):
+        if any(ends[position - 1] != start + offset for offset, position in enumerate(positions)):
             return None
-        axes.append(_axis(digits, [chances.get(place) for place in (*places, places[-1] + 1)]))
+        axes.append(_axis(digits, [probabilities.get(position) for position in (*positions, positions[-1] + 1)]))
+    (x_px, x_probability), (y_px, y_probability) = axes
     return PointUncertainty(
-        int(found.group(1)), int(found.group(2)), axes[0][0], axes[1][0], math.prod(certain for _, certain in axes)
+        int(match.group(1)), int(match.group(2)), x_px, y_px, math.prod((x_probability, y_probability))
     )
 
 
-def _axis(digits: str, chances: Sequence[Sequence[float] | None]) -> tuple[float, float]:
-    """(spread, probability) of a number; chances of each digit and of what ends it."""
-    value, moved, certain = int(digits), 0.0, 1.0
-    for place, chance in enumerate(chances):
-        if chance is None:
+def _axis(digits: str, probabilities: Sequence[Sequence[float] | None]) -> tuple[float, float]:
+    """Return (spread, probability) of a number, from the probabilities at each digit and after the last."""
+    value, variance, joint = int(digits), 0.0, 1.0
+    for place, distribution in enumerate(probabilities):
+        if distribution is None:
             continue
         rest, before = digits[place + 1 :], digits[:place]
-        said = int(digits[place]) if place < len(digits) else 10
-        certain *= chance[said]
-        for other, likely in enumerate(chance):
-            if other == said or (other == 10 and not before):
+        digit = int(digits[place]) if place < len(digits) else 10
+        joint *= distribution[digit]
+        for other, probability in enumerate(distribution):
+            if other == digit or (other == 10 and not before):
                 continue
             number = int(before) if other == 10 else int(f"{before}{other}{rest}")
-            moved += likely * (number - value) ** 2
-    return math.sqrt(moved), certain
+            variance += probability * (number - value) ** 2
+    return math.sqrt(variance), joint

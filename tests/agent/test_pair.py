@@ -21,7 +21,6 @@ from agent.policies.planner_grounder import (
     DESCRIBE_TARGET_PROMPT,
     GROUNDED_KEY,
     PlannerGrounderPolicy,
-    can_point,
     target_description,
 )
 from agent.policies.scripted import JsonDialect, ScriptPolicy
@@ -219,8 +218,8 @@ def test_tokens_timings_and_localizations_are_merged() -> None:
 class PointlessDialect(JsonDialect):
     """A dialect without a click."""
 
-    def format_action(self, action: Any, screen: Screen) -> str:
-        raise UsageError("no words")
+    def supports(self, verb: str) -> bool:
+        return False
 
 
 @pytest.mark.parametrize("dialect", [JsonDialect(), PointlessDialect()])
@@ -235,7 +234,7 @@ def test_grounder_without_click_raises_usage_error(dialect: Any) -> None:
 def test_every_dialect_can_point_with_every_tool(name: str) -> None:
     kind = plugins.load_plugin("model.dialects", name).Dialect
     for tool in getattr(kind, "TOOLS", ("computer_use", "mobile_use")):
-        assert can_point(kind(ImageLimits(), tool=tool))
+        assert kind(ImageLimits(), tool=tool).supports("click")
 
 
 @pytest.fixture

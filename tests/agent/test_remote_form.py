@@ -16,7 +16,6 @@ from actions import ACTION_TYPES, Click, Screen, UsageError, plugins
 from agent.policies.remote import structured_output
 from agent.policies.remote.factory import load_remote_policy
 from model.dialects import holo, qwen25
-from model.engine.call_grammar import grammar_for
 from model.processing.image import ImageLimits
 
 pytestmark = pytest.mark.usefixtures("quick_wire")
@@ -42,8 +41,8 @@ def is_accepted(grammar: str, text: str) -> bool:
     return matcher.consume_tokens(tokens.tokenize_str(text, parse_special=True)) and matcher.is_accepting()
 
 
-def test_lark_grammar_accepts_valid_calls_only() -> None:
-    form = grammar_for(qwen25.Dialect(ImageLimits()), ALL, SCREEN)
+def test_the_grammar_that_is_sent_lets_calls_through_and_nothing_malformed() -> None:
+    form = qwen25.Dialect(ImageLimits()).grammar(ALL, SCREEN)
     assert form is not None
     grammar = structured_output.to_lark(form)
     assert is_accepted(grammar, CALL.format(279, 363))
@@ -131,7 +130,7 @@ def test_each_dialect_grammar_accepts_its_click() -> None:
     """The embedded tokenizer has no box tokens, so they are plain text here."""
     for module, tool in (("ui_tars", ""), ("opencua", ""), ("ui_venus", "mobile_use"), ("autoglm", ""), ("fara", "")):
         dialect = plugins.load_plugin("model.dialects", module).Dialect(ImageLimits(), tool)
-        form = grammar_for(dialect, ALL, SCREEN)
+        form = dialect.grammar(ALL, SCREEN)
         assert form is not None
         fields = dialect.format_action(Click(x=5, y=6), SCREEN)
         grammar = structured_output.to_lark(form)

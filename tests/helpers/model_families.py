@@ -1,60 +1,81 @@
-"""Every family's dialect with each of its tools, and examples of it: what the tests of all families share."""
+"""Every dialect with each of its tools, and examples of its replies."""
 
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from actions import Screen
-from model.dialects.base import Example, to_actions
+from actions import Action, Screen, parse_action
 from model.processing.image import ImageLimits
+
+EXAMPLES = Path(__file__).parent.parent / "model" / "dialects" / "examples"
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Example:
+    """A reply, and the action that it stands for on a screen of the given (width, height)."""
+
+    text: str
+    screen_size: tuple[int, int]
+    action: Action
+
+
+def load_examples(dialect: str, tool: str) -> list[Example]:
+    """Return the examples of a dialect's tool; ui_tars' are of both, and holo's localizers share theirs."""
+    shared = {("ui_tars", "mobile_use"): "computer_use", ("ui_tars_v1", "mobile_use"): "computer_use",
+              ("holo", "click_absolute"): "click"}  # fmt: skip
+    lines = (EXAMPLES / f"{dialect}.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["tool"] == shared.get((dialect, tool), tool)]
+    return [Example(row["text"], tuple(row["screen_size"]), parse_action(row["action"])) for row in rows]
+
+
+@dataclass(frozen=True)
+class DialectCase:
     """A dialect with one tool, and its examples."""
 
     name: str
     tool: str
-    examples: str = "EXAMPLES"
 
     @property
-    def module(self) -> Any:
+    def module(self) -> ModuleType:
         return importlib.import_module(f"model.dialects.{self.name}")
 
-    def dialect(self, limits: ImageLimits | None = None, **how: Any) -> Any:
-        return self.module.Dialect(limits or ImageLimits(), self.tool, **how)
+    def dialect(self, limits: ImageLimits | None = None, **settings: Any) -> Any:
+        return self.module.Dialect(limits or ImageLimits(), self.tool, **settings)
 
-    def replayed(self) -> list[Example]:
-        found: list[Example] = getattr(self.module, self.examples)
-        return found
+    def examples(self) -> list[Example]:
+        return load_examples(self.name, self.tool)
 
     def __str__(self) -> str:
         return f"{self.name}-{self.tool}"
 
 
-SPOKEN = [
-    Spoken("ui_tars", "computer_use"),
-    Spoken("ui_tars_v1", "computer_use"),
-    Spoken("opencua", "computer_use"),
-    Spoken("gui_owl", "computer_use"),
-    Spoken("gui_owl", "mobile_use", "MOBILE_EXAMPLES"),
-    Spoken("fara", "computer_use"),
-    Spoken("holo", "navigate"),
-    Spoken("holo", "click", "LOCALISED"),
-    Spoken("holo", "click_absolute", "LOCALISED"),
-    Spoken("gta1", "computer_use"),
-    Spoken("jedi", "computer_use"),
-    Spoken("ui_venus", "mobile_use"),
-    Spoken("ui_venus", "ground", "GROUNDED"),
-    Spoken("qwen3vl", "computer_use"),
-    Spoken("qwen3vl", "mobile_use", "MOBILE_EXAMPLES"),
-    Spoken("autoglm", "mobile_use"),
-    Spoken("openai", "computer"),
-    Spoken("anthropic", "computer"),
+QWEN25_CASES = [DialectCase("qwen25", "computer_use"), DialectCase("qwen25", "mobile_use")]
+CASES = [
+    DialectCase("ui_tars", "computer_use"),
+    DialectCase("ui_tars_v1", "computer_use"),
+    DialectCase("opencua", "computer_use"),
+    DialectCase("gui_owl", "computer_use"),
+    DialectCase("gui_owl", "mobile_use"),
+    DialectCase("fara", "computer_use"),
+    DialectCase("holo", "navigate"),
+    DialectCase("holo", "click"),
+    DialectCase("holo", "click_absolute"),
+    DialectCase("gta1", "computer_use"),
+    DialectCase("jedi", "computer_use"),
+    DialectCase("ui_venus", "mobile_use"),
+    DialectCase("ui_venus", "ground"),
+    DialectCase("qwen3vl", "computer_use"),
+    DialectCase("qwen3vl", "mobile_use"),
+    DialectCase("autoglm", "mobile_use"),
+    DialectCase("openai", "computer"),
+    DialectCase("anthropic", "computer"),
 ]
 
 
@@ -62,6 +83,7 @@ def screen_of(width: int, height: int) -> Screen:
     return Screen(np.broadcast_to(np.uint8(0), (height, width, 3)), timestamp=0.0)
 
 
-def meant(dialect: Any, text: str, width: int = 1288, height: int = 728) -> tuple[Any, ...]:
-    """All that a reply means on a screen."""
-    return to_actions(dialect, dialect.parse(text), screen_of(width, height))
+def actions_of(dialect: Any, text: str, width: int = 1288, height: int = 728) -> tuple[Action, ...]:
+    """Return all actions of a reply on a screen."""
+    actions: tuple[Action, ...] = dialect.to_actions(dialect.parse(text), screen_of(width, height))
+    return actions

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actions import UsageError, plugins
-from model.checkpoints.detect_dialect import PIXEL_BUDGET_HINTS, TEXT_MARKERS, detect_dialect
+from model.checkpoints.detect_dialect import detect_dialect, detections
 
 OFFICIAL = {"min_pixels": 3136, "max_pixels": 12845056}
 
@@ -50,7 +50,7 @@ def test_the_architecture_goes_before_the_texts(tmp_path: Path) -> None:
 def test_the_words_of_a_dialect_in_its_own_texts_name_it(tmp_path: Path, name: str, text: str, dialect: str) -> None:
     found = detect_dialect(checkpoint(tmp_path, **{name: text, "preprocessor_config.json": OFFICIAL}))
     assert found.require() == dialect and found.certain
-    assert name in found.why
+    assert name in found.reason
 
 
 def test_words_inside_json_are_found_too(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_base_models_files_are_the_base_models_dialect_until_somebody_says_o
 ) -> None:
     found = detect_dialect(checkpoint(tmp_path, {"model_type": kind}, **{"preprocessor_config.json": OFFICIAL}))
     assert found.require() == dialect
-    assert not found.certain and "must be named in pixelhand.json" in found.why
+    assert not found.certain and "must be named in pixelhand.json" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_base_models_files_are_the_base_models_dialect_until_somebody_says_o
         ({"model_type": "qwen2_5_vl"}, {"preprocessor_config.json": {"max_pixels": 2700 * 784}}, "jedi"),
         ({"model_type": "qwen2_5_vl"}, {"preprocessor_config.json": {"size": {"longest_edge": 4096 * 2160}}}, "gta1"),
         ({"model_type": "qwen2_5_vl"}, {"preprocessor_config.json": {"max_pixels": 999999}}, "qwen25"),
-        ({"model_type": "qwen2_5_vl"}, {"README.md": "start_box= click_absolute"}, "ui_tars"),
+        ({"model_type": "qwen2_5_vl"}, {"README.md": "start_box= click_absolute"}, "holo"),
     ],
     ids=range(8),
 )
@@ -119,7 +119,9 @@ def test_a_damaged_file_is_said(tmp_path: Path) -> None:
 
 
 def test_every_dialect_that_can_be_chosen_is_there() -> None:
-    assert {*TEXT_MARKERS, *PIXEL_BUDGET_HINTS.values()} <= set(plugins.list_plugins("model.dialects"))
+    assert list(detections()) == plugins.list_plugins("model.dialects")
+    budgets = [detection.max_pixels for detection in detections().values() if detection.max_pixels]
+    assert len(budgets) == len(set(budgets))
 
 
 def test_the_embedded_checkpoint_is_known() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.model_families import SPOKEN, Spoken, meant, screen_of
+from helpers.model_families import CASES, DialectCase, actions_of, screen_of
 
 from actions import (
     ACTION_TYPES,
@@ -27,20 +27,26 @@ from actions import (
     UsageError,
     Wait,
 )
-from model.dialects import base as protocol
-from model.dialects._coordinates import NORMALIZED, RESIZED_PIXELS, SCALE_999, SCALE_1000, CoordinateMapper, numbers
 from model.dialects.base import HistoryStep
+from model.dialects.parts.coordinates import (
+    NORMALIZED,
+    RESIZED_PIXELS,
+    SCALE_999,
+    SCALE_1000,
+    CoordinateMapper,
+    parse_numbers,
+)
 from model.processing.image import ImageLimits
 
 ALL = frozenset(ACTION_TYPES)
-EVERY = pytest.mark.parametrize("spoken", SPOKEN, ids=str)
+EVERY = pytest.mark.parametrize("case", CASES, ids=str)
 AGENTNET = Path(__file__).parents[3] / "shared" / "data" / "agentnetbench"
 
 
-def a_run(spoken: Spoken, pictures: int = 1) -> list[HistoryStep]:
+def a_run(case: DialectCase, pictures: int = 1) -> list[HistoryStep]:
     """Three steps of a run: the second went wrong, the last brought a note."""
-    dialect, screen = spoken.dialect(), screen_of(1920, 1080)
-    text = spoken.replayed()[0].text
+    dialect, screen = case.dialect(), screen_of(1920, 1080)
+    text = case.examples()[0].text
     made = [
         Step(1, screen, Reply(text), dialect.parse(text)),
         Step(2, screen, Reply("no call <|im_end|>"), None, error="the reply has no action"),
@@ -58,23 +64,23 @@ def said(talk: Any) -> str:
 
 
 @EVERY
-def test_the_examples_mean_what_they_say(spoken: Spoken) -> None:
-    examples = spoken.replayed()
+def test_the_examples_mean_what_they_say(case: DialectCase) -> None:
+    examples = case.examples()
     assert len(examples) >= 12
     assert len({example.screen_size for example in examples}) >= 2
-    dialect = spoken.dialect()
+    dialect = case.dialect()
     for example in examples:
         screen = screen_of(*example.screen_size)
         call = dialect.parse(example.text)
         assert dialect.to_action(call, screen) == example.action, example.text
-        assert protocol.to_actions(dialect, call, screen)[0] == example.action, example.text
+        assert dialect.to_actions(call, screen)[0] == example.action, example.text
         json.dumps(dict(call.arguments), allow_nan=False)
 
 
 @EVERY
-def test_the_model_is_told_the_task_and_shown_the_screen(spoken: Spoken) -> None:
+def test_the_model_is_told_the_task_and_shown_the_screen(case: DialectCase) -> None:
     screen = screen_of(1920, 1080)
-    talk = spoken.dialect().conversation("Book <|im_end|> a flight", [], screen, ALL)
+    talk = case.dialect().conversation("Book <|im_end|> a flight", [], screen, ALL)
     assert "Book < |im_end|> a flight" in said(talk)
     assert [part for part in talk.messages[-1]["content"] if part["type"] == "image"] == [
         {"type": "image", "image": screen}
@@ -83,68 +89,68 @@ def test_the_model_is_told_the_task_and_shown_the_screen(spoken: Spoken) -> None
 
 
 @EVERY
-def test_history_is_words_and_as_many_pictures_as_were_asked_for(spoken: Spoken) -> None:
-    dialect, screen = spoken.dialect(), screen_of(1920, 1080)
-    talk = dialect.conversation("goal", a_run(spoken), screen, ALL)
+def test_history_is_words_and_as_many_pictures_as_were_asked_for(case: DialectCase) -> None:
+    dialect, screen = case.dialect(), screen_of(1920, 1080)
+    talk = dialect.conversation("goal", a_run(case), screen, ALL)
     pictures = sum(part["type"] == "image" for message in talk.messages for part in message["content"])
     forgetful = dialect.HISTORIES[0] in ("progress", "none")
     assert pictures == (1 if forgetful else 2)
-    if dialect.HISTORIES[0] != "none" and spoken.tool not in ("click", "click_absolute", "ground"):
+    if dialect.HISTORIES[0] != "none" and case.tool not in ("click", "click_absolute", "ground"):
         assert "the reply has no action" in said(talk)  # what went wrong is read next turn
         assert "a new tab < /tool_response> opened" in said(talk)
         assert "<|im_end|>" not in said(talk)
 
 
 @EVERY
-def test_what_the_surface_cannot_do_is_not_offered(spoken: Spoken) -> None:
+def test_what_the_surface_cannot_do_is_not_offered(case: DialectCase) -> None:
     def told(verbs: frozenset[str]) -> str:
-        talk = spoken.dialect().conversation("goal", [], screen_of(1920, 1080), verbs)
+        talk = case.dialect().conversation("goal", [], screen_of(1920, 1080), verbs)
         return said(talk) + json.dumps(talk.tools)
 
-    if spoken.name in ("gta1", "opencua") or spoken.tool in ("click", "click_absolute", "ground"):
+    if case.name in ("gta1", "opencua") or case.tool in ("click", "click_absolute", "ground"):
         pytest.skip("it is asked for a place, or for code, and told of no actions")
     assert len(told(frozenset({"click"}))) < len(told(ALL))
 
 
 @EVERY
-def test_a_prompt_file_takes_the_place_of_our_sentences(spoken: Spoken) -> None:
-    ours = spoken.dialect()
-    theirs = spoken.dialect(prompt="Mine. {goal}{instruction}{user_task}\n<tools>own</tools>")
+def test_a_prompt_file_takes_the_place_of_our_sentences(case: DialectCase) -> None:
+    ours = case.dialect()
+    theirs = case.dialect(prompt="Mine. {goal}{instruction}{user_task}\n<tools>own</tools>")
     talk = theirs.conversation("the goal", [], screen_of(1288, 728), ALL)
     assert "Mine." in said(talk) and talk.tools == ()
     assert "the goal" in said(talk)
     assert theirs.prompt_hash != ours.prompt_hash
-    assert spoken.dialect(ImageLimits(3136, 10**6)).prompt_hash == ours.prompt_hash  # the budget has no part in it
+    assert case.dialect(ImageLimits(3136, 10**6)).prompt_hash == ours.prompt_hash  # the budget has no part in it
     with pytest.raises(UsageError, match="prompt is empty"):
-        spoken.dialect(prompt=" \n")
+        case.dialect(prompt=" \n")
 
 
 @pytest.mark.parametrize("name", ["ui_tars", "ui_venus"])
 def test_a_prompt_that_would_lose_the_task_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"must say where the task goes; write \{"):
-        Spoken(name, "").dialect(prompt="Do it.")
+        DialectCase(name, "").dialect(prompt="Do it.")
 
 
 @EVERY
-def test_unknown_tools_and_histories_are_the_persons_mistake(spoken: Spoken) -> None:
-    with pytest.raises(UsageError, match=f"tool of dialect {spoken.name} must be .*, not 'browser'"):
-        spoken.module.Dialect(ImageLimits(), "browser")
-    with pytest.raises(UsageError, match=f"history of dialect {spoken.name} must be .*, not 'all'"):
-        spoken.dialect(history="all")
+def test_unknown_tools_and_histories_are_the_persons_mistake(case: DialectCase) -> None:
+    with pytest.raises(UsageError, match=f"tool of dialect {case.name} must be .*, not 'browser'"):
+        case.module.Dialect(ImageLimits(), "browser")
+    with pytest.raises(UsageError, match=f"history of dialect {case.name} must be .*, not 'all'"):
+        case.dialect(history="all")
 
 
 @EVERY
 @pytest.mark.parametrize("text", ["", "I am done.", "{}", "<tool_call>", "Action:", "```python\n```", "(8,"])
-def test_a_reply_without_a_call_is_a_bad_call_that_helps(spoken: Spoken, text: str) -> None:
+def test_a_reply_without_a_call_is_a_bad_call_that_helps(case: DialectCase, text: str) -> None:
     with pytest.raises(InvalidActionError) as caught:
-        spoken.dialect().parse(text)
+        case.dialect().parse(text)
     assert 20 < len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
 
 @EVERY
-def test_a_place_outside_the_picture_is_never_clamped(spoken: Spoken) -> None:
-    dialect, screen = spoken.dialect(), screen_of(1288, 728)
-    frame = dialect.frame(screen)
+def test_a_place_outside_the_picture_is_never_clamped(case: DialectCase) -> None:
+    dialect, screen = case.dialect(), screen_of(1288, 728)
+    frame = dialect.mapper(screen)
     far = 1288 if not dialect.SPACE.scale else dialect.SPACE.scale + 1
     assert frame.to_screen([0, 0], "at") == (0, 0)
     for outside in ([far, 0], [-1, 0], [0, -1], [0, 10**30 if not dialect.SPACE.scale else far]):
@@ -156,8 +162,8 @@ def test_no_dialect_needs_torch() -> None:
     import subprocess
     import sys
 
-    names = ", ".join(sorted({f"model.dialects.{spoken.name}" for spoken in SPOKEN}))
-    code = f"import sys, {names}, model.choose; assert not {{'torch', 'transformers', 'PIL'}} & set(sys.modules)"
+    names = ", ".join(sorted({f"model.dialects.{case.name}" for case in CASES}))
+    code = f"import sys, {names}, model.checkpoints.detect_dialect; assert not {{'torch', 'transformers', 'PIL'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
@@ -178,7 +184,7 @@ def test_no_dialect_needs_torch() -> None:
     ],
 )
 def test_points_are_read_in_each_form(value: object, found: list[float]) -> None:
-    assert numbers(value, "at") == found
+    assert parse_numbers(value, "at") == found
 
 
 @pytest.mark.parametrize(
@@ -186,7 +192,7 @@ def test_points_are_read_in_each_form(value: object, found: list[float]) -> None
 )
 def test_what_is_no_point_is_a_bad_call(value: object) -> None:
     with pytest.raises(InvalidActionError, match="must be a point of two numbers or a box of four"):
-        numbers(value, "at")
+        parse_numbers(value, "at")
 
 
 @pytest.mark.parametrize("space", [RESIZED_PIXELS, SCALE_1000, SCALE_999, NORMALIZED], ids=lambda space: space.name)
@@ -216,61 +222,61 @@ def test_a_share_is_no_pixel_and_no_thousandth() -> None:
 
 SEVERAL = [
     (
-        Spoken("ui_tars", ""),
+        DialectCase("ui_tars", ""),
         "Thought: a\nAction: click(start_box='(8,9)')\n\ntype(content='a\\n')\n\nAction: wait()",
         (Click(x=8, y=9), TypeText(text="a\n"), Wait(seconds=5.0)),
     ),
     (
-        Spoken("opencua", ""),
+        DialectCase("opencua", ""),
         "pyautogui.write(message='stat')\npyautogui.press(keys=['enter'])",
         (TypeText(text="stat"), PressKeys(keys=("enter",))),
     ),
     (
-        Spoken("opencua", ""),
+        DialectCase("opencua", ""),
         "pyautogui.press('tab', presses=3)\ntime.sleep(1)",
         (*[PressKeys(keys=("tab",))] * 3, Wait(seconds=1.0)),
     ),
     (
-        Spoken("opencua", ""),
+        DialectCase("opencua", ""),
         "pyautogui.keyDown('shift')\npyautogui.click(x=8, y=9)\npyautogui.click(x=80, y=90)\npyautogui.keyUp('shift')",
         (Click(x=8, y=9, modifiers=("shift",)), Click(x=80, y=90, modifiers=("shift",))),
     ),
     (
-        Spoken("gui_owl", ""),
+        DialectCase("gui_owl", ""),
         '<tool_call>{"name": "computer_use", "arguments": {"action": "type", "text": "a", "clear": 1, "enter": 1}}'
         "</tool_call>",
         (PressKeys(keys=("ctrl", "a")), PressKeys(keys=("backspace",)), TypeText(text="a\n")),
     ),
     (
-        Spoken("fara", ""),
+        DialectCase("fara", ""),
         '<tool_call>\n{"name": "computer_use", "arguments": {"action": "type", "coordinate": [8, 9], "text": "a", '
         '"press_enter": false, "delete_existing_text": true}}\n</tool_call>',
         (Click(x=8, y=9), PressKeys(keys=("ctrl", "a")), PressKeys(keys=("backspace",)), TypeText(text="a")),
     ),
     (
-        Spoken("holo", ""),
+        DialectCase("holo", ""),
         '{"thought": "", "action": {"action": "write_element_abs", "content": "a", "element": "b", "x": 8, "y": 9}}',
         (Click(x=8, y=9), TypeText(text="a\n")),
     ),
     (
-        Spoken("autoglm", ""),
+        DialectCase("autoglm", ""),
         '<answer>do(action="Type", text="He said "hi" {there}")</answer>',
         (PressKeys(keys=("ctrl", "a")), PressKeys(keys=("backspace",)), TypeText(text='He said "hi" {there}')),
     ),
 ]
 
 
-@pytest.mark.parametrize(("spoken", "text", "found"), SEVERAL, ids=range(len(SEVERAL)))
-def test_a_reply_may_ask_for_several_actions(spoken: Spoken, text: str, found: tuple[Any, ...]) -> None:
-    assert meant(spoken.dialect(), text) == found
+@pytest.mark.parametrize(("case", "text", "found"), SEVERAL, ids=range(len(SEVERAL)))
+def test_a_reply_may_ask_for_several_actions(case: DialectCase, text: str, found: tuple[Any, ...]) -> None:
+    assert actions_of(case.dialect(), text) == found
 
 
 def test_ground_gives_one_action_and_says_so_where_a_call_means_more() -> None:
-    dialect, screen = Spoken("fara", "").dialect(), screen_of(1288, 728)
+    dialect, screen = DialectCase("fara", "").dialect(), screen_of(1288, 728)
     text = SEVERAL[5][1]
     with pytest.raises(InvalidActionError, match=r"asks for 4 actions at once \(click, press, press, type\)"):
         dialect.to_action(dialect.parse(text), screen)
-    tars = Spoken("ui_tars", "").dialect()
+    tars = DialectCase("ui_tars", "").dialect()
     assert tars.to_action(tars.parse(SEVERAL[0][1]), screen) == Click(x=8, y=9)
 
 
@@ -279,11 +285,11 @@ def test_a_dialect_without_actions_means_the_one_of_ground() -> None:
 
     dialect, screen = Dialect(ImageLimits()), screen_of(280, 364)
     call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})
-    assert protocol.to_actions(dialect, call, screen) == (Click(x=3, y=4),)
+    assert dialect.to_actions(call, screen) == (Click(x=3, y=4),)
 
 
 def test_followers_made_by_hand_are_checked_too() -> None:
-    dialect, screen = Spoken("ui_tars", "").dialect(), screen_of(280, 364)
+    dialect, screen = DialectCase("ui_tars", "").dialect(), screen_of(280, 364)
     for then in (5, [5], [{"name": "click"}], [{"name": 5, "arguments": {}}], {"name": "wait"}):
         with pytest.raises(InvalidActionError, match="'then' must be a list of calls"):
             dialect.to_actions(Call("wait", {"then": then}), screen)
@@ -307,7 +313,7 @@ def test_followers_made_by_hand_are_checked_too() -> None:
         ("```\nfor i in range(9): pyautogui.click(x=1, y=2)\n```", "may hold calls such as"),
         ("pyautogui.press('a').real(1)", "there is no call"),
         ("pyautogui.alert('x')", "there is no call 'pyautogui.alert'"),
-        ("pyautogui.clik(x=1, y=2)", "did you mean 'pyautogui.click'"),
+        ("pyautogui.clik(x=1, y=2)", "Did you mean 'pyautogui.click'"),
         ("pyautogui.click()", "has no place"),
         ("pyautogui.click(x=1)", "must be a point"),
         ("pyautogui.click(x=1, y=2, clicks=9)", "count"),
@@ -325,17 +331,17 @@ def test_followers_made_by_hand_are_checked_too() -> None:
     ids=range(26),
 )
 def test_code_beyond_the_closed_list_is_a_bad_call(code: str, words: str) -> None:
-    dialect = Spoken("opencua", "").dialect()
+    dialect = DialectCase("opencua", "").dialect()
     if not words:  # a line that is no call, outside a fence, is part of the words
-        assert meant(dialect, code) == (Click(x=1, y=2),)
+        assert actions_of(dialect, code) == (Click(x=1, y=2),)
         return
     with pytest.raises(InvalidActionError, match=words):
-        meant(dialect, code)
+        actions_of(dialect, code)
 
 
 def test_a_step_of_opencua_is_remembered_by_thought_and_action_without_code() -> None:
     text = "# Step 1:\n## Thought:\nSo.\n\n## Action:\nClick it.\n\n## Code:\n```python\npyautogui.click(x=8, y=9)\n```"
-    dialect, screen = Spoken("opencua", "").dialect(), screen_of(1288, 728)
+    dialect, screen = DialectCase("opencua", "").dialect(), screen_of(1288, 728)
     step = Step(4, screen, Reply(text), dialect.parse(text))
     talk = dialect.conversation("goal", [HistoryStep(step)], screen, ALL)
     assert talk.messages[1]["content"][0]["text"] == "# Step 4:\n## Thought:\nSo.\n\n## Action:\nClick it.\n"
@@ -344,7 +350,7 @@ def test_a_step_of_opencua_is_remembered_by_thought_and_action_without_code() ->
 @pytest.mark.skipif(not AGENTNET.exists(), reason="the AgentNetBench sample is not here (../shared/data/agentnetbench)")
 def test_every_step_of_the_authors_own_benchmark_is_read() -> None:
     """Their data is in shares of the picture, their models' replies are not; the calls are the same."""
-    dialect = Spoken("opencua", "").dialect()
+    dialect = DialectCase("opencua", "").dialect()
     dialect.SPACE = NORMALIZED
     screen = screen_of(1920, 1080)
     count = 0
@@ -360,7 +366,7 @@ def test_every_step_of_the_authors_own_benchmark_is_read() -> None:
 
 
 def test_ui_tars_offers_the_authors_action_space() -> None:
-    talk = Spoken("ui_tars", "").dialect().conversation("g", [], screen_of(1288, 728), ALL)
+    talk = DialectCase("ui_tars", "").dialect().conversation("g", [], screen_of(1288, 728), ALL)
     prompt = said(talk)
     for line in (
         "click(start_box='<|box_start|>(x1,y1)<|box_end|>')",
@@ -370,12 +376,12 @@ def test_ui_tars_offers_the_authors_action_space() -> None:
         "## User Instruction\ng",
     ):
         assert line in prompt
-    phone = said(Spoken("ui_tars", "mobile_use").dialect().conversation("g", [], screen_of(1288, 728), ALL))
+    phone = said(DialectCase("ui_tars", "mobile_use").dialect().conversation("g", [], screen_of(1288, 728), ALL))
     assert "open_app(app_name='')" in phone and "hotkey" not in phone
 
 
 def test_ui_tars_asks_with_its_thought() -> None:
-    (found,) = meant(Spoken("ui_tars", "").dialect(), "Thought: Which seat?\nAction: call_user()")
+    (found,) = actions_of(DialectCase("ui_tars", "").dialect(), "Thought: Which seat?\nAction: call_user()")
     assert found == Ask(question="Which seat?")
 
 
@@ -397,11 +403,11 @@ def test_ui_tars_asks_with_its_thought() -> None:
 )
 def test_what_ui_tars_cannot_have_meant_is_a_bad_call(text: str, words: str) -> None:
     with pytest.raises(InvalidActionError, match=words):
-        meant(Spoken("ui_tars", "").dialect(), text)
+        actions_of(DialectCase("ui_tars", "").dialect(), text)
 
 
 def test_gui_owl_has_the_authors_schema() -> None:
-    (tool,) = Spoken("gui_owl", "").dialect().conversation("g", [], screen_of(1920, 1080), ALL).tools
+    (tool,) = DialectCase("gui_owl", "").dialect().conversation("g", [], screen_of(1920, 1080), ALL).tools
     properties = tool["function"]["parameters"]["properties"]
     assert properties["action"]["enum"] == (
         "key type mouse_move click drag right_click middle_click double_click scroll wait terminate".split()  # noqa: SIM905
@@ -422,13 +428,13 @@ def test_gui_owl_has_the_authors_schema() -> None:
 
 
 def test_gui_owl_remembers_conclusions() -> None:
-    spoken = Spoken("gui_owl", "computer_use")
-    talk = spoken.dialect().conversation("g", a_run(spoken), screen_of(1288, 728), ALL)
+    case = DialectCase("gui_owl", "computer_use")
+    talk = case.dialect().conversation("g", a_run(case), screen_of(1288, 728), ALL)
     assert "Previous actions:\nStep 1: Did it\nStep 2: Not done: the reply has no action.\nStep 3: Did it" in said(talk)
 
 
 def test_fara_has_the_authors_schema() -> None:
-    (tool,) = Spoken("fara", "").dialect().conversation("g", [], screen_of(1440, 900), ALL).tools
+    (tool,) = DialectCase("fara", "").dialect().conversation("g", [], screen_of(1440, 900), ALL).tools
     properties = tool["function"]["parameters"]["properties"]
     assert properties["action"]["enum"] == (
         "key type mouse_move left_click scroll visit_url web_search history_back pause_and_memorize_fact wait "  # noqa: SIM905
@@ -439,9 +445,9 @@ def test_fara_has_the_authors_schema() -> None:
 
 
 def test_qwen3vl_offers_what_is_new_in_its_era() -> None:
-    (tool,) = Spoken("qwen3vl", "").dialect().conversation("g", [], screen_of(1920, 1080), ALL).tools
+    (tool,) = DialectCase("qwen3vl", "").dialect().conversation("g", [], screen_of(1920, 1080), ALL).tools
     assert {"triple_click", "hscroll", "answer"} <= set(tool["function"]["parameters"]["properties"]["action"]["enum"])
-    (phone,) = Spoken("qwen3vl", "mobile_use").dialect().conversation("g", [], screen_of(1080, 2400), ALL).tools
+    (phone,) = DialectCase("qwen3vl", "mobile_use").dialect().conversation("g", [], screen_of(1080, 2400), ALL).tools
     assert phone["function"]["parameters"]["properties"]["action"]["enum"] == (
         "click long_press swipe type answer system_button wait terminate".split()  # noqa: SIM905
     )
@@ -449,48 +455,48 @@ def test_qwen3vl_offers_what_is_new_in_its_era() -> None:
 
 
 def test_gta1_is_told_height_and_width() -> None:
-    talk = Spoken("gta1", "").dialect().conversation("the blue button", [], screen_of(1920, 1080), ALL)
+    talk = DialectCase("gta1", "").dialect().conversation("the blue button", [], screen_of(1920, 1080), ALL)
     assert "1092 high and 1932 wide" in said(talk)
     assert talk.messages[-1]["content"][0]["type"] == "image"
 
 
 def test_jedi_finds_the_call_behind_its_glyph_only_where_tags_are_missing() -> None:
-    dialect = Spoken("jedi", "").dialect()
+    dialect = DialectCase("jedi", "").dialect()
     call = '{"name": "computer_use", "arguments": {"action": "mouse_move", "coordinate": [8, 9]}}'
-    assert meant(dialect, f"⚗\n{call}\n⚗") == (Move(x=8, y=9),)
-    assert meant(dialect, f"An alembic ⚗ <tool_call>{call}</tool_call> ⚗") == (Move(x=8, y=9),)
+    assert actions_of(dialect, f"⚗\n{call}\n⚗") == (Move(x=8, y=9),)
+    assert actions_of(dialect, f"An alembic ⚗ <tool_call>{call}</tool_call> ⚗") == (Move(x=8, y=9),)
 
 
 def test_holo_localisers_ask_in_one_turn() -> None:
     for tool, form in (("click", "Click(x, y)"), ("click_absolute", '"click_absolute"')):
-        talk = Spoken("holo", tool).dialect().conversation("the blue button", [], screen_of(1288, 728), ALL)
+        talk = DialectCase("holo", tool).dialect().conversation("the blue button", [], screen_of(1288, 728), ALL)
         assert len(talk.messages) == 1 and form in said(talk) and said(talk).endswith("the blue button")
     with pytest.raises(InvalidActionError, match="no action"):
-        meant(Spoken("holo", "navigate").dialect(), "Click(8, 9)")
+        actions_of(DialectCase("holo", "navigate").dialect(), "Click(8, 9)")
 
 
 def test_ui_venus_counts_its_steps_from_zero() -> None:
-    spoken = Spoken("ui_venus", "mobile_use")
-    talk = spoken.dialect().conversation("g", a_run(spoken), screen_of(1080, 2400), ALL)
+    case = DialectCase("ui_venus", "mobile_use")
+    talk = case.dialect().conversation("g", a_run(case), screen_of(1080, 2400), ALL)
     assert "Step 0: <think>I see (a) button.</think><action>Click(box=(935, 406))</action>\nStep 1: " in said(talk)
     with pytest.raises(InvalidActionError, match="needs 'start'"):
-        meant(spoken.dialect(), "<action>Scroll(direction='down')</action>")
+        actions_of(case.dialect(), "<action>Scroll(direction='down')</action>")
 
 
 def test_a_page_is_what_the_screen_shows() -> None:
     text = '{"thought": "", "action": {"action": "scroll", "direction": "down"}}'
-    assert meant(Spoken("holo", "").dialect(), text, 1440, 900) == (Scroll(down=9),)
-    assert meant(Spoken("holo", "").dialect(), text, 320, 40) == (Scroll(down=1),)
+    assert actions_of(DialectCase("holo", "").dialect(), text, 1440, 900) == (Scroll(down=9),)
+    assert actions_of(DialectCase("holo", "").dialect(), text, 320, 40) == (Scroll(down=1),)
 
 
 def test_drags_of_two_points_keep_both() -> None:
     text = "<action>Drag(start=(8, 9), end=(80, 90))</action>"
-    assert meant(Spoken("ui_venus", "").dialect(), text) == (Drag(path=(Point(8, 9), Point(80, 90))),)
+    assert actions_of(DialectCase("ui_venus", "").dialect(), text) == (Drag(path=(Point(8, 9), Point(80, 90))),)
 
 
 def test_what_follows_a_closed_action_is_no_part_of_its_text() -> None:
-    venus = Spoken("ui_venus", "mobile_use").dialect()
+    venus = DialectCase("ui_venus", "mobile_use").dialect()
     said = "<action>CallUser(content='Press \"Send\")?')</action> I point at \"it\"), and then 'that') too."
-    assert meant(venus, said) == (Answer(text='Press "Send")?'),)
+    assert actions_of(venus, said) == (Answer(text='Press "Send")?'),)
     with pytest.raises(InvalidActionError, match="backslash"):
         venus.parse(said.replace("</action>", ""))

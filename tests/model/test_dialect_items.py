@@ -6,13 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from helpers.model_families import Spoken, meant, screen_of
+from helpers.model_families import DialectCase, actions_of, load_examples, screen_of
 
 from actions import Ask, Click, Done, Drag, InvalidActionError, Move, PressKeys, Scroll, TypeText, UsageError, Wait
-from model.dialects import anthropic
-from model.dialects import openai as items
 
-OPENAI, CLAUDE = Spoken("openai", "computer").dialect(), Spoken("anthropic", "computer").dialect()
+OPENAI, CLAUDE = DialectCase("openai", "computer").dialect(), DialectCase("anthropic", "computer").dialect()
 SAID = [
     Click(x=8, y=9),
     Click(x=8, y=9, button="middle", modifiers=("ctrl", "shift")),
@@ -32,13 +30,13 @@ def test_a_written_item_is_one_that_openais_client_takes(action: Any) -> None:
     said = json.loads(OPENAI.format_action(action, screen_of(1288, 728)))
     taken = responses.ResponseComputerToolCall.model_validate(said)
     again = taken.model_dump_json(exclude_none=True)
-    assert meant(OPENAI, again) == (action,)
+    assert actions_of(OPENAI, again) == (action,)
 
 
 def test_every_example_that_is_a_computer_call_fits_openais_types() -> None:
     responses = pytest.importorskip("openai.types.responses", reason="the package openai is not installed")
     fits = 0
-    for example in items.EXAMPLES:
+    for example in load_examples("openai", "computer"):
         if not example.text.startswith('{"type": "computer_call"'):
             continue
         said = json.loads(example.text)
@@ -54,18 +52,18 @@ def test_a_batch_is_done_in_order() -> None:
             {"type": "keypress", "keys": ["ENTER"]}]  # fmt: skip
     item = {"type": "computer_call", "call_id": "c", "actions": acts, "pending_safety_checks": []}
     found = (Click(x=8, y=9), TypeText(text="penguin"), PressKeys(keys=("enter",)))
-    assert meant(OPENAI, json.dumps(item)) == found
-    assert meant(OPENAI, json.dumps([{**item, "actions": acts[:1]}, {**item, "actions": acts[1:]}])) == found
-    assert meant(OPENAI, json.dumps(acts)) == found
-    assert meant(OPENAI, "\n".join(json.dumps(act) for act in acts)) == found
+    assert actions_of(OPENAI, json.dumps(item)) == found
+    assert actions_of(OPENAI, json.dumps([{**item, "actions": acts[:1]}, {**item, "actions": acts[1:]}])) == found
+    assert actions_of(OPENAI, json.dumps(acts)) == found
+    assert actions_of(OPENAI, "\n".join(json.dumps(act) for act in acts)) == found
     call = json.dumps({"name": "computer", "arguments": {"actions": acts}})
-    assert meant(OPENAI, f"<tool_call>\n{call}\n</tool_call>") == found
+    assert actions_of(OPENAI, f"<tool_call>\n{call}\n</tool_call>") == found
     blocks = [
         {"type": "tool_use", "name": "computer", "input": {"action": "left_click", "coordinate": [8, 9]}},
         {"type": "tool_use", "name": "computer", "input": {"action": "type", "text": "penguin"}},
         {"type": "tool_use", "name": "computer", "input": {"action": "key", "text": "Return"}},
     ]
-    assert meant(CLAUDE, json.dumps(blocks)) == found
+    assert actions_of(CLAUDE, json.dumps(blocks)) == found
 
 
 def test_a_pending_safety_check_is_asked_of_the_person_and_nothing_else_is_done() -> None:
@@ -74,19 +72,19 @@ def test_a_pending_safety_check_is_asked_of_the_person_and_nothing_else_is_done(
         "pending_safety_checks": [{"id": "sc", "code": "sensitive_domain", "message": None}],
         "actions": [{"type": "type", "text": "4111 1111"}, {"type": "keypress", "keys": ["ENTER"]}],
     }
-    (found,) = meant(OPENAI, json.dumps([{"type": "reasoning", "summary": []}, item]))
+    (found,) = actions_of(OPENAI, json.dumps([{"type": "reasoning", "summary": []}, item]))
     assert isinstance(found, Ask) and "sensitive_domain" in found.question
 
 
 def test_keys_in_xdotools_spelling_may_be_several() -> None:
     said = {"type": "tool_use", "name": "computer", "input": {"action": "key", "text": "Down Down ctrl+Return"}}
     down = PressKeys(keys=("down",))
-    assert meant(CLAUDE, json.dumps(said)) == (down, down, PressKeys(keys=("ctrl", "enter")))
+    assert actions_of(CLAUDE, json.dumps(said)) == (down, down, PressKeys(keys=("ctrl", "enter")))
     said["input"] = {"action": "key", "text": "Tab", "repeat": 3}
-    assert meant(CLAUDE, json.dumps(said)) == (PressKeys(keys=("tab",)),) * 3
+    assert actions_of(CLAUDE, json.dumps(said)) == (PressKeys(keys=("tab",)),) * 3
     said["input"] = {"action": "key", "text": "Tab", "repeat": 1000}
     with pytest.raises(InvalidActionError, match="'repeat' must be"):
-        meant(CLAUDE, json.dumps(said))
+        actions_of(CLAUDE, json.dumps(said))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +105,7 @@ def test_keys_in_xdotools_spelling_may_be_several() -> None:
 )
 def test_what_claude_asks_for_and_is_not_here_is_said(given: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidActionError, match=words):
-        meant(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": given}))
+        actions_of(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": given}))
 
 
 @pytest.mark.parametrize(
@@ -130,13 +128,13 @@ def test_what_claude_asks_for_and_is_not_here_is_said(given: dict[str, Any], wor
 )
 def test_what_openai_asks_for_and_is_not_here_is_said(item: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidActionError, match=words):
-        meant(OPENAI, json.dumps(item))
+        actions_of(OPENAI, json.dumps(item))
 
 
 def test_words_beside_a_call_are_its_thought() -> None:
-    text = next(example.text for example in anthropic.EXAMPLES if "Eu==" in example.text)
+    text = next(example.text for example in load_examples("anthropic", "computer") if "Eu==" in example.text)
     assert CLAUDE.parse(text).thought == "The button is there.\nI click {it}."
-    text = next(example.text for example in items.EXAMPLES if "rs_67cc" in example.text)
+    text = next(example.text for example in load_examples("openai", "computer") if "rs_67cc" in example.text)
     assert OPENAI.parse(text).thought == "Clicking {it}."
     assert OPENAI.parse('So I wait.\n{"type": "wait"}\nThat is all.').thought == "So I wait.\nThat is all."
 
@@ -146,7 +144,7 @@ def test_finishing_is_a_function_beside_theirs() -> None:
         talk = dialect.conversation("goal", [], screen_of(1288, 728), frozenset({"click"}))
         assert [tool["function"]["name"] for tool in talk.tools] == ["computer", "finish"]
         said = '<tool_call>{"name": "finish", "arguments": {"status": "failure"}}</tool_call>'
-        assert meant(dialect, said) == (Done(status="failure"),)
+        assert actions_of(dialect, said) == (Done(status="failure"),)
 
 
 def test_what_they_have_no_words_for() -> None:

@@ -7,10 +7,23 @@ import math
 
 import numpy as np
 import pytest
+from helpers.model_families import Example, load_examples
 
-from actions import ACTION_ADAPTER, ACTION_TYPES, Call, Click, InvalidActionError, Reply, Screen, Step, UsageError
-from model.dialects.base import Example, HistoryStep
-from model.dialects.qwen25 import EXAMPLES, MOBILE_EXAMPLES, Dialect
+from actions import (
+    ACTION_ADAPTER,
+    ACTION_TYPES,
+    Call,
+    Click,
+    Done,
+    InvalidActionError,
+    Reply,
+    Screen,
+    Step,
+    UsageError,
+    Wait,
+)
+from model.dialects.base import HistoryStep
+from model.dialects.qwen25 import Dialect
 from model.processing.image import ImageLimits
 from model.wire.tool_prompt import tools_block
 
@@ -131,10 +144,10 @@ def test_a_prompt_file_takes_the_place_of_our_sentences() -> None:
 
 
 def test_unknown_tools_and_histories_are_the_persons_mistake() -> None:
-    with pytest.raises(UsageError, match="computer_use, mobile_use, not 'browser_use'"):
+    with pytest.raises(UsageError, match="computer_use or mobile_use, not 'browser_use'"):
         Dialect(OFFICIAL, "browser_use")
-    with pytest.raises(UsageError, match="'turns' or 'progress', not 'all'"):
-        Dialect(OFFICIAL, history="all")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="turns or progress, not 'all'"):
+        Dialect(OFFICIAL, history="all")
 
 
 def test_the_prompt_hash_names_what_the_model_is_told_and_not_the_picture_budget() -> None:
@@ -252,19 +265,19 @@ def test_the_tools_block_has_one_json_object_a_line_and_the_form_of_a_call() -> 
 # --- what it reads ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.action.verb)
+@pytest.mark.parametrize("example", load_examples("qwen25", "computer_use"), ids=lambda example: example.action.verb)
 def test_examples_of_computer_use(example: Example) -> None:
     assert act(example.text, *example.screen_size) == example.action
 
 
-@pytest.mark.parametrize("example", MOBILE_EXAMPLES, ids=lambda example: example.action.verb)
+@pytest.mark.parametrize("example", load_examples("qwen25", "mobile_use"), ids=lambda example: example.action.verb)
 def test_examples_of_mobile_use(example: Example) -> None:
     assert act(example.text, *example.screen_size, tool="mobile_use") == example.action
 
 
 def test_the_examples_show_every_action() -> None:
-    assert len(EXAMPLES) >= 25
-    for tool, examples in (("computer_use", EXAMPLES), ("mobile_use", MOBILE_EXAMPLES)):
+    for tool in OFFICIAL_ENUMS:
+        examples = load_examples("qwen25", tool)
         said = {Dialect(OFFICIAL, tool).parse(example.text).arguments["action"] for example in examples}
         assert said >= set(OFFICIAL_ENUMS[tool].split())
 
@@ -290,7 +303,7 @@ def test_a_closing_tag_within_a_text_belongs_to_the_text() -> None:
 
 
 UNREADABLE = [
-    ("", "no function call; end the reply with <tool_call>"),
+    ("", "no function call; the reply must hold <tool_call>"),
     ("I am done.", "no function call"),
     ("import pyautogui\npyautogui.click(3, 4)", "no function call"),
     ("click(start_box='(3,4)')", "no function call"),
@@ -313,7 +326,7 @@ UNREADABLE = [
     (reply('{"action": ' + "[" * 100_000), "nested more than 32 deep"),
     (reply('{"action": ' + "[" * 500 + "]" * 500 + "}"), "nested more than 32 deep"),
     (reply('{"action": ' + '{"a":' * 100_000), "nested more than 32 deep"),
-    (reply('{"action": "click"}', "mobile_use"), "no function 'mobile_use'; the one function is computer_use: <tool"),
+    (reply('{"action": "click"}', "mobile_use"), "no function 'mobile_use'; the one function is computer_use"),
     (reply('{"coordinate": [3, 4]}', "left_click"), "the one function is computer_use, and left_click is an action"),
 ]
 
@@ -330,27 +343,33 @@ def test_a_reply_without_a_readable_call_is_a_bad_call_that_helps(text: str, wor
 
 
 MEANINGLESS = [
-    ('{"action": "fly"}', "computer_use has no action 'fly'; the actions are key, type"),
-    ('{"action": "click", "coordinate": [3, 4]}', "did you mean 'left_click'?"),
-    ('{"action": ["wait"]}', "has no action ['wait']"),
-    ('{"coordinate": [3, 4]}', "has no action None"),
-    ('{"action": "left_click"}', "left_click needs 'coordinate': [x, y]"),
+    ('{"action": "fly"}', "there is no action 'fly'; the actions are key, type"),
+    ('{"action": "click", "coordinate": [3, 4]}', "Did you mean 'left_click'?"),
+    ('{"action": ["wait"]}', "no action ['wait']"),
+    ('{"coordinate": [3, 4]}', "no action None"),
+    ('{"action": "left_click"}', "left_click needs 'coordinate': a point [x, y]"),
     ('{"action": "left_click", "coordinate": null}', "left_click needs 'coordinate'"),
-    ('{"action": "left_click", "coordinate": [3]}', "'coordinate' must be two numbers [x, y], not [3]"),
-    ('{"action": "left_click", "coordinate": [3, 4, 5, 6]}', "must be two numbers"),
-    ('{"action": "left_click", "coordinate": "3, 4"}', "must be two numbers [x, y], not '3, 4'"),
-    ('{"action": "left_click", "coordinate": {"x": 3, "y": 4}}', "must be two numbers"),
-    ('{"action": "left_click", "coordinate": ["3", 4]}', "not with '3'"),
-    ('{"action": "left_click", "coordinate": [true, 4]}', "not with True"),
+    (
+        '{"action": "left_click", "coordinate": [3]}',
+        "'coordinate' must be a point of two numbers or a box of four, not [3]",
+    ),
+    ('{"action": "left_click", "coordinate": [3, 4, 5]}', "must be a point of two numbers"),
+    ('{"action": "left_click", "coordinate": "3; four"}', "must be a point of two numbers"),
+    ('{"action": "left_click", "coordinate": {"x": 3, "y": 4}}', "must be a point of two numbers"),
+    ('{"action": "left_click", "coordinate": ["3", 4]}', "not ['3', 4]"),
+    ('{"action": "left_click", "coordinate": [true, 4]}', "not [True, 4]"),
     (
         '{"action": "left_click", "coordinate": [0.47, 0.3]}',
-        "in whole pixels of the picture, x 0 to 1287 and y 0 to 727",
+        "in whole pixels: x must be 0 to 1287 and y 0 to 727, not 0.47",
     ),
-    ('{"action": "left_click", "coordinate": [1288, 4]}', "outside the picture; x must be 0 to 1287 and y 0 to 727"),
+    (
+        '{"action": "left_click", "coordinate": [1288, 4]}',
+        "outside the picture; whole pixels: x must be 0 to 1287 and y 0 to 727",
+    ),
     ('{"action": "left_click", "coordinate": [3, -1]}', "'coordinate' [3, -1] is outside the picture"),
     ('{"action": "left_click", "coordinate": [-0.4, 3]}', "outside the picture"),
     ('{"action": "left_click", "coordinate": [1e300, 3]}', "outside the picture"),
-    ('{"action": "left_click", "coordinate": [' + "9" * 4000 + ", 3]}", "outside the picture"),
+    ('{"action": "left_click", "coordinate": [' + "9" * 4000 + ", 3]}", "must be a point"),
     ('{"action": "left_click", "coordinate": [3, 4], "text": "ctrl"}', "takes 'coordinate' only, not 'text'"),
     ('{"action": "type", "text": "a", "coordinate": [3, 4]}', "type takes 'text' only, not 'coordinate'"),
     ('{"action": "type", "text": "a", "press_enter": true}', "not 'press_enter'"),
@@ -369,7 +388,7 @@ MEANINGLESS = [
     ('{"action": "scroll", "pixels": true}', "'pixels' must be a number"),
     ('{"action": "wait", "time": -1}', "'time' must be 0 to 60 seconds, not -1"),
     ('{"action": "wait", "time": 61}', "'time' must be 0 to 60 seconds"),
-    ('{"action": "wait", "time": "long"}', "'time' must be a number of seconds"),
+    ('{"action": "wait", "time": "long"}', "'time' must be 0 to 60 seconds, not 'long'"),
     ('{"action": "terminate"}', "terminate needs 'status': success or failure"),
     ('{"action": "terminate", "status": "ok"}', "'status' must be one of success, failure, not 'ok'"),
     ('{"action": "terminate", "status": ["success"]}', "must be one of success, failure"),
@@ -388,13 +407,13 @@ def test_a_call_without_a_meaning_is_a_bad_call_that_helps(arguments: str, words
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ('{"action": "swipe", "coordinate": [3, 4]}', "swipe needs 'coordinate2': [x, y]"),
+        ('{"action": "swipe", "coordinate": [3, 4]}', "swipe needs 'coordinate2': a point [x, y]"),
         ('{"action": "swipe", "coordinate": [3, 4], "coordinate2": [9999, 1]}', "'coordinate2' [9999, 1] is outside"),
         (
             '{"action": "system_button", "button": "Power"}',
             "'button' must be one of Back, Home, Menu, Enter, not 'Power'",
         ),
-        ('{"action": "left_click", "coordinate": [3, 4]}', "did you mean 'click'?"),
+        ('{"action": "left_click", "coordinate": [3, 4]}', "Did you mean 'click'?"),
         ('{"action": "open"}', "open needs 'text'"),
         ('{"action": "open", "text": ""}', "target"),
         ('{"action": "key", "text": "warp"}', "unknown key 'warp'"),
@@ -422,6 +441,20 @@ def test_a_call_made_by_hand_is_checked_like_one_that_was_read() -> None:
         dialect.to_action(Call("mobile_use", {"action": "wait"}), screen_of(280, 364))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "action"),
+    [
+        ({"action": "left_click", "coordinate": "3, 4"}, Click(x=3, y=4)),
+        ({"action": "left_click", "coordinate": "[3, 4]"}, Click(x=3, y=4)),
+        ({"action": "left_click", "coordinate": [3, 4, 7, 8]}, Click(x=5, y=6)),
+        ({"action": "terminate", "status": "Success"}, Done()),
+        ({"action": "wait", "time": "2"}, Wait(seconds=2.0)),
+    ],
+)
+def test_unambiguous_variants_are_accepted(arguments: dict, action: object) -> None:
+    assert act(reply(json.dumps(arguments))) == action
+
+
 def test_empty_arguments_that_an_action_does_not_take_say_nothing() -> None:
     said = '{"action": "left_click", "coordinate": [3, 4], "text": "", "keys": [], "time": 0, "status": null}'
     assert act(reply(said)) == Click(x=3, y=4)
@@ -437,6 +470,6 @@ def test_scrolled_pixels_are_notches_of_a_hundred(pixels: float, down: int) -> N
 
 
 def test_what_ground_returns_is_an_action() -> None:
-    for example in EXAMPLES:
+    for example in load_examples("qwen25", "computer_use"):
         action = act(example.text, *example.screen_size)
         assert ACTION_ADAPTER.validate_python(action.model_dump()) == action  # type: ignore[attr-defined]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actions import Call, InvalidActionError, Screen
-from model.dialects.qwen25 import Dialect, to_model, to_screen
+from model.dialects.parts.coordinates import to_model, to_screen
+from model.dialects.qwen25 import Dialect
 from model.processing.image import ImageLimits
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helpers.model_families import SPOKEN, Spoken, screen_of
+from helpers.model_families import CASES, DialectCase, screen_of
 from test_hostile_replies import JUNK, MEGABYTE, Anything, broken, noise, number
 
 from actions import ACTION_ADAPTER, CONTROL_ACTIONS, InvalidActionError, Screen
@@ -21,8 +21,8 @@ from actions.dispatch import validate
 COUNT = 2000
 LIMIT_S = 2.0
 SCREENS = [(1080, 2400), (280, 364), (1920, 1080)]
-NAMES = sorted({spoken.name for spoken in SPOKEN})
-DIALECTS = {str(spoken): spoken.dialect() for spoken in SPOKEN}  # imported before nothing may happen
+NAMES = sorted({case.name for case in CASES})
+DIALECTS = {str(case): case.dialect() for case in CASES}  # imported before nothing may happen
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def swapped(rng: random.Random, text: str) -> str:
     return " ".join(parts)
 
 
-def replies(spoken: Spoken, count: int, seed: int = 20260101) -> Iterator[str]:
-    rng = random.Random(f"{spoken} {seed}")
-    good = [example.text for example in spoken.replayed()]
-    others = [example.text for other in SPOKEN for example in other.replayed()[:3]]
+def replies(case: DialectCase, count: int, seed: int = 20260101) -> Iterator[str]:
+    rng = random.Random(f"{case} {seed}")
+    good = [example.text for example in case.examples()]
+    others = [example.text for other in CASES for example in other.examples()[:3]]
     for index in range(count):
         kind = index % 8
         if kind < 4:
@@ -94,15 +94,15 @@ def outcome(dialect: Any, text: str, screen: Screen) -> bool:
 
 
 def survives(name: str, count: int, seed: int) -> None:
-    tools = [spoken for spoken in SPOKEN if spoken.name == name]
+    tools = [case for case in CASES if case.name == name]
     screens = [screen_of(*size) for size in SCREENS]
-    for spoken in tools:
-        dialect, good = DIALECTS[str(spoken)], 0
-        for index, text in enumerate(replies(spoken, count // len(tools), seed)):
+    for case in tools:
+        dialect, good = DIALECTS[str(case)], 0
+        for index, text in enumerate(replies(case, count // len(tools), seed)):
             started = time.process_time()
             good += outcome(dialect, text, screens[index % len(screens)])
             assert time.process_time() - started < LIMIT_S, text[:200]
-        assert count // len(tools) * 0.03 < good < count // len(tools) * 0.9, (str(spoken), good)
+        assert count // len(tools) * 0.03 < good < count // len(tools) * 0.9, (str(case), good)
 
 
 @pytest.mark.usefixtures("nothing_happens")
@@ -151,7 +151,7 @@ HUGE = {
 @pytest.mark.parametrize("name", HUGE)
 def test_a_huge_reply_takes_no_long_time(name: str) -> None:
     screen = screen_of(280, 364)
-    for spoken in SPOKEN:
+    for case in CASES:
         started = time.process_time()
-        outcome(DIALECTS[str(spoken)], HUGE[name], screen)
-        assert time.process_time() - started < LIMIT_S, str(spoken)
+        outcome(DIALECTS[str(case)], HUGE[name], screen)
+        assert time.process_time() - started < LIMIT_S, str(case)

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from helpers.model_families import SPOKEN, Spoken, meant, screen_of
+from helpers.model_families import CASES, QWEN25_CASES, DialectCase, actions_of, screen_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,11 +29,11 @@ from actions import (
     Wait,
 )
 from actions.keys import KEYS
-from model.dialects._coordinates import RESIZED_PIXELS
+from model.dialects.parts.coordinates import RESIZED_PIXELS
 
-WRITTEN = [*SPOKEN, Spoken("qwen25", "computer_use"), Spoken("qwen25", "mobile_use", "MOBILE_EXAMPLES")]
-DIALECTS = {str(spoken): spoken.dialect() for spoken in WRITTEN}
-EVERY = pytest.mark.parametrize("spoken", WRITTEN, ids=str)
+WRITTEN = [*CASES, *QWEN25_CASES]
+DIALECTS = {str(case): case.dialect() for case in WRITTEN}
+EVERY = pytest.mark.parametrize("case", WRITTEN, ids=str)
 SIZES = st.sampled_from([(1920, 1080), (1080, 2400), (3840, 2160), (1288, 728), (280, 364), (333, 777)])
 TEXT = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs", "Cc"])
@@ -93,44 +93,44 @@ def near(dialect: Any, screen: Any, one: Any, other: Any) -> bool:
     return fields == others and same
 
 
-def written_and_read(spoken: Spoken, data: st.DataObject) -> None:
+def written_and_read(case: DialectCase, data: st.DataObject) -> None:
     width, height = data.draw(SIZES)
     action = data.draw(actions(width, height))
-    dialect, screen = DIALECTS[str(spoken)], screen_of(width, height)
+    dialect, screen = DIALECTS[str(case)], screen_of(width, height)
     try:
         text = dialect.format_action(action, screen)
     except UsageError as error:
-        assert f"dialect {spoken.name} has no words for" in str(error)
+        assert f"dialect {case.name} has no words for" in str(error)
         return
-    (found,) = meant(dialect, text, width, height)
+    (found,) = actions_of(dialect, text, width, height)
     assert near(dialect, screen, action, found), (text, found)
 
 
 @EVERY
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_what_is_written_is_read_as_the_same_action(spoken: Spoken, data: st.DataObject) -> None:
-    written_and_read(spoken, data)
+def test_what_is_written_is_read_as_the_same_action(case: DialectCase, data: st.DataObject) -> None:
+    written_and_read(case, data)
 
 
 @pytest.mark.slow
 @EVERY
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_and_many_more_are(spoken: Spoken, data: st.DataObject) -> None:
-    written_and_read(spoken, data)
+def test_and_many_more_are(case: DialectCase, data: st.DataObject) -> None:
+    written_and_read(case, data)
 
 
 @EVERY
-def test_a_family_has_words_for_most_of_what_its_examples_mean(spoken: Spoken) -> None:
-    dialect = spoken.dialect()
+def test_a_family_has_words_for_most_of_what_its_examples_mean(case: DialectCase) -> None:
+    dialect = case.dialect()
     wordless = []
-    for example in spoken.replayed():
+    for example in case.examples():
         screen = screen_of(*example.screen_size)
         try:
-            (found,) = meant(dialect, dialect.format_action(example.action, screen), *example.screen_size)
+            (found,) = actions_of(dialect, dialect.format_action(example.action, screen), *example.screen_size)
         except UsageError:
             wordless.append(example.action)
         else:
             assert near(dialect, screen, example.action, found), example
-    assert len(wordless) <= len(spoken.replayed()) // 4, wordless
+    assert len(wordless) <= len(case.examples()) // 4, wordless

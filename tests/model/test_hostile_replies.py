@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.model_families import load_examples
 
 from actions import ACTION_ADAPTER, ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Screen
 from actions.dispatch import validate
-from model.dialects._qwen25_functions import ACTS
-from model.dialects.qwen25 import EXAMPLES, MOBILE_EXAMPLES, Dialect
+from model.dialects.qwen25 import Dialect
 from model.processing.image import ImageLimits
 
 COUNT = 4000
@@ -68,9 +68,11 @@ def anything(rng: random.Random, depth: int = 0) -> Any:
 
 def a_call(rng: random.Random, tool: str) -> str:
     """A call of the right shape, most of it near what is right."""
-    own = [act.name for act in ACTS[tool]]
+    rows = Dialect.ACTIONS[tool].rows
+    own = [*rows]
     arguments: Any = {"action": rng.choice(own) if rng.random() < 0.7 else rng.choice([*ACTIONS, anything(rng)])}
-    takes = [key for act in ACTS[tool] if act.name == arguments["action"] for key in act.takes]
+    row = rows.get(arguments["action"]) if isinstance(arguments["action"], str) else None
+    takes = [*row.keys] if row else []
     for key in takes if rng.random() < 0.8 else rng.sample(KEYS, rng.randint(0, 3)):
         arguments[key] = plausible(rng, key) if rng.random() < 0.6 else anything(rng)
     if rng.random() < 0.1:
@@ -148,7 +150,7 @@ def noise(rng: random.Random) -> str:
 
 def replies(tool: str) -> Iterator[str]:
     rng = random.Random(20250128)
-    good = [example.text for example in (EXAMPLES if tool == "computer_use" else MOBILE_EXAMPLES)]
+    good = [example.text for example in load_examples("qwen25", tool)]
     for number_ in range(COUNT):
         kind = number_ % 8
         if kind < 3:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from actions import Screen
 from model.dialects.base import Dialect
-from model.engine.call_grammar import CallGrammar, grammar_for
+from model.engine.call_grammar import CallGrammar, to_wire
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 BACKENDS = ("auto", "off", "schema", "pixelhand", "vllm", "sglang", "llama.cpp")
@@ -41,10 +40,10 @@ def request_fields(backend: str, dialect: Dialect, verbs: frozenset[str], screen
     """Return the request fields that constrain a reply to the dialect's grammar; {} when there is none."""
     if backend == "off":
         return {}
-    form = None if backend == "schema" else grammar_for(dialect, verbs, screen)
+    form = None if backend == "schema" else dialect.grammar(verbs, screen)
     if form is not None and backend == "pixelhand":
-        return {PIXELHAND_FIELD: asdict(form)}
-    schema = getattr(dialect, "reply_schema", lambda *_: None)(verbs, screen)
+        return {PIXELHAND_FIELD: to_wire(form)}
+    schema = dialect.reply_schema(verbs, screen)
     if schema is not None:
         return {"response_format": {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}}
     if form is None:

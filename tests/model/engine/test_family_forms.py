@@ -5,40 +5,37 @@ from __future__ import annotations
 from collections import Counter
 from functools import lru_cache
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.model_families import load_examples
 
 from actions import ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Screen, UsageError
 from model.checkpoints.weights import EMBEDDED_FOLDER
-from model.dialects import base as dialects
-from model.dialects import ui_tars
-from model.engine.call_grammar import grammar_for
 from model.engine.grammar import GrammarCompiler, GrammarGuide
 
 BROWSER = frozenset({"click", "move", "drag", "scroll", "type", "press", "wait", "open", "back"})
 PHONE = frozenset({"click", "drag", "long_press", "type", "press", "open", "back", "home", "wait"})
-FAMILIES = [  # family, tool, its examples, the verbs of a surface that it is for
-    ("ui_tars", "computer_use", "EXAMPLES", BROWSER),
-    ("ui_tars", "mobile_use", "EXAMPLES", PHONE),
-    ("ui_tars_v1", "computer_use", "EXAMPLES", BROWSER),
-    ("opencua", "computer_use", "EXAMPLES", BROWSER),
-    ("gui_owl", "computer_use", "EXAMPLES", BROWSER),
-    ("gui_owl", "mobile_use", "MOBILE_EXAMPLES", PHONE),
-    ("fara", "computer_use", "EXAMPLES", BROWSER),
-    ("holo", "navigate", "EXAMPLES", BROWSER | {"home"}),
-    ("holo", "click", "LOCALISED", BROWSER),
-    ("holo", "click_absolute", "LOCALISED", BROWSER),
-    ("ui_venus", "mobile_use", "EXAMPLES", PHONE),
-    ("ui_venus", "ground", "GROUNDED", PHONE),
-    ("autoglm", "mobile_use", "EXAMPLES", PHONE),
-    ("qwen3vl", "computer_use", "EXAMPLES", BROWSER),
-    ("qwen3vl", "mobile_use", "MOBILE_EXAMPLES", PHONE),
-    ("jedi", "computer_use", "EXAMPLES", BROWSER),
-    ("gta1", "computer_use", "EXAMPLES", BROWSER),
+FAMILIES = [  # family, tool, the verbs of a surface that it is for
+    ("ui_tars", "computer_use", BROWSER),
+    ("ui_tars", "mobile_use", PHONE),
+    ("ui_tars_v1", "computer_use", BROWSER),
+    ("opencua", "computer_use", BROWSER),
+    ("gui_owl", "computer_use", BROWSER),
+    ("gui_owl", "mobile_use", PHONE),
+    ("fara", "computer_use", BROWSER),
+    ("holo", "navigate", BROWSER | {"home"}),
+    ("holo", "click", BROWSER),
+    ("holo", "click_absolute", BROWSER),
+    ("ui_venus", "mobile_use", PHONE),
+    ("ui_venus", "ground", PHONE),
+    ("autoglm", "mobile_use", PHONE),
+    ("qwen3vl", "computer_use", BROWSER),
+    ("qwen3vl", "mobile_use", PHONE),
+    ("jedi", "computer_use", BROWSER),
+    ("gta1", "computer_use", BROWSER),
 ]
 
 
@@ -72,9 +69,9 @@ def screen(size: tuple[int, int]) -> Screen:
     return Screen(np.zeros((size[1], size[0], 3), np.uint8))
 
 
-def made(family: str, tool: str) -> tuple[ModuleType, Any]:
+def open_dialect(family: str, tool: str) -> Any:
     module = import_module(f"model.dialects.{family}")
-    return module, module.Dialect(module.LIMITS, tool)
+    return module.Dialect(module.LIMITS, tool)
 
 
 def takes(guide: GrammarGuide, text: str) -> bool:
@@ -89,16 +86,16 @@ def takes(guide: GrammarGuide, text: str) -> bool:
     return guide.done or guide._matcher.is_accepting()
 
 
-@pytest.mark.parametrize(("family", "tool", "examples", "verbs"), FAMILIES)
+@pytest.mark.parametrize(("family", "tool", "verbs"), FAMILIES)
 def test_every_example_is_taken_as_it_is_or_as_the_family_writes_it(
-    family: str, tool: str, examples: str, verbs: frozenset[str]
+    family: str, tool: str, verbs: frozenset[str]
 ) -> None:
     """What readers forgive (fractions, boxes, full-width digits, a missing end) is not offered to be said."""
-    module, dialect = made(family, tool)
+    dialect = open_dialect(family, tool)
     as_it_is = 0
-    for example in getattr(module, examples):
+    for example in load_examples(family, tool):
         shown = screen(example.screen_size)
-        form = grammar_for(dialect, frozenset(ACTION_TYPES), shown)
+        form = dialect.grammar(frozenset(ACTION_TYPES), shown)
         assert form is not None
         taken = takes(grammars().guide(form), example.text)
         as_it_is += taken
@@ -108,16 +105,16 @@ def test_every_example_is_taken_as_it_is_or_as_the_family_writes_it(
             assert taken, example.text
             continue
         name = words.removeprefix("Action: ").partition("(")[0]
-        offered = family[:7] != "ui_tars" or name in ui_tars.SPACES[tool]  # its examples are of both action spaces
+        offered = family[:7] != "ui_tars" or dialect.table.rows[name].offered  # its examples are of both action spaces
         assert takes(grammars().guide(form), words) == offered, words
     assert as_it_is >= TAKEN[family, tool]
 
 
 def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple[int, int]) -> Counter:
     """So many replies of random logits; each must be read, stay on the screen, and be what the surface can do."""
-    _, dialect = made(family, tool)
+    dialect = open_dialect(family, tool)
     shown = screen(size)
-    form = grammar_for(dialect, verbs, shown)
+    form = dialect.grammar(verbs, shown)
     assert form is not None
     generator = torch.Generator().manual_seed(count)
     kinds: Counter = Counter()
@@ -134,7 +131,7 @@ def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple
             guide.accept(ids[-1])
         text = grammars()._tokens.decode_str([one for one in ids if one not in (258, 256)])
         try:
-            meant = dialects.to_actions(dialect, dialect.parse(text), shown)
+            meant = dialect.to_actions(dialect.parse(text), shown)
         except InvalidActionError as error:
             raise AssertionError(f"{error}: {text!r}") from None
         for action in meant:
@@ -146,15 +143,13 @@ def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "tool", "examples", "verbs"), FAMILIES)
-def test_hundreds_of_calls_at_other_sizes(family: str, tool: str, examples: str, verbs: frozenset[str]) -> None:
+@pytest.mark.parametrize(("family", "tool", "verbs"), FAMILIES)
+def test_hundreds_of_calls_at_other_sizes(family: str, tool: str, verbs: frozenset[str]) -> None:
     for size in ((1288, 728), (56, 56), (3840, 2160)):
         prove(family, tool, verbs, 200, size)
 
 
-@pytest.mark.parametrize(("family", "tool", "examples", "verbs"), FAMILIES)
-def test_random_logits_make_nothing_but_good_calls(
-    family: str, tool: str, examples: str, verbs: frozenset[str]
-) -> None:
+@pytest.mark.parametrize(("family", "tool", "verbs"), FAMILIES)
+def test_random_logits_make_nothing_but_good_calls(family: str, tool: str, verbs: frozenset[str]) -> None:
     kinds = prove(family, tool, verbs, 30, (1080, 2400) if "mobile" in tool else (1920, 1080))
     assert len(kinds) >= (1 if tool in ("click", "click_absolute", "ground") or family == "gta1" else 4), kinds

@@ -15,7 +15,7 @@ from actions import CONTROL_ACTIONS, Screen
 from model.chat_model import load_chat
 from model.checkpoints.weights import EMBEDDED_FOLDER
 from model.dialects.qwen25 import Dialect
-from model.engine.call_grammar import grammar_for, integer_below_regex
+from model.engine.call_grammar import integer_below_regex
 from model.engine.grammar import GrammarCompiler
 from model.processing.image import ImageLimits
 
@@ -39,7 +39,7 @@ def check_random_replies(
 ) -> Counter:
     """Generate replies from random logits, and check that each is a supported action on the screen."""
     dialect, target = Dialect(ImageLimits(), tool), screen(*size)
-    form = grammar_for(dialect, verbs, target)
+    form = dialect.grammar(verbs, target)
     assert form is not None
     generator = torch.Generator().manual_seed(count)
     verb_counts: Counter = Counter()
@@ -77,7 +77,7 @@ def test_random_logits_give_valid_calls(
     "keys", ['["down"]', '["ctrl", "a"]', '["ctrl", "shift", "t"]', '["ctrl+a"]', '["ctrl+shift+t"]']
 )
 def test_keys_and_chords_are_allowed(grammars: GrammarCompiler, keys: str) -> None:
-    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+    form = Dialect(ImageLimits()).grammar(BROWSER, screen(280, 364))
     assert form is not None
     guide = grammars.guide(form)
     reply = f'<tool_call>\n{{"name": "computer_use", "arguments": {{"action": "key", "keys": {keys}}}}}\n</tool_call>'
@@ -108,7 +108,7 @@ def test_integer_below_regex_matches_exactly(limit: int) -> None:
 
 def count_tokens(grammars: GrammarCompiler, text: str) -> tuple[int, int]:
     """Return the number of tokens of a call, and how many of them are not forced by the grammar."""
-    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(1920, 1080))
+    form = Dialect(ImageLimits()).grammar(BROWSER, screen(1920, 1080))
     assert form is not None
     guide, ids, sampled, index = grammars.guide(form), grammars._ids(text), 0, 0
     while index < len(ids):
@@ -157,7 +157,7 @@ def test_click_samples_little_more_than_digits(grammars: GrammarCompiler, qwen_l
 
 
 def test_free_text_may_not_spell_the_tag(grammars: GrammarCompiler) -> None:
-    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+    form = Dialect(ImageLimits()).grammar(BROWSER, screen(280, 364))
     assert form is not None
     guide = grammars.guide(form)
     for token in grammars._ids('Let me see: {"name"} <b> ünd'):
@@ -169,7 +169,7 @@ def test_free_text_may_not_spell_the_tag(grammars: GrammarCompiler) -> None:
 
 
 def test_stop_ids_are_masked_before_call(grammars: GrammarCompiler) -> None:
-    form = grammar_for(Dialect(ImageLimits()), BROWSER, screen(280, 364))
+    form = Dialect(ImageLimits()).grammar(BROWSER, screen(280, 364))
     assert form is not None
     logits = grammars.guide(form).mask_logits(torch.zeros(1, 384), 200)[0]
     assert logits[258] == logits[256] == float("-inf")
@@ -189,7 +189,7 @@ def test_valid_free_reply_is_unchanged_by_grammar() -> None:
         free = chat.reply(conversation.messages, conversation.tools)
         action = dialect.to_action(dialect.parse(free.text), target)
         passes = chat.stats.passes if chat.stats else 0
-        constrained = chat.reply(conversation.messages, conversation.tools, form=grammar_for(dialect, BROWSER, target))
+        constrained = chat.reply(conversation.messages, conversation.tools, form=dialect.grammar(BROWSER, target))
         assert dialect.to_action(dialect.parse(constrained.text), target) == action
         assert free.text.startswith(constrained.text[:90])
         assert chat.stats is not None
@@ -201,4 +201,4 @@ def test_dialect_without_grammar_is_unconstrained() -> None:
     class Other:
         pass
 
-    assert grammar_for(Other(), BROWSER, screen(28, 28)) is None
+    assert Other().grammar(BROWSER, screen(28, 28)) is None

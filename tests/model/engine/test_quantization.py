@@ -14,7 +14,6 @@ from actions import Screen, UsageError
 from model.chat_model import load_chat
 from model.checkpoints.weights import load_model
 from model.dialects.qwen25 import Dialect
-from model.engine.call_grammar import grammar_for
 from model.engine.session import PrefixCachedSession, TextSegment
 from model.nn import quantization
 from model.nn.fused_decoder import FusedDecoder
@@ -128,7 +127,7 @@ def test_quantized_embedded_model_clicks_button() -> None:
         actions = {
             dtype: dialect.to_action(
                 dialect.parse(
-                    chat.reply(conversation.messages, conversation.tools, form=grammar_for(dialect, verbs, screen)).text
+                    chat.reply(conversation.messages, conversation.tools, form=dialect.grammar(verbs, screen)).text
                 ),
                 screen,
             )

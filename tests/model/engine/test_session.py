@@ -14,7 +14,6 @@ from torch import Tensor
 from actions import Screen, UsageError
 from agent.history_window import HistoryWindow
 from model.chat_model import ChatModel, load_chat
-from model.engine.call_grammar import grammar_for
 from model.engine.cuda_graphs import VisionGraphs
 from model.engine.decode import Guide
 from model.engine.session import ImageSegment, PrefixCachedSession, TextSegment, common_prefix_length, split_segments
@@ -89,7 +88,7 @@ def episode_replies(chat: ChatModel, history: list[str] | None = None, seed: int
     """Return the replies of a chat at each step of an episode, with `history` as the past replies where given."""
     from model.dialects.qwen25 import Dialect
 
-    form = grammar_for(Dialect(chat.limits), frozenset({"click", "type"}), Screen(np.zeros((84, 112, 3), np.uint8)))
+    form = Dialect(chat.limits).grammar(frozenset({"click", "type"}), Screen(np.zeros((84, 112, 3), np.uint8)))
     texts = []
     for number, (turn, reply_texts) in enumerate(episode(chat, seed, 6, HistoryWindow(4, 2))):
         options: dict[str, Any] = {"max_new_tokens": 60, "form": form}  # every second reply is constrained

@@ -11,7 +11,7 @@ import pytest
 
 from actions import ACTION_TYPES, InvalidActionError, Screen
 from model.dialects.qwen25 import Dialect
-from model.engine.call_grammar import CallGrammar, grammar_for
+from model.engine.call_grammar import CallGrammar
 from model.serve.request import OLD_GRAMMAR_KEYS
 
 BODY: dict[str, Any] = {
@@ -36,7 +36,7 @@ def reply_text(response: httpx.Response) -> str:
 @pytest.fixture(scope="module")
 def grammar(embedded: Any) -> dict[str, Any]:
     """Return the call grammar of the embedded model's dialect as JSON."""
-    grammar = grammar_for(Dialect(embedded.chat.limits), frozenset(ACTION_TYPES), SCREEN)
+    grammar = Dialect(embedded.chat.limits).grammar(frozenset(ACTION_TYPES), SCREEN)
     assert grammar is not None
     return asdict(grammar)
 

@@ -1,0 +1,1 @@
+"""Building blocks of dialects: coordinates, action tables, syntaxes, history layouts and grammars."""

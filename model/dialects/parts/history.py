@@ -1,0 +1,80 @@
+"""Chat messages, and the layouts in which earlier steps are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actions import Screen, Step
+from model.dialects.base import HistoryStep
+from model.wire.tool_prompt import RESPONSE_CLOSE, RESPONSE_OPEN
+
+Message = dict[str, Any]
+
+
+def text_part(text: str) -> Message:
+    return {"type": "text", "text": text}
+
+
+def image_part(screen: Screen) -> Message:
+    return {"type": "image", "image": screen}
+
+
+def message(role: str, *parts: Message) -> Message:
+    """Return one message; empty texts are left out."""
+    return {"role": role, "content": [part for part in parts if part.get("text") != ""]}
+
+
+def escape(text: str) -> str:
+    """Break up chat and response tags in a text of a person, a page or the model, so that it cannot end a turn."""
+    for tag in ("<|", RESPONSE_OPEN, RESPONSE_CLOSE):
+        text = text.replace(tag, f"< {tag[1:]}")
+    return text
+
+
+def outcome_text(step: Step) -> str:
+    """Return what the next screenshot does not show of a step's outcome; mostly ""."""
+    parts = [f"Not done: {step.error}." if step.error else "", step.notice]
+    return escape(" ".join(part for part in parts if part))
+
+
+def chat_turns(
+    goal: str,
+    steps: Sequence[HistoryStep],
+    screen: Screen,
+    next_text: Callable[[Step], str],
+    *,
+    image_first: bool = False,
+    empty_reply: str = "",
+) -> list[Message]:
+    """Return one user turn and one assistant turn for each step, and the user turn with the current screenshot.
+
+    Args:
+        next_text: the user's text after a step.
+        image_first: whether a screenshot precedes its text.
+        empty_reply: stands for a reply without text.
+    """
+
+    def user(text: str, *image: Message) -> Message:
+        return message("user", *image, text_part(text)) if image_first else message("user", text_part(text), *image)
+
+    messages, text = [], goal
+    for earlier in steps:
+        images = (image_part(earlier.step.screen),) if earlier.picture else ()
+        reply = escape(earlier.step.reply.text) or empty_reply
+        messages += [user(text, *images), message("assistant", text_part(reply))]
+        text = next_text(earlier.step)
+    return [*messages, user(text, image_part(screen))]
+
+
+def image_turns(steps: Sequence[HistoryStep], summary: Callable[[Step], str]) -> list[Message]:
+    """Return a user turn with the screenshot alone, an assistant turn and the outcome, if any, for each step."""
+    messages = []
+    for earlier in steps:
+        if earlier.picture:
+            messages.append(message("user", image_part(earlier.step.screen)))
+        messages.append(message("assistant", text_part(summary(earlier.step))))
+        outcome = outcome_text(earlier.step)
+        if outcome:
+            messages.append(message("user", text_part(outcome)))
+    return messages

@@ -1,0 +1,192 @@
+"""Replies that are JSON items of an API: calls of a computer beside texts, reasoning and refusals.
+
+A reply is one item, a list of them, several one after the other, or the whole response; through chat completions it is
+a <tool_call>. These protocols have no call for the end: items with text alone are the answer, and a refusal is a
+failure. The function `finish` (ours, offered beside theirs) ends a task explicitly. Text outside of JSON is no call.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from actions import Call, InvalidActionError, Screen, Step, make_action
+from model.dialects.base import Conversation, HistoryStep
+from model.dialects.parts.coordinates import CoordinateMapper
+from model.dialects.parts.dialect import NEXT_CALLS, chain_calls, check_count, check_surrogates
+from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
+from model.dialects.parts.table import Arguments, Result, unknown_name
+from model.dialects.parts.tool_call import Schema, ToolCallDialect
+from model.engine.call_grammar import CallGrammar
+from model.wire.lenient_json import LenientJsonError, parse_json
+from model.wire.tool_call import ToolCallError, find_call
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
+
+COMPUTER, FINISH, ANSWER, ASK = "computer", "finish", "answer", "ask"
+FUNCTIONS = (COMPUTER, FINISH)  # that a model can call; the others stand for its texts and safety checks
+NEXT = "This is the screen now."
+SYSTEM = (
+    "You carry out a person's task on their screen, by pictures of it alone. Each turn you are shown the screen; "
+    "think, then call the function computer. When the task is done, or cannot be, call the function finish and say "
+    "what the person should know."
+)
+DESCRIPTION = {
+    COMPUTER: "Operate a computer by its screen, with mouse and keyboard. The screen has {width}x{height} pixels."
+}
+FINISH_FUNCTION: Schema = {
+    "type": "function",
+    "function": {
+        "name": FINISH,
+        "description": "End the task.",
+        "parameters": {
+            "properties": {
+                "status": {"description": "How it ended.", "enum": ["success", "failure"], "type": "string"},
+                "message": {"description": 'What the person should know, or "".', "type": "string"},
+            },
+            "required": ["status"],
+            "type": "object",
+        },
+    },
+}
+_FENCE = re.compile(r"```[A-Za-z]*")
+_SEPARATOR = re.compile(r"[\s,;]*+")
+
+
+@dataclass
+class ParsedItems:
+    """The contents of one reply."""
+
+    calls: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def add_call(self, name: object, arguments: object) -> None:
+        if name not in FUNCTIONS:
+            raise unknown_name(name, FUNCTIONS, "function")
+        if not isinstance(arguments, Mapping):
+            raise InvalidActionError(f"the arguments of {name} are no JSON object")
+        if NEXT_CALLS in arguments:
+            raise InvalidActionError(f"{name} takes no {NEXT_CALLS!r}")
+        self.calls.append((str(name), arguments))
+
+
+class ProviderItemDialect(ToolCallDialect):
+    """A family of items; a subclass parses each kind of item."""
+
+    TOOLS = (COMPUTER,)
+    DESCRIPTION = DESCRIPTION
+    FIRST_KEYS: ClassVar[tuple[str, ...]] = ()  # with which an object may start
+    ITEM_FORM: ClassVar[str] = ""  # an item, for error messages
+
+    @abstractmethod
+    def parse_item(self, item: Mapping[str, object], items: ParsedItems) -> None:
+        """Add the contents of one item, or raise InvalidActionError."""
+
+    def conversation(
+        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
+    ) -> Conversation:
+        size = self.size(screen)
+        system = message("system", text_part(self.render_prompt(SYSTEM, width=size[0], height=size[1])))
+        turns = chat_turns(escape(goal), steps, screen, _next_text, empty_reply="(no words)")
+        return Conversation((system, *turns), self.tools(verbs, size))
+
+    def tools(self, verbs: frozenset[str], size: tuple[int, int]) -> tuple[Schema, ...]:
+        own = super().tools(verbs, size)
+        return (*own, FINISH_FUNCTION) if own else ()
+
+    def parse_call(self, text: str) -> Call:
+        if CALL_OPEN in text:
+            return self._parse_tagged(text)
+        values, thought = self._find_items(text)
+        items = ParsedItems(thoughts=[thought] if thought else [])
+        for value in values:
+            self.parse_item(value, items)
+        check_surrogates([items.calls, items.thoughts, items.texts, items.refusals])
+        if items.calls:
+            return chain_calls(items.calls, "\n".join([*items.thoughts, *items.texts]))
+        thought = "\n".join(items.thoughts)
+        if items.refusals:
+            return Call(FINISH, {"status": "failure", "message": "\n".join(items.refusals)}, thought)
+        if not items.texts:
+            raise InvalidActionError(f"the reply has no call and no words; answer with {self.ITEM_FORM}")
+        return Call(ANSWER, {"text": "\n".join(items.texts)}, thought)
+
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+        values = Arguments(name, arguments, mapper, thought, lenient=True)
+        result: Result
+        if name == FINISH:
+            status = values.choice("status", ("success", "failure"))
+            result = make_action("done", status=status, message=values.text("message", default=""))
+        elif name == ANSWER:
+            result = make_action("answer", text=values.text("text"))
+        elif name == ASK:
+            result = make_action("ask", question=values.text("question"))
+        else:
+            result = super().actions_of(name, arguments, mapper, thought)
+        return result
+
+    def supports(self, verb: str) -> bool:
+        return verb in ("answer", "ask", "done") or super().supports(verb)
+
+    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+        """Return None: these models are behind servers that take no grammar."""
+        return None
+
+    def batch(self, arguments: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
+        """Return the actions in the arguments of one call of computer."""
+        return (arguments,)
+
+    def add_function_call(self, name: object, arguments: object, items: ParsedItems) -> None:
+        is_computer = name == COMPUTER and isinstance(arguments, Mapping)
+        for single in self.batch(arguments) if is_computer and isinstance(arguments, Mapping) else (arguments,):
+            items.add_call(name, single)
+
+    def _parse_tagged(self, text: str) -> Call:
+        try:
+            call = find_call(text)
+        except ToolCallError as error:
+            form = f'{CALL_OPEN}{{"name": "{COMPUTER}", "arguments": {{...}}}}{CALL_CLOSE}'
+            raise InvalidActionError(f"{error}; the reply must hold {form}") from None
+        items = ParsedItems()
+        self.add_function_call(call.name or COMPUTER, call.arguments, items)
+        return chain_calls(items.calls, call.thought)
+
+    def _find_items(self, text: str) -> tuple[list[Mapping[str, object]], str]:
+        """Return the items in a reply, and the text around them."""
+        keys = "|".join(self.FIRST_KEYS)
+        start = re.compile(rf"(?:\[[ \t\r\n]*+)?\{{[ \t\r\n]*+(['\"])(?:{keys})\1[ \t\r\n]*+:")
+        first = start.search(text)
+        if first is None:
+            raise InvalidActionError(f"the reply has no call; answer with {self.ITEM_FORM}")
+        values: list[object] = []
+        at: re.Match[str] | None = first
+        end = first.start()
+        while at is not None:
+            try:
+                value, end = parse_json(text, at.start())
+            except LenientJsonError as error:
+                raise InvalidActionError(f"the JSON cannot be read: {error}") from None
+            values += value if isinstance(value, list) else [value]
+            check_count(len(values), "items")
+            between = _SEPARATOR.match(text, end)
+            at = start.match(text, between.end() if between else end)
+        items: list[Mapping[str, object]] = [value for value in values if isinstance(value, dict)]
+        if len(items) != len(values):
+            raise InvalidActionError(f"the reply's list holds more than objects; answer with {self.ITEM_FORM}")
+        around = (_FENCE.sub("", part).strip() for part in (text[: first.start()], text[end:]))
+        return items, "\n".join(part for part in around if part)
+
+
+def texts_of(parts: object, kind: str, key: str) -> list[str]:
+    """Return the non-empty texts under a key of the parts of one type."""
+    items = parts if isinstance(parts, list) else []
+    texts = [part.get(key) for part in items if isinstance(part, Mapping) and part.get("type") == kind]
+    return [text for text in texts if isinstance(text, str) and text]
+
+
+def _next_text(step: Step) -> str:
+    return " ".join(part for part in (outcome_text(step), NEXT) if part)

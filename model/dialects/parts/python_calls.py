@@ -1,0 +1,104 @@
+"""Replies that write calls in a line: name(key=value, ...)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from actions import Action, Ask, Call, InvalidActionError, Screen, make_action
+from model.dialects.parts.call_parser import CallParser, CallSyntaxError, ParsedCall, quoted
+from model.dialects.parts.coordinates import CoordinateMapper
+from model.dialects.parts.dialect import BaseDialect
+from model.dialects.parts.grammar import GrammarBuilder, literal, orders
+from model.dialects.parts.table import ActionSpec, Arguments, Result, TextField, Values
+
+
+class PythonCallDialect(BaseDialect):
+    """A family whose replies hold calls from a closed list of names."""
+
+    CALLS: ClassVar[CallParser]
+    MARK: ClassVar[re.Pattern[str]]  # what announces the calls
+    QUOTES: ClassVar[str] = "single"  # or "double"
+    POINT_FORM: ClassVar[str] = "(X, Y)"  # as format_action writes a point
+    EXAMPLE: ClassVar[str] = ""  # a call, for error messages
+
+    def find_calls(self, text: str) -> tuple[list[ParsedCall], str]:
+        """Return the calls in a reply, at least one, and the text before them."""
+        mark = self.MARK.search(text)
+        try:
+            calls = self.CALLS.parse_call(text, mark.end() if mark else 0, certain=mark is not None)
+        except CallSyntaxError as error:
+            raise InvalidActionError(f"the action cannot be read: {error}") from None
+        if not calls:
+            raise InvalidActionError(f"the reply has no action; it must hold one such as {self.EXAMPLE}")
+        return calls, text[: mark.start() if mark else calls[0].start]
+
+    def parse_call(self, text: str) -> Call:
+        """Return the first call; its arguments must be named."""
+        calls, before = self.find_calls(text)
+        if calls[0].positional:
+            raise InvalidActionError(f"{calls[0].name} takes its arguments by name, as in {self.EXAMPLE}")
+        return Call(calls[0].name, calls[0].keywords, self.thought(text, before, calls[0].start))
+
+    def thought(self, text: str, before: str, call_start: int) -> str:
+        """Return the model's reasoning in a reply; `before` precedes the mark or, without one, the calls."""
+        return before.strip()
+
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+        row = self.table.find(name)
+        return self.table.to_actions(row, Arguments(name, arguments, mapper, thought, lenient=True))
+
+    def format_action(self, action: Action, screen: Screen) -> str:
+        call = self.table.format(action, self.mapper(screen))
+        if call is None:
+            raise self.unsupported(action)
+        return self.write_call(*call)
+
+    def write_call(self, name: str, values: Values) -> str:
+        """Return a call as the family writes it."""
+        return f"{name}({', '.join(f'{key}={self.write_value(value)}' for key, value in values.items())})"
+
+    def write_value(self, value: object) -> str:
+        if isinstance(value, list):
+            return self.POINT_FORM.replace("X", str(value[0])).replace("Y", str(value[1]))
+        return quoted(value, "'" if self.QUOTES == "single" else '"') if isinstance(value, str) else str(value)
+
+    def call_lark(self, row: ActionSpec, grammar: GrammarBuilder) -> list[str]:
+        """Return the Lark alternatives of a row."""
+        fields = {field.key: field for field in row.fields if field.in_grammar}
+        alternatives = []
+        for keys in orders(list(fields), [key for key in fields if fields[key].optional], permute=False):
+            lark = [literal(f"{row.name}(")]
+            for place, key in enumerate(keys):
+                lark += [literal(f"{', ' if place else ''}{key}="), fields[key].rule(grammar).lark]
+            alternatives.append(" ".join([*lark, '")"']))
+        return alternatives
+
+
+def call_form(row: ActionSpec) -> str:
+    """Return a call as prompts show it."""
+    return f"{row.name}({', '.join(f'{field.key}={field.form}' for field in row.fields if field.form)})"
+
+
+@dataclass(frozen=True)
+class QuestionField(TextField):
+    """A question to the person; where the call omits it, the model's reasoning stands in, or `default`."""
+
+    attribute: str = "question"
+
+    def parse(self, arguments: Arguments) -> Values:
+        text = arguments.text(self.key, default="")
+        return {self.attribute: text or arguments.thought[:2000] or self.default}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        return {self.key: action.question} if isinstance(action, Ask) and action.question else None
+
+
+def simple(name: str, verb: str, description: str = "", **attributes: object) -> ActionSpec:
+    """Return the row of a call without arguments."""
+    action = make_action(verb, **attributes)
+    return ActionSpec(
+        name, verb, description=description, constants=action.model_dump(exclude={"verb"}, exclude_unset=True)
+    )

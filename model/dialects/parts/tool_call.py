@@ -1,0 +1,117 @@
+"""Replies that are a JSON function call in <tool_call>: prompt schema, parsing, formatting and grammar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from actions import Action, Call, InvalidActionError, Screen
+from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.dialect import NEXT_CALLS, BaseDialect
+from model.dialects.parts.grammar import GrammarBuilder, literal, orders
+from model.dialects.parts.table import Arguments, Result
+from model.engine.call_grammar import CallGrammar
+from model.engine.point_uncertainty import POINT_PATTERN
+from model.wire.tool_call import ToolCallError, find_call
+from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
+
+Schema = dict[str, Any]
+COORDINATE: Schema = {
+    "description": "[x, y] in pixels: x from the screen's left edge, y from its top edge.",
+    "type": "array",
+}
+
+
+class ToolCallDialect(BaseDialect):
+    """A family with one function for each tool."""
+
+    ACTION_KEY: ClassVar[str] = "action"  # the argument that names the row of the table
+    PROPERTIES: ClassVar[Mapping[str, Mapping[str, Schema]]] = {}  # the other arguments, for each tool
+    DESCRIPTION: ClassVar[Mapping[str, str]] = {}
+    ENDS_WITH_CALL: ClassVar[bool] = True
+    point_pattern: str = POINT_PATTERN
+
+    def schema(self, verbs: frozenset[str], size: tuple[int, int]) -> Schema:
+        """Return the function's schema, for a surface with these verbs and a screenshot of that size."""
+        rows = self.table.offered(verbs)
+        used = {key for row in rows for key in row.keys}
+        choices = "\n".join(f"* `{row.name}`: {row.description}" for row in rows)
+        names = [row.name for row in rows]
+        action = {"description": f"What to do:\n{choices}", "enum": names, "type": "string"}
+        others = {key: value for key, value in self.PROPERTIES[self.tool].items() if key in used}
+        width, height = map(str, size)
+        return {
+            "type": "function",
+            "function": {
+                "name": self.tool,
+                "description": self.DESCRIPTION[self.tool].replace("{width}", width).replace("{height}", height),
+                "parameters": {
+                    "properties": {self.ACTION_KEY: action, **others},
+                    "required": [self.ACTION_KEY],
+                    "type": "object",
+                },
+            },
+        }
+
+    def tools(self, verbs: frozenset[str], size: tuple[int, int]) -> tuple[Schema, ...]:
+        """Return the schema, or nothing if a replaced prompt describes the functions itself."""
+        return () if self.prompt is not None and "<tools>" in self.prompt else (self.schema(verbs, size),)
+
+    def parse_call(self, text: str) -> Call:
+        try:
+            call = find_call(text)
+        except ToolCallError as error:
+            raise InvalidActionError(f"{error}; the reply must hold {self.call_form()}") from None
+        self._check_function(call.name)
+        if call.arguments.get(NEXT_CALLS):
+            raise InvalidActionError(f"{self.tool} takes no {NEXT_CALLS!r}")
+        return Call(self.tool, call.arguments, call.thought)
+
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+        self._check_function(name)
+        row = self.table.find(arguments.get(self.ACTION_KEY))
+        return self.table.to_actions(row, Arguments(row.name, arguments, mapper, thought), (self.ACTION_KEY,))
+
+    def format_action(self, action: Action, screen: Screen) -> str:
+        call = self.table.format(action, self.mapper(screen))
+        if call is None:
+            raise self.unsupported(action)
+        return self.format_call(call[0], call[1])
+
+    def format_call(self, action: str, arguments: Mapping[str, object]) -> str:
+        """Return a call as the family writes it."""
+        call = {"name": self.tool, "arguments": {"action": action, **arguments}}
+        return f"{CALL_OPEN}\n{json.dumps(call, ensure_ascii=False)}\n{CALL_CLOSE}"
+
+    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+        grammar = GrammarBuilder(verbs, mapper)
+        head = f'\n{{"name": "{self.tool}", "arguments": {{"action": "'
+        alternatives, longest = [], []
+        for row in self.table.offered(verbs):
+            fields = {field.key: field for field in row.fields if field.in_grammar}
+            for keys in orders(list(fields), [key for key, field in fields.items() if field.optional]):
+                lark, text = [literal(f'{row.name}"')], f'{head}{row.name}"'
+                for key in keys:
+                    rule = fields[key].rule(grammar)
+                    lark += [literal(f', "{key}": '), rule.lark]
+                    text += f', "{key}": {rule.longest}'
+                alternatives.append(" ".join(lark))
+                longest.append(f"{CALL_OPEN}{text}}}}}\n{CALL_CLOSE}")
+        grammar.rule("act", " | ".join(alternatives))
+        return grammar.build(
+            f"{literal(head)} act {literal('}}' + chr(10))}",
+            longest,
+            around=(CALL_OPEN, CALL_CLOSE),
+            open_when_short=False,
+            ends_itself=self.ENDS_WITH_CALL,
+        )
+
+    def call_form(self) -> str:
+        """Return the form of a call: a form and no example, which a model might repeat."""
+        return f'{CALL_OPEN}{{"name": "{self.tool}", "arguments": {{"action": <action>, ...}}}}{CALL_CLOSE}'
+
+    def _check_function(self, name: str | None) -> None:
+        if name is not None and name != self.tool:
+            hint = f", and {name} is an action of it: {self.call_form()}" if name in self.table.rows else ""
+            raise InvalidActionError(f"there is no function {show(name)}; the one function is {self.tool}{hint}")
