@@ -106,9 +106,9 @@ def test_without_files_the_authors_budget_counts() -> None:
 
 def test_what_our_server_tells_is_taken_and_nonsense_is_refused() -> None:
     from model.chat_model import load_chat
-    from model.serve.app import about
+    from model.serve.app import model_profile
 
-    told = json.loads(json.dumps(about(load_chat("embedded"))))
+    told = json.loads(json.dumps(model_profile(load_chat("embedded"))))
     files, word = resolve_profile("embedded", None, {}), resolve_profile("other", told, {})
     assert word.source == "the server's word"
     assert (word.dialect, word.limits, word.tools, word.fingerprint) == (
