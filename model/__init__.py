@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from model.chat_model import ChatModel, load_chat
@@ -12,7 +12,7 @@ __all__ = ["ChatModel", "load_chat", "load_model"]
 _MODULES = {"load_model": "model.checkpoints.weights", "load_chat": "model.chat_model", "ChatModel": "model.chat_model"}
 
 
-def __getattr__(name: str) -> Any:  # lazy: `import model` must not load torch
+def __getattr__(name: str) -> object:  # lazy: `import model` must not load torch
     if name in _MODULES:
         from importlib import import_module
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from model.checkpoints.files import resolve_checkpoint
 from model.checkpoints.settings import fingerprint, read_limits, read_settings
 from model.checkpoints.weights import load_model
 from model.engine.point_uncertainty import POINT_PATTERN
+from model.json_file import JsonObject
 from model.processing.image import PATCH, patchify_frame
-from model.processing.tokenizer import Tokenizer
+from model.processing.tokenizer import Message, Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +108,7 @@ class ChatModel:
         content = [{"type": "image", "image": Screen(pixels)}, {"type": "text", "text": "."}]
         self.reply([{"role": "user", "content": content}], max_new_tokens=2)
 
-    def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> Prompt:
+    def render(self, messages: Sequence[Message], tools: Sequence[JsonObject] = ()) -> Prompt:
         """Return the prompt of a conversation.
 
         Args:
@@ -160,8 +161,8 @@ class ChatModel:
 
     def reply(
         self,
-        messages: Sequence[dict[str, Any]],
-        tools: Sequence[dict[str, Any]] = (),
+        messages: Sequence[Message],
+        tools: Sequence[JsonObject] = (),
         *,
         max_new_tokens: int | None = None,
         temperature: float = 0.0,

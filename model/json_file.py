@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from actions import UsageError
 
+JsonObject: TypeAlias = dict[str, Any]  # decoded JSON; values are checked where they are read
 
-def read_json_object(path: Path) -> dict[str, Any]:
+
+def read_json_object(path: Path) -> JsonObject:
     """Return the object in a JSON file, or {} when the file does not exist.
 
     Raises:

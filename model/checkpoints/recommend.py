@@ -143,8 +143,9 @@ def no_model_message() -> str:
 def choose_model_message(hub_ids: Sequence[str]) -> str:
     """Return the message for a command with neither a model nor a page, on a disk that has these models."""
     return (
-        f"no model was named (--model); on this disk {'is' if len(hub_ids) == 1 else 'are'} {', '.join(hub_ids)}. Name "
-        f"one, and the page to start from: --model {hub_ids[0]} --url https://...; for the embedded model: agent demo"
+        f"no model was named (--model), and on this disk {'is' if len(hub_ids) == 1 else 'are'} {', '.join(hub_ids)}; "
+        f"name one, and the page to start from: --model {hub_ids[0]} --url https://...; for the embedded model: agent "
+        "demo"
     )
 
 

@@ -7,11 +7,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from actions import UsageError
 from model.checkpoints.files import shard_files
-from model.json_file import read_json_object
+from model.json_file import JsonObject, read_json_object
 from model.processing.image import ImageLimits
 
 SETTINGS = "pixelhand.json"
@@ -38,7 +37,7 @@ class ChatSettings:
     graphs: bool = False  # decode and encode with CUDA graphs; see model.engine.cuda_graphs
 
 
-def image_processor_config(folder: Path) -> tuple[str, dict[str, Any]]:
+def image_processor_config(folder: Path) -> tuple[str, JsonObject]:
     """Return the name of the file with the image processor's settings, and the settings.
 
     As in transformers 5, the image processor nested in processor_config.json has priority over
@@ -77,17 +76,19 @@ def read_limits(folder: Path) -> ImageLimits:
             default.min_pixels,
             default.max_pixels,
         )
-    min_pixels = default.min_pixels if bounds["min_pixels"] is None else bounds["min_pixels"]
-    max_pixels = default.max_pixels if bounds["max_pixels"] is None else bounds["max_pixels"]
-    for key, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels)):
-        if type(value) is not int or value < 1:
+    pixels = {"min_pixels": default.min_pixels, "max_pixels": default.max_pixels}
+    for key, value in bounds.items():
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise _config_error(path, key, "a whole number above 0", value)
-    if min_pixels > max_pixels:
-        raise _config_error(path, "max_pixels", f"at least min_pixels, {min_pixels}", max_pixels)
-    return ImageLimits(min_pixels, max_pixels)
+        pixels[key] = value
+    if pixels["min_pixels"] > pixels["max_pixels"]:
+        raise _config_error(path, "max_pixels", f"at least min_pixels, {pixels['min_pixels']}", pixels["max_pixels"])
+    return ImageLimits(**pixels)
 
 
-def stated_bounds(image_processor: Mapping[str, Any]) -> dict[str, Any]:
+def stated_bounds(image_processor: Mapping[str, object]) -> dict[str, object]:
     """Return min_pixels and max_pixels as an image processor's settings state them, None where they do not."""
     size = image_processor.get("size")
     size = size if isinstance(size, Mapping) else {}

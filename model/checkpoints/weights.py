@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +213,7 @@ def save_model(
     model: Qwen25VL,
     folder: Path,
     dtype: torch.dtype,
-    metadata: dict[str, Any] | None = None,
+    metadata: Mapping[str, object] | None = None,
     shard_bytes: int | None = None,
 ) -> list[Path]:
     """Write the weights in the flat layout of the Hub; the caller writes config.json and the tokenizer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, Required, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from actions import UsageError
 from model.engine.session import ImageSegment, PrefixCachedSession, Segment
 from model.nn.kv_cache import KVCache
-from model.nn.qwen25vl import Qwen25VL
+from model.nn.qwen25vl import Grids, Qwen25VL
 from model.nn.text_decoder import attention_mask as make_mask
 
 
@@ -31,6 +31,26 @@ class Sampling:
                 "sampling needs temperature >= 0, 0 < top_p <= 1 and top_k >= 0, "
                 f"not {self.temperature}, {self.top_p}, {self.top_k}"
             )
+
+
+class ImageInputs(TypedDict, total=False):
+    """Image and video arguments of `Qwen25VL.prefill`."""
+
+    pixel_values: Tensor
+    image_grid_thw: Grids
+    pixel_values_videos: Tensor
+    video_grid_thw: Grids
+    second_per_grid_ts: Tensor | Sequence[float]
+
+
+class BatchOptions(ImageInputs, total=False):
+    """Keyword arguments of `stream_batch`."""
+
+    max_new_tokens: Required[int]
+    stop_ids: Sequence[int]
+    sampling: Sampling
+    vocabulary: int | None
+    attention_mask: Tensor | None
 
 
 def sample(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> Tensor:
@@ -58,7 +78,7 @@ def stream_batch(
     sampling: Sampling = Sampling(),
     vocabulary: int | None = None,
     attention_mask: Tensor | None = None,
-    **images: Any,
+    **images: Unpack[ImageInputs],
 ) -> Iterator[Tensor]:
     """Yield the next ids [B] step by step, until every row has a stop id or max_new_tokens are generated.
 
@@ -102,13 +122,21 @@ class Guide(Protocol):
     """Constrains a reply token by token; see `model.engine.grammar.GrammarGuide`."""
 
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether the reply is complete."""
+        ...
 
-    def forced(self, max_count: int) -> list[int]: ...
+    def forced(self, max_count: int) -> list[int]:
+        """Return the ids that must come next, at most `max_count`, and accept them."""
+        ...
 
-    def accept(self, token: int) -> None: ...
+    def accept(self, token: int) -> None:
+        """Advance by an id."""
+        ...
 
-    def mask_logits(self, logits: Tensor, remaining: int) -> Tensor: ...
+    def mask_logits(self, logits: Tensor, remaining: int) -> Tensor:
+        """Return logits [1, V] with forbidden ids at -inf."""
+        ...
 
 
 @dataclass
@@ -289,6 +317,6 @@ def _check_finite(logits: Tensor) -> None:
         )
 
 
-def generate_batch(model: Qwen25VL, input_ids: Tensor, **options: Any) -> Tensor:
+def generate_batch(model: Qwen25VL, input_ids: Tensor, **options: Unpack[BatchOptions]) -> Tensor:
     """Return new ids [B, n]; takes the arguments of `stream_batch`."""
     return torch.stack(list(stream_batch(model, input_ids, **options)), dim=1)

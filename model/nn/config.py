@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from actions import UsageError
 
@@ -119,7 +118,7 @@ def read_config(folder: Path) -> Config:
 class _Section:
     """A part of config.json with typed getters that raise UsageError for a missing or invalid value."""
 
-    data: Mapping[str, Any]
+    data: Mapping[str, object]
     source: str
     prefix: str = ""  # of the keys in error messages
 
@@ -143,10 +142,9 @@ class _Section:
         """Return a list of non-negative whole numbers."""
         value = self.data.get(key)
         value = default if value is None else value
-        is_valid = isinstance(value, (list, tuple)) and all(type(item) is int and 0 <= item < 10**8 for item in value)
-        if not is_valid:
-            raise self._error(key, "a list of whole numbers")
-        return tuple(value)
+        if isinstance(value, list | tuple) and all(type(item) is int and 0 <= item < 10**8 for item in value):
+            return tuple(value)
+        raise self._error(key, "a list of whole numbers")
 
     def flag(self, key: str, default: bool) -> bool:
         """Return a boolean."""
@@ -171,7 +169,7 @@ class _Section:
         )
 
 
-def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Config:
+def config_from_dict(data: Mapping[str, object], source: str = "config.json") -> Config:
     """Return the config of config.json's data.
 
     Args:
@@ -190,10 +188,12 @@ def config_from_dict(data: Mapping[str, Any], source: str = "config.json") -> Co
             f"{source}: model_type {kind!r:.60} is not supported; "
             f"supported are {' and '.join(map(repr, VARIANTS))} (Qwen2.5-VL and its fine-tunes)"
         )
-    parts = {key: data.get(key) or {} for key in ("vision_config", "text_config")}
-    for key, part in parts.items():
+    parts: dict[str, Mapping[str, object]] = {}
+    for key in ("vision_config", "text_config"):
+        part = data.get(key) or {}
         if not isinstance(part, Mapping) or (key == "vision_config" and not part):
             raise UsageError(f"{source}: {key} must be an object with the sizes in it; download the checkpoint again")
+        parts[key] = part
     top = _Section(data, source)
     text = _Section({**data, **parts["text_config"]}, source)
     vision = _Section(parts["vision_config"], source, "vision_config.")

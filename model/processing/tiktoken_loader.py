@@ -16,12 +16,12 @@ import warnings
 from binascii import a2b_base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Tokens
 
 from actions import UsageError
+from model.json_file import JsonObject
 
 FILE = "tiktoken.model"
 PATTERN = "pat_str"  # attribute of the tokenizer's class
@@ -31,7 +31,7 @@ MAX_SPECIAL_TOKENS = 10_000
 _CLASS = re.compile(r"(?:.*--)?([A-Za-z_]\w*)\.([A-Za-z_]\w*)")  # "[owner/name--]module.Class"
 
 
-def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokens:
+def load_tokenizer(folder: Path, config: JsonObject) -> Tokens:
     """Return the tokenizer of a folder with tiktoken.model.
 
     Args:
@@ -104,7 +104,7 @@ def read_ranks(path: Path) -> dict[bytes, int]:
     return ranks
 
 
-def _special_tokens(folder: Path, config: Mapping[str, Any], first_id: int) -> list[AddedToken]:
+def _special_tokens(folder: Path, config: JsonObject, first_id: int) -> list[AddedToken]:
     """Return the special tokens from id `first_id` on, with reserved names between those of tokenizer_config.json."""
     path = folder / "tokenizer_config.json"
     decoder = config.get("added_tokens_decoder")
@@ -143,7 +143,7 @@ def _added_token(name: str, special: bool = True) -> AddedToken:
 # The split pattern, read from the syntax tree of the tokenizer's Python file
 
 
-def read_pattern(folder: Path, config: Mapping[str, Any]) -> str:
+def read_pattern(folder: Path, config: JsonObject) -> str:
     """Return the pattern by which the checkpoint's tokenizer class splits a text.
 
     Raises:

@@ -7,15 +7,19 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tokenizers import Tokenizer as Tokens
 
 from actions import UsageError
-from model.json_file import read_json_object
+from model.json_file import JsonObject, read_json_object
 from model.processing import tiktoken_loader
 from model.wire.tool_prompt import tools_block
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+Message: TypeAlias = dict[str, Any]  # {"role": ..., "content": a text or a list of parts}; see Tokenizer.render
 _SPECIAL = re.compile(r"<\|(?=[a-z0-9_]+\|>)")
 _TURN_END = "<|im_end|>"  # in the templates of Qwen and of Kimi, which OpenCUA uses
 
@@ -98,7 +102,7 @@ class Tokenizer:
         raise UsageError(f"{self.folder} has no chat template (chat_template.jinja or .json); download it again")
 
     @cached_property
-    def _template(self) -> Any:
+    def _template(self) -> Template:
         from jinja2.ext import loopcontrols
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -110,7 +114,7 @@ class Tokenizer:
         environment.globals["raise_exception"] = refuse
         return environment.from_string(self.template_source)
 
-    def _render_template(self, **values: Any) -> str:
+    def _render_template(self, **values: object) -> str:
         """Render the template, which is code of the checkpoint and may raise anything."""
         try:
             return str(self._template.render(**values))
@@ -122,14 +126,14 @@ class Tokenizer:
                 f"the chat template of {self.folder} failed ({reason}); download the checkpoint again"
             ) from None
 
-    def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> str:
+    def render(self, messages: Sequence[Message], tools: Sequence[JsonObject] = ()) -> str:
         """Return the text of a prompt, with one placeholder per image, up to where the assistant's turn starts.
 
         Tools go into the system message where the template does not render them, as with the vision checkpoints' own.
         Names of special tokens in the messages are broken up, so that text on a page cannot end a turn.
 
         Args:
-            messages: See `ChatModel.render`.
+            messages: A part of their content is {"type": "text", "text": str} or {"type": "image", ...}.
             tools: OpenAI tool definitions.
 
         Raises:
@@ -144,7 +148,7 @@ class Tokenizer:
                 safe.insert(0, {"role": "system", "content": [{"type": "text", "text": block}]})
         return self._render_template(messages=safe, tools=list(tools) or None, add_generation_prompt=True)
 
-    def _content(self, content: str | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _content(self, content: str | Sequence[JsonObject]) -> list[JsonObject]:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         return [
             {"type": "text", "text": self._escape(part["text"])} if part["type"] == "text" else {"type": "image"}

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from llguidance import LLTokenizer
 
@@ -139,7 +138,7 @@ class CompletionService:
         """Generate with a JSON grammar or top_p; return text, number of tokens and finish reason."""
         import torch
 
-        from model.engine.decode import Sampling, stream_batch
+        from model.engine.decode import ImageInputs, Sampling, stream_batch
         from model.processing.image import patchify
 
         chat, request = self.chat, prepared.request
@@ -147,7 +146,7 @@ class CompletionService:
         constrained = None
         if prepared.grammar is not None:
             constrained = json_grammar.ConstrainedLogits(chat.model, self._tokens, prepared.grammar)
-        images: dict[str, Any] = {}
+        images: ImageInputs = {}
         if prompt.screens:
             patchified = [patchify(screen.pixels, chat.limits, chat.model.device) for screen in prompt.screens]
             images = {

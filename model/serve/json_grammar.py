@@ -14,6 +14,7 @@ import torch
 from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor
 
+from model.json_file import JsonObject
 from model.nn.qwen25vl import Qwen25VL
 from model.serve.errors import ApiError
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
@@ -46,7 +47,7 @@ def schema_grammar(schema: Mapping[str, object], tokens: LLTokenizer, param: str
     return _checked(grammar, tokens, param)
 
 
-def call_grammar(tools: Sequence[Mapping[str, Any]], tokens: LLTokenizer) -> str:
+def call_grammar(tools: Sequence[JsonObject], tokens: LLTokenizer) -> str:
     """Return the grammar of one <tool_call> of any of the tools.
 
     Raises:
@@ -112,7 +113,7 @@ class ConstrainedLogits:
         self._matcher = LLMatcher(tokens, grammar, log_level=0)
         self._check()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._model, name)
 
     def logits(self, hidden: Tensor) -> Tensor:

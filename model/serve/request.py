@@ -11,13 +11,14 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from actions import Screen
 from model.engine.call_grammar import CallGrammar
+from model.json_file import JsonObject
 from model.processing.image import ImageLimits
 from model.serve.errors import ApiError
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
@@ -44,7 +45,7 @@ class ChatCompletionBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    messages: Annotated[list[JsonObject], Field(min_length=1)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -53,10 +54,10 @@ class ChatCompletionBody(BaseModel):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
     stop: str | list[str] | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
-    pixelhand_form: dict[str, Any] | None = None  # extension: free text, then a call of this CallGrammar
+    tools: list[JsonObject] | None = None
+    tool_choice: str | JsonObject | None = None
+    response_format: JsonObject | None = None
+    pixelhand_form: JsonObject | None = None  # extension: free text, then a call of this CallGrammar
 
     # accepted with their default only
     n: Literal[1] | None = None
@@ -67,7 +68,7 @@ class ChatCompletionBody(BaseModel):
     # accepted; they do not change the reply
     parallel_tool_calls: bool | None = None
     user: str | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: JsonObject | None = None
     store: bool | None = None
     service_tier: str | None = None
     safety_identifier: str | None = None
@@ -78,11 +79,11 @@ class ChatCompletionBody(BaseModel):
 class ChatRequest:
     """A parsed request."""
 
-    messages: tuple[dict[str, Any], ...]  # as ChatModel.render takes them
-    tools: tuple[dict[str, Any], ...] = ()
+    messages: tuple[JsonObject, ...]  # as ChatModel.render takes them
+    tools: tuple[JsonObject, ...] = ()
     calls: bool = False  # return <tool_call> in the reply as tool calls
-    must_call: tuple[dict[str, Any], ...] = ()  # tools of which one must be called
-    schema: dict[str, Any] | None = None  # the reply is JSON of this schema
+    must_call: tuple[JsonObject, ...] = ()  # tools of which one must be called
+    schema: JsonObject | None = None  # the reply is JSON of this schema
     form: CallGrammar | None = None  # the reply is a call of this grammar
     max_new_tokens: int | None = None  # None for the checkpoint's setting
     temperature: float = 0.0
@@ -174,7 +175,7 @@ def _first_problem(error: ValidationError, *prefix: str) -> tuple[str, str]:
     return ".".join(str(part) for part in (*prefix, *first["loc"]))[:80], first["msg"][:200]
 
 
-def _tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
+def _tool(tool: JsonObject, index: int) -> JsonObject:
     function = tool.get("function")
     parameters = function.get("parameters") if isinstance(function, dict) else None
     is_valid = (
@@ -192,9 +193,7 @@ def _tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
     return tool
 
 
-def _tool_choice(
-    choice: str | dict[str, Any] | None, tools: tuple[dict[str, Any], ...]
-) -> tuple[tuple[dict[str, Any], ...], bool]:
+def _tool_choice(choice: str | JsonObject | None, tools: tuple[JsonObject, ...]) -> tuple[tuple[JsonObject, ...], bool]:
     """Return the tools of which one must be called, and whether calls are parsed from the reply."""
     if choice in (None, "auto") or (not tools and choice == "none"):
         return (), bool(tools)
@@ -209,7 +208,7 @@ def _tool_choice(
     raise ApiError(400, "tool_choice must be auto, none, required, or name one of the tools", param="tool_choice")
 
 
-def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
+def _schema(response_format: JsonObject | None) -> JsonObject | None:
     format_type = "text" if response_format is None else response_format.get("type")
     if response_format is None or format_type == "text":
         return None
@@ -226,7 +225,7 @@ def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
     )
 
 
-def _call_grammar(data: dict[str, Any] | None) -> CallGrammar | None:
+def _call_grammar(data: JsonObject | None) -> CallGrammar | None:
     if data is None:
         return None
     data = {OLD_GRAMMAR_KEYS.get(key, key): value for key, value in data.items()}
@@ -242,7 +241,7 @@ def _call_grammar(data: dict[str, Any] | None) -> CallGrammar | None:
     return grammar
 
 
-def parse_messages(messages: list[dict[str, Any]], limits: ImageLimits) -> tuple[dict[str, Any], ...]:
+def parse_messages(messages: list[JsonObject], limits: ImageLimits) -> tuple[JsonObject, ...]:
     """Return OpenAI's messages as `ChatModel.render` takes them.
 
     Tool calls become <tool_call> text, and tool results become <tool_response> text in a user message.
@@ -250,7 +249,7 @@ def parse_messages(messages: list[dict[str, Any]], limits: ImageLimits) -> tuple
     Raises:
         ApiError: A message is invalid (400).
     """
-    parsed: list[dict[str, Any]] = []
+    parsed: list[JsonObject] = []
     last_has_results = False
     for index, message in enumerate(messages):
         role, param = message.get("role"), f"messages.{index}"
@@ -278,7 +277,7 @@ def parse_messages(messages: list[dict[str, Any]], limits: ImageLimits) -> tuple
     return tuple(parsed)
 
 
-def _text_part(text: str) -> dict[str, Any]:
+def _text_part(text: str) -> JsonObject:
     return {"type": "text", "text": text}
 
 
@@ -294,7 +293,7 @@ def _call_text(call: object, param: str) -> str:
     return f"{CALL_OPEN}\n{text}\n{CALL_CLOSE}"
 
 
-def _parts(content: object, param: str, limits: ImageLimits | None) -> list[dict[str, Any]]:
+def _parts(content: object, param: str, limits: ImageLimits | None) -> list[JsonObject]:
     """Return the parts of a message's content; limits: None where images are not allowed."""
     if content is None:
         return []

@@ -119,9 +119,9 @@ def test_dialect_limits_apply_without_files() -> None:
 
 def test_server_description_is_used_and_validated() -> None:
     from model.chat_model import load_chat
-    from model.serve.app import about
+    from model.serve.app import model_profile
 
-    messages_text = json.loads(json.dumps(about(load_chat("embedded"))))
+    messages_text = json.loads(json.dumps(model_profile(load_chat("embedded"))))
     profile_of_files, described = resolve_profile("embedded", None, {}), resolve_profile("other", messages_text, {})
     assert described.source == "the server's word"
     assert (described.dialect, described.limits, described.tools, described.fingerprint) == (

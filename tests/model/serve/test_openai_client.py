@@ -94,7 +94,8 @@ def test_call_points_at_button_in_image(embedded: Any) -> None:
         )
         (call,) = response.choices[0].message.tool_calls
         points.append(json.loads(call.function.arguments)["coordinate"])
-        assert abs(points[-1][0] - x) <= 35 and abs(points[-1][1] - y) <= 18, points
+        assert abs(points[-1][0] - x) <= 35, points
+        assert abs(points[-1][1] - y) <= 18, points
         assert response.choices[0].finish_reason == "tool_calls"
         assert call.function.name == "computer_use"
         assert response.usage.prompt_tokens > 130
@@ -187,7 +188,7 @@ def test_tool_result_is_part_of_prompt(embedded: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "words"),
+    ("change", "error", "message"),
     [
         ({"model": "other"}, openai.NotFoundError, "serves 'embedded'"),
         ({"messages": []}, openai.BadRequestError, "messages"),
@@ -211,11 +212,11 @@ def test_invalid_field_is_rejected(embedded: Any, change: Any, error: Any, messa
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
         ("http://127.0.0.1:1/picture.png", "URLs are not fetched"),
         ("file:///etc/passwd", "data URI"),
-        ("data:image/png;base64,bm8gcGljdHVyZQ==", "cannot be read"),
+        ("data:image/png;base64,bm8gcGljdHVyZQ==", "unknown format"),
         ("data:image/png,plain", "base64"),
     ],
 )
