@@ -371,9 +371,17 @@ def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Set
 def _model_needed() -> str:
     from model.checkpoints.hub import cached, choose_model_message, get_model_message
 
-    downloaded = list(dict.fromkeys(checkpoint.hub_id for checkpoint in cached()))  # a model may have several revisions
-    message = choose_model_message(downloaded) if downloaded else get_model_message()
+    checkpoints = cached() if _has_hub_cache() else ()
+    names = list(dict.fromkeys(checkpoint.hub_id for checkpoint in checkpoints))  # a model may have several revisions
+    message = choose_model_message(names) if names else get_model_message()
     return f"{message}\n{PRACTICE_HINT}"
+
+
+def _has_hub_cache() -> bool:
+    """Return whether any model was downloaded, without importing huggingface_hub."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    return any(cache.glob("models--*"))
 
 
 def _capture_stdout() -> TextIO:
