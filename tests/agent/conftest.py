@@ -1,4 +1,4 @@
-"""Fixtures of the agent's tests."""
+"""Fixtures of the agent tests."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads the settings of whoever runs it, or writes into their data folder."""
+def _isolated_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the developer's own settings and data folders."""
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "HF_HOME", "HF_HUB_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     for name in ("PIXELHAND_MODEL", "PIXELHAND_DEBUG"):
@@ -19,7 +19,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def chromium() -> None:
-    """For modules of which every test needs a browser."""
+    """Skip the module when no browser is installed."""
     from actions import UsageError
     from envs.chromium.executable import find_chrome
 
@@ -30,8 +30,8 @@ def chromium() -> None:
 
 
 @pytest.fixture
-def quick_wire(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is asked again at once, and without the key of whoever runs the tests."""
+def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry requests at once, without the developer's own API key."""
     from agent.policies.remote import client
 
     monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)

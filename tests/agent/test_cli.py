@@ -100,7 +100,7 @@ def test_exit_codes(
 
 
 def test_surface_error_exits_5(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
-    env.surface.trouble = "the browser is gone"
+    env.surface.failure = "the browser is gone"
     code, out, _ = agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
     assert code == 5
     assert "error after 1 step: the browser is gone" in out
@@ -536,7 +536,7 @@ def test_usage_error_while_opening_leaves_no_run(
 
 
 def test_end_event_has_cause_and_totals(agent: Agent, env: FakeEnv, script: Any, tmp_path: Path) -> None:
-    env.surface.trouble = "the browser is gone"
+    env.surface.failure = "the browser is gone"
     agent("run", "", *PRACTICE, "--script", script(actions(CLICK)))
     end = read_trace(last_run(tmp_path)).first("end")
     assert (end["status"], end["cause"], end["message"]) == ("error", "machine", "the browser is gone")

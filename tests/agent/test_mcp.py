@@ -29,7 +29,7 @@ from agent.mcp.server import McpSession, make_server
 from agent.policies.scripted import ScriptPolicy
 from agent.safety.url_policy import UrlGuard
 
-SETTINGS = Settings(model="script", on="browser", url="http://127.0.0.1/", approve="never", max_steps=5, seed=3)
+SETTINGS = Settings(model="script", surface="browser", url="http://127.0.0.1/", approve="never", max_steps=5, seed=3)
 
 
 class Slow(ScriptPolicy):

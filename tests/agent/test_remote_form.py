@@ -19,7 +19,7 @@ from model.dialects import holo, qwen25
 from model.engine.call_grammar import grammar_for
 from model.processing.image import ImageLimits
 
-pytestmark = pytest.mark.usefixtures("quick_wire")
+pytestmark = pytest.mark.usefixtures("fast_retries")
 ALL = frozenset(ACTION_TYPES)
 SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))
 TOKENS = Path(model.__file__).parent / "embedded" / "tokenizer.json"

@@ -119,7 +119,7 @@ def test_lines_tell_everything_and_have_no_escape_codes() -> None:
     )
     assert "mistake  the reply is not JSON" in text and "thought  the button" in text
     tail = text.splitlines()[-3:]
-    assert tail[0] == "end      success after 3 steps: the task is over: done"
+    assert tail[0] == "end      success after 3 steps: the task is done"
     assert tail[1] == "verdict  the page's own reward is 1" and tail[2] == "trace    /runs/1"
 
 
@@ -214,7 +214,9 @@ def test_json_lines_hold_each_step() -> None:
     assert lines[1]["action"] is None and "not JSON" in lines[1]["error"]
     assert lines[3]["action"]["verb"] == "click" and lines[3]["verdict"] == {"done": True, "reward": 1.0}
     assert lines[3]["thought"] == "the button" and set(lines[3]["timings_s"]) == {"think", "act", "settle"}
-    assert lines[-1] == {"event": "end", "status": "success", "reward": 1.0, "steps": 3, "run": "/runs/1"}
+    assert {"event": "end", "status": "success", "reward": 1.0, "steps": 3, "run": "/runs/1"}.items() <= lines[
+        -1
+    ].items()
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "stopped"), (ValueError, "error")])
@@ -222,7 +224,8 @@ def test_json_lines_end_also_when_nothing_began(error: type[BaseException], stat
     out = Kept()
     with pytest.raises(error), JsonDisplay(out):
         raise error
-    assert json.loads(out.kept) == {"event": "end", "status": status, "reward": None, "steps": 0, "run": ""}
+    end = {"event": "end", "status": status, "reward": None, "steps": 0, "run": ""}
+    assert end.items() <= json.loads(out.kept).items()
 
 
 def test_the_display_fits_where_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
