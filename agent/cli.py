@@ -304,21 +304,21 @@ def _run(goal: str, flags: dict[str, object], json: bool, script: Path | None, i
     from agent.ui.display import TextDisplay, display
 
     json_out = _capture_stdout() if json else None
-    with display(json_out, sys.stdout) as shown:
+    with display(json_out, sys.stdout) as output:
         from agent import config
         from agent.session import run_session
 
         settings = config.load(flags)
         if is_demo:
-            settings = _pick_demo_seed(settings, shown)
+            settings = _pick_demo_seed(settings, output)
         settings = _resolve_settings(settings, goal, script)
-        person = shown if isinstance(shown, TextDisplay) and sys.stdin.isatty() else None
+        person = output if isinstance(output, TextDisplay) and sys.stdin.isatty() else None
         ask = person.ask if person else None
-        episode = run_session(goal, settings, shown, ask=ask, person=person, script=script)
+        episode = run_session(goal, settings, output, ask=ask, person=person, script=script)
     raise typer.Exit(exit_code(episode))
 
 
-def _pick_demo_seed(settings: Settings, shown: Display) -> Settings:
+def _pick_demo_seed(settings: Settings, output: Display) -> Settings:
     """Choose a seed on which the embedded model succeeded in its last evaluation, if none was given."""
     from dataclasses import replace
     from random import choice
@@ -332,7 +332,7 @@ def _pick_demo_seed(settings: Settings, shown: Display) -> Settings:
         return settings
     seed, total = choice(seeds), success_rates()[task][1]
     if len(seeds) < total:
-        shown.say(
+        output.say(
             f"seed {seed}: one of the {len(seeds)} of {total} pages on which the model succeeded in its last "
             "evaluation; --seed N shows another"
         )

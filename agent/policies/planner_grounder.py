@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -67,7 +66,7 @@ def target_description(call: Call) -> str:
     return " ".join((sections.get("Action", "").strip() or call.thought).split())
 
 
-def can_point(dialect: Any) -> bool:
+def can_point(dialect: object) -> bool:
     """Return whether a dialect, with the tool that it was created with, has a click action."""
     if hasattr(dialect, "format_action"):
         try:
