@@ -1,1 +1,1 @@
-"""The loop and the people around it. Light: nothing is imported until it is asked for by its module."""
+"""The agent loop, its policies, and the `agent` command."""

@@ -304,21 +304,21 @@ def _run(goal: str, flags: dict[str, object], json: bool, script: Path | None, i
     from agent.ui.display import TextDisplay, display
 
     json_out = _capture_stdout() if json else None
-    with display(json_out, sys.stdout) as shown:
+    with display(json_out, sys.stdout) as output:
         from agent import config
         from agent.session import run_session
 
         settings = config.load(flags)
         if is_demo:
-            settings = _pick_demo_seed(settings, shown)
+            settings = _pick_demo_seed(settings, output)
         settings = _resolve_settings(settings, goal, script)
-        person = shown if isinstance(shown, TextDisplay) and sys.stdin.isatty() else None
+        person = output if isinstance(output, TextDisplay) and sys.stdin.isatty() else None
         ask = person.ask if person else None
-        episode = run_session(goal, settings, shown, ask=ask, person=person, script=script)
+        episode = run_session(goal, settings, output, ask=ask, person=person, script=script)
     raise typer.Exit(exit_code(episode))
 
 
-def _pick_demo_seed(settings: Settings, shown: Display) -> Settings:
+def _pick_demo_seed(settings: Settings, output: Display) -> Settings:
     """Choose a seed on which the embedded model succeeded in its last evaluation, if none was given."""
     from dataclasses import replace
     from random import choice
@@ -332,7 +332,7 @@ def _pick_demo_seed(settings: Settings, shown: Display) -> Settings:
         return settings
     seed, total = choice(seeds), success_rates()[task][1]
     if len(seeds) < total:
-        shown.message(
+        output.message(
             f"seed {seed}: one of the {len(seeds)} of {total} pages on which the model succeeded in its last "
             "evaluation; --seed N shows another"
         )
@@ -372,9 +372,17 @@ def _model_needed() -> str:
     from model.checkpoints.hub import cached
     from model.checkpoints.recommend import choose_model_message, get_model_message
 
-    downloaded = list(dict.fromkeys(checkpoint.hub_id for checkpoint in cached()))  # a model may have several revisions
-    message = choose_model_message(downloaded) if downloaded else get_model_message()
+    checkpoints = cached() if _has_hub_cache() else ()
+    names = list(dict.fromkeys(checkpoint.hub_id for checkpoint in checkpoints))  # a model may have several revisions
+    message = choose_model_message(names) if names else get_model_message()
     return f"{message}\n{PRACTICE_HINT}"
+
+
+def _has_hub_cache() -> bool:
+    """Return whether any model was downloaded, without importing huggingface_hub."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    return any(cache.glob("models--*"))
 
 
 def _capture_stdout() -> TextIO:

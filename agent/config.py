@@ -198,9 +198,9 @@ def _describe(problem: ErrorDetails, origin: str) -> str:
     in_environment = origin == "the environment"
     if problem["type"] == "unexpected_keyword_argument":
         names = [field.name for field in fields(Settings)]
-        shown = PREFIX + name.upper() if in_environment else name
-        hint = suggest(shown, [PREFIX + option.upper() for option in names] if in_environment else names)
-        return f"unknown setting '{shown}' in {origin}.{hint or ' Settings: ' + ', '.join(names) + '.'}"
+        written_name = PREFIX + name.upper() if in_environment else name
+        hint = suggest(written_name, [PREFIX + option.upper() for option in names] if in_environment else names)
+        return f"unknown setting '{written_name}' in {origin}.{hint or ' Settings: ' + ', '.join(names) + '.'}"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
     return f"invalid value {problem['input']!r:.60} for '{name}' in {origin}: {message}"
 

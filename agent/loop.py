@@ -21,7 +21,8 @@ from agent.termination import Status, StopLimits, StopReason, Termination, Termi
 from agent.trace import TraceWriter
 from agent.turn_executor import AskUser, TurnExecutor
 
-OnEvent = Callable[[Mapping[str, Any]], None]  # receives {"event": name, **facts}; see agent/trace.py
+EventFacts = Mapping[str, Any]
+OnEvent = Callable[[EventFacts], None]  # receives {"event": name, **facts}; see agent/trace.py
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ import numpy as np
 from actions import Action, BaseAction, Call, Reply, Screen, Step, SurfaceError, UsageError, parse_action
 from actions.history import merge_parts
 
+JsonObject = Mapping[str, Any]  # an object as json.loads returns it
 MANIFEST, EVENTS, FRAMES, CRASH = "manifest.json", "steps.jsonl", "frames", "error.txt"
 
 
@@ -152,11 +153,11 @@ class RunRecord:
     """A run read from its trace."""
 
     folder: Path
-    manifest: Mapping[str, Any]
-    events: tuple[Mapping[str, Any], ...]
+    manifest: JsonObject
+    events: tuple[JsonObject, ...]
     truncated: bool = False  # the last line was incomplete and is not among the events
 
-    def first(self, event: str) -> Mapping[str, Any]:
+    def first(self, event: str) -> JsonObject:
         """Return the first event of that name, {} if there is none."""
         return next((data for data in self.events if data["event"] == event), {})
 
@@ -171,9 +172,9 @@ class RunRecord:
         return str(self.first("start").get("goal") or self.manifest.get("goal") or "")
 
     @property
-    def pending_action(self) -> Mapping[str, Any] | None:
+    def pending_action(self) -> JsonObject | None:
         """The intent of an action whose result is missing, so that it may or may not have happened; None without."""
-        pending: Mapping[str, Any] | None = None
+        pending: JsonObject | None = None
         for event in self.events:
             if event["event"] == "act.intent":
                 pending = event
@@ -182,7 +183,7 @@ class RunRecord:
         return pending
 
     @property
-    def finished(self) -> list[Mapping[str, Any]]:
+    def finished(self) -> list[JsonObject]:
         """The `act.result` events; a step has several where its reply contained several actions."""
         return [event for event in self.events if event["event"] == "act.result"]
 
@@ -191,11 +192,11 @@ class RunRecord:
         """The number of steps with a result."""
         return len(self._results_by_step())
 
-    def reply(self, step: int) -> Mapping[str, Any]:
+    def reply(self, step: int) -> JsonObject:
         """Return the `reply` event of a step."""
         return next(event for event in self.events if event["event"] == "reply" and event["step"] == step)
 
-    def action(self, event: Mapping[str, Any]) -> Action | None:
+    def action(self, event: JsonObject) -> Action | None:
         """Return the action of an intent or a result, None for an invalid reply."""
         return parse_action(event["action"]) if event["action"] else None
 
@@ -232,10 +233,10 @@ class RunRecord:
         """Return the finished steps with their screenshots, as the loop had them."""
         return [merge_parts([self._to_step(result) for result in results]) for results in self._results_by_step()]
 
-    def _results_by_step(self) -> list[list[Mapping[str, Any]]]:
+    def _results_by_step(self) -> list[list[JsonObject]]:
         return [list(results) for _, results in groupby(self.finished, key=lambda result: result["step"])]
 
-    def _to_step(self, result: Mapping[str, Any]) -> Step:
+    def _to_step(self, result: JsonObject) -> Step:
         event = self.reply(result["step"])
         reply = dict(event["reply"])
         reply["image_digests"] = tuple(reply.pop("pictures"))
@@ -336,7 +337,7 @@ def _now() -> float:
     return round(time.time(), 4)  # seconds since the epoch
 
 
-def _to_line(data: Mapping[str, Any], indent: int | None = None) -> bytes:
+def _to_line(data: JsonObject, indent: int | None = None) -> bytes:
     return json.dumps(data, allow_nan=False, indent=indent).encode()  # ASCII keeps lone surrogates
 
 

@@ -122,7 +122,7 @@ def _marked_files(folder: Path, model_type: str) -> dict[str, str]:
 
 def _max_pixels(folder: Path) -> int:
     value = stated_bounds(image_processor_config(folder)[1])["max_pixels"]
-    return ImageLimits().max_pixels if value is None else value
+    return ImageLimits().max_pixels if value is None else int(str(value))
 
 
 def _load_text(path: Path) -> str:

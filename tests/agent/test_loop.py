@@ -125,7 +125,7 @@ def test_three_denials_stop_the_run() -> None:
 
 def test_surface_error_ends_run_as_error() -> None:
     env = FakeEnv()
-    env.surface.trouble = "the browser is gone"
+    env.surface.failure = "the browser is gone"
     episode = run_script(env, CLICK)
     assert (episode.status, episode.cause, episode.message) == ("error", "machine", "the browser is gone")
     assert episode.steps[0].error == "the browser is gone"

@@ -25,7 +25,7 @@ from agent.policies.remote.profile import resolve_profile
 from agent.trace import TraceWriter, new_folder
 from model.processing.image import ImageLimits, resize
 
-pytestmark = pytest.mark.usefixtures("quick_wire")
+pytestmark = pytest.mark.usefixtures("fast_retries")
 ALL = frozenset(ACTION_TYPES)
 
 

@@ -18,7 +18,7 @@ from agent.policies.remote.factory import load_remote_policy
 from model.dialects import holo, qwen25
 from model.processing.image import ImageLimits
 
-pytestmark = pytest.mark.usefixtures("quick_wire")
+pytestmark = pytest.mark.usefixtures("fast_retries")
 ALL = frozenset(ACTION_TYPES)
 SCREEN = Screen(np.zeros((364, 280, 3), np.uint8))
 TOKENS = Path(model.__file__).parent / "embedded" / "tokenizer.json"

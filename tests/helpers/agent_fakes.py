@@ -1,6 +1,6 @@
-"""An environment without a browser: a screen with one button, a guard, and a verdict, as envs/live.py describes them.
+"""Fake surface and environment without a browser: a screen with one button, a guard and a task.
 
-Also run as a program by the tests that kill or interrupt a run: `python agent_fakes.py FOLDER MODE`.
+Tests that kill or interrupt a run start this file as a program: `python agent_fakes.py FOLDER MODE`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actions import CONTROL_ACTIONS, Answer, Done, Screen, SurfaceError, dispatch
+from actions import CONTROL_ACTIONS, Action, Answer, Done, Reply, Screen, Step, SurfaceError, dispatch
+from actions.dispatch import GuardFn
 
 HERE = Path(__file__).parent
 BUTTON = (100, 100, 140, 130)  # x0, y0, x1, y1
@@ -23,7 +25,7 @@ DONE = '{"verb": "done"}'
 
 
 class ButtonSurface:
-    """A grey screen with a button; a click on it turns the screen green. Typing paints a stripe."""
+    """A gray screen with a button; a click on it turns the screen green. Typing paints a stripe."""
 
     name = "fake"
     is_user_owned = False
@@ -31,9 +33,9 @@ class ButtonSurface:
     def __init__(self) -> None:
         self.pixels = np.full((364, 280, 3), 200, np.uint8)
         self.clicked = self.closed = False
-        self.performed: list[Any] = []
-        self.trouble: str = ""  # raised by the next act
-        self.delay_s = 0.0
+        self.performed: list[Action] = []
+        self.failure = ""  # message of the SurfaceError that the next action raises
+        self.delay_s = 0.0  # duration of an action
         x0, y0, x1, y1 = BUTTON
         self.pixels[y0:y1, x0:x1] = (40, 60, 220)
 
@@ -43,9 +45,9 @@ class ButtonSurface:
     def verbs(self) -> frozenset[str]:
         return frozenset({"click", "type", "wait", "open"})
 
-    def perform(self, action: Any) -> str:
-        if self.trouble:
-            raise SurfaceError(self.trouble)
+    def perform(self, action: Action) -> str:
+        if self.failure:
+            raise SurfaceError(self.failure)
         time.sleep(self.delay_s)
         self.performed.append(action)
         if action.verb == "click":
@@ -63,9 +65,18 @@ class ButtonSurface:
 
 
 class FakeEnv:
-    """LiveEnv's contract on a ButtonSurface. task: the page has a verdict (reward on the click)."""
+    """An Env on a ButtonSurface.
 
-    def __init__(self, *, task: bool = True, guard: Any = None, reward: float = 1.0, goal: str = "press it") -> None:
+    Args:
+        task: Whether there is a task, which a click on the button finishes.
+        guard: Called before each action.
+        reward: The task's reward.
+        goal: The environment's goal.
+    """
+
+    def __init__(
+        self, *, task: bool = True, guard: GuardFn | None = None, reward: float = 1.0, goal: str = "press it"
+    ) -> None:
         self.surface, self.task, self.guard, self.reward, self.goal = ButtonSurface(), task, guard, reward, goal
         self.screen: Screen | None = None
         self.seeds: list[int | None] = []
@@ -80,37 +91,35 @@ class FakeEnv:
     def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
         self.seeds.append(seed)
         self.surface.pixels[200:210] = (seed or 0) % 200
-        return self._look("")
+        return self._observe("")
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        note, over = "", False
-        if isinstance(action, Done | Answer):
-            over = True
-        else:
+    def step(self, action: Action) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        notice, is_over = "", isinstance(action, Done | Answer)
+        if not is_over:
             assert self.screen is not None
-            note = dispatch(action, self.surface, self.screen, self.guard)
-        pixels, info = self._look(note)
-        won = bool(info["verdict"] and info["verdict"]["done"])
-        return (
-            pixels,
-            self.reward if won else 0.0,
-            over or won,
-            False,
-            info | {"timings_s": {"act": 0.01, "settle": 0.02}},
-        )
+            notice = dispatch(action, self.surface, self.screen, self.guard)
+        pixels, info = self._observe(notice)
+        is_done = bool(info["verdict"] and info["verdict"]["done"])
+        info |= {"timings_s": {"act": 0.01, "settle": 0.02}}
+        return pixels, self.reward if is_done else 0.0, is_over or is_done, False, info
 
     def close(self) -> None:
         self.surface.close()
 
-    def _look(self, note: str) -> tuple[Any, dict[str, Any]]:
+    def _observe(self, notice: str) -> tuple[Any, dict[str, Any]]:
         self.screen = self.surface.capture()
-        done = self.surface.clicked
-        verdict = {"done": done, "reward": self.reward if done else None} if self.task else None
-        return self.screen.pixels, {"screen": self.screen, "goal": self.goal, "note": note, "verdict": verdict}
+        is_done = self.surface.clicked
+        verdict = {"done": is_done, "reward": self.reward if is_done else None} if self.task else None
+        return self.screen.pixels, {"screen": self.screen, "goal": self.goal, "note": notice, "verdict": verdict}
 
 
-def program(folder: Path, mode: str) -> None:
-    """A run that goes on until something from outside ends it. mode: fast (kill it), think or act (interrupt it)."""
+def run_program(folder: Path, mode: str) -> None:
+    """Run until the process is killed or interrupted.
+
+    Args:
+        folder: The folder of the trace.
+        mode: "fast" to be killed; "think" or "act" to be interrupted while deciding or acting.
+    """
     from agent.loop import run
     from agent.policies.scripted import ScriptPolicy
     from agent.trace import TraceWriter
@@ -118,22 +127,22 @@ def program(folder: Path, mode: str) -> None:
     env = FakeEnv(task=False)
     env.surface.delay_s = {"fast": 0.0, "think": 0.0, "act": 1.0}[mode]
 
-    class Typist(ScriptPolicy):
-        def decide(self, goal: Any, steps: Any, screen: Any, verbs: Any) -> Any:
+    class EndlessScript(ScriptPolicy):
+        def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
             if mode == "think" and steps:
                 print("thinking", flush=True)
                 time.sleep(60)
             self.replies = (*self.replies, json.dumps({"verb": "type", "text": f"step {len(steps)}"}))
             return super().decide(goal, steps, screen, verbs)
 
-    def told(event: Any) -> None:
+    def print_intent(event: Mapping[str, Any]) -> None:
         if event["event"] == "act.intent":
             print("acting", flush=True)
 
     trace = TraceWriter(folder, {"goal": "type on", "policy": {}, "surface": "fake"})
-    episode = run("type on", env, Typist([]), max_steps=100_000, trace=trace, on_event=told)
+    episode = run("type on", env, EndlessScript([]), max_steps=100_000, trace=trace, on_event=print_intent)
     print(json.dumps([episode.status, episode.cause, len(episode.steps), env.surface.closed]), flush=True)
 
 
 if __name__ == "__main__":
-    program(Path(sys.argv[1]), sys.argv[2])
+    run_program(Path(sys.argv[1]), sys.argv[2])

@@ -23,6 +23,7 @@ MAX_ATTEMPTS = 4
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
+WireObject = Mapping[str, Any]  # an object of the API's JSON
 RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 MAX_DETAIL_CHARS = 300  # of a server's message in an error
 
@@ -247,7 +248,7 @@ def _usage(data: Mapping[str, Any]) -> tuple[int, int]:
     return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
 
 
-def message_text(content: object, calls: Sequence[Mapping[str, Any]] | None) -> str:
+def message_text(content: object, calls: Sequence[WireObject] | None) -> str:
     """Return a message as the model generated it: tool calls that the server parsed are written back into the text.
 
     Args:

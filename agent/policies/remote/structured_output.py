@@ -18,6 +18,7 @@ from model.dialects.base import Dialect
 from model.engine.call_grammar import CallGrammar, to_wire
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
+RequestFields = dict[str, Any]  # JSON fields of a chat completions request
 BACKENDS = ("auto", "off", "schema", "pixelhand", "vllm", "sglang", "llama.cpp")
 LLGUIDANCE = "%llguidance {}\n"  # first line by which SGLang and llama.cpp recognize an llguidance grammar
 PIXELHAND_FIELD = "pixelhand_form"
@@ -36,7 +37,7 @@ def detect_backend(entry: Mapping[str, object], description: object) -> str:
     return "vllm" if entry.get("owned_by") == "vllm" else "schema"
 
 
-def request_fields(backend: str, dialect: Dialect, verbs: frozenset[str], screen: Screen) -> dict[str, Any]:
+def request_fields(backend: str, dialect: Dialect, verbs: frozenset[str], screen: Screen) -> RequestFields:
     """Return the request fields that constrain a reply to the dialect's grammar; {} when there is none."""
     if backend == "off":
         return {}
