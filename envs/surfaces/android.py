@@ -27,7 +27,7 @@ from actions import (
     Wait,
 )
 from actions.keys import to_platform_key
-from envs.android import apps, commands, display
+from envs.android import apps, commands, display, failures
 from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
@@ -49,7 +49,8 @@ KEY_PAUSE_S = 0.1  # between an input method's text and a key event, which take 
 SCREENSHOT_PAUSE_S = 0.2
 BLACK_S = 5.0  # how long an unexplained black screenshot is repeated
 MAX_BROKEN = 6  # broken screenshots in a row
-MAX_TARGET = 80  # characters of an app's name in messages
+MAX_TARGET, MAX_REPLY = 80, 120  # characters of an app's name and of a phone's reply in messages
+ALLOW_INPUT = "allow it in the phone's developer options: USB debugging (Security settings)"
 
 
 class Surface(Closing):
@@ -254,16 +255,17 @@ class Surface(Closing):
             SurfaceError: if the phone refuses it.
         """
         result = self._send(command)
-        if result.code and "nknown command" in result.message:
+        if failures.is_unknown_command(result):
             raise InvalidActionError(f"this Android is too old for '{command}', which was not done; use another action")
-        if result.code or "SecurityException" in result.message:
-            hint = (
-                "; allow it in the phone's developer options: USB debugging (Security settings)"
-                if "INJECT_EVENTS" in result.message or "SecurityException" in result.message
-                else ""
-            )
+        if failures.has_failed(result):
+            hint = f"; {ALLOW_INPUT}" if failures.is_forbidden(result) else ""
             reason = result.message or f"exit code {result.code}"
             raise SurfaceError(f"the phone refused '{command}': {reason}{hint}")
+        if command.words[0] == "input" and failures.output_lines(result):  # `input` prints nothing when it works
+            self._add_notice(
+                f"the phone answered {result.message[:MAX_REPLY]!r} to '{command}', which may not have been done; "
+                "look again"
+            )
         return result
 
     def _click(self, action: Click) -> None:
@@ -336,8 +338,8 @@ class Surface(Closing):
                 raise InvalidActionError("practice pages are opened by a tap on their link in this phone's browser")
             self._view(model_address(target), InvalidActionError)
             return
-        result = self._execute(commands.start_app(apps.find_component(target, components)))
-        if "Error" in result.message:
+        result = self._send(commands.start_app(apps.find_component(target, components)))
+        if failures.has_failed(result):
             raise InvalidActionError(f"the phone did not open {target[:MAX_TARGET]!r}: {result.message}")
 
     def _view(self, url: str, error: type[InvalidActionError] | type[UsageError]) -> None:
@@ -346,7 +348,7 @@ class Surface(Closing):
         except ValueError:
             raise error(f"a phone's browser opens http and https addresses without spaces, not {url[:200]!r}") from None
         result = self._send(command)
-        if result.code or "Error" in result.message:
+        if failures.has_failed(result):
             raise error(f"the phone did not open {url[:200]}: {result.message}")
 
     def _take_screenshot(self) -> display.Pixels:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actions import InvalidActionError, SurfaceError, UsageError
-from envs.android import apps, commands, display, keyboard
+from envs.android import apps, commands, display, failures, keyboard
 from envs.android.adb import CommandResult
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
@@ -205,6 +205,23 @@ def test_parse_components_reads_activity_list() -> None:
         "2 activities found:\n  Activity #0:\n    priority=0 match=0x8\n    com.a/.B\n  Activity #1:\n    c.d/e.F$G\n"
     )
     assert apps.parse_components(output) == ["com.a/.B", "c.d/e.F$G"]
+
+
+@pytest.mark.parametrize(
+    ("output", "failed"),
+    [
+        ("Starting: Intent { act=VIEW dat=https://a.org/error }", False),
+        ("Starting: Intent { cmp=a.b/.C }\nWarning: Activity not started, its task was brought to the front", False),
+        ("Starting: Intent { cmp=a.b/.C }\nError type 3\nError: Activity class does not exist.", True),
+        ("WARNING: linker: libx.so: unknown dt tag", False),
+        ("Unknown command: keycombination", True),
+        ("java.lang.SecurityException: INJECT_EVENTS", True),
+        ("/system/bin/sh: input: inaccessible or not found", True),
+    ],
+)
+def test_failure_is_found_in_output(output: str, failed: bool) -> None:
+    assert failures.has_failed(CommandResult(output.encode(), b"", 0)) == failed
+    assert failures.has_failed(CommandResult(b"", output.encode(), 0)) == failed
 
 
 class FakePhone:
