@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from actions import (
     Action,
     Click,
@@ -32,7 +34,7 @@ from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, 
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
 from envs.android.gestures import SWIPE_S, scroll_swipes
-from envs.android.keyboard import KeyboardManager, restore_keyboard
+from envs.android.keyboard import KeyboardManager, is_field_focused, restore_keyboard
 from envs.android.text_input import needs_keyboard, split_text
 from envs.chromium.address import model_address, person_address
 from envs.closing import Closing
@@ -47,6 +49,7 @@ HELD_SWIPE_S = 1.0  # of a drag whose start is held
 HOLD_S = 0.7  # longer than Android's long press, 0.5 s
 KEY_PAUSE_S = 0.1  # between an input method's text and a key event, which take different routes
 SCREENSHOT_PAUSE_S = 0.2
+TYPED_S = 1.0  # for a text to appear on the screen
 BLACK_S = 5.0  # how long an unexplained black screenshot is repeated
 MAX_BROKEN = 6  # broken screenshots in a row
 MAX_TARGET, MAX_REPLY = 80, 120  # characters of an app's name and of a phone's reply in messages
@@ -305,16 +308,24 @@ class Surface(Closing):
             self._execute(command)
 
     def _type(self, text: str) -> None:
-        chunks = split_text(text)
-        if not needs_keyboard(text):
-            for chunk in chunks:
-                if chunk.kind == "key":
-                    self._execute(commands.key_event(chunk.text))
-                else:
-                    self._execute(commands.input_text(chunk.text))
-            return
+        if needs_keyboard(text):
+            self._type_with_keyboard(text)
+        else:
+            self._type_ascii(text)
+            if text and not is_field_focused(self._phone):
+                self._add_notice("no text field had the focus, so the text may not have been typed; look again")
+
+    def _type_ascii(self, text: str) -> None:
+        for chunk in split_text(text):
+            if chunk.kind == "key":
+                self._execute(commands.key_event(chunk.text))
+            else:
+                self._execute(commands.input_text(chunk.text))
+
+    def _type_with_keyboard(self, text: str) -> None:
         with self._keyboards.acquire() as method:
-            for chunk in chunks:
+            before = None if method.confirms else self._read_pixels()
+            for chunk in split_text(text):
                 if chunk.kind == "key":
                     time.sleep(KEY_PAUSE_S)
                     self._execute(commands.key_event(chunk.text))
@@ -322,10 +333,35 @@ class Surface(Closing):
                     self._start_part()
                     self._keyboards.commit_text(method, chunk.text)
             time.sleep(KEY_PAUSE_S)
+            if before is not None and not self._has_changed(before):
+                self._add_notice("the screen did not change, so the text may not have been typed; look again")
+
+    def _read_pixels(self) -> display.Pixels | None:
+        """Return a screenshot; None if it fails or is dark, as that of a secure window."""
+        try:
+            pixels = self._take_screenshot()
+        except ScreenshotError:
+            return None
+        return None if display.is_dark(pixels) else pixels
+
+    def _has_changed(self, before: display.Pixels) -> bool:
+        """Return whether the screen shows something else within TYPED_S; true if it cannot be compared."""
+        deadline = time.monotonic() + TYPED_S
+        while True:
+            after = self._read_pixels()
+            if after is None or not np.array_equal(before, after):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(KEY_PAUSE_S)
 
     def _press(self, keys: tuple[str, ...]) -> None:
         if len(keys) == 1 and len(keys[0]) == 1:
-            self._type(keys[0])  # keeps its case, and works without a key code
+            character = keys[0]
+            if needs_keyboard(character):
+                self._type_with_keyboard(character)
+            else:
+                self._type_ascii(character)  # keeps its case, and works without a key code
             return
         self._execute(commands.key_event(*(to_platform_key(key, "android") for key in keys)))
 
