@@ -368,8 +368,9 @@ class Surface(Closing):
     def _open(self, target: str) -> None:
         components = apps.parse_components(self._phone.query(commands.LAUNCHABLE).text)
         packages = {component.partition("/")[0] for component in components}
+        is_named = target.strip() in packages | set(components) or apps.is_package(target)
         is_address = "://" in target or target.strip() == "about:blank" or ("." in target and " " not in target)
-        if is_address and target.strip() not in packages | set(components):
+        if is_address and not is_named:
             if target.strip().startswith(PRACTICE):
                 raise InvalidActionError("practice pages are opened by a tap on their link in this phone's browser")
             self._view(model_address(target), InvalidActionError)

@@ -62,7 +62,8 @@ COMPONENTS = [
         ("pm", "uninstall", "com.bank"),
         ("am", "start", "-a", "android.intent.action.VIEW", "-d", "file:///sdcard/x"),
         ("am", "start", "-a", "android.intent.action.VIEW", "-d", "intent://x"),
-        ("am", "broadcast", "-a", "ADB_INPUT_B64", "--es", "msg", "YQ==; reboot"),
+        ("am", "broadcast", "-a", "ADB_INPUT_B64", "-p", "a.b", "--es", "msg", "YQ==; reboot"),
+        ("am", "broadcast", "-a", "ADB_INPUT_B64", "--es", "msg", "YQ=="),
         ("getprop", "$(id)"),
         (),
     ],
@@ -192,12 +193,39 @@ def test_find_component_by_name_package_or_component(target: str, component: str
     [
         ("not", r"several apps match 'not': org.example.notes, org.example.notesplus"),
         ("spotifi", "no app 'spotifi' on this phone. Did you mean 'spotify'"),
+        ("X", "no app 'X' on this phone"),
+        ("com.whatsapp", "'com.whatsapp' is not installed"),
+        ("org.example.bank/.MainActivity", "is not installed"),
         ("xxxxxxxx", r"Installed: com\.android\.chrome, com\.android\.settings"),
     ],
 )
 def test_find_component_lists_candidates_on_error(target: str, message: str) -> None:
     with pytest.raises(InvalidActionError, match=message):
         apps.find_component(target, COMPONENTS)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["com.whatsapp", "com.example.app", "org.example.bank/.MainActivity", "de.hafas.android.db", "de.example.app"],
+)
+def test_is_package_accepts_reversed_domains(target: str) -> None:
+    assert apps.is_package(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "example.org",
+        "maps.google.com",
+        "de.wikipedia.org",
+        "example.org/about",
+        "127.0.0.1:8000/x",
+        "localhost",
+        "notes",
+    ],
+)
+def test_is_package_refuses_addresses_and_names(target: str) -> None:
+    assert not apps.is_package(target)
 
 
 def test_parse_components_reads_activity_list() -> None:

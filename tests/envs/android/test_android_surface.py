@@ -169,6 +169,8 @@ def test_open_address_uses_browser(phone: SimulatedPhone, surface: Surface, site
     [
         ("setings", "no app 'setings' on this phone. Did you mean 'settings'"),
         ("pixelhand", "several apps match 'pixelhand'"),
+        ("com.whatsapp", "'com.whatsapp' is not installed"),
+        ("org.example.bank/.MainActivity", "is not installed"),
         ("file:///etc/passwd", "file:"),
     ],
 )
