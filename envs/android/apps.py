@@ -13,6 +13,8 @@ from actions.suggest import suggest
 
 COMPONENT = re.compile(r"(?m)^\s*([\w.]+/[\w.$]+)\s*$")
 GENERIC = {"com", "org", "net", "io", "android", "app", "apps", "google", "mobile", "client", "main"}
+TOP_LEVEL = {"com", "org", "net", "edu", "gov", "android"}  # first labels of packages, beside country codes
+MIN_PARTIAL = 3  # characters of a name that is searched inside of package names
 WELL_KNOWN = {  # packages by normalized app name
     "calculator": ("com.google.android.calculator", "com.android.calculator2", "com.sec.android.app.popupcalculator"),
     "calendar": ("com.google.android.calendar", "com.android.calendar", "com.samsung.android.calendar"),
@@ -37,6 +39,8 @@ WELL_KNOWN = {  # packages by normalized app name
     "playstore": ("com.android.vending",),
     "settings": ("com.android.settings",),
     "whatsapp": ("com.whatsapp",),
+    "twitter": ("com.twitter.android",),
+    "x": ("com.twitter.android",),
     "youtube": ("com.google.android.youtube",),
 }
 
@@ -44,6 +48,25 @@ WELL_KNOWN = {  # packages by normalized app name
 def parse_components(launchable: str) -> list[str]:
     """Return the components in the output of `cmd package query-activities --brief`."""
     return list(dict.fromkeys(COMPONENT.findall(launchable)))
+
+
+def is_package(target: str) -> bool:
+    """Return whether a target without a scheme is a package or component rather than a web address.
+
+    Packages are reversed domain names: com.example.app is one, example.com and de.example.com are not.
+    """
+    package, _, activity = target.strip().partition("/")
+    if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", package):
+        return False
+    if activity.startswith("."):
+        return True
+    labels = package.lower().split(".")
+    first, last = labels[0], labels[-1]
+    if first in TOP_LEVEL:
+        return last not in TOP_LEVEL and (len(last) > 2 or len(labels) > 2)
+    if len(first) == 2:  # a country code
+        return "android" in labels or (last not in TOP_LEVEL and len(last) > 2)
+    return False
 
 
 def find_component(target: str, components: list[str]) -> str:
@@ -69,7 +92,7 @@ def find_component(target: str, components: list[str]) -> str:
     names = {package: _names(package) for package in packages}
     for matches in (
         [package for package in packages if name in names[package]],
-        [package for package in packages if name and any(name in part for part in names[package])],
+        [package for package in packages if len(name) >= MIN_PARTIAL and any(name in part for part in names[package])],
     ):
         if len(matches) == 1:
             return packages[matches[0]]
@@ -77,6 +100,10 @@ def find_component(target: str, components: list[str]) -> str:
             raise InvalidActionError(
                 f"several apps match {target[:80]!r}: {', '.join(sorted(matches)[:8])}; name one by its package"
             )
+    if is_package(target):
+        raise InvalidActionError(
+            f"{target[:80]!r} is not installed on this phone. Installed: {', '.join(sorted(packages)[:20])}"
+        )
     hint = suggest(name, {part for parts in names.values() for part in parts})
     hint = hint or f" Installed: {', '.join(sorted(packages)[:20])}"
     raise InvalidActionError(f"no app {target[:80]!r} on this phone.{hint}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-INT, KEYCODE, COMPONENT, WORD64, PROPERTY = r"-?\d+", r"KEYCODE_[A-Z0-9_]+", r"[\w.]+/[\w.$]+", r"[\w+/]+=*", r"[\w.]+"
+INT, KEYCODE, WORD64 = r"-?\d+", r"KEYCODE_[A-Z0-9_]+", r"[\w+/]+=*"
+COMPONENT, PACKAGE, PROPERTY = r"[\w.]+/[\w.$]+", r"[\w.]+", r"[\w.]+"
 ADDRESS = r"((?i:https?)://\S+|about:blank)"
 ANY = r"(?s:.+)"
 LAUNCHABLE_WORDS = (
@@ -30,7 +31,10 @@ SHAPES: tuple[tuple[str, ...], ...] = (
     ("ime", "list", "-s"),
     ("ime", "list", "-a", "-s"),
     ("ime", "(enable|disable|set)", COMPONENT),
-    ("am", "broadcast", "-a", f"({'|'.join(TEXT_EXTRAS)})", "--es", f"({'|'.join(TEXT_EXTRAS.values())})", WORD64),
+    (
+        *("am", "broadcast", "-a", f"({'|'.join(TEXT_EXTRAS)})", "-p", PACKAGE),
+        *("--es", f"({'|'.join(TEXT_EXTRAS.values())})", WORD64),
+    ),
     ("am", "start", "-n", COMPONENT),
     ("am", "start", "-a", "android.intent.action.VIEW", "-d", ADDRESS),
     LAUNCHABLE_WORDS,
@@ -107,9 +111,9 @@ def ime(verb: str, name: str) -> Command:
     return Command(("ime", verb, name))
 
 
-def broadcast_text(action: str, base64_text: str) -> Command:
-    """Return a broadcast that an input method listens to."""
-    return Command(("am", "broadcast", "-a", action, "--es", TEXT_EXTRAS[action], base64_text))
+def broadcast_text(action: str, package: str, base64_text: str) -> Command:
+    """Return a broadcast to an input method's package: many phones do not deliver broadcasts without one."""
+    return Command(("am", "broadcast", "-a", action, "-p", package, "--es", TEXT_EXTRAS[action], base64_text))
 
 
 def start_app(component: str) -> Command:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from actions import InvalidActionError, SurfaceError
-from envs.android import commands
-from envs.android.adb import Phone
+from envs.android import commands, failures
+from envs.android.adb import CommandResult, Phone
 from envs.subprocesses import command
 
 READY_S, POLL_S, BOUND_PAUSE_S = 5.0, 0.05, 0.05
@@ -32,6 +32,11 @@ class InputMethod(NamedTuple):
     ime: str  # its component
     action: str  # of the broadcast
     confirms: bool  # whether the broadcast's result tells that the text was typed
+
+    @property
+    def package(self) -> str:
+        """The app's package."""
+        return self.ime.partition("/")[0]
 
 
 INPUT_METHODS = (  # sources: the READMEs of senzhk/ADBKeyBoard and openatx/uiautomator2
@@ -75,6 +80,11 @@ def restore_keyboard(phone: Phone) -> bool:
     return True
 
 
+def is_field_focused(phone: Phone) -> bool:
+    """Return whether the selected input method is bound to a text field, as far as the phone tells."""
+    return "mBoundToMethod=false" not in phone.query(commands.INPUT_METHOD).text
+
+
 class KeyboardManager:
     """Selects input methods on a phone."""
 
@@ -87,11 +97,13 @@ class KeyboardManager:
         """Select an input method for the duration of the block and wait until it is ready.
 
         Raises:
-            InvalidActionError: if none is installed or no text field has the focus; nothing was typed then.
-            SurfaceError: if the phone refuses to change the keyboard.
+            InvalidActionError: if none is installed, the phone refuses to change the keyboard, or no text field has the
+                focus; nothing was typed then.
         """
         phone = self._phone
-        installed = phone.query(commands.ALL_IMES).text.split()
+        listing = phone.query(commands.ALL_IMES)
+        _check_accepted(listing, "list its keyboards")
+        installed = listing.text.split()
         method = next((method for method in INPUT_METHODS if method.ime in installed), None)
         if method is None:
             raise InvalidActionError(
@@ -112,8 +124,7 @@ class KeyboardManager:
         try:
             for verb in ("enable", "set"):
                 result = phone.query(commands.ime(verb, method.ime))  # repeating it is harmless
-                if result.code:
-                    raise SurfaceError(f"the phone refused to {verb} the keyboard {method.ime}: {result.message}")
+                _check_accepted(result, f"{verb} the keyboard {method.ime}")
             self._wait_until_ready(method)
             yield method
         finally:
@@ -127,8 +138,8 @@ class KeyboardManager:
             SurfaceError: if the phone or the input method reports a failure.
         """
         encoded = base64.b64encode(text.encode()).decode()
-        result = self._phone.execute(commands.broadcast_text(method.action, encoded))
-        if result.code or (method.confirms and BROADCAST_OK not in result.text):
+        result = self._phone.execute(commands.broadcast_text(method.action, method.package, encoded))
+        if failures.has_failed(result) or (method.confirms and BROADCAST_OK not in result.text):
             raise SurfaceError(f"the keyboard {method.ime} did not type the text: {result.message}")
 
     def close(self) -> None:
@@ -163,6 +174,15 @@ class KeyboardManager:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in the terminal must not reach it
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if os.name == "nt" else 0,
+        )
+
+
+def _check_accepted(result: CommandResult, purpose: str) -> None:
+    if failures.has_failed(result):
+        raise InvalidActionError(
+            f"the phone refused to {purpose} ({result.message or f'exit code {result.code}'}), and nothing was typed; "
+            "tap the keys of its keyboard instead (the user can allow it in the phone's developer options: "
+            "USB debugging (Security settings))"
         )
 
 

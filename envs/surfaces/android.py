@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from actions import (
     Action,
     Click,
@@ -27,12 +29,12 @@ from actions import (
     Wait,
 )
 from actions.keys import to_platform_key
-from envs.android import apps, commands, display
+from envs.android import apps, commands, display, failures
 from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
 from envs.android.gestures import SWIPE_S, scroll_swipes
-from envs.android.keyboard import KeyboardManager, restore_keyboard
+from envs.android.keyboard import KeyboardManager, is_field_focused, restore_keyboard
 from envs.android.text_input import needs_keyboard, split_text
 from envs.chromium.address import model_address, person_address
 from envs.miniwob import pages
@@ -46,9 +48,11 @@ HELD_SWIPE_S = 1.0  # of a drag whose start is held
 HOLD_S = 0.7  # longer than Android's long press, 0.5 s
 KEY_PAUSE_S = 0.1  # between an input method's text and a key event, which take different routes
 SCREENSHOT_PAUSE_S = 0.2
+TYPED_S = 1.0  # for a text to appear on the screen
 BLACK_S = 5.0  # how long an unexplained black screenshot is repeated
 MAX_BROKEN = 6  # broken screenshots in a row
-MAX_TARGET = 80  # characters of an app's name in messages
+MAX_TARGET, MAX_REPLY = 80, 120  # characters of an app's name and of a phone's reply in messages
+ALLOW_INPUT = "allow it in the phone's developer options: USB debugging (Security settings)"
 
 
 class Surface:
@@ -259,16 +263,17 @@ class Surface:
             SurfaceError: if the phone refuses it.
         """
         result = self._send(command)
-        if result.code and "nknown command" in result.message:
+        if failures.is_unknown_command(result):
             raise InvalidActionError(f"this Android is too old for '{command}', which was not done; use another action")
-        if result.code or "SecurityException" in result.message:
-            hint = (
-                "; allow it in the phone's developer options: USB debugging (Security settings)"
-                if "INJECT_EVENTS" in result.message or "SecurityException" in result.message
-                else ""
-            )
+        if failures.has_failed(result):
+            hint = f"; {ALLOW_INPUT}" if failures.is_forbidden(result) else ""
             reason = result.message or f"exit code {result.code}"
             raise SurfaceError(f"the phone refused '{command}': {reason}{hint}")
+        if command.words[0] == "input" and failures.output_lines(result):  # `input` prints nothing when it works
+            self._add_notice(
+                f"the phone answered {result.message[:MAX_REPLY]!r} to '{command}', which may not have been done; "
+                "look again"
+            )
         return result
 
     def _click(self, action: Click) -> None:
@@ -308,16 +313,24 @@ class Surface:
             self._execute(command)
 
     def _type(self, text: str) -> None:
-        chunks = split_text(text)
-        if not needs_keyboard(text):
-            for chunk in chunks:
-                if chunk.kind == "key":
-                    self._execute(commands.key_event(chunk.text))
-                else:
-                    self._execute(commands.input_text(chunk.text))
-            return
+        if needs_keyboard(text):
+            self._type_with_keyboard(text)
+        else:
+            self._type_ascii(text)
+            if text and not is_field_focused(self._phone):
+                self._add_notice("no text field had the focus, so the text may not have been typed; look again")
+
+    def _type_ascii(self, text: str) -> None:
+        for chunk in split_text(text):
+            if chunk.kind == "key":
+                self._execute(commands.key_event(chunk.text))
+            else:
+                self._execute(commands.input_text(chunk.text))
+
+    def _type_with_keyboard(self, text: str) -> None:
         with self._keyboards.acquire() as method:
-            for chunk in chunks:
+            before = None if method.confirms else self._read_pixels()
+            for chunk in split_text(text):
                 if chunk.kind == "key":
                     time.sleep(KEY_PAUSE_S)
                     self._execute(commands.key_event(chunk.text))
@@ -325,24 +338,50 @@ class Surface:
                     self._start_part()
                     self._keyboards.commit_text(method, chunk.text)
             time.sleep(KEY_PAUSE_S)
+            if before is not None and not self._has_changed(before):
+                self._add_notice("the screen did not change, so the text may not have been typed; look again")
+
+    def _read_pixels(self) -> display.Pixels | None:
+        """Return a screenshot; None if it fails or is dark, as that of a secure window."""
+        try:
+            pixels = self._take_screenshot()
+        except ScreenshotError:
+            return None
+        return None if display.is_dark(pixels) else pixels
+
+    def _has_changed(self, before: display.Pixels) -> bool:
+        """Return whether the screen shows something else within TYPED_S; true if it cannot be compared."""
+        deadline = time.monotonic() + TYPED_S
+        while True:
+            after = self._read_pixels()
+            if after is None or not np.array_equal(before, after):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(KEY_PAUSE_S)
 
     def _press(self, keys: tuple[str, ...]) -> None:
         if len(keys) == 1 and len(keys[0]) == 1:
-            self._type(keys[0])  # keeps its case, and works without a key code
+            character = keys[0]
+            if needs_keyboard(character):
+                self._type_with_keyboard(character)
+            else:
+                self._type_ascii(character)  # keeps its case, and works without a key code
             return
         self._execute(commands.key_event(*(to_platform_key(key, "android") for key in keys)))
 
     def _open(self, target: str) -> None:
         components = apps.parse_components(self._phone.query(commands.LAUNCHABLE).text)
         packages = {component.partition("/")[0] for component in components}
+        is_named = target.strip() in packages | set(components) or apps.is_package(target)
         is_address = "://" in target or target.strip() == "about:blank" or ("." in target and " " not in target)
-        if is_address and target.strip() not in packages | set(components):
+        if is_address and not is_named:
             if pages.is_miniwob_address(target.strip()):
                 raise InvalidActionError("practice pages are opened by a tap on their link in this phone's browser")
             self._view(model_address(target), InvalidActionError)
             return
-        result = self._execute(commands.start_app(apps.find_component(target, components)))
-        if "Error" in result.message:
+        result = self._send(commands.start_app(apps.find_component(target, components)))
+        if failures.has_failed(result):
             raise InvalidActionError(f"the phone did not open {target[:MAX_TARGET]!r}: {result.message}")
 
     def _view(self, url: str, error: type[InvalidActionError] | type[UsageError]) -> None:
@@ -351,7 +390,7 @@ class Surface:
         except ValueError:
             raise error(f"a phone's browser opens http and https addresses without spaces, not {url[:200]!r}") from None
         result = self._send(command)
-        if result.code or "Error" in result.message:
+        if failures.has_failed(result):
             raise error(f"the phone did not open {url[:200]}: {result.message}")
 
     def _take_screenshot(self) -> display.Pixels:

@@ -122,7 +122,9 @@ def _marked_files(folder: Path, model_type: str) -> dict[str, str]:
 
 def _max_pixels(folder: Path) -> int:
     value = stated_bounds(image_processor_config(folder)[1])["max_pixels"]
-    return ImageLimits().max_pixels if value is None else int(str(value))
+    if value is None:
+        return ImageLimits().max_pixels
+    return value if isinstance(value, int) else 0
 
 
 def _load_text(path: Path) -> str:

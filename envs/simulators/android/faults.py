@@ -17,6 +17,10 @@ KINDS = {  # default amount and meaning
     "truncated": (1, "screenshots that are truncated; -1 for all until truncated:0"),
     "nocapture": (1, "screencap calls that fail; -1 for all until nocapture:0"),
     "rotate": (1, "quarter turns to which the screen is rotated"),
+    "oldinput": (
+        1,
+        "1: `input` lacks keycombination, motionevent and draganddrop and exits with status 0; 0: it has them",
+    ),
     "asleep": (1, "1: the screen is off; 0: it is on"),
     "locked": (1, "1: the phone is locked; 0: it is not"),
 }
@@ -32,6 +36,7 @@ class Faults:
     black: int = 0
     truncated: int = 0
     nocapture: int = 0
+    oldinput: int = 0
 
     @property
     def offline(self) -> bool:

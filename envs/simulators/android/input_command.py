@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from envs.simulators.android.faults import Faults
 from envs.simulators.android.screen import PhoneScreen
-from envs.simulators.android.shell_result import CommandError, ShellResult
+from envs.simulators.android.shell_result import CommandError, ShellResult, text_result
 
 HOLD_S = 0.6  # before a drag-and-drop starts to move: longer than Android's long press, 0.5 s
 POWER_KEYS = ("KEYCODE_POWER", "KEYCODE_WAKEUP", "KEYCODE_SLEEP")
 UNMAPPED = ("KEYCODE_VOLUME", "KEYCODE_CAMERA", "KEYCODE_CLEAR")  # prefixes of keys that the page ignores
+NEW_VERBS = ("keycombination", "motionevent", "draganddrop")  # since Android 10 to 12
 KEYCODES = {  # KeyEvent.java
     3: "HOME", 4: "BACK", 19: "DPAD_UP", 20: "DPAD_DOWN", 21: "DPAD_LEFT", 22: "DPAD_RIGHT", 24: "VOLUME_UP",
     25: "VOLUME_DOWN", 26: "POWER", 61: "TAB", 62: "SPACE", 66: "ENTER", 67: "DEL", 82: "MENU", 111: "ESCAPE",
@@ -20,8 +22,9 @@ KEYCODES = {  # KeyEvent.java
 class InputCommand:
     """Touches and keys."""
 
-    def __init__(self, screen: PhoneScreen) -> None:
+    def __init__(self, screen: PhoneScreen, faults: Faults) -> None:
         self._screen = screen
+        self._faults = faults
         self.asleep = False  # the screen is off
 
     async def run_command(self, words: Sequence[str]) -> ShellResult:
@@ -29,6 +32,8 @@ class InputCommand:
         if words and words[0] in ("touchscreen", "keyboard"):
             words = words[1:]
         verb, arguments = words[0], words[1:]
+        if self._faults.oldinput and verb in NEW_VERBS:
+            return text_result(f"Unknown command: {verb}")  # on standard output, with exit status 0
         if self.asleep and verb != "keyevent":
             return ShellResult()
         if verb == "text":

@@ -76,7 +76,8 @@ class InputMethods:
         result = 0
         text = options.get("--es msg", "") if action == "ADB_INPUT_B64" else options.get("--es text", "")
         receivers = {"ADB_INPUT_B64": ADB_KEYBOARD, "ADB_KEYBOARD_INPUT_TEXT": U2_KEYBOARD}
-        if self.is_bound and receivers.get(action) == current:
+        is_addressed = options.get("-p", "") in ("", current.partition("/")[0])
+        if self.is_bound and is_addressed and receivers.get(action) == current:
             try:
                 await self._screen.insert(base64.b64decode(text, validate=True).decode())
             except (binascii.Error, UnicodeDecodeError):

@@ -45,7 +45,7 @@ class Shell:
             "system haptic_feedback_enabled": "1",
         }
         self.input_methods = InputMethods(screen, self.settings, keyboards)
-        self.input = InputCommand(screen)
+        self.input = InputCommand(screen, faults)
         self.locked = False
         self.log: list[tuple[str, ...]] = []  # the words of every command
         self.commands: dict[str, Callable[[list[str]], Awaitable[ShellResult]]] = {

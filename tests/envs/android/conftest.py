@@ -14,7 +14,7 @@ from helpers.eventually import eventually
 from envs.simulators.android.phone import SimulatedPhone
 from envs.surfaces.android import Surface
 
-FAULTS = ("offline", "silent", "slow", "black", "truncated", "nocapture", "rotate", "asleep", "locked")
+FAULTS = ("offline", "silent", "slow", "black", "truncated", "nocapture", "oldinput", "rotate", "asleep", "locked")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actions import InvalidActionError, SurfaceError, UsageError
-from envs.android import apps, commands, display, keyboard
+from envs.android import apps, commands, display, failures, keyboard
 from envs.android.adb import CommandResult
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
@@ -62,7 +62,8 @@ COMPONENTS = [
         ("pm", "uninstall", "com.bank"),
         ("am", "start", "-a", "android.intent.action.VIEW", "-d", "file:///sdcard/x"),
         ("am", "start", "-a", "android.intent.action.VIEW", "-d", "intent://x"),
-        ("am", "broadcast", "-a", "ADB_INPUT_B64", "--es", "msg", "YQ==; reboot"),
+        ("am", "broadcast", "-a", "ADB_INPUT_B64", "-p", "a.b", "--es", "msg", "YQ==; reboot"),
+        ("am", "broadcast", "-a", "ADB_INPUT_B64", "--es", "msg", "YQ=="),
         ("getprop", "$(id)"),
         (),
     ],
@@ -192,6 +193,9 @@ def test_find_component_by_name_package_or_component(target: str, component: str
     [
         ("not", r"several apps match 'not': org.example.notes, org.example.notesplus"),
         ("spotifi", "no app 'spotifi' on this phone. Did you mean 'spotify'"),
+        ("X", "no app 'X' on this phone"),
+        ("com.whatsapp", "'com.whatsapp' is not installed"),
+        ("org.example.bank/.MainActivity", "is not installed"),
         ("xxxxxxxx", r"Installed: com\.android\.chrome, com\.android\.settings"),
     ],
 )
@@ -200,11 +204,52 @@ def test_find_component_lists_candidates_on_error(target: str, message: str) -> 
         apps.find_component(target, COMPONENTS)
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["com.whatsapp", "com.example.app", "org.example.bank/.MainActivity", "de.hafas.android.db", "de.example.app"],
+)
+def test_is_package_accepts_reversed_domains(target: str) -> None:
+    assert apps.is_package(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "example.org",
+        "maps.google.com",
+        "de.wikipedia.org",
+        "example.org/about",
+        "127.0.0.1:8000/x",
+        "localhost",
+        "notes",
+    ],
+)
+def test_is_package_refuses_addresses_and_names(target: str) -> None:
+    assert not apps.is_package(target)
+
+
 def test_parse_components_reads_activity_list() -> None:
     output = (
         "2 activities found:\n  Activity #0:\n    priority=0 match=0x8\n    com.a/.B\n  Activity #1:\n    c.d/e.F$G\n"
     )
     assert apps.parse_components(output) == ["com.a/.B", "c.d/e.F$G"]
+
+
+@pytest.mark.parametrize(
+    ("output", "failed"),
+    [
+        ("Starting: Intent { act=VIEW dat=https://a.org/error }", False),
+        ("Starting: Intent { cmp=a.b/.C }\nWarning: Activity not started, its task was brought to the front", False),
+        ("Starting: Intent { cmp=a.b/.C }\nError type 3\nError: Activity class does not exist.", True),
+        ("WARNING: linker: libx.so: unknown dt tag", False),
+        ("Unknown command: keycombination", True),
+        ("java.lang.SecurityException: INJECT_EVENTS", True),
+        ("/system/bin/sh: input: inaccessible or not found", True),
+    ],
+)
+def test_failure_is_found_in_output(output: str, failed: bool) -> None:
+    assert failures.has_failed(CommandResult(output.encode(), b"", 0)) == failed
+    assert failures.has_failed(CommandResult(b"", output.encode(), 0)) == failed
 
 
 class FakePhone:

@@ -169,6 +169,8 @@ def test_open_address_uses_browser(phone: SimulatedPhone, surface: Surface, site
     [
         ("setings", "no app 'setings' on this phone. Did you mean 'settings'"),
         ("pixelhand", "several apps match 'pixelhand'"),
+        ("com.whatsapp", "'com.whatsapp' is not installed"),
+        ("org.example.bank/.MainActivity", "is not installed"),
         ("file:///etc/passwd", "file:"),
     ],
 )
@@ -227,15 +229,51 @@ def test_unsupported_action_sends_nothing(
     assert input_log(phone) == []
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        ShellResult(err=b"Error: Unknown command: keycombination\n", code=255),
+        ShellResult(b"Unknown command: keycombination\n"),
+        ShellResult(err=b"Usage: input [<source>] <command>\n\nError: Unknown command: keycombination\n"),
+    ],
+)
 def test_missing_input_command_is_an_invalid_action(
-    phone: SimulatedPhone, surface: Surface, monkeypatch: pytest.MonkeyPatch
+    phone: SimulatedPhone, surface: Surface, monkeypatch: pytest.MonkeyPatch, result: ShellResult
 ) -> None:
+    """Many phones report it with exit status 0."""
+
     async def refuse(words: list[str]) -> ShellResult:
-        raise CommandError("Error: Unknown command: keycombination", 255)
+        return result
 
     monkeypatch.setitem(phone.shell.commands, "input", refuse)
     with pytest.raises(InvalidActionError, match="this Android is too old for 'input keycombination'"):
         surface.perform(PressKeys(keys=("ctrl", "a")))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        PressKeys(keys=("ctrl", "a")),
+        Drag(path=(Point(100, 300), Point(200, 400), Point(300, 500))),
+        Drag(path=(Point(100, 300), Point(100, 300), Point(300, 500))),
+    ],
+)
+def test_old_android_refuses_new_input_commands(phone: SimulatedPhone, surface: Surface, action: Action) -> None:
+    phone.fault("oldinput:1")
+    surface.capture()
+    with pytest.raises(InvalidActionError, match="this Android is too old"):
+        surface.perform(action)
+
+
+def test_unexpected_input_output_is_a_notice(
+    phone: SimulatedPhone, surface: Surface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(words: list[str]) -> ShellResult:
+        return ShellResult(b"WARNING: linker: libc.so has text relocations\nno can do\n")
+
+    surface.capture()
+    monkeypatch.setitem(phone.shell.commands, "input", answer)
+    assert "no can do" in surface.perform(Click(x=9, y=9))
 
 
 def test_forbidden_touches_name_the_setting(

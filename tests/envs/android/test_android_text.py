@@ -16,6 +16,7 @@ from actions import InvalidActionError, SurfaceError, TypeText
 from envs.android import keyboard
 from envs.simulators.android.input_methods import ADB_KEYBOARD, DEFAULT, LATIN_IME, U2_KEYBOARD
 from envs.simulators.android.phone import SimulatedPhone
+from envs.simulators.android.shell_result import ShellResult
 from envs.surfaces.android import Surface
 
 ASCII = [
@@ -99,6 +100,70 @@ def test_missing_text_field_refuses_and_restores(
     with pytest.raises(InvalidActionError, match="tap a text field"):
         surface.perform(TypeText(text="é"))
     assert is_restored(phone)
+
+
+REFUSAL = (
+    b"\nException occurred while executing 'ime':\njava.lang.SecurityException: uid 2000 does not have "
+    b"android.permission.WRITE_SECURE_SETTINGS.\n\tat android.app.ContextImpl.enforce(ContextImpl.java:2089)\n"
+)
+
+
+@pytest.mark.parametrize("result", [ShellResult(err=REFUSAL, code=255), ShellResult(REFUSAL)])
+@pytest.mark.parametrize("verb", ["list", "enable", "set"])
+def test_refused_ime_command_is_named(
+    surface: Surface,
+    read_note: Callable[[], str],
+    phone: SimulatedPhone,
+    monkeypatch: pytest.MonkeyPatch,
+    result: ShellResult,
+    verb: str,
+) -> None:
+    """A phone without "USB debugging (Security settings)", not one without ADBKeyBoard."""
+
+    async def refuse(words: list[str]) -> ShellResult:
+        return result if words[0] == verb else phone.shell.input_methods.run_command(words)
+
+    monkeypatch.setitem(phone.shell.commands, "ime", refuse)
+    with pytest.raises(InvalidActionError, match=r"the phone refused to .*SecurityException.*nothing was typed"):
+        surface.perform(TypeText(text="grüße 船"))
+    assert read_note() == ""
+    assert is_restored(phone)
+
+
+def test_broadcast_names_its_package(
+    surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many phones deliver no broadcast without a package."""
+    run = phone.shell.cmd_am
+
+    async def require_package(words: list[str]) -> ShellResult:
+        if words[0] == "broadcast" and "-p" not in words:
+            return ShellResult(b"Broadcasting: Intent { }\nBroadcast completed: result=0\n")
+        return await run(words)
+
+    monkeypatch.setitem(phone.shell.commands, "am", require_package)
+    assert surface.perform(TypeText(text="红色的船")) == ""
+    assert read_note() == "红色的船"
+
+
+def test_lost_broadcast_is_a_notice(
+    surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose(words: list[str]) -> ShellResult:
+        return ShellResult(b"Broadcasting: Intent { }\nBroadcast completed: result=0\n")
+
+    phone.evaluate(
+        "document.head.append(Object.assign(document.createElement('style'), "
+        "{textContent: '* {caret-color: transparent}'}))"
+    )
+    monkeypatch.setitem(phone.shell.commands, "am", lose)
+    assert "the text may not have been typed" in surface.perform(TypeText(text="红色的船"))
+    assert read_note() == ""
+
+
+def test_ascii_text_without_field_is_a_notice(surface: Surface) -> None:
+    surface.capture()
+    assert "no text field had the focus" in surface.perform(TypeText(text="abc"))
 
 
 def test_keyboard_selected_by_user_stays(
