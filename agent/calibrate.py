@@ -1,7 +1,8 @@
-"""Whether clicks land: squares are painted, seen in a picture, moved to, and told where the pointer really came.
+"""calibrate: whether clicks arrive where they are aimed.
 
-Knows surfaces and policies by their protocols. A model, where one is given, clicks the squares itself and reads a
-colour that fills the screen; nothing but its clicks is carried out, and our own window or page lies under them.
+Markers are painted and located in a screenshot, the pointer is moved to them, and the positions where the events arrive
+are compared. A model, where one is given, clicks the markers itself and names a color that fills the screen; only its
+clicks are performed, and under them is pixelhand's own window or page.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Protocol
 
-from actions import Click, InvalidActionError, dispatch, make_action
+from actions import Click, InvalidActionError, Screen, Surface, dispatch, make_action
 from agent.config import Settings
 from agent.policies.base import Policy
 from agent.session import open_surface, surface_name
@@ -21,6 +22,7 @@ from agent.ui.formatting import describe_action, sanitize
 from envs.calibration.target import (
     COLOURS,
     DetectedMarker,
+    Marker,
     PageTarget,
     PointerEvent,
     WindowTarget,
@@ -29,144 +31,164 @@ from envs.calibration.target import (
 )
 from envs.doctor import settled
 
-MOST_PX = 1.0  # off by more is a miss
-MODEL_SIDE = 61  # of the squares that a model clicks, in the easel's units
-READ = ("blue", "red", "green")  # colours that a model reads
+MAX_ERROR_PX = 1.0  # a larger error is a miss
+MODEL_SIDE = 61  # side of the markers that a model clicks, in the target's units
+NAMED_COLORS = ("blue", "red", "green")  # that a model names
 QUESTION = "What colour fills the whole screen? Answer with one word."
+
+
+class CalibrationTarget(Protocol):
+    """A page or a window on which markers are painted, and which reports the pointer events that arrive."""
+
+    def paint(self, painted: Sequence[Marker], ground: tuple[int, int, int] = ..., side: int = ...) -> None:
+        """Paint markers on a plain ground."""
+        ...
+
+    def touched(self) -> PointerEvent | None:
+        """Return the last pointer event, relative to the nearest marker; None without one."""
+        ...
+
+    def close(self) -> None:
+        """Remove the target from the screen."""
+        ...
 
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """One test. intended and arrived are pixels of the screen, None where there were none; off_px is between them."""
+    """The result of one test."""
 
     screen: str
     test: str
     ok: bool
-    intended: tuple[int, int] | None = None
-    arrived: tuple[float, float] | None = None
-    off_px: float | None = None
+    intended: tuple[int, int] | None = None  # in screen pixels; None when nothing was aimed at
+    arrived: tuple[float, float] | None = None  # in screen pixels; None when nothing arrived
+    off_px: float | None = None  # distance between them
     note: str = ""
 
 
 def calibrate(settings: Settings, load: Callable[[], Policy] | None = None) -> list[CalibrationResult]:
-    """Every row, for the screen that the settings name: of somebody's desktop, for each monitor.
+    """Return the results for the surface that the settings name; for a desktop, those of each monitor.
 
-    load gives the model, once a screen is open: a screen that is not there is said before minutes of loading.
+    Args:
+        settings: The settings of the surface.
+        load: Loads a model to test too. It is called once a screen is open, as loading can take minutes.
     """
-    rows: list[CalibrationResult] = []
+    results: list[CalibrationResult] = []
     policy: Policy | None = None
-    for name, surface, easel in _targets(settings):
-        rows += pointer_rows(name, surface, easel)
+    for name, surface, target in _targets(settings):
+        results += pointer_results(name, surface, target)
         if load is not None:
             policy = policy or load()
-            rows += model_rows(name, surface, easel, policy)
-    return rows
+            results += model_results(name, surface, target, policy)
+    return results
 
 
-def pointer_rows(name: str, surface: Any, easel: Any) -> list[CalibrationResult]:
-    """Move to the middle of each square (tap it, where nothing hovers), and compare."""
-    painted, rows = default_markers(), []
-    easel.paint(painted)
-    _, seen = shown(surface.capture, [square.colour for square in painted])
+def pointer_results(name: str, surface: Surface, target: CalibrationTarget) -> list[CalibrationResult]:
+    """Move to the center of each marker (tap it, where the surface has no pointer) and compare."""
+    markers, results = default_markers(), []
+    target.paint(markers)
+    _, detected = shown(surface.capture, [marker.colour for marker in markers])
     verb = "move" if "move" in surface.verbs() else "click"
-    for square in painted:
-        test = f"{verb} to {square.colour}"
-        if square.colour not in seen:
-            rows.append(CalibrationResult(name, test, False, note="the square is not in the picture"))
+    for marker in markers:
+        test = f"{verb} to {marker.colour}"
+        if marker.colour not in detected:
+            results.append(CalibrationResult(name, test, False, note="the marker is not in the screenshot"))
             continue
-        spot = seen[square.colour]
+        spot = detected[marker.colour]
         surface.perform(make_action(verb, x=spot.x, y=spot.y))
-        touch = settled(easel.touched, partial(_pointer_reached, colour=square.colour))
-        rows.append(
-            _compared(CalibrationResult(name, test, False, (spot.x, spot.y)), spot, touch, square.colour, MOST_PX)
-        )
-    return rows
+        event = settled(target.touched, partial(_pointer_reached, colour=marker.colour))
+        result = CalibrationResult(name, test, False, (spot.x, spot.y))
+        results.append(_compared(result, spot, event, marker.colour, MAX_ERROR_PX))
+    return results
 
 
-def model_rows(name: str, surface: Any, easel: Any, policy: Policy) -> Iterator[CalibrationResult]:
-    """Have the model click each square, and read a colour."""
-    painted = default_markers()
-    for square in painted:
-        easel.paint(painted, side=MODEL_SIDE)
-        screen, seen = shown(surface.capture, [square.colour for square in painted], MODEL_SIDE)
-        row = CalibrationResult(name, f"model clicks {square.colour}", False)
-        if square.colour not in seen:
-            yield replace(row, note="the square is not in the picture")
+def model_results(
+    name: str, surface: Surface, target: CalibrationTarget, policy: Policy
+) -> Iterator[CalibrationResult]:
+    """Have the model click each marker and name a color."""
+    markers = default_markers()
+    for marker in markers:
+        target.paint(markers, side=MODEL_SIDE)
+        screen, detected = shown(surface.capture, [marker.colour for marker in markers], MODEL_SIDE)
+        result = CalibrationResult(name, f"model clicks {marker.colour}", False)
+        if marker.colour not in detected:
+            yield replace(result, note="the marker is not in the screenshot")
             continue
-        spot = seen[square.colour]
-        row = replace(row, intended=(spot.x, spot.y))
-        reply = policy.decide(f"Click the {square.colour} square.", [], screen, surface.verbs())
+        spot = detected[marker.colour]
+        result = replace(result, intended=(spot.x, spot.y))
+        reply = policy.decide(f"Click the {marker.colour} square.", [], screen, surface.verbs())
         try:
             action = policy.to_actions(policy.parse(reply), screen)[0]
             if not isinstance(action, Click):
-                raise InvalidActionError(f"it wants to {describe_action(action)}")
+                raise InvalidActionError(f"the model chose to {describe_action(action)}")
             dispatch(action, surface, screen)
         except InvalidActionError as error:
-            yield replace(row, note=sanitize(error, 200))
+            yield replace(result, note=sanitize(error, 200))
             continue
-        touch = settled(easel.touched, partial(_pointer_reached, colour=square.colour, pressed=True))
-        yield _compared(row, spot, touch, square.colour, MODEL_SIDE / 2 * spot.scale)
-    for colour in READ:
-        easel.paint([], ground=COLOURS[colour])
+        event = settled(target.touched, partial(_pointer_reached, colour=marker.colour, pressed=True))
+        yield _compared(result, spot, event, marker.colour, MODEL_SIDE / 2 * spot.scale)
+    for colour in NAMED_COLORS:
+        target.paint([], ground=COLOURS[colour])
         screen = settled(surface.capture, partial(_filled_screen, rgb=COLOURS[colour]))
         reply = policy.decide(QUESTION, [], screen, surface.verbs() | {"answer"})
-        said = reply.text.lower()
-        right = colour in said and not any(other in said for other in COLOURS if other != colour)
-        yield CalibrationResult(name, f"model reads {colour}", right, note=f"it says: {sanitize(reply.text, 200)}")
+        text = reply.text.lower()
+        is_right = colour in text and not any(other in text for other in COLOURS if other != colour)
+        yield CalibrationResult(name, f"model reads {colour}", is_right, note=f"its reply: {sanitize(reply.text, 200)}")
 
 
-def format_table(rows: Sequence[CalibrationResult]) -> str:
-    """The rows for a person, and a verdict."""
+def format_table(results: Sequence[CalibrationResult]) -> str:
+    """Return the results as a table with a summary line."""
     lines = [f"{'screen':22} {'test':22} {'intended':>14} {'arrived':>16} {'off by':>9}"]
-    for row in rows:
-        intended = "" if row.intended is None else f"({row.intended[0]}, {row.intended[1]})"
-        arrived = "" if row.arrived is None else f"({row.arrived[0]:g}, {row.arrived[1]:g})"
-        off = "" if row.off_px is None else f"{row.off_px:.1f} px"
-        end = f"{'ok' if row.ok else 'MISS'}{'; ' + row.note if row.note else ''}"
-        lines.append(f"{row.screen:22} {row.test:22} {intended:>14} {arrived:>16} {off:>9}  {end}")
-    missed = sum(not row.ok for row in rows)
-    lines.append(f"{len(rows) - missed} of {len(rows)} landed" + ("" if missed else ": clicks go where they are sent"))
+    for result in results:
+        intended = "" if result.intended is None else f"({result.intended[0]}, {result.intended[1]})"
+        arrived = "" if result.arrived is None else f"({result.arrived[0]:g}, {result.arrived[1]:g})"
+        off = "" if result.off_px is None else f"{result.off_px:.1f} px"
+        end = f"{'ok' if result.ok else 'MISS'}{'; ' + result.note if result.note else ''}"
+        lines.append(f"{result.screen:22} {result.test:22} {intended:>14} {arrived:>16} {off:>9}  {end}")
+    missed = sum(not result.ok for result in results)
+    summary = f"{len(results) - missed} of {len(results)} tests passed"
+    lines.append(summary + ("" if missed else ": clicks arrive where they are aimed"))
     return "\n".join(lines)
 
 
-def _targets(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
-    """(name, surface, what is painted on) for each screen; both are closed when the next one is asked for."""
-    if surface_name(settings) != "desktop" or settings.on == "desktop:virtual":
-        on_a_page = replace(settings, url="about:blank")
-        with closing(open_surface(on_a_page)) as surface, closing(PageTarget(surface)) as page:
-            yield settings.on, surface, page
+def _targets(settings: Settings) -> Iterator[tuple[str, Surface, CalibrationTarget]]:
+    """Yield name, surface and target of each screen; both are closed when the next one is requested."""
+    if surface_name(settings) != "desktop" or settings.surface == "desktop:virtual":
+        blank = replace(settings, url="about:blank")
+        with closing(open_surface(blank)) as surface, closing(PageTarget(surface)) as page:
+            yield settings.surface, surface, page
         return
     from envs.desktop import backend
     from envs.desktop.geometry import select_monitor
 
-    with closing(backend.open_machine(None)) as own:
-        monitors = own.monitors()
-    named = settings.on.partition(":")[2]
-    for monitor in [select_monitor(monitors, named)] if named else monitors:
-        where = f"desktop:monitor:{monitor.number}"
+    with closing(backend.open_machine(None)) as machine:
+        monitors = machine.monitors()
+    location = settings.surface.partition(":")[2]
+    for monitor in [select_monitor(monitors, location)] if location else monitors:
+        name = f"desktop:monitor:{monitor.number}"
         with (
-            closing(open_surface(replace(settings, on=where))) as surface,
+            closing(open_surface(replace(settings, surface=name))) as surface,
             closing(WindowTarget(monitor.box, bare=True)) as window,
         ):
-            yield where, surface, window
+            yield name, surface, window
 
 
 def _compared(
-    row: CalibrationResult, spot: DetectedMarker, touch: PointerEvent | None, colour: str, most_px: float
+    result: CalibrationResult, spot: DetectedMarker, event: PointerEvent | None, colour: str, max_error_px: float
 ) -> CalibrationResult:
-    if touch is None:
-        return replace(row, note="nothing arrived there")
-    dx, dy = touch.dx * spot.scale, touch.dy * spot.scale
-    if touch.colour != colour:
-        return replace(row, note=f"it arrived nearer to {touch.colour}")
-    off = max(abs(dx), abs(dy))
+    if event is None:
+        return replace(result, note="no event arrived")
+    if event.colour != colour:
+        return replace(result, note=f"the event arrived nearer to {event.colour}")
+    dx, dy = event.dx * spot.scale, event.dy * spot.scale
+    error_px = max(abs(dx), abs(dy))
     arrived = (round(spot.x + dx, 1), round(spot.y + dy, 1))
-    return replace(row, arrived=arrived, off_px=round(math.hypot(dx, dy), 2), ok=off <= most_px)
+    return replace(result, arrived=arrived, off_px=round(math.hypot(dx, dy), 2), ok=error_px <= max_error_px)
 
 
-def _pointer_reached(touch: PointerEvent | None, colour: str, pressed: bool = False) -> bool:
-    return touch is not None and touch.colour == colour and (touch.pressed or not pressed)
+def _pointer_reached(event: PointerEvent | None, colour: str, pressed: bool = False) -> bool:
+    return event is not None and event.colour == colour and (event.pressed or not pressed)
 
 
-def _filled_screen(screen: Any, rgb: tuple[int, int, int]) -> bool:
+def _filled_screen(screen: Screen, rgb: tuple[int, int, int]) -> bool:
     return all(tuple(int(value) for value in screen.pixels[y, x]) == rgb for x, y in ((9, 9), (-9, -9)))

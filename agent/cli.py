@@ -1,7 +1,7 @@
-"""The command `agent`: arguments in, exit codes out. Thin: what it does, a few lines of Python can do.
+"""The `agent` command: parses arguments, calls the library, and maps results to exit codes.
 
-Only typer is loaded here, for `agent --help` must be quick; each command imports what it needs when it is called.
-Exit codes: 0 success, 1 failure, 2 usage, 3 denied, 4 budget spent, 5 environment, 130 interrupted.
+Only typer is imported at the top, to keep `agent --help` fast; each command imports what it needs when it is called.
+Exit codes: 0 success, 1 failure, 2 usage error, 3 denied, 4 step budget used up, 5 environment error, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,63 +10,96 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
+import click
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from agent.calibrate import CalibrationResult
     from agent.config import Settings
     from agent.loop import Episode
+    from agent.ui.display import Display
 
-SUBCOMMANDS = {  # command: (module that holds its typer app as `app`, help)
-    "models": ("model.cli", "List the models that can be used, or fetch one."),
-    "eval": ("evals.cli", "Score a model on a benchmark."),
+SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
+    "models": ("model.cli", "List the supported models, or download one."),
+    "eval": ("evals.cli", "Evaluate a model on a benchmark."),
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
-    "bench": ("perf.cli", "Measure how fast models and screens are on this machine."),
-    "serve": ("model.serve.cli", "Serve a model to other programs, as OpenAI's API."),
-    "mcp": ("agent.mcp.cli", "Give a screen to other agents, as an MCP server."),
+    "bench": ("perf.cli", "Benchmark models and surfaces on this machine (source checkout only)."),
+    "serve": ("model.serve.cli", "Serve a model with an OpenAI-compatible API."),
+    "mcp": ("agent.mcp.cli", "Give other agents a screen, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
-    "doctor": ("envs.doctor_cli", "Say what this machine lacks, and what mends it."),
+    "doctor": ("envs.doctor_cli", "Check what this machine supports, and how to fix what is missing."),
 }
-EXIT = {"success": 0, "failure": 1, "budget": 4, "error": 5}
-STOPPED_EXIT = {"denied": 3, "interrupted": 130}
+EXIT_CODES = {"success": 0, "failure": 1, "budget": 4, "error": 5}
+STOPPED_EXIT_CODES = {"denied": 3, "interrupted": 130}
+DTYPES = ("auto", "float32", "bfloat16", "float16", "fast", "int8", "int4")
+PRACTICE_HINT = "Or see the embedded model on a practice page: agent demo book-flight"
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     name="agent",
-    help="A computer-use agent for your own machine: it looks at pixels, thinks with a local model, and acts.",
-    rich_markup_mode=None,  # rich's help takes as long to load as all the rest
+    help="A computer-use agent for your own machine: it sees screenshots, decides with a local model, and acts.",
+    rich_markup_mode=None,  # rich's help doubles the import time
     pretty_exceptions_enable=False,
     no_args_is_help=True,
+    context_settings=HELP_OPTIONS,
 )
-runs_app = typer.Typer(help="Read what earlier runs left behind.", rich_markup_mode=None, no_args_is_help=True)
+runs_app = typer.Typer(help="Show earlier runs.", rich_markup_mode=None, no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
+config_app = typer.Typer(help="Show the settings.", rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(config_app, name="config")
 
 Model = Annotated[
     str | None, typer.Option(help="embedded, a folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME.")
 ]
-Grounder = Annotated[str | None, typer.Option(help="A second model, which finds what the first one points at.")]
-MaxSteps = Annotated[int | None, typer.Option(min=1, help="Steps after which the run ends unfinished.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Of the practice page, and of a model that samples.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, nothing else there.")]
-Headed = Annotated[bool | None, typer.Option("--headed/--headless", help="Show the browser's window.")]
-On = Annotated[str | None, typer.Option(help="The screen: browser, desktop[:virtual], android[:SERIAL].")]
+Grounder = Annotated[str | None, typer.Option(help="A second model that predicts where the first one points.")]
+MaxSteps = Annotated[int | None, typer.Option(min=1, help="Steps after which the run ends unfinished; default: 30.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Random seed for the practice page and for sampling.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")]
+Headed = Annotated[bool | None, typer.Option("--headed/--headless", help="Show the browser's window; default: no.")]
+Surface = Annotated[
+    str | None,
+    typer.Option("--surface", "--on", help="browser (default), desktop[:virtual] or android[:SERIAL]."),
+]
 Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(f"pixelhand {version('pixelhand')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Parse the options of `agent` itself."""
 
 
 @app.command()
 def run(
-    goal: Annotated[str, typer.Argument(help='What to do. "" with a practice: address takes the page\'s own words.')],
-    on: On = None,
-    url: Annotated[str | None, typer.Option(help="Page to start from; practice:<task> is a practice page.")] = None,
-    window: Annotated[str | None, typer.Option(help="See and act in this window only.", metavar="TITLE")] = None,
+    goal: Annotated[str, typer.Argument(help='The task; "" for the own instruction of a practice page.')],
+    surface: Surface = None,
+    url: Annotated[str | None, typer.Option(help="Page to start from; practice:TASK is a practice page.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="See and act in the desktop window with this title only.", metavar="TITLE")
+    ] = None,
     program: Annotated[
-        str | None, typer.Option("--open", help="What to start on a virtual desktop.", metavar="PROGRAM")
+        str | None,
+        typer.Option("--program", "--open", help="Program to start on a virtual desktop.", metavar="COMMAND"),
     ] = None,
     approve: Annotated[
         str | None,
-        typer.Option(help="each: ask before every action; never. By default each on your own screen.", metavar="WHEN"),
+        typer.Option(
+            help="Ask before each action, or never; default: each on your own screen, never elsewhere.",
+            click_type=click.Choice(["each", "never"]),
+        ),
     ] = None,
     model: Model = None,
     grounder: Grounder = None,
@@ -74,95 +107,115 @@ def run(
     seed: Seed = None,
     json: Json = False,
     headed: Headed = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16, fast, int8 or int4.")] = None,
-    grammar: Annotated[bool | None, typer.Option(help="Hold the model's calls to their form.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Precision of the weights; default: auto.", click_type=click.Choice(DTYPES))
+    ] = None,
+    grammar: Annotated[
+        bool | None, typer.Option(help="Constrain replies to the model's grammar; default: yes.")
+    ] = None,
     zoom: Annotated[
-        str | None, typer.Option(help="Look again, closer, before pointing: off, on, or auto (where unsure).")
+        str | None,
+        typer.Option(
+            help="Refine points on an enlarged crop: off (default), on, or auto (where uncertain).",
+            click_type=click.Choice(["off", "on", "auto"]),
+        ),
     ] = None,
     budget_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Longest context of the model, in tokens; 0: as its checkpoint says.")
+        int | None, typer.Option(min=0, help="Longest context in tokens; 0 (default): as the checkpoint says.")
     ] = None,
-    shrink: Annotated[
-        bool | None, typer.Option(help="Where memory runs out, go on with fewer pictures of the past.")
+    auto_shrink_history: Annotated[
+        bool | None,
+        typer.Option(
+            "--auto-shrink-history/--no-auto-shrink-history",
+            "--shrink/--no-shrink",
+            help="Use fewer earlier screenshots when memory runs out; default: no.",
+        ),
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="File with a text for the system prompt.", metavar="FILE")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Text file that replaces the system prompt.", metavar="FILE")
+    ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Host that the model may open, or *.suffix; may be repeated.")
+        list[str] | None, typer.Option(help="Host that the model may open, or *.suffix; repeatable; default: all.")
     ] = None,
     runs: Runs = None,
     script: Annotated[
-        Path | None, typer.Option(help="File of replies, a JSON string a line: no model is asked.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Replay replies from a file, one JSON string per line, without a model.", metavar="FILE"),
     ] = None,
 ) -> None:
-    """Carry out GOAL on a screen, step by step: in a browser, or where --on says.
+    """Carry out GOAL on a screen, step by step.
 
-    A model sees the screen and says one action; it is done; then the model sees what became of it. Without a page and
-    a model, where no model but the embedded one is, a goal that it has managed on a practice page ("close the
-    dialog") is done there, which is said.
+    A model sees a screenshot and chooses an action; the action is performed, and the model sees the next screenshot.
     """
-    flags: dict[str, Any] = {
-        "on": on,
+    flags: dict[str, object] = {
+        "surface": surface,
         "url": url,
         "window": window,
         "program": program,
         "approve": approve,
         "model": model,
+        "grounder": grounder,
         "max_steps": max_steps,
         "seed": seed,
         "headed": headed,
-    }
-    flags |= {
-        "grounder": grounder,
+        "device": device,
         "dtype": dtype,
         "grammar": grammar,
         "zoom": zoom,
         "budget_tokens": budget_tokens,
-        "shrink": shrink,
+        "auto_shrink_history": auto_shrink_history,
         "prompt": prompt,
-        "runs": runs,
         "allow_hosts": tuple(allow_host) if allow_host else None,
+        "runs": runs,
     }
     _run(goal, flags, json, script)
 
 
 @app.command()
 def demo(
-    task: Annotated[str, typer.Argument(help="A practice task; --list names them.")] = "",
-    on: On = None,
+    task: Annotated[str, typer.Argument(help="A practice task; --list shows them.")] = "",
+    surface: Surface = None,
     seed: Seed = None,
     json: Json = False,
     headed: Headed = None,
     max_steps: MaxSteps = None,
     runs: Runs = None,
-    show_list: Annotated[bool, typer.Option("--list", help="Name the practice tasks and stop.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List the practice tasks and exit.")] = False,
 ) -> None:
     """Run the embedded model on a practice page.
 
-    The page gives the instruction and, in the end, the verdict. Nothing is downloaded. Without --seed it is one of the
-    pages that the model was measured on and did right.
+    The page gives the instruction and judges the result. Nothing is downloaded. Without --seed, the page is one on
+    which the model succeeded in its last evaluation.
     """
-    if show_list:
-        from agent.demo import format_tasks
+    from agent.demo import default_task, format_tasks
 
+    if show_list:
         print(format_tasks())
         return
-    from agent.demo import default_task
-
-    flags: dict[str, Any] = {"url": f"practice:{task or default_task()}", "model": "embedded", "on": on, "seed": seed}
-    _run("", flags | {"headed": headed, "runs": runs, "max_steps": max_steps}, json, None, demo=True)
+    flags: dict[str, object] = {
+        "url": f"practice:{task or default_task()}",
+        "model": "embedded",
+        "surface": surface,
+        "seed": seed,
+        "headed": headed,
+        "runs": runs,
+        "max_steps": max_steps,
+    }
+    _run("", flags, json, None, is_demo=True)
 
 
 @app.command()
 def calibrate(
-    on: On = None,
-    model: Annotated[str | None, typer.Option(help="Also have a model click the squares and read a colour.")] = None,
+    surface: Surface = None,
+    model: Annotated[str | None, typer.Option(help="Also have a model click the markers and name a color.")] = None,
     grounder: Grounder = None,
     json: Json = False,
 ) -> None:
-    """Find out in a minute whether clicks land: paint squares, look, move there, compare.
+    """Check in a minute that clicks arrive where they are aimed.
 
-    On a desktop of yours, each monitor is covered for a moment and the pointer moves. Exit code 1 where something is
-    more than a pixel off, or where the model missed.
+    On your own desktop, each monitor is covered for a moment and the pointer moves. The exit code is 1 when something
+    is off by more than a pixel, or when the model missed.
     """
     from contextlib import ExitStack
 
@@ -172,10 +225,10 @@ def calibrate(
     from agent.policies.base import Policy
     from agent.session import load_policy
 
-    settings = config.load({"on": on, "model": model, "grounder": grounder})
+    settings = config.load({"surface": surface, "model": model, "grounder": grounder})
     if grounder and not settings.model:
-        raise UsageError("a grounder finds what a model points at: name that one, too, with --model")
-    programs = _capture_stdout() if json else None
+        raise UsageError("--grounder refines the points of another model; name that one with --model")
+    json_out = _capture_stdout() if json else None
     with ExitStack() as stack:
 
         def load() -> Policy:
@@ -183,61 +236,72 @@ def calibrate(
             stack.callback(policy.close)
             return policy
 
-        rows = calibrate(settings, load if settings.model else None)
-    if programs is not None:
-        programs.write("".join(_json_line(row) for row in rows))
-        programs.close()
+        results = calibrate(settings, load if settings.model else None)
+    if json_out is not None:
+        json_out.write("".join(_json_line(result) for result in results))
+        json_out.close()
     else:
-        print(format_table(rows))
-    raise typer.Exit(0 if all(row.ok for row in rows) else 1)
+        print(format_table(results))
+    raise typer.Exit(0 if all(result.ok for result in results) else 1)
 
 
-def _json_line(row: Any) -> str:
+def _json_line(result: CalibrationResult) -> str:
     from dataclasses import asdict
     from json import dumps
 
-    return dumps(asdict(row)) + "\n"
+    return dumps(asdict(result)) + "\n"
 
 
 @runs_app.command("list")
 def list_runs(runs: Runs = None) -> None:
-    """Name the runs, the latest last."""
+    """List the runs, oldest first."""
     from agent.ui.run_report import format_runs
 
-    print(format_runs(_root(runs)))
+    print(format_runs(_runs_root(runs)))
 
 
 @runs_app.command("show")
 def show_run(
     run: Annotated[str, typer.Argument(help="An id, its beginning, a folder, or: last.")] = "last", runs: Runs = None
 ) -> None:
-    """Tell what happened in one run, and check that its trace is whole."""
+    """Show the steps of a run, and check its trace."""
     from agent.ui.run_report import format_run
 
-    print(format_run(_root(runs), run))
+    print(format_run(_runs_root(runs), run))
 
 
-def _root(runs: str | None) -> Path:
-    from agent.config import load
+def _runs_root(runs: str | None) -> Path:
+    from agent import config
     from agent.session import runs_root
 
-    return runs_root(load({"runs": runs}))
+    return runs_root(config.load({"runs": runs}))
 
 
-def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None, demo: bool = False) -> NoReturn:
-    """Both `run` and `demo`: settings, display, launch, exit code."""
+@config_app.command("show")
+def show_config(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Show every setting and where its value comes from.
+
+    In order of increasing precedence: defaults, the user's config.toml, pixelhand.toml in this folder, PIXELHAND_*
+    environment variables, and the flags of a command.
+    """
+    from agent import config
+
+    loaded = config.load_with_origins({})
+    print(config.to_json(loaded) if json else config.format_settings(loaded))
+
+
+def _run(goal: str, flags: dict[str, object], json: bool, script: Path | None, is_demo: bool = False) -> NoReturn:
+    """Run a session for `run` and `demo`, and exit with its code."""
     from agent.ui.display import TextDisplay, display
 
-    programs = _capture_stdout() if json else None
-    with display(programs, sys.stdout) as shown:
+    json_out = _capture_stdout() if json else None
+    with display(json_out, sys.stdout) as shown:
         from agent import config
         from agent.session import run_session
 
         settings = config.load(flags)
-        if script is None and flags.get("on") is None and _is_default(settings):
-            goal, settings = _on_a_practice_page(goal, settings, shown.say)
-        if demo:
-            settings = _pick_demo_seed(settings, shown.say)
+        if is_demo:
+            settings = _pick_demo_seed(settings, shown)
         settings = _resolve_settings(settings, goal, script)
         person = shown if isinstance(shown, TextDisplay) and sys.stdin.isatty() else None
         ask = person.ask if person else None
@@ -245,9 +309,8 @@ def _run(goal: str, flags: dict[str, Any], json: bool, script: Path | None, demo
     raise typer.Exit(exit_code(episode))
 
 
-def _pick_demo_seed(settings: Settings, say: Callable[[str], None]) -> Settings:
-    """Without a seed, one of the practice pages that the embedded model did right when it was measured; says so where
-    it did not do all of them."""
+def _pick_demo_seed(settings: Settings, shown: Display) -> Settings:
+    """Choose a seed on which the embedded model succeeded in its last evaluation, if none was given."""
     from dataclasses import replace
     from random import choice
 
@@ -260,138 +323,133 @@ def _pick_demo_seed(settings: Settings, say: Callable[[str], None]) -> Settings:
         return settings
     seed, total = choice(seeds), success_rates()[task][1]
     if len(seeds) < total:
-        say(
-            f"seed {seed}: one of the {len(seeds)} of {total} pages that it did right when it was measured; "
-            "--seed N is another"
+        shown.say(
+            f"seed {seed}: one of the {len(seeds)} of {total} pages on which the model succeeded in its last "
+            "evaluation; --seed N shows another"
         )
     return replace(settings, seed=seed)
 
 
 def exit_code(episode: Episode) -> int:
-    """The process's exit code for a finished run."""
-    return STOPPED_EXIT[episode.cause] if episode.status == "stopped" else EXIT[episode.status]
-
-
-def _is_default(settings: Settings) -> bool:
-    """Whether neither model nor page nor surface was chosen, by a flag or in any file."""
-    return not settings.model and not settings.url and settings.on == type(settings).on
-
-
-def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None]) -> tuple[str, Settings]:
-    """For a goal that evidently means a practice page: that page's own goal with the embedded model, and said so.
-
-    Any other goal is given back as it is. UsageError where other models are on this disk: a person chooses.
-    """
-    from dataclasses import replace
-
-    from actions import UsageError
-    from agent.demo import instead, page_for
-    from envs.miniwob.pages import PREFIX
-
-    task = page_for(goal)
-    if not task:
-        return goal, settings
-    from model.checkpoints.hub import cached, choose_model_message, no_model_message
-
-    here = list(dict.fromkeys(found.hub_id for found in cached()))  # one may lie there in several revisions
-    if here:
-        raise UsageError(choose_model_message(here))
-    say(f"{no_model_message()}; until then {instead(task)}")
-    return "", _pick_demo_seed(replace(settings, url=PREFIX + task, model="embedded"), say)
+    """Return the process's exit code for a finished run."""
+    return STOPPED_EXIT_CODES[episode.cause] if episode.status == "stopped" else EXIT_CODES[episode.status]
 
 
 def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Settings:
-    """Fill in what follows from the rest; UsageError, with what can be done, where something is missing."""
+    """Fill in what follows from other settings; raise UsageError where something is wrong or missing."""
     from dataclasses import replace
 
-    from actions import UsageError
+    from actions import UsageError, plugins
     from agent.session import is_practice, surface_name
     from envs.miniwob.pages import PREFIX, page
 
-    practice = is_practice(settings.url)
-    if practice:
-        page(settings.url.removeprefix(PREFIX))  # UsageError for a task that does not exist
-    if not settings.model and practice and script is None:
-        settings = replace(settings, model="embedded")
+    if surface_name(settings) not in plugins.list_plugins("envs.surfaces"):
+        plugins.load_plugin("envs.surfaces", surface_name(settings))  # raises UsageError with the available names
+    has_practice_page = is_practice(settings.url)
+    if has_practice_page:
+        page(settings.url.removeprefix(PREFIX))  # raises UsageError for an unknown task
     if not settings.model and script is None:
-        from model.checkpoints.hub import get_model_message
-
-        raise UsageError(get_model_message())
+        if not has_practice_page:
+            raise UsageError(_model_needed())
+        settings = replace(settings, model="embedded")
     if not settings.url and surface_name(settings) == "browser":
-        raise UsageError("give the page to start from: --url https://example.org, or --url practice:click-dialog-2")
-    if not goal and not practice:
-        raise UsageError("the goal is empty; say what to do, in quotes")
+        raise UsageError("--url is missing: give the page to start from, like --url https://example.org")
+    if not goal and not has_practice_page:
+        raise UsageError("the goal is empty; describe the task in quotes")
     return settings
 
 
-def _capture_stdout() -> Any:
-    """A stream that alone writes to standard output; whatever else any library prints goes to standard error."""
+def _model_needed() -> str:
+    from model.checkpoints.hub import cached, choose_model_message, get_model_message
+
+    downloaded = list(dict.fromkeys(checkpoint.hub_id for checkpoint in cached()))  # a model may have several revisions
+    message = choose_model_message(downloaded) if downloaded else get_model_message()
+    return f"{message}\n{PRACTICE_HINT}"
+
+
+def _capture_stdout() -> TextIO:
+    """Return a stream to standard output, and redirect all other output of this process to standard error."""
     sys.stdout.flush()
-    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return own
+    return stream
 
 
-def _add_lazy_command(name: str, module: str, about: str) -> None:
-    """A stand-in that loads another floor's commands when it is called, its arguments passed on as they are."""
+def _add_lazy_command(name: str, module: str, summary: str) -> None:
+    """Add a command whose module is imported when it is called; its arguments are passed on unparsed."""
 
     @app.command(
         name,
-        help=about,
+        help=summary,
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )
     def call(context: typer.Context) -> None:
-        command = typer.main.get_command(import_module(module).app)
-        code = command.main(list(context.args), prog_name=f"agent {name}", standalone_mode=False)
+        try:
+            command = typer.main.get_command(import_module(module).app)
+        except ModuleNotFoundError as error:
+            if error.name != module.partition(".")[0]:
+                raise
+            from actions import UsageError
+
+            raise UsageError(
+                f"agent {name} is part of the source checkout: it is not installed with the pixelhand package; "
+                "run it from a clone of the repository"
+            ) from None
+        arguments = ["--help" if argument == "-h" else argument for argument in context.args]
+        code = command.main(arguments, prog_name=f"agent {name}", standalone_mode=False)
         raise typer.Exit(code if isinstance(code, int) else 0)
 
 
-for _name, (_module, _about) in SUBCOMMANDS.items():
-    _add_lazy_command(_name, _module, _about)
+for _name, (_module, _summary) in SUBCOMMANDS.items():
+    _add_lazy_command(_name, _module, _summary)
 
 
 def main() -> NoReturn:
-    """The command's entry: every error ends as one sentence on standard error, and as an exit code."""
-    debug = bool(os.environ.get("PIXELHAND_DEBUG"))
+    """Run the command; print any error as one message on standard error, and exit with its code."""
+    is_debug = bool(os.environ.get("PIXELHAND_DEBUG"))
     try:
         code = app(prog_name="agent", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; leave without a second error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails too
         code = 1
     except Exception as error:
-        if debug:
+        if is_debug:
             raise
         code = _report_error(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _print_error(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)
+def _print_error(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
     return code
 
 
 def _report_error(error: Exception) -> int:
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own: a flag that does not exist, ...
+    """Print an error and return its exit code."""
+    if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None else ""
-        if "--json" in sys.argv and sys.argv[1:2] in (["run"], ["demo"]):  # who reads lines gets the last one always
-            print('{"event": "end", "status": "error", "reward": null, "steps": 0, "run": ""}')
-        return _print_error(f"{usage}{error.format_message()}", int(error.exit_code))
+        message = error.format_message()
+        if "--json" in sys.argv and sys.argv[1:2] in (["run"], ["demo"]):  # the last line is always the end event
+            from json import dumps
+
+            end = {"event": "end", "status": "error", "reward": None, "steps": 0, "run": "", "cause": "usage"}
+            print(dumps({**end, "message": message}))
+        return _print_error(f"{usage}{message}", int(error.exit_code))
     from actions import ActionDeniedError, Error, SurfaceError, UsageError
     from agent import trace
-    from agent.session import InternalError, write_crash_report
+    from agent.crash_report import InternalError, write_crash_report
     from agent.ui.formatting import sanitize_lines
 
     if not isinstance(error, Error):
         try:
-            named = os.environ.get("PIXELHAND_RUNS")
-            error = write_crash_report(error, trace.new_folder(Path(named) if named else trace.default_root()))
+            root = os.environ.get("PIXELHAND_RUNS")
+            error = write_crash_report(error, trace.new_folder(Path(root) if root else trace.default_root()))
         except (Error, OSError) as second:
-            return _print_error(f"something unforeseen went wrong ({type(error).__name__}: {error}), and {second}", 5)
+            return _print_error(f"internal error ({type(error).__name__}: {error}), and no crash report: {second}", 5)
     codes = {UsageError: 2, ActionDeniedError: 3, SurfaceError: 5, InternalError: 5}
-    return _print_error(
-        sanitize_lines(str(error)), next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
-    )
+    code = next((code for error_type, code in codes.items() if isinstance(error, error_type)), 1)
+    return _print_error(sanitize_lines(str(error)), code)

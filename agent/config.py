@@ -1,162 +1,246 @@
-"""Settings of a run: defaults < user file < project file < environment < flags. Knows no machine and no model.
+"""Settings of a run, read from defaults, config files, environment variables and flags.
 
-Files are TOML with the names of Settings as keys: config.toml in the user's config folder, and pixelhand.toml in the
-folder where the command is given. An environment variable is PIXELHAND_ and the name (lists: separated by commas). A
-project file comes with somebody's code, so it may narrow what the user's file allows but never widen it, and it does
-not decide where traces go or what the model is told.
+In order of increasing precedence: defaults, config.toml in the user's config folder, pixelhand.toml in the working
+directory, environment variables (PIXELHAND_ and the setting's name; lists are separated by commas), flags. A project
+file may come with somebody else's code, so it can restrict what the user's own settings allow but not extend it, and it
+cannot set USER_ONLY_KEYS.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
+import json
 import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    TomlConfigSettingsSource,
+)
 
 from actions import UsageError
+from actions.suggest import suggest
 from agent.safety.url_policy import WEB_SCHEMES, is_subset, normalize_pattern
 
 PROJECT_FILE = "pixelhand.toml"
 PREFIX = "PIXELHAND_"
-NOT_SETTINGS = frozenset(  # read by other files
+NOT_SETTINGS = frozenset(  # environment variables that other modules read
     {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY"}
 )
-USER_ONLY_KEYS = frozenset(  # a cloned folder must not choose who speaks
-    {"runs", "prompt", "model", "grounder", "program"}
-)
-CHOICES = {"approve": ("each", "never"), "zoom": ("off", "on", "auto")}
-MINIMUMS = {"width": 1, "height": 1, "max_steps": 1, "seed": 0, "temperature": 0, "budget_tokens": 0}
+USER_ONLY_KEYS = frozenset({"runs", "prompt", "model", "grounder", "program"})  # what runs, and where traces go
+OLD_NAMES = {"on": "surface", "shrink": "auto_shrink_history"}  # still accepted in files and the environment
+
+
+def _reject_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number")
+    return value
+
+
+def _split_commas(value: object) -> object:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+Integer = Annotated[int, BeforeValidator(_reject_bool)]
+Number = Annotated[float, BeforeValidator(_reject_bool)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Settings:
+    """All settings of a run except its goal."""
+
+    model: str = Field(default="", description='"embedded", a folder, a Hub id or http://HOST:PORT/v1#NAME.')
+    grounder: str = Field(default="", description="A second model that predicts where the first one points.")
+    device: str = Field(default="auto", description="auto, cpu, cuda or mps.")
+    dtype: str = Field(default="auto", description="auto, float32, bfloat16, float16, fast, int8 or int4.")
+    grammar: bool = Field(default=True, description="Constrain replies to the dialect's grammar.")
+    zoom: Literal["off", "on", "auto"] = Field(
+        default="off", description="Refine points on an enlarged crop: always (on) or where uncertain (auto)."
+    )
+    budget_tokens: Integer = Field(default=0, ge=0, description="Longest context; 0 for the checkpoint's own.")
+    auto_shrink_history: bool = Field(default=False, description="Reduce the history when memory runs out.")
+    temperature: Number = Field(default=0.0, ge=0, allow_inf_nan=False, description="0 is greedy decoding.")
+    surface: str = Field(default="browser", description="browser, desktop[:virtual] or android[:SERIAL].")
+    url: str = Field(default="", description="The page to start from; practice:TASK is a practice page.")
+    window: str = Field(default="", description="Title of the only desktop window to see and act in.")
+    program: str = Field(default="", description="The program to start on a virtual desktop.")
+    approve: Literal["", "each", "never"] = Field(
+        default="", description="When to ask before an action; empty: each on the user's own screen."
+    )
+    width: Integer = Field(default=1288, ge=1, description="Width of the browser's page in CSS pixels.")
+    height: Integer = Field(default=728, ge=1, description="Height of the browser's page in CSS pixels.")
+    headed: bool = Field(default=False, description="Show the browser's window.")
+    max_steps: Integer = Field(default=30, ge=1, description="Steps after which a run ends unfinished.")
+    seed: Annotated[Integer, Field(ge=0)] | None = Field(default=None, description="Random seed.")
+    prompt: str = Field(default="", description="Path of a text that replaces the dialect's system prompt.")
+    allow_schemes: Texts = Field(default=WEB_SCHEMES, description="URL schemes that the model may open.")
+    allow_hosts: Texts | None = Field(default=None, description="Hosts that the model may open; unset: all.")
+    runs: str = Field(default="", description="Folder of the traces; empty: the user's data folder.")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a run needs to know beside its goal. "" and None mean: not chosen."""
+class LoadedSettings:
+    """Settings together with where each one that is not a default was set."""
 
-    model: str = ""  # embedded, a folder, or a Hub id
-    grounder: str = ""  # a second model, which finds what the first one points at
-    device: str = "auto"  # auto, cpu, cuda, mps
-    dtype: str = (
-        "auto"  # auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16, fast (measured), int8, int4
-    )
-    grammar: bool = True  # hold calls to their form, where the dialect has one
-    zoom: str = "off"  # look again, closer, before pointing: on, or auto (where the model is unsure)
-    budget_tokens: int = 0  # the longest context, and with it the memory it takes; 0: the checkpoint's own
-    shrink: bool = False  # where memory runs out, go on with fewer pictures of the past
-    temperature: float = 0.0  # 0 takes the likeliest word
-    on: str = "browser"  # a surface, or NAME:WHERE
-    url: str = ""
-    window: str = ""  # of a desktop: only the window with this title is seen and acted in
-    program: str = ""  # of a virtual desktop: what is started there
-    approve: str = ""  # each, never; "": each on somebody's own screen, never elsewhere
-    width: int = 1288  # of the browser's page, in CSS px
-    height: int = 728
-    headed: bool = False  # show the browser's window
-    max_steps: int = 30
-    seed: int | None = None
-    prompt: str = ""  # a file whose text takes the place of the dialect's own
-    allow_schemes: tuple[str, ...] = WEB_SCHEMES  # of addresses that the model opens
-    allow_hosts: tuple[str, ...] | None = None  # None: every host; an empty list: none
-    runs: str = ""  # folder of traces; "": the user's data folder
+    settings: Settings
+    origins: dict[str, str]  # name -> a file, "the environment" or "the command line"
 
 
 def user_file() -> Path:
-    """Where this platform keeps the user's settings of pixelhand."""
+    """Return the path of the user's config file on this platform."""
     import platformdirs
 
     return platformdirs.user_config_path("pixelhand", appauthor=False) / "config.toml"
 
 
 def load(
-    flags: Mapping[str, Any],
+    flags: Mapping[str, object],
     *,
     environment: Mapping[str, str] | None = None,
     user: Path | None = None,
     project: Path | None = None,
 ) -> Settings:
-    """Settings from all five layers. A flag of None was not given. UsageError names the file and the nearest key."""
+    """Load the settings of all layers; see load_with_origins."""
+    return load_with_origins(flags, environment=environment, user=user, project=project).settings
+
+
+def load_with_origins(
+    flags: Mapping[str, object],
+    *,
+    environment: Mapping[str, str] | None = None,
+    user: Path | None = None,
+    project: Path | None = None,
+) -> LoadedSettings:
+    """Load the settings of all layers, and where each was set.
+
+    Args:
+        flags: Settings from the command line; None means that the flag was not given.
+        environment: The environment variables; os.environ by default.
+        user: The user's config file; user_file() by default.
+        project: The project's config file; PROJECT_FILE in the working directory by default.
+
+    Raises:
+        UsageError: All invalid settings of all layers, one sentence each.
+    """
     environment = os.environ if environment is None else environment
     user, project = user or user_file(), project or Path(PROJECT_FILE)
-    settings = _layer(Settings(), _toml(user), str(user))
-    from_project = _toml(project)
-    mine = settings
-    settings = _layer(settings, from_project, str(project))
-    _check_project_restrictions(mine, settings, from_project, project)
-    named = {key: value for key, value in environment.items() if key.startswith(PREFIX) and key not in NOT_SETTINGS}
-    plain = {key.removeprefix(PREFIX).lower(): value for key, value in named.items()}
-    settings = _layer(settings, plain, "the environment", prefix=PREFIX)
-    return _layer(settings, {key: value for key, value in flags.items() if value is not None}, "the command line")
+    variables = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS
+    }
+    layers = {
+        str(user): _read_toml(user),
+        str(project): _read_toml(project),
+        "the environment": _rename_old(variables),
+        "the command line": {name: value for name, value in flags.items() if value is not None},
+    }
+    problems = [problem for origin, values in layers.items() for problem in _problems(values, origin)]
+    if not problems:
+        problems = _widened_by_project(layers[str(user)], layers[str(project)], project)
+    if problems:
+        raise UsageError("\n".join(problems))
+    origins = {name: origin for origin, values in layers.items() for name in values}
+    return LoadedSettings(_merge(list(layers.values())), origins)
 
 
-def _toml(path: Path) -> Mapping[str, Any]:
+def as_dict(settings: Settings) -> dict[str, object]:
+    """Return the settings as plain data, for a manifest."""
+    return {field.name: getattr(settings, field.name) for field in fields(settings)}
+
+
+def _merge(layers: list[dict[str, object]]) -> Settings:
+    """Return the settings of all layers; the last one takes precedence."""
+
+    class Layers(BaseSettings):
+        settings: Settings = Settings()
+
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(InitSettingsSource(settings_cls, {"settings": values}) for values in reversed(layers))
+
+    return Layers().settings
+
+
+def _read_toml(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        return _rename_old(TomlConfigSettingsSource(BaseSettings, path)())
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as TOML: {error}") from None
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
 
 
-def _layer(settings: Settings, values: Mapping[str, Any], where: str, prefix: str = "") -> Settings:
-    """The settings with values put over them; strings are turned into what the field holds."""
-    hints = get_type_hints(Settings)
-    changes = {}
-    for key, value in values.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
-            shown = [prefix + (name.upper() if prefix else name) for name in (key, *near)]
-            hint = f"did you mean '{shown[1]}'?" if near else f"there are {', '.join(hints)}"
-            raise UsageError(f"unknown setting '{shown[0]}' in {where}; {hint}")
-        changes[key] = _value(key, value, hints[key], where)
-    return replace(settings, **changes)
+def _rename_old(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values under the present names; a present name takes precedence over its old one."""
+    return {OLD_NAMES.get(name, name): value for name, value in values.items() if OLD_NAMES.get(name) not in values}
 
 
-def _value(key: str, value: Any, kind: Any, where: str) -> Any:
-    """One value as its field's type, written as TOML, as text (environment) or already right (flags)."""
-    options = [option for option in get_args(kind) if option is not type(None)] if type(None) in get_args(kind) else []
-    kind = options[0] if options else kind
+def _problems(values: dict[str, object], origin: str) -> list[str]:
+    """Return what is invalid in one layer, one sentence each."""
     try:
-        if get_origin(kind) is tuple:
-            items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-            if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-                raise ValueError
-            return tuple(items)
-        if kind is bool and isinstance(value, str):
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
-        if kind in (int, float) and (isinstance(value, str) or (kind is float and type(value) is int)):
-            value = kind(value)
-        if type(value) is not kind:
-            raise ValueError
-        if key in CHOICES and value not in CHOICES[key]:
-            raise UsageError(f"'{key}' in {where} must be {' or '.join(CHOICES[key])}, not {value!r}")
-        if key in MINIMUMS and not MINIMUMS[key] <= value < math.inf:
-            raise UsageError(f"'{key}' in {where} must be {MINIMUMS[key]} or more, not {value!r}")
-        return value
-    except (ValueError, KeyError, OverflowError):
-        name = "a list of texts" if get_origin(kind) is tuple else kind.__name__
-        raise UsageError(f"'{key}' in {where} must be {name}, not {value!r}") from None
+        _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        return [_describe(problem, origin) for problem in error.errors(include_url=False)]
+    return []
 
 
-def _check_project_restrictions(user: Settings, both: Settings, project: Mapping[str, Any], path: Path) -> None:
-    """UsageError when the project's file allows what the user's own settings do not."""
-    for key in sorted(USER_ONLY_KEYS & project.keys()):
-        raise UsageError(f"'{key}' may not stand in {path}; put it into {user_file()} or give the flag")
-    wider = [scheme for scheme in both.allow_schemes if scheme not in user.allow_schemes]
-    if user.allow_hosts is not None and both.allow_hosts is not None:
-        allowed = [normalize_pattern(host) for host in user.allow_hosts]
-        wider += [host for host in both.allow_hosts if not is_subset(normalize_pattern(host), allowed)]
-    if both.approve == "never" != user.approve:
-        wider.append("acting unasked (approve)")
+def _describe(problem: ErrorDetails, origin: str) -> str:
+    name = str(problem["loc"][0])
+    in_environment = origin == "the environment"
+    if problem["type"] == "unexpected_keyword_argument":
+        names = [field.name for field in fields(Settings)]
+        shown = PREFIX + name.upper() if in_environment else name
+        hint = suggest(shown, [PREFIX + option.upper() for option in names] if in_environment else names)
+        return f"unknown setting '{shown}' in {origin}.{hint or ' Settings: ' + ', '.join(names) + '.'}"
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    return f"invalid value {problem['input']!r:.60} for '{name}' in {origin}: {message}"
+
+
+def _widened_by_project(user: dict[str, object], project: dict[str, object], path: Path) -> list[str]:
+    """Return what the project's file sets or allows against the user's own settings, one sentence each."""
+    problems = [
+        f"'{key}' cannot be set in {path}; set it in {user_file()} or by its flag"
+        for key in sorted(USER_ONLY_KEYS & project.keys())
+    ]
+    own, merged = _merge([user]), _merge([user, project])
+    wider = [scheme for scheme in merged.allow_schemes if scheme not in own.allow_schemes]
+    if own.allow_hosts is not None and merged.allow_hosts is not None:
+        allowed = [normalize_pattern(host) for host in own.allow_hosts]
+        wider += [host for host in merged.allow_hosts if not is_subset(normalize_pattern(host), allowed)]
+    if own.approve != "never" and merged.approve not in ("each", own.approve):
+        wider.append("actions without approval (approve)")
     if wider:
-        raise UsageError(
-            f"{path} allows {', '.join(wider)}, which your own settings do not; a project may only narrow them: "
+        problems.append(
+            f"{path} allows {', '.join(wider)}, which your own settings do not; a project can only restrict them: "
             f"allow it in {user_file()} or by a flag"
         )
+    return problems
 
 
-def as_dict(settings: Settings) -> dict[str, Any]:
-    """The settings as plain data, for a manifest."""
-    return {field.name: getattr(settings, field.name) for field in fields(settings)}
+_ADAPTER = TypeAdapter(Settings)
+
+
+def format_settings(loaded: LoadedSettings) -> str:
+    """Return one line per setting, as in a config file, with its origin."""
+    values = as_dict(loaded.settings)
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    width = min(40, max(map(len, lines)))
+    return "\n".join(
+        f"{line:{width}}  # {loaded.origins.get(name, 'default')}" for name, line in zip(values, lines, strict=True)
+    )
+
+
+def to_json(loaded: LoadedSettings) -> str:
+    """Return all settings and their origins as one JSON object."""
+    values = as_dict(loaded.settings)
+    origins = loaded.origins
+    return json.dumps({name: {"value": value, "from": origins.get(name, "default")} for name, value in values.items()})

@@ -1,7 +1,4 @@
-"""Which practice pages there are, how well the embedded model does them, and which one a goal evidently means.
-
-Knows the checkpoint's card; knows no model and no browser.
-"""
+"""Practice tasks for demonstrations, and how well the embedded model does them according to its card."""
 
 from __future__ import annotations
 
@@ -16,110 +13,85 @@ from actions import UsageError
 from envs.miniwob import pages
 
 CARD = Path(__file__).parent.parent / "model" / "embedded" / "card.json"
-BOOKING = "book-flight"
-PLAIN = "click-dialog-2"  # shown as long as no flight was ever booked
-WIDTH = 100  # of a line with names
-
-# Goals, as words in lower case, that mean a practice page beyond doubt; the first that matches the whole goal.
-PAGES: tuple[tuple[str, str], ...] = (
-    (r"(.* )?(book|reserve)( \w+){0,3} flights?( .*)?", BOOKING),
-    (r"(log|sign) ?in", "login-user"),
-    (r"(enter|type)( a| the| my)? password", "enter-password"),
-    (r"(enter|type)( a| the)? date", "enter-date"),
-    (r"(enter|type)( a| the| some)? text", "enter-text"),
-    (r"(pick|choose)( a| the)? date", "choose-date"),
-    (r"close( a| the)? dialog", "click-dialog"),
-    (r"(click|press)( a| the)? button", "click-button"),
-    (r"(click|open|follow)( a| the)? link", "click-link"),
-)
+FIRST_TASKS = ("login-user", "enter-date", "enter-password", "click-dialog-2")  # the visibly meaningful ones first
+FIRST_TASK_RATE = 0.98  # success rate of the task that `agent demo` shows without a name
+LINE_WIDTH = 100  # of a list of names
 
 
 def default_task(card: Path | None = None) -> str:
-    """The task of a demonstration that names none: the flight, once the card says that the model has booked one."""
-    return BOOKING if has_success(BOOKING, card) else PLAIN
+    """Return the task of a demonstration without a name: the first of FIRST_TASKS that nearly always succeeds."""
+    rates = success_rates(card)
+    reliable = [task for task in FIRST_TASKS if _rate(rates.get(task, (0, 0))) >= FIRST_TASK_RATE]
+    return reliable[0] if reliable else max(FIRST_TASKS, key=lambda task: _rate(rates.get(task, (0, 0))))
 
 
-def has_success(task: str, card: Path | None = None) -> bool:
-    """Whether the model brought a page of the task to its reward, on the card's seeds."""
-    return success_rates(card).get(task, (0, 0))[0] > 0
-
-
-def page_for(goal: str, card: Path | None = None) -> str:
-    """The practice task that a goal evidently means; "" where it means none, or one that the model never managed."""
-    words = " ".join(re.findall(r"\w+", goal.lower()))
-    task = next((task for pattern, task in PAGES if re.fullmatch(pattern, words)), "")
-    return task if has_success(task, card) else ""
-
-
-def instead(task: str, card: Path | None = None) -> str:
-    """What is done in place of a goal on the person's own screen, and how well."""
-    won, total = success_rates(card)[task]
-    figure = f"right on {won} of {total} unseen ones"
-    return f"the embedded model does practice:{task} ({figure}), asked for that page's own goal and not for yours"
+def _rate(figures: tuple[int, int]) -> float:
+    successes, total = figures
+    return successes / total if total else 0.0
 
 
 def successful_seeds(task: str, card: Path | None = None) -> tuple[int, ...]:
-    """Seeds of the card's that the model did right; () where the card does not tell them."""
-    figure, seeds = _read(card).get("tasks", {}).get(task, {}), _seeds(card)
-    if not seeds or "failed" not in figure:
+    """Return the seeds that succeeded in the card's evaluation; () when the card does not list them."""
+    entry, seeds = _read_card(card).get("tasks", {}).get(task, {}), _evaluated_seeds(card)
+    if not seeds or "failed" not in entry:
         return ()
-    wrong = {*figure["failed"], *figure.get("broken", ())}
-    return tuple(seed for seed in seeds if seed not in wrong)
+    failed = {*entry["failed"], *entry.get("broken", ())}
+    return tuple(seed for seed in seeds if seed not in failed)
 
 
 def format_tasks(card: Path | None = None) -> str:
-    """The practice tasks that the embedded model was measured on, the best first, then the others."""
-    figures = {task: (won, total) for task, (won, total) in success_rates(card).items() if total}
-    best = sorted(figures, key=lambda task: (-figures[task][0] / figures[task][1], task))
-    others = [task for task in pages.names() if task not in figures]
-    lines = [_what_they_are(card) if figures else "The embedded model's card has no figures."]
-    lines += [f"  {task:28} {figures[task][0]} of {figures[task][1]}" for task in best]
+    """Return a table of the evaluated tasks, the best first, and a list of the others."""
+    rates = {task: figures for task, figures in success_rates(card).items() if figures[1]}
+    by_rate = sorted(rates, key=lambda task: (-_rate(rates[task]), task))
+    others = [task for task in pages.names() if task not in rates]
+    lines = [_heading(card) if rates else "The embedded model's card has no figures."]
+    lines += [f"  {task:28} {rates[task][0]} of {rates[task][1]}" for task in by_rate]
     lines += [
         "",
-        f'{len(others)} others untried; with a model that may do them: agent run "" --url practice:TASK --model M',
+        f'{len(others)} other tasks were not evaluated; try one with: agent run "" --url practice:TASK --model MODEL',
     ]
-    names = textwrap.wrap(", ".join(others), WIDTH, break_on_hyphens=False)
+    names = textwrap.wrap(", ".join(others), LINE_WIDTH, break_on_hyphens=False)
     return "\n".join([*lines, *(f"  {line}" for line in names)])
 
 
 def success_rates(card: Path | None = None) -> dict[str, tuple[int, int]]:
-    """Task -> (successes, seeds tried), from the card and in its order; {} when it has no figures."""
+    """Return (successes, evaluated seeds) by task, in the card's order; {} when it has no figures."""
     try:
-        tasks = _read(card).get("tasks", {})
-        return {task: (int(figure["success"]), int(figure["total"])) for task, figure in tasks.items()}
+        tasks = _read_card(card).get("tasks", {})
+        return {task: (int(entry["success"]), int(entry["total"])) for task, entry in tasks.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(card, error) from None
+        raise _card_error(card, error) from None
 
 
-def _what_they_are(card: Path | None) -> str:
-    """A line about the figures: what counts, on which seeds, and the command that measures them again."""
-    seeds = _seeds(card)
-    which = f"on seeds {seeds[0]} to {seeds[-1]}" if seeds else "on seeds"
-    again = f" --seeds {seeds.start}:{seeds.stop}" if seeds else ""
+def _heading(card: Path | None) -> str:
+    """Return a line about the figures: the metric, the seeds, and the command that reproduces them."""
+    seeds = _evaluated_seeds(card)
+    seeds_text = f"seeds {seeds[0]} to {seeds[-1]}" if seeds else "seeds"
+    command_option = f" --seeds {seeds.start}:{seeds.stop}" if seeds else ""
     return (
-        f"How many pages the embedded model brought to their own reward of 1, {which} it was never trained on "
-        f"(agent eval miniwob{again}):"
+        f"Pages on which the embedded model reached the full reward, on {seeds_text} that it was not trained on "
+        f"(agent eval miniwob{command_option}):"
     )
 
 
-def _seeds(card: Path | None) -> range:
-    """Those that the card's figures are of; empty where it does not say."""
-    found = re.fullmatch(r"(\d+) to (\d+)", str(_read(card).get("seeds", "")))
-    return range(int(found[1]), int(found[2]) + 1) if found else range(0)
+def _evaluated_seeds(card: Path | None) -> range:
+    """Return the seeds of the card's figures; an empty range when it does not name them."""
+    match = re.fullmatch(r"(\d+) to (\d+)", str(_read_card(card).get("seeds", "")))
+    return range(int(match[1]), int(match[2]) + 1) if match else range(0)
 
 
-def _read(card: Path | None) -> Mapping[str, Any]:
+def _read_card(card: Path | None) -> Mapping[str, Any]:
     card = card or CARD
     if not card.exists():
         return {}
     try:
         data = json.loads(card.read_text(encoding="utf-8"))
         if not isinstance(data, dict):
-            raise ValueError("it holds no JSON object")
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError) as error:
-        raise _damaged(card, error) from None
+        raise _card_error(card, error) from None
     return data
 
 
-def _damaged(card: Path | None, error: Exception) -> UsageError:
-    return UsageError(f"the card {card or CARD} cannot be read ({error}); install the package again")
+def _card_error(card: Path | None, error: Exception) -> UsageError:
+    return UsageError(f"the model card {card or CARD} cannot be read ({error}); install pixelhand again")

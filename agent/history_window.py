@@ -1,13 +1,13 @@
-"""Which earlier steps, and which of their pictures, the model is shown. Knows steps; knows no text and no model.
+"""HistoryWindow: which earlier steps, and which of their screenshots, are in the prompt.
 
-An engine can keep what it computed for a prompt as far as the next one begins with the same tokens.
-So history is append-only: from one step to the next the shown list only grows at its end, and what was shown with a
-picture keeps it. A list cannot grow for ever, and dropping its oldest entry at every step would change the beginning
-every time; so it is cut in blocks: it grows to its limit, then half of the limit goes at once, and it grows again.
+The history is append-only, so that an engine can reuse the KV cache of the previous prompt: from one step to the next
+the list only grows at its end, and a step shown with its screenshot keeps it. Dropping the oldest entry at every step
+would change the beginning of every prompt, so entries are evicted in blocks: the list grows to its limit, then half of
+the limit is evicted at once.
 
-    history_steps = 4, step by step:  0 | 01 | 012 | 0123 | 234 | 2345 | 456 | 4567 | ...
+    steps = 4, step by step:  0 | 01 | 012 | 0123 | 234 | 2345 | 456 | 4567 | ...
 
-What is shown depends on the number of steps alone, so a prompt can be rebuilt from a trace and the two settings.
+The selection depends on the number of steps alone, so a prompt can be rebuilt from a trace and the two settings.
 """
 
 from __future__ import annotations
@@ -21,37 +21,31 @@ from model.dialects.base import HistoryStep
 
 @dataclass(frozen=True)
 class HistoryWindow:
-    """history_steps: earlier steps shown at most; pictures: of how many of these the picture is shown too, at most.
+    """The limits of a prompt's history. The current screenshot is always shown and counts toward neither."""
 
-    The present screen is always shown and counts as neither.
-    """
-
-    history_steps: int
-    pictures: int
+    steps: int  # earlier steps in the prompt, at most
+    images: int  # of these, how many with their screenshot, at most
 
     def __post_init__(self) -> None:
-        if self.history_steps < 0 or self.pictures < 0:
-            raise UsageError(
-                f"history_steps and pictures must be 0 or more, not {self.history_steps} and {self.pictures}"
-            )
+        if self.steps < 0 or self.images < 0:
+            raise UsageError(f"history_steps and pictures must be 0 or more, not {self.steps} and {self.images}")
 
     def shrink(self) -> HistoryWindow | None:
-        """Half the pictures, then none, then half the steps, then none; None when there is nothing to leave out."""
-        if self.pictures:
-            return HistoryWindow(self.history_steps, self.pictures // 2)
-        return HistoryWindow(self.history_steps // 2, 0) if self.history_steps else None
+        """Return a window with half the images, or with half the steps when it has no images; None at zero."""
+        if self.images:
+            return HistoryWindow(self.steps, self.images // 2)
+        return HistoryWindow(self.steps // 2, 0) if self.steps else None
 
     def select(self, steps: Sequence[Step]) -> tuple[HistoryStep, ...]:
-        """The steps to show, oldest first, each with or without its picture."""
-        first = evicted_count(len(steps), self.history_steps)
-        first_picture = evicted_count(
-            len(steps), min(self.pictures, self.history_steps)
-        )  # or it would cut at times of its own
-        return tuple(HistoryStep(step, first + n >= first_picture) for n, step in enumerate(steps[first:]))
+        """Return the steps to show, oldest first, each with or without its screenshot."""
+        first = evicted_count(len(steps), self.steps)
+        # limited by the steps, else images would be evicted at other times than steps
+        first_image = evicted_count(len(steps), min(self.images, self.steps))
+        return tuple(HistoryStep(step, first + index >= first_image) for index, step in enumerate(steps[first:]))
 
 
 def evicted_count(count: int, limit: int) -> int:
-    """How many of the oldest of count entries are left out, so that at most limit stay: 0, or whole blocks of them."""
+    """Return how many of the oldest of `count` entries are evicted, in whole blocks, so that at most `limit` stay."""
     if count <= limit:
         return 0
     block = max(1, (limit + 1) // 2)

@@ -1,8 +1,8 @@
-"""The loop: look, think, call, act, look again. Knows an environment and a policy by their protocols, nothing else.
+"""The agent loop: capture, decide, act, repeat.
 
-Each event is told, first to the trace, before the next thing happens: nothing is lost when the power goes. Ctrl-C is
-answered while the model thinks or a person is asked; an act that has begun is finished and written down first. What
-one turn does with the model's words stands in agent/turn.py.
+Events are written to the trace before the next action, so a crash loses nothing. Ctrl-C takes effect while the model
+generates or the user is asked; an action that has started is finished and recorded first. See agent/turn_executor.py
+for what happens within one turn.
 """
 
 from __future__ import annotations
@@ -13,55 +13,72 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from actions import Step, SurfaceError, UsageError
+from actions import Screen, Step, SurfaceError, UsageError
+from agent.env import Env
 from agent.policies.base import Policy
 from agent.safety.signals import defer_interrupts
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
-from agent.turn_executor import AskPerson, TurnExecutor
+from agent.turn_executor import AskUser, TurnExecutor
 
-OnEvent = Callable[[Mapping[str, Any]], None]
+OnEvent = Callable[[Mapping[str, Any]], None]  # receives {"event": name, **facts}; see agent/trace.py
 
 
 @dataclass(frozen=True)
 class Episode:
-    """A finished run. reward is the task's own, None where it gave none; run is the trace's folder, "" without one."""
+    """A finished run."""
 
     status: Status
-    reward: float | None
+    reward: float | None  # the task's own; None when it gave none
     steps: tuple[Step, ...]
     message: str
-    run: str
+    run: str  # the trace's folder; "" without a trace
     cause: StopReason
 
 
 def run(
     goal: str,
-    env: Any,
+    env: Env,
     policy: Policy,
     *,
     max_steps: int,
     seed: int | None = None,
     trace: TraceWriter | None = None,
     on_event: OnEvent | None = None,
-    ask: AskPerson | None = None,
-    approved: bool = False,
-    patience: StopLimits = StopLimits(),  # noqa: B008 - frozen
+    ask: AskUser | None = None,
+    approves_each: bool = False,
+    stop_limits: StopLimits = StopLimits(),  # noqa: B008 - frozen
 ) -> Episode:
-    """Run a policy in an environment until the task is over, the model ends it, or patience or max_steps do.
+    """Run a policy in an environment until the task ends, the model ends it, or a limit is reached.
 
-    env is a gymnasium.Env as envs.live.LiveEnv describes it; an empty goal means the environment's own. ask answers
-    the model's questions; without it the model reads that nobody does. approved: the environment's guard shows each
-    action to a person, who is then not asked about unsure ones besides. The machine's trouble and Ctrl-C end a run with
-    a status; anything else is written to the trace and raised.
+    Args:
+        goal: The task in plain language; "" for the environment's own.
+        env: The environment, such as envs.live.LiveEnv.
+        policy: Decides what to do.
+        max_steps: Steps after which the run ends unfinished.
+        seed: The environment's seed.
+        trace: Records all events.
+        on_event: Receives all events, after the trace.
+        ask: Answers the model's questions; without it, a question is an error that the model reads.
+        approves_each: The environment's guard shows every action to the user, who is then not asked about uncertain
+            ones a second time.
+        stop_limits: When a run without progress is ended.
+
+    Returns:
+        The finished run. Failures of the machine and Ctrl-C end it with a status.
+
+    Raises:
+        Exception: Any other exception, after it was written to the trace.
     """
     if max_steps < 1:
-        raise UsageError(f"a run needs at least 1 step, not {max_steps}")
+        raise UsageError(f"--max-steps must be at least 1, not {max_steps}")
     steps: list[Step] = []
-    watch = TerminationMonitor(max_steps, patience)
-    came, ending = None, None
+    monitor = TerminationMonitor(max_steps, stop_limits)
+    state: TurnResult | None = None
+    ending: Termination | None = None
+    start = time.perf_counter()
 
-    def tell(event: str, **facts: Any) -> None:
+    def record(event: str, **facts: object) -> None:
         try:
             if trace is not None and not trace.broken:
                 trace.write(event, **facts)
@@ -69,34 +86,49 @@ def run(
             if on_event is not None:
                 on_event({"event": event, **facts})
 
-    with defer_interrupts() as hold:
-        hands = TurnExecutor(env, policy, watch, tell, hold, ask, approved)
+    with defer_interrupts() as shield:
+        executor = TurnExecutor(env, policy, monitor, record, shield, ask, approves_each)
         try:
-            _, info = env.reset(seed=seed)  # look
-            came = TurnResult.from_info(info)
+            _, info = env.reset(seed=seed)
+            state = TurnResult.from_info(info)
             goal, verbs = goal or info["goal"], env.unwrapped.verbs()
-            tell("start", goal=goal, seed=seed, max_steps=max_steps, screen=came.screen, note=came.note)
+            record("start", goal=goal, seed=seed, max_steps=max_steps, screen=state.screen, note=state.notice)
             while ending is None:
-                turn, screen, began = len(steps) + 1, came.screen, time.perf_counter()
-                with hold.allow_interrupts():
-                    reply = policy.decide(goal, steps, screen, verbs)  # think
-                thought_s = time.perf_counter() - began
-                tell("reply", step=turn, screen=screen, reply=reply)
-                step, came = hands.execute(turn, reply, came, began, thought_s)  # call, act, and look again
+                turn, screen, turn_start = len(steps) + 1, state.screen, time.perf_counter()
+                with shield.allow_interrupts():
+                    reply = policy.decide(goal, steps, screen, verbs)
+                think_s = time.perf_counter() - turn_start
+                record("reply", step=turn, screen=screen, reply=reply)
+                step, state = executor.execute(turn, reply, state, turn_start, think_s)
                 steps.append(step)
-                ending = watch.check(steps, came)
+                ending = monitor.check(steps, state)
         except SurfaceError as error:
             ending = Termination("error", "machine", str(error))
         except KeyboardInterrupt:
-            ending = Termination("stopped", "interrupted", "a person stopped the run")
+            ending = Termination("stopped", "interrupted", "the user stopped the run")
         except BaseException as error:
             ending = Termination("error", "machine", f"{type(error).__name__}: {error}")
             raise
         finally:
-            reward = came.verdict["reward"] if came and came.verdict else None
+            reward = state.verdict["reward"] if state and state.verdict else None
             if ending is not None:
-                said = {"status": ending.status, "cause": ending.cause, "message": ending.message}
-                with suppress(SurfaceError):  # the run is over; a disk that is full now does not change how
-                    tell("end", **said, reward=reward, steps=len(steps))
+                with suppress(SurfaceError):  # a full disk does not change how the run ended
+                    record("end", **_end_facts(ending, reward, steps, state.screen if state else None, start))
     folder = str(trace.folder) if trace else ""
     return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause)
+
+
+def _end_facts(
+    ending: Termination, reward: float | None, steps: list[Step], screen: Screen | None, start: float
+) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "status": ending.status,
+        "cause": ending.cause,
+        "message": ending.message,
+        "reward": reward,
+        "steps": len(steps),
+        "duration_s": round(time.perf_counter() - start, 3),
+        "prompt_tokens": sum(step.reply.prompt_tokens for step in steps),
+        "reply_tokens": sum(step.reply.reply_tokens for step in steps),
+    }
+    return facts if screen is None else {**facts, "screen": screen}

@@ -1,45 +1,43 @@
-"""From settings to a finished run: policy, environment, guard and trace are built here, used once, and closed.
-
-Knows how the parts are put together and nothing of how a person asked for it.
-"""
+"""run_session: build policy, environment, guard and trace from settings, run once, and close them."""
 
 from __future__ import annotations
 
-import json
 import platform
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from secrets import randbelow
-from typing import Any
+from typing import Protocol
 
-from actions import Error, UsageError, plugins
+from actions import Error, Surface, UsageError, plugins
 from agent import config, trace
 from agent.config import Settings
-from agent.history_window import HistoryWindow
+from agent.crash_report import report_crashes
+from agent.env import BaseEnv, Env
 from agent.loop import Episode, run
-from agent.policies.base import JsonDialect, LocalPolicy, Policy, ScriptPolicy, open_dialect
+from agent.policies.base import OnStatus, OnText, Policy
+from agent.policies.factory import PolicyOptions
+from agent.policies.factory import load_policy as load_model_policy
+from agent.policies.scripted import load_script
 from agent.safety.approval import ApprovalGuard, Approver, requires_approval
 from agent.safety.signals import defer_interrupts
 from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
-from agent.turn_executor import AskPerson
+from agent.turn_executor import AskUser
 from agent.ui.display import Display
 from envs.miniwob import pages
 from envs.options import SurfaceOptions
 
-VERSIONS_OF = ("pixelhand", "torch", "transformers", "playwright", "gymnasium", "miniwob", "numpy")
+REPORTED_VERSIONS = ("pixelhand", "torch", "transformers", "playwright", "gymnasium", "miniwob", "numpy")
 
 
-class InternalError(Error):
-    """A mistake of ours: one sentence for the person, and the file where the traceback lies."""
+class EventWriter(Protocol):
+    """A function that records an event of a run."""
 
-
-def is_practice(url: str) -> bool:
-    return url.startswith(pages.PREFIX)
+    def __call__(self, event: str, **facts: object) -> None: ...
 
 
 def run_session(
@@ -47,32 +45,41 @@ def run_session(
     settings: Settings,
     display: Display,
     *,
-    ask: AskPerson | None = None,
+    ask: AskUser | None = None,
     person: Approver | None = None,
     script: Path | None = None,
 ) -> Episode:
-    """Run once, told to the display and written to a new folder of runs. Raises Error with a sentence for the person.
+    """Run one goal and write its trace to a new folder.
 
-    goal "" is the practice page's own instruction. ask answers the model's questions; person approves actions on their
-    own screen. A script replays replies in place of a model.
+    Args:
+        goal: The task in plain language; "" for a practice page's own instruction.
+        settings: The settings of the run.
+        display: Receives all events.
+        ask: Answers the model's questions; None when nobody can.
+        person: Approves actions on the user's own screen; None when nobody can.
+        script: A file of replies to replay instead of a model's.
+
+    Raises:
+        UsageError: The settings cannot be used; no trace is left behind.
+        Error: The run failed.
     """
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
     guard = UrlGuard(settings.allow_schemes, settings.allow_hosts, apps=surface_name(settings) != "browser")
     if surface_name(settings) not in plugins.list_plugins("envs.surfaces"):
-        plugins.load_plugin("envs.surfaces", surface_name(settings))  # says what there is
+        plugins.load_plugin("envs.surfaces", surface_name(settings))  # raises UsageError with the available names
     policy: Policy
     if script is None:
         display.say(f"loading {settings.model} …")
-        policy = load_policy(settings, on_text=display.text, say=display.say)
+        policy = load_policy(settings, on_text=display.text, on_status=display.say)
     else:
-        policy = _load_script(script, settings)
-        settings = replace(settings, max_steps=min(settings.max_steps, len(policy.replies)))
-    with defer_interrupts() as hold, ExitStack() as stack:
+        policy = script_policy = load_script(script, settings.prompt)
+        settings = replace(settings, max_steps=min(settings.max_steps, len(script_policy.replies)))
+    with defer_interrupts() as shield, ExitStack() as stack:
         stack.callback(policy.close)
         folder = trace.new_folder(runs_root(settings))
-        stack.enter_context(_report_crashes(folder))
-        writer = trace.TraceWriter(folder, _manifest(goal, settings, policy))
+        stack.enter_context(report_crashes(folder))
+        writer = trace.TraceWriter(folder, manifest(goal, settings, policy.metadata))
         stack.callback(writer.close)
         display(
             {
@@ -83,17 +90,21 @@ def run_session(
             }
         )
         try:
-            with hold.allow_interrupts():
+            with shield.allow_interrupts():
                 env = make_env(settings, guard)
+        except UsageError:
+            writer.close()
+            shutil.rmtree(folder, ignore_errors=True)  # nothing was run
+            raise
         except (Error, KeyboardInterrupt) as error:
             return _abort_before_start(error, writer, display)
         stack.callback(env.close)
 
-        def tell(event: str, **facts: Any) -> None:
+        def record(event: str, **facts: object) -> None:
             writer.write(event, **facts)
             display({"event": event, **facts})
 
-        each = install_approval(env, settings, folder, tell, person)
+        approves_each = install_approval(env, settings, folder, record, person)
         return run(
             goal,
             env,
@@ -103,31 +114,64 @@ def run_session(
             trace=writer,
             on_event=display,
             ask=ask,
-            approved=each,
+            approves_each=approves_each,
         )
 
 
 def _abort_before_start(error: Error | KeyboardInterrupt, writer: trace.TraceWriter, display: Display) -> Episode:
-    """The end of a run whose machine did not come up; an error of the person's is raised again once it is written."""
+    """End a run whose environment did not start."""
     if isinstance(error, KeyboardInterrupt):
-        ending = Termination("stopped", "interrupted", "a person stopped the run before it began")
+        ending = Termination("stopped", "interrupted", "the user stopped the run before it began")
     else:
         ending = Termination("error", "machine", str(error))
     facts = {"status": ending.status, "cause": ending.cause, "message": ending.message, "reward": None, "steps": 0}
     writer.write("end", **facts)
     display({"event": "end", **facts})
-    if isinstance(error, UsageError):
-        raise error
     return Episode(ending.status, None, (), ending.message, str(writer.folder), ending.cause)
 
 
+def manifest(goal: str, settings: Settings, policy: Mapping[str, object]) -> dict[str, object]:
+    """Return the manifest of a trace: what was asked, of which policy, with which settings and versions.
+
+    Args:
+        goal: The task; "" for a practice page's own.
+        settings: The settings of the run.
+        policy: The policy's metadata.
+    """
+    return {
+        "goal": goal,
+        "surface": settings.surface,
+        "url": settings.url,
+        "seed": settings.seed,
+        "policy": dict(policy),
+        "settings": config.as_dict(settings),
+        "versions": {name: _version(name) for name in REPORTED_VERSIONS} | {"python": platform.python_version()},
+        "platform": platform.platform(),
+    }
+
+
 def runs_root(settings: Settings) -> Path:
-    """The folder that new runs go to."""
+    """Return the folder in which new traces are created."""
     return Path(settings.runs).expanduser().absolute() if settings.runs else trace.default_root()
 
 
-def make_env(settings: Settings, guard: UrlGuard) -> Any:
-    """The LiveEnv of a screen, with a practice page or without, guarded. SurfaceError when the machine fails."""
+def is_practice(url: str) -> bool:
+    """Return whether a URL names a practice page."""
+    return url.startswith(pages.PREFIX)
+
+
+def surface_name(settings: Settings) -> str:
+    """Return the surface's name without its location: "desktop" for "desktop:virtual"."""
+    return settings.surface.partition(":")[0]
+
+
+def make_env(settings: Settings, guard: UrlGuard) -> Env:
+    """Create the guarded environment, with a practice task where the URL names one.
+
+    Raises:
+        UsageError: The surface cannot be opened with these settings.
+        SurfaceError: The surface failed.
+    """
     from envs import live
 
     surface = open_surface(settings)
@@ -140,19 +184,19 @@ def make_env(settings: Settings, guard: UrlGuard) -> Any:
         raise
 
 
-def surface_name(settings: Settings) -> str:
-    """The surface's name, without where it is: "desktop" of "desktop:virtual"."""
-    return settings.on.partition(":")[0]
+def open_surface(settings: Settings) -> Surface:
+    """Open the surface that the settings name.
 
-
-def open_surface(settings: Settings) -> Any:
-    """The surface that the settings name. UsageError, or SurfaceError, when it cannot be had."""
-    name, _, where = settings.on.partition(":")
+    Raises:
+        UsageError: The surface cannot be opened with these settings.
+        SurfaceError: The surface failed.
+    """
+    name, _, location = settings.surface.partition(":")
     module = plugins.load_plugin("envs.surfaces", name)
     if not hasattr(module, "open_surface"):
-        raise UsageError(f"the surface '{name}' cannot be opened by its name: its module has no open_surface")
-    opening = SurfaceOptions(
-        where=where,
+        raise UsageError(f"--surface {name} cannot be opened by name: its module has no open_surface")
+    options = SurfaceOptions(
+        where=location,
         url=settings.url,
         width=settings.width,
         height=settings.height,
@@ -160,145 +204,58 @@ def open_surface(settings: Settings) -> Any:
         window=settings.window,
         program=settings.program,
     )
-    return module.open_surface(opening)
+    surface: Surface = module.open_surface(options)
+    return surface
 
 
-def install_approval(
-    env: Any, settings: Settings, folder: Path, tell: Callable[..., None], person: Approver | None
-) -> bool:
-    """Put the person behind the environment's rules where its screen is somebody's own, or where they ask for it.
+def install_approval(env: Env, settings: Settings, folder: Path, record: EventWriter, person: Approver | None) -> bool:
+    """Add the user's approval to the environment's guard; return whether each action needs it.
 
-    Where the settings leave it open, each action is asked for on somebody's own screen, and none elsewhere. True where
-    each is asked for.
+    Unless `settings.approve` decides, each action needs approval on the user's own screen and none elsewhere.
+
+    Args:
+        env: The environment whose guard is replaced.
+        settings: The settings of the run.
+        folder: The run's folder, for screenshots of the actions to approve.
+        record: Records approvals.
+        person: Approves actions; None when nobody can.
     """
     approve = settings.approve or ("never" if is_practice(settings.url) else "")
-    live = env.unwrapped
-    personal = requires_approval(live.surface)
-    each = approve == "each" or (personal and not approve)
-    if personal or each:
-        live.guard = ApprovalGuard(live.guard, live.surface, folder, tell, each=each, person=person)
-    return each
+    base: BaseEnv = env.unwrapped
+    is_user_owned = requires_approval(base.surface)
+    approves_each = approve == "each" or (is_user_owned and not approve)
+    if is_user_owned or approves_each:
+        base.guard = ApprovalGuard(base.guard, base.surface, folder, record, each=approves_each, person=person)
+    return approves_each
+
+
+def load_policy(settings: Settings, *, on_text: OnText | None = None, on_status: OnStatus | None = None) -> Policy:
+    """Create the policy that the settings describe; see agent.policies.factory.load_policy."""
+    options = policy_options(settings)
+    return load_model_policy(settings.model, options, grounder=settings.grounder, on_text=on_text, on_status=on_status)
+
+
+def policy_options(settings: Settings) -> PolicyOptions:
+    """Return the settings that concern the policy."""
+    return PolicyOptions(
+        prompt=settings.prompt,
+        device=settings.device,
+        dtype=settings.dtype,
+        temperature=settings.temperature,
+        seed=settings.seed,
+        grammar=settings.grammar,
+        zoom=settings.zoom,
+        budget_tokens=settings.budget_tokens,
+        auto_shrink_history=settings.auto_shrink_history,
+    )
 
 
 def _describe_target(settings: Settings) -> str:
-    """The screen and what is on it, in words."""
+    """Return the surface and its content in words."""
     url = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else settings.url
-    if settings.on == "browser":
+    if settings.surface == "browser":
         return url
-    return ", ".join(filter(None, [settings.on, settings.window, settings.program, url]))
-
-
-def load_policy(
-    settings: Settings, *, on_text: Callable[[str], None] | None = None, say: Callable[[str], None] | None = None
-) -> Policy:
-    """Who decides, as the settings name it: a checkpoint on this machine, or a server's http://host:port/v1#NAME."""
-    if settings.grounder:
-        return _load_planner_grounder(settings, on_text, say)
-    if "://" in settings.model:
-        from agent.policies.remote.policy import remote_policy
-
-        how: dict[str, Any] = {"prompt": settings.prompt, "temperature": settings.temperature, "seed": settings.seed}
-        how["grammar"] = settings.grammar
-        return remote_policy(settings.model, **how, on_text=on_text, say=say)
-    return load_local_policy(
-        settings.model,
-        settings.device,
-        settings.dtype,
-        prompt=settings.prompt,
-        temperature=settings.temperature,
-        seed=settings.seed,
-        on_text=on_text,
-        grammar=settings.grammar,
-        zoom=settings.zoom,
-        shrink=settings.shrink,
-        budget_tokens=settings.budget_tokens,
-    )
-
-
-def _load_planner_grounder(
-    settings: Settings, on_text: Callable[[str], None] | None, say: Callable[[str], None] | None
-) -> Policy:
-    """Planner and grounder. The prompt and the temperature are the planner's; who points is who looks twice."""
-    from agent.policies.planner_grounder import PlannerGrounderPolicy
-
-    first = replace(settings, grounder="", zoom="off")
-    second = replace(settings, grounder="", model=settings.grounder, prompt="", temperature=0.0)
-    with ExitStack() as stack:
-        planner = load_policy(first, on_text=on_text, say=say)
-        stack.callback(planner.close)
-        if say is not None:
-            say(f"loading {settings.grounder} …")
-        grounder = load_policy(second, say=say)
-        stack.callback(grounder.close)
-        pair = PlannerGrounderPolicy(planner, grounder)
-        stack.pop_all()
-        return pair
-
-
-def load_local_policy(
-    model: str,
-    device: str = "auto",
-    dtype: str = "auto",
-    *,
-    prompt: str = "",
-    temperature: float = 0.0,
-    seed: int | None = None,
-    on_text: Callable[[str], None] | None = None,
-    grammar: bool = True,
-    zoom: str = "off",
-    shrink: bool = False,
-    budget_tokens: int = 0,
-) -> LocalPolicy:
-    """A checkpoint with its own dialect and memory. model: embedded, a folder or a hub id; prompt: a file's path;
-    budget_tokens: the longest context, 0 for the checkpoint's own."""
-    from model.chat_model import load_chat
-    from model.checkpoints.detect_dialect import detect_dialect
-
-    chat = load_chat(model, device, dtype, budget_tokens)
-    chat.warm_up()
-    how, name = chat.settings, detect_dialect(chat.path).require()
-    dialect = open_dialect(name, chat.limits, prompt, tool=how.tool, history=how.history)
-    chat.settings = replace(
-        how, dialect=name, tool=dialect.tool, history=dialect.history, grammar=how.grammar and grammar
-    )
-    memory = HistoryWindow(how.history_steps, how.pictures)
-    given: dict[str, Any] = {"temperature": temperature, "seed": seed, "on_text": on_text, "shrink": shrink}
-    if zoom != "off":
-        from agent.policies.zoom import ZoomPolicy
-
-        return ZoomPolicy(chat, dialect, memory, zoom=zoom, **given)
-    return LocalPolicy(chat, dialect, memory, **given)
-
-
-def _load_script(path: Path, settings: Settings) -> ScriptPolicy:
-    """A file with a JSON string a line, words in qwen25; or with a JSON object a line, actions (see policy.Plain)."""
-    from model.processing.image import ImageLimits
-
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        replies = [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the script {path} cannot be read ({error}); it holds one JSON string a line") from None
-    if replies and all(isinstance(reply, str) for reply in replies):
-        return ScriptPolicy(replies, open_dialect("qwen25", ImageLimits(), settings.prompt))
-    if replies and all(isinstance(reply, dict) for reply in replies):
-        return ScriptPolicy(lines, JsonDialect())
-    raise UsageError(
-        f"the script {path} must hold a JSON string (a reply) on each line, or on each an action as object"
-    )
-
-
-def _manifest(goal: str, settings: Settings, policy: Policy) -> Mapping[str, Any]:
-    return {
-        "goal": goal,
-        "surface": settings.on,
-        "url": settings.url,
-        "seed": settings.seed,
-        "policy": dict(policy.metadata),
-        "settings": config.as_dict(settings),
-        "versions": {name: _version(name) for name in VERSIONS_OF} | {"python": platform.python_version()},
-        "platform": platform.platform(),
-    }
+    return ", ".join(filter(None, [settings.surface, settings.window, settings.program, url]))
 
 
 def _version(name: str) -> str:
@@ -306,24 +263,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
-
-
-@contextmanager
-def _report_crashes(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (Error, BrokenPipeError):
-        raise
-    except Exception as error:
-        raise write_crash_report(error, folder) from error
-
-
-def write_crash_report(error: Exception, folder: Path) -> InternalError:
-    """Write the traceback into a run's folder; the error to raise in its place."""
-    path = folder / trace.CRASH
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
-    first = (str(error).strip() or "no message").splitlines()[0][:200]
-    return InternalError(
-        f"something unforeseen went wrong ({type(error).__name__}: {first}); the traceback is in {path}, "
-        "please report it (PIXELHAND_DEBUG=1 shows it here)"
-    )

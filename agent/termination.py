@@ -1,4 +1,4 @@
-"""When a run is over, and with which status. Knows steps and verdicts; knows no environment and no model."""
+"""TerminationMonitor: when a run is over, and with which status."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from actions import (
+    Action,
     ActionDeniedError,
     ActionRejectedError,
     Answer,
@@ -19,120 +20,132 @@ from actions import (
     SurfaceError,
     Wait,
 )
-from actions.rewards import SUCCESS_THRESHOLD
+from actions.rewards import is_success
+from agent.env import Info
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
 StopReason = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
+Verdict = Mapping[str, Any]  # done: bool, reward: float | None
 
 
 @dataclass(frozen=True)
 class Termination:
-    """How a run ended, why, and the same as a sentence for a person."""
+    """How a run ended and why."""
 
     status: Status
     cause: StopReason
-    message: str
+    message: str  # the same as a sentence for the user
 
 
 @dataclass(frozen=True)
 class TurnResult:
-    """What came of a turn. verdict is the task's, {"done", "reward"}, None without a task; over: the episode ended."""
+    """The state of the environment after a turn."""
 
     screen: Screen
-    verdict: Mapping[str, Any] | None
+    verdict: Verdict | None  # the task's; None without a task
     reward: float = 0.0
-    over: bool = False
-    note: str = ""
+    is_over: bool = False  # the environment ended the episode
+    notice: str = ""  # what the machine reported beyond its pixels
     timings_s: Mapping[str, float] = field(default_factory=dict)
     error: Error | None = None
 
     @classmethod
-    def from_info(cls, info: Mapping[str, Any], reward: float = 0.0, over: bool = False) -> TurnResult:
-        """From what reset() and step() of an environment return."""
+    def from_info(cls, info: Info, reward: float = 0.0, is_over: bool = False) -> TurnResult:
+        """Create the result from what `reset` or `step` of an environment returned."""
         verdict = info["verdict"]
         if verdict is not None and verdict["reward"] is not None:
             verdict = {**verdict, "reward": float(verdict["reward"])}
-        return cls(info["screen"], verdict, float(reward), over, info["note"], info.get("timings_s", {}))
+        return cls(info["screen"], verdict, float(reward), is_over, info["note"], info.get("timings_s", {}))
 
-    def with_notice(self, words: str) -> TurnResult:
-        """The same, with words before the note."""
-        return replace(self, note="\n".join(filter(None, (words, self.note))))
+    def with_notice(self, text: str) -> TurnResult:
+        """Return the same result with `text` before its notice."""
+        return replace(self, notice="\n".join(filter(None, (text, self.notice))))
 
 
 @dataclass(frozen=True)
 class StopLimits:
-    """When a run is given up before its steps are spent."""
+    """When a run is ended before its steps are used up."""
 
-    bad_calls: int = 5  # in a row
-    denials: int = 3  # in all
-    repeats_told: int = 3  # the same action on the same screen: the model is told that nothing changes
-    repeats: int = 5
+    bad_calls: int = 5  # invalid replies in a row
+    denials: int = 3  # actions denied by the guard, in all
+    repeat_notice: int = 3  # same action on the same screen: the model gets a notice
+    repeats: int = 5  # same action on the same screen: the run ends
 
 
 class TerminationMonitor:
-    """Follows one run, step by step, and says when it is over."""
+    """Counts a run's errors and repetitions, and decides after each step whether the run is over."""
 
-    def __init__(self, max_steps: int, patience: StopLimits) -> None:
-        self.max_steps, self.patience = max_steps, patience
+    def __init__(self, max_steps: int, limits: StopLimits) -> None:
+        self.max_steps, self.limits = max_steps, limits
         self.denials = self.bad_calls = self.repeats = 0
-        self._before: tuple[tuple[Any, ...], str] | None = None
+        self._last_turn: tuple[tuple[Action, ...], str] | None = None  # actions, and the digest of the screen after
 
-    def check_progress(self, actions: tuple[Any, ...], before: Screen, came: TurnResult) -> TurnResult:
-        """The outcome of a turn's actions, with a note for a model that goes on with what changes nothing."""
-        if all(isinstance(action, Wait) for action in actions):  # to wait on a still screen is no mistake
-            return came
-        same = before.digest == came.screen.digest
-        if same and self._before == (actions, before.digest):
+    def check_progress(self, actions: tuple[Action, ...], screen: Screen, result: TurnResult) -> TurnResult:
+        """Return the result of a turn, with a notice when the same actions repeatedly changed nothing.
+
+        Args:
+            actions: The actions of the turn.
+            screen: The screen before them.
+            result: The state after them.
+        """
+        if all(isinstance(action, Wait) for action in actions):  # waiting on a still screen is no repetition
+            return result
+        is_unchanged = screen.digest == result.screen.digest
+        if is_unchanged and self._last_turn == (actions, screen.digest):
             self.repeats += 1
         else:
-            self.repeats = int(same)
-        self._before = (actions, came.screen.digest)
-        if self.repeats < self.patience.repeats_told:
-            return came
-        return came.with_notice(
+            self.repeats = int(is_unchanged)
+        self._last_turn = (actions, result.screen.digest)
+        if self.repeats < self.limits.repeat_notice:
+            return result
+        return result.with_notice(
             f"This action was done {self.repeats} times and nothing changed on the screen; do another."
         )
 
-    def check(self, steps: Sequence[Step], came: TurnResult) -> Termination | None:
-        """The ending after the last of the steps, None to go on.
+    def check(self, steps: Sequence[Step], result: TurnResult) -> Termination | None:
+        """Return how the run ended with the last step, None to continue.
 
-        A task's verdict decides where there is a task; the model's own word counts only where there is none.
+        Where there is a task, its verdict decides; the model's own judgment counts only without a task.
+
+        Args:
+            steps: All steps of the run, including the last one.
+            result: The state after the last step.
         """
+        error = result.error
         mistake = (
-            came.error
-            if isinstance(came.error, InvalidActionError) and not isinstance(came.error, ActionRejectedError)
-            else None
+            error if isinstance(error, InvalidActionError) and not isinstance(error, ActionRejectedError) else None
         )
         self.bad_calls = self.bad_calls + 1 if mistake else 0
         self.denials += isinstance(mistake, ActionDeniedError)
-        action = steps[-1].action if came.error is None else None
-        if isinstance(came.error, SurfaceError):
-            return Termination("error", "machine", str(came.error))
+        action = steps[-1].action if error is None else None
+        if isinstance(error, SurfaceError):
+            return Termination("error", "machine", str(error))
         if isinstance(mistake, RunStoppedError):
             return Termination("stopped", "interrupted" if mistake.by_person else "denied", str(mistake))
-        if came.verdict and came.verdict["done"]:
-            reward = came.verdict["reward"]
-            won = reward is not None and reward >= SUCCESS_THRESHOLD
-            return Termination(
-                "success" if won else "failure", "verdict", "the task is over: " + ("done" if won else "not as asked")
-            )
+        if result.verdict and result.verdict["done"]:
+            return _task_verdict(result.verdict["reward"])
         if isinstance(action, Done | Answer):
-            return _own_word(action, came.verdict)
-        if self.denials >= self.patience.denials:
-            return Termination("stopped", "denied", f"the guard refused {self.denials} times, the last time: {mistake}")
-        if self.bad_calls >= self.patience.bad_calls:
-            return Termination("failure", "bad calls", f"{self.bad_calls} replies in a row meant no action: {mistake}")
-        if self.repeats >= self.patience.repeats:
-            return Termination("failure", "no progress", f"the same action {self.repeats} times, and nothing changed")
-        if came.over or len(steps) >= self.max_steps:
+            return _own_judgment(action, result.verdict)
+        if self.denials >= self.limits.denials:
+            return Termination("stopped", "denied", f"the guard denied {self.denials} actions, the last one: {mistake}")
+        if self.bad_calls >= self.limits.bad_calls:
+            return Termination("failure", "bad calls", f"{self.bad_calls} invalid replies in a row: {mistake}")
+        if self.repeats >= self.limits.repeats:
+            return Termination("failure", "no progress", f"the same action {self.repeats} times without a change")
+        if result.is_over or len(steps) >= self.max_steps:
             return Termination("budget", "budget", f"not finished after {len(steps)} of {self.max_steps} steps")
         return None
 
 
-def _own_word(action: Done | Answer, verdict: Mapping[str, Any] | None) -> Termination:
-    said = action.text if isinstance(action, Answer) else action.message
+def _task_verdict(reward: float | None) -> Termination:
+    if reward is not None and is_success(reward):
+        return Termination("success", "verdict", "the task is done")
+    return Termination("failure", "verdict", "the task ended without success")
+
+
+def _own_judgment(action: Done | Answer, verdict: Verdict | None) -> Termination:
     if verdict is not None:
-        return Termination("failure", "verdict", "the model says that it is done, and the task is not")
+        return Termination("failure", "verdict", "the model ended the run, but the task is not done")
     if isinstance(action, Answer):
-        return Termination("success", "own word", said)
-    return Termination(action.status, "own word", said or f"the model says: {action.status}")
+        return Termination("success", "own word", action.text)
+    return Termination(action.status, "own word", action.message or f"the model reports {action.status}")

@@ -1,15 +1,15 @@
-"""runs/<id>/: what a run saw, was told, said, did and got. Knows files; knows no machine and no model.
+"""Traces of runs: reading and writing of runs/<id>/.
 
-    manifest.json   what was asked, of which model, with which settings; written once, before the first event
-    steps.jsonl     one event a line, appended by one write and fsynced before the next thing happens
-    frames/         every picture once, as PNG, named by Screen.digest (its pixels, not its file)
+    manifest.json   goal, policy, settings and versions; written once, before the first event
+    steps.jsonl     one event per line, appended by one write and fsynced before the next action
+    frames/         every screenshot once, as PNG, named by Screen.digest (a hash of its pixels, not of its file)
 
-The events, in order: `start`; then for each step `reply` (the prompt, the digests of its pictures, the model's words),
-`act.intent` before an action meets the machine, `act.result` after, both of them for each action where a reply means
-several (`part` of `parts`); then `end`. Where a person is asked first, `approval` stands between the two. An intent
-without a result says that the process died in between, so the action may or may not have happened. Every line holds
-the SHA-256 of the line before it (the first: of manifest.json), so a changed, lost or added line is seen. A torn last
-line, which is what a power cut leaves, is not an error.
+The events, in order: `start`; for each step `reply` (the prompt, the digests of its images, the reply), `act.intent`
+before an action and `act.result` after it, both of them for each action where a reply contains several (`part` of
+`parts`); then `end`. Where the user's approval is asked, `approval` is between the two. An intent without a result means
+that the process died in between, so the action may or may not have happened. Every line contains the SHA-256 of the
+line before it (the first: of manifest.json), so changed, lost or added lines are detected. An incomplete last line,
+which a power failure leaves, is not an error.
 """
 
 from __future__ import annotations
@@ -32,21 +32,25 @@ from typing import Any
 
 import numpy as np
 
-from actions import Call, Reply, Screen, Step, SurfaceError, UsageError, parse_action
+from actions import Action, BaseAction, Call, Reply, Screen, Step, SurfaceError, UsageError, parse_action
 from actions.history import merge_parts
 
 MANIFEST, EVENTS, FRAMES, CRASH = "manifest.json", "steps.jsonl", "frames", "error.txt"
 
 
 def default_root() -> Path:
-    """The folder of all runs when nobody names one: the user's data folder of this platform."""
+    """Return the default folder of all runs: the user's data folder on this platform."""
     import platformdirs
 
     return platformdirs.user_data_path("pixelhand", appauthor=False) / "runs"
 
 
 def new_folder(root: Path) -> Path:
-    """Make root/<id>/; ids sort by the time of their making (UTC). UsageError when the folder cannot be made."""
+    """Create root/<id>/; ids sort by their creation time (UTC).
+
+    Raises:
+        UsageError: The folder cannot be created.
+    """
     while True:
         run_id = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f") + "-" + secrets.token_hex(2)
         folder = root / run_id
@@ -55,54 +59,65 @@ def new_folder(root: Path) -> Path:
         except FileExistsError:
             if folder.is_dir():
                 continue
-            raise UsageError(f"{root} is a file, not a folder for runs; choose another with --runs DIR") from None
+            raise UsageError(f"{root} is a file, not a folder; choose another folder with --runs DIR") from None
         except OSError as error:
             raise UsageError(
-                f"cannot make the run's folder in {root} ({error.strerror}); choose another with --runs DIR"
+                f"the run's folder cannot be created in {root} ({error.strerror}); choose another with --runs DIR"
             ) from None
         return folder
 
 
 class TraceWriter:
-    """The writer of one run. Every method returns after its bytes are on the disk, and raises SurfaceError if not."""
+    """Writer of one run's trace. Methods return once their bytes are on disk.
 
-    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+    Args:
+        folder: The run's folder, which exists.
+        manifest: The content of manifest.json.
+
+    Attributes:
+        broken: The error after which nothing is written any more.
+
+    Raises:
+        SurfaceError: The disk failed.
+    """
+
+    def __init__(self, folder: Path, manifest: Mapping[str, object]) -> None:
         self.folder = folder
-        self.broken: SurfaceError | None = None  # why nothing is written any more
+        self.broken: SurfaceError | None = None
         self._frames: set[str] = set()
-        text = _line({"format": 1, "run": folder.name, "made": _now(), **manifest}, indent=2)
+        text = _to_line({"format": 1, "run": folder.name, "made": _now(), **manifest}, indent=2)
         with disk_errors(folder):
             (folder / FRAMES).mkdir(exist_ok=True)
-            _replace(folder / MANIFEST, text)
+            _write_atomically(folder / MANIFEST, text)
             self._file = os.open(folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
             _sync_folder(folder)
         self._previous = hashlib.sha256(text).hexdigest()
 
-    def write(self, event: str, **facts: Any) -> None:
-        """Append one event. Screens among the facts are stored as frames, and stand in the line as their digests."""
+    def write(self, event: str, **facts: object) -> None:
+        """Append one event. Screens among the facts are stored as frames; the line has their digests."""
         if self.broken is not None:
             raise self.broken
         try:
             with disk_errors(self.folder):
-                plain = {name: self._plain(value) for name, value in facts.items()}
-                line = _line({"event": event, "at": _now(), "prev": self._previous, **plain})
+                data = {name: self._to_json(value) for name, value in facts.items()}
+                line = _to_line({"event": event, "at": _now(), "prev": self._previous, **data})
                 if os.write(self._file, line + b"\n") != len(line) + 1:
-                    raise OSError(errno.ENOSPC, "the disk took only a part of a line")
+                    raise OSError(errno.ENOSPC, "the disk is full")
                 self._previous = hashlib.sha256(line).hexdigest()  # before anything else can interrupt
                 os.fsync(self._file)
         except SurfaceError as error:
-            self.broken = error  # nothing may follow half a line: as the last one it is only torn
+            self.broken = error  # no line may follow an incomplete one
             raise
 
     def close(self) -> None:
-        """Let go of the file. Safe to call twice."""
+        """Close the file. Safe to call twice."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
-    def _plain(self, value: Any) -> Any:
+    def _to_json(self, value: object) -> object:
         if isinstance(value, Screen):
-            return self._frame(value)
+            return self._store_frame(value)
         if isinstance(value, Reply):
             return {
                 "text": value.text,
@@ -111,82 +126,96 @@ class TraceWriter:
                 "prompt_tokens": value.prompt_tokens,
                 "reply_tokens": value.reply_tokens,
                 "timings_s": dict(value.timings_s),
-                "looks": [self._plain(one) for one in value.localizations],
+                "looks": [self._to_json(localization) for localization in value.localizations],
                 "doubt": value.uncertainty,
             }
         if isinstance(value, Call):
-            return {"name": value.name, "arguments": _arguments(value), "thought": value.thought}
-        if hasattr(value, "model_dump"):
+            return {"name": value.name, "arguments": _json_arguments(value), "thought": value.thought}
+        if isinstance(value, BaseAction):
             return value.model_dump(mode="json")
         if isinstance(value, Mapping):
-            return {str(key): self._plain(item) for key, item in value.items()}
+            return {str(key): self._to_json(item) for key, item in value.items()}
         if isinstance(value, float) and not math.isfinite(value):
-            return str(value)  # JSON has no word for it
+            return str(value)  # JSON has no infinity and no NaN
         return value
 
-    def _frame(self, screen: Screen) -> str:
+    def _store_frame(self, screen: Screen) -> str:
         if screen.digest not in self._frames:
             path = self.folder / FRAMES / f"{screen.digest}.png"
-            _replace(path, _png(screen))
+            _write_atomically(path, _png(screen))
             self._frames.add(screen.digest)
         return screen.digest
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as read back. torn: the last line was cut off by a crash and is not among the events."""
+    """A run read from its trace."""
 
     folder: Path
     manifest: Mapping[str, Any]
     events: tuple[Mapping[str, Any], ...]
-    truncated: bool = False
+    truncated: bool = False  # the last line was incomplete and is not among the events
 
     def first(self, event: str) -> Mapping[str, Any]:
-        """The first event of that name, {} if there is none."""
-        return next((e for e in self.events if e["event"] == event), {})
+        """Return the first event of that name, {} if there is none."""
+        return next((data for data in self.events if data["event"] == event), {})
 
     @property
     def status(self) -> str:
-        """How it ended, or "broken off" when the process died before it could say."""
+        """How the run ended; "broken off" when the process died before its end."""
         return str(self.first("end").get("status", "broken off"))
 
     @property
     def goal(self) -> str:
+        """The run's goal."""
         return str(self.first("start").get("goal") or self.manifest.get("goal") or "")
 
     @property
     def pending_action(self) -> Mapping[str, Any] | None:
-        """The action that was begun and of which nobody knows whether it happened, None if there is none."""
-        open_intent: Mapping[str, Any] | None = None
+        """The intent of an action whose result is missing, so that it may or may not have happened; None without."""
+        pending: Mapping[str, Any] | None = None
         for event in self.events:
             if event["event"] == "act.intent":
-                open_intent = event
+                pending = event
             elif event["event"] == "act.result":
-                open_intent = None
-        return open_intent
+                pending = None
+        return pending
 
     @property
     def finished(self) -> list[Mapping[str, Any]]:
-        """The results of the finished actions; a step has several where its reply meant several."""
+        """The `act.result` events; a step has several where its reply contained several actions."""
         return [event for event in self.events if event["event"] == "act.result"]
 
+    @property
+    def count(self) -> int:
+        """The number of steps with a result."""
+        return len(self._results_by_step())
+
     def reply(self, step: int) -> Mapping[str, Any]:
-        """The `reply` event of a step: what was seen, shown and said."""
+        """Return the `reply` event of a step."""
         return next(event for event in self.events if event["event"] == "reply" and event["step"] == step)
 
-    def action(self, event: Mapping[str, Any]) -> Any:
-        """The Action of an intent or a result, None where the reply meant none."""
+    def action(self, event: Mapping[str, Any]) -> Action | None:
+        """Return the action of an intent or a result, None for an invalid reply."""
         return parse_action(event["action"]) if event["action"] else None
 
     def check_frames(self) -> int:
-        """How many pictures the events name; UsageError for the first that is missing or changed."""
-        named = {event["screen"] for event in self.events if "screen" in event}
-        for digest in sorted(named):
+        """Return the number of screenshots that the events name.
+
+        Raises:
+            UsageError: One of them is missing or was changed.
+        """
+        digests = {event["screen"] for event in self.events if "screen" in event}
+        for digest in sorted(digests):
             self.screen(digest)
-        return len(named)
+        return len(digests)
 
     def screen(self, digest: str) -> Screen:
-        """A frame as it was seen; UsageError when its file is missing or holds other pixels."""
+        """Return a screenshot of the run.
+
+        Raises:
+            UsageError: Its file is missing or has other pixels.
+        """
         from PIL import Image
 
         path = self.folder / FRAMES / f"{digest}.png"
@@ -194,32 +223,27 @@ class RunRecord:
             with Image.open(path) as image:
                 screen = Screen(np.asarray(image.convert("RGB")))
         except OSError as error:
-            raise UsageError(f"the frame {path} cannot be read ({error}); the run's folder is incomplete") from None
+            raise UsageError(f"the screenshot {path} cannot be read ({error}); the trace is incomplete") from None
         if screen.digest != digest:
-            raise UsageError(f"the frame {path} does not hold the pixels that its name says; it was changed")
+            raise UsageError(f"the pixels of {path} do not match its name; the file was changed")
         return screen
 
     def steps(self) -> list[Step]:
-        """The finished steps, pictures and all, as the loop had them."""
-        return [merge_parts([self._part(result) for result in part]) for part in self._by_step()]
+        """Return the finished steps with their screenshots, as the loop had them."""
+        return [merge_parts([self._to_step(result) for result in results]) for results in self._results_by_step()]
 
-    @property
-    def count(self) -> int:
-        """How many steps have a result."""
-        return len(self._by_step())
-
-    def _by_step(self) -> list[list[Mapping[str, Any]]]:
+    def _results_by_step(self) -> list[list[Mapping[str, Any]]]:
         return [list(results) for _, results in groupby(self.finished, key=lambda result: result["step"])]
 
-    def _part(self, result: Mapping[str, Any]) -> Step:
-        said = self.reply(result["step"])
-        reply = dict(said["reply"])
+    def _to_step(self, result: Mapping[str, Any]) -> Step:
+        event = self.reply(result["step"])
+        reply = dict(event["reply"])
         reply["image_digests"] = tuple(reply.pop("pictures"))
-        reply["localizations"] = tuple(reply.pop("looks", ()))  # older traces have none
+        reply["localizations"] = tuple(reply.pop("looks", ()))  # absent in old traces
         reply["uncertainty"] = reply.pop("doubt", "")
         return Step(
             index=result["step"],
-            screen=self.screen(said["screen"]),
+            screen=self.screen(event["screen"]),
             reply=Reply(**reply),
             call=Call(**result["call"]) if result["call"] else None,
             action=self.action(result),
@@ -231,34 +255,40 @@ class RunRecord:
 
 
 def read_trace(folder: Path) -> RunRecord:
-    """Read a run and check its chain. UsageError names the first line that does not follow the one before."""
+    """Read a run and check its hash chain.
+
+    Raises:
+        UsageError: The folder is not a trace, or a line does not follow from the one before it.
+    """
     path = folder / EVENTS
     try:
         manifest_bytes = (folder / MANIFEST).read_bytes()
         lines = path.read_bytes().split(b"\n")
         manifest = json.loads(manifest_bytes)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder} is not the folder of a run ({error}); `agent runs list` names them") from None
-    torn = lines.pop() != b""  # a whole file ends with a line break
+        raise UsageError(f"{folder} is not the folder of a run ({error}); `agent runs list` lists them") from None
+    is_truncated = lines.pop() != b""  # a complete file ends with a line break
     previous = hashlib.sha256(manifest_bytes).hexdigest()
     events = []
     for number, line in enumerate(lines, 1):
         try:
             event = json.loads(line)
-            linked = event["prev"] == previous
+            is_linked = event["prev"] == previous
         except (ValueError, TypeError, KeyError):
-            linked = False
-        if not linked:
-            raise UsageError(
-                f"line {number} of {path} does not follow from what stands before it; the file was changed"
-            )
+            is_linked = False
+        if not is_linked:
+            raise UsageError(f"line {number} of {path} does not follow from the line before it; the file was changed")
         events.append(event)
         previous = hashlib.sha256(line).hexdigest()
-    return RunRecord(folder, manifest, tuple(events), torn)
+    return RunRecord(folder, manifest, tuple(events), is_truncated)
 
 
 def find_run(root: Path, name: str) -> Path:
-    """The folder of a run named by its id, the beginning of its id, "last", or a path."""
+    """Return the folder of a run named by its id, the beginning of its id, "last", or a path.
+
+    Raises:
+        UsageError: No run, or several, have this name.
+    """
     if name and (Path(name) / MANIFEST).is_file():
         return Path(name)
     ids = list_runs(root)
@@ -268,12 +298,12 @@ def find_run(root: Path, name: str) -> Path:
     if name and len(matches) == 1:
         return root / matches[0]
     if not matches:
-        raise UsageError(f"no run '{name}' in {root}; `agent runs list` names them")
-    raise UsageError(f"'{name}' begins {len(matches)} runs; write more of it: {', '.join(matches[:3])}")
+        raise UsageError(f"no run '{name}' in {root}; `agent runs list` lists them")
+    raise UsageError(f"{len(matches)} runs begin with '{name}': {', '.join(matches[:3])}; write more of the id")
 
 
 def list_runs(root: Path) -> list[str]:
-    """The ids of the runs in a folder, oldest first; none when there is no such folder."""
+    """Return the ids of the runs in a folder, oldest first; empty when the folder does not exist."""
     return sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}"))
 
 
@@ -282,18 +312,18 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write \r\n
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """A disk that fails is the machine's trouble: OSError becomes a SurfaceError that names the folder."""
+    """Turn an OSError into a SurfaceError that names the folder."""
     try:
         yield
     except OSError as error:
         raise SurfaceError(
             f"the trace cannot be written to {folder} ({error.strerror or error}); "
-            "free some space or choose another folder with --runs DIR"
+            "free some space, or choose another folder with --runs DIR"
         ) from error
 
 
-def _arguments(call: Call) -> dict[str, Any]:
-    """What a model wrote may be NaN or nested without end; the reply's text holds it in any case."""
+def _json_arguments(call: Call) -> dict[str, Any]:
+    """Return a call's arguments; a placeholder where they are not JSON (NaN, deep nesting). The reply's text has them."""
     arguments = dict(call.arguments)
     try:
         json.dumps(arguments, allow_nan=False)
@@ -306,8 +336,8 @@ def _now() -> float:
     return round(time.time(), 4)  # seconds since the epoch
 
 
-def _line(data: Mapping[str, Any], indent: int | None = None) -> bytes:
-    return json.dumps(data, allow_nan=False, indent=indent).encode()  # ASCII: lone surrogates survive
+def _to_line(data: Mapping[str, Any], indent: int | None = None) -> bytes:
+    return json.dumps(data, allow_nan=False, indent=indent).encode()  # ASCII keeps lone surrogates
 
 
 def _png(screen: Screen) -> bytes:
@@ -318,8 +348,8 @@ def _png(screen: Screen) -> bytes:
     return buffer.getvalue()
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a whole file or none: a reader never sees half of it."""
+def _write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that readers never see a part of it."""
     temporary = path.with_name(f".{path.name}.tmp")
     with open(temporary, "wb") as file:
         file.write(data)

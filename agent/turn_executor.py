@@ -1,8 +1,8 @@
-"""One turn, from the model's words to the next screen: call, act, look again. Knows an environment and a policy.
+"""TurnExecutor: one turn, from the model's reply to the next screenshot.
 
-A reply may mean several actions. They are done one after the other, each with its own two events, and the rest is left
-undone where the screen that they were meant for is no more: after a mistake, after word from the machine (a dialog, a
-new tab), when the task is over, when the screen's size changed.
+A reply may contain several actions. They are performed in order, each with its own two events. Remaining actions are
+skipped once the screen they were meant for has changed: after an error, a notice from the machine (a dialog, a new
+tab), the end of the task, or a change of the screen's size.
 """
 
 from __future__ import annotations
@@ -10,174 +10,212 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from actions import ActionRejectedError, Ask, Call, InvalidActionError, Reply, Screen, Step, SurfaceError, Wait
+from actions import (
+    Action,
+    ActionRejectedError,
+    Ask,
+    Call,
+    InvalidActionError,
+    Reply,
+    Screen,
+    Step,
+    SurfaceError,
+    Wait,
+)
 from actions.history import merge_parts
+from agent.env import Env
 from agent.policies.base import Policy
 from agent.safety.approval import NO, YES, region_unchanged
 from agent.safety.signals import InterruptShield
 from agent.termination import TerminationMonitor, TurnResult
 from agent.ui.formatting import describe_action
 
-AskPerson = Callable[[str], str]  # a question -> the answer; EOFError when nobody is there
+AskUser = Callable[[str], str]  # question -> answer; raises EOFError when nobody answers
 
 
-@dataclass(frozen=True)
+@dataclass
 class TurnExecutor:
-    """What carries a turn out. tell(event, **facts) is told of each action before it meets the machine, and after.
+    """Performs the actions of a reply and records them."""
 
-    ask: answers the model's questions; None where nobody is there. approved: each action is shown to a person anyway
-    before it is done, so that an unsure one is not asked about twice.
-    """
-
-    env: Any
+    env: Env
     policy: Policy
-    watch: TerminationMonitor
-    tell: Callable[..., None]
-    hold: InterruptShield
-    ask: AskPerson | None = None
-    approved: bool = False
+    monitor: TerminationMonitor
+    record: Callable[..., None]  # record(event, **facts) is called before and after each action
+    shield: InterruptShield
+    ask: AskUser | None = None  # answers the model's questions; None when nobody can
+    approves_each: bool = False  # the user sees every action anyway, so uncertain ones need no second question
+    _user_s: float = field(default=0.0, init=False)  # seconds that the user took to answer in this turn
 
     def execute(
-        self, index: int, reply: Reply, came: TurnResult, began: float, thought_s: float
+        self, index: int, reply: Reply, state: TurnResult, start: float, think_s: float
     ) -> tuple[Step, TurnResult]:
-        """Do what the reply means on the screen that came last; the turn as a Step, and how things stand after it.
+        """Perform the actions of a reply; return the turn as a Step, and the state after it.
 
-        began: time.perf_counter() at the turn's beginning; thought_s: how much of it the reply took.
+        Args:
+            index: The number of the step.
+            reply: The policy's reply to the last screen.
+            state: The state before the turn.
+            start: time.perf_counter() at the start of the turn.
+            think_s: Seconds of the turn that the reply took.
         """
-        screen, lap = came.screen, began
-        call, meant, came = self._parse(reply, came)
-        if reply.uncertainty and meant and not self.approved:
-            came = self._confirm_uncertain(reply.uncertainty, meant[0], came)
-            meant = () if came.error is not None else meant
-        timings_s: Mapping[str, float] = {"think": thought_s, **reply.timings_s}
+        screen, part_start = state.screen, start
+        self._user_s = 0.0
+        call, actions, state = self._parse(reply, state)
+        if reply.uncertainty and actions and not self.approves_each:
+            state = self._confirm_uncertain(reply.uncertainty, actions[0], state)
+            actions = () if state.error is not None else actions
+        timings_s: Mapping[str, float] = {"think": think_s, **reply.timings_s}
         parts: list[Step] = []
-        for number, action in enumerate(meant or (None,), 1):
-            which = {"step": index, **({"part": number, "parts": len(meant)} if len(meant) > 1 else {})}
+        for number, action in enumerate(actions or (None,), 1):
+            position = {"step": index, **({"part": number, "parts": len(actions)} if len(actions) > 1 else {})}
             if action is not None:
-                self.tell("act.intent", **which, call=call, action=action)
-                came = self._perform(action, came)
-            ends = number >= len(meant) or _should_stop(came, screen)
-            if ends:
-                came = self._last(came, screen, meant, number)
-            error, spent_s = _error_text(came, meant, number), time.perf_counter() - lap
-            lap += spent_s
-            part = Step(index, screen, reply, call, action, error, came.note, came.reward, spent_s)
-            parts.append(part)
-            self.tell(
-                "act.result",
-                **which,
-                **{name: getattr(part, name) for name in ("call", "action", "error", "reward", "seconds")},
-                note=part.notice,
-                verdict=came.verdict,
-                screen=came.screen,
-                timings_s={**timings_s, **came.timings_s},
+                self.record("act.intent", **position, call=call, action=action)
+                state = self._perform(action, state)
+            is_last = number >= len(actions) or _should_stop(state, screen)
+            if is_last:
+                state = self._finalize(state, screen, actions, number)
+            elapsed_s = time.perf_counter() - part_start
+            part_start += elapsed_s
+            part = Step(
+                index=index,
+                screen=screen,
+                reply=reply,
+                call=call,
+                action=action,
+                error=_error_text(state, actions, number),
+                notice=state.notice,
+                reward=state.reward,
+                seconds=max(0.0, elapsed_s - self._user_s),
             )
-            timings_s = {}  # of the first part alone: the others cost no thought
-            if ends:
+            self._user_s = 0.0
+            parts.append(part)
+            self.record(
+                "act.result",
+                **position,
+                call=call,
+                action=action,
+                error=part.error,
+                reward=part.reward,
+                seconds=part.seconds,
+                note=part.notice,
+                verdict=state.verdict,
+                screen=state.screen,
+                timings_s={**timings_s, **state.timings_s},
+            )
+            timings_s = {}  # the model's time counts once, for the first action
+            if is_last:
                 break
-        return merge_parts(parts), came
+        return merge_parts(parts), state
 
-    def _parse(self, reply: Reply, came: TurnResult) -> tuple[Call | None, tuple[Any, ...], TurnResult]:
-        """The call in a reply, the actions that it means, and the state before them; none, and why, for a BadCall."""
-        call, came = None, TurnResult(came.screen, came.verdict)
+    def _parse(self, reply: Reply, state: TurnResult) -> tuple[Call | None, tuple[Action, ...], TurnResult]:
+        """Return the call and the actions of a reply; for an invalid one no actions, and a state with the error."""
+        call, state = None, TurnResult(state.screen, state.verdict)
         try:
             call = self.policy.parse(reply)
-            meant = self.policy.to_actions(call, came.screen)
-            if not meant:
+            actions = self.policy.to_actions(call, state.screen)
+            if not actions:
                 raise InvalidActionError("the reply means no action; say what to do next, or that it is done")
-            return call, meant, came
-        except InvalidActionError as error:  # the model's mistake: it reads of it next turn
-            return call, (), replace(came, error=error)
+            return call, actions, state
+        except InvalidActionError as error:  # the model reads it in the next turn
+            return call, (), replace(state, error=error)
 
-    def _confirm_uncertain(self, doubt: str, action: Any, came: TurnResult) -> TurnResult:
-        """The state once a person who is there agreed to an unsure action; else with what they said as its error.
+    def _confirm_uncertain(self, uncertainty: str, action: Action, state: TurnResult) -> TurnResult:
+        """Ask the user about an uncertain action; return the state with the user's refusal as its error.
 
-        Nobody there: it is done as the model said. A look afterwards shows whether its place is still what it was.
+        When nobody can be asked, the action is performed. A screenshot taken afterwards shows whether its target is
+        still there.
         """
         if self.ask is None:
-            return came
+            return state
         question = (
-            f"The model wants to {describe_action(action)} and is not sure of the place: {doubt}. "
-            "y: do it; anything else: not done, and the model reads what you write"
+            f"The model wants to {describe_action(action)}, but its position is uncertain: {uncertainty}. "
+            "y: do it; anything else: do not, and the model reads what you write"
         )
         try:
-            with self.hold.allow_interrupts():
-                answer = self.ask(question).strip()
+            answer = self._ask_user(question).strip()
         except EOFError:
-            return came
-        now = self._recapture(came)
-        if now.error is not None:
-            return now
+            return state
+        current = self._recapture(state)
+        if current.error is not None:
+            return current
         if answer.lower() not in YES:
-            said = f": {answer}" if answer and answer.lower() not in NO else ""
+            detail = f": {answer}" if answer and answer.lower() not in NO else ""
             return replace(
-                now, error=ActionRejectedError(f"you were unsure of the place, and the person said no{said}")
+                current, error=ActionRejectedError(f"you were unsure of the place, and the person said no{detail}")
             )
-        if not all(region_unchanged(came.screen, now.screen, point.x, point.y) for point in action.points()):
-            return replace(now, error=ActionRejectedError("this place changed while the person was asked; look again"))
-        return now
+        if not all(region_unchanged(state.screen, current.screen, point.x, point.y) for point in action.points()):
+            return replace(
+                current, error=ActionRejectedError("this place changed while the person was asked; look again")
+            )
+        return current
 
-    def _perform(self, action: Any, came: TurnResult) -> TurnResult:
-        """env.step; but a question goes to the person. An error of the model's or the machine's is in the outcome."""
+    def _perform(self, action: Action, state: TurnResult) -> TurnResult:
+        """Perform an action, or ask the user a question; the result has the model's or the machine's error."""
         try:
             if isinstance(action, Ask):
                 answer = self._answer(action)
-                return self._step(Wait(seconds=0)).with_notice(f"The person answers: {answer}")  # they may have used it
-            with (
-                self.hold.allow_interrupts() if isinstance(action, Wait) else nullcontext()
-            ):  # to wait no longer does no harm
+                result = self._step(Wait(seconds=0))  # the user may have changed the screen
+                return result.with_notice(f"The person answers: {answer}")
+            is_wait = isinstance(action, Wait)  # cutting a wait short is harmless
+            with self.shield.allow_interrupts() if is_wait else nullcontext():
                 return self._step(action)
         except ActionRejectedError as error:
-            came = self._recapture(came)
-            return came if came.error is not None else replace(came, error=error)
+            current = self._recapture(state)
+            return current if current.error is not None else replace(current, error=error)
         except (InvalidActionError, SurfaceError) as error:
-            return TurnResult(came.screen, came.verdict, error=error)
+            return TurnResult(state.screen, state.verdict, error=error)
 
-    def _step(self, action: Any) -> TurnResult:
+    def _step(self, action: Action) -> TurnResult:
         _, reward, terminated, truncated, info = self.env.step(action)
         return TurnResult.from_info(info, reward, terminated or truncated)
 
     def _answer(self, question: Ask) -> str:
         try:
-            if self.ask is None:
-                raise EOFError
-            with self.hold.allow_interrupts():
-                return self.ask(question.question)
+            return self._ask_user(question.question)
         except EOFError:
             raise InvalidActionError(
                 "nobody is there to answer; decide by yourself, or end the run with status failure and say why"
             ) from None
 
-    def _recapture(self, came: TurnResult) -> TurnResult:
-        """What is to be seen after a person was there; what it was before where the environment cannot just look."""
+    def _ask_user(self, question: str) -> str:
+        if self.ask is None:
+            raise EOFError
+        start = time.perf_counter()
+        try:
+            with self.shield.allow_interrupts():
+                return self.ask(question)
+        finally:
+            self._user_s += time.perf_counter() - start
+
+    def _recapture(self, state: TurnResult) -> TurnResult:
+        """Return the current state after the user was asked; the old one where the environment cannot wait."""
         try:
             return self._step(Wait(seconds=0))
         except InvalidActionError:
-            return TurnResult(came.screen, came.verdict)
+            return TurnResult(state.screen, state.verdict)
         except SurfaceError as error:
-            return TurnResult(came.screen, came.verdict, error=error)
+            return TurnResult(state.screen, state.verdict, error=error)
 
-    def _last(self, came: TurnResult, screen: Screen, meant: tuple[Any, ...], number: int) -> TurnResult:
-        """The outcome of a turn's last action, with a word on those after it, and on what changes nothing."""
-        if came.error is not None:
-            return came
-        if number < len(meant) and not came.over:
-            rest = f"the last {len(meant) - number} of the {len(meant)} actions were not done"
-            came = came.with_notice(f"The screen is another now: {rest}.")
-        return self.watch.check_progress(meant[:number], screen, came)
-
-
-def _should_stop(came: TurnResult, meant_for: Screen) -> bool:
-    """Whether what follows in the same reply is left undone: it was meant for a screen that is no more."""
-    same_size = (came.screen.width, came.screen.height) == (meant_for.width, meant_for.height)
-    return came.error is not None or came.over or bool(came.note) or not same_size
+    def _finalize(self, state: TurnResult, screen: Screen, actions: tuple[Action, ...], number: int) -> TurnResult:
+        """Return the state after a turn's last action, with notices about skipped actions and lack of progress."""
+        if state.error is not None:
+            return state
+        if number < len(actions) and not state.is_over:
+            rest = f"the last {len(actions) - number} of the {len(actions)} actions were not done"
+            state = state.with_notice(f"The screen is another now: {rest}.")
+        return self.monitor.check_progress(actions[:number], screen, state)
 
 
-def _error_text(came: TurnResult, meant: tuple[Any, ...], number: int) -> str:
-    """What the model reads of an error; of one among several actions, which one it was."""
-    if came.error is None or len(meant) < 2:
-        return str(came.error or "")
-    return f"action {number} of {len(meant)}, {describe_action(meant[number - 1])}, was not done: {came.error}"
+def _should_stop(state: TurnResult, screen: Screen) -> bool:
+    """Return whether the remaining actions, meant for `screen`, are skipped."""
+    is_same_size = (state.screen.width, state.screen.height) == (screen.width, screen.height)
+    return state.error is not None or state.is_over or bool(state.notice) or not is_same_size
+
+
+def _error_text(state: TurnResult, actions: tuple[Action, ...], number: int) -> str:
+    """Return the error that the model reads; it names the action when there were several."""
+    if state.error is None or len(actions) < 2:
+        return str(state.error or "")
+    return f"action {number} of {len(actions)}, {describe_action(actions[number - 1])}, was not done: {state.error}"

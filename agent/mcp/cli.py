@@ -45,10 +45,10 @@ def mcp(
     from agent.mcp.server import serve
     from agent.session import is_practice
 
-    flags: dict[str, Any] = {"on": on, "url": url, "window": window, "program": program, "model": model}
+    flags: dict[str, Any] = {"surface": on, "url": url, "window": window, "program": program, "model": model}
     flags |= {"max_steps": max_steps, "seed": seed, "headed": headed, "approve": approve, "runs": runs}
     settings = config.load(flags | {"allow_hosts": tuple(allow_host) if allow_host else None})
-    if not settings.url and settings.on == "browser":
+    if not settings.url and settings.surface == "browser":
         raise UsageError("give the page to start from: --url https://example.org, or --url practice:click-dialog-2")
     if not settings.model and is_practice(settings.url):
         settings = replace(settings, model="embedded")

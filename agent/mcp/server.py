@@ -169,7 +169,7 @@ class McpSession:
         """What a trace of this session begins with."""
         return {
             "goal": goal,
-            "surface": self.settings.on,
+            "surface": self.settings.surface,
             "url": self.settings.url,
             "seed": self.settings.seed,
             "policy": dict(about),

@@ -1,9 +1,9 @@
-"""A pair: a planner says what to do, a grounder says where. Knows two policies and points; knows no machine.
+"""PlannerGrounderPolicy: a planner decides what to do, a grounder predicts where.
 
-The planner is asked as ever, and still writes a point of its own. Where its reply clicks, moves to or presses at one
-place, the grounder is shown the same screen and the planner's words for it, and its point takes the place of the
-planner's. Drags and scrolls keep the planner's points (their words name two things, or none), and so does a reply that
-points at several places. What was sent to the grounder, see target; what it said stands among the reply's looks.
+The planner is prompted as usual and still outputs a point. Where its reply has one action at one point, the grounder is
+given the same screen and the planner's description of the target, and its point replaces the planner's. Drags, scrolls
+and replies with several points keep the planner's points. The grounder's prompt and reply are among the reply's
+localizations.
 """
 
 from __future__ import annotations
@@ -11,204 +11,241 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from actions import Call, InvalidActionError, Reply, Screen, Step, UsageError, make_action
-from agent.policies.base import Policy
+from actions import (
+    Action,
+    Call,
+    Click,
+    InvalidActionError,
+    LongPress,
+    Move,
+    Reply,
+    Screen,
+    Step,
+    UsageError,
+    make_action,
+)
+from agent.policies.base import (
+    LOCATE_VERBS,
+    HasDialect,
+    OnText,
+    Policy,
+    PredictionMixin,
+    SupportsPrefetch,
+    SupportsStreaming,
+    first_click,
+    predict_actions,
+)
 from agent.policies.zoom import POINT_ACTIONS
 
-GROUNDED_KEY = (
-    "grounded"  # among a call's arguments: [x, y] in pixels of the screen, or a sentence that says why there is none
-)
+GROUNDED_KEY = "grounded"  # a call's argument: the point as [x, y], or a sentence that says why there is none
 DESCRIBE_TARGET_PROMPT = (
     "Before the call, name in one sentence what is to be pointed at: its kind, its text and its place."
 )
-GROUNDER_VERBS = frozenset({"click"})
 _HEADING = re.compile(
     r"^(?=[ \t]*#|[ \t*]*\w+[ \t*]*[:：])[ \t#*]*(Observation|Thought|Action|Code)\b[ \t*]*[:：]?[ \t*]*", re.MULTILINE
 )
 _TAG, _WORD = re.compile(r"<[^<>]*>"), re.compile(r"[^\W\d_]")
 
 
-def target(call: Call) -> str:
-    """The planner's words for what it points at, on one line; "" where it has none.
+def target_description(call: Call) -> str:
+    """Return the planner's description of the target on one line; "" when there is none.
 
-    The call's own `element`, where that is words; else what stands under the heading Action before the call (as of
-    OpenCUA); else all of its thought.
+    It is the call's `element` argument where that is text; else the part of the thought under the heading `Action` (as
+    OpenCUA writes it); else the whole thought.
     """
-    named = call.arguments.get("element")
-    if isinstance(named, str) and _WORD.search(_TAG.sub("", named)):
-        return " ".join(named.split())
+    element = call.arguments.get("element")
+    if isinstance(element, str) and _WORD.search(_TAG.sub("", element)):
+        return " ".join(element.split())
     parts = _HEADING.split(call.thought)
-    said = dict(zip(parts[1::2], parts[2::2], strict=True))
-    return " ".join((said.get("Action", "").strip() or call.thought).split())
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return " ".join((sections.get("Action", "").strip() or call.thought).split())
 
 
 def can_point(dialect: Any) -> bool:
-    """Whether a dialect, with the tool that it was made with, has words for a click."""
+    """Return whether a dialect, with the tool that it was created with, has a click action."""
     if hasattr(dialect, "format_action"):
         try:
             return bool(dialect.format_action(make_action("click", x=0, y=0), Screen(np.zeros((56, 56, 3), np.uint8))))
         except UsageError:
             return False
     examples = getattr(sys.modules[type(dialect).__module__], "EXAMPLES", ())
-    return any(getattr(one.action, "verb", "") == "click" for one in examples)
+    return any(getattr(example.action, "verb", "") == "click" for example in examples)
 
 
-class PlannerGrounderPolicy:
-    """Two policies as one. UsageError where the grounder cannot point. It owns both: close closes both."""
+class PlannerGrounderPolicy(PredictionMixin):
+    """A policy of two policies. It owns both: `close` closes both.
+
+    Raises:
+        UsageError: The grounder's dialect has no click action.
+    """
 
     def __init__(self, planner: Policy, grounder: Policy) -> None:
         self.planner, self.grounder = planner, grounder
-        dialect = getattr(grounder, "dialect", None)
+        dialect = grounder.dialect if isinstance(grounder, HasDialect) else None
         if dialect is None or not can_point(dialect):
             name = grounder.metadata.get("dialect") or type(dialect).__name__
             raise UsageError(
-                f"the grounder {grounder.metadata['model']} cannot point: its dialect, {name}, has no words for a click; "
-                "give a model that finds what is described, such as GTA1 or Jedi"
+                f"grounder {grounder.metadata['model']} cannot be used: its dialect '{name}' has no click action; "
+                "choose a grounding model such as GTA1 or Jedi"
             )
         self._limits = getattr(dialect, "limits", None)
-        self.chat = getattr(planner, "chat", None)  # who asks a policy for its picture sizes is told the planner's
-        self.speech = getattr(planner, "speech", None)
+        self.chat = getattr(planner, "chat", None)  # the planner's, for callers that report image limits
+        self.profile = getattr(planner, "profile", None)
 
     @property
-    def on_text(self) -> Callable[[str], None] | None:
-        """Who is told the planner's words while they come; the grounder's are told to nobody."""
-        return getattr(self.planner, "on_text", None)
+    def on_text(self) -> OnText | None:
+        """The receiver of the planner's text while it is generated; the grounder's text is not reported."""
+        return self.planner.on_text if isinstance(self.planner, SupportsStreaming) else None
 
     @on_text.setter
-    def on_text(self, heard: Callable[[str], None] | None) -> None:
-        if hasattr(self.planner, "on_text"):
-            self.planner.on_text = heard
+    def on_text(self, receiver: OnText | None) -> None:
+        if isinstance(self.planner, SupportsStreaming):
+            self.planner.on_text = receiver
 
     @property
-    def metadata(self) -> Mapping[str, Any]:
-        """The planner's; but model, fingerprint and prompt_hash are of both; each one's own stand under its name."""
+    def metadata(self) -> Mapping[str, object]:
+        """The planner's metadata; model, fingerprint and prompt_hash combine both policies."""
         planner = self.planner.metadata
         grounder = {key: value for key, value in self.grounder.metadata.items() if key != "path"}
-        told = f"{planner['prompt_hash']}\0{DESCRIBE_TARGET_PROMPT}\0{grounder['prompt_hash']}"
-        both = {key: f"{planner[key]} + {grounder[key]}" for key in ("model", "fingerprint")}
-        both["prompt_hash"] = hashlib.sha256(told.encode()).hexdigest()
+        prompts = f"{planner['prompt_hash']}\0{DESCRIBE_TARGET_PROMPT}\0{grounder['prompt_hash']}"
+        combined = {key: f"{planner[key]} + {grounder[key]}" for key in ("model", "fingerprint")}
+        combined["prompt_hash"] = hashlib.sha256(prompts.encode()).hexdigest()
         if self._limits is not None:
             grounder |= {"min_pixels": self._limits.min_pixels, "max_pixels": self._limits.max_pixels}
-        own = {key: planner[key] for key in ("model", "fingerprint", "prompt_hash")}
-        return {**planner, **both, "planner": own, "grounder": grounder, "asks_for_words": DESCRIBE_TARGET_PROMPT}
+        planner_identity = {key: planner[key] for key in ("model", "fingerprint", "prompt_hash")}
+        return {
+            **planner,
+            **combined,
+            "planner": planner_identity,
+            "grounder": grounder,
+            "asks_for_words": DESCRIBE_TARGET_PROMPT,
+        }
 
     def prefetch(self, screen: Screen) -> None:
-        """Make a screen ready for both, as far as they can; from any thread."""
-        for one in (self.planner, self.grounder):
-            if hasattr(one, "prefetch"):
-                one.prefetch(screen)
+        """Preprocess a screenshot for both policies, as far as they support it. Thread-safe."""
+        for policy in (self.planner, self.grounder):
+            if isinstance(policy, SupportsPrefetch):
+                policy.prefetch(screen)
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
-        """The planner's words, and among their looks the grounder's.
+        """Return the planner's reply with the grounder's point among its localizations.
 
-        A planner that points without a word is asked once more, for words; one that has none then either is taken at
-        its first reply, and the grounder is sent the goal.
+        A planner that points without a description is prompted once more for one; if that fails too, its first reply
+        is used and the grounder is given the goal.
         """
-        steps = [replace(step, call=step.call and _own(step.call)) for step in steps]
+        steps = [replace(step, call=step.call and _strip_grounding(step.call)) for step in steps]
         reply = self.planner.decide(goal, steps, screen, verbs)
-        words, places = self._meant(reply, screen)
-        if places == 1 and not words:
-            again = self.planner.decide(f"{goal}\n{DESCRIBE_TARGET_PROMPT}", steps, screen, verbs)
-            words, others = self._meant(again, screen)
-            words = words if others == 1 else ""
-            reply, unused = (again, reply) if words else (reply, again)
+        description, point_count = self._targets(reply, screen)
+        if point_count == 1 and not description:
+            second = self.planner.decide(f"{goal}\n{DESCRIBE_TARGET_PROMPT}", steps, screen, verbs)
+            description, second_count = self._targets(second, screen)
+            description = description if second_count == 1 else ""
+            reply, unused = (second, reply) if description else (reply, second)
             reply = _merge_reply(
                 reply, unused, "ask_again", {"asked_again": DESCRIBE_TARGET_PROMPT, "unused": unused.text}
             )
-        if places > 1:
-            why = f"the reply points at {places} places, and keeps the planner's points"
-            return replace(
-                reply,
-                localizations=(*reply.localizations, {"grounder": self.grounder.metadata["model"], "not_asked": why}),
-            )
-        return self._ground(reply, words, goal, screen) if places else reply
+        if point_count > 1:
+            reason = f"the reply has {point_count} points; the planner's are kept"
+            localization = {"grounder": self.grounder.metadata["model"], "not_asked": reason}
+            return replace(reply, localizations=(*reply.localizations, localization))
+        return self._ground(reply, description, goal, screen) if point_count else reply
+
+    def locate(self, text: str, screen: Screen) -> Click:
+        """Return the grounder's click on the element that `text` describes, in screen pixels."""
+        return first_click(predict_actions(self.grounder, text, screen, LOCATE_VERBS))
 
     def parse(self, reply: Reply) -> Call:
+        """Return the planner's call, with the grounder's point as an argument."""
         call = self.planner.parse(reply)
         if GROUNDED_KEY in call.arguments:
-            raise InvalidActionError(f"{call.name} takes no '{GROUNDED_KEY}'")
-        found = next((look[GROUNDED_KEY] for look in reply.localizations if GROUNDED_KEY in look), None)
-        return call if found is None else Call(call.name, {**call.arguments, GROUNDED_KEY: found}, call.thought)
+            raise InvalidActionError(f"{call.name} has no argument '{GROUNDED_KEY}'")
+        points = [entry[GROUNDED_KEY] for entry in reply.localizations if GROUNDED_KEY in entry]
+        return Call(call.name, {**call.arguments, GROUNDED_KEY: points[0]}, call.thought) if points else call
 
-    def to_action(self, call: Call, screen: Screen) -> Any:
-        found = _grounded_point(call)
-        meant = self.planner.to_action(_own(call), screen)
-        return meant if found is None else _at(meant, *found)
+    def to_action(self, call: Call, screen: Screen) -> Action:
+        """Return the one action of a call, at the grounder's point."""
+        point = _grounded_point(call)
+        action = self.planner.to_action(_strip_grounding(call), screen)
+        return action if point is None else _at(action, *point)
 
-    def to_actions(self, call: Call, screen: Screen) -> tuple[Any, ...]:
-        found = _grounded_point(call)
-        meant = self.planner.to_actions(_own(call), screen)
-        return meant if found is None else tuple(_at(one, *found) for one in meant)
+    def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
+        """Return all actions of a call in order, at the grounder's point."""
+        point = _grounded_point(call)
+        actions = self.planner.to_actions(_strip_grounding(call), screen)
+        return actions if point is None else tuple(_at(action, *point) for action in actions)
 
     def close(self) -> None:
+        """Close both policies."""
         try:
             self.planner.close()
         finally:
             self.grounder.close()
 
-    def _meant(self, reply: Reply, screen: Screen) -> tuple[str, int]:
-        """The planner's words for what a reply points at, and at how many places; none where it cannot be read."""
+    def _targets(self, reply: Reply, screen: Screen) -> tuple[str, int]:
+        """Return the description of a reply's target and its number of points; ("", 0) when it is invalid."""
         try:
             call = self.planner.parse(reply)
-            meant = self.planner.to_actions(call, screen)
-        except InvalidActionError:  # the loop will read it again, and say so
+            actions = self.planner.to_actions(call, screen)
+        except InvalidActionError:  # the turn parses it again and reports the error
             return "", 0
-        return target(call), len({point for one in meant if one.verb in POINT_ACTIONS for point in one.points()})
+        points = {point for action in actions if action.verb in POINT_ACTIONS for point in action.points()}
+        return target_description(call), len(points)
 
-    def _ground(self, reply: Reply, words: str, goal: str, screen: Screen) -> Reply:
-        """The planner's reply with what the grounder says of the words, or of the goal where there are none."""
-        sent = words or goal
-        answer = self.grounder.decide(sent, (), screen, GROUNDER_VERBS)
-        found: list[int] | str
+    def _ground(self, reply: Reply, description: str, goal: str, screen: Screen) -> Reply:
+        """Return the planner's reply with the grounder's point for the description, or for the goal without one."""
+        prompt = description or goal
+        grounding = self.grounder.decide(prompt, (), screen, LOCATE_VERBS)
+        point: list[int] | str
         try:
-            meant = self.grounder.to_actions(self.grounder.parse(answer), screen)
-            at = next((one.points()[0] for one in meant if one.verb in POINT_ACTIONS), None)
-            found = f"it is not on the screen: {sent[:300]}" if at is None else list(at)
+            actions = self.grounder.to_actions(self.grounder.parse(grounding), screen)
+            first = next((action.points()[0] for action in actions if action.verb in POINT_ACTIONS), None)
+            point = f"it is not on the screen: {prompt[:300]}" if first is None else list(first)
         except InvalidActionError as error:
-            found = f"it could not be looked for ({error}): {sent[:300]}"
-        if isinstance(found, str):
-            found += ". Look again, and name the thing by its kind, its text and its place"
-        look = {
+            point = f"it could not be looked for ({error}): {prompt[:300]}"
+        if isinstance(point, str):
+            point += ". Look again, and name the thing by its kind, its text and its place"
+        localization = {
             "grounder": self.grounder.metadata["model"],
-            "sent": sent,
-            "sent_is": "words" if words else "goal",
-            "prompt": answer.prompt,
-            "text": answer.text,
-            GROUNDED_KEY: found,
+            "sent": prompt,
+            "sent_is": "words" if description else "goal",
+            "prompt": grounding.prompt,
+            "text": grounding.text,
+            GROUNDED_KEY: point,
         }
-        where = ({"grounder": look["grounder"], **one} for one in answer.localizations)
-        return _merge_reply(reply, answer, "ground", look, *where)
+        own = ({"grounder": localization["grounder"], **entry} for entry in grounding.localizations)
+        return _merge_reply(reply, grounding, "ground", localization, *own)
 
 
-def _merge_reply(reply: Reply, other: Reply, phase: str, *looks: Mapping[str, Any]) -> Reply:
-    """A reply that took another one to get: its tokens and seconds are counted, and the looks say what it was for."""
+def _merge_reply(reply: Reply, other: Reply, phase: str, *localizations: Mapping[str, object]) -> Reply:
+    """Merge the token counts, timings and localizations of a second reply into the first."""
     return replace(
         reply,
         prompt_tokens=reply.prompt_tokens + other.prompt_tokens,
         reply_tokens=reply.reply_tokens + other.reply_tokens,
         timings_s={**reply.timings_s, phase: sum(other.timings_s.values())},
-        localizations=(*reply.localizations, *looks),
+        localizations=(*reply.localizations, *localizations),
     )
 
 
-def _own(call: Call) -> Call:
-    """The call as the planner said it."""
-    return Call(call.name, {key: one for key, one in call.arguments.items() if key != GROUNDED_KEY}, call.thought)
+def _strip_grounding(call: Call) -> Call:
+    """Return the call as the planner wrote it."""
+    arguments = {key: value for key, value in call.arguments.items() if key != GROUNDED_KEY}
+    return Call(call.name, arguments, call.thought)
 
 
 def _grounded_point(call: Call) -> Sequence[int] | None:
-    """The grounder's point, None where it was not asked; BadCall where it found nothing."""
-    found = call.arguments.get(GROUNDED_KEY)
-    if isinstance(found, str):
-        raise InvalidActionError(found)
-    return found
+    """Return the grounder's point, None without one; raise InvalidActionError when the grounder found nothing."""
+    point = call.arguments.get(GROUNDED_KEY)
+    if isinstance(point, str):
+        raise InvalidActionError(point)
+    return point
 
 
-def _at(action: Any, x: int, y: int) -> Any:
-    return action.model_copy(update={"x": x, "y": y}) if action.verb in POINT_ACTIONS else action
+def _at(action: Action, x: int, y: int) -> Action:
+    return action.model_copy(update={"x": x, "y": y}) if isinstance(action, Click | Move | LongPress) else action

@@ -1,9 +1,9 @@
-"""Looking twice: where a model is unsure of the point that it names, it is asked again about the part around it.
+"""ZoomPolicy: refine an uncertain point by a second prediction on an enlarged crop around it.
 
-Knows the policy of a model on this machine and pixels of screens; knows no machine. The part is half as wide and half
-as high as the screen, shown at the screen's own size; what is pointed at in it is mapped back. A reply that points more
-than once, that names no point or whose spread is not known (see model.engine.confidence) is left as it is. Where the
-second look is unsure too, or finds nothing, the reply carries that doubt, and a person who is there is asked.
+The crop is half as wide and half as high as the screen, resized to the screen's size, and the second point is mapped
+back. Replies without a point, with several points or without a known uncertainty (see model.engine.point_uncertainty)
+are left as they are. Where the second prediction is uncertain too, or points at nothing, the reply carries that
+uncertainty, and the user is asked before the action is performed.
 """
 
 from __future__ import annotations
@@ -11,22 +11,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actions import InvalidActionError, Reply, Screen, Step
-from agent.policies.base import LocalPolicy
+from actions import Click, InvalidActionError, LongPress, Move, Reply, Screen, Step, UsageError, make_action
+from agent.history_window import HistoryWindow
+from agent.policies.base import OnText
+from agent.policies.local import LocalPolicy
 from model.dialects._qwen25_functions import to_model
+from model.dialects.base import Dialect
 
-UNCERTAIN_PX = 14.0  # a spread of half a cell, in the model's pixels: two neighbouring things are no longer told apart
+if TYPE_CHECKING:
+    from model.chat_model import ChatModel
+    from model.engine.point_uncertainty import PointUncertainty
+
+UNCERTAIN_PX = 14.0  # half an image patch in model pixels: above it, neighboring targets are not told apart
 POINT_ACTIONS = ("click", "move", "long_press")
 _POINT = re.compile(r'"coordinate": \[\d+, \d+\]')
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Of a screen, width x height pixels at (left, top)."""
+    """A region of a screen: `width` x `height` pixels at (`left`, `top`)."""
 
     left: int
     top: int
@@ -35,85 +42,128 @@ class Crop:
 
     @classmethod
     def centered_at(cls, screen: Screen, x: int, y: int) -> Crop:
-        """Half as wide and as high as the screen, with the point as near to its middle as the edges allow."""
+        """Return the crop of half the screen's size whose center is as near to the point as the edges allow."""
         width, height = max(1, screen.width // 2), max(1, screen.height // 2)
         left = min(max(0, x - width // 2), screen.width - width)
         top = min(max(0, y - height // 2), screen.height - height)
         return cls(left, top, width, height)
 
     def resized(self, screen: Screen) -> Screen:
-        """The part at the size of the whole."""
+        """Return the crop at the size of the whole screen."""
         from model.processing.image import resize
 
         cut = screen.pixels[self.top : self.top + self.height, self.left : self.left + self.width]
         return Screen(np.ascontiguousarray(resize(cut, screen.width, screen.height)), timestamp=screen.timestamp)
 
     def to_screen(self, screen: Screen, x: int, y: int) -> tuple[int, int]:
-        """The pixel of the screen that holds the centre of a pixel of the enlarged part."""
+        """Return the screen pixel that contains the center of a pixel of the resized crop."""
         return (
             self.left + (2 * x + 1) * self.width // (2 * screen.width),
             self.top + (2 * y + 1) * self.height // (2 * screen.height),
         )
 
 
-class ZoomPolicy(LocalPolicy):
-    """A LocalPolicy that looks twice: zoom "on" at every point, "auto" where its spread is above WIDE_PX.
+def supports_zoom(dialect: Dialect) -> bool:
+    """Return whether a dialect's replies contain one point in the form that ZoomPolicy can replace."""
+    screen = Screen(np.zeros((728, 1288, 3), np.uint8))
+    format_action = getattr(dialect, "format_action", None)
+    if format_action is None:
+        return False
+    try:
+        text = format_action(make_action("click", x=400, y=300), screen)
+    except UsageError:
+        return False
+    width, height = dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
+    point = f'"coordinate": [{to_model(400, screen.width, width)}, {to_model(300, screen.height, height)}]'
+    return bool(_POINT.findall(text) == [point])
 
-    The reply is the first one with the second one's point in it; its looks are those of both, the second's in pixels of
-    the enlarged part, whose place is beside it.
+
+class ZoomPolicy(LocalPolicy):
+    """A LocalPolicy with a second prediction on a crop.
+
+    The reply is the first one with the point of the second; its localizations are those of both, the second's in
+    pixels of the resized crop, whose place is given beside it as `part`.
+
+    Args:
+        zoom: "on" for every point, "auto" for points with an uncertainty above UNCERTAIN_PX.
     """
 
-    def __init__(self, *given: Any, zoom: str = "auto", **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(
+        self,
+        chat: ChatModel,
+        dialect: Dialect,
+        history: HistoryWindow,
+        *,
+        zoom: str = "auto",
+        temperature: float = 0.0,
+        seed: int | None = None,
+        on_text: OnText | None = None,
+        auto_shrink_history: bool = False,
+    ) -> None:
+        super().__init__(
+            chat,
+            dialect,
+            history,
+            temperature=temperature,
+            seed=seed,
+            on_text=on_text,
+            auto_shrink_history=auto_shrink_history,
+        )
         self.zoom = zoom
 
     @property
-    def metadata(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, object]:
+        """The identity of the policy for traces."""
         return {**super().metadata, "zoom": self.zoom}
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        """Return the model's reply to a screen, its point refined by a second prediction where needed."""
         first = super().decide(goal, steps, screen, verbs)
-        spread = self.chat.work.spread
+        spread = self._spread()
         if spread is None or len(_POINT.findall(first.text)) != 1:
             return first
         if self.zoom == "auto" and spread.px <= UNCERTAIN_PX:
             return first
-        meant = self._pointed(first, screen)
-        if meant is None:
+        action = self._pointing_action(first, screen)
+        if action is None:
             return first
-        part = Crop.centered_at(screen, meant.x, meant.y)
-        near = part.resized(screen)
-        second = super().decide(goal, steps, near, verbs)
-        again = self._pointed(second, near)
-        place = {"left": part.left, "top": part.top, "width": part.width, "height": part.height}
-        both = replace(
+        crop = Crop.centered_at(screen, action.x, action.y)
+        crop_screen = crop.resized(screen)
+        second = super().decide(goal, steps, crop_screen, verbs)
+        refined = self._pointing_action(second, crop_screen)
+        part = {"left": crop.left, "top": crop.top, "width": crop.width, "height": crop.height}
+        merged = replace(
             first,
             reply_tokens=first.reply_tokens + second.reply_tokens,
             timings_s={**first.timings_s, "zoom": sum(second.timings_s.values())},
             image_digests=(*first.image_digests, *second.image_digests[-1:]),
             localizations=(
                 *first.localizations,
-                *({**one, "part": place, "text": second.text} for one in second.localizations),
+                *({**localization, "part": part, "text": second.text} for localization in second.localizations),
             ),
         )
-        if again is None or again.verb != meant.verb:
-            return (
-                replace(both, uncertainty="a second look did not find it again") if spread.px > UNCERTAIN_PX else both
-            )
-        x, y = part.to_screen(screen, again.x, again.y)
+        if refined is None or refined.verb != action.verb:
+            if spread.px > UNCERTAIN_PX:
+                return replace(merged, uncertainty="a second prediction on an enlarged crop did not find the target")
+            return merged
+        x, y = crop.to_screen(screen, refined.x, refined.y)
         width, height = self.dialect.limits.resized(screen.width, screen.height)  # type: ignore[attr-defined]
-        said = f'"coordinate": [{to_model(x, screen.width, width)}, {to_model(y, screen.height, height)}]'
-        still = self.chat.work.spread
-        doubt = ""
-        if still is None or still.px > UNCERTAIN_PX:
-            wide = "an unknown number of" if still is None else f"{still.px * part.width / screen.width:.0f}"
-            doubt = f"a second look was unsure by {wide} pixels too"
-        return replace(both, text=_POINT.sub(said, first.text), uncertainty=doubt)
+        point_text = f'"coordinate": [{to_model(x, screen.width, width)}, {to_model(y, screen.height, height)}]'
+        spread = self._spread()
+        uncertainty = ""
+        if spread is None or spread.px > UNCERTAIN_PX:
+            amount = "an unknown number of" if spread is None else f"{spread.px * crop.width / screen.width:.0f}"
+            uncertainty = f"a second prediction on an enlarged crop is uncertain by {amount} pixels too"
+        return replace(merged, text=_POINT.sub(point_text, first.text), uncertainty=uncertainty)
 
-    def _pointed(self, reply: Reply, screen: Screen) -> Any:
-        """The one action that a reply means, if it is to point; else None."""
+    def _spread(self) -> PointUncertainty | None:
+        """Return the uncertainty of the last reply's point; None when it has none."""
+        return None if self.chat.work is None else self.chat.work.spread
+
+    def _pointing_action(self, reply: Reply, screen: Screen) -> Click | Move | LongPress | None:
+        """Return the one action of a reply if it points, else None."""
         try:
             action = self.to_action(self.parse(reply), screen)
         except InvalidActionError:
             return None
-        return action if action.verb in POINT_ACTIONS else None
+        return action if isinstance(action, Click | Move | LongPress) else None

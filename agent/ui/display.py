@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
+from actions import UsageError
+from agent.trace import FRAMES
 from agent.ui.formatting import NO_LIMIT, describe_action, format_duration, format_timings, sanitize, sanitize_lines
 
 DONE_SHOWN = 8  # finished steps in the panel
@@ -50,7 +52,10 @@ class JsonDisplay:
         """The last line is always the end, also of a run that never began."""
         try:
             if not self.ended:
-                self.end("stopped" if isinstance(error, KeyboardInterrupt) else "error", None, 0)
+                is_interrupt = isinstance(error, KeyboardInterrupt)
+                cause = "interrupted" if is_interrupt else "usage" if isinstance(error, UsageError) else "machine"
+                facts = {"cause": cause, "message": sanitize_lines(str(error or ""))}
+                self.end("stopped" if is_interrupt else "error", None, 0, facts)
             self.out.close()
         except BrokenPipeError:
             pass  # nobody reads any more
@@ -69,13 +74,22 @@ class JsonDisplay:
                 thought = event["call"].thought if event["call"] is not None else ""
                 which = {key: event[key] for key in ("step", "part", "parts") if key in event}
                 said = {"event": "step", **which, "thought": thought, "action": action, **facts}
-                self._line({**said, "seconds": round(event["seconds"], 4), "timings_s": times})
+                facts = {"screenshot": self._screenshot(event)}
+                self._line({**said, "seconds": round(event["seconds"], 4), "timings_s": times, **facts})
             case "end":
-                self.end(event["status"], event["reward"], event["steps"])
+                keys = ("cause", "message", "duration_s", "prompt_tokens", "reply_tokens")
+                facts = {key: event[key] for key in keys if key in event}
+                if "screen" in event:
+                    facts["screenshot"] = self._screenshot(event)
+                self.end(event["status"], event["reward"], event["steps"], facts)
 
-    def end(self, status: str, reward: float | None, steps: int) -> None:
+    def end(self, status: str, reward: float | None, steps: int, facts: Mapping[str, Any]) -> None:
         self.ended = True
-        self._line({"event": "end", "status": status, "reward": reward, "steps": steps, "run": self.run})
+        self._line({"event": "end", "status": status, "reward": reward, "steps": steps, "run": self.run, **facts})
+
+    def _screenshot(self, event: Mapping[str, Any]) -> str:
+        """Return the path of the event's screenshot in the trace; "" without a trace."""
+        return str(Path(self.run) / FRAMES / f"{event['screen'].digest}.png") if self.run else ""
 
     def text(self, words: str) -> None:
         """Programs read whole steps."""

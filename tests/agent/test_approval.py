@@ -17,7 +17,7 @@ from PIL import Image
 from actions import ActionDeniedError, Drag, Reply, Screen, TypeText, make_action
 from agent.config import Settings
 from agent.loop import Episode, run
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from agent.safety import approval
 from agent.safety.approval import ApprovalGuard, requires_approval
 from agent.session import install_approval
@@ -75,7 +75,7 @@ def go(
 ) -> tuple[Episode, Told]:
     told = Told()
     each = install_approval(env, Settings(approve=approve), folder, told, person)
-    return run("", env, ScriptPolicy(replies), max_steps=max_steps, approved=each), told
+    return run("", env, ScriptPolicy(replies), max_steps=max_steps, approves_each=each), told
 
 
 # approval
@@ -110,7 +110,7 @@ def test_an_unsure_action_is_asked_about_once(tmp_path: Path, approve: str, ques
         return "y"
 
     each = install_approval(env, Settings(approve=approve), tmp_path, Told(), person)
-    episode = run("", env, Unsure([CLICK, DONE]), max_steps=3, ask=ask, approved=each)
+    episode = run("", env, Unsure([CLICK, DONE]), max_steps=3, ask=ask, approves_each=each)
     assert episode.status == "success" and touched(env) == ["click"]
     assert (len(asked), len(person.heard)) == (questions, approvals)
 

@@ -11,9 +11,9 @@ import pytest
 
 from actions import Screen, UsageError
 from agent import calibrate as calibration
-from agent.calibrate import MODEL_SIDE, calibrate, format_table, model_rows, pointer_rows
+from agent.calibrate import MODEL_SIDE, calibrate, format_table, model_results, pointer_results
 from agent.config import Settings
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from envs.calibration.target import COLOURS, SIDE, Marker, PageTarget, PointerEvent, default_markers
 
 
@@ -63,7 +63,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("off", "ok"), [(0, True), (1, True), (2, False), (-7, False), (400, False)])
 def test_each_square_is_moved_to_and_compared(off: int, ok: bool) -> None:
     canvas = Canvas(off)
-    rows = pointer_rows("canvas", canvas, canvas)
+    rows = pointer_results("canvas", canvas, canvas)
     assert len(rows) == len(COLOURS) and {action.verb for action in canvas.sent} == {"move"}
     assert [row.ok for row in rows] == [ok] * 5 if abs(off) < 400 else not all(row.ok for row in rows)
     if abs(off) < 400:
@@ -74,7 +74,7 @@ def test_each_square_is_moved_to_and_compared(off: int, ok: bool) -> None:
 
 def test_where_nothing_hovers_it_taps() -> None:
     canvas = Canvas(verbs=("click",))
-    assert all(row.ok for row in pointer_rows("phone", canvas, canvas))
+    assert all(row.ok for row in pointer_results("phone", canvas, canvas))
     assert {action.verb for action in canvas.sent} == {"click"}
 
 
@@ -82,7 +82,7 @@ def test_what_is_not_in_the_picture_is_a_miss(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("envs.calibration.target.time.sleep", lambda seconds: None)
     monkeypatch.setattr(calibration, "shown", lambda capture, colours: (capture(), {}))
     canvas = Canvas()
-    rows = pointer_rows("canvas", canvas, canvas)
+    rows = pointer_results("canvas", canvas, canvas)
     assert not any(row.ok for row in rows) and canvas.sent == [] and "not in the picture" in rows[0].note
 
 
@@ -104,7 +104,7 @@ def test_a_model_clicks_the_squares_and_reads_colours() -> None:
         "no idea",
     ]
     canvas = Canvas()
-    rows = list(model_rows("canvas", canvas, canvas, ScriptPolicy(replies)))
+    rows = list(model_results("canvas", canvas, canvas, ScriptPolicy(replies)))
     assert [(row.test, row.ok) for row in rows] == [
         ("model clicks red", True),
         ("model clicks blue", True),
@@ -123,11 +123,11 @@ def test_a_model_clicks_the_squares_and_reads_colours() -> None:
 
 def test_the_table_has_a_line_for_each_and_a_verdict() -> None:
     canvas = Canvas(3)
-    lines = format_table(pointer_rows("canvas", canvas, canvas)).splitlines()
+    lines = format_table(pointer_results("canvas", canvas, canvas)).splitlines()
     assert len(lines) == 7 and "3.0 px  MISS" in lines[1] and lines[-1] == "0 of 5 landed"
     good = Canvas()
     assert (
-        format_table(pointer_rows("canvas", good, good)).splitlines()[-1]
+        format_table(pointer_results("canvas", good, good)).splitlines()[-1]
         == "5 of 5 landed: clicks go where they are sent"
     )
 
@@ -147,7 +147,7 @@ def test_in_a_real_browser_every_square_is_hit(monkeypatch: pytest.MonkeyPatch) 
     from envs import doctor
 
     monkeypatch.setattr(calibration, "settled", doctor.settled)
-    rows = calibrate(Settings(on="browser", width=801, height=601))
+    rows = calibrate(Settings(surface="browser", width=801, height=601))
     assert [row.off_px for row in rows] == [0.0] * 5 and all(row.ok and row.screen == "browser" for row in rows)
 
 
@@ -166,7 +166,7 @@ def test_a_monitor_that_is_not_there_is_no_success(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(backend, "open_machine", lambda display: One())
     for on in ("desktop:monitor:9", "desktop:nonsense"):
         with pytest.raises(UsageError, match=r"have virtual, monitor:1 \(800x500\)"):
-            calibrate(Settings(on=on))
+            calibrate(Settings(surface=on))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays by name are X11's")
@@ -182,4 +182,4 @@ def test_a_display_that_cannot_be_used_is_said_before_a_model_is_loaded(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=sentence):
-        calibrate(Settings(on="desktop"), lambda: pytest.fail("it was loaded"))
+        calibrate(Settings(surface="desktop"), lambda: pytest.fail("it was loaded"))

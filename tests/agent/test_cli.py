@@ -722,7 +722,7 @@ def test_a_practice_page_runs_on_any_surface_that_can_show_it(
 
 def test_demo_takes_a_screen(agent: Agent, launched: list[Any]) -> None:
     assert agent("demo", "click-dialog-2", "--on", "android:127.0.0.1:5555")[0] == 0
-    assert launched[0][1].on == "android:127.0.0.1:5555" and launched[0][1].url == "practice:click-dialog-2"
+    assert launched[0][1].surface == "android:127.0.0.1:5555" and launched[0][1].url == "practice:click-dialog-2"
 
 
 def test_every_command_of_another_floor_has_its_module() -> None:

@@ -10,7 +10,7 @@ from helpers.agent_fakes import CLICK, DONE, MISS, FakeEnv
 
 from actions import ActionDeniedError, Call, SurfaceError, UsageError, parse_action
 from agent.loop import Episode, run
-from agent.policies.base import JsonDialect, ScriptPolicy
+from agent.policies.scripted import JsonDialect, ScriptPolicy
 from agent.termination import StopLimits
 
 
@@ -95,7 +95,7 @@ def test_a_verb_that_the_surface_lacks_is_the_models_mistake() -> None:
 
 def test_bad_calls_in_a_row_end_the_run_and_a_good_one_between_starts_the_count_again() -> None:
     patience = StopLimits(bad_calls=3)
-    episode = go(FakeEnv(), "?", "?", MISS, "?", "?", "?", patience=patience)
+    episode = go(FakeEnv(), "?", "?", MISS, "?", "?", "?", stop_limits=patience)
     assert (episode.status, episode.cause, len(episode.steps)) == ("failure", "bad calls", 6)
     assert "not JSON" in episode.message
 

@@ -26,7 +26,7 @@ from actions import ActionDeniedError, SurfaceError
 from agent import trace
 from agent.config import Settings
 from agent.mcp.server import McpSession, make_server
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from agent.safety.url_policy import UrlGuard
 
 SETTINGS = Settings(model="script", on="browser", url="http://127.0.0.1/", approve="never", max_steps=5, seed=3)
@@ -186,7 +186,7 @@ def test_after_a_task_the_screen_is_free_again(env: FakeEnv) -> None:
 
 
 def test_a_model_that_cannot_be_had_is_said(env: FakeEnv) -> None:
-    one = McpSession(Settings(on="browser", url="http://127.0.0.1/", approve="never"), open_env=lambda *_: env)
+    one = McpSession(Settings(surface="browser", url="http://127.0.0.1/", approve="never"), open_env=lambda *_: env)
     told = talk(one, lambda client: client.call_tool("run_task", {"goal": "go"})).structured_content
     assert (told["state"], told["status"]) == ("finished", "error") and "--model" in told["message"]
 

@@ -15,14 +15,15 @@ from actions import ACTION_TYPES, Call, Click, InvalidActionError, Reply, Screen
 from agent import config, session, trace
 from agent.config import Settings
 from agent.loop import run
-from agent.policies.base import JsonDialect, ScriptPolicy
+from agent.policies import factory
 from agent.policies.planner_grounder import (
     DESCRIBE_TARGET_PROMPT,
     GROUNDED_KEY,
     PlannerGrounderPolicy,
     can_point,
-    target,
+    target_description,
 )
+from agent.policies.scripted import JsonDialect, ScriptPolicy
 from model.dialects import fara, gta1, holo, opencua, qwen25, ui_tars
 from model.processing.image import ImageLimits
 
@@ -79,10 +80,10 @@ def test_the_grounder_is_sent_the_planners_words_and_its_point_is_taken(module: 
 
 
 def test_words_under_headings_and_elements_that_are_points() -> None:
-    assert target(Call("c", {}, "Thought: Hm.\n**Action:** Click *Save*.")) == "Click *Save*."
-    assert target(Call("c", {}, "Action movies are on the left.")) == "Action movies are on the left."
-    assert target(Call("c", {"element": "<point>3 4</point>"}, "the tab")) == "the tab"
-    assert target(Call("c", {"element": [3, 4]})) == ""
+    assert target_description(Call("c", {}, "Thought: Hm.\n**Action:** Click *Save*.")) == "Click *Save*."
+    assert target_description(Call("c", {}, "Action movies are on the left.")) == "Action movies are on the left."
+    assert target_description(Call("c", {"element": "<point>3 4</point>"}, "the tab")) == "the tab"
+    assert target_description(Call("c", {"element": [3, 4]})) == ""
 
 
 def test_of_a_call_that_means_several_actions_the_one_that_points_is_moved() -> None:
@@ -234,7 +235,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         loaded.append(one)
         return one
 
-    monkeypatch.setattr(session, "load_local_policy", load)
+    monkeypatch.setattr(factory, "load_local_policy", load)
     return loaded
 
 

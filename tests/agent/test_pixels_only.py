@@ -14,7 +14,7 @@ from PIL import Image
 
 from agent.loop import Episode, run
 from agent.policies.base import Policy
-from agent.session import load_local_policy
+from agent.policies.factory import load_local_policy
 from envs.miniwob import pages
 
 pytestmark = pytest.mark.usefixtures("chromium")

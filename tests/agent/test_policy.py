@@ -12,7 +12,9 @@ import pytest
 
 from actions import Call, Click, InvalidActionError, Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from agent.policies.base import JsonDialect, LocalPolicy, Policy, ScriptPolicy
+from agent.policies.base import Policy
+from agent.policies.local import LocalPolicy
+from agent.policies.scripted import JsonDialect, ScriptPolicy
 from model.dialects.base import Conversation, HistoryStep
 
 GREY, WHITE = Screen(np.full((4, 4, 3), 128, np.uint8)), Screen(np.full((4, 4, 3), 255, np.uint8))

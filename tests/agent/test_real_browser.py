@@ -18,7 +18,7 @@ from helpers.agent_fakes import HERE
 
 from actions import Answer
 from agent.loop import Episode, run
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from agent.trace import TraceWriter, list_runs, new_folder, read_trace
 
 pytestmark = pytest.mark.usefixtures("chromium")

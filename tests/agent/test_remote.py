@@ -16,8 +16,11 @@ from PIL import Image
 
 from actions import ACTION_TYPES, Click, Reply, Screen, Step, SurfaceError, UsageError
 from agent.policies.remote import client
-from agent.policies.remote.policy import RemotePolicy, is_endpoint, parse_endpoint, remote_policy, resolve_profile
+from agent.policies.remote.endpoint import is_endpoint, parse_endpoint
+from agent.policies.remote.factory import load_remote_policy
+from agent.policies.remote.policy import RemotePolicy
 from agent.policies.remote.probe import GOAL, PLACES, render_button_page
+from agent.policies.remote.profile import resolve_profile
 from agent.trace import TraceWriter, new_folder
 from model.processing.image import ImageLimits, resize
 
@@ -32,7 +35,7 @@ def fake() -> Iterator[Fake]:
 
 
 def policy(fake: Fake, more: str = "", **how: Any) -> RemotePolicy:
-    return remote_policy(f"{fake.base}?dialect=qwen25{more}#tiny", **how)
+    return load_remote_policy(f"{fake.base}?dialect=qwen25{more}#tiny", **how)
 
 
 def noise(width: int = 280, height: int = 364) -> Screen:
@@ -72,14 +75,14 @@ def test_a_wrong_address_is_one_sentence_without_the_key(address: str, sentence:
 
 
 def test_the_name_may_be_left_out_where_there_is_one(fake: Fake) -> None:
-    assert remote_policy(f"{fake.base}?dialect=qwen25").metadata["model"] == "tiny"
+    assert load_remote_policy(f"{fake.base}?dialect=qwen25").metadata["model"] == "tiny"
     with pytest.raises(UsageError, match=r"no model 'tin'; it has tiny\. Write .*#tiny"):
-        remote_policy(f"{fake.base}?dialect=qwen25#tin")
+        load_remote_policy(f"{fake.base}?dialect=qwen25#tin")
     fake.names = ("a", "b")
     with pytest.raises(UsageError, match="has several models"):
-        remote_policy(f"{fake.base}?dialect=qwen25")
+        load_remote_policy(f"{fake.base}?dialect=qwen25")
     fake.listed = False
-    assert remote_policy(f"{fake.base}?dialect=qwen25#mine").metadata["model"] == "mine"
+    assert load_remote_policy(f"{fake.base}?dialect=qwen25#mine").metadata["model"] == "mine"
 
 
 # --- how to speak ---
@@ -138,7 +141,7 @@ def test_pictures_are_sent_as_the_model_would_see_them_in_process(fake: Fake) ->
     one = policy(fake, "&max_pixels=300000", check=False)
     screen = noise(1000, 700)
     one.decide("go", [], screen, ALL)
-    width, height = one.speech.limits.resized(1000, 700)
+    width, height = one.profile.limits.resized(1000, 700)
     assert width * height <= 300000
     assert (sent_picture(fake.asked[-1]) == resize(screen.pixels, width, height)).all()
 
@@ -164,7 +167,7 @@ def test_tools_go_into_the_system_turn_unless_the_server_renders_them(fake: Fake
 
 def test_the_system_turn_is_that_of_the_tokenizer(fake: Fake, tiny_files: Path) -> None:
     """The same words as in process, where the checkpoint's template renders no tools."""
-    from agent.policies.remote.policy import render_messages
+    from agent.policies.remote.messages import render_messages
     from model.processing.tokenizer import Tokenizer
 
     template = (
@@ -244,8 +247,8 @@ def test_a_stream_that_breaks_off_is_asked_for_again(fake: Fake) -> None:
 def test_a_server_that_is_not_there_is_the_persons_at_the_start_and_the_machines_later(fake: Fake) -> None:
     one = policy(fake, check=False)
     with pytest.raises(UsageError, match="is it running"):
-        remote_policy("http://127.0.0.1:9/v1?dialect=qwen25#tiny")
-    one.server.base = "http://127.0.0.1:9/v1"
+        load_remote_policy("http://127.0.0.1:9/v1?dialect=qwen25#tiny")
+    one.client.base = "http://127.0.0.1:9/v1"
     with pytest.raises(SurfaceError, match="cannot be had after 4 tries"):
         one.decide("go", [], noise(), ALL)
 

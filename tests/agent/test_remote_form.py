@@ -14,7 +14,7 @@ from helpers.server_fakes import Fake, serving
 import model
 from actions import ACTION_TYPES, Click, Screen, UsageError, plugins
 from agent.policies.remote import structured_output
-from agent.policies.remote.policy import remote_policy
+from agent.policies.remote.factory import load_remote_policy
 from model.dialects import holo, qwen25
 from model.engine.call_grammar import grammar_for
 from model.processing.image import ImageLimits
@@ -89,7 +89,7 @@ def test_a_schema_leaves_out_what_the_surface_cannot_do() -> None:
 
 def decided(fake: Fake, more: str = "", **how: Any) -> dict[str, Any]:
     """What was sent for one step."""
-    policy = remote_policy(f"{fake.base}?dialect=qwen25{more}#tiny", **how)
+    policy = load_remote_policy(f"{fake.base}?dialect=qwen25{more}#tiny", **how)
     policy.decide("go", (), SCREEN, ALL)
     policy.close()
     return fake.asked[-1]
@@ -116,8 +116,8 @@ def test_a_server_that_refuses_is_asked_freely_and_that_is_said(fake: Fake) -> N
 
 
 def test_the_manifest_says_how_replies_were_held(fake: Fake) -> None:
-    assert remote_policy(f"{fake.base}?dialect=qwen25#tiny").metadata["structured"] == "vllm"
-    assert remote_policy(f"{fake.base}?dialect=qwen25#tiny", grammar=False).metadata["structured"] == "off"
+    assert load_remote_policy(f"{fake.base}?dialect=qwen25#tiny").metadata["structured"] == "vllm"
+    assert load_remote_policy(f"{fake.base}?dialect=qwen25#tiny", grammar=False).metadata["structured"] == "off"
 
 
 def test_a_click_in_each_familys_words_gets_through_its_grammar() -> None:

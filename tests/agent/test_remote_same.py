@@ -23,9 +23,9 @@ pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [se
 from actions import ACTION_TYPES, UsageError
 from agent.loop import run
 from agent.policies.base import Policy
-from agent.policies.remote.policy import remote_policy
+from agent.policies.factory import load_local_policy
+from agent.policies.remote.factory import load_remote_policy
 from agent.policies.remote.probe import GOAL, render_button_page
-from agent.session import load_local_policy
 from envs.chromium.executable import find_chrome
 from envs.miniwob.pages import EVAL_SEED_START
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
@@ -61,7 +61,7 @@ def served() -> Iterator[str]:
 @pytest.fixture
 def remote(served: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PIXELHAND_API_KEY", TOKEN)
-    policy = remote_policy(served)
+    policy = load_remote_policy(served)
     yield policy
     policy.close()
 
@@ -92,7 +92,7 @@ def test_our_server_is_asked_as_in_process_and_says_the_same(local: Any, remote:
 def test_a_wrong_token_is_the_persons_to_mend(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXELHAND_API_KEY", "another")
     with pytest.raises(UsageError, match="PIXELHAND_API_KEY"):
-        remote_policy(served)
+        load_remote_policy(served)
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ def transformers_serve(unheld: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def theirs(transformers_serve: str) -> Iterator[Any]:
-    policy = remote_policy(transformers_serve)
+    policy = load_remote_policy(transformers_serve)
     yield policy
     policy.close()
 

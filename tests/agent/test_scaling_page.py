@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.policies.remote.policy import parse_endpoint, resolve_profile
+from agent.policies.remote.endpoint import parse_endpoint
+from agent.policies.remote.profile import resolve_profile
 from model.checkpoints.model_zoo import FAMILIES
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")

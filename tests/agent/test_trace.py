@@ -20,7 +20,7 @@ from helpers.agent_fakes import CLICK, HERE, MISS, FakeEnv
 from actions import Call, Reply, Screen, UsageError, parse_action
 from agent import trace
 from agent.loop import Episode, run
-from agent.policies.base import JsonDialect, ScriptPolicy
+from agent.policies.scripted import JsonDialect, ScriptPolicy
 from agent.trace import RunRecord, TraceWriter, find_run, list_runs, new_folder, read_trace
 from agent.ui.run_report import format_run, format_runs
 

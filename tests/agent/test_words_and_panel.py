@@ -14,7 +14,7 @@ from helpers.agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 
 from actions import ACTION_TYPES, CONTROL_ACTIONS, Reply, make_action
 from agent.loop import run
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from agent.ui import display as display_module
 from agent.ui.display import Display, JsonDisplay, LiveDisplay, TextDisplay, display
 from agent.ui.formatting import describe_action, format_duration, format_timings, sanitize

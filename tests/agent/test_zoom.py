@@ -14,7 +14,7 @@ from actions import Reply, Screen
 from agent import trace
 from agent.history_window import HistoryWindow
 from agent.loop import run
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from agent.policies.zoom import UNCERTAIN_PX, Crop, ZoomPolicy
 from model.dialects.qwen25 import Dialect
 from model.engine.point_uncertainty import PointUncertainty

@@ -11,7 +11,7 @@ from PIL import Image
 
 from actions import Ask, Back, Click, Done, InvalidActionError, TypeText, UsageError
 from agent.loop import run
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from agent.termination import StopLimits
 from envs.recorded import RecordedEpisode, RecordedEpisodeEnv, RecordedStep
 
@@ -67,7 +67,7 @@ def test_a_refused_action_costs_nothing(recordings: list[RecordedEpisode]) -> No
 def test_the_loop_walks_through_a_recording(recordings: list[RecordedEpisode]) -> None:
     env = RecordedEpisodeEnv(recordings, same_verb)
     script = ['{"verb": "click", "x": 1, "y": 2}', '{"verb": "type", "text": "x"}', '{"verb": "done"}']
-    episode = run("", env, ScriptPolicy(script), max_steps=3, seed=0, patience=StopLimits())
+    episode = run("", env, ScriptPolicy(script), max_steps=3, seed=0, stop_limits=StopLimits())
     assert (episode.status, episode.cause, episode.reward) == ("success", "verdict", 1.0)
     assert [step.reward for step in episode.steps] == [1.0, 1.0, 1.0]
     assert [step.screen.pixels[0, 0, 0] for step in episode.steps] == [0, 60, 120]

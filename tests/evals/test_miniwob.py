@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from actions import Click, Screen, SurfaceError, UsageError
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from envs.chromium.executable import find_chrome
 from evals.benchmarks.miniwob import TaskScore, evaluate, parse_seeds, table
 

@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 import envs
 from actions import Click, Done, Scroll, UsageError
 from agent.loop import run
-from agent.policies.base import JsonDialect, ScriptPolicy
+from agent.policies.scripted import JsonDialect, ScriptPolicy
 from evals import scoring
 from evals.predictor import Predictor, make_env, to_prediction
 

@@ -26,7 +26,7 @@ class ButtonSurface:
     """A grey screen with a button; a click on it turns the screen green. Typing paints a stripe."""
 
     name = "fake"
-    personal = False
+    is_user_owned = False
 
     def __init__(self) -> None:
         self.pixels = np.full((364, 280, 3), 200, np.uint8)
@@ -112,7 +112,7 @@ class FakeEnv:
 def program(folder: Path, mode: str) -> None:
     """A run that goes on until something from outside ends it. mode: fast (kill it), think or act (interrupt it)."""
     from agent.loop import run
-    from agent.policies.base import ScriptPolicy
+    from agent.policies.scripted import ScriptPolicy
     from agent.trace import TraceWriter
 
     env = FakeEnv(task=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import Call, InvalidActionError, Reply, Screen, Step, SurfaceError
-from agent.policies.base import JsonDialect
+from agent.policies.scripted import JsonDialect
 from evals.workers.process import RunSpec
 
 

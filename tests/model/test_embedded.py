@@ -12,7 +12,7 @@ import torch
 
 from actions import UsageError
 from agent.policies.base import Policy
-from agent.session import load_local_policy
+from agent.policies.factory import load_local_policy
 from envs.chromium.executable import find_chrome
 from envs.miniwob.pages import EVAL_SEED_START
 from evals.benchmarks.miniwob import evaluate

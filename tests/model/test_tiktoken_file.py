@@ -27,7 +27,7 @@ from tokenizers import Tokenizer as Tokens
 from tokenizers import models, pre_tokenizers, trainers
 
 from actions import Click, Screen, UsageError
-from agent.session import load_local_policy
+from agent.policies.factory import load_local_policy
 from model.chat_model import load_chat
 from model.nn.config import read_config
 from model.nn.qwen25vl import Qwen25VL

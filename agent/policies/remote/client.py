@@ -1,64 +1,66 @@
-"""One OpenAI-compatible server over HTTP: messages in, words out. Knows the wire, retries and the key; no dialect.
-
-The key comes from the environment or the keyring, goes into one header, and is taken out of every text that comes back.
-"""
+"""ChatClient: HTTP client of one OpenAI-compatible server, with retries, streaming and redaction of the API key."""
 
 from __future__ import annotations
 
-import base64
 import importlib.util
-import io
 import json
 import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from actions import Screen, SurfaceError, UsageError
+from actions import SurfaceError, UsageError
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 KEY = "PIXELHAND_API_KEY"
 KEYRING = "pixelhand"
 MAX_ATTEMPTS = 4
 FIRST_PAUSE_S = 0.5
-MOST_PAUSE_S = 30.0
-CONNECT_S = 10.0
-RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may be others the next time
+MAX_PAUSE_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
+RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+MAX_DETAIL_CHARS = 300  # of a server's message in an error
 
 
 @dataclass(frozen=True)
 class ChatCompletion:
-    """What the server said. The numbers of tokens are its own, 0 where it gave none."""
+    """A server's reply. Token counts are the server's own, 0 where it gives none."""
 
     text: str
     prompt_tokens: int = 0
     reply_tokens: int = 0
-    tries: int = 1
+    attempts: int = 1
 
 
 def find_api_key(base: str) -> str:
-    """The key for a server's address: PIXELHAND_API_KEY, else the keyring's for its host and port; "" for none."""
-    named = os.environ.get(KEY, "").strip()
-    if named or importlib.util.find_spec("keyring") is None:
-        return named
+    """Return the API key of a server: PIXELHAND_API_KEY, else the keyring's for its host and port, else ""."""
+    key = os.environ.get(KEY, "").strip()
+    if key or importlib.util.find_spec("keyring") is None:
+        return key
     import keyring
     from keyring.errors import KeyringError
 
     try:
         return keyring.get_password(KEYRING, urlsplit(base).netloc) or ""
     except KeyringError:
-        return ""  # no keyring runs here, which is usual without a desktop
+        return ""  # no keyring service, as usual without a desktop
 
 
 class ChatClient:
-    """A base address like http://127.0.0.1:8000/v1 and the name of a model there.
+    """A client for one model on one server.
 
-    UsageError when the server refuses what it is asked, SurfaceError when it cannot be had after several tries.
+    Args:
+        base: The base URL, like http://127.0.0.1:8000/v1.
+        name: The model's name on the server.
+        key: The API key; it is sent in one header and redacted from every error.
+        timeout_s: Seconds to wait for a response.
+        transport: Replaces the network in tests.
+        sleep: Replaces time.sleep in tests.
     """
 
     def __init__(
@@ -72,128 +74,150 @@ class ChatClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.base, self.name, self._key, self._sleep = base.rstrip("/"), name, key, sleep
-        loopback = urlsplit(base).hostname in ("127.0.0.1", "localhost", "::1")
+        is_loopback = urlsplit(base).hostname in ("127.0.0.1", "localhost", "::1")
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_S),
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
             transport=transport,
-            trust_env=not loopback,  # a proxy has no business between us and ourselves
+            trust_env=not is_loopback,  # no proxy for local servers
         )
 
     def close(self) -> None:
+        """Close the connection."""
         self._client.close()
 
-    def models(self) -> list[Mapping[str, Any]]:
-        """The entries of GET /models; empty where the server has no such list."""
-        response = self._with_retries(lambda: self._client.get(f"{self.base}/models"))[0]
-        if response.status_code in (404, 405):
+    def models(self) -> list[Mapping[str, object]]:
+        """Return the entries of GET /models; empty when the server has no such endpoint."""
+        response, _ = self._with_retries(lambda: self._client.get(f"{self.base}/models"))
+        if isinstance(response, ChatCompletion) or response.status_code in (404, 405):
             return []
         data = self._json(response)
-        found = data.get("data") if isinstance(data, dict) else None
-        return [one for one in found or () if isinstance(one, dict)] if isinstance(found, list) else []
+        entries = data.get("data") if isinstance(data, dict) else None
+        return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
-    def ask(self, fields: Mapping[str, Any], on_text: Callable[[str], None] | None = None) -> ChatCompletion:
-        """POST /chat/completions with these fields. on_text: it is asked to stream, and gets the text so far."""
+    def complete(self, fields: Mapping[str, object], on_text: Callable[[str], None] | None = None) -> ChatCompletion:
+        """Send POST /chat/completions.
+
+        Args:
+            fields: The request's fields, without the model's name.
+            on_text: Called with the reply's text so far; requests a stream.
+
+        Raises:
+            UsageError: The server rejects the request.
+            SurfaceError: The server is unreachable after several attempts, or its response is malformed.
+        """
         body = {"model": self.name, **fields}
+        url = f"{self.base}/chat/completions"
         if on_text is None:
-            response, tries = self._with_retries(lambda: self._client.post(f"{self.base}/chat/completions", json=body))
-            data = self._json(response)
-            try:
-                message = data["choices"][0]["message"]
-                text = message_text(message.get("content"), message.get("tool_calls"))
-            except (KeyError, IndexError, TypeError, AttributeError):
-                raise SurfaceError(f"{self.base} gave an answer without a message: {self._shown(data)}") from None
-            return ChatCompletion(text, *_usage(data), tries)
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-        answer, tries = self._with_retries(lambda: self._stream(body, on_text))
-        return ChatCompletion(answer.text, answer.prompt_tokens, answer.reply_tokens, tries)
+            result, attempts = self._with_retries(lambda: self._client.post(url, json=body))
+        else:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+            result, attempts = self._with_retries(lambda: self._stream(url, body, on_text))
+        if isinstance(result, ChatCompletion):
+            return replace(result, attempts=attempts)
+        data = self._json(result)
+        try:
+            message = data["choices"][0]["message"]
+            text = message_text(message.get("content"), message.get("tool_calls"))
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise SurfaceError(f"{self.base} returned no message: {self._redact(data)}") from None
+        return ChatCompletion(text, *_usage(data), attempts)
 
-    def _stream(self, body: Mapping[str, Any], on_text: Callable[[str], None]) -> Any:
-        """An Answer, or the response that refused."""
-        with self._client.stream("POST", f"{self.base}/chat/completions", json=body) as response:
+    def _stream(
+        self, url: str, body: Mapping[str, object], on_text: Callable[[str], None]
+    ) -> ChatCompletion | httpx.Response:
+        """Return the completed stream, or the response when its status is not 200."""
+        with self._client.stream("POST", url, json=body) as response:
             if response.status_code != 200:
                 response.read()
                 return response
-            text, usage, ended = "", (0, 0), False
-            calls: dict[int, dict[str, str]] = {}
+            text, usage, is_finished = "", (0, 0), False
+            calls: dict[int, dict[str, Any]] = {}
             for data in _events(response.iter_lines()):
                 if "error" in data:
-                    raise SurfaceError(f"{self.base} broke off: {self._shown(data)}")
+                    raise SurfaceError(f"{self.base} aborted its reply: {self._redact(data)}")
                 usage = _usage(data) if data.get("usage") else usage
                 for choice in data.get("choices") or ():
-                    ended = ended or bool(choice.get("finish_reason"))
+                    is_finished = is_finished or bool(choice.get("finish_reason"))
                     delta = choice.get("delta") or {}
                     for call in delta.get("tool_calls") or ():
                         _append_delta(calls.setdefault(int(call.get("index") or 0), {}), call.get("function") or {})
                     if delta.get("content"):
-                        text += delta["content"]
+                        text += _content_text(delta["content"])
                         on_text(text)
-            if not ended:
-                raise httpx.RemoteProtocolError("the stream ended before the answer did")
-            whole = message_text(text, [{"function": calls[n]} for n in sorted(calls)])
-            if whole != text:
-                on_text(whole)
-            return ChatCompletion(whole, *usage)
+            if not is_finished:
+                raise httpx.RemoteProtocolError("the stream ended before the reply was complete")
+            full_text = message_text(text, [{"function": calls[index]} for index in sorted(calls)])
+            if full_text != text:
+                on_text(full_text)
+            return ChatCompletion(full_text, *usage)
 
-    def _with_retries(self, send: Callable[[], Any]) -> tuple[Any, int]:
-        """What send gives, and at which try; tried again, later and later, while that may help."""
-        why = ""
+    def _with_retries(
+        self, send: Callable[[], ChatCompletion | httpx.Response]
+    ) -> tuple[ChatCompletion | httpx.Response, int]:
+        """Return the result of `send` and the number of attempts; retry transient failures with backoff."""
+        reason = ""
         for attempt in range(1, MAX_ATTEMPTS + 1):
+            response: httpx.Response | None = None
             try:
-                came = send()
+                result = send()
             except httpx.TransportError as error:
-                came, why = None, f"{type(error).__name__}: {self._shown(str(error))}"
-            if not isinstance(came, httpx.Response):
-                if came is not None:
-                    return came, attempt
-            elif came.status_code in RETRY_STATUSES:
-                why = f"it answers {came.status_code}: {self._problem(came)}"
-            elif 300 <= came.status_code < 400:
-                raise UsageError(f"{self.base} sends us elsewhere; give the address where the server itself is")
-            elif came.status_code >= 400 and not (came.request.method == "GET" and came.status_code in (404, 405)):
-                raise UsageError(self._refusal(came))
+                reason = f"{type(error).__name__}: {self._redact(error)}"
             else:
-                return came, attempt
+                if isinstance(result, ChatCompletion):
+                    return result, attempt
+                response = result
+                if response.status_code not in RETRY_STATUSES:
+                    self._raise_for_status(response)
+                    return response, attempt
+                reason = f"status {response.status_code}: {self._problem(response)}"
             if attempt < MAX_ATTEMPTS:
-                self._sleep(_backoff_s(attempt, came if isinstance(came, httpx.Response) else None))
-        raise SurfaceError(f"the server {self.base} cannot be had after {MAX_ATTEMPTS} tries ({why})")
+                self._sleep(_backoff_s(attempt, response))
+        raise SurfaceError(f"the server {self.base} is unreachable after {MAX_ATTEMPTS} attempts ({reason})")
 
-    def _refusal(self, response: httpx.Response) -> str:
+    def _raise_for_status(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if 300 <= status < 400:
+            raise UsageError(f"{self.base} redirects; use the final URL")
+        if status < 400 or (response.request.method == "GET" and status in (404, 405)):
+            return
         problem = self._problem(response)
-        if response.status_code in (401, 403):
-            return (
-                f"{self.base} refuses us ({response.status_code}: {problem}); put its key into {KEY}, or into the "
-                f"keyring: keyring set {KEYRING} {urlsplit(self.base).netloc}"
+        if status in (401, 403):
+            raise UsageError(
+                f"{self.base} refuses access ({status}: {problem}); set {KEY}, or store the key in the keyring: "
+                f"keyring set {KEYRING} {urlsplit(self.base).netloc}"
             )
-        return f"{self.base} refuses what it is asked ({response.status_code}: {problem})"
+        raise UsageError(f"{self.base} rejects the request ({status}: {problem})")
 
     def _problem(self, response: httpx.Response) -> str:
         try:
             error = response.json().get("error")
-            return self._shown(error.get("message") if isinstance(error, dict) else error or response.text)
+            return self._redact(error.get("message") if isinstance(error, dict) else error or response.text)
         except (ValueError, AttributeError):
-            return self._shown(response.text)
+            return self._redact(response.text)
 
     def _json(self, response: httpx.Response) -> Any:
         try:
             return response.json()
         except ValueError:
-            raise SurfaceError(f"{self.base} answered with no JSON: {self._shown(response.text)}") from None
+            raise SurfaceError(f"{self.base} returned no JSON: {self._redact(response.text)}") from None
 
-    def _shown(self, value: Any) -> str:
-        """A server's words for a person: short, and never with the key."""
+    def _redact(self, value: object) -> str:
+        """Return a server's text for an error: shortened, without the key."""
         text = str(value)
-        return " ".join((text.replace(self._key, "***") if self._key else text).split())[:300]
+        return " ".join((text.replace(self._key, "***") if self._key else text).split())[:MAX_DETAIL_CHARS]
 
 
 def _backoff_s(attempt: int, response: httpx.Response | None) -> float:
-    """Seconds before the next try: as the server says, else twice as long each time, half to one and a half of it."""
-    said = "" if response is None else response.headers.get("Retry-After", "")
-    wanted = float(said) if said.isascii() and said.isdigit() else FIRST_PAUSE_S * 2 ** (attempt - 1)
-    return min(MOST_PAUSE_S, wanted * random.uniform(0.5 if not said else 1.0, 1.5))
+    """Return the pause before the next attempt: Retry-After, else exponential, with jitter."""
+    header = "" if response is None else response.headers.get("Retry-After", "")
+    has_header = header.isascii() and header.isdigit()
+    pause_s = float(header) if has_header else FIRST_PAUSE_S * 2 ** (attempt - 1)
+    return min(MAX_PAUSE_S, pause_s * random.uniform(1.0 if header else 0.5, 1.5))
 
 
 def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a stream of server-sent events."""
     for line in lines:
         if not line.startswith("data:"):
             continue
@@ -203,14 +227,19 @@ def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
         try:
             data = json.loads(text)
         except ValueError:
-            raise httpx.RemoteProtocolError("a piece of the stream is no JSON") from None
+            raise httpx.RemoteProtocolError("an event of the stream is not JSON") from None
         if isinstance(data, dict):
             yield data
 
 
-def _append_delta(call: dict[str, str], piece: Mapping[str, Any]) -> None:
+def _append_delta(call: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    """Append a piece of a streamed tool call; arguments may also come at once, as an object."""
     for key in ("name", "arguments"):
-        call[key] = call.get(key, "") + (piece.get(key) or "")
+        piece = delta.get(key)
+        if isinstance(piece, Mapping):
+            call[key] = {**call[key], **piece} if isinstance(call.get(key), Mapping) else dict(piece)
+        elif piece and not isinstance(call.get(key), Mapping):
+            call[key] = call.get(key, "") + str(piece)
 
 
 def _usage(data: Mapping[str, Any]) -> tuple[int, int]:
@@ -218,22 +247,28 @@ def _usage(data: Mapping[str, Any]) -> tuple[int, int]:
     return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
 
 
-def message_text(content: Any, calls: Sequence[Mapping[str, Any]] | None) -> str:
-    """A message as the model said it: a server that took the calls out of the words has them put back in."""
-    text = content if isinstance(content, str) else ""
+def message_text(content: object, calls: Sequence[Mapping[str, Any]] | None) -> str:
+    """Return a message as the model generated it: tool calls that the server parsed are written back into the text.
+
+    Args:
+        content: The message's content: a string, a list of parts, or None.
+        calls: The message's tool calls; arguments are JSON text or an object.
+    """
+    text = _content_text(content)
     for call in calls or ():
         function = call["function"]
-        said = f'{{"name": {json.dumps(function.get("name"))}, "arguments": {function.get("arguments") or "{}"}}}'
-        text += ("\n" if text else "") + f"{CALL_OPEN}\n{said}\n{CALL_CLOSE}"
+        arguments = function.get("arguments")
+        arguments_json = json.dumps(arguments) if isinstance(arguments, Mapping) else arguments or "{}"
+        call_json = f'{{"name": {json.dumps(function.get("name"))}, "arguments": {arguments_json}}}'
+        text += ("\n" if text else "") + f"{CALL_OPEN}\n{call_json}\n{CALL_CLOSE}"
     return text
 
 
-def data_uri(screen: Screen, width: int, height: int) -> str:
-    """The screen as a PNG of that size, resized as model.image does: the server then has nothing to resize."""
-    from PIL import Image
-
-    from model.processing.image import resize
-
-    file = io.BytesIO()
-    Image.fromarray(resize(screen.pixels, width, height)).save(file, "PNG", compress_level=3)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+def _content_text(content: object) -> str:
+    """Return the text of a message's content, which is a string or a list of parts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence):
+        return ""
+    texts = (part if isinstance(part, str) else part.get("text") for part in content if isinstance(part, str | Mapping))
+    return "".join(text for text in texts if isinstance(text, str))

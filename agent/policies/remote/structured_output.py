@@ -1,9 +1,9 @@
-"""How a server is told that a reply must hold to its form, each in its own words. Knows wire fields; sends nothing.
+"""Request fields by which each kind of server constrains a reply to the dialect's grammar.
 
-Ours takes the form itself, and holds the model to it as in process (model.engine.grammar). vLLM takes a grammar in
-`structured_outputs`, SGLang and llama.cpp in fields of their own; all three hand it to llguidance, whose Lark it is,
-where they were built or started with it. Replies that are one JSON object need no grammar: a schema in
-`response_format` is understood by most servers. Families that have neither a form nor a schema are asked freely.
+`agent serve` takes the grammar itself and constrains the model as in process (model.engine.grammar). vLLM takes a Lark
+grammar in `structured_outputs`, SGLang and llama.cpp in fields of their own; all three pass it to llguidance, where
+they were built or started with it. Replies that are one JSON object need only a schema in `response_format`, which most
+servers accept. Dialects with neither are unconstrained.
 """
 
 from __future__ import annotations
@@ -20,42 +20,47 @@ from model.engine.call_grammar import CallGrammar, grammar_for
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 BACKENDS = ("auto", "off", "schema", "pixelhand", "vllm", "sglang", "llama.cpp")
-LLGUIDANCE = "%llguidance {}\n"  # tells SGLang and llama.cpp whose grammar it is
+LLGUIDANCE = "%llguidance {}\n"  # first line by which SGLang and llama.cpp recognize an llguidance grammar
 PIXELHAND_FIELD = "pixelhand_form"
-TOKENS = (CALL_OPEN, CALL_CLOSE, "<|box_start|>", "<|box_end|>")  # of Qwen2.5's tokenizer, among those of our forms
+TOKENS = (CALL_OPEN, CALL_CLOSE, "<|box_start|>", "<|box_end|>")  # single tokens of the Qwen2.5 tokenizer
 
 
-def detect_backend(entry: Mapping[str, Any], told: Any) -> str:
-    """What a server is seen to offer, by its entry in the list of models; "schema" where nothing is seen."""
-    if isinstance(told, Mapping):
-        return "pixelhand" if told.get("grammar") else "off"
+def detect_backend(entry: Mapping[str, object], description: object) -> str:
+    """Return the backend that a server's list of models indicates; "schema" when it indicates none.
+
+    Args:
+        entry: The model's entry in the list.
+        description: The entry's `pixelhand` field, if any.
+    """
+    if isinstance(description, Mapping):
+        return "pixelhand" if description.get("grammar") else "off"
     return "vllm" if entry.get("owned_by") == "vllm" else "schema"
 
 
-def request_fields(kind: str, dialect: Dialect, verbs: frozenset[str], screen: Screen) -> dict[str, Any]:
-    """The fields of a request that hold its reply to the dialect's form; {} where there is none."""
-    if kind == "off":
+def request_fields(backend: str, dialect: Dialect, verbs: frozenset[str], screen: Screen) -> dict[str, Any]:
+    """Return the request fields that constrain a reply to the dialect's grammar; {} when there is none."""
+    if backend == "off":
         return {}
-    form = None if kind == "schema" else grammar_for(dialect, verbs, screen)
-    if form is not None and kind == "pixelhand":
+    form = None if backend == "schema" else grammar_for(dialect, verbs, screen)
+    if form is not None and backend == "pixelhand":
         return {PIXELHAND_FIELD: asdict(form)}
     schema = getattr(dialect, "reply_schema", lambda *_: None)(verbs, screen)
     if schema is not None:
         return {"response_format": {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}}
     if form is None:
         return {}
-    if kind == "vllm":
+    if backend == "vllm":
         return {"structured_outputs": {"grammar": to_lark(form)}}
-    return {"ebnf" if kind == "sglang" else "grammar": LLGUIDANCE + to_lark(form)}
+    return {"ebnf" if backend == "sglang" else "grammar": LLGUIDANCE + to_lark(form)}
 
 
 def to_lark(form: CallGrammar) -> str:
-    """Words, then a call of that form, as llguidance reads it, for the tokenizer of Qwen2.5 and its fine-tunes.
+    """Return a Lark grammar for llguidance: free text, then a call. For the tokenizer of Qwen2.5 and its fine-tunes.
 
-    The rules are those of model.engine.grammar, which knows the tokenizer; here its tokens are known by name.
+    The rules are those of model.engine.grammar, which refers to tokens by id; here they are referred to by name.
     """
-    anything, call = r"(.|\n)*", f"call {_tag(form.close)}".strip()
-    rules = [re.sub(r"@\{(.*?)\}", lambda match: _tag(match.group(1)), form.body)]
+    anything, call = r"(.|\n)*", f"call {_terminal(form.close)}".strip()
+    rules = [re.sub(r"@\{(.*?)\}", lambda match: _terminal(match.group(1)), form.body)]
     if not form.ends_itself:
         call += " AFTER"
         rules.append(f"AFTER: /{anything}/")
@@ -70,6 +75,6 @@ def to_lark(form: CallGrammar) -> str:
     return "\n".join(rules)
 
 
-def _tag(tag: str) -> str:
-    """A tag as a grammar names it: a token of its own, or the letters; nothing for none."""
+def _terminal(tag: str) -> str:
+    """Return a tag as a grammar terminal: a token's name, else a string literal; "" for no tag."""
     return tag if tag in TOKENS else json.dumps(tag) if tag else ""

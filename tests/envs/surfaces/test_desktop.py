@@ -14,7 +14,7 @@ import pytest
 
 from actions import Click, Done, Move, PressKeys, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
-from agent.policies.base import ScriptPolicy
+from agent.policies.scripted import ScriptPolicy
 from envs.live import LiveEnv
 from envs.miniwob.task import MiniWobTask
 from envs.options import SurfaceOptions

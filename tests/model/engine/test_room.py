@@ -11,7 +11,7 @@ import torch
 
 from actions import Call, Reply, Screen, Step
 from agent.history_window import HistoryWindow
-from agent.policies.base import LocalPolicy
+from agent.policies.local import LocalPolicy
 from model.chat_model import ChatModel, load_chat
 from model.dialects.qwen25 import Dialect
 from model.engine.memory_errors import ContextLengthError, OutOfMemoryError, translate_out_of_memory
@@ -87,9 +87,9 @@ def test_a_run_that_may_shrinks_until_it_fits_and_says_the_same_as_one_that_was_
     with pytest.raises(OutOfMemoryError):
         policy(chat).decide("Go.", past(before), now, VERBS)
     assert chat.session.length == 0
-    shrinking = policy(chat, shrink=True)
+    shrinking = policy(chat, auto_shrink_history=True)
     reply = shrinking.decide("Go.", past(before), now, VERBS)
-    assert reply.text == expected.text and shrinking.memory.pictures == 2
+    assert reply.text == expected.text and shrinking.history.images == 2
     assert shrinking.metadata["pictures"] == 2
 
 
@@ -98,7 +98,7 @@ def test_what_does_not_fit_even_alone_is_told(tiny_folder: Path, monkeypatch: py
     chat = load_chat(tiny_folder, "cpu")
     limited(chat, monkeypatch, 10)
     with pytest.raises(OutOfMemoryError, match="no memory"):
-        policy(chat, shrink=True).decide("Go.", past(before), now, VERBS)
+        policy(chat, auto_shrink_history=True).decide("Go.", past(before), now, VERBS)
 
 
 def test_a_context_beyond_the_budget_shrinks_too_and_what_was_kept_stays(tiny_folder: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_context_beyond_the_budget_shrinks_too_and_what_was_kept_stays(tiny_fo
     chat.session = PrefixCachedSession(chat.model, budget_tokens=first.prompt_tokens + 4)
     with pytest.raises(ContextLengthError, match=f"tokens and the budget is {first.prompt_tokens + 4}; .*--shrink"):
         policy(chat).decide("Go.", past(before), now, VERBS)
-    allowed = policy(chat, shrink=True)
-    assert allowed.decide("Go.", past(before), now, VERBS).text == first.text and allowed.memory.pictures == 2
+    allowed = policy(chat, auto_shrink_history=True)
+    assert allowed.decide("Go.", past(before), now, VERBS).text == first.text and allowed.history.images == 2
     held = chat.session.length
     with pytest.raises(ContextLengthError):  # the prompt has room, its reply has not
         chat.reply([{"role": "user", "content": "word " * first.prompt_tokens}])
@@ -142,7 +142,7 @@ def test_thirty_steps_at_1080p_hold_no_more_than_the_budget_at_any_moment(
         return made
 
     monkeypatch.setattr(KVCache, "put", watch)
-    acting = LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(30, 5), shrink=True)
+    acting = LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(30, 5), auto_shrink_history=True)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
     done: list[Step] = []
     call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})
@@ -154,4 +154,4 @@ def test_thirty_steps_at_1080p_hold_no_more_than_the_budget_at_any_moment(
         done.append(Step(number, now, reply, call))
         assert reply.prompt_tokens > 2691 and reply.prompt_tokens + 4 <= budget
         assert most <= allowed and chat.vision_cache.bytes <= chat.vision_cache.budget_bytes
-    assert acting.memory.pictures == 2 and most == allowed
+    assert acting.history.images == 2 and most == allowed

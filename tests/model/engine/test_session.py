@@ -59,7 +59,7 @@ def compare(chat: ChatModel, seed: int, steps: int, memory: HistoryWindow) -> tu
 @pytest.mark.parametrize("seed", range(3))
 def test_at_every_step_of_an_episode_the_logits_are_those_of_a_cold_pass(tiny_folder: Path, seed: int) -> None:
     chat = load_chat(tiny_folder, "cpu")
-    reused, computed = compare(chat, seed, 7, HistoryWindow(history_steps=5, pictures=4))
+    reused, computed = compare(chat, seed, 7, HistoryWindow(steps=5, images=4))
     assert reused > computed / 2  # it was carried on, or this test would show nothing
 
 
@@ -68,7 +68,7 @@ def test_at_every_step_of_an_episode_the_logits_are_those_of_a_cold_pass(tiny_fo
 @pytest.mark.parametrize("model", ["tiny", "embedded"])
 def test_twenty_episodes_with_growth_repeats_and_compaction(tiny_folder: Path, seed: int, model: str) -> None:
     chat = load_chat(tiny_folder if model == "tiny" else "embedded", "cpu")
-    memory = HistoryWindow(history_steps=(4, 9, 30)[seed % 3], pictures=(0, 2, 5)[seed // 3 % 3])
+    memory = HistoryWindow(steps=(4, 9, 30)[seed % 3], images=(0, 2, 5)[seed // 3 % 3])
     compare(chat, seed, 12, memory)
 
 

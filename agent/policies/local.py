@@ -1,0 +1,107 @@
+"""LocalPolicy: a checkpoint that runs in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from actions import Reply, Screen, Step
+from agent.history_window import HistoryWindow
+from agent.policies.base import DialectPolicyMixin, OnText
+from model.dialects.base import Conversation, Dialect
+from model.engine.call_grammar import grammar_for
+
+if TYPE_CHECKING:
+    from model.chat_model import ChatModel  # imports torch
+
+
+class LocalPolicy(DialectPolicyMixin):
+    """A chat model with its dialect and history window.
+
+    Args:
+        chat: The loaded checkpoint.
+        dialect: How the checkpoint is prompted and how its replies are parsed.
+        history: Which earlier steps are in the prompt.
+        temperature: Sampling temperature; 0 is greedy decoding.
+        seed: Random seed of sampling; each step adds its index.
+        on_text: Called with the reply's text so far while it is generated.
+        auto_shrink_history: Reduce the history for the rest of the run when memory runs out, instead of failing.
+    """
+
+    def __init__(
+        self,
+        chat: ChatModel,
+        dialect: Dialect,
+        history: HistoryWindow,
+        *,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        on_text: OnText | None = None,
+        auto_shrink_history: bool = False,
+    ) -> None:
+        self.chat, self.dialect, self.history = chat, dialect, history
+        self.temperature, self.seed, self.on_text = temperature, seed, on_text
+        self.auto_shrink_history = auto_shrink_history
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        """The identity of the policy for traces."""
+        settings = self.chat.settings
+        return {
+            "model": self.chat.name,
+            "path": str(self.chat.path),
+            "fingerprint": self.chat.fingerprint,
+            "dialect": settings.dialect,
+            "tool": settings.tool,
+            "history": settings.history,
+            "prompt_hash": self.dialect.prompt_hash,
+            "history_steps": self.history.steps,
+            "pictures": self.history.images,
+            "max_new_tokens": settings.max_new_tokens,
+            "temperature": self.temperature,
+            "grammar": settings.grammar,
+        }
+
+    def prefetch(self, screen: Screen) -> None:
+        """Preprocess a screenshot that `decide` will receive soon. Thread-safe."""
+        self.chat.prepare(screen)
+
+    def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        """Return the model's reply to a screen.
+
+        Raises:
+            OutOfMemoryError: The prompt does not fit, and the history cannot or may not shrink.
+        """
+        from model.engine.memory_errors import OutOfMemoryError
+
+        while True:
+            try:
+                return self._decide(goal, steps, screen, verbs)
+            except OutOfMemoryError:
+                smaller = self.history.shrink() if self.auto_shrink_history else None
+                if smaller is None:
+                    raise
+                self.history = smaller
+
+    def _decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        seed = None if self.seed is None else self.seed + len(steps)  # else every step would draw the same sample
+        conversation = self.dialect.conversation(goal, self.history.select(steps), screen, verbs)
+        form = grammar_for(self.dialect, verbs, screen) if self.chat.settings.grammar else None
+        reply = self.chat.reply(
+            conversation.messages,
+            conversation.tools,
+            temperature=self.temperature,
+            seed=seed,
+            on_text=self.on_text,
+            form=form,
+        )
+        return replace(reply, image_digests=_image_digests(conversation))
+
+    def close(self) -> None:
+        """Do nothing: the caller owns the weights."""
+
+
+def _image_digests(conversation: Conversation) -> tuple[str, ...]:
+    parts = (part for message in conversation.messages for part in message["content"])
+    return tuple(part["image"].digest for part in parts if part["type"] == "image")
