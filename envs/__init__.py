@@ -12,19 +12,6 @@ MINIWOB_ID = "pixelhand/MiniWoB-v0"
 MINIWOB_ENTRY = "envs.live:practice_env"
 LIVE_ID = "pixelhand/Live-v0"
 LIVE_ENTRY = "envs.live:LiveEnv"
-RECORDED_ENTRY = "evals.predictor:make_env"  # its readers and scorers live upstairs: gymnasium imports it by this name
-RECORDED = {  # id: the benchmark's name
-    "pixelhand/ScreenSpot-v0": "screenspot",
-    "pixelhand/ScreenSpotV2-v0": "screenspot-v2",
-    "pixelhand/ScreenSpotPro-v0": "screenspot-pro",
-    "pixelhand/OSWorldG-v0": "osworld-g",
-    "pixelhand/OSWorldGRefined-v0": "osworld-g-refined",
-    "pixelhand/AndroidControl-v0": "android-control",
-    "pixelhand/AgentNetBench-v0": "agentnetbench",
-    "pixelhand/AITZ-v0": "aitz",
-    "pixelhand/AITW-v0": "aitw",
-    "pixelhand/GUIOdyssey-v0": "gui-odyssey",
-}
 
 
 def register() -> None:
@@ -39,9 +26,6 @@ def register() -> None:
     for name, entry_point in ((MINIWOB_ID, MINIWOB_ENTRY), (LIVE_ID, LIVE_ENTRY)):
         if name not in registry:
             add(name, entry_point=entry_point, nondeterministic=True)  # a live screen: timings differ from run to run
-    for name, benchmark in RECORDED.items():
-        if name not in registry:
-            add(name, entry_point=RECORDED_ENTRY, kwargs={"name": benchmark})
 
 
 class _WhenGymnasiumComes(MetaPathFinder):

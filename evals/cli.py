@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 Model = Annotated[str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://HOST:PORT/v1#NAME.")]
 Grounder = Annotated[str, typer.Option(help="A second model that locates the first one's targets. Default: none.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16, int8 or int4.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Prompt = Annotated[
     str, typer.Option(help="Text file that replaces the system prompt. Default: the dialect's own.", metavar="FILE")
 ]
 Temperature = Annotated[float, typer.Option(min=0.0, help="Sampling temperature; 0 takes the likeliest token.")]
 Grammar = Annotated[bool, typer.Option("--grammar/--no-grammar", help="Constrain replies to valid calls.")]
 Zoom = Annotated[str, typer.Option(help="off, auto or on: whether uncertain points are located again, enlarged.")]
-Shrink = Annotated[
+AutoShrink = Annotated[
     bool,
     typer.Option(
-        "--auto-shrink-history/--keep-history",
+        "--auto-shrink-history/--no-auto-shrink-history",
         "--shrink/--no-shrink",
         help="Drop old screenshots from the history when the device runs out of memory.",
     ),
@@ -89,7 +89,7 @@ def predict(
     temperature: Temperature = 0.0,
     grammar: Grammar = True,
     zoom: Zoom = "off",
-    shrink: Shrink = False,
+    auto_shrink_history: AutoShrink = False,
     budget_tokens: BudgetTokens = 0,
     threads: Annotated[
         int, typer.Option(min=1, help="CPU threads per worker. Results can differ between thread counts.")
@@ -139,7 +139,7 @@ def predict(
         threads=threads,
         fingerprint=_fingerprint(model),
         grounder_fingerprint=_fingerprint(grounder) if grounder else "",
-        options=_policy_options(temperature, seed, grammar, zoom, shrink, budget_tokens),
+        options=_policy_options(temperature, seed, grammar, zoom, auto_shrink_history, budget_tokens),
     )
     folder = out or runner.default_folder(spec, plan.dataset.revision, limit)
     summary = runner.run_predictions(
@@ -149,20 +149,25 @@ def predict(
 
 
 def _policy_options(
-    temperature: float, seed: int, grammar: bool, zoom: str, shrink: bool, budget_tokens: int
+    temperature: float, seed: int, grammar: bool, zoom: str, auto_shrink_history: bool, budget_tokens: int
 ) -> dict[str, Any]:
     """Return the policy options that differ from their defaults."""
-    values: dict[str, Any] = {"zoom": zoom, "shrink": shrink, "budget_tokens": budget_tokens, "grammar": grammar}
-    defaults = {"zoom": "off", "shrink": False, "budget_tokens": 0, "grammar": True}
+    values: dict[str, Any] = {
+        "zoom": zoom,
+        "auto_shrink_history": auto_shrink_history,
+        "budget_tokens": budget_tokens,
+        "grammar": grammar,
+    }
+    defaults = {"zoom": "off", "auto_shrink_history": False, "budget_tokens": 0, "grammar": True}
     options = {key: value for key, value in values.items() if value != defaults[key]}
     return {**options, "temperature": temperature, "seed": seed} if temperature else options
 
 
 def _fingerprint(model: str) -> str:
     """Return the fingerprint of the weights, or "" for a server, which reports its own."""
-    from evals.workers.spec import is_server
+    from agent.policies.remote.endpoint import is_endpoint
 
-    if is_server(model):
+    if is_endpoint(model):
         return ""
     from model.chat_model import fingerprint
     from model.checkpoints.weights import resolve_checkpoint
@@ -186,9 +191,7 @@ def _progress_printer() -> Callable[[Progress], None]:
     return report
 
 
-def _format_summary(
-    summary: dict[str, Any], folder: Path, format_result: Callable[[Mapping[str, Any]], str]
-) -> str:
+def _format_summary(summary: dict[str, Any], folder: Path, format_result: Callable[[Mapping[str, Any]], str]) -> str:
     lines = [format_result(summary)]
     if summary["broken"]:
         first = summary["broken_ids"][0]
@@ -215,7 +218,9 @@ def compare(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run, or a folder of runs.", metavar="DIR")],
-    out: Annotated[Path | None, typer.Option(help="File to write. Default: report.html in DIR.", metavar="FILE")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: report.html in DIR.", metavar="FILE")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the benchmark. Default: where the run had it.", metavar="DIR")
     ] = None,
@@ -262,7 +267,7 @@ def miniwob(
     temperature: Temperature = 0.0,
     grammar: Grammar = True,
     zoom: Zoom = "off",
-    shrink: Shrink = False,
+    auto_shrink_history: AutoShrink = False,
     budget_tokens: BudgetTokens = 0,
     max_steps: Annotated[int, typer.Option(min=1, help="Steps per episode.")] = 30,
     workers: Annotated[
@@ -314,7 +319,7 @@ def miniwob(
         dtype=dtype,
         prompt=prompt,
         threads=max(1, (os.cpu_count() or 1) // workers),
-        options=_policy_options(temperature, 0, grammar, zoom, shrink, budget_tokens),
+        options=_policy_options(temperature, 0, grammar, zoom, auto_shrink_history, budget_tokens),
         seeds=seeds,
         max_steps=max_steps,
     )

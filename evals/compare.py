@@ -51,7 +51,9 @@ class RunComparison:
     def format(self) -> str:
         """Return the comparison as text."""
         contains_zero = self.low <= 0 <= self.high
-        conclusion = "the interval contains 0: no significant difference" if contains_zero else "the interval excludes 0"
+        conclusion = (
+            "the interval contains 0: no significant difference" if contains_zero else "the interval excludes 0"
+        )
         return "\n".join(
             [
                 f"A {100 * self.score_a:6.2f} %  {self.a}",

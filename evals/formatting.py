@@ -27,10 +27,7 @@ def flatten_groups(groups: Mapping[str, Any], prefix: str = "") -> Iterator[tupl
 def format_result(summary: Mapping[str, Any]) -> str:
     """Return a result's dict as text: counts, interval, averages, groups and baselines."""
     interval, total = summary["interval"], summary["total"]
-    if total:
-        spread = f"{100 * interval['low']:.2f} to {100 * interval['high']:.2f} %"
-    else:
-        spread = "n/a"
+    spread = f"{100 * interval['low']:.2f} to {100 * interval['high']:.2f} %" if total else "n/a"
     lines = [
         f"{summary['benchmark']} (revision {summary['revision']}), protocol {summary['protocol']}",
         *(f"{key:14} {value}" for key, value in summary["about"].items()),

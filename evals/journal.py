@@ -34,9 +34,7 @@ class Journal:
                 entry = json.loads(line)
                 self.entries[entry["id"]] = entry
             except (ValueError, KeyError, TypeError):
-                raise UsageError(
-                    f"{path}, line {number}: not a prediction; choose another folder with --out"
-                ) from None
+                raise UsageError(f"{path}, line {number}: not a prediction; choose another folder with --out") from None
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Append a prediction.
@@ -83,6 +81,4 @@ def _lock(descriptor: int, out: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise UsageError(
-            f"another run is writing to {out}; wait for it, or choose another folder with --out"
-        ) from None
+        raise UsageError(f"another run is writing to {out}; wait for it, or choose another folder with --out") from None

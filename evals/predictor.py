@@ -155,9 +155,7 @@ def parse_sample_score(message: Mapping[str, Any]) -> SampleScore | None:
     """Return the sample score of a message, or None in journals of version 0.1, which hold only its value."""
     if "outcome" not in message:
         return None
-    return SampleScore(
-        message["id"], message["outcome"], message["cluster"], float(message["score"]), message["parts"]
-    )
+    return SampleScore(message["id"], message["outcome"], message["cluster"], float(message["score"]), message["parts"])
 
 
 def _no_reward(step: RecordedStep, action: Action) -> float:
@@ -247,9 +245,7 @@ class Predictor:
         line = to_prediction(self.bench, shown.id, actions, step.reply.text)
         if step.error:
             line["error"] = step.error
-        result = PredictionResult(
-            shown.id, line, self.bench.score_sample(task, line, self.protocol), step.seconds
-        )
+        result = PredictionResult(shown.id, line, self.bench.score_sample(task, line, self.protocol), step.seconds)
         return result, _history_step(len(history) + 1, step.screen, step.call, actions, line)
 
     def _replay(self, shown: RecordedStep, line: Prediction, index: int) -> Step:
@@ -264,9 +260,7 @@ class Predictor:
         return _history_step(index, screen, call, () if line.get("error") else actions, line)
 
 
-def _history_step(
-    index: int, screen: Screen, call: Call | None, actions: Sequence[Action], line: Prediction
-) -> Step:
+def _history_step(index: int, screen: Screen, call: Call | None, actions: Sequence[Action], line: Prediction) -> Step:
     """Return a predicted step as history; the same whether it was predicted now or in an interrupted run."""
     reply, error = Reply(str(line["reply"])), str(line.get("error", ""))
     return Step(index, screen, reply, call, actions[0] if actions else None, error, actions=tuple(actions))

@@ -19,8 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actions import Action, Answer, Click, Done, Drag, InvalidActionError, Move, PressKeys, Scroll, TypeText
-from actions import UsageError, Wait
+from actions import (
+    Action,
+    Answer,
+    Click,
+    Done,
+    Drag,
+    InvalidActionError,
+    Move,
+    PressKeys,
+    Scroll,
+    TypeText,
+    UsageError,
+    Wait,
+)
 from actions.keys import normalize_key
 from actions.rewards import is_success
 from evals.files import annotation_files, format_error, image_size, read_json, revision

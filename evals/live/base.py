@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-import gymnasium
-
 from actions import UsageError
 from actions.plugins import load_plugin
+from agent.env import Env
 from evals.stats import wilson
 
 FOLDER = "evals.live"
@@ -22,7 +21,7 @@ class LiveBenchmark:
 
     name: str
     check_task: Callable[[str], object]  # raises UsageError for an unknown task
-    make_env: Callable[[str], gymnasium.Env[Any, Any]]  # the environment of a task
+    make_env: Callable[[str], Env]  # the environment of a task
     default_tasks: Callable[[], Sequence[str]]
     max_steps: int  # per episode
 

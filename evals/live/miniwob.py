@@ -7,10 +7,8 @@ most 30 steps. The page's ten-second timer is stopped: the model's speed is repo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import gymnasium
-
+from agent.env import Env
 from evals.live.base import LiveBenchmark
 
 MAX_STEPS = 30
@@ -27,11 +25,11 @@ def check_task(task: str) -> None:
     pages.page(task)
 
 
-def make_env(task: str) -> gymnasium.Env[Any, Any]:
+def make_env(task: str) -> Env:
     """Return the environment of a page in a browser."""
     from envs.live import practice_env
 
-    env: gymnasium.Env[Any, Any] = practice_env(task)
+    env: Env = practice_env(task)
     return env
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import gymnasium
-
 from actions import SurfaceError
 from actions.rewards import is_success
+from agent.env import Env
 from agent.loop import run
 from agent.policies.base import Policy
 from evals.journal import open_journal
@@ -28,7 +27,7 @@ from evals.workers.spec import RunSpec, describe_policy
 
 OnResult = Callable[[str, int, str], None]  # (task, seed, status)
 OnTask = Callable[[str, LiveTaskScore], None]
-MakeEnv = Callable[[str], gymnasium.Env[Any, Any]]
+MakeEnv = Callable[[str], Env]
 
 
 def evaluate_task(
@@ -56,7 +55,7 @@ def evaluate_task(
         KeyboardInterrupt: The run was interrupted; half of the seeds would be another benchmark.
     """
     score, step_s = LiveTaskScore(), list[float]()
-    env: gymnasium.Env[Any, Any] | None = None
+    env: Env | None = None
     try:
         for seed in seeds:
             try:
@@ -118,9 +117,7 @@ def evaluate_live(
 class LiveJobRunner:
     """Runs tasks as the jobs of a worker pool; the `line` of a message is the task's score."""
 
-    def __init__(
-        self, spec: RunSpec, policy: Policy, on_result: OnResult = lambda task, seed, status: None
-    ) -> None:
+    def __init__(self, spec: RunSpec, policy: Policy, on_result: OnResult = lambda task, seed, status: None) -> None:
         self.spec, self.policy, self._on_result = spec, policy, on_result
         self._bench = load_live_benchmark(spec.name)
         self._seeds = parse_seeds(spec.seeds)
@@ -230,4 +227,3 @@ def _run_here(
             yield from runner.run_job(job.ids, job.known)
     finally:
         runner.close()
-

@@ -46,6 +46,8 @@ class RunSpec:
         added = ("grounder", "grounder_fingerprint", "options", "seeds", "max_steps")
         kept = {key: value for key, value in values.items() if key not in added or value}
         kept["maker"] = kept.pop("policy_factory")
+        if self.seeds:  # a live run may be continued with another number of workers
+            del kept["threads"]
         return kept
 
 
@@ -80,8 +82,9 @@ def load_spec_policy(spec: RunSpec) -> Policy:
         policy: Policy = getattr(import_module(module), function)(spec)
         return policy
     from agent.policies.factory import PolicyOptions, load_policy
+    from agent.policies.remote.endpoint import is_endpoint
 
-    if not is_server(spec.model):
+    if not is_endpoint(spec.model):
         import torch
 
         torch.set_num_threads(spec.threads)  # another number of threads can change the last bit of a sum
@@ -89,16 +92,12 @@ def load_spec_policy(spec: RunSpec) -> Policy:
     return load_policy(spec.model, options, grounder=spec.grounder)
 
 
-def is_server(model: str) -> bool:
-    """Return whether a model is a server's address rather than an id or a folder."""
-    return "://" in model
-
-
 def describe_policy(policy: Policy) -> dict[str, Any]:
     """Return what a score must carry: the policy's metadata, the resize rule, the device and the dtype."""
     facts = {key: value for key, value in policy.metadata.items() if key != "path"}
     chat = getattr(policy, "chat", None)  # a local policy's model
-    limits = getattr(chat or getattr(policy, "speech", None), "limits", None)
+    profile = getattr(policy, "profile", None)  # a remote policy's
+    limits = getattr(chat or profile, "limits", None)
     if limits is not None:
         facts["resize"] = (
             f"smart_resize to multiples of {limits.factor}, {limits.min_pixels} to {limits.max_pixels} pixels, bicubic"

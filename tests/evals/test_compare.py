@@ -10,7 +10,8 @@ import pytest
 
 from actions import UsageError
 from evals.cli import app
-from evals.compare import bootstrap, compare, mcnemar
+from evals.compare import compare
+from evals.stats import bootstrap, mcnemar
 
 
 def verdicts(path: Path, words: list[tuple[str, bool]], clusters: int = 0) -> Path:
@@ -38,11 +39,11 @@ def test_what_two_runs_differ_by(tmp_path: Path) -> None:
     told = compare(a, b)
     assert (told.both, told.only_a, told.only_b, told.neither) == (45, 5, 20, 30)
     assert told.difference == pytest.approx(0.15) and 0 < told.low < 0.15 < told.high < 0.3
-    assert told.p == pytest.approx(0.00408, rel=0.02) and "leaves out 0" in told.story()
+    assert told.p == pytest.approx(0.00408, rel=0.02) and "excludes 0" in told.format()
     back = compare(b, a)
     assert (back.difference, back.p) == (-told.difference, told.p)
     same = compare(a, a)
-    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0) and "may be luck" in same.story()
+    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0) and "no significant difference" in same.format()
     assert compare(a, b) == told
 
 
@@ -68,12 +69,12 @@ def test_the_bootstrap_holds_the_truth_about_as_often_as_it_says() -> None:
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     a = verdicts(tmp_path / "a", [("x", True), ("y", False)])
     b = verdicts(tmp_path / "b", [("x", True), ("z", False)])
-    with pytest.raises(UsageError, match="2 are in one alone, the first 'y'"):
+    with pytest.raises(UsageError, match="2 are in one only, the first 'y'"):
         compare(a, b)
-    with pytest.raises(UsageError, match="holds no finished run"):
+    with pytest.raises(UsageError, match="has no finished run"):
         compare(tmp_path, a)
     (tmp_path / "c").write_text('{"id": "x"}\n')
-    with pytest.raises(UsageError, match="line 1: no verdict"):
+    with pytest.raises(UsageError, match="line 1: not a verdict"):
         compare(tmp_path / "c", a)
 
 
@@ -83,7 +84,7 @@ def test_runs_of_two_protocols_are_not_compared(tmp_path: Path) -> None:
         verdicts(tmp_path / name / "verdicts.jsonl", [("x", True)])
         head = {"benchmark": "b", "revision": "r", "protocol": name}
         (tmp_path / name / "result.json").write_text(json.dumps(head))
-    with pytest.raises(UsageError, match="protocol is 'one' in one, 'two' in the other"):
+    with pytest.raises(UsageError, match="protocol is 'one' in one and 'two' in the other"):
         compare(tmp_path / "one", tmp_path / "two")
 
 

@@ -18,8 +18,8 @@ pytest.importorskip("starlette", reason="the package starlette is missing (extra
 pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [serve])")
 
 from agent.policies.remote.probe import GOAL, render_button_page
-from evals import runner
 from evals.cli import app
+from evals.run_folder import PREDICTIONS, VERDICTS
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-this-test"
@@ -79,9 +79,9 @@ def test_a_served_model_gives_the_predictions_that_it_gives_in_process(
         done = CliRunner().invoke(app, line)
         assert done.exit_code == 0, done.output
         told[name] = json.loads(done.stdout.strip().splitlines()[-1])
-    lines = {name: (tmp_path / name / runner.PREDICTIONS).read_bytes().splitlines() for name in told}
+    lines = {name: (tmp_path / name / PREDICTIONS).read_bytes().splitlines() for name in told}
     assert lines["local"][1:] == lines["served"][1:] and len(lines["local"]) == 4
-    assert (tmp_path / "local" / runner.VERDICTS).read_bytes() == (tmp_path / "served" / runner.VERDICTS).read_bytes()
+    assert (tmp_path / "local" / VERDICTS).read_bytes() == (tmp_path / "served" / VERDICTS).read_bytes()
     assert told["local"]["correct"] == told["served"]["correct"] >= 2
     own, other = told["local"]["about"], told["served"]["about"]
     for key in ("fingerprint", "prompt_hash", "resize", "dialect", "pictures"):
