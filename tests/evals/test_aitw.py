@@ -102,24 +102,30 @@ def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
         MobileAction("stop"),
         MobileAction("stop", text="failure"),
     ]
-    assert steps[0].boxes == ((15.0, 30.0, 45.0, 45.0), (0.0, 90.0, 60.0, 120.0)) and steps[0].size == (60, 120)
+    assert steps[0].boxes == ((15.0, 30.0, 45.0, 45.0), (0.0, 90.0, 60.0, 120.0))
+    assert steps[0].size == (60, 120)
     with Image.open(folder / "images" / steps[0].image) as picture:
         assert np.array_equal(np.asarray(picture), PIXELS)
     assert not check_dataset("aitw", folder).findings
     told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "aitw").as_dict()
-    assert (told["correct"], told["total"]) == (8, 8) and told["metrics"]["action_matching"] == 1
-    assert told["metrics"]["episode_success"]["correct"] == 2 and any(
+    assert (told["correct"], told["total"]) == (8, 8)
+    assert told["metrics"]["action_matching"] == 1
+    assert told["metrics"]["episode_success"]["correct"] == 2
+    assert any(
         "mean of all five" in one for one in told["notes"]
     )
     wrong = {"id": "222/0", "actions": [{"verb": "done"}], "reply": "impossible is not done"}
     told = bench.score(dataset, {"222/0": wrong, "111/0": bench.oracle(steps[0])}, "aitw").as_dict()
-    assert told["metrics"]["of each set"] == {"general": 1 / 7, "single": 0} and told["missing"] == 6
-    assert told["metrics"]["action_matching"] == pytest.approx(1 / 14) and told["correct"] == 1  # mean of sets, not 1/8
+    assert told["metrics"]["of each set"] == {"general": 1 / 7, "single": 0}
+    assert told["missing"] == 6
+    assert told["metrics"]["action_matching"] == pytest.approx(1 / 14)
+    assert told["correct"] == 1
     assert len(runner.plan_run("aitw", folder).ids) == 8
 
 
 def test_another_split_may_be_named(folder: Path) -> None:
-    assert convert_aitw.convert(folder, "train") == 1 and convert_aitw.convert(folder, "unseen_verb/test") == 1
+    assert convert_aitw.convert(folder, "train") == 1
+    assert convert_aitw.convert(folder, "unseen_verb/test") == 1
     (folder / "general" / "general-00000-of-00002").unlink()
     with pytest.raises(UsageError, match=r"no episode of the split 'test' .*unseen_verb\.json"):
         convert_aitw.convert(folder, "unseen_verb/test")
@@ -198,7 +204,8 @@ def test_the_matching_is_the_same_both_ways_but_for_the_order() -> None:
         boxes = [(0.1, 0.1, 0.1 + rng.random(), 0.1 + rng.random())]
         assert match(a, b, boxes) == match(b, a, boxes)
         near = Gesture(a.touch, (a.touch[0] + 0.04 * rng.random() / math.sqrt(2), a.touch[1]))  # type: ignore[index]
-        assert near.is_tap and match(near, near, [])[1]
+        assert near.is_tap
+        assert match(near, near, [])[1]
 
 
 SEECLICK = {
@@ -253,7 +260,8 @@ def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
     dataset = load_dataset(bench, tmp_path)
     assert [one.id for one in dataset.tasks] == ["general-0/0", "general-0/1", "webshopping-0/0"]
     assert dataset.tasks[0].action == MobileAction("click", point=(25.0, 100.0))
-    assert dataset.tasks[0].boxes[0] == pytest.approx((20, 96, 30, 104)) and dataset.tasks[1].action.side == "down"
+    assert dataset.tasks[0].boxes[0] == pytest.approx((20, 96, 30, 104))
+    assert dataset.tasks[1].action.direction == "down"
     said = {one.id: bench.oracle(one) for one in dataset.tasks}
     assert bench.score(dataset, said, "aitw").as_dict()["correct"] == 3
     said["webshopping-0/0"]["actions"] = [{"verb": "type", "text": "no such"}]

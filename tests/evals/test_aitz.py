@@ -65,7 +65,8 @@ def test_the_files_form_is_read(folder: Path) -> None:
         MobileAction("press", button="back"),
         MobileAction("stop"),
     ]
-    assert tasks[0].boxes == ((10.0, 40.0, 40.0, 60.0), (0.0, 100.0, 100.0, 200.0)) and tasks[0].subset == "general"
+    assert tasks[0].boxes == ((10.0, 40.0, 40.0, 60.0), (0.0, 100.0, 100.0, 200.0))
+    assert tasks[0].subset == "general"
     assert not check_dataset("aitz", folder).findings
 
 
@@ -81,7 +82,8 @@ def scored(folder: Path, protocol: str, **changed: Any) -> dict[str, Any]:
 def test_the_recorded_actions_are_right_but_for_the_bug(folder: Path) -> None:
     assert scored(folder, "fixed")["correct"] == scored(folder, "aitw")["correct"] == 5
     told = scored(folder, "official-buggy")
-    assert told["correct"] == 4 and told["cells"]["action click"]["accuracy"] == 0
+    assert told["correct"] == 4
+    assert told["cells"]["action click"]["accuracy"] == 0
     assert "the reference point of every click is 0, 0" in told["notes"][-1]
     corner = {"actions": [{"verb": "click", "x": 0, "y": 0}], "box": [0, 0, 4, 4]}
     assert scored(folder, "official-buggy", _0=corner)["correct"] == 5  # the corner is right, whatever was asked
@@ -171,7 +173,13 @@ def test_the_official_box_rule() -> None:
 
 def test_likeness_is_levenshteins_ratio() -> None:
     assert (
-        indel_ratio("seven", "sevem") == pytest.approx(0.8) and indel_ratio("", "") == 1 and indel_ratio("a", "b") == 0
+        indel_ratio("seven", "sevem") == pytest.approx(0.8)
+    )
+    assert (
+        indel_ratio("", "") == 1
+    )
+    assert (
+        indel_ratio("a", "b") == 0
     )
 
 

@@ -38,12 +38,15 @@ def test_what_two_runs_differ_by(tmp_path: Path) -> None:
     b = verdicts(tmp_path / "b", list(reversed([(name, 5 <= n < 70) for n, name in enumerate(names)])))
     told = compare(a, b)
     assert (told.both, told.only_a, told.only_b, told.neither) == (45, 5, 20, 30)
-    assert told.difference == pytest.approx(0.15) and 0 < told.low < 0.15 < told.high < 0.3
-    assert told.p == pytest.approx(0.00408, rel=0.02) and "excludes 0" in told.format()
+    assert told.difference == pytest.approx(0.15)
+    assert 0 < told.low < 0.15 < told.high < 0.3
+    assert told.p == pytest.approx(0.00408, rel=0.02)
+    assert "excludes 0" in told.format()
     back = compare(b, a)
     assert (back.difference, back.p) == (-told.difference, told.p)
     same = compare(a, a)
-    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0) and "no significant difference" in same.format()
+    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0)
+    assert "no significant difference" in same.format()
     assert compare(a, b) == told
 
 
@@ -94,6 +97,7 @@ def test_the_command_says_it_as_a_story_or_json(tmp_path: Path) -> None:
     a = verdicts(tmp_path / "a", [(f"t{n}", n < 3) for n in range(9)], clusters=3)
     b = verdicts(tmp_path / "b", [(f"t{n}", n < 6) for n in range(9)], clusters=3)
     shown = CliRunner().invoke(app, ["compare", str(a), str(b)])
-    assert shown.exit_code == 0 and "9 tasks in 3 clusters" in shown.stdout
+    assert shown.exit_code == 0
+    assert "9 tasks in 3 clusters" in shown.stdout
     told = json.loads(CliRunner().invoke(app, ["compare", str(a), str(b), "--json"]).stdout)
     assert (told["only_a"], told["only_b"], told["clusters"]) == (0, 3, 3)

@@ -32,8 +32,10 @@ def forest(*nodes: bytes) -> bytes:
 def test_known_checksums() -> None:
     """The check value of CRC-32C, and two of RFC 3720, appendix B.4."""
     assert tfrecord.crc32c(b"123456789") == 0xE3069283
-    assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA and tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert tfrecord.crc32c(bytes(range(32))) == 0x46DD794E and tfrecord.crc32c(b"") == 0
+    assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA
+    assert tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert tfrecord.crc32c(bytes(range(32))) == 0x46DD794E
+    assert tfrecord.crc32c(b"") == 0
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.lists(st.binary(), min_size=1), st.booleans())
@@ -125,12 +127,17 @@ def test_an_episode_goes_from_its_shard_to_a_score(folder: Path) -> None:
     assert [one.id for one in steps] == ["3/0", "3/1", *(f"7/{n}" for n in range(7))]
     assert [one.action.verb for one in steps[2:]] == ["open", "click", "swipe", "type", "press", "wait", "long_press"]
     opened, click = steps[2], steps[3]
-    assert opened.boxes == ((-5.0, 100.0, 40.0, 140.0),) and opened.action.text == "Clock"
+    assert opened.boxes == ((-5.0, 100.0, 40.0, 140.0),)
+    assert opened.action.text == "Clock"
     assert click.boxes == ((0.0, 0.0, 100.0, 200.0), (20.0, 40.0, 60.0, 60.0))
-    assert click.size == (100, 200) and steps[5].action.text == "sieben ä" and click.instruction == "step 1"
-    assert (folder / "images" / "7_7.png").is_file() and not (folder / "images" / "8_0.png").exists()
+    assert click.size == (100, 200)
+    assert steps[5].action.text == "sieben ä"
+    assert click.instruction == "step 1"
+    assert (folder / "images" / "7_7.png").is_file()
+    assert not (folder / "images" / "8_0.png").exists()
     told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "strict").as_dict()
-    assert (told["correct"], told["total"]) == (9, 9) and any("accessibility nodes" in one for one in told["notes"])
+    assert (told["correct"], told["total"]) == (9, 9)
+    assert any("accessibility nodes" in one for one in told["notes"])
 
 
 def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:

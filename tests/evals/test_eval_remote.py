@@ -80,7 +80,8 @@ def test_a_served_model_gives_the_predictions_that_it_gives_in_process(
         assert done.exit_code == 0, done.output
         told[name] = json.loads(done.stdout.strip().splitlines()[-1])
     lines = {name: (tmp_path / name / PREDICTIONS).read_bytes().splitlines() for name in told}
-    assert lines["local"][1:] == lines["served"][1:] and len(lines["local"]) == 4
+    assert lines["local"][1:] == lines["served"][1:]
+    assert len(lines["local"]) == 4
     assert (tmp_path / "local" / VERDICTS).read_bytes() == (tmp_path / "served" / VERDICTS).read_bytes()
     assert told["local"]["correct"] == told["served"]["correct"] >= 2
     own, other = told["local"]["about"], told["served"]["about"]
@@ -94,4 +95,5 @@ def test_a_server_that_is_not_there_is_said_in_one_sentence(data: Path, tmp_path
 
     line = ["screenspot-pro", "--data", str(data), "--model", "http://127.0.0.1:9/v1#x", "--out", str(tmp_path / "o")]
     done = CliRunner().invoke(app, line)
-    assert isinstance(done.exception, Error) and "127.0.0.1:9" in str(done.exception)
+    assert isinstance(done.exception, Error)
+    assert "127.0.0.1:9" in str(done.exception)

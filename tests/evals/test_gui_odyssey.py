@@ -11,7 +11,7 @@ import gymnasium
 import pytest
 from PIL import Image
 
-import envs
+import evals
 from actions import UsageError
 from evals import runner
 from evals.benchmarks import gui_odyssey
@@ -105,9 +105,16 @@ def test_the_files_form_is_read(folder: Path) -> None:
         MobileAction("stop"),
     ]
     assert (
-        first[0].boxes == ((40.0, 40.0, 60.0, 60.0),) and first[0].instruction == "low 0" and first[0].goal == "do 1000"
+        first[0].boxes == ((40.0, 40.0, 60.0, 60.0),)
     )
-    assert dataset.protocol == "random" and first[0].size == (100, 200)  # the picture's, not the device's
+    assert (
+        first[0].instruction == "low 0"
+    )
+    assert (
+        first[0].goal == "do 1000"
+    )
+    assert dataset.protocol == "random"
+    assert first[0].size == (100, 200)
     found = check_dataset("gui-odyssey", folder)
     assert [what for what, _ in found.findings] == ["incomplete episode"]
 
@@ -132,7 +139,9 @@ def test_the_random_split_is_a_mean_of_categories_and_the_others_are_over_sample
     dataset = load_dataset(bench, folder)
     said = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
     random, every = (bench.score(dataset, said, protocol).as_dict() for protocol in ("random", "all"))
-    assert random["metrics"]["AMS"] == pytest.approx(1 / 2) and random["correct"] == 3 and random["missing"] == 8
+    assert random["metrics"]["AMS"] == pytest.approx(1 / 2)
+    assert random["correct"] == 3
+    assert random["missing"] == 8
     assert every["metrics"]["AMS"] == pytest.approx(3 / 12)
     assert random["metrics"]["SR"] == pytest.approx(1 / 2)  # 2000 alone of its category is whole
     assert every["metrics"]["SR"] == pytest.approx(1 / 3)  # of 1000, 2000, 4000
@@ -151,7 +160,8 @@ def test_the_older_annotations_have_no_boxes_and_say_so(folder: Path) -> None:
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
     result = bench.score(dataset, {task.id: bench.oracle(task) for task in dataset.tasks}, "all")
-    assert result.as_dict()["correct"] == 12 and any("before July 2025" in note for note in result.notes)
+    assert result.as_dict()["correct"] == 12
+    assert any("before July 2025" in note for note in result.notes)
 
 
 def test_without_splits_all_episodes_are_judged_and_damage_is_named(folder: Path) -> None:
@@ -160,7 +170,8 @@ def test_without_splits_all_episodes_are_judged_and_damage_is_named(folder: Path
     bench = load_benchmark("gui-odyssey")
     assert resolve_protocol(bench, load_dataset(bench, folder)) == "all"
     planned = runner.plan_run("gui-odyssey", folder)
-    assert len(planned.ids) == 12 and len(planned.jobs()) == 4
+    assert len(planned.ids) == 12
+    assert len(planned.jobs()) == 4
     told = episode("5000", "General_Tool", [("FLY", "", None)])
     (folder / "annotations" / "5000.json").write_text(json.dumps(told))
     with pytest.raises(UsageError, match=r"5000\.json is not in GUI-Odyssey's format \(action 'FLY'\)"):
@@ -168,10 +179,11 @@ def test_without_splits_all_episodes_are_judged_and_damage_is_named(folder: Path
 
 
 def test_it_is_an_environment(folder: Path) -> None:
-    envs.register()
+    evals.register()
     env = gymnasium.make("pixelhand/GUIOdyssey-v0", data=folder, level="low")
     _, info = env.reset(seed=0)
-    assert info["goal"] == "do 1000\nThe step to do now: low 0" and info["id"] == "1000/0"
+    assert info["goal"] == "do 1000\nThe step to do now: low 0"
+    assert info["id"] == "1000/0"
     env.close()
 
 
@@ -232,4 +244,4 @@ def test_a_scroll_goes_where_its_longer_way_goes(tmp_path: Path) -> None:
         ([[500, 500], [600, 600]], "up"),  # both as long: the upright one
         ([[500, 500], [400, 400]], "down"),
     ):
-        assert gui_odyssey._read_action("SCROLL", info)[0].side == side
+        assert gui_odyssey._read_action("SCROLL", info)[0].direction == side

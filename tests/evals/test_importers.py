@@ -110,7 +110,8 @@ def test_what_the_numbers_mean_is_said_and_never_their_size(pro: Path) -> None:
         path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
         dataset = load_dataset(load_benchmark("screenspot-pro"), pro)
         said, about = read_predictions(path, dataset, f"vlmevalkit:{space}", "screenspot-pro")
-        assert said["word_0"]["point"] == pytest.approx(point) and about["imported"] == f"vlmevalkit:{space}"
+        assert said["word_0"]["point"] == pytest.approx(point)
+        assert about["imported"] == f"vlmevalkit:{space}"
     assert vlmevalkit.coordinate_space("osworld-g-refined") == "0-1000"
     with pytest.raises(UsageError, match=r"no coordinate space 'guess'; have pixels .*; normalized \(0 to 1\)"):
         score_file("screenspot-pro", pro, path, form="vlmevalkit:guess")
@@ -167,7 +168,8 @@ def test_lmms_evals_samples(pro: Path) -> None:
     lines = [lmms_line(n, MIXED[n][0], replies[n]) for n in (3, 1, 0, 2)]
     path = write_lines(pro / "samples.jsonl", lines)
     told = score_file("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"]) == (3, 1) and told["about"]["imported"] == "lmms_eval:normalized"
+    assert (told["correct"], told["wrong_format"]) == (3, 1)
+    assert told["about"]["imported"] == "lmms_eval:normalized"
     old = pro / "old.json"
     old.write_text(json.dumps({"args": {}, "logs": lines}))
     assert score_file("screenspot-pro", pro, old, form="lmms-eval").as_dict()["correct"] == 3
@@ -210,7 +212,8 @@ def test_a_reply_of_lmms_eval_that_refuses_and_one_of_two_kinds(pro: Path) -> No
     lines = [lmms_line(0, MIXED[0][0], "[-1, -1]"), lmms_line(3, MIXED[3][0], "[50%, 3]")]
     dataset = load_dataset(load_benchmark("screenspot-pro"), pro)
     said, _ = read_predictions(write_lines(pro / "s.jsonl", lines), dataset, "auto", "screenspot-pro")
-    assert said["word_0"]["refused"] is True and said["word_3"]["point"] is None
+    assert said["word_0"]["refused"] is True
+    assert said["word_3"]["point"] is None
     with pytest.raises(UsageError, match=r"set it: --format lmms_eval:normalized"):
         lmms_eval.coordinate_space("osworld-g")
 
@@ -258,7 +261,8 @@ def test_ui_s1s_episodes(control: Path) -> None:
     assert (told["correct"], told["wrong_format"], told["missing"]) == (6, 1, 0)  # a key event is no action of ours
     assert told["about"]["imported"] == "ui_s1:pixels"
     stops = score_file("android-control", control, path, "agentcpm-10161").as_dict()
-    assert stops["correct"] == 6 and stops["cells"]["action stop"]["correct"] == 1
+    assert stops["correct"] == 6
+    assert stops["cells"]["action stop"]["correct"] == 1
     dataset = load_dataset(load_benchmark("android-control"), control)
     said, _ = read_predictions(path, dataset)
     assert said["7/0"]["actions"] == [{"verb": "click", "x": 502, "y": 1654}]
@@ -282,7 +286,8 @@ def test_a_result_of_ui_s1s_script_holds_no_action(control: Path) -> None:
     other = {**UI_S1, "steps": [{"screenshot": "9_9.png", "action_content": {"action": "wait"}}]}
     with pytest.raises(UsageError, match=r"no step of this benchmark has the image '9_9\.png'"):
         score_file("android-control", control, write_lines(control / "said.jsonl", [other]))
-    assert not ui_s1.can_read([{"id": "1/0", "actions": []}]) and not ui_s1.can_read([])
+    assert not ui_s1.can_read([{"id": "1/0", "actions": []}])
+    assert not ui_s1.can_read([])
 
 
 @here
@@ -327,7 +332,8 @@ def test_a_real_models_predictions_in_their_form_score_the_same(harness: str, tm
             lines.append(lmms_line(number, task.instruction, "?" if shares is None else str(shares)))
         path = write_lines(tmp_path / "samples.jsonl", lines)
     after = score_file("screenspot-pro", folder, path)
-    assert after.scores == before.scores and after.as_dict()["correct"] == 1046
+    assert after.scores == before.scores
+    assert after.as_dict()["correct"] == 1046
 
 
 def details(points: list[Any], **more: Any) -> list[dict[str, Any]]:
@@ -416,7 +422,8 @@ def test_a_report_in_chinese_is_found_and_says_so(pro: Path) -> None:
     held = [{**one, "lang": "cn", "prompt_to_evaluate": f"第{n}"} for n, one in enumerate(details(HITS))]
     (pro / "log.json").write_text(json.dumps({"details": held}))
     told = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
-    assert told["correct"] == 3 and told["about"]["language"] == "cn"
+    assert told["correct"] == 3
+    assert told["about"]["language"] == "cn"
 
 
 def test_a_report_of_the_same_ids_in_other_words_is_refused(pro: Path) -> None:
@@ -425,7 +432,8 @@ def test_a_report_of_the_same_ids_in_other_words_is_refused(pro: Path) -> None:
     held[0]["prompt_to_evaluate"] = "something else"
     (pro / "log.json").write_text(json.dumps({"details": held}))
     told = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
-    assert told["correct"] == 3 and told["about"]["asked in other words"] == 1
+    assert told["correct"] == 3
+    assert told["about"]["asked in other words"] == 1
     for one in held[1:3]:
         one["prompt_to_evaluate"] = "something else"
     (pro / "log.json").write_text(json.dumps({"details": held}))

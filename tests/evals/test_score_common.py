@@ -75,7 +75,8 @@ def test_the_order_of_lines_does_not_matter(pro: Path) -> None:
     there = score_file("screenspot-pro", pro, write(pro, *lines)).as_dict()
     back = score_file("screenspot-pro", pro, write(pro, *reversed(lines))).as_dict()
     there["about"] = back["about"] = {}
-    assert there == back and there["correct"] == 4
+    assert there == back
+    assert there["correct"] == 4
 
 
 def test_all_four_edges_are_inside_and_a_hair_beyond_is_not(pro: Path) -> None:
@@ -105,7 +106,8 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(pro: Path, lines: lis
     "bad", [None, [1], [1, 2, 3, 4], ["1", 2], [True, 2], "1,2", {"x": 1}, math.nan, [math.inf, 0]]
 )
 def test_a_point_is_two_finite_numbers_and_nothing_else(bad: Any) -> None:
-    assert parse_point(bad) is None and parse_point([1, 2.5]) == (1.0, 2.5)
+    assert parse_point(bad) is None
+    assert parse_point([1, 2.5]) == (1.0, 2.5)
 
 
 def test_names_protocols_and_folders_that_are_not_there(pro: Path, tmp_path: Path) -> None:
@@ -124,8 +126,10 @@ def test_names_protocols_and_folders_that_are_not_there(pro: Path, tmp_path: Pat
 def test_a_metric_is_never_bare(pro: Path) -> None:
     about = {"model": "m", "prompt_hash": "p", "resize": "r"}
     told = score_file("screenspot-pro", pro, write(pro, {"about": about}, said(0, [5, 30]))).as_dict()
-    assert told["about"].items() >= about.items() and len(told["about"]["predictions_hash"]) == 16
-    assert told["protocol"] == "sspro-official" and len(told["revision"]) == 16
+    assert told["about"].items() >= about.items()
+    assert len(told["about"]["predictions_hash"]) == 16
+    assert told["protocol"] == "sspro-official"
+    assert len(told["revision"]) == 16
     assert any("holds 4 samples and the published benchmark 1,581" in note for note in told["notes"])
     path = pro / "annotations" / "word_macos.json"
     path.write_text(path.read_text().replace("press 0", "press O"))
@@ -151,7 +155,8 @@ def test_one_list_of_predictions_is_as_good_as_lines_and_a_byte_mark_is_no_lette
     path = pro / "list.json"
     path.write_text(json.dumps(lines, indent=1))
     told = score_file("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2) and told["about"]["model"] == "m"
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2)
+    assert told["about"]["model"] == "m"
     path.write_text("[]")
     assert score_file("screenspot-pro", pro, path).as_dict()["missing"] == 4
     path.write_bytes(b"\xef\xbb\xbf" + write(pro, *lines).read_bytes())
@@ -160,7 +165,8 @@ def test_one_list_of_predictions_is_as_good_as_lines_and_a_byte_mark_is_no_lette
 
 def test_a_file_that_is_likely_of_another_form_is_doubted_in_a_note(pro: Path) -> None:
     told = score_file("screenspot-pro", pro, write(pro, {"id": "word_0", "pixel": [1, 2]})).as_dict()
-    assert told["wrong_format"] == 1 and any(
+    assert told["wrong_format"] == 1
+    assert any(
         "no prediction has the key 'point', only pixel" in n for n in told["notes"]
     )
     assert not any("has the key" in n for n in score_file("screenspot-pro", pro, write(pro, said(0, None))).notes)
@@ -174,7 +180,8 @@ def test_what_cannot_be_written_is_said_in_a_sentence(pro: Path, tmp_path: Path)
     for option in ("--verdicts", "--leaderboard"):
         ran = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "no" / "file")])
         wanted = "cannot write" if option == "--verdicts" else "needs all six groups and the folder lacks Dev, Creative"
-        assert isinstance(ran.exception, UsageError) and wanted in str(ran.exception)
+        assert isinstance(ran.exception, UsageError)
+        assert wanted in str(ran.exception)
 
 
 def verdicts(*groups: list[float]) -> list[tuple[str, float]]:
@@ -183,18 +190,21 @@ def verdicts(*groups: list[float]) -> list[tuple[str, float]]:
 
 def test_the_interval_of_single_samples_is_wilsons() -> None:
     low, high, clusters = clustered_interval(verdicts(*([1.0] for _ in range(30)), *([0.0] for _ in range(10))))
-    assert (low, high) == pytest.approx((0.5970, 0.8589), abs=0.004) and clusters == 40  # Wilson's of 30 in 40
+    assert (low, high) == pytest.approx((0.5970, 0.8589), abs=0.004)
+    assert clusters == 40
 
 
 def test_samples_that_stand_and_fall_together_count_less() -> None:
     alone = clustered_interval(verdicts(*([float(i % 2)] for i in range(40))))
     together = clustered_interval(verdicts(*([float(i % 2)] * 10 for i in range(4))))
-    assert together[1] - together[0] > 2.5 * (alone[1] - alone[0]) and together[2] == 4
+    assert together[1] - together[0] > 2.5 * (alone[1] - alone[0])
+    assert together[2] == 4
 
 
 def test_all_right_is_not_certain_and_nothing_is_unknown() -> None:
     low, high, _ = clustered_interval(verdicts([1.0] * 5, [1.0] * 5))
-    assert low < 0.5 and high == 1.0
+    assert low < 0.5
+    assert high == 1.0
     assert clustered_interval([]) == (0.0, 1.0, 0)
 
 
@@ -216,12 +226,15 @@ def test_the_command_prints_a_table_or_json_and_writes_every_word(pro: Path, tmp
     path, words = write(pro, said(0, [5, 30])), tmp_path / "words.jsonl"
     arguments = ["screenspot-pro", "--data", str(pro), "--predictions", str(path)]
     shown = CliRunner().invoke(app, [*arguments, "--verdicts", str(words)])
-    assert shown.exit_code == 0 and "1 of 4 correct, 25.00 %" in shown.stdout
-    assert "micro (over samples)" in shown.stdout and "macro (over 1 groups)" in shown.stdout
+    assert shown.exit_code == 0
+    assert "1 of 4 correct, 25.00 %" in shown.stdout
+    assert "micro (over samples)" in shown.stdout
+    assert "macro (over 1 groups)" in shown.stdout
     assert "missing, counted as wrong: word_1, word_2, word_3" in shown.stdout
     assert [json.loads(line)["outcome"] for line in words.read_text().splitlines()] == ["correct"] + ["missing"] * 3
     told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
-    assert told["correct"] == 1 and told["missing"] == 3
+    assert told["correct"] == 1
+    assert told["missing"] == 3
 
 
 def test_scoring_needs_neither_torch_nor_a_browser() -> None:

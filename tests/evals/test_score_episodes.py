@@ -50,7 +50,8 @@ def test_the_test_split_counts_as_published() -> None:
     held = [step.action.verb for step in steps]
     sizes = {"click": 5074, "swipe": 1211, "type": 632, "open": 608, "wait": 567, "press": 343, "long_press": 9}
     assert {verb: held.count(verb) for verb in sizes} == sizes
-    assert len(steps) == 8444 and len({step.episode for step in steps}) == 1543
+    assert len(steps) == 8444
+    assert len({step.episode for step in steps}) == 1543
 
 
 @here
@@ -61,7 +62,8 @@ def test_the_test_split_counts_as_published() -> None:
 def test_always_clicking_the_middle_earns_what_is_known(protocol: str, per_cent: float, hits: int) -> None:
     said = load_benchmark("android-control").score(recorded(), clicks(540, 1200), protocol)
     grounding = said.metrics["grounding"]
-    assert round(100 * grounding["accuracy"], 1) == per_cent and grounding["correct"] == hits
+    assert round(100 * grounding["accuracy"], 1) == per_cent
+    assert grounding["correct"] == hits
     assert said.baselines["centre click"]["grounding"] == grounding
 
 
@@ -73,7 +75,8 @@ def test_one_file_goes_through_every_protocol(protocol: str, tmp_path: Path) -> 
     right = {step.id: bench.oracle(step) for step in (*dataset.tasks, *dataset.extra_tasks)}
     told = bench.score(dataset, right, protocol).as_dict()
     bare = sum(step.action.point is not None and not step.boxes for step in dataset.tasks)
-    assert told["total"] == TOTALS[protocol] and told["missing"] == told["wrong_format"] == 0
+    assert told["total"] == TOTALS[protocol]
+    assert told["missing"] == told["wrong_format"] == 0
     assert told["correct"] == told["total"] - (bare if protocol in ("uground-500", "strict") else 0)
     assert told["metrics"]["type"]["accuracy"] == 1
 
@@ -92,7 +95,8 @@ def test_one_file_goes_through_every_protocol(protocol: str, tmp_path: Path) -> 
 def test_garbage_earns_nothing(protocol: str, actions: Any) -> None:
     said = {step.id: {"id": step.id, "actions": actions, "reply": "%%%"} for step in recorded().tasks}
     told = load_benchmark("android-control").score(recorded(), said, protocol).as_dict()
-    assert told["correct"] == 0 and told["metrics"]["type"]["correct"] == 0
+    assert told["correct"] == 0
+    assert told["metrics"]["type"]["correct"] == 0
     assert told["wrong_format"] + told["missing"] == told["total"]
 
 
@@ -224,11 +228,13 @@ def test_what_the_folder_lacks_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"needs os_atlas_7708_ids.txt .* github.com/OS-Copilot/OS-Atlas"):
         score_file("android-control", tmp_path, path, "os-atlas-7708")
     notes = " ".join(score_file("android-control", tmp_path, path).notes)
-    assert "test_subsplits.json is not in the folder" in notes and f"{ASSUMED_SIZE[0]} x {ASSUMED_SIZE[1]}" in notes
+    assert "test_subsplits.json is not in the folder" in notes
+    assert f"{ASSUMED_SIZE[0]} x {ASSUMED_SIZE[1]}" in notes
 
     (tmp_path / "test_subsplits.json").write_text(json.dumps({"IDD": [8193], "app_unseen": [8193, 8202]}))
     cells = score_file("android-control", tmp_path, path).groups
-    assert cells["split IDD"]["total"] == 11 and cells["split app_unseen"]["total"] > 11
+    assert cells["split IDD"]["total"] == 11
+    assert cells["split app_unseen"]["total"] > 11
     found = dict(check_dataset("android-control", tmp_path).findings)
     assert len(found["click outside its screen"]) == 33
 
@@ -240,13 +246,16 @@ def test_the_recorded_desktop_actions_are_right(protocol: str) -> None:
     dataset = bench.read(ANB)
     right = {step.id: bench.oracle(step) for step in dataset.tasks}
     told = bench.score(dataset, right, protocol).as_dict()
-    assert (told["correct"], told["total"]) == (54, 54) and told["metrics"]["average_step_score"] == 1
+    assert (told["correct"], told["total"]) == (54, 54)
+    assert told["metrics"]["average_step_score"] == 1
     half = bench.score(dataset, dict(list(right.items())[::2]), protocol).as_dict()
-    assert half["correct"] == half["missing"] == 27 and half["metrics"]["average_step_score"] == 0.5
+    assert half["correct"] == half["missing"] == 27
+    assert half["metrics"]["average_step_score"] == 0.5
     for actions in (None, [], [{"verb": "fly"}]):
         said = {name: {"id": name, "actions": actions} for name in right}
         told = bench.score(dataset, said, protocol).as_dict()
-        assert told["metrics"]["average_step_score"] == 0 and told["wrong_format"] == 54
+        assert told["metrics"]["average_step_score"] == 0
+        assert told["wrong_format"] == 54
     assert not check_dataset("agentnetbench", ANB).findings
 
 
@@ -307,6 +316,9 @@ def test_the_official_desktop_scorers_parts(
 
 
 def test_texts_are_alike_by_levenshtein() -> None:
-    assert levenshtein("kitten", "sitting") == 3 and levenshtein("", "abc") == 3 and levenshtein("abc", "abc") == 0
+    assert levenshtein("kitten", "sitting") == 3
+    assert levenshtein("", "abc") == 3
+    assert levenshtein("abc", "abc") == 0
     assert text_similarity("abcdefghij", "abcdefghxy") == 1  # four fifths the same
-    assert text_similarity("abcd", "abxx") == pytest.approx(0.625) and text_similarity("", " ") == 1
+    assert text_similarity("abcd", "abxx") == pytest.approx(0.625)
+    assert text_similarity("", " ") == 1

@@ -65,7 +65,8 @@ def test_the_polygons_of_the_converted_files_are_had_back(name: str, correct: in
     assert told["cells"]["polygons, by ray casting"] == pytest.approx(
         {"correct": 37 + refined, "total": 40, "accuracy": (37 + refined) / 40}
     )
-    assert told["cells"]["can be clicked"]["total"] == 510 and told["cells"]["refusal"]["total"] == 54
+    assert told["cells"]["can be clicked"]["total"] == 510
+    assert told["cells"]["refusal"]["total"] == 54
 
 
 @here
@@ -84,11 +85,14 @@ def test_the_oracle_is_right_garbage_is_wrong_and_half_is_half(name: str, tmp_pa
     right = [bench.oracle(task) for task in tasks]
     assert scored(right)["correct"] == len(tasks)
     half = scored(right[::2])
-    assert half["correct"] == len(right[::2]) and half["missing"] == len(tasks) - len(right[::2])
-    assert half["total"] == len(tasks) and set(half["missing_ids"]) == {task.id for task in tasks[1::2]}
+    assert half["correct"] == len(right[::2])
+    assert half["missing"] == len(tasks) - len(right[::2])
+    assert half["total"] == len(tasks)
+    assert set(half["missing_ids"]) == {task.id for task in tasks[1::2]}
     for garbage in (None, [0], "click(3, 4)", [10**9, 10**9], [-1, -1]):
         told = scored([{"id": task.id, "point": garbage, "reply": "###"} for task in tasks])
-        assert told["correct"] == 0 and told["missing"] == 0
+        assert told["correct"] == 0
+        assert told["missing"] == 0
         assert told["wrong_format"] == (0 if isinstance(garbage, list) and len(garbage) == 2 else len(tasks))
 
 
@@ -97,7 +101,8 @@ def test_screenspot_v1_counts_as_published() -> None:
     tasks = load_benchmark("screenspot").read(DATA / "screenspot").tasks
     held = [(task.labels["platform"], task.labels["ui_type"]) for task in tasks]
     sizes = {("mobile", "text"): 273, ("mobile", "icon"): 229, ("desktop", "text"): 194, ("desktop", "icon"): 140}
-    assert {key: held.count(key) for key in sizes} == sizes and len(tasks) == 1272
+    assert {key: held.count(key) for key in sizes} == sizes
+    assert len(tasks) == 1272
     assert len({task.image for task in tasks}) == 610
 
 
@@ -111,7 +116,8 @@ def test_seeclicks_own_three_files_are_read_too(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
     path.write_text('{"id": "screenspot_web_0", "point": [15, 26]}\n{"id": "screenspot_web_1", "point": [15, 26.01]}\n')
     told = score_file("screenspot", tmp_path, path).as_dict()
-    assert told["metrics"]["web"] == {"text_acc": 1.0, "icon_acc": 0.0} and told["metrics"]["average"] == 0.25
+    assert told["metrics"]["web"] == {"text_acc": 1.0, "icon_acc": 0.0}
+    assert told["metrics"]["average"] == 0.25
 
 
 def test_a_report_without_ids_finds_its_tasks_by_picture_words_and_box(tmp_path: Path) -> None:
@@ -164,7 +170,8 @@ def test_the_leaderboards_file_has_its_three_tables() -> None:
     published = json.loads(path.read_text())["metrics"]
     results = board["results"]
     assert list(results["group"]) == ["Dev", "Creative", "CAD", "Scientific", "Office", "OS"]
-    assert results["overall"]["avg"] == published["overall"]["action_acc"] and len(results["application"]) == 26
+    assert results["overall"]["avg"] == published["overall"]["action_acc"]
+    assert len(results["application"]) == 26
     assert results["group"]["CAD"]["icon"] == published["leaderboard_simple_style"]["group:CAD"]["icon_acc"]
     assert board["link"] == board["description"] == ""
 
@@ -205,7 +212,8 @@ def test_refusing_is_what_the_protocol_says(
     path = osworld / "predictions.jsonl"
     path.write_text("".join(json.dumps({"id": f"s-{i}", **one}) + "\n" for i, one in enumerate(predictions)))
     told = score_file("osworld-g", osworld, path, protocol).as_dict()
-    assert told["correct"] == correct and told["protocol"] == (protocol or "polygons")
+    assert told["correct"] == correct
+    assert told["protocol"] == (protocol or "polygons")
     assert list(told["averages"]) == [
         "micro (over all 3 samples, refusals included)",
         "micro (over the 2 samples that can be clicked)",
@@ -214,8 +222,10 @@ def test_refusing_is_what_the_protocol_says(
 
 def test_a_polygon_is_its_inside_not_its_frame() -> None:
     corners = [0, 0, 10, 0, 10, 10, 5, 3, 0, 10]  # a roof upside down
-    assert polygon_contains(corners, (5, 2)) and not polygon_contains(corners, (5, 6))
-    assert polygon_contains(corners, (1, 7)) and not polygon_contains(corners, (11, 5))
+    assert polygon_contains(corners, (5, 2))
+    assert not polygon_contains(corners, (5, 6))
+    assert polygon_contains(corners, (1, 7))
+    assert not polygon_contains(corners, (11, 5))
     task = GroundingTask("a", "a.png", (20, 20), "x", Target("polygon", tuple(corners)))
     assert is_hit(task, task.target.click_point)
     assert osworld_g.converted_target((3, 4, 13, 24, 1, 2)) == Target("polygon", (3, 4, 10, 20, 1, 2))
@@ -229,7 +239,9 @@ def test_the_doctor_finds_what_is_odd_in_the_published_files() -> None:
         "target outside its image": ["screenspot_mobile_v2_449"],
     }
     checkup = check_dataset("osworld-g", DATA / "osworld_g")
-    assert not checkup.findings and checkup.images == 251 and len(checkup.missing_images) == 246
+    assert not checkup.findings
+    assert checkup.images == 251
+    assert len(checkup.missing_images) == 246
     assert "get them from github.com/xlang-ai/OSWorld-G" in checkup.format()
 
 
