@@ -255,23 +255,6 @@ def test_both_are_let_go_where_the_pair_is_refused(opened: list[Any]) -> None:
     assert [one.closed for one in opened] == [True, True]
 
 
-def test_an_order_of_an_eval_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    from evals.cli import AND
-    from evals.workers import process
-
-    order = process.RunSpec("x", "", "", model=f"a{AND}b", prompt="file", maker="evals.cli:pair")
-    made = process.make_policy
-    asked: list[Any] = []
-
-    def make(one: Any) -> Any:
-        asked.append((one.model, one.prompt, one.maker))
-        return spoken(gta1)
-
-    monkeypatch.setattr(process, "make_policy", make)
-    assert isinstance(made(order), PlannerGrounderPolicy)
-    assert asked == [("a", "file", ""), ("b", "", "")]
-
-
 def test_a_project_does_not_choose_the_grounder(tmp_path: Path) -> None:
     project = tmp_path / "pixelhand.toml"
     project.write_text('grounder = "http://elsewhere/v1#x"\n')

@@ -86,7 +86,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
+def test_shards_are_converted_and_scored(folder: Path) -> None:
     assert CliRunner().invoke(app, ["unpack", "aitw", "--data", str(folder)]).exit_code == 0
     bench = load_benchmark("aitw")
     dataset = load_dataset(bench, folder)
@@ -111,9 +111,7 @@ def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
     assert (told["correct"], told["total"]) == (8, 8)
     assert told["metrics"]["action_matching"] == 1
     assert told["metrics"]["episode_success"]["correct"] == 2
-    assert any(
-        "mean of all five" in one for one in told["notes"]
-    )
+    assert any("mean of all five" in one for one in told["notes"])
     wrong = {"id": "222/0", "actions": [{"verb": "done"}], "reply": "impossible is not done"}
     told = bench.score(dataset, {"222/0": wrong, "111/0": bench.oracle(steps[0])}, "aitw").as_dict()
     assert told["metrics"]["of each set"] == {"general": 1 / 7, "single": 0}
@@ -123,7 +121,7 @@ def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
     assert len(runner.plan_run("aitw", folder).ids) == 8
 
 
-def test_another_split_may_be_named(folder: Path) -> None:
+def test_other_splits_are_converted(folder: Path) -> None:
     assert convert_aitw.convert(folder, "train") == 1
     assert convert_aitw.convert(folder, "unseen_verb/test") == 1
     (folder / "general" / "general-00000-of-00002").unlink()
@@ -131,7 +129,7 @@ def test_another_split_may_be_named(folder: Path) -> None:
         convert_aitw.convert(folder, "unseen_verb/test")
 
 
-def test_what_is_missing_or_damaged_is_said(folder: Path) -> None:
+def test_missing_or_damaged_shards_are_named(folder: Path) -> None:
     with pytest.raises(UsageError, match="has no split 'all'"):
         convert_aitw.convert(folder, "all")
     with pytest.raises(UsageError, match=r"no splits/unseen_domain\.json .* get it from gs://gresearch"):
@@ -193,11 +191,11 @@ BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..64
         (TAP, MobileAction("other"), False),
     ],
 )
-def test_each_rule(task: aitw.AitwStep, said: MobileAction, right: bool) -> None:
+def test_rule_matches_action(task: aitw.AitwStep, said: MobileAction, right: bool) -> None:
     assert aitw.match_action(task, said)[1] is right
 
 
-def test_the_matching_is_the_same_both_ways_but_for_the_order() -> None:
+def test_matching_is_symmetric() -> None:
     rng = random.Random(3)
     for _ in range(500):
         a, b = (Gesture(*((rng.random(), rng.random()) for _ in range(2))) for _ in range(2))
@@ -250,7 +248,7 @@ SEECLICK = {
 }
 
 
-def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
+def test_seeclick_test_set_is_read(tmp_path: Path) -> None:
     (tmp_path / "images" / "general").mkdir(parents=True)
     (tmp_path / "images" / "webshopping").mkdir()
     for name in ("general/77_0", "general/77_1", "webshopping/5_0"):
@@ -274,7 +272,7 @@ def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
         load_dataset(bench, tmp_path)
 
 
-def test_a_scroll_by_nothing_is_no_drag_to_a_side() -> None:
+def test_scroll_without_length_matches_no_drag() -> None:
     sideways, upright = Gesture((0.8, 0.5), (0.2, 0.5)), Gesture((0.5, 0.8), (0.5, 0.2))
     nowhere = Gesture(None, None)
     assert match(sideways, nowhere, []) == match(upright, nowhere, []) == (True, False)

@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_files_form_is_read(folder: Path) -> None:
+def test_annotations_are_read(folder: Path) -> None:
     tasks = aitz.read_dataset(folder).tasks
     assert [one.id for one in tasks] == [f"E1/{n}" for n in range(5)]
     assert [one.action for one in tasks] == [
@@ -79,7 +79,7 @@ def scored(folder: Path, protocol: str, **changed: Any) -> dict[str, Any]:
     return bench.score(dataset, said, protocol).as_dict()
 
 
-def test_the_recorded_actions_are_right_but_for_the_bug(folder: Path) -> None:
+def test_recorded_actions_score_per_protocol(folder: Path) -> None:
     assert scored(folder, "fixed")["correct"] == scored(folder, "aitw")["correct"] == 5
     told = scored(folder, "official-buggy")
     assert told["correct"] == 4
@@ -160,30 +160,24 @@ def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
         ),
     ],
 )
-def test_each_rule(protocol: str, task: AitzStep, said: MobileAction, right: bool) -> None:
+def test_rule_matches_action(protocol: str, task: AitzStep, said: MobileAction, right: bool) -> None:
     assert aitz.RULES[protocol](task, said)[1] is right
 
 
-def test_the_official_box_rule() -> None:
+def test_official_box_rule() -> None:
     assert aitz.box_matches((10, 10, 20, 20), (9, 9), ())  # the box grown by a fifth holds it
     assert not aitz.box_matches((10, 10, 20, 20), (8.9, 9), ())
     assert aitz.box_matches((11, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])  # and 0.57 of the element that holds it
     assert not aitz.box_matches((14, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])
 
 
-def test_likeness_is_levenshteins_ratio() -> None:
-    assert (
-        indel_ratio("seven", "sevem") == pytest.approx(0.8)
-    )
-    assert (
-        indel_ratio("", "") == 1
-    )
-    assert (
-        indel_ratio("a", "b") == 0
-    )
+def test_indel_ratio_matches_levenshtein_ratio() -> None:
+    assert indel_ratio("seven", "sevem") == pytest.approx(0.8)
+    assert indel_ratio("", "") == 1
+    assert indel_ratio("a", "b") == 0
 
 
-def test_a_click_needs_its_pictures_size(folder: Path) -> None:
+def test_click_without_image_is_refused(folder: Path) -> None:
     (folder / "images" / "general" / "E1" / "E1_0.png").unlink()
     with pytest.raises(UsageError, match=r"E1_0\.png is missing"):
         scored(folder, "fixed", _0={"actions": [{"verb": "click", "x": 9, "y": 9}]})

@@ -29,7 +29,7 @@ def forest(*nodes: bytes) -> bytes:
     return part(1, part(5, "a window") + part(11, tree)) + part(1, part(6, 1))
 
 
-def test_known_checksums() -> None:
+def test_crc32c_known_values() -> None:
     """The check value of CRC-32C, and two of RFC 3720, appendix B.4."""
     assert tfrecord.crc32c(b"123456789") == 0xE3069283
     assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA
@@ -40,14 +40,14 @@ def test_known_checksums() -> None:
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.lists(st.binary(), min_size=1), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_is_read(numbers: list[int], texts: list[bytes], packed: bool) -> None:
+def test_example_round_trip(numbers: list[int], texts: list[bytes], packed: bool) -> None:
     held = {"numbers": numbers, "texts": texts, "shares": [0.5, -2.0]}
     assert tfrecord.parse_example(example(held, packed)) == held
 
 
 @given(st.binary(max_size=60))
 @settings(max_examples=200, deadline=None)
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_arbitrary_bytes_raise_only_value_errors(data: bytes) -> None:
     for read in (tfrecord.parse_example, tfrecord.parse_nodes):
         try:
             read(data)
@@ -56,7 +56,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_damage_is_named_with_its_place(tmp_path: Path, zipped: bool) -> None:
+def test_damaged_record_is_named(tmp_path: Path, zipped: bool) -> None:
     path = tmp_path / "shard"
 
     def write(data: bytes) -> None:
@@ -120,7 +120,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_episode_goes_from_its_shard_to_a_score(folder: Path) -> None:
+def test_shards_are_converted_and_scored(folder: Path) -> None:
     assert convert_android_control.convert(folder) == 2
     dataset = load_dataset(bench := load_benchmark("android-control"), folder)
     steps = dataset.tasks
@@ -140,7 +140,7 @@ def test_an_episode_goes_from_its_shard_to_a_score(folder: Path) -> None:
     assert any("accessibility nodes" in one for one in told["notes"])
 
 
-def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
+def test_missing_shards_are_named(folder: Path, tmp_path: Path) -> None:
     (folder / "android_control-00001-of-00002").unlink()
     with pytest.raises(UsageError, match=r"1 of 2 episodes are in none of the 1 shards, the first 3; .* gs://"):
         convert_android_control.convert(folder)

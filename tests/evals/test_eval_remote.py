@@ -69,7 +69,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_served_model_gives_the_predictions_that_it_gives_in_process(
+def test_served_model_predicts_like_local_model(
     served: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIXELHAND_API_KEY", TOKEN)
@@ -90,7 +90,7 @@ def test_a_served_model_gives_the_predictions_that_it_gives_in_process(
     assert other["server"].startswith("http://127.0.0.1:")
 
 
-def test_a_server_that_is_not_there_is_said_in_one_sentence(data: Path, tmp_path: Path) -> None:
+def test_unreachable_server_is_named(data: Path, tmp_path: Path) -> None:
     from actions import Error
 
     line = ["screenspot-pro", "--data", str(data), "--model", "http://127.0.0.1:9/v1#x", "--out", str(tmp_path / "o")]

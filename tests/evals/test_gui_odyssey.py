@@ -91,7 +91,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_files_form_is_read(folder: Path) -> None:
+def test_annotations_are_read(folder: Path) -> None:
     dataset = load_dataset(load_benchmark("gui-odyssey"), folder)
     first = [one for one in dataset.tasks if one.episode == "1000"]
     assert [one.action for one in first] == [
@@ -104,22 +104,16 @@ def test_the_files_form_is_read(folder: Path) -> None:
         MobileAction("press", button="recents"),
         MobileAction("stop"),
     ]
-    assert (
-        first[0].boxes == ((40.0, 40.0, 60.0, 60.0),)
-    )
-    assert (
-        first[0].instruction == "low 0"
-    )
-    assert (
-        first[0].goal == "do 1000"
-    )
+    assert first[0].boxes == ((40.0, 40.0, 60.0, 60.0),)
+    assert first[0].instruction == "low 0"
+    assert first[0].goal == "do 1000"
     assert dataset.protocol == "random"
     assert first[0].size == (100, 200)
     found = check_dataset("gui-odyssey", folder)
     assert [what for what, _ in found.findings] == ["incomplete episode"]
 
 
-def test_the_recorded_actions_are_right_on_every_split(folder: Path) -> None:
+def test_recorded_actions_score_one_on_every_split(folder: Path) -> None:
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
     for protocol, steps in (("random", 11), ("device", 1), ("all", 12)):
@@ -133,7 +127,7 @@ def test_the_recorded_actions_are_right_on_every_split(folder: Path) -> None:
         bench.scored_tasks(dataset, "task")
 
 
-def test_the_random_split_is_a_mean_of_categories_and_the_others_are_over_samples(folder: Path) -> None:
+def test_official_average_depends_on_split(folder: Path) -> None:
     """Three steps of the Web_Shopping episodes right, none of Multi_Apps' eight: 3 of 11, or the mean of 1 and 0."""
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
@@ -151,7 +145,7 @@ def test_the_random_split_is_a_mean_of_categories_and_the_others_are_over_sample
     assert random["metrics"]["text"] == {"correct": 0, "total": 1, "accuracy": 0}
 
 
-def test_the_older_annotations_have_no_boxes_and_say_so(folder: Path) -> None:
+def test_annotations_without_boxes_get_a_note(folder: Path) -> None:
     for path in (folder / "annotations").iterdir():
         told = json.loads(path.read_text())
         for one in told["steps"]:
@@ -164,7 +158,7 @@ def test_the_older_annotations_have_no_boxes_and_say_so(folder: Path) -> None:
     assert any("before July 2025" in note for note in result.notes)
 
 
-def test_without_splits_all_episodes_are_judged_and_damage_is_named(folder: Path) -> None:
+def test_without_splits_all_episodes_are_scored(folder: Path) -> None:
     for path in (folder / "splits").iterdir():
         path.unlink()
     bench = load_benchmark("gui-odyssey")
@@ -178,7 +172,7 @@ def test_without_splits_all_episodes_are_judged_and_damage_is_named(folder: Path
         load_dataset(bench, folder)
 
 
-def test_it_is_an_environment(folder: Path) -> None:
+def test_benchmark_is_an_environment(folder: Path) -> None:
     evals.register()
     env = gymnasium.make("pixelhand/GUIOdyssey-v0", data=folder, level="low")
     _, info = env.reset(seed=0)
@@ -209,7 +203,7 @@ BOXED = replace(CLICK, target_box=(100, 100, 600, 300))
         (replace(CLICK, action=MobileAction("swipe", direction="down")), MobileAction("swipe", direction="down"), True),
     ],
 )
-def test_each_rule(task: OdysseyStep, said: MobileAction, right: bool) -> None:
+def test_rule_matches_action(task: OdysseyStep, said: MobileAction, right: bool) -> None:
     assert gui_odyssey.match_action(task, said)[1] is right
 
 
@@ -224,11 +218,11 @@ def test_each_rule(task: OdysseyStep, said: MobileAction, right: bool) -> None:
         ("abcd", "", True),  # nothing is in everything, as in the official script
     ],
 )
-def test_texts(true: str, said: str, right: bool) -> None:
+def test_texts_match(true: str, said: str, right: bool) -> None:
     assert texts_match(true, said) is right
 
 
-def test_distance_is_levenshteins() -> None:
+def test_levenshtein_distance() -> None:
     assert [levenshtein(*pair) for pair in (("kitten", "sitting"), ("", "abc"), ("abc", "abc"), ("ab", "ba"))] == [
         3,
         3,
@@ -237,7 +231,7 @@ def test_distance_is_levenshteins() -> None:
     ]
 
 
-def test_a_scroll_goes_where_its_longer_way_goes(tmp_path: Path) -> None:
+def test_scroll_direction_follows_longer_axis(tmp_path: Path) -> None:
     for info, side in (
         ([[500, 500], [900, 480]], "left"),  # the finger goes right: what is at the left comes
         ([[500, 500], [100, 480]], "right"),

@@ -18,7 +18,7 @@ from evals.registry import load_benchmark, load_dataset
 from evals.scoring import score_file
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-here = pytest.mark.skipif(not DATA.is_dir(), reason="the public data is not in ../shared/data")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public data is not in ../shared/data")
 MIXED = [
     ("say Ü & <b>", [10, 20, 30, 40], "a.png"),
     ("shared", [10, 20, 30, 40], "b.png"),
@@ -67,7 +67,7 @@ VLM_HEADS = ["index", "question", "bbox", "image_path", "category", "prediction"
 
 
 @pytest.mark.parametrize("form", ["xlsx", "tsv", "json"])
-def test_vlmevalkits_tables(pro: Path, form: str) -> None:
+def test_vlmevalkit_tables_are_imported(pro: Path, form: str) -> None:
     said = [
         "pyautogui.click(x=11, y=21)",
         "pyautogui.click(x=11.5, y=21)",
@@ -95,7 +95,7 @@ def test_vlmevalkits_tables(pro: Path, form: str) -> None:
     assert score_file("screenspot-pro", pro, path, form="vlmevalkit").as_dict()["correct"] == 3
 
 
-def test_what_the_numbers_mean_is_said_and_never_their_size(pro: Path) -> None:
+def test_coordinate_space_is_declared_not_guessed(pro: Path) -> None:
     rows = [vlm_row(*one, "pyautogui.click(x=0.1, y=0.3)") for one in MIXED]
     path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
     assert score_file("screenspot-pro", pro, path).as_dict()["correct"] == 1  # the very corner, where word_3 is
@@ -117,7 +117,7 @@ def test_what_the_numbers_mean_is_said_and_never_their_size(pro: Path) -> None:
         score_file("screenspot-pro", pro, path, form="vlmevalkit:guess")
 
 
-def test_an_entry_of_another_benchmark_or_without_its_box_is_refused(pro: Path) -> None:
+def test_unmatched_table_row_is_refused(pro: Path) -> None:
     for row, words in (
         (vlm_row("no such words", [1, 2, 3, 4], "a.png", ""), "entry 1: no task of this benchmark.* 'a.png'"),
         (vlm_row("shared", [1, 2, 3, 4], "b.png", ""), "2 tasks share the image 'b.png'.*that of 0"),
@@ -130,7 +130,7 @@ def test_an_entry_of_another_benchmark_or_without_its_box_is_refused(pro: Path) 
         score_file("screenspot-pro", pro, path)
 
 
-def test_a_damaged_table_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_damaged_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.xlsx"
     for content in (b"", b"PK\x03\x04 no zip"):
         path.write_bytes(content)
@@ -163,7 +163,7 @@ def write_lines(path: Path, lines: list[Any]) -> Path:
     return path
 
 
-def test_lmms_evals_samples(pro: Path) -> None:
+def test_lmms_eval_samples_are_imported(pro: Path) -> None:
     replies = ["[0.06, 0.25]", "(5.5% 25%)", "x: 0.3, y: 0.7", "no idea"]
     lines = [lmms_line(n, MIXED[n][0], replies[n]) for n in (3, 1, 0, 2)]
     path = write_lines(pro / "samples.jsonl", lines)
@@ -175,7 +175,7 @@ def test_lmms_evals_samples(pro: Path) -> None:
     assert score_file("screenspot-pro", pro, old, form="lmms-eval").as_dict()["correct"] == 3
 
 
-def test_shared_words_need_the_order_or_the_document(pro: Path) -> None:
+def test_shared_instruction_needs_order_or_document(pro: Path) -> None:
     """The two tasks "shared" cannot be told apart once the order is another; the documents tell."""
     turned = [lmms_line(9 - n, MIXED[n][0], "[0.06, 0.25]") for n in range(4)]
     with pytest.raises(UsageError, match=r"2 samples have an instruction that several tasks share, such as 'shared'"):
@@ -204,11 +204,11 @@ def test_shared_words_need_the_order_or_the_document(pro: Path) -> None:
         ("", None),
     ],
 )
-def test_how_lmms_eval_reads_a_reply(reply: str, tokens: list[str] | None) -> None:
+def test_lmms_eval_reply_is_parsed(reply: str, tokens: list[str] | None) -> None:
     assert lmms_eval._number_tokens(reply) == tokens
 
 
-def test_a_reply_of_lmms_eval_that_refuses_and_one_of_two_kinds(pro: Path) -> None:
+def test_lmms_eval_refusal_and_mixed_units(pro: Path) -> None:
     lines = [lmms_line(0, MIXED[0][0], "[-1, -1]"), lmms_line(3, MIXED[3][0], "[50%, 3]")]
     dataset = load_dataset(load_benchmark("screenspot-pro"), pro)
     said, _ = read_predictions(write_lines(pro / "s.jsonl", lines), dataset, "auto", "screenspot-pro")
@@ -255,7 +255,7 @@ def control(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_ui_s1s_episodes(control: Path) -> None:
+def test_ui_s1_episodes_are_imported(control: Path) -> None:
     path = write_lines(control / "said.jsonl", [UI_S1])
     told = score_file("android-control", control, path, "infigui-8444").as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (6, 1, 0)  # a key event is no action of ours
@@ -268,7 +268,7 @@ def test_ui_s1s_episodes(control: Path) -> None:
     assert said["7/0"]["actions"] == [{"verb": "click", "x": 502, "y": 1654}]
 
 
-def test_ui_s1s_own_models_point_into_the_resized_picture(control: Path) -> None:
+def test_resized_space_uses_model_image_size(control: Path) -> None:
     """1080 x 2400 is shown as 1092 x 2408; its evaluator divides by that, and so does the space `resized`."""
     at = {"action": "click", "coordinate": [1091, 2407]}
     path = write_lines(control / "said.jsonl", [{**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": at}]}])
@@ -279,7 +279,7 @@ def test_ui_s1s_own_models_point_into_the_resized_picture(control: Path) -> None
     assert about["imported"] == "ui_s1:resized"
 
 
-def test_a_result_of_ui_s1s_script_holds_no_action(control: Path) -> None:
+def test_ui_s1_script_output_is_refused(control: Path) -> None:
     result = {"goal": "set an alarm", "num_steps": 7, "task_success": False, "final_step_id": 3}
     with pytest.raises(UsageError, match="holds no actions, only where an episode failed"):
         score_file("android-control", control, write_lines(control / "said.jsonl", [result, result]))
@@ -290,8 +290,8 @@ def test_a_result_of_ui_s1s_script_holds_no_action(control: Path) -> None:
     assert not ui_s1.can_read([])
 
 
-@here
-def test_the_recorded_actions_in_ui_s1s_own_file_are_right_but_for_its_sideways_swipes() -> None:
+@needs_data
+def test_ui_s1_file_scores_all_but_sideways_swipes() -> None:
     """The public file holds the recorded actions beside what is checked. Its 168 swipes to a side are drawn the wrong
     way round: the finger goes left where its instruction says "swipe right"; a rule that compares sides sees it.
     """
@@ -302,9 +302,9 @@ def test_the_recorded_actions_in_ui_s1s_own_file_are_right_but_for_its_sideways_
     assert told["cells"]["action swipe"] == {"correct": 1043, "total": 1211, "accuracy": 1043 / 1211, "type": 1.0}
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("harness", ["vlmevalkit", "lmms_eval"])
-def test_a_real_models_predictions_in_their_form_score_the_same(harness: str, tmp_path: Path) -> None:
+def test_other_formats_score_like_the_report(harness: str, tmp_path: Path) -> None:
     """MAI-UI-8B on ScreenSpot-Pro, written as each harness would have written it: 1,046 of 1,581, sample by sample."""
     folder = DATA / "screenspot_pro"
     report = folder / "predictions" / "mai_ui_8b.json"
@@ -364,7 +364,7 @@ HITS = [[11, 21], [11.5, 21], [51, 61], None]
 
 
 @pytest.mark.parametrize("form", ["report", "list", "lines", "one line"])
-def test_details_of_a_report_without_ids_in_every_form_that_was_published(pro: Path, form: str) -> None:
+def test_report_details_are_imported_in_every_format(pro: Path, form: str) -> None:
     """A report; its bare list; OmniParser's log, a detail a line in any order; and a log of one line."""
     held = details(HITS)
     path, right, missing = pro / "log.json", 3, 0
@@ -382,7 +382,7 @@ def test_details_of_a_report_without_ids_in_every_form_that_was_published(pro: P
     assert told["about"]["imported"] == "screenspot_pro_report:pixels"
 
 
-def test_details_with_ids_a_line_each_are_not_taken_for_our_own_lines(pro: Path) -> None:
+def test_detail_lines_are_not_read_as_predictions(pro: Path) -> None:
     """`pred` is no `point`: read as ours, every one of them would be a reply without a point."""
     held = [{"id": f"word_{n}", **one} for n, one in enumerate(details(HITS))]
     assert score_file("screenspot-pro", pro, write_lines(pro / "log.jsonl", held)).as_dict()["correct"] == 3
@@ -400,7 +400,7 @@ def test_details_with_ids_a_line_each_are_not_taken_for_our_own_lines(pro: Path)
         lambda one: one.update(raw_response=None),
     ],
 )
-def test_a_detail_is_found_whatever_files_did_to_it(pro: Path, changed: Any) -> None:
+def test_altered_details_are_still_matched(pro: Path, changed: Any) -> None:
     held = [one for n, one in enumerate(details(HITS)) if n != 1]  # two tasks "shared" need their boxes
     held[1]["prompt_to_evaluate"] = MIXED[0][0]
     held[1].update(img_path="a.png", pred=[0, 0], bbox=MIXED[0][1])
@@ -413,7 +413,7 @@ def test_a_detail_is_found_whatever_files_did_to_it(pro: Path, changed: Any) -> 
     assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2)
 
 
-def test_a_report_in_chinese_is_found_and_says_so(pro: Path) -> None:
+def test_chinese_report_is_matched_and_noted(pro: Path) -> None:
     file = pro / "annotations" / "word_macos.json"
     records = json.loads(file.read_text())
     for n, one in enumerate(records):
@@ -426,7 +426,7 @@ def test_a_report_in_chinese_is_found_and_says_so(pro: Path) -> None:
     assert told["about"]["language"] == "cn"
 
 
-def test_a_report_of_the_same_ids_in_other_words_is_refused(pro: Path) -> None:
+def test_report_with_other_instructions_is_refused(pro: Path) -> None:
     """OSWorld-G and its refined wording have the same ids: a file of one must not be scored under the other's name."""
     held = [{"id": f"word_{n}", **one} for n, one in enumerate(details(HITS))]
     held[0]["prompt_to_evaluate"] = "something else"
@@ -441,8 +441,8 @@ def test_a_report_of_the_same_ids_in_other_words_is_refused(pro: Path) -> None:
         score_file("screenspot-pro", pro, pro / "log.json")
 
 
-@here
-def test_the_refined_wordings_file_is_not_scored_under_the_other_name() -> None:
+@needs_data
+def test_refined_instructions_are_not_mixed_up() -> None:
     folder = DATA / "osworld_g"
     for name, file in (("osworld-g", "mai_ui_8b_refined.json"), ("osworld-g-refined", "mai_ui_8b.json")):
         with pytest.raises(UsageError, match="have other instructions"):
@@ -465,13 +465,13 @@ def test_the_refined_wordings_file_is_not_scored_under_the_other_name() -> None:
         ([{"question": "a", "prediction": "b", "image_path": ""}], "entry 1: question"),
     ],
 )
-def test_a_damaged_file_of_another_harness_is_refused_in_a_sentence(pro: Path, held: Any, sentence: str) -> None:
+def test_damaged_import_is_refused(pro: Path, held: Any, sentence: str) -> None:
     (pro / "log.json").write_text(json.dumps(held))
     with pytest.raises(UsageError, match=sentence):
         score_file("screenspot-pro", pro, pro / "log.json")
 
 
-def test_points_are_no_actions_and_actions_no_points(pro: Path, control: Path) -> None:
+def test_points_and_actions_are_not_mixed_up(pro: Path, control: Path) -> None:
     (pro / "log.json").write_text(json.dumps({"details": details(HITS)}))
     with pytest.raises(UsageError, match=r"screenspot_pro_report reads points, and .* are actions"):
         score_file("android-control", control, pro / "log.json")
@@ -479,7 +479,7 @@ def test_points_are_no_actions_and_actions_no_points(pro: Path, control: Path) -
         score_file("screenspot-pro", pro, write_lines(control / "said.jsonl", [UI_S1]))
 
 
-def test_a_damaged_episode_of_ui_s1_is_unreadable_not_a_crash(control: Path) -> None:
+def test_damaged_ui_s1_action_is_wrong_format(control: Path) -> None:
     wild = {**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": {"action": "click", "coordinate": [1e999, 1]}}]}
     told = score_file("android-control", control, write_lines(control / "said.jsonl", [wild])).as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (0, 1, 6)
@@ -488,7 +488,7 @@ def test_a_damaged_episode_of_ui_s1_is_unreadable_not_a_crash(control: Path) -> 
             score_file("android-control", control, write_lines(control / "said.jsonl", bad))
 
 
-def test_a_space_is_never_dropped_in_silence(pro: Path) -> None:
+def test_space_of_own_format_is_refused(pro: Path) -> None:
     path = write_lines(pro / "own.jsonl", [{"id": "word_0", "point": [0.06, 0.25]}])
     for form in ("lines:shares", "auto:thousandths"):
         with pytest.raises(UsageError, match="the format 'lines' holds pixels of the original image, not"):

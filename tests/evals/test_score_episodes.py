@@ -24,7 +24,7 @@ from evals.types import Dataset
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 AC, ANB = DATA / "android_control", DATA / "agentnetbench"
-here = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
 TOTALS = {
     "qwen-8444": 8444,
     "infigui-8444": 8444,
@@ -44,8 +44,8 @@ def clicks(x: int, y: int) -> dict[str, Any]:
     return {step.id: {"id": step.id, "actions": [{"verb": "click", "x": x, "y": y}]} for step in recorded().tasks}
 
 
-@here
-def test_the_test_split_counts_as_published() -> None:
+@needs_data
+def test_split_has_published_counts() -> None:
     steps = recorded().tasks
     held = [step.action.verb for step in steps]
     sizes = {"click": 5074, "swipe": 1211, "type": 632, "open": 608, "wait": 567, "press": 343, "long_press": 9}
@@ -54,12 +54,12 @@ def test_the_test_split_counts_as_published() -> None:
     assert len({step.episode for step in steps}) == 1543
 
 
-@here
+@needs_data
 @pytest.mark.parametrize(
     ("protocol", "per_cent", "hits"),
     [("qwen-8444", 25.5, 1296), ("infigui-8444", 25.6, 1300), ("os-atlas-7708", 9.0, 415), ("strict", 6.2, 313)],
 )
-def test_always_clicking_the_middle_earns_what_is_known(protocol: str, per_cent: float, hits: int) -> None:
+def test_center_click_baseline_has_known_accuracy(protocol: str, per_cent: float, hits: int) -> None:
     said = load_benchmark("android-control").score(recorded(), clicks(540, 1200), protocol)
     grounding = said.metrics["grounding"]
     assert round(100 * grounding["accuracy"], 1) == per_cent
@@ -67,9 +67,9 @@ def test_always_clicking_the_middle_earns_what_is_known(protocol: str, per_cent:
     assert said.baselines["centre click"]["grounding"] == grounding
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_one_file_goes_through_every_protocol(protocol: str, tmp_path: Path) -> None:
+def test_oracle_scores_under_every_protocol(protocol: str, tmp_path: Path) -> None:
     """The recorded actions: all right, but where no box holds a press, which "smallest box" cannot judge."""
     bench, dataset = load_benchmark("android-control"), recorded()
     right = {step.id: bench.oracle(step) for step in (*dataset.tasks, *dataset.extra_tasks)}
@@ -89,10 +89,10 @@ def test_one_file_goes_through_every_protocol(protocol: str, tmp_path: Path) -> 
     assert half["metrics"]["episode_success"]["correct"] < 0.2 * half["metrics"]["episode_success"]["total"]
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("actions", [None, [], "click", [{"verb": "tap"}], [{"verb": "click", "x": "middle"}]])
-def test_garbage_earns_nothing(protocol: str, actions: Any) -> None:
+def test_unparsable_actions_score_zero(protocol: str, actions: Any) -> None:
     said = {step.id: {"id": step.id, "actions": actions, "reply": "%%%"} for step in recorded().tasks}
     told = load_benchmark("android-control").score(recorded(), said, protocol).as_dict()
     assert told["correct"] == 0
@@ -160,7 +160,7 @@ def at(x: float, y: float) -> MobileAction:
         ),
     ],
 )
-def test_each_protocols_rule(
+def test_protocol_rule_matches_action(
     protocol: str, step: RecordedMobileStep, said: MobileAction, word: tuple[bool, bool]
 ) -> None:
     assert PROTOCOLS[protocol].rule(step, said) == word
@@ -178,7 +178,7 @@ def test_each_protocols_rule(
         ({"verb": "drag", "path": [[100, 10]]}, None),
     ],
 )
-def test_a_swipe_is_named_by_what_comes_into_view(action: dict[str, Any], side: str | None) -> None:
+def test_scroll_direction_is_side_coming_into_view(action: dict[str, Any], side: str | None) -> None:
     assert scroll_direction(parse_action(action)) == side
 
 
@@ -195,7 +195,7 @@ def test_a_swipe_is_named_by_what_comes_into_view(action: dict[str, Any], side: 
         ({"verb": "move", "x": 1, "y": 1}, MobileAction("other")),
     ],
 )
-def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: MobileAction) -> None:
+def test_action_converts_to_mobile_action(action: dict[str, Any], expected: MobileAction) -> None:
     assert mobile_actions.to_mobile_action(parse_action(action)) == expected
 
 
@@ -216,12 +216,12 @@ def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: Mob
         ([], None),
     ],
 )
-def test_a_fraction_of_a_pixel_is_the_pixel_it_lies_on(action: Any, heard: MobileAction | None) -> None:
+def test_fractional_points_are_rounded_down(action: Any, heard: MobileAction | None) -> None:
     assert mobile_actions.parse_prediction({"id": "7/0", "actions": [action]}) == heard
 
 
-@here
-def test_what_the_folder_lacks_is_said(tmp_path: Path) -> None:
+@needs_data
+def test_missing_optional_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "test_8444.jsonl").write_bytes((AC / "test_8444.jsonl").read_bytes())
     path = tmp_path / "predictions.jsonl"
     path.write_text("")
@@ -239,9 +239,9 @@ def test_what_the_folder_lacks_is_said(tmp_path: Path) -> None:
     assert len(found["click outside its screen"]) == 33
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("protocol", [OLD, NEW])
-def test_the_recorded_desktop_actions_are_right(protocol: str) -> None:
+def test_recorded_desktop_actions_score_one(protocol: str) -> None:
     bench = load_benchmark("agentnetbench")
     dataset = bench.read(ANB)
     right = {step.id: bench.oracle(step) for step in dataset.tasks}
@@ -259,8 +259,8 @@ def test_the_recorded_desktop_actions_are_right(protocol: str) -> None:
     assert not check_dataset("agentnetbench", ANB).findings
 
 
-@here
-def test_an_alternative_is_as_good_as_the_recorded_action() -> None:
+@needs_data
+def test_alternative_scores_like_recorded_action() -> None:
     step = next(one for one in agentnetbench.read_dataset(ANB).tasks if len(one.options) > 1)
     other = step.options[1][0]
     assert step.size is not None
@@ -308,14 +308,14 @@ HIT = RecordedAction("click", (0.5, 0.5), ((0.4, 0.4, 0.2, 0.2),))
         ([RecordedAction("moveto", (0.1, 0.1)), RecordedAction("scroll", -1)], [RecordedAction("scroll", -1)], 0, 0),
     ],
 )
-def test_the_official_desktop_scorers_parts(
+def test_sequence_score_matches_official_script(
     true: list[RecordedAction], said: list[RecordedAction], old: float, new: float
 ) -> None:
     assert score_sequence(true, said, OLD)[0] == pytest.approx(old, abs=1e-5)
     assert score_sequence(true, said, NEW)[0] == pytest.approx(new, abs=1e-5)
 
 
-def test_texts_are_alike_by_levenshtein() -> None:
+def test_text_similarity_follows_edit_distance() -> None:
     assert levenshtein("kitten", "sitting") == 3
     assert levenshtein("", "abc") == 3
     assert levenshtein("abc", "abc") == 0

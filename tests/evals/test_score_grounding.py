@@ -18,7 +18,7 @@ from evals.registry import load_benchmark
 from evals.scoring import score_file
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-here = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
 KNOWN = [
     ("screenspot-pro", "screenspot_pro", "mai_ui_8b", 1046, 1581),
     ("screenspot-v2", "screenspot_v2", "mai_ui_8b", 1210, 1272),
@@ -28,11 +28,9 @@ KNOWN = [
 FOLDERS = {name: folder for name, folder, *_ in KNOWN} | {"screenspot": "screenspot"}
 
 
-@here
+@needs_data
 @pytest.mark.parametrize(("name", "folder", "file", "correct", "total"), KNOWN)
-def test_a_published_report_comes_out_again_in_every_cell(
-    name: str, folder: str, file: str, correct: int, total: int
-) -> None:
+def test_published_report_is_reproduced(name: str, folder: str, file: str, correct: int, total: int) -> None:
     path = DATA / folder / "predictions" / f"{file}.json"
     published = json.loads(path.read_text())
     load_benchmark(name)  # the import is not the scoring
@@ -47,17 +45,17 @@ def test_a_published_report_comes_out_again_in_every_cell(
     assert took < 2
 
 
-@here
-def test_micro_and_macro_are_both_there_by_name() -> None:
+@needs_data
+def test_micro_and_macro_averages_are_named() -> None:
     path = DATA / "screenspot_v2" / "predictions" / "mai_ui_8b.json"
     averages = score_file("screenspot-v2", DATA / "screenspot_v2", path).averages
     assert averages["micro (over samples)"] == pytest.approx(0.9513, abs=5e-5)
     assert averages["macro (over the six cells platform x type)"] == pytest.approx(0.9463, abs=5e-5)
 
 
-@here
+@needs_data
 @pytest.mark.parametrize(("name", "correct", "refined"), [("osworld-g", 356, False), ("osworld-g-refined", 399, True)])
-def test_the_polygons_of_the_converted_files_are_had_back(name: str, correct: int, refined: bool) -> None:
+def test_polygons_of_converted_files_are_restored(name: str, correct: int, refined: bool) -> None:
     """MAI-UI's point lies in 37 (refined: 38) of the 40 polygons: what is restored is where the controls are."""
     path = DATA / "osworld_g" / "predictions" / f"mai_ui_8b{'_refined' if refined else ''}.json"
     told = score_file(name, DATA / "osworld_g", path, "polygons").as_dict()
@@ -69,9 +67,9 @@ def test_the_polygons_of_the_converted_files_are_had_back(name: str, correct: in
     assert told["cells"]["refusal"]["total"] == 54
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("name", FOLDERS)
-def test_the_oracle_is_right_garbage_is_wrong_and_half_is_half(name: str, tmp_path: Path) -> None:
+def test_oracle_half_and_garbage_score_as_expected(name: str, tmp_path: Path) -> None:
     folder = DATA / FOLDERS[name]
     bench = load_benchmark(name)
     tasks = bench.read(folder).tasks
@@ -96,8 +94,8 @@ def test_the_oracle_is_right_garbage_is_wrong_and_half_is_half(name: str, tmp_pa
         assert told["wrong_format"] == (0 if isinstance(garbage, list) and len(garbage) == 2 else len(tasks))
 
 
-@here
-def test_screenspot_v1_counts_as_published() -> None:
+@needs_data
+def test_screenspot_v1_has_published_counts() -> None:
     tasks = load_benchmark("screenspot").read(DATA / "screenspot").tasks
     held = [(task.labels["platform"], task.labels["ui_type"]) for task in tasks]
     sizes = {("mobile", "text"): 273, ("mobile", "icon"): 229, ("desktop", "text"): 194, ("desktop", "icon"): 140}
@@ -106,7 +104,7 @@ def test_screenspot_v1_counts_as_published() -> None:
     assert len({task.image for task in tasks}) == 610
 
 
-def test_seeclicks_own_three_files_are_read_too(tmp_path: Path) -> None:
+def test_seeclick_files_are_read(tmp_path: Path) -> None:
     for platform in ("mobile", "web"):
         record = {"img_filename": "a.png", "bbox": [10, 20, 5, 6], "instruction": "x", "data_type": "text"}
         (tmp_path / f"screenspot_{platform}.json").write_text(json.dumps([record, {**record, "data_type": "icon"}]))
@@ -120,7 +118,7 @@ def test_seeclicks_own_three_files_are_read_too(tmp_path: Path) -> None:
     assert told["metrics"]["average"] == 0.25
 
 
-def test_a_report_without_ids_finds_its_tasks_by_picture_words_and_box(tmp_path: Path) -> None:
+def test_report_without_ids_is_matched_to_tasks(tmp_path: Path) -> None:
     records = [
         {
             "img_filename": f"dir/{i % 2}.png",
@@ -162,8 +160,8 @@ def test_a_report_without_ids_finds_its_tasks_by_picture_words_and_box(tmp_path:
             score_file("screenspot-pro", tmp_path, path)
 
 
-@here
-def test_the_leaderboards_file_has_its_three_tables() -> None:
+@needs_data
+def test_leaderboard_has_three_tables() -> None:
     folder = DATA / "screenspot_pro"
     path = folder / "predictions" / "mai_ui_8b.json"
     board = screenspot_pro.leaderboard(score_file("screenspot-pro", folder, path), "mai")["mai"]
@@ -206,7 +204,7 @@ def osworld(tmp_path: Path) -> Path:
         ([{"point": [20, 20]}, {"point": [110, 70]}, {"point": [1, 1]}], "converted-boxes", 2),
     ],
 )
-def test_refusing_is_what_the_protocol_says(
+def test_refusal_depends_on_protocol(
     osworld: Path, predictions: list[dict[str, Any]], protocol: str | None, correct: int
 ) -> None:
     path = osworld / "predictions.jsonl"
@@ -220,7 +218,7 @@ def test_refusing_is_what_the_protocol_says(
     ]
 
 
-def test_a_polygon_is_its_inside_not_its_frame() -> None:
+def test_polygon_contains_only_its_inside() -> None:
     corners = [0, 0, 10, 0, 10, 10, 5, 3, 0, 10]  # a roof upside down
     assert polygon_contains(corners, (5, 2))
     assert not polygon_contains(corners, (5, 6))
@@ -231,8 +229,8 @@ def test_a_polygon_is_its_inside_not_its_frame() -> None:
     assert osworld_g.converted_target((3, 4, 13, 24, 1, 2)) == Target("polygon", (3, 4, 10, 20, 1, 2))
 
 
-@here
-def test_the_doctor_finds_what_is_odd_in_the_published_files() -> None:
+@needs_data
+def test_dataset_check_finds_published_oddities() -> None:
     found = {what: list(ids) for what, ids in check_dataset("screenspot-v2", DATA / "screenspot_v2").findings}
     assert found == {
         "same image, instruction and target as another sample": ["screenspot_web_v2_186"],
@@ -245,7 +243,7 @@ def test_the_doctor_finds_what_is_odd_in_the_published_files() -> None:
     assert "get them from github.com/xlang-ai/OSWorld-G" in checkup.format()
 
 
-def test_the_doctor_sees_widths_where_corners_should_be(tmp_path: Path) -> None:
+def test_dataset_check_detects_xywh_boxes(tmp_path: Path) -> None:
     records = [
         {
             "img_filename": f"{i}.png",
