@@ -1,6 +1,6 @@
-"""`agent eval`: a model's score on a benchmark. Thin: arguments in, a table or JSON out.
+"""The command `agent eval`: scores of a model on recorded and live benchmarks.
 
-`agent eval NAME` is `agent eval predict NAME` for every recorded benchmark; the other commands have names of their own.
+`agent eval NAME` is `agent eval predict NAME` for every recorded benchmark; other commands have names of their own.
 """
 
 from __future__ import annotations
@@ -13,31 +13,49 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evals.score_cli import Data, Json, doctor, table
+from evals.score_cli import Data, Json, doctor
 
 if TYPE_CHECKING:
-    from evals.benchmarks.miniwob import TaskScore
+    from collections.abc import Callable, Mapping
+
+    from agent.policies.base import Policy
+    from evals.live.base import LiveTaskScore
     from evals.runner import Progress
-    from evals.workers.process import RunSpec
+    from evals.workers.spec import RunSpec
 
-Ray = Annotated[
-    str, typer.Option(help="Workers on a Ray cluster: its address, or auto. DIR and the model are seen by all.")
+Model = Annotated[str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://HOST:PORT/v1#NAME.")]
+Grounder = Annotated[str, typer.Option(help="A second model that locates the first one's targets. Default: none.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Prompt = Annotated[
+    str, typer.Option(help="Text file that replaces the system prompt. Default: the dialect's own.", metavar="FILE")
 ]
-Grounder = Annotated[str, typer.Option(help="A second model, which finds what the first one points at.")]
-AND = " + "  # between the two models of a pair, in an order
-TELL_S = 10.0  # between two lines of progress where there is no terminal
+Temperature = Annotated[float, typer.Option(min=0.0, help="Sampling temperature; 0 takes the likeliest token.")]
+Grammar = Annotated[bool, typer.Option("--grammar/--no-grammar", help="Constrain replies to valid calls.")]
+Zoom = Annotated[str, typer.Option(help="off, auto or on: whether uncertain points are located again, enlarged.")]
+AutoShrink = Annotated[
+    bool,
+    typer.Option(
+        "--auto-shrink-history/--no-auto-shrink-history",
+        "--shrink/--no-shrink",
+        help="Drop old screenshots from the history when the device runs out of memory.",
+    ),
+]
+BudgetTokens = Annotated[int, typer.Option(min=0, help="Longest context in tokens; 0 for the checkpoint's own.")]
+PROGRESS_INTERVAL_S = 10.0  # between two lines of progress where standard error is not a terminal
 
 
-class Benchmarks(typer.core.TyperGroup):
-    """A first word that is no command is a benchmark's name: `predict` takes it."""
+class BenchmarkGroup(typer.core.TyperGroup):
+    """Routes unknown subcommands to `predict`, so that `agent eval NAME` works."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Insert `predict` before a name that is not a command."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             args = ["predict", *args]
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(cls=Benchmarks, help="Score a model.", rich_markup_mode=None, add_completion=False)
+app = typer.Typer(cls=BenchmarkGroup, help="Score a model.", rich_markup_mode=None, add_completion=False)
 app.command("doctor")(doctor)
 
 
@@ -48,84 +66,108 @@ def benchmarks() -> None:
 
 @app.command()
 def predict(
-    name: Annotated[str, typer.Argument(help="screenspot-pro, android-control, ...; a wrong name lists them.")],
+    name: Annotated[str, typer.Argument(help="Benchmark, such as screenspot-pro; an unknown name lists them all.")],
     data: Data,
-    model: Annotated[
-        str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://host:port/v1#NAME.")
-    ] = "embedded",
+    model: Model = "embedded",
     grounder: Grounder = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="So many pictures, or episodes, drawn by --seed.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, each with a model of its own.")] = 1,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results.", metavar="DIR")] = None,
-    protocol: Annotated[str | None, typer.Option(help="One of the benchmark's named protocols.")] = None,
-    level: Annotated[str, typer.Option(help="high: the goal alone; low: each step's instruction too.")] = "high",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    prompt: Annotated[str, typer.Option(help="File with a text for the system prompt.", metavar="FILE")] = "",
-    threads: Annotated[int, typer.Option(min=1, help="Of each worker; another number may be another answer.")] = 1,
-    ray: Ray = "",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Number of images, or episodes, sampled with --seed. Default: all.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, each with a model of its own.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of --limit, and of sampling.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results. Default: one in the user's state folder.", metavar="DIR"),
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Protocol of the benchmark; an unknown one lists them. Default: the first.")
+    ] = None,
+    level: Annotated[str, typer.Option(help="high: the goal alone; low: with each step's instruction.")] = "high",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    prompt: Prompt = "",
+    temperature: Temperature = 0.0,
+    grammar: Grammar = True,
+    zoom: Zoom = "off",
+    auto_shrink_history: AutoShrink = False,
+    budget_tokens: BudgetTokens = 0,
+    threads: Annotated[
+        int, typer.Option(min=1, help="CPU threads per worker. Results can differ between thread counts.")
+    ] = 1,
+    ray: Annotated[
+        str,
+        typer.Option(
+            help="Run the workers on the Ray cluster at this address, or auto. All machines must see the data folder "
+            "and the model at the same paths.",
+        ),
+    ] = "",
     json: Json = False,
 ) -> None:
-    """Ask a model all of a recorded benchmark, and score it.
+    """Run a model on a recorded benchmark and score it.
 
-    Answers are kept as they come: the same command goes on where a killed one stopped. Exit code 5: the machine
-    failed on every task, and there is no score.
+    Predictions are kept as they are made: the same command continues an interrupted run. Exit code 5: the machine
+    failed on every task, so there is no score.
     """
     from actions import UsageError
+    from envs.recorded import LEVELS
     from evals import runner
-    from evals.workers.process import RunSpec
+    from evals.formatting import format_result
+    from evals.workers.spec import RunSpec
 
-    if level not in runner.LEVELS:
-        raise UsageError(f"--level is one of {', '.join(runner.LEVELS)}, not {level!r}")
-    planned = runner.plan_run(name, data, protocol, limit, seed)
-    for note in planned.dataset.notes:
+    if level not in LEVELS:
+        raise UsageError(f"--level is one of {', '.join(LEVELS)}, not {level!r}")
+    plan = runner.plan_run(name, data, protocol, limit, seed)
+    for note in plan.dataset.notes:
         print(note, file=sys.stderr)
-    if planned.broken:
+    if plan.broken:
         print(
-            f"{len(planned.broken):,} tasks have no picture in {data / 'images'} and are not asked; "
-            f"get them from {planned.bench.pictures}",
+            f"{len(plan.broken):,} tasks have no image in {data / 'images'} and are skipped; "
+            f"get the images from {plan.bench.image_source}",
             file=sys.stderr,
         )
-    models = [model, grounder] if grounder else [model]
-    order = RunSpec(
+    spec = RunSpec(
         name=name,
         data=str(data),
-        protocol=planned.protocol,
+        protocol=plan.protocol,
         level=level,
-        model=AND.join(models),
+        model=model,
+        grounder=grounder,
         device=device,
         dtype=dtype,
         prompt=prompt,
         seed=seed,
         threads=threads,
-        fingerprint=AND.join(map(_fingerprint, models)),
-        maker="evals.cli:pair" if grounder else "",
+        fingerprint=_fingerprint(model),
+        grounder_fingerprint=_fingerprint(grounder) if grounder else "",
+        options=_policy_options(temperature, seed, grammar, zoom, auto_shrink_history, budget_tokens),
     )
-    folder = out or runner.default_folder(order, planned.dataset.revision, limit)
-    told = runner.run_predictions(planned, order, folder, workers=workers, limit=limit, on_progress=_teller(), ray=ray)
-    print(json_.dumps({**told, "out": str(folder)}) if json else _told(told, folder))
-
-
-def pair(order: RunSpec) -> Any:
-    """The policy of an order whose model is a planner's, AND, a grounder's. The prompt is the planner's."""
-    from dataclasses import replace
-
-    from agent.policies.planner_grounder import PlannerGrounderPolicy
-    from evals.workers.process import make_policy
-
-    planner, _, grounder = order.model.partition(AND)
-    alone = replace(order, maker="")
-    return PlannerGrounderPolicy(
-        make_policy(replace(alone, model=planner)), make_policy(replace(alone, model=grounder, prompt=""))
+    folder = out or runner.default_folder(spec, plan.dataset.revision, limit)
+    summary = runner.run_predictions(
+        plan, spec, folder, workers=workers, limit=limit, on_progress=_progress_printer(), ray=ray
     )
+    print(json_.dumps({**summary, "out": str(folder)}) if json else _format_summary(summary, folder, format_result))
+
+
+def _policy_options(
+    temperature: float, seed: int, grammar: bool, zoom: str, auto_shrink_history: bool, budget_tokens: int
+) -> dict[str, Any]:
+    """Return the policy options that differ from their defaults."""
+    values: dict[str, Any] = {
+        "zoom": zoom,
+        "auto_shrink_history": auto_shrink_history,
+        "budget_tokens": budget_tokens,
+        "grammar": grammar,
+    }
+    defaults = {"zoom": "off", "auto_shrink_history": False, "budget_tokens": 0, "grammar": True}
+    options = {key: value for key, value in values.items() if value != defaults[key]}
+    return {**options, "temperature": temperature, "seed": seed} if temperature else options
 
 
 def _fingerprint(model: str) -> str:
-    """Of the weights; "" of a server's, who says it himself once he is asked."""
-    from evals.workers.process import is_address
+    """Return the fingerprint of the weights, or "" for a server, which reports its own."""
+    from agent.policies.remote.endpoint import is_endpoint
 
-    if is_address(model):
+    if is_endpoint(model):
         return ""
     from model.checkpoints.settings import fingerprint
     from model.checkpoints.weights import resolve_checkpoint
@@ -133,130 +175,172 @@ def _fingerprint(model: str) -> str:
     return fingerprint(resolve_checkpoint(model))
 
 
-def _teller() -> Any:
-    """Progress on standard error: one line that changes on a terminal, else a line now and then."""
+def _progress_printer() -> Callable[[Progress], None]:
+    """Return a function that prints progress: one changing line on a terminal, else a line every few seconds."""
     last = 0.0
 
-    def tell(progress: Progress) -> None:
+    def report(progress: Progress) -> None:
         nonlocal last
-        over = progress.done + progress.broken == progress.total
+        is_finished = progress.done + progress.broken == progress.total
         if sys.stderr.isatty():
-            print(f"\r{progress.line():78}", end="\n" if over else "", file=sys.stderr, flush=True)
-        elif over or time.monotonic() - last > TELL_S:
+            print(f"\r{progress.line():78}", end="\n" if is_finished else "", file=sys.stderr, flush=True)
+        elif is_finished or time.monotonic() - last > PROGRESS_INTERVAL_S:
             last = time.monotonic()
             print(progress.line(), file=sys.stderr, flush=True)
 
-    return tell
+    return report
 
 
-def _told(told: dict[str, Any], folder: Path) -> str:
-    lines = [table(told)]
-    if told["broken"]:
-        first = told["broken_ids"][0]
-        lines.append(f"broken, in no figure: {told['broken']:,}, the first {first['id']}: {first['why']}")
-    return "\n".join([*lines, f"kept in {folder}"])
+def _format_summary(summary: dict[str, Any], folder: Path, format_result: Callable[[Mapping[str, Any]], str]) -> str:
+    lines = [format_result(summary)]
+    if summary["broken"]:
+        first = summary["broken_ids"][0]
+        lines.append(
+            f"broken, counted in no figure: {summary['broken']:,} tasks, the first {first['id']}: {first['why']}"
+        )
+    return "\n".join([*lines, f"results are in {folder}"])
 
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(help="A run's folder, or a file of `agent score --verdicts`.")],
-    b: Annotated[Path, typer.Argument(help="Another, of the same tasks.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    a: Annotated[Path, typer.Argument(help="Run A: its folder, or a file of `agent score --verdicts`.")],
+    b: Annotated[Path, typer.Argument(help="Run B over the same tasks.")],
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     json: Json = False,
 ) -> None:
-    """Say whether B is better than A on the same tasks: McNemar's test and a paired bootstrap."""
-    from evals.compare import compare as compared
+    """Compare two runs over the same tasks: McNemar's test and a paired bootstrap."""
+    from evals.compare import compare as compare_runs
 
-    result = compared(a, b, seed=seed)
-    print(json_.dumps(result.as_dict()) if json else result.story())
+    comparison = compare_runs(a, b, seed=seed)
+    print(json_.dumps(comparison.as_dict()) if json else comparison.format())
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A run's folder, or a folder of them.", metavar="DIR")],
-    out: Annotated[Path | None, typer.Option(help="Default: report.html in DIR.", metavar="FILE")] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the pictures lie now.", metavar="DIR")] = None,
-    failures: Annotated[int, typer.Option(min=0, help="Failures shown with their pictures, of each run.")] = 40,
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, or a folder of runs.", metavar="DIR")],
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: report.html in DIR.", metavar="FILE")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the benchmark. Default: where the run had it.", metavar="DIR")
+    ] = None,
+    failures: Annotated[int, typer.Option(min=0, help="Number of failures shown with their images, per run.")] = 40,
 ) -> None:
-    """Write one HTML file: tables, and the failures with picture, target, point and reply."""
-    from evals.report import write
+    """Write one HTML file: tables, and failures with image, reference, predicted point and reply."""
+    from evals.report import write_report
 
-    print(write(folder, out, data=data, failures=failures))
+    print(write_report(folder, out, data=data, failures=failures))
 
 
 @app.command()
 def unpack(
     name: Annotated[str, typer.Argument(help="android-control or aitw.")],
-    data: Annotated[Path, typer.Option(help="Folder with the shards and their splits.", metavar="DIR")],
-    split: Annotated[str, typer.Option(help="test, validation or train; of aitw also unseen_verb/test, ...")] = "test",
+    data: Annotated[Path, typer.Option(help="Folder with the TFRecord shards and their splits.", metavar="DIR")],
+    split: Annotated[
+        str, typer.Option(help="Split to convert: test, validation or train; of aitw also FILE/NAME, unseen_verb/test.")
+    ] = "test",
 ) -> None:
-    """Turn TFRecord shards as they were published into pictures and annotations, without TensorFlow."""
+    """Convert published TFRecord shards to images and annotations, without TensorFlow."""
     from actions import UsageError
 
     if name == "android-control":
-        from evals.datasets.convert_android_control import convert as unpacked
+        from evals.datasets.convert_android_control import convert
     elif name == "aitw":
-        from evals.datasets.convert_aitw import convert as unpacked
+        from evals.datasets.convert_aitw import convert
     else:
-        raise UsageError(f"only android-control and aitw come in shards, not '{name}'")
-    count = unpacked(data, split, lambda done: print(f"\r{done:,} episodes", end="", file=sys.stderr, flush=True))
+        raise UsageError(f"only android-control and aitw are published as shards, not '{name}'")
+    count = convert(data, split, lambda done: print(f"\r{done:,} episodes", end="", file=sys.stderr, flush=True))
     print(f"\n{count:,} episodes in {data}", file=sys.stderr)
 
 
 @app.command()
 def miniwob(
-    tasks: Annotated[str, typer.Option(help="Comma-separated practice tasks; default: those on the card.")] = "",
-    seeds: Annotated[str, typer.Option(help="FIRST:LAST, LAST not included.")] = "900000:900050",
-    model: Annotated[
-        str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://host:port/v1#NAME.")
-    ] = "embedded",
+    tasks: Annotated[
+        str, typer.Option(help="Comma-separated MiniWoB++ pages. Default: those on the embedded model's card.")
+    ] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds FIRST:LAST, LAST not included.")] = "900000:900050",
+    model: Model = "embedded",
     grounder: Grounder = "",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    max_steps: Annotated[int, typer.Option(min=1)] = 30,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    prompt: Prompt = "",
+    temperature: Temperature = 0.0,
+    grammar: Grammar = True,
+    zoom: Zoom = "off",
+    auto_shrink_history: AutoShrink = False,
+    budget_tokens: BudgetTokens = 0,
+    max_steps: Annotated[int, typer.Option(min=1, help="Steps per episode.")] = 30,
     workers: Annotated[
-        int, typer.Option(min=1, help="Tasks at a time, each with a model and a browser of its own.")
+        int, typer.Option(min=1, help="Tasks at a time, each in a process with a model and a browser of its own.")
     ] = 1,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps finished tasks; the same command continues. Default: keep nothing.", metavar="DIR"
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
-    """MiniWoB++ practice pages, live; success is the page's own raw reward of 1.
+    """Run a model on live MiniWoB++ pages; success is the page's own raw reward of 1.
 
-    Ctrl-C ends it without a report. Exit code 5: the machine failed on every seed, and there is no score.
+    Ctrl-C ends the run without a report; --out keeps the finished tasks. Exit code 5: the machine failed on every seed,
+    so there is no score.
     """
-    from agent.demo import success_rates
-    from evals.benchmarks.miniwob import check, evaluate, line, parse_seeds, stopwatch, table
+    import os
 
-    named = [one.strip() for one in tasks.split(",") if one.strip()] if tasks else list(success_rates())
-    chosen, span = list(dict.fromkeys(named)), parse_seeds(seeds)
-    check(chosen, span)
-    clock = stopwatch()
-    finished = 0
+    from evals.live import base
+    from evals.live.runner import run_live
+    from evals.workers.spec import RunSpec
 
-    def tell(task: str, seed: int, status: str) -> None:
+    bench = base.load_live_benchmark("miniwob")
+    names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks else bench.default_tasks()
+    chosen, seed_range = list(dict.fromkeys(names)), base.parse_seeds(seeds)
+    base.check_tasks(bench, chosen, seed_range)
+    started_at, finished = time.monotonic(), 0
+
+    def on_result(task: str, seed: int, status: str) -> None:
         if sys.stderr.isatty():
             print(f"\r{task} seed {seed}: {status:8}", end="\r", file=sys.stderr, flush=True)
 
-    def tell_task(task: str, score: TaskScore) -> None:
+    def on_task(task: str, score: LiveTaskScore) -> None:
         nonlocal finished
         finished += 1
-        left = clock() / finished * (len(chosen) - finished)
-        words = line(task, score) + (f"  about {left:.0f} s left" if left else "")
-        print(f"{words:80}", file=sys.stderr, flush=True)
+        remaining_s = (time.monotonic() - started_at) / finished * (len(chosen) - finished)
+        line = base.format_score(task, score) + (f"  about {remaining_s:.0f} s left" if remaining_s else "")
+        print(f"{line:80}", file=sys.stderr, flush=True)
 
-    if workers > 1:
-        from evals.workers.miniwob import evaluate_parallel
-
-        options = ["--seeds", seeds, "--model", model, "--device", device, "--max-steps", str(max_steps)]
-        options += ["--grounder", grounder] if grounder else []
-        report, facts = evaluate_parallel(chosen, workers, options, on_task=tell_task)
-    else:
-        from agent.config import Settings
-        from agent.session import load_policy
-
-        policy = load_policy(Settings(model=model, grounder=grounder, device=device))
-        report = evaluate(policy, chosen, span, max_steps=max_steps, on_result=tell, on_task=tell_task)
-        facts = {"model": policy.metadata["model"], "fingerprint": policy.metadata["fingerprint"]}
-        facts["prompt"] = str(policy.metadata["prompt_hash"])[:16]
-    shown: dict[str, Any] = {**facts, "seeds": f"{span.start} to {span.stop - 1}", "max_steps": max_steps}
-    print(json_.dumps({**report.as_dict(), **shown}) if json else table(report, shown))
-    if report.mean is None:
+    spec = RunSpec(
+        name=bench.name,
+        data="",
+        protocol="live",
+        model=model,
+        grounder=grounder,
+        device=device,
+        dtype=dtype,
+        prompt=prompt,
+        threads=max(1, (os.cpu_count() or 1) // workers),
+        options=_policy_options(temperature, 0, grammar, zoom, auto_shrink_history, budget_tokens),
+        seeds=seeds,
+        max_steps=max_steps,
+    )
+    live_report, about = run_live(
+        spec,
+        chosen,
+        workers=workers,
+        out=out,
+        load_policy=_load_policy,
+        on_result=on_result,
+        on_task=on_task,
+    )
+    facts: dict[str, Any] = {key: about.get(key) for key in ("model", "fingerprint")}
+    facts["prompt"] = str(about.get("prompt_hash", ""))[:16]
+    facts |= {"seeds": f"{seed_range.start} to {seed_range.stop - 1}", "max_steps": max_steps}
+    print(json_.dumps({**live_report.as_dict(), **facts}) if json else base.format_report(live_report, facts))
+    if live_report.mean is None:
         raise typer.Exit(5)
+
+
+def _load_policy(spec: RunSpec) -> Policy:
+    from evals.workers.spec import load_spec_policy
+
+    return load_spec_policy(spec)

@@ -1,157 +1,137 @@
-"""Two runs over the same tasks: is one better, or was it luck? Knows verdicts; knows no model.
+"""Compare two runs over the same tasks: McNemar's test and a paired bootstrap.
 
-Tasks of one picture or episode stand and fall together, so the bootstrap draws whole clusters; McNemar's exact test
-asks of the tasks on which the two differ whether they split evenly, and takes each for itself.
+The tasks of one image or episode are not independent, so the bootstrap resamples whole clusters. McNemar's exact test
+treats each task as independent.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals.runner import RESULT, VERDICTS
-from evals.scoring import json_lines, mean
+from evals.files import parse_json_lines, read_text
+from evals.run_folder import RESULT, VERDICTS
+from evals.stats import BOOTSTRAP_DRAWS, bootstrap, mcnemar, mean
 
-DRAWS = 10_000
+Verdict = Mapping[str, Any]  # one line of verdicts.jsonl
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """B minus A. difference: of the mean scores, low and high its 95 % bootstrap interval; p is of McNemar's test.
-
-    only_a, only_b: tasks that one alone got right; both: right in both; neither.
-    """
+class RunComparison:
+    """The difference of run B minus run A."""
 
     a: str
     b: str
     tasks: int
     clusters: int
-    score_a: float
+    score_a: float  # mean score, 0 to 1
     score_b: float
-    difference: float
-    low: float
+    difference: float  # score_b - score_a
+    low: float  # 95 % bootstrap interval of the difference
     high: float
-    both: int
+    both: int  # tasks that both solved
     only_a: int
     only_b: int
     neither: int
-    p: float
+    p: float  # McNemar's test, exact, two-sided
 
     def as_dict(self) -> dict[str, Any]:
-        tests = {"interval": f"paired bootstrap over clusters, {DRAWS:,} draws", "p": "McNemar, exact, two-sided"}
-        return {**asdict(self), "methods": tests}
+        """Return the comparison as JSON data."""
+        methods = {
+            "interval": f"paired bootstrap over clusters, {BOOTSTRAP_DRAWS:,} draws",
+            "p": "McNemar, exact, two-sided",
+        }
+        return {**asdict(self), "methods": methods}
 
-    def story(self) -> str:
-        sure = "the interval holds 0: this may be luck" if self.low <= 0 <= self.high else "the interval leaves out 0"
+    def format(self) -> str:
+        """Return the comparison as text."""
+        contains_zero = self.low <= 0 <= self.high
+        conclusion = (
+            "the interval contains 0: no significant difference" if contains_zero else "the interval excludes 0"
+        )
         return "\n".join(
             [
                 f"A {100 * self.score_a:6.2f} %  {self.a}",
                 f"B {100 * self.score_b:6.2f} %  {self.b}",
                 f"B - A {100 * self.difference:+.2f} points, 95 % {100 * self.low:+.2f} to {100 * self.high:+.2f} "
-                f"({self.tasks:,} tasks in {self.clusters:,} clusters); {sure}",
-                f"right in both {self.both:,}, in A alone {self.only_a:,}, in B alone {self.only_b:,}, "
+                f"({self.tasks:,} tasks in {self.clusters:,} clusters); {conclusion}",
+                f"correct in both {self.both:,}, in A alone {self.only_a:,}, in B alone {self.only_b:,}, "
                 f"in neither {self.neither:,}; McNemar p = {self.p:.3g}",
             ]
         )
 
 
-def compare(a: Path, b: Path, seed: int = 0) -> Comparison:
-    """Compare two runs' folders or files of verdicts. UsageError unless they judged the same tasks in the same way."""
-    head_a, words_a = _verdicts(a)
-    head_b, words_b = _verdicts(b)
+def compare(a: Path, b: Path, seed: int = 0) -> RunComparison:
+    """Compare two runs.
+
+    Args:
+        a: A run's folder, or a file that `agent score --verdicts` wrote.
+        b: Another one over the same tasks.
+        seed: Random seed of the bootstrap.
+
+    Raises:
+        UsageError: The runs have different benchmarks, revisions, protocols or tasks.
+    """
+    head_a, verdicts_a = _read_verdicts(a)
+    head_b, verdicts_b = _read_verdicts(b)
     for key in head_a.keys() & head_b.keys():
         if head_a[key] != head_b[key]:
             raise UsageError(
-                f"{a} and {b} cannot be compared: {key} is {head_a[key]!r} in one, {head_b[key]!r} in the other"
+                f"{a} and {b} cannot be compared: {key} is {head_a[key]!r} in one and {head_b[key]!r} in the other"
             )
-    lonely = sorted(words_a.keys() ^ words_b.keys())
-    if lonely:
+    unpaired = sorted(verdicts_a.keys() ^ verdicts_b.keys())
+    if unpaired:
         raise UsageError(
-            f"{a} and {b} did not judge the same tasks: {len(lonely):,} are in one alone, the first '{lonely[0]}'"
+            f"{a} and {b} do not have the same tasks: {len(unpaired):,} are in one only, the first '{unpaired[0]}'"
         )
-    if not words_a:
-        raise UsageError(f"{a} and {b} hold no task")
-    pairs = [(words_a[name], words_b[name]) for name in words_a]
-    right = [(one["outcome"] == "correct", two["outcome"] == "correct") for one, two in pairs]
-    sums: dict[str, list[float]] = defaultdict(list)
-    for one, two in pairs:
-        sums[str(one.get("cluster", one["id"]))].append(float(two["score"]) - float(one["score"]))
-    only_a, only_b = right.count((True, False)), right.count((False, True))
-    low, high = bootstrap(list(sums.values()), seed)
+    if not verdicts_a:
+        raise UsageError(f"{a} and {b} have no tasks")
+    pairs = [(verdicts_a[name], verdicts_b[name]) for name in verdicts_a]
+    correct = [(first["outcome"] == "correct", second["outcome"] == "correct") for first, second in pairs]
+    differences: dict[str, list[float]] = defaultdict(list)
+    for first, second in pairs:
+        differences[str(first.get("cluster", first["id"]))].append(float(second["score"]) - float(first["score"]))
+    only_a, only_b = correct.count((True, False)), correct.count((False, True))
+    low, high = bootstrap(list(differences.values()), seed)
     score_a, score_b = (mean(float(pair[side]["score"]) for pair in pairs) for side in (0, 1))
-    return Comparison(
+    return RunComparison(
         str(a),
         str(b),
         len(pairs),
-        len(sums),
+        len(differences),
         score_a,
         score_b,
         score_b - score_a,
         low,
         high,
-        right.count((True, True)),
+        correct.count((True, True)),
         only_a,
         only_b,
-        right.count((False, False)),
+        correct.count((False, False)),
         mcnemar(only_a, only_b),
     )
 
 
-def mcnemar(only_a: int, only_b: int) -> float:
-    """The chance of a split as uneven as this one, or more, when either side is as likely: two-sided, exact."""
-    total, fewer = only_a + only_b, min(only_a, only_b)
-    if only_a == only_b:
-        return 1.0
-    tail = sum(math.comb(total, k) for k in range(fewer + 1))
-    return min(1.0, float(2 * tail / 2**total)) if total < 1000 else min(1.0, _normal_tail(only_a, only_b))
-
-
-def _normal_tail(only_a: int, only_b: int) -> float:
-    """With Edwards' correction; beyond a thousand tasks the exact sum has the same leading digits."""
-    z = max(0.0, abs(only_a - only_b) - 1) / math.sqrt(only_a + only_b)
-    return math.erfc(z / math.sqrt(2))
-
-
-def bootstrap(clusters: Sequence[Sequence[float]], seed: int, draws: int = DRAWS) -> tuple[float, float]:
-    """The middle 95 % of the mean over tasks, when as many clusters are drawn anew, with repeats."""
-    import numpy as np
-
-    sums = np.array([math.fsum(one) for one in clusters])
-    sizes = np.array([len(one) for one in clusters], dtype=float)
-    rng = np.random.default_rng(seed)
-    means = np.empty(draws)
-    for n in range(draws):
-        drawn = rng.integers(len(sums), size=len(sums))
-        means[n] = sums[drawn].sum() / sizes[drawn].sum()
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def _verdicts(path: Path) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]]]:
-    """(what must be equal in both, {id: verdict}) of a run's folder or of a file of verdicts."""
+def _read_verdicts(path: Path) -> tuple[dict[str, Any], dict[str, Verdict]]:
+    """Return (what must be equal in both runs, {id: verdict}) of a run's folder or a file of verdicts."""
     head: dict[str, Any] = {}
     file = path
     if path.is_dir():
         file = path / VERDICTS
         if not file.is_file():
-            raise UsageError(f"{path} holds no finished run; the command that began it goes on with it")
+            raise UsageError(f"{path} has no finished run; run its command again to finish it")
         result = json.loads((path / RESULT).read_text(encoding="utf-8"))
         head = {key: result[key] for key in ("benchmark", "revision", "protocol")}
-    try:
-        lines = json_lines(file.read_text(encoding="utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
-    words: dict[str, Mapping[str, Any]] = {}
-    for number, word in lines:
-        if not isinstance(word, dict) or not {"id", "outcome", "score"} <= word.keys():
+    verdicts: dict[str, Verdict] = {}
+    for number, verdict in parse_json_lines(read_text(file), file):
+        if not isinstance(verdict, dict) or not {"id", "outcome", "score"} <= verdict.keys():
             raise UsageError(
-                f"{file}, line {number}: no verdict; give a run's folder or a file of `agent score --verdicts`"
+                f"{file}, line {number}: not a verdict; give a run's folder or a file of `agent score --verdicts`"
             )
-        words[str(word["id"])] = word
-    return head, words
+        verdicts[str(verdict["id"])] = verdict
+    return head, verdicts

@@ -1,4 +1,4 @@
-"""A benchmark's annotations checked before anybody trusts a number. Knows no scores."""
+"""Check a benchmark's annotations and images before a score is trusted."""
 
 from __future__ import annotations
 
@@ -6,65 +6,80 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals import scoring
+from evals.registry import load_benchmark, load_dataset
 
-SHOWN = 5  # ids named for each finding
+MAX_IDS = 5  # ids printed per finding
 
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What was looked at and what was found: {"what", "count", "ids"} each; no finding means sound annotations."""
+    """What was checked and what is wrong."""
 
     benchmark: str
     revision: str
     samples: int
-    pictures: int  # how many the annotations name
-    pictures_missing: tuple[str, ...]
-    source: str  # of the pictures
-    findings: tuple[tuple[str, tuple[str, ...]], ...]
+    images: int  # that the annotations name
+    missing_images: tuple[str, ...]
+    image_source: str
+    findings: tuple[tuple[str, tuple[str, ...]], ...]  # (what is wrong, ids of the samples)
     notes: tuple[str, ...]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is wrong and no image is missing."""
+        return not self.findings and not self.missing_images
+
     def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
         return {
             "benchmark": self.benchmark,
             "revision": self.revision,
             "samples": self.samples,
-            "pictures": self.pictures,
-            "pictures_missing": len(self.pictures_missing),
+            "pictures": self.images,
+            "pictures_missing": len(self.missing_images),
             "findings": [{"what": what, "count": len(ids), "ids": list(ids)} for what, ids in self.findings],
             "notes": list(self.notes),
         }
 
-    def story(self) -> str:
-        lines = [f"{self.benchmark} (revision {self.revision}): {self.samples:,} samples, {self.pictures:,} pictures"]
-        if self.pictures_missing:
-            some = ", ".join(self.pictures_missing[:SHOWN])
+    def format(self) -> str:
+        """Return the report as text."""
+        lines = [f"{self.benchmark} (revision {self.revision}): {self.samples:,} samples, {self.images:,} images"]
+        if self.missing_images:
+            examples = ", ".join(self.missing_images[:MAX_IDS])
             lines.append(
-                f"{len(self.pictures_missing):,} of {self.pictures:,} pictures are missing in images/ ({some}, ...); "
-                f"get them from {self.source}"
+                f"{len(self.missing_images):,} of {self.images:,} images are missing in images/ ({examples}, ...); "
+                f"get them from {self.image_source}"
             )
         for what, ids in self.findings:
-            more = ", ..." if len(ids) > SHOWN else ""
-            lines.append(f"{len(ids):5,}  {what}: {', '.join(ids[:SHOWN])}{more}")
-        lines += [f"note: {one}" for one in self.notes]
-        return "\n".join([*lines, "" if self.findings else "nothing wrong found"]).rstrip()
+            ellipsis = ", ..." if len(ids) > MAX_IDS else ""
+            lines.append(f"{len(ids):5,}  {what}: {', '.join(ids[:MAX_IDS])}{ellipsis}")
+        lines += [f"note: {note}" for note in self.notes]
+        if self.is_complete:
+            lines.append("no problems found")
+        elif not self.findings:
+            lines.append("no problems found in the annotations; samples without their image cannot be run")
+        return "\n".join(lines)
 
 
 def check_dataset(name: str, data: Path) -> DatasetReport:
-    """Check one benchmark's folder. UsageError, with the place to get it, when there are no annotations."""
-    bench = scoring.benchmark(name)
-    dataset = scoring.load(bench, data)
-    pictures = sorted({task.picture for task in dataset.tasks if task.picture})
-    images = data / "images"
-    missing = tuple(one for one in pictures if not (images / one).is_file())
-    found = bench.doctor(dataset)
+    """Check one benchmark's folder.
+
+    Raises:
+        UsageError: The folder has no annotations; the message says where to get them.
+    """
+    bench = load_benchmark(name)
+    dataset = load_dataset(bench, data)
+    images = sorted({task.image for task in dataset.tasks if task.image})
+    folder = data / "images"
+    missing = tuple(image for image in images if not (folder / image).is_file())
+    findings = bench.check_annotations(dataset)
     return DatasetReport(
         name,
         dataset.revision,
         len(dataset.tasks),
-        len(pictures),
+        len(images),
         missing,
-        bench.pictures,
-        tuple((what, tuple(ids)) for what, ids in found),
+        bench.image_source,
+        tuple((what, tuple(ids)) for what, ids in findings),
         dataset.notes,
     )

@@ -1,6 +1,6 @@
-"""Runs as one HTML file: tables, and the failures with picture, target, point and reply. Knows runs' folders.
+"""Write runs as one HTML file: tables, and failures with image, reference, predicted point and reply.
 
-The file holds its pictures and loads nothing. What a model said is text in it, never markup.
+The file embeds its images and loads nothing. All text is escaped by the template.
 """
 
 from __future__ import annotations
@@ -8,285 +8,235 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from actions import Error, SurfaceError, UsageError, parse_action
 from envs.surfaces.image import load_screenshot
-from evals import scoring
-from evals.runner import LOCAL_STATE, PREDICTIONS, RESULT, RUN, VERDICTS
-from evals.scoring import Benchmark, Prediction
+from evals.files import write_text
+from evals.formatting import flatten_groups
+from evals.metrics.geometry import Point, parse_point
+from evals.registry import load_benchmark
+from evals.run_folder import LOCAL_STATE, PREDICTIONS, RESULT, RUN, VERDICTS
+from evals.stats import format_rate
+from evals.types import Benchmark, Prediction
 
-WIDE, TALL = 760, 620  # pixels of a picture in the report, at most
-QUALITY = 72
-REPLY = 700  # characters shown of a reply
-LISTED = 200  # ids shown of what is missing or broken
-
-STYLE = """
-:root { color-scheme: light dark; --line: #d5d8de; --soft: #f4f5f7; --ink: #1b1e24; --dim: #626874; --bad: #c22f2f; }
-@media (prefers-color-scheme: dark) {
-  :root { --line: #3a3f48; --soft: #22262c; --ink: #e8eaee; --dim: #9aa1ad; --bad: #ff7b72; }
-  body { background: #15181d; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.3rem; border-top: 2px solid var(--line); padding-top: 1.2rem; }
-h3 { font-size: 1.02rem; margin: 1.4rem 0 .4rem; }
-.big { font-size: 2rem; font-weight: 600; } .dim { color: var(--dim); }
-.tables { display: flex; flex-wrap: wrap; gap: 0 2.5rem; }
-table { border-collapse: collapse; margin: .3rem 0; } th, td { text-align: left; padding: .15rem .9rem .15rem 0; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; } tr { border-bottom: 1px solid var(--line); }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1.1rem; }
-figure { margin: 0; border: 1px solid var(--line); border-radius: 6px; overflow: hidden; background: var(--soft); }
-.shot { position: relative; display: block; line-height: 0; background: #888; text-align: center; }
-.shot div { position: relative; display: inline-block; max-width: 100%; }
-.shot img { max-width: 100%; max-height: 460px; } .shot svg { position: absolute; inset: 0; width: 100%; height: 100%; }
-figcaption { padding: .5rem .7rem; font-size: .86rem; } figcaption p { margin: .15rem 0; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .78rem; margin: .3rem 0 0; }
-.target { fill: #19a34a33; stroke: #19a34a; stroke-width: 2; vector-effect: non-scaling-stroke; }
-.said { stroke: #e0201b; stroke-width: 2.5; fill: none; vector-effect: non-scaling-stroke; }
-.word { font-weight: 600; color: var(--bad); } code { font-size: .85em; overflow-wrap: anywhere; }
-"""
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
+MAX_WIDTH, MAX_HEIGHT = 760, 620  # pixels of an embedded image
+JPEG_QUALITY = 72
+MAX_REPLY_CHARS = 700
+MAX_IDS = 200  # ids listed of missing or broken samples
 
 
-def write(folder: Path, out: Path | None = None, *, data: Path | None = None, failures: int = 40) -> Path:
-    """Write the report of a run, or of all runs in a folder; returns where it is.
+def write_report(folder: Path, out: Path | None = None, *, data: Path | None = None, failures: int = 40) -> Path:
+    """Write the report of a run, or of all runs in a folder, and return its path.
 
-    data: the benchmark's folder, where it is not the one that the run was made with. UsageError where no run is
-    finished.
+    Args:
+        folder: A run's folder, or a folder of them.
+        out: The file to write; None for report.html in `folder`.
+        data: The benchmark's folder, where it is no longer where the run had it.
+        failures: Number of failures shown per run, evenly spaced over all.
+
+    Raises:
+        UsageError: No run is finished, or the file cannot be written.
     """
-    runs = [folder] if (folder / RESULT).is_file() else sorted(one.parent for one in folder.glob(f"*/{RESULT}"))
+    import jinja2
+
+    runs = [folder] if (folder / RESULT).is_file() else sorted(path.parent for path in folder.glob(f"*/{RESULT}"))
     if not runs:
-        raise UsageError(f"{folder} holds no finished run ({RESULT}); `agent eval NAME --out DIR` makes one")
+        raise UsageError(f"{folder} has no finished run ({RESULT}); `agent eval NAME --out DIR` makes one")
     if data is not None and len(runs) > 1:
         raise UsageError(
-            f"{folder} holds {len(runs)} runs, and --data is the folder of one benchmark; report each alone"
+            f"{folder} has {len(runs)} runs, and --data is the folder of a single benchmark; report each run alone"
         )
-    told = [json.loads((one / RESULT).read_text(encoding="utf-8")) for one in runs]
-    parts = [_overview(runs, told)] if len(runs) > 1 else []
-    parts += [_run(one, result, data, failures) for one, result in zip(runs, told, strict=True)]
-    title = told[0]["benchmark"] if len(told) == 1 else f"{len(told)} runs"
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}: report</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style><h1>{escape(title)}</h1>{''.join(parts)}</html>\n"
+    summaries = [json.loads((run / RESULT).read_text(encoding="utf-8")) for run in runs]
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=False, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    environment.tests["numeric_cell"] = _is_numeric
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        title=summaries[0]["benchmark"] if len(runs) == 1 else f"{len(runs)} runs",
+        overview=_overview(runs, summaries) if len(runs) > 1 else [],
+        runs=[_run_context(run, summary, data, failures) for run, summary in zip(runs, summaries, strict=True)],
+        max_ids=MAX_IDS,
     )
     path = out or folder / "report.html"
-    try:
-        path.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
-    except OSError as error:
-        raise UsageError(f"cannot write {path} ({error.strerror})") from None
+    write_text(path, page)
     return path
 
 
-def _overview(runs: Sequence[Path], told: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
+def _overview(runs: Sequence[Path], summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    return [
         (
             run.name,
-            one["benchmark"],
-            one["protocol"],
-            str(one["about"].get("model", "")),
-            _rate(one["accuracy"]),
-            f"{one['correct']:,} of {one['total']:,}",
-            f"{one['broken']:,}",
+            summary["benchmark"],
+            summary["protocol"],
+            str(summary["about"].get("model", "")),
+            format_rate(summary["accuracy"], summary["total"]),
+            f"{summary['correct']:,} of {summary['total']:,}",
+            f"{summary['broken']:,}",
         )
-        for run, one in zip(runs, told, strict=True)
+        for run, summary in zip(runs, summaries, strict=True)
     ]
-    return _table(rows, ("run", "benchmark", "protocol", "model", "correct", "", "broken"))
 
 
-def _run(folder: Path, told: Mapping[str, Any], data: Path | None, failures: int) -> str:
-    between = told["interval"]
+def _run_context(folder: Path, summary: Mapping[str, Any], data: Path | None, failures: int) -> dict[str, Any]:
+    """Return the template's variables of one run."""
+    interval, total = summary["interval"], summary["total"]
     asked = json.loads((folder / RUN).read_text(encoding="utf-8"))["asked"]
-    made = {
-        "benchmark": told["benchmark"],
-        "revision": told["revision"],
-        "protocol": told["protocol"],
+    configuration = {
+        "benchmark": summary["benchmark"],
+        "revision": summary["revision"],
+        "protocol": summary["protocol"],
         "level": asked.get("level", ""),
         "limit": asked.get("limit") or "none",
         "seed": asked.get("seed", ""),
-        **told["about"],
+        **asked.get("options", {}),
+        **summary["about"],
     }
-    counts = [
-        ("correct", f"{told['correct']:,} of {told['total']:,}"),
-        ("wrong format", f"{told['wrong_format']:,}"),
-        ("missing, counted as wrong", f"{told['missing']:,}"),
-        ("broken, in no figure", f"{told['broken']:,}"),
-    ]
-    official = json.dumps(told["metrics"], indent=1)
-    return "".join(
-        [
-            f"<h2>{escape(told['benchmark'])} · {escape(str(told['about'].get('model', '')))}</h2>",
-            f'<p><span class="big">{_rate(told["accuracy"])}</span> <span class="dim">95 % interval '
-            f"{_rate(between['low'])} to {_rate(between['high'])}, {between['clusters']:,} clusters by "
-            f"{escape(between['clustered_by'])}</span></p>",
-            *(f"<p>{escape(note)}</p>" for note in told["notes"]),
-            '<div class="tables"><div><h3>Counts</h3>',
-            _table(counts),
-            "<h3>Averages</h3>",
-            _table((name, _rate(value)) for name, value in told["averages"].items()),
-            "</div><div><h3>What made this number</h3>",
-            _table(((key, str(value)) for key, value in made.items()), words=True),
-            "</div></div>",
-            _cells("Cells", told["cells"]),
-            _cells("Baselines that see nothing", told["baselines"]),
-            f"<details><summary>Official metrics</summary><pre>{escape(official)}</pre></details>",
-            _list("Missing", told["missing_ids"]),
-            _list("Broken", [f"{one['id']}: {one['why']}" for one in told["broken_ids"]]),
-            _gallery(folder, told, data, failures),
-        ]
-    )
+    return {
+        "benchmark": summary["benchmark"],
+        "model": str(summary["about"].get("model", "")),
+        "rate": format_rate(summary["accuracy"], total),
+        "interval": (
+            f"{format_rate(interval['low'], total)} to {format_rate(interval['high'], total)}, "
+            f"{interval['clusters']:,} clusters by {interval['clustered_by']}"
+        ),
+        "notes": summary["notes"],
+        "counts": [
+            ("correct", f"{summary['correct']:,} of {total:,}"),
+            ("wrong format", f"{summary['wrong_format']:,}"),
+            ("missing, counted as wrong", f"{summary['missing']:,}"),
+            ("broken, in no figure", f"{summary['broken']:,}"),
+        ],
+        "averages": [(name, format_rate(value, total)) for name, value in summary["averages"].items()],
+        "configuration": [(key, str(value)) for key, value in configuration.items()],
+        "groups": [row for row in flatten_groups(summary["cells"]) if row[2]],
+        "baselines": [row for row in flatten_groups(summary["baselines"]) if row[2]],
+        "metrics": json.dumps(summary["metrics"], indent=1),
+        "missing": summary["missing_ids"],
+        "broken": [f"{task['id']}: {task['why']}" for task in summary["broken_ids"]],
+        **_failures_context(folder, summary, data, failures),
+    }
 
 
-def _cells(title: str, cells: Mapping[str, Any]) -> str:
-    rows = list(_flat("", cells))
-    return f"<h3>{escape(title)}</h3>{_table(rows)}" if rows else ""
-
-
-def _flat(front: str, cells: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
-    for name, held in cells.items():
-        if isinstance(held, Mapping) and "total" in held:
-            part = held["correct"] if "correct" in held else held["count"]
-            yield (
-                f"{front}{name}",
-                _rate(held["accuracy"] if "accuracy" in held else held["share"]),
-                (f"{part:.6g} of {held['total']:,}"),
-            )
-        elif isinstance(held, Mapping):
-            yield from _flat(f"{front}{name}, ", held)
-
-
-def _list(title: str, names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    more = f" … and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    shown = "\n".join(names[:LISTED])
-    return f"<details><summary>{title}: {len(names):,}</summary><pre>{escape(shown)}{more}</pre></details>"
-
-
-def _table(rows: Iterable[Sequence[str]], head: Sequence[str] = (), *, words: bool = False) -> str:
-    """words: numbers are names here, and stand at the left like those."""
-    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"] if head else []
-    for row in rows:
-        cells = (
-            f"<td{'' if words or n == 0 or not _number(cell) else ' class=n'}>{escape(cell)}</td>"
-            for n, cell in enumerate(row)
-        )
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table>{''.join(lines)}</table>"
-
-
-def _number(cell: str) -> bool:
+def _is_numeric(cell: str) -> bool:
+    """Return whether a table's cell is a number, a rate or a count, which is right-aligned."""
     return cell[:1].isdigit() and (cell.endswith("%") or " of " in cell or cell.replace(",", "").isdigit())
 
 
-def _rate(value: float) -> str:
-    return f"{100 * value:.2f} %"
+# ---- failures
 
 
-# ---- the gallery
-
-
-def _gallery(folder: Path, told: Mapping[str, Any], data: Path | None, most: int) -> str:
-    """Failures, evenly spread over all, each with its picture. A picture that cannot be read says so in its place."""
-    words = [json.loads(line) for line in (folder / VERDICTS).read_text(encoding="utf-8").splitlines()]
-    failed = [word for word in words if word["outcome"] != "correct"]
-    if not failed or not most:
-        return "" if failed else "<h3>Failures</h3><p>None.</p>"
-    where = data or Path(json.loads((folder / LOCAL_STATE).read_text(encoding="utf-8"))["data"])
+def _failures_context(folder: Path, summary: Mapping[str, Any], data: Path | None, limit: int) -> dict[str, Any]:
+    """Return the template's variables of a run's failures, or why they are not shown."""
+    verdicts = [json.loads(line) for line in (folder / VERDICTS).read_text(encoding="utf-8").splitlines()]
+    failed = [verdict for verdict in verdicts if verdict["outcome"] != "correct"]
+    if not failed or not limit:
+        return {"failures_text": "" if failed else "None.", "samples": []}
+    data_folder = data or Path(json.loads((folder / LOCAL_STATE).read_text(encoding="utf-8"))["data"])
     try:
-        bench = scoring.benchmark(told["benchmark"])
-        dataset = bench.read(where)
+        bench = load_benchmark(summary["benchmark"])
+        dataset = bench.read(data_folder)
     except UsageError as error:
-        return f"<h3>Failures</h3><p>{len(failed):,}, not shown: {escape(str(error))} (or give --data)</p>"
-    if dataset.revision != told["revision"]:
-        return f"<h3>Failures</h3><p>{len(failed):,}, not shown: {escape(str(where))} holds another revision.</p>"
-    tasks = {task.id: task for task in (*dataset.tasks, *dataset.more)}
-    said = {}
+        return {"failures_text": f"{len(failed):,}, not shown: {error} (or set --data)", "samples": []}
+    if dataset.revision != summary["revision"]:
+        text = f"{len(failed):,}, not shown: {data_folder} has another revision of the annotations."
+        return {"failures_text": text, "samples": []}
+    tasks = {task.id: task for task in (*dataset.tasks, *dataset.extra_tasks)}
+    predictions = {}
     for line in (folder / PREDICTIONS).read_text(encoding="utf-8").splitlines():
-        one = json.loads(line)
-        if "id" in one:
-            said[one["id"]] = one
-    step = max(1.0, len(failed) / most)
-    chosen = [failed[int(n * step)] for n in range(min(most, len(failed)))]
-    figures = [_figure(bench, where, tasks[word["id"]], word, said.get(word["id"], {})) for word in chosen]
-    shown = f"{len(chosen):,} of {len(failed):,}" if len(chosen) < len(failed) else f"all {len(failed):,}"
-    legend = "green is right, red is what the model pointed at"
-    return f'<h3>Failures ({shown}; {legend})</h3><div class="gallery">{"".join(figures)}</div>'
+        prediction = json.loads(line)
+        if "id" in prediction:
+            predictions[prediction["id"]] = prediction
+    stride = max(1.0, len(failed) / limit)
+    chosen = [failed[int(n * stride)] for n in range(min(limit, len(failed)))]
+    count = f"{len(chosen):,} of {len(failed):,}" if len(chosen) < len(failed) else f"all {len(failed):,}"
+    return {
+        "failures_text": "",
+        "samples_text": count,
+        "samples": [
+            _sample_context(bench, data_folder, tasks[verdict["id"]], verdict, predictions.get(verdict["id"], {}))
+            for verdict in chosen
+        ],
+    }
 
 
-def _figure(bench: Benchmark, data: Path, task: Any, word: Mapping[str, Any], said: Prediction) -> str:
-    goal = f"<p>{escape(task.goal)}</p>" if bench.episodes else ""
+def _sample_context(
+    bench: Benchmark, data: Path, task: Any, verdict: Mapping[str, Any], prediction: Prediction
+) -> dict[str, Any]:
+    """Return the template's variables of one failure; an image that cannot be read is replaced by the reason."""
+    image: dict[str, Any] = {"image": "", "image_error": "", "shapes": [], "marks": []}
     try:
-        screen = load_screenshot(data / "images" / task.picture)
+        screen = load_screenshot(data / "images" / task.image)
         size = (screen.width, screen.height)
-        right = bench.right(task, size)
-        shot = _shot(screen.pixels, size, right.shapes, points(said))
+        reference = bench.reference(task, size)
+        image |= {
+            "image": _encode_jpeg(screen.pixels),
+            "width": size[0],
+            "height": size[1],
+            "shapes": [" ".join(f"{side:g}" for side in shape) for shape in reference.shapes],
+            "marks": [_mark(point, max(size) / 60) for point in predicted_points(prediction)],
+        }
     except SurfaceError as error:
-        right, shot = bench.right(task, task.size or (1, 1)), f"<p>{escape(str(error))}</p>"
-    reply = str(said.get("reply", ""))
-    cut = reply if len(reply) <= REPLY else reply[:REPLY] + " …"
-    lines = [
-        f'<p><code>{escape(task.id)}</code> <span class="word">{escape(word["outcome"].replace("_", " "))}</span>'
-        + (f" ({word['score']:.2f})" if 0 < word["score"] < 1 else "")
-        + "</p>",
-        goal,
-        f"<p><b>{escape(task.instruction)}</b></p>" if task.instruction else "",
-        f'<p class="dim">right: {escape(right.words)}</p>' if right.words else "",
-        f'<p class="dim">said: {escape(_acts(said))}</p>',
-        f'<p class="dim">{escape(str(said["error"]))}</p>' if said.get("error") else "",
-        f"<pre>{escape(cut)}</pre>",
-    ]
-    return f"<figure>{shot}<figcaption>{''.join(lines)}</figcaption></figure>"
+        reference = bench.reference(task, task.size or (1, 1))
+        image["image_error"] = str(error)
+    reply = str(prediction.get("reply", ""))
+    return {
+        **image,
+        "id": task.id,
+        "outcome": verdict["outcome"].replace("_", " "),
+        "partial_score": f" ({verdict['score']:.2f})" if 0 < verdict["score"] < 1 else "",
+        "goal": task.goal if bench.has_episodes else "",
+        "instruction": task.instruction,
+        "reference": reference.text,
+        "prediction": _describe_prediction(prediction),
+        "error": str(prediction.get("error") or ""),
+        "reply": reply if len(reply) <= MAX_REPLY_CHARS else reply[:MAX_REPLY_CHARS] + " …",
+    }
 
 
-def points(said: Prediction) -> list[tuple[float, float]]:
-    """Where a prediction points, in pixels of the picture."""
-    point = scoring.pixel(said.get("point"))
-    found = [point] if point else []
-    for one in said.get("actions") or ():
+def predicted_points(prediction: Prediction) -> list[Point]:
+    """Return the points of a prediction, in pixels of the image."""
+    point = parse_point(prediction.get("point"))
+    points = [point] if point else []
+    for action in prediction.get("actions") or ():
         try:
-            found += [(float(at.x), float(at.y)) for at in parse_action(one).points()]
+            points += [(float(at.x), float(at.y)) for at in parse_action(action).points()]
         except Error:
             continue
-    return found
+    return points
 
 
-def _acts(said: Prediction) -> str:
-    if "actions" in said:
-        plain = [
-            " ".join(str(value) for key, value in one.items() if value not in ((), [], None, ""))
-            for one in said["actions"]
+def _describe_prediction(prediction: Prediction) -> str:
+    if "actions" in prediction:
+        descriptions = [
+            " ".join(str(value) for value in action.values() if value not in ((), [], None, ""))
+            for action in prediction["actions"]
         ]
-        return "; ".join(plain) or "nothing that could be read"
-    if said.get("refused"):
-        return "that it cannot be done"
-    point = scoring.pixel(said.get("point"))
+        return "; ".join(descriptions) or "no action could be parsed"
+    if prediction.get("refused"):
+        return "a refusal"
+    point = parse_point(prediction.get("point"))
     return f"{point[0]:g}, {point[1]:g}" if point else "no point"
 
 
-def _shot(
-    pixels: Any, size: tuple[int, int], shapes: Sequence[Sequence[float]], at: Sequence[tuple[float, float]]
-) -> str:
+def _encode_jpeg(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
+    """Return an image as base64, scaled down to the report's size."""
     from PIL import Image
 
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((WIDE, TALL), Image.Resampling.LANCZOS)
-    held = io.BytesIO()
-    picture.save(held, "JPEG", quality=QUALITY)
-    width, height = size
-    reach = max(width, height) / 60
-    marks = [f'<polygon class="target" points="{" ".join(f"{n:g}" for n in shape)}"/>' for shape in shapes]
-    for x, y in at:
-        marks.append(f'<circle class="said" cx="{x:g}" cy="{y:g}" r="{reach:g}"/>')
-        marks.append(
-            f'<path class="said" d="M{x - 2 * reach:g} {y:g}h{4 * reach:g}M{x:g} {y - 2 * reach:g}v{4 * reach:g}"/>'
-        )
-    code = base64.b64encode(held.getvalue()).decode()
-    return (
-        f'<div class="shot"><div><img alt="" src="data:image/jpeg;base64,{code}">'
-        f'<svg viewBox="0 0 {width} {height}">{"".join(marks)}</svg></div></div>'
-    )
+    image = Image.fromarray(pixels)
+    image.thumbnail((MAX_WIDTH, MAX_HEIGHT), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _mark(point: Point, radius: float) -> dict[str, str]:
+    """Return the circle and cross at a predicted point, in pixels of the original image."""
+    x, y = point
+    cross = f"M{x - 2 * radius:g} {y:g}h{4 * radius:g}M{x:g} {y - 2 * radius:g}v{4 * radius:g}"
+    return {"x": f"{x:g}", "y": f"{y:g}", "radius": f"{radius:g}", "cross": cross}

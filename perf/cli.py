@@ -1,4 +1,4 @@
-"""`agent bench`: how fast the engine is, beside transformers and beside this machine's floor. Thin."""
+"""The command `agent bench`: speed of the engine and the surfaces beside other implementations."""
 
 from __future__ import annotations
 
@@ -12,38 +12,46 @@ from perf.miniwob import miniwob
 from perf.surfaces import surfaces
 
 if TYPE_CHECKING:
-    from perf.engine import Bench, Result
+    from perf.bench_result import BenchResult
+    from perf.engine import EngineBench
 
-app = typer.Typer(help="Measure the engine's speed.", rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+app = typer.Typer(
+    help="Measure the speed of the engine and of surfaces.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+)
 app.command("miniwob")(miniwob)
 app.command("surfaces")(surfaces)
 
+DTYPES = ("float32", "bfloat16", "float16", "int8", "int4")
 Model = Annotated[
-    str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, random:50m, random:3b, random:7b.")
+    str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, random:50m, random:3b or random:7b.")
 ]
-Size = Annotated[str, typer.Option(help="Of the screenshots, WIDTHxHEIGHT.")]
+Size = Annotated[str, typer.Option(help="Size of the screenshots in pixels, WIDTHxHEIGHT.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Dtype = Annotated[
-    str, typer.Option(help="float32, bfloat16 or float16; int8 or int4, where the peer stays in bfloat16.")
+    str, typer.Option(help="float32, bfloat16 or float16; int8 or int4, where the baseline stays in bfloat16.")
 ]
-Graphs = Annotated[bool, typer.Option("--graphs", help="Decode and encode by recorded steps (CUDA).")]
-Against = Annotated[str, typer.Option(help="transformers, or none.")]
-Json = Annotated[bool, typer.Option("--json", help="No table: one JSON object a line.")]
-DTYPES = ("float32", "bfloat16", "float16", "int8", "int4")
-Repeat = Annotated[int, typer.Option(min=1, help="Times that each is measured; the median counts.")]
+Graphs = Annotated[bool, typer.Option("--graphs", help="Decode and encode with CUDA graphs.")]
+Baseline = Annotated[str, typer.Option("--baseline", "--against", help="transformers or none.")]
+Json = Annotated[bool, typer.Option("--json", help="Print no table, only one JSON object per line.")]
+Repeat = Annotated[int, typer.Option(min=1, help="Number of timed repetitions, of which the median is reported.")]
+PromptTokens = Annotated[int, typer.Option(min=1, help="Length of the prompt in tokens.")]
+ReplyTokens = Annotated[int, typer.Option("--reply-tokens", "--said", min=1, help="Length of each reply in tokens.")]
 
 
-def _bench(model: str, device: str, dtype: str, against: str, graphs: bool = False) -> Bench:
+def _make_bench(model: str, device: str, dtype: str, baseline: str, graphs: bool = False) -> EngineBench:
     from actions import UsageError
 
     if dtype not in DTYPES:
-        raise UsageError(f"dtype must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, not '{dtype}'")
-    from perf.engine import Bench
+        raise UsageError(f"--dtype is {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, not '{dtype}'")
+    from perf.engine import EngineBench
 
-    return Bench(model, device, dtype, against, graphs)
+    return EngineBench(model, device, dtype, baseline, graphs)
 
 
-def _tell(result: Result, json: bool) -> None:
+def _print_result(result: BenchResult, json: bool) -> None:
     if not json:
         print(result.table(), file=sys.stderr)
     print(json_.dumps(result.as_dict()))
@@ -53,52 +61,55 @@ def _tell(result: Result, json: bool) -> None:
 def step(
     model: Model = "embedded",
     size: Size = "1920x1080",
-    steps: Annotated[int, typer.Option(min=1, help="Of the episode, each with one more screenshot.")] = 10,
-    said: Annotated[int, typer.Option(min=1, help="Ids of each reply.")] = 14,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the episode, each with one more screenshot.")] = 10,
+    reply_tokens: ReplyTokens = 14,
     repeat: Repeat = 1,
-    pictures: Annotated[
-        int | None, typer.Option(min=0, help="Of so many earlier steps at most the picture is kept, as a run does.")
+    images: Annotated[
+        int | None,
+        typer.Option("--images", "--pictures", min=0, help="Earlier steps kept in the context. Default: all."),
     ] = None,
     device: Device = "cpu",
     dtype: Dtype = "float32",
-    against: Against = "transformers",
+    baseline: Baseline = "transformers",
     graphs: Graphs = False,
     json: Json = False,
 ) -> None:
-    """Steps of an append-only episode: one more screenshot, one more reply."""
-    from perf.engine import parse_size
+    """Time the steps of an episode: one more screenshot and one more reply each."""
+    from perf.inputs import parse_size
 
-    _tell(_bench(model, device, dtype, against, graphs).step(parse_size(size), steps, said, repeat, pictures), json)
+    bench = _make_bench(model, device, dtype, baseline, graphs)
+    _print_result(bench.step(parse_size(size), steps, reply_tokens, repeat, images), json)
 
 
 @app.command()
 def decode(
     model: Model = "embedded",
-    tokens: Annotated[int, typer.Option(min=1, help="Of the prompt.")] = 1000,
-    said: Annotated[int, typer.Option(min=1, help="Ids of the reply.")] = 32,
+    tokens: PromptTokens = 1000,
+    reply_tokens: ReplyTokens = 32,
     repeat: Repeat = 3,
     device: Device = "cpu",
     dtype: Dtype = "float32",
-    against: Against = "transformers",
+    baseline: Baseline = "transformers",
     graphs: Graphs = False,
     json: Json = False,
 ) -> None:
-    """One token after the other, in milliseconds a token."""
-    _tell(_bench(model, device, dtype, against, graphs).decode(tokens, said, repeat), json)
+    """Time decoding, in milliseconds per token."""
+    bench = _make_bench(model, device, dtype, baseline, graphs)
+    _print_result(bench.decode(tokens, reply_tokens, repeat), json)
 
 
 @app.command()
 def prefill(
     model: Model = "embedded",
-    tokens: Annotated[int, typer.Option(min=1, help="Of the prompt.")] = 1000,
+    tokens: PromptTokens = 1000,
     repeat: Repeat = 5,
     device: Device = "cpu",
     dtype: Dtype = "float32",
-    against: Against = "transformers",
+    baseline: Baseline = "transformers",
     json: Json = False,
 ) -> None:
-    """A cold prompt of words."""
-    _tell(_bench(model, device, dtype, against).prefill(tokens, repeat), json)
+    """Time the prefill of a text prompt without a cache."""
+    _print_result(_make_bench(model, device, dtype, baseline).prefill(tokens, repeat), json)
 
 
 @app.command()
@@ -108,16 +119,16 @@ def vision(
     repeat: Repeat = 5,
     device: Device = "cpu",
     dtype: Dtype = "float32",
-    against: Against = "transformers",
+    baseline: Baseline = "transformers",
     graphs: Graphs = False,
     json: Json = False,
 ) -> None:
-    """A screenshot: its pixels to patches on the CPU, then its patches to embeddings; two lines."""
-    from perf.engine import parse_size
+    """Time a screenshot's preprocessing on the CPU, then its encoding; one line each."""
+    from perf.inputs import parse_size
 
-    bench = _bench(model, device, dtype, against, graphs)
-    _tell(bench.preprocess(parse_size(size), 2 * repeat - 1), json)
-    _tell(bench.vision(parse_size(size), repeat), json)
+    bench = _make_bench(model, device, dtype, baseline, graphs)
+    _print_result(bench.preprocess(parse_size(size), 2 * repeat - 1), json)
+    _print_result(bench.vision(parse_size(size), repeat), json)
 
 
 @app.command()
@@ -126,8 +137,8 @@ def load(
     repeat: Repeat = 3,
     device: Device = "cpu",
     dtype: Dtype = "float32",
-    against: Against = "transformers",
+    baseline: Baseline = "transformers",
     json: Json = False,
 ) -> None:
-    """A checkpoint's files to a model that can be called."""
-    _tell(_bench(model, device, dtype, against).load(repeat), json)
+    """Time loading a checkpoint."""
+    _print_result(_make_bench(model, device, dtype, baseline).load(repeat), json)

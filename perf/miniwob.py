@@ -1,4 +1,4 @@
-"""`agent bench miniwob`: steps per second on a practice page, with pictures, beside the peers that are there. Thin."""
+"""The command `agent bench miniwob`: steps per second on a MiniWoB++ page beside other environments."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ OURS = ("ours", "ours-settled")
 
 
 def miniwob(
-    task: Annotated[str, typer.Option(help="A page on which a click beside everything ends nothing.")] = "enter-text",
-    steps: Annotated[int, typer.Option(min=1, help="Of each round, with a picture after each.")] = 100,
-    rounds: Annotated[int, typer.Option(min=1, help="Of all, one after the other; the median counts.")] = 3,
-    chromedriver: Annotated[str, typer.Option(help="For the package's own driver.", metavar="FILE")] = "",
-    browsergym: Annotated[
-        str, typer.Option(help="An interpreter that has browsergym-miniwob and miniwob.", metavar="PYTHON")
+    task: Annotated[
+        str, typer.Option(help="MiniWoB++ page on which a click on an empty place does not end the episode.")
+    ] = "enter-text",
+    steps: Annotated[int, typer.Option(min=1, help="Steps per round, each with a screenshot.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds, of which the median is reported.")] = 3,
+    chromedriver: Annotated[
+        str, typer.Option(help="ChromeDriver for miniwob's Selenium driver. Default: the one on PATH.", metavar="FILE")
     ] = "",
-    json: Annotated[bool, typer.Option("--json", help="No table: one JSON object.")] = False,
+    browsergym: Annotated[
+        str, typer.Option(help="Python with browsergym-miniwob and miniwob. Default: not measured.", metavar="PYTHON")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
-    """MiniWoB++ steps per second, beside miniwob's Selenium driver and browsergym-miniwob, in one run.
+    """Measure MiniWoB++ steps per second beside miniwob's Selenium driver and browsergym-miniwob.
 
-    "ours" takes one picture after each action, as both peers do; "ours-settled" waits until the screen rests.
+    "ours" takes one screenshot after each action, as both baselines do; "ours-settled" waits until the screen is
+    stable.
     """
     import shutil
 
@@ -38,56 +43,56 @@ def miniwob(
     pages.page(task)
     chrome = str(find_chrome())
     driver = chromedriver or os.environ.get("MINIWOB_CHROMEDRIVER") or shutil.which("chromedriver") or ""
-    runs: dict[str, list[str]] = {name: subprocesses.command("perf.miniwob_baselines", name) for name in OURS}
+    commands: dict[str, list[str]] = {name: subprocesses.command("perf.miniwob_baselines", name) for name in OURS}
     missing = []
     if driver:
-        runs["selenium"] = subprocesses.command("perf.miniwob_baselines", "selenium")
+        commands["selenium"] = subprocesses.command("perf.miniwob_baselines", "selenium")
     else:
-        missing.append("selenium: ChromeDriver is missing (apt-get install chromium-driver, or --chromedriver FILE)")
+        missing.append("selenium: ChromeDriver is missing; run: apt-get install chromium-driver, or set --chromedriver")
     if browsergym:
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "miniwob_baselines.py")
-        runs["browsergym"] = [browsergym, script, "browsergym"]
+        commands["browsergym"] = [browsergym, script, "browsergym"]
     else:
         missing.append(
-            "browsergym: name an interpreter that has it (python -m venv bg; bg/bin/pip install browsergym-miniwob "
-            "miniwob; --browsergym bg/bin/python)"
+            "browsergym: no interpreter given; run: python -m venv bg; bg/bin/pip install browsergym-miniwob miniwob; "
+            "and set --browsergym bg/bin/python"
         )
     environment = {**os.environ, "MINIWOB_CHROME_BINARY": chrome, "MINIWOB_CHROMEDRIVER": driver}
     if not driver:
         del environment["MINIWOB_CHROME_BINARY"], environment["MINIWOB_CHROMEDRIVER"]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
+    measurements: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for _ in range(rounds):
-        for name, line in runs.items():
-            found[name].append(_measured(name, [*line, task, str(steps), chrome], environment))
-    told = {
+        for name, command in commands.items():
+            measurements[name].append(_measure(name, [*command, task, str(steps), chrome], environment))
+    medians = {
         name: {
-            "steps_per_s": median(one["steps"] / one["seconds"] for one in held),
-            "ms": median(1000 * one["seconds"] / one["steps"] for one in held),
-            "size": held[0]["size"],
-            "version": held[0]["version"],
+            "steps_per_s": median(sample["steps"] / sample["seconds"] for sample in samples),
+            "ms": median(1000 * sample["seconds"] / sample["steps"] for sample in samples),
+            "size": samples[0]["size"],
+            "version": samples[0]["version"],
         }
-        for name, held in found.items()
+        for name, samples in measurements.items()
     }
-    result = {"task": task, "steps": steps, "rounds": rounds, "missing": missing, "found": told}
-    print(json_.dumps(result) if json else _table(result))
+    result = {"task": task, "steps": steps, "rounds": rounds, "missing": missing, "found": medians}
+    print(json_.dumps(result) if json else _format_table(result))
 
 
-def _measured(name: str, line: Sequence[str], environment: dict[str, str]) -> dict[str, Any]:
+def _measure(name: str, command: Sequence[str], environment: dict[str, str]) -> dict[str, Any]:
     from actions import SurfaceError
 
-    done = subprocess.run(line, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    process = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if process.returncode:
+        last = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         raise SurfaceError(f"{name} could not be measured: {last}")
-    told: dict[str, Any] = json_.loads(done.stdout.strip().splitlines()[-1])
-    return told
+    measurement: dict[str, Any] = json_.loads(process.stdout.strip().splitlines()[-1])
+    return measurement
 
 
-def _table(result: dict[str, Any]) -> str:
-    lines = [f"{result['task']}: {result['steps']} steps with pictures, median of {result['rounds']} rounds"]
+def _format_table(result: dict[str, Any]) -> str:
+    lines = [f"{result['task']}: {result['steps']} steps with screenshots, median of {result['rounds']} rounds"]
     ours = result["found"]["ours"]["steps_per_s"]
-    for name, one in result["found"].items():
-        size = " x ".join(map(str, one["size"][1::-1]))
-        times = "" if name in OURS else f"  ours is {ours / one['steps_per_s']:.1f} times as fast"
-        lines.append(f"{name:13} {one['steps_per_s']:7.1f} steps/s {one['ms']:7.1f} ms  {size} pixels{times}")
-    return "\n".join([*lines, *(f"not measured: {one}" for one in result["missing"])])
+    for name, sample in result["found"].items():
+        size = " x ".join(map(str, sample["size"][1::-1]))
+        speedup = "" if name in OURS else f"  ours is {ours / sample['steps_per_s']:.1f} times as fast"
+        lines.append(f"{name:13} {sample['steps_per_s']:7.1f} steps/s {sample['ms']:7.1f} ms  {size} pixels{speedup}")
+    return "\n".join([*lines, *(f"not measured: {reason}" for reason in result["missing"])])

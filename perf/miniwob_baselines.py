@@ -1,8 +1,8 @@
-"""Steps on a MiniWoB++ page in one environment, timed: ours, the package's own, or BrowserGym's. Runs by itself.
+"""Time steps on a MiniWoB++ page in one environment: this project's, miniwob's or BrowserGym's.
 
-`python miniwob_peers.py NAME TASK STEPS` prints {"steps", "seconds", "size", "version"}. It imports nothing of this
-project but for NAME "ours", so that an interpreter of its own can run it: BrowserGym pins an old Playwright. A step is
-a click on an empty place, and the picture after it; resets are not timed.
+`python miniwob_baselines.py NAME TASK STEPS` prints {"steps", "seconds", "size", "version"}. It imports nothing of this
+project except for the names "ours" and "ours-settled", so that another interpreter can run it: BrowserGym pins an old
+Playwright. A step is a click on an empty place and the screenshot after it; resets are not timed.
 """
 
 from __future__ import annotations
@@ -16,23 +16,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-EMPTY = (150, 196)  # CSS pixels; nothing is there on the pages that this is for
-WARM_UP = 3
+EMPTY_POINT = (150, 196)  # CSS pixels; no page that is measured has an element there
+WARMUP_STEPS = 3
 SEED = 900_000
 
 
-def timed(steps: int, step: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of so many steps, and what the last one returned."""
-    for _ in range(WARM_UP):
+def time_steps(steps: int, step: Callable[[], Any]) -> tuple[float, Any]:
+    """Return (seconds of the steps, what the last one returned)."""
+    for _ in range(WARMUP_STEPS):
         step()
-    began = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(steps):
         last = step()
-    return time.perf_counter() - began, last
+    return time.perf_counter() - start, last
 
 
-def ours(task: str, steps: int, settled: bool) -> dict[str, Any]:
-    """settled: a step ends when the screen rests, as for a model; else with the first picture, as the peers' do."""
+def measure_pixelhand(task: str, steps: int, settled: bool) -> dict[str, Any]:
+    """Measure this project's environment.
+
+    Args:
+        task: The page.
+        steps: Number of steps.
+        settled: Whether a step ends when the screen is stable, as in a run, or with the first screenshot.
+    """
     from importlib.metadata import version
 
     from actions import Click
@@ -43,15 +49,15 @@ def ours(task: str, steps: int, settled: bool) -> dict[str, Any]:
     try:
         env.reset(seed=SEED)
         scale = env.task.page.scale
-        action = Click(x=round(EMPTY[0] * scale), y=round(EMPTY[1] * scale))
-        seconds, last = timed(steps, lambda: _on(env.step(action)))
-        return _told(steps, seconds, last[0].shape, version("pixelhand"))
+        action = Click(x=round(EMPTY_POINT[0] * scale), y=round(EMPTY_POINT[1] * scale))
+        seconds, last = time_steps(steps, lambda: _check_running(env.step(action)))
+        return _measurement(steps, seconds, last[0].shape, version("pixelhand"))
     finally:
         env.close()
 
 
-def selenium(task: str, steps: int) -> dict[str, Any]:
-    """The package miniwob with its Selenium driver, without its page's clock, which would end the episode."""
+def measure_selenium(task: str, steps: int) -> dict[str, Any]:
+    """Measure the package miniwob with its Selenium driver, without the page's timer, which would end the episode."""
     from importlib.metadata import version
 
     import gymnasium
@@ -64,59 +70,60 @@ def selenium(task: str, steps: int) -> dict[str, Any]:
     try:
         env.instance.driver.execute_script("core.EPISODE_MAX_TIME = 2147483647;")
         env.reset(seed=SEED)
-        action = env.create_action(ActionTypes.CLICK_COORDS, coords=np.array(EMPTY, np.float32))
-        seconds, last = timed(steps, lambda: _on(env.step(action)))
-        return _told(steps, seconds, last[0]["screenshot"].shape, version("miniwob"))
+        action = env.create_action(ActionTypes.CLICK_COORDS, coords=np.array(EMPTY_POINT, np.float32))
+        seconds, last = time_steps(steps, lambda: _check_running(env.step(action)))
+        return _measurement(steps, seconds, last[0]["screenshot"].shape, version("miniwob"))
     finally:
         env.close()
 
 
-def browsergym(task: str, steps: int, chrome: str) -> dict[str, Any]:
-    """browsergym-miniwob as it is by default (slow_mo 100 ms), on the given Chromium, put where Playwright looks."""
+def measure_browsergym(task: str, steps: int, chrome: str) -> dict[str, Any]:
+    """Measure browsergym-miniwob with its defaults (slow_mo 100 ms) on the given Chromium."""
     from importlib.metadata import version
     from importlib.util import find_spec
 
     import gymnasium
 
-    found = find_spec("miniwob")
-    pages = Path(next(iter(found.submodule_search_locations or ()))) if found else Path()
-    os.environ["MINIWOB_URL"] = (pages / "html" / "miniwob").as_uri() + "/"
-    place = Path(tempfile.mkdtemp()) / "chromium-1117" / "chrome-linux"  # what Playwright 1.44 looks for
-    place.mkdir(parents=True)
-    (place / "chrome").symlink_to(chrome)
-    os.environ["PLAYWRIGHT_BROWSERS_PATH"] = str(place.parents[1])
+    package = find_spec("miniwob")
+    folder = Path(next(iter(package.submodule_search_locations or ()))) if package else Path()
+    os.environ["MINIWOB_URL"] = (folder / "html" / "miniwob").as_uri() + "/"
+    browser_folder = Path(tempfile.mkdtemp()) / "chromium-1117" / "chrome-linux"  # where Playwright 1.44 looks
+    browser_folder.mkdir(parents=True)
+    (browser_folder / "chrome").symlink_to(chrome)
+    os.environ["PLAYWRIGHT_BROWSERS_PATH"] = str(browser_folder.parents[1])
     import browsergym.miniwob  # noqa: F401 - registers its ids
 
     env: Any = gymnasium.make(f"browsergym/miniwob.{task}")
     try:
         env.reset(seed=SEED)
-        x, y = (1.5 * side for side in EMPTY)  # its page is shown half as large again
-        seconds, last = timed(steps, lambda: _on(env.step(f"mouse_click({x}, {y})")))
-        return _told(steps, seconds, last[0]["screenshot"].shape, version("browsergym-miniwob"))
+        x, y = (1.5 * side for side in EMPTY_POINT)  # the page is scaled by 1.5
+        seconds, last = time_steps(steps, lambda: _check_running(env.step(f"mouse_click({x}, {y})")))
+        return _measurement(steps, seconds, last[0]["screenshot"].shape, version("browsergym-miniwob"))
     finally:
         env.close()
 
 
-def _on(returned: Any) -> Any:
-    """A step's return value; the episode must not be over, for then nothing is done any more."""
-    if returned[2] or returned[3]:
-        raise RuntimeError(f"the episode ended on an empty click: reward {returned[1]}")
-    return returned
+def _check_running(result: Any) -> Any:
+    """Return a step's result; raise RuntimeError when it ended the episode, since further steps would do nothing."""
+    if result[2] or result[3]:
+        raise RuntimeError(f"the episode ended on a click on an empty place, with reward {result[1]}")
+    return result
 
 
-def _told(steps: int, seconds: float, size: Any, version: str) -> dict[str, Any]:
+def _measurement(steps: int, seconds: float, size: Any, version: str) -> dict[str, Any]:
     return {"steps": steps, "seconds": seconds, "size": list(size), "version": version}
 
 
 def main(name: str, task: str, steps: str, chrome: str = "") -> None:
+    """Measure one environment and print the result."""
     count = int(steps)
     if name == "browsergym":
-        told = browsergym(task, count, chrome)
+        measurement = measure_browsergym(task, count, chrome)
     elif name == "selenium":
-        told = selenium(task, count)
+        measurement = measure_selenium(task, count)
     else:
-        told = ours(task, count, name == "ours-settled")
-    print(json.dumps(told))
+        measurement = measure_pixelhand(task, count, name == "ours-settled")
+    print(json.dumps(measurement))
 
 
 if __name__ == "__main__":

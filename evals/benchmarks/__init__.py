@@ -1,1 +1,1 @@
-"""Plug-in folder: a benchmark is a file."""
+"""Plug-in folder of recorded benchmarks: each module exports BENCHMARKS, {name: Benchmark}."""

@@ -1,13 +1,15 @@
-"""ScreenSpot v1 and v2: phones, desktops, web pages; text or icon. Knows their files and SeeClick's six cells.
+"""ScreenSpot v1 and v2: phones, desktops and web pages; text and icon targets.
 
-v1: njucckevin/SeeClick, pretrain/screenspot_test.py (0ef37ac): `bbox` is x, y, width, height in pixels; right if the
-point lies in the box, edges included; a reply without a point is wrong and counted. Read from SeeClick's three files,
-or from UGround's single file, which names the picture `image` and the platform itself. v1's files have no ids: a task
-is "screenspot_PLATFORM_N", N its place among its platform's, from 0.
-v2: the converted files of MAI-UI and UI-Ins (x1, y1, x2, y2, in ScreenSpot-Pro's form) and that harness's report; a
-file in OS-Atlas' own form is refused, for we have seen none to check how it writes its boxes.
+v1 is scored as njucckevin/SeeClick, pretrain/screenspot_test.py (0ef37ac) does: `bbox` is x, y, width, height in
+pixels, a click in the box is correct, edges included, and a reply without a point is wrong. It is read from SeeClick's
+three files or from UGround's single file, where the image's key is `image` and each record has its platform. The files
+have no ids: a task's id is "screenspot_PLATFORM_N", N counted from 0 within the platform.
 
-"Average" in SeeClick and UGround is the mean of the six cells, in UI-TARS and OS-Atlas over samples. Both are here.
+v2 is read from the converted files of MAI-UI and UI-Ins (x1, y1, x2, y2, in ScreenSpot-Pro's format) and reported as
+that harness does. OS-Atlas' own files are refused: none was available to check how they write boxes.
+
+"Average" is the mean of the six cells in SeeClick and UGround, and the mean over samples in UI-TARS and OS-Atlas. Both
+are reported.
 """
 
 from __future__ import annotations
@@ -18,31 +20,35 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from evals.benchmarks import _screenspot_pro_format as pro_format
+from evals.files import annotation_files, format_error, revision
 from evals.metrics import grounding
 from evals.metrics.grounding import GroundingTask, Target
-from evals.scoring import Benchmark, Dataset, Prediction, Result, SampleScore, annotation_files, count, mean, revision
+from evals.stats import mean
+from evals.types import Benchmark, Dataset, EvaluationResult, Finding, Prediction, SampleScore, count_outcomes
 
 PLATFORMS = ("mobile", "desktop", "web")
 SOURCE_V1 = "github.com/OSU-NLP-Group/UGround, offline_evaluation/ScreenSpot/re_gpt-4o.jsonl (0.4 MB, 1,272 samples)"
-PICTURES_V1 = "the link in github.com/njucckevin/SeeClick (610 pictures)"
+IMAGE_SOURCE_V1 = "the link in github.com/njucckevin/SeeClick (610 images)"
 SOURCE_V2 = (
     "github.com/Tongyi-MAI/MAI-UI, evaluation/grounding/data, screenspot_*_v2_convert.json (0.6 MB, 1,272 samples)"
 )
-PICTURES_V2 = "huggingface.co/datasets/OS-Copilot/ScreenSpot-v2 (730 pictures)"
+IMAGE_SOURCE_V2 = "huggingface.co/datasets/OS-Copilot/ScreenSpot-v2 (730 images)"
 
 
 def read_v1(folder: Path) -> Dataset:
+    """Read the annotations of v1."""
     files = annotation_files(folder, ("screenspot_*.jsonl", "re_gpt-*.jsonl", "screenspot_*.json"), SOURCE_V1)
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     tasks = []
     for path in files:
-        of_file = path.stem.removeprefix("screenspot_")
-        for index, record in enumerate(grounding.records(path)):
+        file_platform = path.stem.removeprefix("screenspot_")
+        for index, record in enumerate(pro_format.read_records(path)):
             try:
-                platform = str(record["platform"]) if "platform" in record else of_file
+                platform = str(record["platform"]) if "platform" in record else file_platform
                 if platform not in PLATFORMS:
                     raise ValueError(f"platform {platform!r} is none of {', '.join(PLATFORMS)}")
-                x, y, width, height = (float(one) for one in record["bbox"])
+                x, y, width, height = (float(number) for number in record["bbox"])
                 labels = {
                     "platform": platform,
                     "ui_type": str(record["data_type"]),
@@ -51,93 +57,107 @@ def read_v1(folder: Path) -> Dataset:
                 }
                 tasks.append(
                     GroundingTask(
-                        id=f"screenspot_{platform}_{seen[platform]}",
-                        picture=str(record["image"] if "image" in record else record["img_filename"]),
+                        id=f"screenspot_{platform}_{counts[platform]}",
+                        image=str(record["image"] if "image" in record else record["img_filename"]),
                         size=None,
                         instruction=str(record["instruction"]),
                         target=Target("box", (x, y, x + width, y + height)),
                         labels=labels,
                     )
                 )
-                seen[platform] += 1
+                counts[platform] += 1
             except (KeyError, TypeError, ValueError) as error:
-                what = f"no {error}" if isinstance(error, KeyError) else str(error)
-                raise UsageError(f"{path}, record {index}: not in ScreenSpot's form ({what})") from None
+                raise UsageError(
+                    f"{path}, record {index}: not in ScreenSpot's format ({format_error(error)})"
+                ) from None
     return Dataset(folder, revision(files), tasks)
 
 
 def read_v2(folder: Path) -> Dataset:
+    """Read the annotations of v2."""
     files = annotation_files(folder, ("screenspot_*v2*.json",), SOURCE_V2)
-    return Dataset(folder, revision(files), grounding.read_screenspot_pro(files))
+    return Dataset(folder, revision(files), pro_format.read_tasks(files))
 
 
-def cell(task: GroundingTask) -> str:
-    """One of the six: "mobile text" and so on. v2's files have the platform in the application's name."""
+def cell_name(task: GroundingTask) -> str:
+    """Return one of the six cells, such as "mobile text"; v2 has the platform in the application's name."""
     words = f"{task.labels['platform']} {task.labels['application']}".lower()
-    platform = next((one for one in PLATFORMS if one in words), "other")
+    platform = next((name for name in PLATFORMS if name in words), "other")
     return f"{platform} {task.labels['ui_type']}"
 
 
-def score_v1(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
-    verdicts = grounding.score_tasks(dataset.tasks, said)
-    cells = grounding.cells(dataset.tasks, verdicts, cell)
+def score_v1(
+    dataset: Dataset,
+    predictions: Mapping[str, Prediction],
+    protocol: str,
+    known: Mapping[str, SampleScore] | None = None,
+) -> EvaluationResult:
+    """Return SeeClick's report of the predictions."""
+    scores = grounding.score_tasks(dataset.tasks, predictions, known=known)
+    cells = grounding.group_accuracy(dataset.tasks, scores, cell_name)
     metrics: dict[str, Any] = {
         platform: {
             f"{kind}_acc": cells.get(f"{platform} {kind}", {"accuracy": 0.0})["accuracy"] for kind in ("text", "icon")
         }
         for platform in PLATFORMS
     }
-    metrics["average"] = mean(one["accuracy"] for one in cells.values())
-    metrics["num_wrong_format"] = sum(one.outcome == "wrong_format" for one in verdicts)
-    return _result("screenspot", dataset, protocol, verdicts, metrics, cells)
+    metrics["average"] = mean(cell["accuracy"] for cell in cells.values())
+    metrics["num_wrong_format"] = sum(sample.outcome == "wrong_format" for sample in scores)
+    return _result("screenspot", dataset, protocol, scores, metrics, cells)
 
 
-def score_v2(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
-    verdicts = grounding.score_tasks(dataset.tasks, said)
-    cells = grounding.cells(dataset.tasks, verdicts, cell)
-    return _result(
-        "screenspot-v2", dataset, protocol, verdicts, grounding.screenspot_pro_report(dataset.tasks, verdicts), cells
-    )
+def score_v2(
+    dataset: Dataset,
+    predictions: Mapping[str, Prediction],
+    protocol: str,
+    known: Mapping[str, SampleScore] | None = None,
+) -> EvaluationResult:
+    """Return ScreenSpot-Pro's report of the predictions."""
+    scores = grounding.score_tasks(dataset.tasks, predictions, known=known)
+    cells = grounding.group_accuracy(dataset.tasks, scores, cell_name)
+    blocks = pro_format.report_blocks(dataset.tasks, scores)
+    return _result("screenspot-v2", dataset, protocol, scores, blocks, cells)
 
 
 def _result(
     name: str,
     dataset: Dataset,
     protocol: str,
-    verdicts: tuple[SampleScore, ...],
+    scores: tuple[SampleScore, ...],
     metrics: Mapping[str, Any],
     cells: Mapping[str, Any],
-) -> Result:
+) -> EvaluationResult:
     averages = {
-        "micro (over samples)": count(verdicts)["accuracy"],
-        "macro (over the six cells platform x type)": mean(one["accuracy"] for one in cells.values()),
+        "micro (over samples)": count_outcomes(scores)["accuracy"],
+        "macro (over the six cells platform x type)": mean(cell["accuracy"] for cell in cells.values()),
     }
-    centre = grounding.center_click_baseline(dataset.tasks)
-    return Result(
+    center = grounding.center_click_baseline(dataset.tasks)
+    return EvaluationResult(
         name,
         protocol,
         dataset.revision,
-        verdicts,
+        scores,
         metrics,
         averages,
         "picture",
-        cells=cells,
-        baselines={"centre click": centre} if centre else {},
+        groups=cells,
+        baselines={"centre click": center} if center else {},
         notes=dataset.notes,
     )
 
 
-def doctor_v1(dataset: Dataset) -> list[tuple[str, list[str]]]:
-    """v1 has no sizes: that its boxes are x, y, width, height shows in how few could be two corners."""
-    found = grounding.check_annotations(dataset.tasks)
+def check_v1(dataset: Dataset) -> list[Finding]:
+    """Return what is wrong with v1's annotations, which have no image sizes to check boxes against."""
+    findings = grounding.check_annotations(dataset.tasks)
     tasks: Sequence[GroundingTask] = dataset.tasks
-    corners = [task.id for task in tasks if _could_be_corners(task.target.values)]
-    if len(corners) > len(tasks) / 2:
-        found.append(("read as x, y, width, height, most boxes are also two corners: perhaps they are", corners))
-    return found
+    as_corners = [task.id for task in tasks if _fits_as_corners(task.target.values)]
+    if len(as_corners) > len(tasks) / 2:
+        findings.append(("bbox, read as x, y, width, height, could also be two corners", as_corners))
+    return findings
 
 
-def _could_be_corners(box: Sequence[float]) -> bool:
+def _fits_as_corners(box: Sequence[float]) -> bool:
+    """Return whether the width and height of a box could be the coordinates of its second corner."""
     x1, y1, x2, y2 = box
     return x2 - x1 > x1 and y2 - y1 > y1
 
@@ -146,25 +166,29 @@ BENCHMARKS = {
     "screenspot": Benchmark(
         "screenspot",
         SOURCE_V1,
-        PICTURES_V1,
+        IMAGE_SOURCE_V1,
         ("seeclick",),
         read_v1,
         score_v1,
+        grounding.score_click,
         grounding.oracle,
-        doctor_v1,
+        check_v1,
         samples=1272,
-        right=grounding.target_reference,
+        reference=grounding.target_reference,
+        env_id="pixelhand/ScreenSpot-v0",
     ),
     "screenspot-v2": Benchmark(
         "screenspot-v2",
         SOURCE_V2,
-        PICTURES_V2,
+        IMAGE_SOURCE_V2,
         ("sspro-official",),
         read_v2,
         score_v2,
+        grounding.score_click,
         grounding.oracle,
         lambda dataset: grounding.check_annotations(dataset.tasks),
         samples=1272,
-        right=grounding.target_reference,
+        reference=grounding.target_reference,
+        env_id="pixelhand/ScreenSpotV2-v0",
     ),
 }

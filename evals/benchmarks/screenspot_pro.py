@@ -1,7 +1,7 @@
-"""ScreenSpot-Pro: small targets on large screens of 26 professional programs. Knows its files and its report.
+"""ScreenSpot-Pro: small targets on large screens of 26 professional applications.
 
-Official source: likaixin2000/ScreenSpot-Pro-GUI-Grounding, eval_screenspot_pro.py (bd8bbbb) for the five blocks,
-leaderboard_submission.ipynb for the leaderboard's JSON. Annotations are one JSON file a program.
+Source: likaixin2000/ScreenSpot-Pro-GUI-Grounding, eval_screenspot_pro.py (bd8bbbb) for the five blocks of the report,
+leaderboard_submission.ipynb for the leaderboard's JSON. Annotations are one JSON file per application.
 """
 
 from __future__ import annotations
@@ -11,63 +11,80 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from evals.benchmarks import _screenspot_pro_format as pro_format
+from evals.files import annotation_files, revision
 from evals.metrics import grounding
-from evals.scoring import Benchmark, Dataset, Prediction, Result, annotation_files, mean, revision
+from evals.stats import mean
+from evals.types import Benchmark, Dataset, EvaluationResult, Prediction, SampleScore
 
 NAME = "screenspot-pro"
 SOURCE = "github.com/Tongyi-MAI/MAI-UI, evaluation/grounding/data (26 files, 0.8 MB, 1,581 samples)"
-PICTURES = "huggingface.co/datasets/likaixin/ScreenSpot-Pro (1,581 pictures)"
+IMAGE_SOURCE = "huggingface.co/datasets/likaixin/ScreenSpot-Pro (1,581 images)"
 GROUPS = ("Dev", "Creative", "CAD", "Scientific", "Office", "OS")
 
 
-def read(folder: Path) -> Dataset:
+def read_dataset(folder: Path) -> Dataset:
+    """Read the annotations."""
     files = annotation_files(folder, ("*.json",), SOURCE)
-    return Dataset(folder, revision(files), grounding.read_screenspot_pro(files))
+    return Dataset(folder, revision(files), pro_format.read_tasks(files))
 
 
-def score(dataset: Dataset, said: Mapping[str, Prediction], protocol: str) -> Result:
-    verdicts = grounding.score_tasks(dataset.tasks, said)
-    blocks = grounding.screenspot_pro_report(dataset.tasks, verdicts)
-    groups, programs = blocks["leaderboard_simple_style"], blocks["leaderboard_detailed_style"]
-    return Result(
+def score(
+    dataset: Dataset,
+    predictions: Mapping[str, Prediction],
+    protocol: str,
+    known: Mapping[str, SampleScore] | None = None,
+) -> EvaluationResult:
+    """Return the official report of the predictions."""
+    scores = grounding.score_tasks(dataset.tasks, predictions, known=known)
+    blocks = pro_format.report_blocks(dataset.tasks, scores)
+    groups, applications = blocks["leaderboard_simple_style"], blocks["leaderboard_detailed_style"]
+    return EvaluationResult(
         NAME,
         protocol,
         dataset.revision,
-        verdicts,
+        scores,
         blocks,
         {
             "micro (over samples)": blocks["overall"]["action_acc"],
-            f"macro (over {len(groups)} groups)": mean(one["action_acc"] for one in groups.values()),
-            f"macro (over {len(programs)} applications)": mean(one["action_acc"] for one in programs.values()),
+            f"macro (over {len(groups)} groups)": mean(block["action_acc"] for block in groups.values()),
+            f"macro (over {len(applications)} applications)": mean(
+                block["action_acc"] for block in applications.values()
+            ),
         },
         "picture",
-        cells=grounding.cells(dataset.tasks, verdicts, lambda task: f"{task.labels['group']} {task.labels['ui_type']}"),
+        groups=grounding.group_accuracy(
+            dataset.tasks, scores, lambda task: f"{task.labels['group']} {task.labels['ui_type']}"
+        ),
         baselines={"centre click": grounding.center_click_baseline(dataset.tasks)},
         notes=dataset.notes,
     )
 
 
-def leaderboard(result: Result, model: str) -> dict[str, Any]:
-    """What the leaderboard takes: {model: {"link", "description", "results": {group, application, overall}}}.
+def leaderboard(result: EvaluationResult, model: str) -> dict[str, Any]:
+    """Return the leaderboard's submission: {model: {"link", "description", "results"}}.
 
-    UsageError where the folder does not hold all six groups, of which the leaderboard is made.
+    Raises:
+        UsageError: The dataset does not hold all six groups.
     """
 
-    def three(block: Mapping[str, Any]) -> dict[str, float]:
+    def rates(block: Mapping[str, Any]) -> dict[str, float]:
         return {"icon": block["icon_acc"], "text": block["text_acc"], "avg": block["action_acc"]}
 
     simple, detailed = result.metrics["leaderboard_simple_style"], result.metrics["leaderboard_detailed_style"]
-    lacking = [name for name in GROUPS if f"group:{name}" not in simple]
-    if lacking:
-        raise UsageError(f"the leaderboard needs all six groups, and there is no {', '.join(lacking)}; get {SOURCE}")
+    missing = [name for name in GROUPS if f"group:{name}" not in simple]
+    if missing:
+        raise UsageError(
+            f"the leaderboard needs all six groups and the folder lacks {', '.join(missing)}; get {SOURCE}"
+        )
     return {
         model: {
             "link": "",
             "description": "",
             "results": {
-                "group": {name: three(simple[f"group:{name}"]) for name in GROUPS},
-                "application": {key.removeprefix("app:"): three(block) for key, block in detailed.items()},
-                "overall": three(result.metrics["overall"]),
+                "group": {name: rates(simple[f"group:{name}"]) for name in GROUPS},
+                "application": {key.removeprefix("app:"): rates(block) for key, block in detailed.items()},
+                "overall": rates(result.metrics["overall"]),
             },
         }
     }
@@ -77,13 +94,15 @@ BENCHMARKS = {
     NAME: Benchmark(
         NAME,
         SOURCE,
-        PICTURES,
+        IMAGE_SOURCE,
         ("sspro-official",),
-        read,
+        read_dataset,
         score,
+        grounding.score_click,
         grounding.oracle,
         lambda dataset: grounding.check_annotations(dataset.tasks),
         samples=1581,
-        right=grounding.target_reference,
+        reference=grounding.target_reference,
+        env_id="pixelhand/ScreenSpotPro-v0",
     )
 }

@@ -1,99 +1,78 @@
-"""The first sheet of an .xlsx file, or a .tsv file, as rows of texts by their headings. No dependency; no formulas.
-
-An .xlsx is a zip of XML (ECMA-376, SpreadsheetML): cells hold numbers, texts of their own or numbers of shared texts.
-"""
+"""The first sheet of an .xlsx file, or a .tsv file, as rows of strings by their headings."""
 
 from __future__ import annotations
 
 import csv
 import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from xml.etree import ElementTree
 
 from actions import UsageError
 
-LARGEST = 1 << 30  # bytes of one unpacked part; more is no sheet of predictions
-MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")  # a character that XML cannot hold
-COLUMN = re.compile(r"[A-Z]+")
+MAX_BYTES = 1 << 30  # of one field or one unpacked part; more is no table of predictions
+ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")  # a character that XML cannot hold (ECMA-376, ST_Xstring)
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    """Each row below the headings. UsageError where the file is damaged or has no headings."""
-    try:
-        table = _tsv(path) if path.suffix == ".tsv" else _xlsx(path)
-    except (
-        OSError,
-        UnicodeDecodeError,
-        zipfile.BadZipFile,
-        ElementTree.ParseError,
-        KeyError,
-        ValueError,
-        IndexError,
-    ) as e:
-        raise UsageError(f"cannot read {path} as a table ({getattr(e, 'strerror', None) or e})") from None
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return each row below the headings; empty rows are skipped and missing cells are "".
+
+    Raises:
+        UsageError: The file cannot be read as a table, has no headings, or openpyxl is not installed.
+    """
+    table = _read_tsv(path) if path.suffix == ".tsv" else _read_xlsx(path)
     if not table or not any(table[0]):
         raise UsageError(f"{path} has no headings")
-    heads = table[0]
-    return [dict(zip(heads, [*row, *[""] * (len(heads) - len(row))], strict=False)) for row in table[1:] if any(row)]
+    headings = table[0]
+    return [
+        dict(zip(headings, [*row, *[""] * (len(headings) - len(row))], strict=False)) for row in table[1:] if any(row)
+    ]
 
 
-def _tsv(path: Path) -> list[list[str]]:
-    csv.field_size_limit(LARGEST)
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file, delimiter="\t"))
+def _read_tsv(path: Path) -> list[list[str]]:
+    csv.field_size_limit(MAX_BYTES)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.reader(file, delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"cannot read {path} as a table: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _xlsx(path: Path) -> list[list[str]]:
-    with zipfile.ZipFile(path) as book:
-        names = book.namelist()
-        sheets = sorted(one for one in names if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", one))
-        if not sheets:
-            raise ValueError("it has no sheet")
-        first = "xl/worksheets/sheet1.xml" if "xl/worksheets/sheet1.xml" in sheets else sheets[0]
-        shared = []
-        if "xl/sharedStrings.xml" in names:
-            shared = [_text(one) for one in _part(book, "xl/sharedStrings.xml").iter(f"{MAIN}si")]
-        return [_row(row, shared) for row in _part(book, first).iter(f"{MAIN}row")]
+def _read_xlsx(path: Path) -> list[list[str]]:
+    try:
+        import openpyxl
+    except ImportError:
+        raise UsageError(
+            f"reading {path} requires openpyxl, which is not installed; run: pip install 'pixelhand[import]'"
+        ) from None
+    try:
+        _check_part_sizes(path)
+        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            return [_cell_texts(row) for row in workbook.worksheets[0].iter_rows(values_only=True)]
+        finally:
+            workbook.close()
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, IndexError, TypeError, SyntaxError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read {path} as a table: {reason}") from None
 
 
-def _part(book: zipfile.ZipFile, name: str) -> ElementTree.Element:
-    if book.getinfo(name).file_size > LARGEST:
-        raise ValueError(f"{name} is larger than {LARGEST >> 20} MiB")
-    return ElementTree.fromstring(book.read(name))
+def _check_part_sizes(path: Path) -> None:
+    """Raise ValueError for a zip archive that unpacks to an implausible size."""
+    with zipfile.ZipFile(path) as archive:
+        for part in archive.infolist():
+            if part.file_size > MAX_BYTES:
+                raise ValueError(f"{part.filename} is larger than {MAX_BYTES >> 20} MiB")
 
 
-def _row(row: ElementTree.Element, shared: list[str]) -> list[str]:
-    cells: list[str] = []
-    for cell in row.iter(f"{MAIN}c"):
-        named = COLUMN.match(cell.get("r", ""))
-        place = _column(named.group()) if named else len(cells)
-        cells += [""] * (place - len(cells))  # empty cells are left out
-        cells.append(_cell(cell, shared))
+def _cell_texts(row: Iterable[object]) -> list[str]:
+    cells = [_cell_text(value) for value in row]
+    while cells and not cells[-1]:
+        cells.pop()
     return cells
 
 
-def _cell(cell: ElementTree.Element, shared: list[str]) -> str:
-    inline = cell.find(f"{MAIN}is")
-    if inline is not None:
-        return _text(inline)
-    value = cell.findtext(f"{MAIN}v") or ""
-    return shared[int(value)] if cell.get("t") == "s" else _unescaped(value)
-
-
-def _text(item: ElementTree.Element) -> str:
-    """A text, whole or in runs of one style each; how it is read aloud (rPh) is no part of it."""
-    plain = item.findall(f"{MAIN}t") + item.findall(f"{MAIN}r/{MAIN}t")
-    return _unescaped("".join(one.text or "" for one in plain))
-
-
-def _unescaped(text: str) -> str:
-    return ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), text)
-
-
-def _column(letters: str) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number - 1
+def _cell_text(value: object) -> str:
+    if value is None:
+        return ""
+    return ESCAPE.sub(lambda match: chr(int(match.group(1), 16)), value) if isinstance(value, str) else str(value)

@@ -1,1 +1,1 @@
-"""Predictions of other harnesses: a file each; see evals.importing for what it exports."""
+"""Plug-in folder of importers for other harnesses' predictions; `evals.importers.base` defines what one exports."""

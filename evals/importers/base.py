@@ -1,9 +1,8 @@
-"""Predictions of other harnesses as ours: which importer, and what their numbers mean. Knows no harness itself.
+"""Convert predictions of other harnesses to this project's format.
 
-An importer is a file of `evals/importers`: `recognises(content)` by structure, `space(benchmark)`, what the numbers of
-its points mean unless `--format NAME:SPACE` says otherwise (what its harness asks of a model; never a guess from their
-size), `read(content, dataset, path, space)`, EPISODES, whether it holds actions of episodes or points on pictures, and,
-where its files are not JSON, `SUFFIXES` and `load(path)`.
+An importer is a module of `evals/importers` that exports what `Importer` lists. It is chosen by the structure of the
+file, and the space of its coordinates is what its harness asks a model for; neither is guessed from the magnitude of a
+number. `--format IMPORTER:SPACE` overrides the space.
 """
 
 from __future__ import annotations
@@ -11,71 +10,114 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol, cast
 
 from actions import UsageError, plugins
-from evals.metrics import trajectory
+from evals.files import image_size, parse_json_lines, read_text
 from evals.metrics.grounding import GroundingTask
-from evals.scoring import Dataset, json_lines, read_text
+from evals.types import Dataset, Prediction
 
 FOLDER = "evals.importers"
-SPACES: dict[str, tuple[float | None, str]] = {  # what is a whole side (None: as many as the picture has pixels)
-    "pixels": (None, "of the original picture"),
-    "shares": (1.0, "0 to 1"),
-    "thousandths": (1000.0, "0 to 1000"),
-    "resized": (None, "of the picture as Qwen2.5-VL is shown it, with its official budget"),
+SPACES: dict[str, tuple[float | None, str]] = {  # name: (length of a side, None for its pixels; description)
+    "pixels": (None, "of the original image"),
+    "normalized": (1.0, "0 to 1"),
+    "0-1000": (1000.0, "0 to 1000"),
+    "resized": (None, "pixels of the image as Qwen2.5-VL resizes it, with its official budget"),
 }
+SPACE_ALIASES = {"shares": "normalized", "thousandths": "0-1000"}
+Entries = list[tuple[str, Any]]  # (place in the file, value)
 
 
-def read(path: Path, dataset: Dataset, form: str, benchmark: str) -> tuple[str | None, list[tuple[str, Any]]]:
-    """(what was imported and its space, None for our own lines; each prediction in our form, with its place).
+class Importer(Protocol):
+    """What an importer's module exports. Those whose files are not JSON also export SUFFIXES and load_table(path)."""
 
-    form: "auto", "lines" (ours), or an importer's name; ":SPACE" behind it where its numbers mean something else.
+    HAS_EPISODES: bool  # actions of episodes, else points on images
+
+    def can_read(self, content: Any) -> bool:
+        """Return whether a file's content has this harness's structure."""
+
+    def coordinate_space(self, benchmark: str) -> str:
+        """Return the key of SPACES that the harness's points are in."""
+
+    def read_entries(self, content: Any, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
+        """Return the predictions in this project's format."""
+
+
+class TableImporter(Importer, Protocol):
+    """An importer of tables."""
+
+    SUFFIXES: tuple[str, ...]
+
+    def load_table(self, path: Path) -> list[dict[str, str]]:
+        """Return the rows of a table by their headings."""
+
+
+def import_predictions(path: Path, dataset: Dataset, form: str, benchmark: str) -> tuple[str | None, Entries]:
+    """Return ("IMPORTER:SPACE", predictions), with None for this project's own format.
+
+    Args:
+        path: The predictions file.
+        dataset: The benchmark's dataset.
+        form: "auto", "lines", or IMPORTER[:SPACE].
+        benchmark: Name of the benchmark.
+
+    Raises:
+        UsageError: The file, the importer or the space does not fit.
     """
-    name, _, space = form.replace("-", "_").partition(":")
+    importer_name, _, space = form.partition(":")
+    name, space = importer_name.replace("-", "_"), SPACE_ALIASES.get(space, space)
     if space and space not in SPACES:
-        told = "; ".join(f"{one} ({what})" for one, (_, what) in SPACES.items())
-        raise UsageError(f"--format {form}: '{space}' is no space of points; have {told}")
-    importers = {}
+        options = "; ".join(f"{option} ({what})" for option, (_, what) in SPACES.items())
+        raise UsageError(f"--format {form}: no coordinate space '{space}'; have {options}")
+    importers: dict[str, Importer] = {}
     if name != "lines":
         names = plugins.list_plugins(FOLDER) if name == "auto" else [name]
-        importers = {one: plugins.load_plugin(FOLDER, one) for one in names}
-    tables = {one: held for one, held in importers.items() if path.suffix in getattr(held, "SUFFIXES", ())}
+        importers = {option: cast(Importer, plugins.load_plugin(FOLDER, option)) for option in names}
+    tables = {
+        option: cast(TableImporter, importer)
+        for option, importer in importers.items()
+        if path.suffix in getattr(importer, "SUFFIXES", ())
+    }
     if tables:
-        return _table(path, tables, dataset, space, benchmark)
-    content = Content(path)
-    for one, importer in importers.items():
-        if name != "auto" or importer.recognises(content.value):
-            return _read(one, importer, content.value, dataset, path, space or importer.space(benchmark))
+        return _import_table(path, tables, dataset, space, benchmark)
+    content = FileContent(path)
+    for option, importer in importers.items():
+        if name != "auto" or importer.can_read(content.value):
+            return _import(
+                option, importer, content.value, dataset, path, space or importer.coordinate_space(benchmark)
+            )
     if space not in ("", "pixels"):
-        raise UsageError(f"--format {form}: our own lines hold pixels of the original picture, not {space}")
+        raise UsageError(f"--format {form}: the format 'lines' holds pixels of the original image, not {space}")
     return None, content.entries()
 
 
-def _table(
-    path: Path, tables: dict[str, Any], dataset: Dataset, space: str, benchmark: str
-) -> tuple[str | None, list[tuple[str, Any]]]:
-    """A table in the form of the importer that knows it."""
+def _import_table(
+    path: Path, tables: dict[str, TableImporter], dataset: Dataset, space: str, benchmark: str
+) -> tuple[str | None, Entries]:
     for name, importer in tables.items():
-        content = importer.load(path)
-        if len(tables) == 1 or importer.recognises(content):
-            return _read(name, importer, content, dataset, path, space or importer.space(benchmark))
-    raise UsageError(f"{path} is a table that none of {', '.join(tables)} knows")
+        content = importer.load_table(path)
+        if len(tables) == 1 or importer.can_read(content):
+            return _import(name, importer, content, dataset, path, space or importer.coordinate_space(benchmark))
+    raise UsageError(f"{path} is not a table of {' or '.join(tables)}")
 
 
-def _read(
-    name: str, importer: Any, content: Any, dataset: Dataset, path: Path, space: str
-) -> tuple[str | None, list[tuple[str, Any]]]:
-    pictures = all(isinstance(task, GroundingTask) for task in dataset.tasks)
-    if pictures == importer.EPISODES:
-        held, wanted = ("actions", "points") if pictures else ("points", "actions")
-        raise UsageError(f"{path}: {name} reads {held}, and this benchmark's predictions are {wanted}")
-    lines = importer.read(content, dataset, path, space)
+def _import(
+    name: str, importer: Importer, content: Any, dataset: Dataset, path: Path, space: str
+) -> tuple[str | None, Entries]:
+    has_points = all(isinstance(task, GroundingTask) for task in dataset.tasks)
+    if has_points == importer.HAS_EPISODES:
+        actual, expected = ("actions", "points") if has_points else ("points", "actions")
+        raise UsageError(f"{path}: importer {name} reads {actual}, and this benchmark's predictions are {expected}")
+    lines = importer.read_entries(content, dataset, path, space)
     return f"{name}:{space}", [(f"entry {number}", line) for number, line in enumerate(lines, 1)]
 
 
-class Content:
-    """A file's one JSON value, or the list of those of its lines; read once. UsageError when it is neither."""
+class FileContent:
+    """A file's JSON value, or the list of values of its lines.
+
+    Raises:
+        UsageError: The file is neither JSON nor JSON lines.
+    """
 
     def __init__(self, path: Path) -> None:
         text = read_text(path)
@@ -83,89 +125,108 @@ class Content:
         try:
             self.value: Any = json.loads(text)
         except (ValueError, RecursionError):
-            self._lines = json_lines(text, path)
+            self._lines = parse_json_lines(text, path)
             self.value = [value for _, value in self._lines]
 
-    def entries(self) -> list[tuple[str, Any]]:
-        """Each line's value, or each object of the one list that the file holds; and where it stands."""
+    def entries(self) -> Entries:
+        """Return each line's value, or each object of the file's one list, with its place."""
         if self._lines is not None:
             return [(f"line {number}", value) for number, value in self._lines]
-        if isinstance(self.value, list) and all(isinstance(one, dict) for one in self.value):
+        if isinstance(self.value, list) and all(isinstance(item, dict) for item in self.value):
             return [(f"entry {number}", value) for number, value in enumerate(self.value, 1)]
         return [("line 1", self.value)]
 
 
-def pixels(task: Any, dataset: Dataset, point: Sequence[float], space: str) -> list[float]:
-    """A point in pixels of the task's original picture. UsageError where its size is needed and not known."""
+def to_pixels(task: Any, dataset: Dataset, point: Sequence[float], space: str) -> list[float]:
+    """Return a point in pixels of the task's original image.
+
+    Raises:
+        UsageError: The image's size is needed, and it is neither annotated nor is the image in the folder.
+    """
     if space == "pixels":
-        return [float(one) for one in point]
-    size = task.size or trajectory.picture_size(dataset.folder / "images" / task.picture)
-    whole, _ = SPACES[space]
-    sides: Sequence[float] = (whole, whole) if whole is not None else _shown(*size)
-    return [one / full * side for one, full, side in zip(point, sides, size, strict=True)]
+        return [float(side) for side in point]
+    size = task.size or image_size(dataset.folder / "images" / task.image)
+    length, _ = SPACES[space]
+    lengths: Sequence[float] = (length, length) if length is not None else _resized(*size)
+    return [value / full * side for value, full, side in zip(point, lengths, size, strict=True)]
 
 
-def _shown(width: int, height: int) -> tuple[int, int]:
-    """(width, height) at which Qwen2.5-VL is shown a picture: its smart_resize, 3136 to 12845056 pixels."""
+def _resized(width: int, height: int) -> tuple[int, int]:
+    """Return the size after Qwen2.5-VL's smart_resize with 3136 to 12845056 pixels."""
     from model.processing.image import ImageLimits
 
     return ImageLimits().resized(width, height)
 
 
 class TaskMatcher:
-    """Tasks by picture, instruction (in either language) and box, each found once: several may share some of them."""
+    """Match entries without ids to tasks, by image, instruction (in either language) and box; each task once."""
 
     def __init__(self, tasks: Sequence[Any], path: Path) -> None:
         self.path = path
-        self._by_picture: dict[tuple[str, str], list[Any]] = {}
-        self._taken: set[str] = set()
+        self._tasks: dict[tuple[str, str], list[Any]] = {}
+        self._matched_ids: set[str] = set()
         for task in tasks:
-            for said in {
+            instructions = {
                 normalize_whitespace(task.instruction),
                 normalize_whitespace(task.labels.get("instruction_cn") or ""),
-            } - {""}:
-                self._by_picture.setdefault((file_name(task.picture), said), []).append(task)
+            }
+            for instruction in instructions - {""}:
+                self._tasks.setdefault((file_name(task.image), instruction), []).append(task)
 
-    def take(self, picture: str, instruction: str, box: Sequence[float], number: int) -> Any:
-        """The task of an entry. box is compared only where picture and words are shared; () where there is none."""
-        alike = self._by_picture.get((file_name(picture), normalize_whitespace(instruction)), [])
-        fitting = alike if len(alike) < 2 or not box else [task for task in alike if boxes_equal(task, box)]
-        if len({task.target for task in fitting}) > 1 or (alike and not fitting):
+    def match(self, image: str, instruction: str, box: Sequence[float], number: int) -> Any:
+        """Return the task of an entry.
+
+        Args:
+            image: The entry's image, a file name or path.
+            instruction: The entry's instruction.
+            box: The entry's box, () where it has none; compared only where tasks share image and instruction.
+            number: The entry's number, for errors.
+
+        Raises:
+            UsageError: No task matches, or several do.
+        """
+        key = file_name(image), normalize_whitespace(instruction)
+        candidates = self._tasks.get(key, [])
+        matches = (
+            candidates if len(candidates) < 2 or not box else [task for task in candidates if boxes_equal(task, box)]
+        )
+        if len({task.target for task in matches}) > 1 or (candidates and not matches):
             raise UsageError(
-                f"{self.path}, entry {number}: {len(alike)} tasks share the picture '{file_name(picture)}' and the "
-                f"instruction '{instruction[:60]}', and the entry's box is that of {len(fitting)}"
+                f"{self.path}, entry {number}: {len(candidates)} tasks share the image '{key[0]}' and the "
+                f"instruction '{instruction[:60]}', and the entry's box is that of {len(matches)}"
             )
-        left = [task for task in fitting if task.id not in self._taken]
-        if not left:
+        unmatched = [task for task in matches if task.id not in self._matched_ids]
+        if not unmatched:
             raise UsageError(
-                f"{self.path}, entry {number}: no task of this benchmark, or none that is left, has the picture "
-                f"'{file_name(picture)}' and the instruction '{instruction[:60]}'"
+                f"{self.path}, entry {number}: no task of this benchmark that is still unmatched has the image "
+                f"'{key[0]}' and the instruction '{instruction[:60]}'"
             )
-        self._taken.add(left[0].id)
-        return left[0]
+        self._matched_ids.add(unmatched[0].id)
+        return unmatched[0]
 
 
 def boxes_equal(task: Any, box: Sequence[float]) -> bool:
-    """Whether it is the task's box, as two corners or as a corner and a size, or the numbers of its annotation."""
-    values, given = tuple(task.target.values), tuple(float(one) for one in box)
-    if given in (values, tuple(task.labels.get("bbox", ()))):
+    """Return whether a box is the task's, as two corners, as a corner and a size, or as annotated."""
+    values, numbers = tuple(task.target.values), tuple(float(number) for number in box)
+    if numbers in (values, tuple(task.labels.get("bbox", ()))):
         return True
-    return len(given) == 4 and (given[0], given[1], given[0] + given[2], given[1] + given[3]) == values
+    return len(numbers) == 4 and (numbers[0], numbers[1], numbers[0] + numbers[2], numbers[1] + numbers[3]) == values
 
 
-def box_of(value: Any) -> list[float]:
-    """A list of numbers, or a text of one, as tables have it; [] for everything else."""
+def parse_box(value: object) -> list[float]:
+    """Return a list of numbers, or a string of one as tables have it; [] for anything else."""
     try:
-        held = json.loads(value) if isinstance(value, str) else value
-        return [float(one) for one in held] if isinstance(held, list) else []
+        numbers = json.loads(value) if isinstance(value, str) else value
+        return [float(number) for number in numbers] if isinstance(numbers, list) else []
     except (ValueError, TypeError, OverflowError, RecursionError):
         return []
 
 
-def normalize_whitespace(instruction: str) -> str:
-    """An instruction without the spaces that files put around it."""
-    return " ".join(instruction.split())
+def normalize_whitespace(text: str) -> str:
+    """Return a text with runs of whitespace collapsed and the ends stripped."""
+    return " ".join(text.split())
 
 
-def file_name(picture: str) -> str:
-    return PurePosixPath(picture.replace("\\", "/")).name
+def file_name(image: str) -> str:
+    """Return the last part of a path in POSIX or Windows notation."""
+    return PurePosixPath(image.replace("\\", "/")).name

@@ -1,11 +1,12 @@
-"""ScreenSpot-Pro's official report, {"details": [...], "metrics": {...}}: what eval_screenspot_pro.py writes.
+"""ScreenSpot-Pro's official report, {"details": [...], "metrics": {...}}: the output of eval_screenspot_pro.py.
 
-MAI-UI's and UI-Ins' files for ScreenSpot-v2 and OSWorld-G have the same form, DiMo-GUI's too. The details alone are
-read as well, as a JSON list or a line each, which is how OmniParser's log has them. `pred` is in pixels of the original
-picture, null where the reply had no point. The parallel script drops `id`: then picture and instruction tell, and the
-box where several tasks share them.
+The files of MAI-UI and UI-Ins for ScreenSpot-v2 and OSWorld-G have the same format, as do DiMo-GUI's. The details
+alone are read as well, as a JSON list or as JSON lines, which is OmniParser's log. `pred` is in pixels of the original
+image, null where the reply had no point. The parallel script drops `id`: details are then matched by image and
+instruction, and by box where several tasks share them.
 
-The report says what it asked, so a file of the same ids in other words (OSWorld-G and its refined wording) is found.
+The report holds the instructions, so a file with the same ids but other instructions (OSWorld-G and its refined
+wording) is refused.
 """
 
 from __future__ import annotations
@@ -16,89 +17,96 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
-from evals.importers.base import TaskMatcher, box_of, boxes_equal, normalize_whitespace
-from evals.scoring import Dataset
+from evals.importers.base import TaskMatcher, boxes_equal, normalize_whitespace, parse_box
+from evals.types import Dataset, Prediction
 
-EPISODES = False
-WORDS, PICTURE = ("prompt_to_evaluate", "instruction"), ("img_path", "img_filename")
-OF_A_RUN = ("lang", "instruction_style", "gt_type")  # one value in a file that one score describes
+HAS_EPISODES = False
+INSTRUCTION_KEYS, IMAGE_KEYS = ("prompt_to_evaluate", "instruction"), ("img_path", "img_filename")
+RUN_KEYS = ("lang", "instruction_style", "gt_type")  # one value each in a file that a single score describes
 
 
-def recognises(content: Any) -> bool:
+def can_read(content: Any) -> bool:
+    """Return whether the content is a report or its details."""
     return _details(content) is not None
 
 
 def _details(content: Any) -> list[Any] | None:
-    """The details of a report, of a list of them, of one alone; None where it is none of these."""
+    """Return the details of a report, of a list of them or of a single one; None for anything else."""
     if isinstance(content, dict) and isinstance(content.get("details"), list):
         return list(content["details"])
-    held = content if isinstance(content, list) else [content]
-    first = held[0] if held else None
-    if isinstance(first, dict) and "pred" in first and any(key in first for key in (WORDS[0], PICTURE[0])):
-        return held
+    details = content if isinstance(content, list) else [content]
+    first = details[0] if details else None
+    if (
+        isinstance(first, dict)
+        and "pred" in first
+        and any(key in first for key in (INSTRUCTION_KEYS[0], IMAGE_KEYS[0]))
+    ):
+        return details
     return None
 
 
-def space(benchmark: str) -> str:
+def coordinate_space(benchmark: str) -> str:
+    """Return the space of the points."""
     return "pixels"
 
 
-def read(content: Any, dataset: Dataset, path: Path, space: str) -> list[dict[str, Any]]:
-    """Our form of each detail. UsageError for a mixture of languages, styles or kinds, which no one score describes,
-    and for details that were asked in other words than the benchmark's.
+def read_entries(content: Any, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
+    """Return the prediction of each detail.
+
+    Raises:
+        UsageError: The file mixes languages, instruction styles or kinds of sample, or its instructions are not the
+            benchmark's.
     """
     if space != "pixels":
-        raise UsageError(f"a report of ScreenSpot-Pro holds pixels of the original picture, not {space}")
+        raise UsageError(f"a ScreenSpot-Pro report holds pixels of the original image, not {space}")
     details = _details(content)
     if details is None:
-        raise UsageError(f"{path} is no report of ScreenSpot-Pro: it has no list 'details'")
-    _one_run(details, path)
-    finder, tasks = TaskMatcher(dataset.tasks, path), {task.id: task for task in dataset.tasks}
-    lines: list[dict[str, Any]] = []
-    strange, boxes = [], 0  # asked in other words; with a box that is not the annotation's
-    for number, one in enumerate(details, 1):
-        name, asked, box = one.get("id"), _first(one, WORDS), box_of(one.get("bbox"))
+        raise UsageError(f"{path} is not a ScreenSpot-Pro report: it has no list 'details'")
+    _check_single_run(details, path)
+    matcher, tasks = TaskMatcher(dataset.tasks, path), {task.id: task for task in dataset.tasks}
+    lines: list[Prediction] = []
+    reworded: list[str] = []  # ids of tasks with another instruction than the benchmark's
+    other_boxes = 0
+    for number, detail in enumerate(details, 1):
+        name, instruction, box = detail.get("id"), _first_value(detail, INSTRUCTION_KEYS), parse_box(detail.get("bbox"))
         if name is None:
-            name = finder.take(_first(one, PICTURE), asked, box, number).id
+            name = matcher.match(_first_value(detail, IMAGE_KEYS), instruction, box, number).id
         task = tasks.get(str(name))
         if task is not None:
-            if asked and normalize_whitespace(asked) not in (
-                normalize_whitespace(task.instruction),
-                normalize_whitespace(task.labels.get("instruction_cn") or ""),
-            ):
-                strange.append(task.id)
-            boxes += bool(box) and not boxes_equal(task, box)
-        lines.append({"id": name, "point": _point(one.get("pred")), "reply": one.get("raw_response") or ""})
-    if len(strange) > len(details) / 2:
+            wordings = (task.instruction, task.labels.get("instruction_cn") or "")
+            if instruction and normalize_whitespace(instruction) not in map(normalize_whitespace, wordings):
+                reworded.append(task.id)
+            other_boxes += bool(box) and not boxes_equal(task, box)
+        lines.append({"id": name, "point": _parse_pred(detail.get("pred")), "reply": detail.get("raw_response") or ""})
+    if len(reworded) > len(details) / 2:
         raise UsageError(
-            f"{path}: {len(strange):,} of {len(details):,} details were asked in other words than this benchmark's, "
-            f"the first '{strange[0]}'; it is of another benchmark or another wording"
+            f"{path}: {len(reworded):,} of {len(details):,} details have other instructions than this benchmark, "
+            f"the first '{reworded[0]}'; the file is of another benchmark or another wording"
         )
     facts = {"language": details[0].get("lang", "en")} if details and details[0].get("lang", "en") != "en" else {}
-    facts |= {"asked in other words": len(strange)} if strange else {}
-    facts |= {"boxes that are not this benchmark's": boxes} if boxes else {}
+    facts |= {"asked in other words": len(reworded)} if reworded else {}
+    facts |= {"boxes that are not this benchmark's": other_boxes} if other_boxes else {}
     return [*lines, *([{"about": facts}] if facts else [])]
 
 
-def _one_run(details: list[Any], path: Path) -> None:
-    """UsageError unless all details are of one run of the script, over what the public annotations have."""
-    bare = next((number for number, one in enumerate(details, 1) if not isinstance(one, dict)), None)
-    if bare is not None:
-        raise UsageError(f"{path}, detail {bare}: expected an object with 'pred', came {str(details[bare - 1])[:40]!r}")
-    kinds = {tuple(str(one.get(key)) for key in OF_A_RUN) for one in details}
-    if len(kinds) > 1:
-        told = "; ".join(sorted(" ".join(kind) for kind in kinds))
-        raise UsageError(f"{path} mixes runs ({told}); score each by itself")
-    if any(kind[2] == "negative" for kind in kinds):
+def _check_single_run(details: list[Any], path: Path) -> None:
+    number = next((number for number, detail in enumerate(details, 1) if not isinstance(detail, dict)), None)
+    if number is not None:
+        raise UsageError(f"{path}, detail {number}: not an object with 'pred' but {str(details[number - 1])[:40]!r}")
+    runs = {tuple(str(detail.get(key)) for key in RUN_KEYS) for detail in details}
+    if len(runs) > 1:
+        descriptions = "; ".join(sorted(" ".join(run) for run in runs))
+        raise UsageError(f"{path} mixes runs ({descriptions}); split the file and score each separately")
+    if any(run[2] == "negative" for run in runs):
         raise UsageError(f"{path} holds negative samples, which the public annotations do not have")
 
 
-def _first(detail: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+def _first_value(detail: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     return next((str(detail[key]) for key in keys if detail.get(key) is not None), "")
 
 
-def _point(pred: Any) -> Any:
-    """pred; one that a table made a text of is what the text says."""
+def _parse_pred(pred: Any) -> Any:
+    """Return `pred`, decoded where a table stored it as a string."""
     if not isinstance(pred, str):
         return pred
     try:

@@ -1,0 +1,1 @@
+"""Metrics shared by several benchmarks: geometry, grounding, trajectories and mobile actions."""

@@ -1,78 +1,72 @@
-"""What recorded phone episodes share: a deed in one vocabulary, what boxes and texts have in common, a result.
+"""A common vocabulary for recorded and predicted actions on phones.
 
-Knows no benchmark's file and no protocol. The first action of a prediction is judged. Directions are compared by their
-meaning: which side's content comes into view.
+The first action of a prediction is scored. Directions name the side whose content comes into view.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from actions import Answer, Back, Click, Done, Drag, Home, LongPress, Open, PressKeys, Scroll, TypeText, Wait
+from actions import Action, Answer, Back, Click, Done, Drag, Home, LongPress, Open, PressKeys, Scroll, TypeText, Wait
 from evals.metrics import trajectory
-from evals.scoring import Dataset, Outcome, Prediction, Reference, Result, SampleScore, box_shape, count, mean, ratio
+from evals.metrics.geometry import Box, Point, box_polygon
+from evals.types import Prediction, Reference
 
 VERBS = frozenset({"click", "long_press", "drag", "scroll", "type", "press", "open", "back", "home", "wait"})
-Box = Sequence[float]
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class MobileAction:
-    """What is done on one step, by a person or by a model, in one vocabulary.
+    """An action on a phone, recorded or predicted."""
 
-    verb: click, long_press, swipe, type, open, wait, press, stop, other. text: what is typed, or the app's name, or of
-    a stop "failure" where the task cannot be done. path: where a finger went down and up, where that is known.
-    """
-
-    verb: str
-    point: Point | None = None  # pixels of the original picture
-    text: str = ""
-    side: str | None = None  # which comes into view
-    button: str = ""
-    path: tuple[Point, Point] | None = None
+    verb: str  # click, long_press, swipe, type, open, wait, press, stop or other
+    point: Point | None = None  # pixels of the original image
+    text: str = ""  # of type; the app's name, of open; "failure" of a stop where the task is impossible
+    direction: str | None = None  # of a swipe: the side whose content comes into view
+    button: str = ""  # of press: back, home, enter, recents
+    path: tuple[Point, Point] | None = None  # of a swipe: where the finger went down and up, where that is known
 
 
 @dataclass(frozen=True)
 class RecordedMobileStep:
-    """One recorded step. boxes contain the true point (of an opening: the app's icon), pixels, x1, y1, x2, y2."""
+    """One recorded step of an episode on a phone."""
 
     id: str
     episode: str
     index: int
     goal: str
     instruction: str
-    picture: str
-    size: tuple[int, int]
-    deed: MobileAction
-    boxes: tuple[Box, ...] = ()
+    image: str  # file name below images/
+    size: tuple[int, int]  # width, height in pixels
+    action: MobileAction
+    boxes: tuple[Box, ...] = ()  # pixels; elements that contain the recorded point, or of an opening the app's icon
 
 
-Match = tuple[bool, bool]  # (the verb is right, the whole action is)
+Match = tuple[bool, bool]  # (the action's type is correct, the whole action is correct)
 MatchRule = Callable[[RecordedMobileStep, MobileAction], Match]
 
 
-def parse_prediction(said: Prediction) -> MobileAction | None:
-    """The first action in the recorded vocabulary; None when the prediction cannot be read."""
-    actions = trajectory.parse_actions(said)
+def parse_prediction(prediction: Prediction) -> MobileAction | None:
+    """Return the first action of a prediction, or None when the prediction cannot be parsed."""
+    actions = trajectory.parse_actions(prediction)
     return None if actions is None else to_mobile_action(actions[0])
 
 
-def to_mobile_action(action: Any) -> MobileAction:
+def to_mobile_action(action: Action) -> MobileAction:
+    """Return an action in the vocabulary of phones; "other" where it has no word for it."""
     match action:
         case Click(x=x, y=y, button="left", count=1):
             return MobileAction("click", point=(x, y))
         case LongPress(x=x, y=y):
             return MobileAction("long_press", point=(x, y))
         case Scroll():
-            return MobileAction("swipe", side=trajectory.scroll_direction(action))
+            return MobileAction("swipe", direction=trajectory.scroll_direction(action))
         case Drag(path=path):
             ends = ((path[0].x, path[0].y), (path[-1].x, path[-1].y))
-            return MobileAction("swipe", side=trajectory.scroll_direction(action), path=ends)
+            return MobileAction("swipe", direction=trajectory.scroll_direction(action), path=ends)
         case TypeText(text=text):
             return MobileAction("type", text=text)
         case Open(target=target):
@@ -92,176 +86,51 @@ def to_mobile_action(action: Any) -> MobileAction:
     return MobileAction("other")
 
 
+def action_type(action: MobileAction) -> str:
+    """Return the action's type where each button and each ending is a type of its own."""
+    return " ".join((action.verb, action.button, action.text if action.verb == "stop" else "")).strip()
+
+
 def oracle(step: RecordedMobileStep) -> Prediction:
-    """The recorded action in our schema."""
-    true = step.deed
-    x, y = (round(one) for one in true.point or (0, 0))
-    if true.verb in ("click", "long_press"):
-        action: dict[str, Any] = {"verb": true.verb, "x": x, "y": y}
-    elif true.verb == "swipe":
-        action = {
-            "verb": "scroll",
-            **{"down": {"down": 5}, "up": {"down": -5}, "right": {"right": 5}}.get(str(true.side), {"right": -5}),
-        }
-    elif true.verb == "type":
-        action = {"verb": "type", "text": true.text}
-    elif true.verb == "open":
-        action = {"verb": "open", "target": true.text}
+    """Return the recorded action as a prediction."""
+    recorded = step.action
+    x, y = (round(side) for side in recorded.point or (0, 0))
+    if recorded.verb in ("click", "long_press"):
+        action: dict[str, Any] = {"verb": recorded.verb, "x": x, "y": y}
+    elif recorded.verb == "swipe":
+        amounts = {"down": {"down": 5}, "up": {"down": -5}, "right": {"right": 5}}
+        action = {"verb": "scroll", **amounts.get(str(recorded.direction), {"right": -5})}
+    elif recorded.verb == "type":
+        action = {"verb": "type", "text": recorded.text}
+    elif recorded.verb == "open":
+        action = {"verb": "open", "target": recorded.text}
     else:
-        action = {"verb": {"wait": "wait", "stop": "done"}.get(true.verb, true.button)}
-        if true.button == "enter":
+        action = {"verb": {"wait": "wait", "stop": "done"}.get(recorded.verb, recorded.button)}
+        if recorded.button == "enter":
             action = {"verb": "press", "keys": ["enter"]}
-        if true.text == "failure":
+        if recorded.text == "failure":
             action["status"] = "failure"
     return {"id": step.id, "actions": [action], "reply": "as recorded"}
 
 
-def right(step: RecordedMobileStep, size: tuple[int, int]) -> Reference:
-    """The candidate boxes, and the recorded action in words."""
-    true = step.deed
-    words = " ".join(
-        one for one in (true.verb, true.side or "", true.button, repr(true.text) if true.text else "") if one
+def reference(step: RecordedMobileStep, size: tuple[int, int]) -> Reference:
+    """Return the candidate boxes and a description of the recorded action."""
+    recorded = step.action
+    words = (
+        recorded.verb,
+        recorded.direction or "",
+        recorded.button,
+        repr(recorded.text) if recorded.text else "",
     )
-    return Reference(tuple(box_shape(box) for box in step.boxes), words)
-
-
-# ---- what rules have in common
-
-
-def contains(a: str, b: str) -> bool:
-    a, b = a.lower().strip(), b.lower().strip()
-    return a in b or b in a
+    return Reference(tuple(box_polygon(box) for box in step.boxes), " ".join(word for word in words if word))
 
 
 def normalized_distance(step: RecordedMobileStep, a: Point, b: Point) -> float:
-    """The distance with each axis by the screen's own length."""
+    """Return the distance between two points, each axis divided by the screen's length along it."""
     width, height = step.size
     return math.hypot((a[0] - b[0]) / width, (a[1] - b[1]) / height)
 
 
 def distance_by_longer_side(step: RecordedMobileStep, a: Point, b: Point) -> float:
+    """Return the distance between two points divided by the screen's longer side."""
     return math.dist(a, b) / max(step.size)
-
-
-def scale_box(box: Box, factor: float = 1.2) -> Box:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    width, height = (box[2] - box[0]) * factor / 2, (box[3] - box[1]) * factor / 2
-    return x - width, y - height, x + width, y + height
-
-
-def inside(point: Point, box: Box) -> bool:
-    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
-
-
-def middle(box: Box) -> Point:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-# ---- a result
-
-
-def result(
-    name: str,
-    protocol: str,
-    dataset: Dataset,
-    steps: Sequence[RecordedMobileStep],
-    word: MatchRule,
-    said: Mapping[str, Prediction],
-    *,
-    splits: Mapping[str, Callable[[RecordedMobileStep], bool]] | None = None,
-    notes: Sequence[str] = (),
-) -> Result:
-    """The score of steps under one rule, by action and by split, with the baselines that see nothing."""
-    verdicts: list[SampleScore] = []
-    types: list[bool] = []
-    for step in steps:
-        one = parse_prediction(said[step.id]) if step.id in said else None
-        type_right, right = word(step, one) if one else (False, False)
-        outcome: Outcome = "correct" if right else "wrong"
-        if one is None:
-            outcome = "wrong_format" if step.id in said else "missing"
-        verdicts.append(SampleScore(step.id, outcome, step.episode, float(right)))
-        types.append(type_right)
-    rights = [one.outcome == "correct" for one in verdicts]
-    per_action = _per_action(steps, types, rights)
-    outside = len(set(said) - {step.id for step in steps})
-    if outside:
-        notes = (*notes, f"{outside:,} predictions are for steps that this protocol does not judge")
-    return Result(
-        name,
-        protocol,
-        dataset.revision,
-        tuple(verdicts),
-        {
-            "type": _part(types),
-            "grounding": _grounding(steps, types, rights, conditional=False),
-            "grounding_conditional": _grounding(steps, types, rights, conditional=True),
-            "step_success": _part(rights),
-            "episode_success": trajectory.episode_accuracy(verdicts, [step.episode for step in steps]),
-        },
-        {
-            "micro (step success over steps)": count(verdicts)["accuracy"],
-            f"macro (step success over {len(per_action)} kinds of action)": mean(
-                one["accuracy"] for one in per_action.values()
-            ),
-        },
-        "episode",
-        cells={
-            **{f"action {name}": held for name, held in per_action.items()},
-            **{
-                f"split {split}": _part([right for right, step in zip(rights, steps, strict=True) if chosen(step)])
-                for split, chosen in (splits or {}).items()
-            },
-        },
-        baselines=baselines(steps, word),
-        notes=(*dataset.notes, *notes),
-    )
-
-
-def baselines(steps: Sequence[RecordedMobileStep], word: MatchRule) -> dict[str, Any]:
-    """Two policies that see nothing: always click the middle, and always do the commonest recorded action."""
-    found: dict[str, Any] = {}
-    often = Counter(step.deed for step in steps if step.deed.point is None)
-    commonest = often.most_common(1)[0][0] if often else MobileAction("click")
-    told = " ".join(word for word in (commonest.verb, commonest.side, commonest.text, commonest.button) if word)
-    policies: dict[str, Callable[[RecordedMobileStep], MobileAction]] = {
-        "centre click": lambda step: MobileAction("click", point=(step.size[0] / 2, step.size[1] / 2)),
-        f"commonest action ({told})": lambda step: commonest,
-    }
-    for name, policy in policies.items():
-        words = [word(step, policy(step)) for step in steps]
-        types, rights = [one for one, _ in words], [one for _, one in words]
-        found[name] = {
-            "type": _part(types),
-            "grounding": _grounding(steps, types, rights, conditional=False),
-            "step_success": _part(rights),
-        }
-    return found
-
-
-def _grounding(
-    steps: Sequence[RecordedMobileStep], types: Sequence[bool], rights: Sequence[bool], conditional: bool
-) -> dict[str, Any]:
-    """Clicks that hit, of all click steps, or of those on which a click was said."""
-    judged = zip(steps, types, rights, strict=True)
-    return _part([right for step, typed, right in judged if step.deed.verb == "click" and (typed or not conditional)])
-
-
-def _per_action(
-    steps: Sequence[RecordedMobileStep], types: Sequence[bool], rights: Sequence[bool]
-) -> dict[str, dict[str, Any]]:
-    held: dict[str, list[tuple[bool, bool]]] = {}
-    for step, typed, right in zip(steps, types, rights, strict=True):
-        held.setdefault(step.deed.verb, []).append((typed, right))
-    return {
-        name: {**_part([right for _, right in group]), "type": ratio(sum(typed for typed, _ in group), len(group))}
-        for name, group in held.items()
-    }
-
-
-def _part(rights: Sequence[bool]) -> dict[str, Any]:
-    return {"correct": sum(rights), "total": len(rights), "accuracy": ratio(sum(rights), len(rights))}

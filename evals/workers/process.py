@@ -1,10 +1,10 @@
-"""One process that answers tasks of a run: JSON lines on standard input, JSON lines on standard output.
+"""The worker process: JSON lines on standard input and output.
 
-    {"run": {...}}                          the first line: which benchmark, model, ...; answered by {"ready": about}
-    {"job": n, "ids": [...], "known": {}}   answered by a line for each id that is not known, then by {"done": n}
-    {"id", "line", "score", "seconds"}      an answer; {"id", "broken"} where the machine failed
+    {"run": {...}}                          the first line, a RunSpec; answered by {"ready": facts about the policy}
+    {"job": n, "ids": [...], "known": {}}   answered by a line per id without a known prediction, then {"done": n}
+    {"id", "line", "score", "seconds"}      a prediction; {"id", "broken"} where the machine failed
 
-It ends when its input does. Knows no files of results. Run by evals.crew as `python -m evals.worker`.
+It exits at the end of its input. `evals.workers.local_pool` starts it as `python -m evals.workers.process`.
 """
 
 from __future__ import annotations
@@ -12,135 +12,77 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 from actions import Error, UsageError
-from evals import scoring
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """What a run asks for, the same for all its workers.
-
-    fingerprint: of the model's weights; maker: "module:function" that makes the policy from the order, in place of a
-    model on this machine.
-    """
-
-    name: str
-    data: str
-    protocol: str
-    level: str = "high"
-    model: str = "embedded"
-    device: str = "auto"
-    dtype: str = "auto"
-    prompt: str = ""
-    seed: int = 0
-    threads: int = 1
-    fingerprint: str = ""
-    maker: str = ""
-
-
-def make_policy(order: RunSpec) -> Any:
-    """The policy that answers, made in this process."""
-    if order.maker:
-        module, _, function = order.maker.partition(":")
-        return getattr(import_module(module), function)(order)
-    if is_address(order.model):
-        from agent.policies.factory import load_policy
-
-        return load_policy(order.model, prompt=order.prompt)
-    import torch
-
-    from agent.policies.factory import load_local_policy
-
-    torch.set_num_threads(order.threads)  # sums split among another number of threads can differ in their last bit
-    return load_local_policy(order.model, device=order.device, dtype=order.dtype, prompt=order.prompt)
-
-
-def is_address(model: str) -> bool:
-    """Whether a model is a server's http://host:port/v1#NAME and no name, folder or hub id."""
-    return "://" in model
-
-
-def about(policy: Any) -> dict[str, Any]:
-    """What a number must carry: model, its hash, the prompt's hash, how pictures are resized, and what else decides."""
-    told = {key: value for key, value in policy.metadata.items() if key != "path"}
-    chat = getattr(policy, "chat", None)
-    limits = getattr(chat or getattr(policy, "profile", None), "limits", None)
-    if limits is not None:
-        told["resize"] = (
-            f"smart_resize to multiples of {limits.factor}, {limits.min_pixels} to {limits.max_pixels} pixels, bicubic"
-        )
-    if chat is not None:
-        told["device"] = str(getattr(chat.model.device, "type", chat.model.device))
-        told["dtype"] = str(next(chat.model.parameters()).dtype).removeprefix("torch.")
-    return told
+from evals.workers.pool import JobRunner
+from evals.workers.spec import RunSpec, load_spec_policy, parse_spec
 
 
 def main() -> int:
-    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever any library prints
+    """Run the worker; return its exit code."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keep what libraries print out of the messages
 
-    def tell(**line: Any) -> None:
-        own.write(json.dumps(line) + "\n")
-        own.flush()
+    def send(**message: Any) -> None:
+        output.write(json.dumps(message) + "\n")
+        output.flush()
 
     first = json.loads(sys.stdin.readline())
     try:
-        _answer(RunSpec(**first["run"]), tell)
+        _run_jobs(parse_spec(first["run"]), send)
     except BrokenPipeError:
-        return 1  # nobody listens any more
+        return 1  # the parent is gone
     except Error as error:
         print(str(error), file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 5
     return 0
 
 
-def open_asker(order: RunSpec) -> Any:
-    """Who puts the order's tasks to its model, made in this process."""
+def make_job_runner(spec: RunSpec) -> JobRunner:
+    """Load a spec's policy and benchmark in this process."""
+    if spec.seeds:
+        from evals.live.runner import LiveJobRunner
+
+        return LiveJobRunner(spec, load_spec_policy(spec))
+    from envs.recorded import LEVELS
     from evals.predictor import Predictor
+    from evals.registry import load_benchmark
 
-    bench = scoring.benchmark(order.name)
-    policy = make_policy(order)
-    return Predictor(bench, bench.read(Path(order.data)), order.protocol, order.level, policy)  # type: ignore[arg-type]
-
-
-def to_message(one: Any) -> dict[str, Any]:
-    """An answer as a line."""
-    if one.line is None:
-        return {"id": one.id, "broken": one.broken}
-    return {"id": one.id, "line": one.line, "score": one.score, "seconds": one.seconds}
+    level = next((level for level in LEVELS if level == spec.level), None)
+    if level is None:
+        raise UsageError(f"--level is one of {', '.join(LEVELS)}, not {spec.level!r}")
+    bench = load_benchmark(spec.name)
+    return Predictor(bench, bench.read(Path(spec.data)), spec.protocol, level, load_spec_policy(spec))
 
 
-def _answer(order: RunSpec, tell: Any) -> None:
-    asker = open_asker(order)
-    tell(ready=about(asker.policy))
-    for job in _jobs(asker):
-        for one in asker.ask(job["ids"], job["known"]):
-            tell(**to_message(one))
-        tell(done=job["job"])
-    asker.close()
+def _run_jobs(spec: RunSpec, send: Callable[..., None]) -> None:
+    runner = make_job_runner(spec)
+    send(ready=runner.describe())
+    for job in _read_jobs(runner):
+        for message in runner.run_job(job["ids"], job["known"]):
+            send(**message)
+        send(done=job["job"])
+    runner.close()
 
 
-def _jobs(asker: Any) -> Iterator[dict[str, Any]]:
-    """The jobs as they come; the pictures of one that waits are read meanwhile."""
-    waiting: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+def _read_jobs(runner: JobRunner) -> Iterator[dict[str, Any]]:
+    """Yield jobs as they arrive; the next job's images load while the current one runs."""
+    jobs: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
 
-    def listen() -> None:
+    def read_input() -> None:
         for line in sys.stdin:
             job = json.loads(line)
-            asker.ahead([one for one in job["ids"] if one not in job["known"]])
-            waiting.put(job)
-        waiting.put(None)
+            runner.prefetch([name for name in job["ids"] if name not in job["known"]])
+            jobs.put(job)
+        jobs.put(None)
 
-    Thread(target=listen, daemon=True).start()
-    while (job := waiting.get()) is not None:
+    Thread(target=read_input, daemon=True).start()
+    while (job := jobs.get()) is not None:
         yield job
 
 

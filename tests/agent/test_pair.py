@@ -270,23 +270,6 @@ def test_both_policies_close_when_pair_is_refused(loaded_policies: list[Any]) ->
     assert [item.closed for item in loaded_policies] == [True, True]
 
 
-def test_eval_run_spec_creates_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    from evals.cli import AND
-    from evals.workers import process
-
-    order = process.RunSpec("x", "", "", model=f"a{AND}b", prompt="file", maker="evals.cli:pair")
-    made = process.make_policy
-    specs: list[Any] = []
-
-    def make(item: Any) -> Any:
-        specs.append((item.model, item.prompt, item.maker))
-        return scripted(gta1)
-
-    monkeypatch.setattr(process, "make_policy", make)
-    assert isinstance(made(order), PlannerGrounderPolicy)
-    assert specs == [("a", "file", ""), ("b", "", "")]
-
-
 def test_project_file_cannot_set_grounder(tmp_path: Path) -> None:
     project = tmp_path / "pixelhand.toml"
     project.write_text('grounder = "http://elsewhere/v1#x"\n')

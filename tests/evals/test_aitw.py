@@ -17,13 +17,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from actions import UsageError
-from evals import runner, scoring
+from evals import runner
 from evals.benchmarks import aitw
 from evals.cli import app
 from evals.dataset_check import check_dataset
 from evals.datasets import convert_aitw
 from evals.metrics.aitw_matching import Gesture, match
 from evals.metrics.mobile_actions import MobileAction
+from evals.registry import load_benchmark, load_dataset
 
 WIDTH, HEIGHT = 60, 120
 PIXELS = np.random.default_rng(5).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -85,15 +86,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
+def test_shards_are_converted_and_scored(folder: Path) -> None:
     assert CliRunner().invoke(app, ["unpack", "aitw", "--data", str(folder)]).exit_code == 0
-    bench = scoring.benchmark("aitw")
-    dataset = scoring.load(bench, folder)
+    bench = load_benchmark("aitw")
+    dataset = load_dataset(bench, folder)
     steps = dataset.tasks
     assert [one.id for one in steps] == [*(f"111/{n}" for n in range(7)), "222/0"]
-    assert [one.deed for one in steps] == [
+    assert [one.action for one in steps] == [
         MobileAction("click", point=(30.0, 37.5)),
-        MobileAction("swipe", side="down"),
+        MobileAction("swipe", direction="down"),
         MobileAction("type", text="seven ä"),
         MobileAction("press", button="enter"),
         MobileAction("press", button="back"),
@@ -101,30 +102,34 @@ def test_an_episode_goes_from_its_shards_to_a_score(folder: Path) -> None:
         MobileAction("stop"),
         MobileAction("stop", text="failure"),
     ]
-    assert steps[0].boxes == ((15.0, 30.0, 45.0, 45.0), (0.0, 90.0, 60.0, 120.0)) and steps[0].size == (60, 120)
-    with Image.open(folder / "images" / steps[0].picture) as picture:
+    assert steps[0].boxes == ((15.0, 30.0, 45.0, 45.0), (0.0, 90.0, 60.0, 120.0))
+    assert steps[0].size == (60, 120)
+    with Image.open(folder / "images" / steps[0].image) as picture:
         assert np.array_equal(np.asarray(picture), PIXELS)
     assert not check_dataset("aitw", folder).findings
     told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "aitw").as_dict()
-    assert (told["correct"], told["total"]) == (8, 8) and told["metrics"]["action_matching"] == 1
-    assert told["metrics"]["episode_success"]["correct"] == 2 and any(
-        "mean of all five" in one for one in told["notes"]
-    )
+    assert (told["correct"], told["total"]) == (8, 8)
+    assert told["metrics"]["action_matching"] == 1
+    assert told["metrics"]["episode_success"]["correct"] == 2
+    assert any("mean of all five" in one for one in told["notes"])
     wrong = {"id": "222/0", "actions": [{"verb": "done"}], "reply": "impossible is not done"}
     told = bench.score(dataset, {"222/0": wrong, "111/0": bench.oracle(steps[0])}, "aitw").as_dict()
-    assert told["metrics"]["of each set"] == {"general": 1 / 7, "single": 0} and told["missing"] == 6
-    assert told["metrics"]["action_matching"] == pytest.approx(1 / 14) and told["correct"] == 1  # mean of sets, not 1/8
+    assert told["metrics"]["of each set"] == {"general": 1 / 7, "single": 0}
+    assert told["missing"] == 6
+    assert told["metrics"]["action_matching"] == pytest.approx(1 / 14)
+    assert told["correct"] == 1
     assert len(runner.plan_run("aitw", folder).ids) == 8
 
 
-def test_another_split_may_be_named(folder: Path) -> None:
-    assert convert_aitw.convert(folder, "train") == 1 and convert_aitw.convert(folder, "unseen_verb/test") == 1
+def test_other_splits_are_converted(folder: Path) -> None:
+    assert convert_aitw.convert(folder, "train") == 1
+    assert convert_aitw.convert(folder, "unseen_verb/test") == 1
     (folder / "general" / "general-00000-of-00002").unlink()
     with pytest.raises(UsageError, match=r"no episode of the split 'test' .*unseen_verb\.json"):
         convert_aitw.convert(folder, "unseen_verb/test")
 
 
-def test_what_is_missing_or_damaged_is_said(folder: Path) -> None:
+def test_missing_or_damaged_shards_are_named(folder: Path) -> None:
     with pytest.raises(UsageError, match="has no split 'all'"):
         convert_aitw.convert(folder, "all")
     with pytest.raises(UsageError, match=r"no splits/unseen_domain\.json .* get it from gs://gresearch"):
@@ -134,16 +139,16 @@ def test_what_is_missing_or_damaged_is_said(folder: Path) -> None:
         convert_aitw.convert(folder)
     short = record("222", 0, KINDS[:1], **{"image/encoded": [b"\x00" * 5]})
     for bad, words in (
-        (short, r"record 0: not a step .*5 bytes are no picture of 60 x 120 x 3"),
-        (record("222", 0, KINDS[:1], **{"image/ui_annotations_positions": [0.5]}), "no boxes of four"),
-        (record("222", 0, KINDS[:1], goal_info=[]), "no 'goal_info'"),
+        (short, r"record 0: not a step .*5 bytes are not an image of 60 x 120 x 3"),
+        (record("222", 0, KINDS[:1], **{"image/ui_annotations_positions": [0.5]}), "not boxes of four"),
+        (record("222", 0, KINDS[:1], goal_info=[]), "missing key 'goal_info'"),
     ):
         shard(folder / "single" / "single-00000-of-00001", bad)
         with pytest.raises(UsageError, match=words):
             convert_aitw.convert(folder)
     assert not (folder / "aitw_unpacked.jsonl").exists()
     with pytest.raises(UsageError, match="get them from gs://gresearch"):
-        scoring.load(scoring.benchmark("aitw"), folder)
+        load_dataset(load_benchmark("aitw"), folder)
 
 
 TAP = aitw.AitwStep(
@@ -157,7 +162,7 @@ TAP = aitw.AitwStep(
     MobileAction("click", (500.0, 1000.0)),
     gesture=Gesture((0.5, 0.5), (0.5, 0.5)),
 )
-SWIPE = replace(TAP, deed=MobileAction("swipe", side="down"), gesture=Gesture((0.5, 0.8), (0.5, 0.2)))
+SWIPE = replace(TAP, action=MobileAction("swipe", direction="down"), gesture=Gesture((0.5, 0.8), (0.5, 0.2)))
 BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..640 by 830..1070
 
 
@@ -170,30 +175,35 @@ BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..64
         (TAP, MobileAction("click", (500, 1281)), False),
         (BOXED, MobileAction("click", (165, 835)), True),
         (BOXED, MobileAction("click", (155, 1000)), False),
-        (TAP, MobileAction("swipe", side="down"), False),
-        (TAP, MobileAction("swipe", side="up", path=((500, 1000), (510, 1010))), True),  # so short a drag is a tap
-        (SWIPE, MobileAction("swipe", side="up"), True),  # the main axis alone
-        (SWIPE, MobileAction("swipe", side="left"), False),
+        (TAP, MobileAction("swipe", direction="down"), False),
+        (TAP, MobileAction("swipe", direction="up", path=((500, 1000), (510, 1010))), True),  # so short a drag is a tap
+        (SWIPE, MobileAction("swipe", direction="up"), True),  # the main axis alone
+        (SWIPE, MobileAction("swipe", direction="left"), False),
         (SWIPE, MobileAction("click", (500, 1000)), False),
-        (replace(TAP, deed=MobileAction("type", text="a")), MobileAction("type", text="b"), True),  # by its kind alone
-        (replace(TAP, deed=MobileAction("press", button="back")), MobileAction("press", button="home"), False),
-        (replace(TAP, deed=MobileAction("stop")), MobileAction("stop", text="failure"), False),
-        (replace(TAP, deed=MobileAction("stop")), MobileAction("wait"), False),
+        (
+            replace(TAP, action=MobileAction("type", text="a")),
+            MobileAction("type", text="b"),
+            True,
+        ),  # by its kind alone
+        (replace(TAP, action=MobileAction("press", button="back")), MobileAction("press", button="home"), False),
+        (replace(TAP, action=MobileAction("stop")), MobileAction("stop", text="failure"), False),
+        (replace(TAP, action=MobileAction("stop")), MobileAction("wait"), False),
         (TAP, MobileAction("other"), False),
     ],
 )
-def test_each_rule(task: aitw.AitwStep, said: MobileAction, right: bool) -> None:
-    assert aitw.word(task, said)[1] is right
+def test_rule_matches_action(task: aitw.AitwStep, said: MobileAction, right: bool) -> None:
+    assert aitw.match_action(task, said)[1] is right
 
 
-def test_the_matching_is_the_same_both_ways_but_for_the_order() -> None:
+def test_matching_is_symmetric() -> None:
     rng = random.Random(3)
     for _ in range(500):
         a, b = (Gesture(*((rng.random(), rng.random()) for _ in range(2))) for _ in range(2))
         boxes = [(0.1, 0.1, 0.1 + rng.random(), 0.1 + rng.random())]
         assert match(a, b, boxes) == match(b, a, boxes)
         near = Gesture(a.touch, (a.touch[0] + 0.04 * rng.random() / math.sqrt(2), a.touch[1]))  # type: ignore[index]
-        assert near.tap and match(near, near, [])[1]
+        assert near.is_tap
+        assert match(near, near, [])[1]
 
 
 SEECLICK = {
@@ -238,17 +248,18 @@ SEECLICK = {
 }
 
 
-def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
+def test_seeclick_test_set_is_read(tmp_path: Path) -> None:
     (tmp_path / "images" / "general").mkdir(parents=True)
     (tmp_path / "images" / "webshopping").mkdir()
     for name in ("general/77_0", "general/77_1", "webshopping/5_0"):
         Image.new("RGB", (100, 200)).save(tmp_path / "images" / f"{name}.png")
     (tmp_path / "aitw_data_test.json").write_text(json.dumps(SEECLICK))
-    bench = scoring.benchmark("aitw")
-    dataset = scoring.load(bench, tmp_path)
+    bench = load_benchmark("aitw")
+    dataset = load_dataset(bench, tmp_path)
     assert [one.id for one in dataset.tasks] == ["general-0/0", "general-0/1", "webshopping-0/0"]
-    assert dataset.tasks[0].deed == MobileAction("click", point=(25.0, 100.0))
-    assert dataset.tasks[0].boxes[0] == pytest.approx((20, 96, 30, 104)) and dataset.tasks[1].deed.side == "down"
+    assert dataset.tasks[0].action == MobileAction("click", point=(25.0, 100.0))
+    assert dataset.tasks[0].boxes[0] == pytest.approx((20, 96, 30, 104))
+    assert dataset.tasks[1].action.direction == "down"
     said = {one.id: bench.oracle(one) for one in dataset.tasks}
     assert bench.score(dataset, said, "aitw").as_dict()["correct"] == 3
     said["webshopping-0/0"]["actions"] = [{"verb": "type", "text": "no such"}]
@@ -258,10 +269,10 @@ def test_seeclicks_test_set_is_read_with_its_x_before_y(tmp_path: Path) -> None:
     assert not check_dataset("aitw", tmp_path).findings
     (tmp_path / "aitw_unpacked.jsonl").write_text("")
     with pytest.raises(UsageError, match="two test sets"):
-        scoring.load(bench, tmp_path)
+        load_dataset(bench, tmp_path)
 
 
-def test_a_scroll_by_nothing_is_no_drag_to_a_side() -> None:
+def test_scroll_without_length_matches_no_drag() -> None:
     sideways, upright = Gesture((0.8, 0.5), (0.2, 0.5)), Gesture((0.5, 0.8), (0.5, 0.2))
     nowhere = Gesture(None, None)
     assert match(sideways, nowhere, []) == match(upright, nowhere, []) == (True, False)

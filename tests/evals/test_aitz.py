@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from actions import UsageError
-from evals import scoring
 from evals.benchmarks import aitz
-from evals.benchmarks.aitz import AitzStep, likeness
+from evals.benchmarks.aitz import AitzStep
 from evals.dataset_check import check_dataset
 from evals.metrics.mobile_actions import MobileAction
+from evals.metrics.text_distance import indel_ratio
+from evals.registry import load_benchmark
 
 
 def step(number: int, words: str, **more: Any) -> dict[str, Any]:
@@ -54,22 +55,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_files_form_is_read(folder: Path) -> None:
-    tasks = aitz.read(folder).tasks
+def test_annotations_are_read(folder: Path) -> None:
+    tasks = aitz.read_dataset(folder).tasks
     assert [one.id for one in tasks] == [f"E1/{n}" for n in range(5)]
-    assert [one.deed for one in tasks] == [
+    assert [one.action for one in tasks] == [
         MobileAction("click", point=(25.0, 50.0)),
-        MobileAction("swipe", side="down"),  # the finger goes up
+        MobileAction("swipe", direction="down"),  # the finger goes up
         MobileAction("type", text="seven"),
         MobileAction("press", button="back"),
         MobileAction("stop"),
     ]
-    assert tasks[0].boxes == ((10.0, 40.0, 40.0, 60.0), (0.0, 100.0, 100.0, 200.0)) and tasks[0].subset == "general"
+    assert tasks[0].boxes == ((10.0, 40.0, 40.0, 60.0), (0.0, 100.0, 100.0, 200.0))
+    assert tasks[0].subset == "general"
     assert not check_dataset("aitz", folder).findings
 
 
 def scored(folder: Path, protocol: str, **changed: Any) -> dict[str, Any]:
-    bench = scoring.benchmark("aitz")
+    bench = load_benchmark("aitz")
     dataset = bench.read(folder)
     said = {task.id: bench.oracle(task) for task in dataset.tasks}
     for name, line in changed.items():
@@ -77,11 +79,12 @@ def scored(folder: Path, protocol: str, **changed: Any) -> dict[str, Any]:
     return bench.score(dataset, said, protocol).as_dict()
 
 
-def test_the_recorded_actions_are_right_but_for_the_bug(folder: Path) -> None:
+def test_recorded_actions_score_per_protocol(folder: Path) -> None:
     assert scored(folder, "fixed")["correct"] == scored(folder, "aitw")["correct"] == 5
     told = scored(folder, "official-buggy")
-    assert told["correct"] == 4 and told["cells"]["action click"]["accuracy"] == 0
-    assert "the true point of every click is 0, 0" in told["notes"][-1]
+    assert told["correct"] == 4
+    assert told["cells"]["action click"]["accuracy"] == 0
+    assert "the reference point of every click is 0, 0" in told["notes"][-1]
     corner = {"actions": [{"verb": "click", "x": 0, "y": 0}], "box": [0, 0, 4, 4]}
     assert scored(folder, "official-buggy", _0=corner)["correct"] == 5  # the corner is right, whatever was asked
     assert scored(folder, "fixed", _0=corner)["correct"] == 4
@@ -101,7 +104,7 @@ CLICK = AitzStep(
     touch=(0.5, 0.5),
     lift=(0.5, 0.51),
 )
-SWIPE = replace(CLICK, deed=MobileAction("swipe", side="down"), touch=(0.5, 0.8), lift=(0.5, 0.2), boxes=())
+SWIPE = replace(CLICK, action=MobileAction("swipe", direction="down"), touch=(0.5, 0.8), lift=(0.5, 0.2), boxes=())
 BARE = replace(CLICK, boxes=())
 
 
@@ -110,7 +113,7 @@ def at(x: float, y: float) -> MobileAction:
 
 
 def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
-    return MobileAction("swipe", side="up", path=((x1, y1), (x2, y2)))
+    return MobileAction("swipe", direction="up", path=((x1, y1), (x2, y2)))
 
 
 @pytest.mark.parametrize(
@@ -120,59 +123,61 @@ def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
         ("fixed", BARE, at(641, 1000), False),
         ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 549), True),  # near, and grown by a fifth
         ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 551), False),
-        ("fixed", SWIPE, MobileAction("swipe", side="up"), False),
+        ("fixed", SWIPE, MobileAction("swipe", direction="up"), False),
         ("aitw", BARE, at(640, 1000), True),
         ("aitw", BARE, at(641, 1000), False),
         ("aitw", replace(CLICK, boxes=((300.0, 900.0, 500.0, 1000.0),)), at(639, 1065), True),  # 2.4 times the box
         ("aitw", replace(CLICK, boxes=((300.0, 900.0, 500.0, 1000.0),)), at(645, 1130), False),
-        ("aitw", SWIPE, MobileAction("swipe", side="up"), True),  # the main axis alone
-        ("aitw", SWIPE, MobileAction("swipe", side="left"), False),
+        ("aitw", SWIPE, MobileAction("swipe", direction="up"), True),  # the main axis alone
+        ("aitw", SWIPE, MobileAction("swipe", direction="left"), False),
         ("aitw", SWIPE, drag(100, 100, 400, 500), False),  # by shares of the screen it goes sideways
         ("aitw", SWIPE, drag(100, 100, 400, 900), True),
         ("aitw", BARE, drag(500, 1000, 510, 1010), True),  # so short a drag is a tap
         ("aitw", SWIPE, at(500, 1000), False),
         (
             "aitw",
-            replace(CLICK, deed=MobileAction("type", text="a")),
+            replace(CLICK, action=MobileAction("type", text="a")),
             MobileAction("type", text="b"),
             True,
         ),  # by its kind alone
         (
             "aitw",
-            replace(CLICK, deed=MobileAction("press", button="back")),
+            replace(CLICK, action=MobileAction("press", button="back")),
             MobileAction("press", button="home"),
             False,
         ),
         (
             "official-buggy",
-            replace(CLICK, deed=MobileAction("type", text="seven")),
+            replace(CLICK, action=MobileAction("type", text="seven")),
             MobileAction("type", text="sevem"),
             False,
         ),
         (
             "official-buggy",
-            replace(CLICK, deed=MobileAction("type", text="seventeen")),
+            replace(CLICK, action=MobileAction("type", text="seventeen")),
             MobileAction("type", text="sevemteen"),
             True,
         ),
     ],
 )
-def test_each_rule(protocol: str, task: AitzStep, said: MobileAction, right: bool) -> None:
+def test_rule_matches_action(protocol: str, task: AitzStep, said: MobileAction, right: bool) -> None:
     assert aitz.RULES[protocol](task, said)[1] is right
 
 
-def test_the_official_box_rule() -> None:
-    assert aitz.as_box((10, 10, 20, 20), (9, 9), ())  # the box grown by a fifth holds it
-    assert not aitz.as_box((10, 10, 20, 20), (8.9, 9), ())
-    assert aitz.as_box((11, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])  # and 0.57 of the element that holds it
-    assert not aitz.as_box((14, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])
+def test_official_box_rule() -> None:
+    assert aitz.box_matches((10, 10, 20, 20), (9, 9), ())  # the box grown by a fifth holds it
+    assert not aitz.box_matches((10, 10, 20, 20), (8.9, 9), ())
+    assert aitz.box_matches((11, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])  # and 0.57 of the element that holds it
+    assert not aitz.box_matches((14, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])
 
 
-def test_likeness_is_levenshteins_ratio() -> None:
-    assert likeness("seven", "sevem") == pytest.approx(0.8) and likeness("", "") == 1 and likeness("a", "b") == 0
+def test_indel_ratio_matches_levenshtein_ratio() -> None:
+    assert indel_ratio("seven", "sevem") == pytest.approx(0.8)
+    assert indel_ratio("", "") == 1
+    assert indel_ratio("a", "b") == 0
 
 
-def test_a_click_needs_its_pictures_size(folder: Path) -> None:
+def test_click_without_image_is_refused(folder: Path) -> None:
     (folder / "images" / "general" / "E1" / "E1_0.png").unlink()
     with pytest.raises(UsageError, match=r"E1_0\.png is missing"):
         scored(folder, "fixed", _0={"actions": [{"verb": "click", "x": 9, "y": 9}]})

@@ -10,7 +10,8 @@ import pytest
 
 from actions import UsageError
 from evals.cli import app
-from evals.compare import bootstrap, compare, mcnemar
+from evals.compare import compare
+from evals.stats import bootstrap, mcnemar
 
 
 def verdicts(path: Path, words: list[tuple[str, bool]], clusters: int = 0) -> Path:
@@ -27,26 +28,29 @@ def verdicts(path: Path, words: list[tuple[str, bool]], clusters: int = 0) -> Pa
     ("a", "b", "p"),
     [(0, 0, 1.0), (5, 5, 1.0), (0, 5, 0.0625), (10, 2, 0.0385742), (1, 9, 0.0214844), (600, 700, 0.0060)],
 )
-def test_mcnemars_exact_values(a: int, b: int, p: float) -> None:
+def test_mcnemar_exact_values(a: int, b: int, p: float) -> None:
     assert mcnemar(a, b) == mcnemar(b, a) == pytest.approx(p, rel=0.02)
 
 
-def test_what_two_runs_differ_by(tmp_path: Path) -> None:
+def test_compare_counts_and_interval(tmp_path: Path) -> None:
     names = [f"t{n}" for n in range(100)]
     a = verdicts(tmp_path / "a", [(name, n < 50) for n, name in enumerate(names)])
     b = verdicts(tmp_path / "b", list(reversed([(name, 5 <= n < 70) for n, name in enumerate(names)])))
     told = compare(a, b)
     assert (told.both, told.only_a, told.only_b, told.neither) == (45, 5, 20, 30)
-    assert told.difference == pytest.approx(0.15) and 0 < told.low < 0.15 < told.high < 0.3
-    assert told.p == pytest.approx(0.00408, rel=0.02) and "leaves out 0" in told.story()
+    assert told.difference == pytest.approx(0.15)
+    assert 0 < told.low < 0.15 < told.high < 0.3
+    assert told.p == pytest.approx(0.00408, rel=0.02)
+    assert "excludes 0" in told.format()
     back = compare(b, a)
     assert (back.difference, back.p) == (-told.difference, told.p)
     same = compare(a, a)
-    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0) and "may be luck" in same.story()
+    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0)
+    assert "no significant difference" in same.format()
     assert compare(a, b) == told
 
 
-def test_tasks_that_fall_together_make_the_interval_wider() -> None:
+def test_bootstrap_is_wider_for_clusters() -> None:
     rng = random.Random(3)
     values = [rng.choice([-1.0, 0.0, 1.0]) for _ in range(40)]
     alone = bootstrap([[value] for value in values for _ in range(10)], 0)
@@ -55,7 +59,7 @@ def test_tasks_that_fall_together_make_the_interval_wider() -> None:
     assert bootstrap([[value] for value in values], 0) == bootstrap([[value] for value in values], 0)
 
 
-def test_the_bootstrap_holds_the_truth_about_as_often_as_it_says() -> None:
+def test_bootstrap_has_nominal_coverage() -> None:
     rng = random.Random(5)
     held = 0
     for _ in range(200):
@@ -65,34 +69,35 @@ def test_the_bootstrap_holds_the_truth_about_as_often_as_it_says() -> None:
     assert 0.88 <= held / 200 <= 0.985
 
 
-def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+def test_incomparable_runs_are_refused(tmp_path: Path) -> None:
     a = verdicts(tmp_path / "a", [("x", True), ("y", False)])
     b = verdicts(tmp_path / "b", [("x", True), ("z", False)])
-    with pytest.raises(UsageError, match="2 are in one alone, the first 'y'"):
+    with pytest.raises(UsageError, match="2 are in one only, the first 'y'"):
         compare(a, b)
-    with pytest.raises(UsageError, match="holds no finished run"):
+    with pytest.raises(UsageError, match="has no finished run"):
         compare(tmp_path, a)
     (tmp_path / "c").write_text('{"id": "x"}\n')
-    with pytest.raises(UsageError, match="line 1: no verdict"):
+    with pytest.raises(UsageError, match="line 1: not a verdict"):
         compare(tmp_path / "c", a)
 
 
-def test_runs_of_two_protocols_are_not_compared(tmp_path: Path) -> None:
+def test_runs_of_two_protocols_are_refused(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         verdicts(tmp_path / name / "verdicts.jsonl", [("x", True)])
         head = {"benchmark": "b", "revision": "r", "protocol": name}
         (tmp_path / name / "result.json").write_text(json.dumps(head))
-    with pytest.raises(UsageError, match="protocol is 'one' in one, 'two' in the other"):
+    with pytest.raises(UsageError, match="protocol is 'one' in one and 'two' in the other"):
         compare(tmp_path / "one", tmp_path / "two")
 
 
-def test_the_command_says_it_as_a_story_or_json(tmp_path: Path) -> None:
+def test_command_prints_text_or_json(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     a = verdicts(tmp_path / "a", [(f"t{n}", n < 3) for n in range(9)], clusters=3)
     b = verdicts(tmp_path / "b", [(f"t{n}", n < 6) for n in range(9)], clusters=3)
     shown = CliRunner().invoke(app, ["compare", str(a), str(b)])
-    assert shown.exit_code == 0 and "9 tasks in 3 clusters" in shown.stdout
+    assert shown.exit_code == 0
+    assert "9 tasks in 3 clusters" in shown.stdout
     told = json.loads(CliRunner().invoke(app, ["compare", str(a), str(b), "--json"]).stdout)
     assert (told["only_a"], told["only_b"], told["clusters"]) == (0, 3, 3)

@@ -18,8 +18,8 @@ pytest.importorskip("starlette", reason="the package starlette is missing (extra
 pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [serve])")
 
 from agent.policies.remote.probe import GOAL, render_button_page
-from evals import runner
 from evals.cli import app
+from evals.run_folder import PREDICTIONS, VERDICTS
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-this-test"
@@ -69,7 +69,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_served_model_gives_the_predictions_that_it_gives_in_process(
+def test_served_model_predicts_like_local_model(
     served: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIXELHAND_API_KEY", TOKEN)
@@ -79,9 +79,10 @@ def test_a_served_model_gives_the_predictions_that_it_gives_in_process(
         done = CliRunner().invoke(app, line)
         assert done.exit_code == 0, done.output
         told[name] = json.loads(done.stdout.strip().splitlines()[-1])
-    lines = {name: (tmp_path / name / runner.PREDICTIONS).read_bytes().splitlines() for name in told}
-    assert lines["local"][1:] == lines["served"][1:] and len(lines["local"]) == 4
-    assert (tmp_path / "local" / runner.VERDICTS).read_bytes() == (tmp_path / "served" / runner.VERDICTS).read_bytes()
+    lines = {name: (tmp_path / name / PREDICTIONS).read_bytes().splitlines() for name in told}
+    assert lines["local"][1:] == lines["served"][1:]
+    assert len(lines["local"]) == 4
+    assert (tmp_path / "local" / VERDICTS).read_bytes() == (tmp_path / "served" / VERDICTS).read_bytes()
     assert told["local"]["correct"] == told["served"]["correct"] >= 2
     own, other = told["local"]["about"], told["served"]["about"]
     for key in ("fingerprint", "prompt_hash", "resize", "dialect", "pictures"):
@@ -89,9 +90,10 @@ def test_a_served_model_gives_the_predictions_that_it_gives_in_process(
     assert other["server"].startswith("http://127.0.0.1:")
 
 
-def test_a_server_that_is_not_there_is_said_in_one_sentence(data: Path, tmp_path: Path) -> None:
+def test_unreachable_server_is_named(data: Path, tmp_path: Path) -> None:
     from actions import Error
 
     line = ["screenspot-pro", "--data", str(data), "--model", "http://127.0.0.1:9/v1#x", "--out", str(tmp_path / "o")]
     done = CliRunner().invoke(app, line)
-    assert isinstance(done.exception, Error) and "127.0.0.1:9" in str(done.exception)
+    assert isinstance(done.exception, Error)
+    assert "127.0.0.1:9" in str(done.exception)

@@ -11,13 +11,15 @@ import gymnasium
 import pytest
 from PIL import Image
 
-import envs
+import evals
 from actions import UsageError
-from evals import runner, scoring
+from evals import runner
 from evals.benchmarks import gui_odyssey
-from evals.benchmarks.gui_odyssey import OdysseyStep, alike, distance
+from evals.benchmarks.gui_odyssey import OdysseyStep, texts_match
 from evals.dataset_check import check_dataset
 from evals.metrics.mobile_actions import MobileAction
+from evals.metrics.text_distance import levenshtein
+from evals.registry import load_benchmark, load_dataset, resolve_protocol
 
 STEPS: list[tuple[str, Any, Any]] = [
     ("CLICK", [[500, 250], [500, 250]], [400, 200, 600, 300]),
@@ -89,94 +91,100 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_files_form_is_read(folder: Path) -> None:
-    dataset = scoring.load(scoring.benchmark("gui-odyssey"), folder)
+def test_annotations_are_read(folder: Path) -> None:
+    dataset = load_dataset(load_benchmark("gui-odyssey"), folder)
     first = [one for one in dataset.tasks if one.episode == "1000"]
-    assert [one.deed for one in first] == [
+    assert [one.action for one in first] == [
         MobileAction("click", point=(50.0, 50.0)),
         MobileAction("long_press", point=(10.0, 180.0)),
-        MobileAction("swipe", side="down"),  # the finger goes up
+        MobileAction("swipe", direction="down"),  # the finger goes up
         MobileAction("type", text="Zürich hotels"),
         MobileAction("press", button="home"),
         MobileAction("press", button="back"),
         MobileAction("press", button="recents"),
         MobileAction("stop"),
     ]
-    assert (
-        first[0].boxes == ((40.0, 40.0, 60.0, 60.0),) and first[0].instruction == "low 0" and first[0].goal == "do 1000"
-    )
-    assert dataset.protocol == "random" and first[0].size == (100, 200)  # the picture's, not the device's
+    assert first[0].boxes == ((40.0, 40.0, 60.0, 60.0),)
+    assert first[0].instruction == "low 0"
+    assert first[0].goal == "do 1000"
+    assert dataset.protocol == "random"
+    assert first[0].size == (100, 200)
     found = check_dataset("gui-odyssey", folder)
-    assert [what for what, _ in found.findings] == ["an episode that lacks steps"]
+    assert [what for what, _ in found.findings] == ["incomplete episode"]
 
 
-def test_the_recorded_actions_are_right_on_every_split(folder: Path) -> None:
-    bench = scoring.benchmark("gui-odyssey")
-    dataset = scoring.load(bench, folder)
+def test_recorded_actions_score_one_on_every_split(folder: Path) -> None:
+    bench = load_benchmark("gui-odyssey")
+    dataset = load_dataset(bench, folder)
     for protocol, steps in (("random", 11), ("device", 1), ("all", 12)):
-        said = {task.id: bench.oracle(task) for task in bench.judged(dataset, protocol)}
+        said = {task.id: bench.oracle(task) for task in bench.scored_tasks(dataset, protocol)}
         told = bench.score(dataset, said, protocol).as_dict()
         assert (told["correct"], told["total"], told["metrics"]["AMS"], told["metrics"]["SR"]) == (steps, steps, 1, 1)
     assert any(
-        "1 episodes of the split device are not here" in note for note in bench.score(dataset, {}, "device").notes
+        "1 episodes of the split device are missing" in note for note in bench.score(dataset, {}, "device").notes
     )
     with pytest.raises(UsageError, match=r"needs splits/task_split\.json .* get it from huggingface"):
-        bench.judged(dataset, "task")
+        bench.scored_tasks(dataset, "task")
 
 
-def test_the_random_split_is_a_mean_of_categories_and_the_others_are_over_samples(folder: Path) -> None:
+def test_official_average_depends_on_split(folder: Path) -> None:
     """Three steps of the Web_Shopping episodes right, none of Multi_Apps' eight: 3 of 11, or the mean of 1 and 0."""
-    bench = scoring.benchmark("gui-odyssey")
-    dataset = scoring.load(bench, folder)
+    bench = load_benchmark("gui-odyssey")
+    dataset = load_dataset(bench, folder)
     said = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
     random, every = (bench.score(dataset, said, protocol).as_dict() for protocol in ("random", "all"))
-    assert random["metrics"]["AMS"] == pytest.approx(1 / 2) and random["correct"] == 3 and random["missing"] == 8
+    assert random["metrics"]["AMS"] == pytest.approx(1 / 2)
+    assert random["correct"] == 3
+    assert random["missing"] == 8
     assert every["metrics"]["AMS"] == pytest.approx(3 / 12)
     assert random["metrics"]["SR"] == pytest.approx(1 / 2)  # 2000 alone of its category is whole
     assert every["metrics"]["SR"] == pytest.approx(1 / 3)  # of 1000, 2000, 4000
     assert any("2 categories; the published mean is over 6" in note for note in random["notes"])
-    assert any("1 episodes lack steps" in note for note in random["notes"])
+    assert any("1 episodes are incomplete" in note for note in random["notes"])
     assert random["cells"]["split device Pixel Tablet"]["correct"] == 3
     assert random["metrics"]["text"] == {"correct": 0, "total": 1, "accuracy": 0}
 
 
-def test_the_older_annotations_have_no_boxes_and_say_so(folder: Path) -> None:
+def test_annotations_without_boxes_get_a_note(folder: Path) -> None:
     for path in (folder / "annotations").iterdir():
         told = json.loads(path.read_text())
         for one in told["steps"]:
             del one["sam2_bbox"], one["low_level_instruction"]
         path.write_text(json.dumps(told))
-    bench = scoring.benchmark("gui-odyssey")
-    dataset = scoring.load(bench, folder)
+    bench = load_benchmark("gui-odyssey")
+    dataset = load_dataset(bench, folder)
     result = bench.score(dataset, {task.id: bench.oracle(task) for task in dataset.tasks}, "all")
-    assert result.as_dict()["correct"] == 12 and any("before July 2025" in note for note in result.notes)
+    assert result.as_dict()["correct"] == 12
+    assert any("before July 2025" in note for note in result.notes)
 
 
-def test_without_splits_all_episodes_are_judged_and_damage_is_named(folder: Path) -> None:
+def test_without_splits_all_episodes_are_scored(folder: Path) -> None:
     for path in (folder / "splits").iterdir():
         path.unlink()
-    bench = scoring.benchmark("gui-odyssey")
-    assert scoring.resolve_protocol(bench, scoring.load(bench, folder)) == "all"
+    bench = load_benchmark("gui-odyssey")
+    assert resolve_protocol(bench, load_dataset(bench, folder)) == "all"
     planned = runner.plan_run("gui-odyssey", folder)
-    assert len(planned.ids) == 12 and len(planned.jobs()) == 4
+    assert len(planned.ids) == 12
+    assert len(planned.jobs()) == 4
     told = episode("5000", "General_Tool", [("FLY", "", None)])
     (folder / "annotations" / "5000.json").write_text(json.dumps(told))
-    with pytest.raises(UsageError, match=r"5000\.json is not in GUI-Odyssey's form \(action 'FLY'\)"):
-        scoring.load(bench, folder)
+    with pytest.raises(UsageError, match=r"5000\.json is not in GUI-Odyssey's format \(action 'FLY'\)"):
+        load_dataset(bench, folder)
 
 
-def test_it_is_an_environment(folder: Path) -> None:
-    envs.register()
+def test_benchmark_is_an_environment(folder: Path) -> None:
+    evals.register()
     env = gymnasium.make("pixelhand/GUIOdyssey-v0", data=folder, level="low")
     _, info = env.reset(seed=0)
-    assert info["goal"] == "do 1000\nThe step to do now: low 0" and info["id"] == "1000/0"
+    assert info["goal"] == "do 1000\nThe step to do now: low 0"
+    assert info["id"] == "1000/0"
     env.close()
 
 
 CLICK = OdysseyStep(
-    "e/0", "e", 0, "goal", "", "p.png", (1000, 2000), MobileAction("click", (500.0, 500.0)), goal_point=(500, 250)
+    "e/0", "e", 0, "goal", "", "p.png", (1000, 2000), MobileAction("click", (500.0, 500.0)), target_point=(500, 250)
 )
-BOXED = replace(CLICK, box=(100, 100, 600, 300))
+BOXED = replace(CLICK, target_box=(100, 100, 600, 300))
 
 
 @pytest.mark.parametrize(
@@ -189,14 +197,14 @@ BOXED = replace(CLICK, box=(100, 100, 600, 300))
         (BOXED, MobileAction("click", (100, 200)), True),  # the box's very corner, far from the point
         (BOXED, MobileAction("click", (99, 200)), False),
         (CLICK, MobileAction("long_press", (500, 500)), False),
-        (replace(CLICK, deed=MobileAction("press", button="home")), MobileAction("press", button="back"), False),
-        (replace(CLICK, deed=MobileAction("stop")), MobileAction("stop", text="failure"), False),
-        (replace(CLICK, deed=MobileAction("swipe", side="down")), MobileAction("swipe", side="up"), False),
-        (replace(CLICK, deed=MobileAction("swipe", side="down")), MobileAction("swipe", side="down"), True),
+        (replace(CLICK, action=MobileAction("press", button="home")), MobileAction("press", button="back"), False),
+        (replace(CLICK, action=MobileAction("stop")), MobileAction("stop", text="failure"), False),
+        (replace(CLICK, action=MobileAction("swipe", direction="down")), MobileAction("swipe", direction="up"), False),
+        (replace(CLICK, action=MobileAction("swipe", direction="down")), MobileAction("swipe", direction="down"), True),
     ],
 )
-def test_each_rule(task: OdysseyStep, said: MobileAction, right: bool) -> None:
-    assert gui_odyssey.word(task, said)[1] is right
+def test_rule_matches_action(task: OdysseyStep, said: MobileAction, right: bool) -> None:
+    assert gui_odyssey.match_action(task, said)[1] is right
 
 
 @pytest.mark.parametrize(
@@ -210,12 +218,12 @@ def test_each_rule(task: OdysseyStep, said: MobileAction, right: bool) -> None:
         ("abcd", "", True),  # nothing is in everything, as in the official script
     ],
 )
-def test_texts(true: str, said: str, right: bool) -> None:
-    assert alike(true, said) is right
+def test_texts_match(true: str, said: str, right: bool) -> None:
+    assert texts_match(true, said) is right
 
 
-def test_distance_is_levenshteins() -> None:
-    assert [distance(*pair) for pair in (("kitten", "sitting"), ("", "abc"), ("abc", "abc"), ("ab", "ba"))] == [
+def test_levenshtein_distance() -> None:
+    assert [levenshtein(*pair) for pair in (("kitten", "sitting"), ("", "abc"), ("abc", "abc"), ("ab", "ba"))] == [
         3,
         3,
         0,
@@ -223,11 +231,11 @@ def test_distance_is_levenshteins() -> None:
     ]
 
 
-def test_a_scroll_goes_where_its_longer_way_goes(tmp_path: Path) -> None:
+def test_scroll_direction_follows_longer_axis(tmp_path: Path) -> None:
     for info, side in (
         ([[500, 500], [900, 480]], "left"),  # the finger goes right: what is at the left comes
         ([[500, 500], [100, 480]], "right"),
         ([[500, 500], [600, 600]], "up"),  # both as long: the upright one
         ([[500, 500], [400, 400]], "down"),
     ):
-        assert gui_odyssey._deed("SCROLL", info)[0].side == side
+        assert gui_odyssey._read_action("SCROLL", info)[0].direction == side

@@ -12,9 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from actions import UsageError
-from evals import scoring
+from evals.metrics.geometry import parse_point
+from evals.predictions import format_warnings
+from evals.registry import list_benchmarks, load_benchmark
 from evals.score_cli import app
-from evals.scoring import SampleScore, interval, pixel
+from evals.scoring import score_file
+from evals.stats import clustered_interval
 
 NAMES = {"agentnetbench", "aitz", "android-control", "osworld-g", "osworld-g-refined", "screenspot", "screenspot-pro"}
 
@@ -53,8 +56,8 @@ def said(i: int, point: Any) -> dict[str, Any]:
     return {"id": f"word_{i}", "point": point, "reply": "there"}
 
 
-def test_right_wrong_unreadable_and_missing_are_told_apart(pro: Path) -> None:
-    told = scoring.score("screenspot-pro", pro, write(pro, said(0, [5, 30]), said(1, [5, 30]), said(2, None))).as_dict()
+def test_outcomes_are_counted_separately(pro: Path) -> None:
+    told = score_file("screenspot-pro", pro, write(pro, said(0, [5, 30]), said(1, [5, 30]), said(2, None))).as_dict()
     assert (told["correct"], told["total"], told["wrong_format"], told["missing"]) == (1, 4, 1, 1)
     assert told["missing_ids"] == ["word_3"]
     assert told["metrics"]["overall"] == {
@@ -67,141 +70,143 @@ def test_right_wrong_unreadable_and_missing_are_told_apart(pro: Path) -> None:
     }
 
 
-def test_the_order_of_lines_does_not_matter(pro: Path) -> None:
+def test_order_of_lines_does_not_matter(pro: Path) -> None:
     lines = [said(i, [10 * i, 20]) for i in range(4)]
-    there = scoring.score("screenspot-pro", pro, write(pro, *lines)).as_dict()
-    back = scoring.score("screenspot-pro", pro, write(pro, *reversed(lines))).as_dict()
+    there = score_file("screenspot-pro", pro, write(pro, *lines)).as_dict()
+    back = score_file("screenspot-pro", pro, write(pro, *reversed(lines))).as_dict()
     there["about"] = back["about"] = {}
-    assert there == back and there["correct"] == 4
+    assert there == back
+    assert there["correct"] == 4
 
 
-def test_all_four_edges_are_inside_and_a_hair_beyond_is_not(pro: Path) -> None:
+def test_box_includes_its_four_edges(pro: Path) -> None:
     for point, right in [([10, 20], 1), ([19, 40], 1), ([19.0001, 40], 0), ([10, 19.9999], 0)]:
-        assert scoring.score("screenspot-pro", pro, write(pro, said(1, point))).as_dict()["correct"] == right
+        assert score_file("screenspot-pro", pro, write(pro, said(1, point))).as_dict()["correct"] == right
 
 
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ([said(0, [1, 2]), said(0, [1, 2])], r"id 'word_0' comes twice \(line 1 and line 2\)"),
+        ([said(0, [1, 2]), said(0, [1, 2])], r"duplicate id 'word_0' \(line 1 and line 2\)"),
         (
             [said(0, None), said(7, None), said(8, None)],
             r"2 of 3 ids are not .* the first 'word_7' \(line 2\).*'word_0'",
         ),
-        (["{"], "line 1: not JSON"),
+        (["{"], "line 1: not valid JSON"),
         (['["word_0", 1, 2]'], "line 1: not a prediction"),
         ([{"point": [1, 2]}], "line 1: not a prediction"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_in_a_sentence(pro: Path, lines: list[Any], sentence: str) -> None:
+def test_invalid_predictions_file_is_refused(pro: Path, lines: list[Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        scoring.score("screenspot-pro", pro, write(pro, *lines))
+        score_file("screenspot-pro", pro, write(pro, *lines))
 
 
 @pytest.mark.parametrize(
     "bad", [None, [1], [1, 2, 3, 4], ["1", 2], [True, 2], "1,2", {"x": 1}, math.nan, [math.inf, 0]]
 )
-def test_a_point_is_two_finite_numbers_and_nothing_else(bad: Any) -> None:
-    assert pixel(bad) is None and pixel([1, 2.5]) == (1.0, 2.5)
+def test_point_is_two_finite_numbers(bad: Any) -> None:
+    assert parse_point(bad) is None
+    assert parse_point([1, 2.5]) == (1.0, 2.5)
 
 
-def test_names_protocols_and_folders_that_are_not_there(pro: Path, tmp_path: Path) -> None:
-    assert set(scoring.names()) >= NAMES
+def test_unknown_names_and_folders_are_refused(pro: Path, tmp_path: Path) -> None:
+    assert set(list_benchmarks()) >= NAMES
     for name in ("screenspotpro", "screenspot-v3", "miniwob", "", "score"):
-        with pytest.raises(UsageError, match=rf"no benchmark '{name}' to score; have .*screenspot-pro"):
-            scoring.benchmark(name)
+        with pytest.raises(UsageError, match=rf"no recorded benchmark '{name}'; have .*screenspot-pro"):
+            load_benchmark(name)
     with pytest.raises(UsageError, match="has no protocol 'mine'; have sspro-official"):
-        scoring.score("screenspot-pro", pro, write(pro), "mine")
+        score_file("screenspot-pro", pro, write(pro), "mine")
     with pytest.raises(UsageError, match=r"no annotations .* get them from github.com/.*0.8 MB"):
-        scoring.score("screenspot-pro", tmp_path / "elsewhere", write(pro))
+        score_file("screenspot-pro", tmp_path / "elsewhere", write(pro))
     with pytest.raises(UsageError, match="cannot read"):
-        scoring.score("screenspot-pro", pro, pro / "none.jsonl")
+        score_file("screenspot-pro", pro, pro / "none.jsonl")
 
 
-def test_a_metric_is_never_bare(pro: Path) -> None:
+def test_result_has_revision_protocol_and_metadata(pro: Path) -> None:
     about = {"model": "m", "prompt_hash": "p", "resize": "r"}
-    told = scoring.score("screenspot-pro", pro, write(pro, {"about": about}, said(0, [5, 30]))).as_dict()
-    assert told["about"].items() >= about.items() and len(told["about"]["predictions_hash"]) == 16
-    assert told["protocol"] == "sspro-official" and len(told["revision"]) == 16
-    assert any("holds 4 samples, the published benchmark 1,581" in note for note in told["notes"])
+    told = score_file("screenspot-pro", pro, write(pro, {"about": about}, said(0, [5, 30]))).as_dict()
+    assert told["about"].items() >= about.items()
+    assert len(told["about"]["predictions_hash"]) == 16
+    assert told["protocol"] == "sspro-official"
+    assert len(told["revision"]) == 16
+    assert any("holds 4 samples and the published benchmark 1,581" in note for note in told["notes"])
     path = pro / "annotations" / "word_macos.json"
     path.write_text(path.read_text().replace("press 0", "press O"))
-    assert scoring.score("screenspot-pro", pro, write(pro)).revision != told["revision"]
+    assert score_file("screenspot-pro", pro, write(pro)).revision != told["revision"]
 
 
 @pytest.mark.parametrize(
     "wild",
     ['{"id": "word_0", "point": [%s, 1]}' % ("9" * 5000), "[" * 100_000, '{"a":' * 50_000, "[" * 99_999 + "]" * 99_999],
 )
-def test_json_that_no_reader_can_hold_is_refused_in_a_sentence(pro: Path, wild: str) -> None:
-    with pytest.raises(UsageError, match="cannot be read as JSON"):
-        scoring.score("screenspot-pro", pro, write(pro, wild))
+def test_unparsable_json_is_refused(pro: Path, wild: str) -> None:
+    with pytest.raises(UsageError, match="cannot be parsed as JSON"):
+        score_file("screenspot-pro", pro, write(pro, wild))
 
 
-def test_a_number_that_no_float_holds_is_no_point(pro: Path) -> None:
-    told = scoring.score("screenspot-pro", pro, write(pro, said(0, [10**400, 1]), said(1, [1, -(10**400)]))).as_dict()
+def test_number_beyond_float_range_is_wrong_format(pro: Path) -> None:
+    told = score_file("screenspot-pro", pro, write(pro, said(0, [10**400, 1]), said(1, [1, -(10**400)]))).as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (0, 2, 2)
 
 
-def test_one_list_of_predictions_is_as_good_as_lines_and_a_byte_mark_is_no_letter(pro: Path) -> None:
+def test_json_list_and_byte_order_mark_are_read(pro: Path) -> None:
     lines = [{"about": {"model": "m"}}, said(0, [5, 30]), said(1, None)]
     path = pro / "list.json"
     path.write_text(json.dumps(lines, indent=1))
-    told = scoring.score("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2) and told["about"]["model"] == "m"
+    told = score_file("screenspot-pro", pro, path).as_dict()
+    assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2)
+    assert told["about"]["model"] == "m"
     path.write_text("[]")
-    assert scoring.score("screenspot-pro", pro, path).as_dict()["missing"] == 4
+    assert score_file("screenspot-pro", pro, path).as_dict()["missing"] == 4
     path.write_bytes(b"\xef\xbb\xbf" + write(pro, *lines).read_bytes())
-    assert scoring.score("screenspot-pro", pro, path).as_dict()["correct"] == 1
+    assert score_file("screenspot-pro", pro, path).as_dict()["correct"] == 1
 
 
-def test_a_file_that_is_likely_of_another_form_is_doubted_in_a_note(pro: Path) -> None:
-    told = scoring.score("screenspot-pro", pro, write(pro, {"id": "word_0", "pixel": [1, 2]})).as_dict()
-    assert told["wrong_format"] == 1 and any("no prediction has the key 'point', but pixel" in n for n in told["notes"])
-    assert not any("has the key" in n for n in scoring.score("screenspot-pro", pro, write(pro, said(0, None))).notes)
+def test_file_of_another_format_gets_a_note(pro: Path) -> None:
+    told = score_file("screenspot-pro", pro, write(pro, {"id": "word_0", "pixel": [1, 2]})).as_dict()
+    assert told["wrong_format"] == 1
+    assert any("no prediction has the key 'point', only pixel" in n for n in told["notes"])
+    assert not any("has the key" in n for n in score_file("screenspot-pro", pro, write(pro, said(0, None))).notes)
     shares = {str(n): {"point": [0.5, n / 20]} for n in range(10)}
-    assert "between 0 and 1" in scoring.format_warnings(shares, "point")[0]
-    assert (
-        scoring.format_warnings({**shares, "x": {"point": [5, 5]}}, "point")
-        == ()
-        == scoring.format_warnings({}, "point")
-    )
+    assert "between 0 and 1" in format_warnings(shares, "point")[0]
+    assert format_warnings({**shares, "x": {"point": [5, 5]}}, "point") == () == format_warnings({}, "point")
 
 
-def test_what_cannot_be_written_is_said_in_a_sentence(pro: Path, tmp_path: Path) -> None:
+def test_unwritable_output_is_refused(pro: Path, tmp_path: Path) -> None:
     arguments = ["screenspot-pro", "--data", str(pro), "--predictions", str(write(pro))]
     for option in ("--verdicts", "--leaderboard"):
         ran = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "no" / "file")])
-        wanted = "cannot write" if option == "--verdicts" else "needs all six groups, and there is no Dev, Creative"
-        assert isinstance(ran.exception, UsageError) and wanted in str(ran.exception)
+        wanted = "cannot write" if option == "--verdicts" else "needs all six groups and the folder lacks Dev, Creative"
+        assert isinstance(ran.exception, UsageError)
+        assert wanted in str(ran.exception)
 
 
-def verdicts(*groups: list[float]) -> list[SampleScore]:
-    return [
-        SampleScore(f"{g}/{i}", "correct" if value == 1 else "wrong", str(g), value)
-        for g, group in enumerate(groups)
-        for i, value in enumerate(group)
-    ]
+def verdicts(*groups: list[float]) -> list[tuple[str, float]]:
+    return [(str(g), value) for g, group in enumerate(groups) for value in group]
 
 
-def test_the_interval_of_single_samples_is_wilsons() -> None:
-    low, high, clusters = interval(verdicts(*([1.0] for _ in range(30)), *([0.0] for _ in range(10))))
-    assert (low, high) == pytest.approx((0.5970, 0.8589), abs=0.004) and clusters == 40  # Wilson's of 30 in 40
+def test_interval_of_independent_samples_is_wilson() -> None:
+    low, high, clusters = clustered_interval(verdicts(*([1.0] for _ in range(30)), *([0.0] for _ in range(10))))
+    assert (low, high) == pytest.approx((0.5970, 0.8589), abs=0.004)
+    assert clusters == 40
 
 
-def test_samples_that_stand_and_fall_together_count_less() -> None:
-    alone = interval(verdicts(*([float(i % 2)] for i in range(40))))
-    together = interval(verdicts(*([float(i % 2)] * 10 for i in range(4))))
-    assert together[1] - together[0] > 2.5 * (alone[1] - alone[0]) and together[2] == 4
+def test_interval_is_wider_for_clustered_samples() -> None:
+    alone = clustered_interval(verdicts(*([float(i % 2)] for i in range(40))))
+    together = clustered_interval(verdicts(*([float(i % 2)] * 10 for i in range(4))))
+    assert together[1] - together[0] > 2.5 * (alone[1] - alone[0])
+    assert together[2] == 4
 
 
-def test_all_right_is_not_certain_and_nothing_is_unknown() -> None:
-    low, high, _ = interval(verdicts([1.0] * 5, [1.0] * 5))
-    assert low < 0.5 and high == 1.0
-    assert interval([]) == (0.0, 1.0, 0)
+def test_interval_of_equal_scores_or_no_scores() -> None:
+    low, high, _ = clustered_interval(verdicts([1.0] * 5, [1.0] * 5))
+    assert low < 0.5
+    assert high == 1.0
+    assert clustered_interval([]) == (0.0, 1.0, 0)
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+def test_interval_has_nominal_coverage() -> None:
     """Pictures of one to five samples, hits that hang on the picture: 95 % of intervals should hold the mean of 0.6."""
     rng = random.Random(7)
     held = 0
@@ -210,30 +215,33 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
         for _ in range(60):
             luck = rng.choice([0.3, 0.9])
             groups.append([float(rng.random() < luck) for _ in range(rng.randint(1, 5))])
-        low, high, _ = interval(verdicts(*groups))
+        low, high, _ = clustered_interval(verdicts(*groups))
         held += low <= 0.6 <= high
     assert 0.92 <= held / 400 <= 0.985
 
 
-def test_the_command_prints_a_table_or_json_and_writes_every_word(pro: Path, tmp_path: Path) -> None:
+def test_command_prints_table_or_json(pro: Path, tmp_path: Path) -> None:
     path, words = write(pro, said(0, [5, 30])), tmp_path / "words.jsonl"
     arguments = ["screenspot-pro", "--data", str(pro), "--predictions", str(path)]
     shown = CliRunner().invoke(app, [*arguments, "--verdicts", str(words)])
-    assert shown.exit_code == 0 and "1 of 4 correct, 25.00 %" in shown.stdout
-    assert "micro (over samples)" in shown.stdout and "macro (over 1 groups)" in shown.stdout
+    assert shown.exit_code == 0
+    assert "1 of 4 correct, 25.00 %" in shown.stdout
+    assert "micro (over samples)" in shown.stdout
+    assert "macro (over 1 groups)" in shown.stdout
     assert "missing, counted as wrong: word_1, word_2, word_3" in shown.stdout
     assert [json.loads(line)["outcome"] for line in words.read_text().splitlines()] == ["correct"] + ["missing"] * 3
     told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
-    assert told["correct"] == 1 and told["missing"] == 3
+    assert told["correct"] == 1
+    assert told["missing"] == 3
 
 
-def test_scoring_needs_neither_torch_nor_a_browser() -> None:
+def test_scoring_imports_neither_torch_nor_browser() -> None:
     import subprocess
     import sys
 
     code = (
-        "import sys; from evals import score, doctor, score_cli\n"
-        f"for name in {sorted(NAMES)!r}: score.benchmark(name)\n"
+        "import sys; from evals import dataset_check, registry, score_cli, scoring\n"
+        f"for name in {sorted(NAMES)!r}: registry.load_benchmark(name)\n"
         "print(sorted({'torch', 'transformers', 'playwright', 'gymnasium', 'numpy'} & set(sys.modules)))"
     )
     root = Path(__file__).parent.parent.parent

@@ -11,18 +11,20 @@ from typing import Any
 import pytest
 
 from actions import UsageError, parse_action
-from evals import scoring
 from evals.benchmarks import agentnetbench, android_control
-from evals.benchmarks.agentnetbench import NEW, OLD, RecordedAction, against, alike_texts, edits
-from evals.benchmarks.android_control import ASSUMED, PROTOCOLS, MobileAction, RecordedMobileStep
+from evals.benchmarks.agentnetbench import NEW, OLD, RecordedAction, score_sequence, text_similarity
+from evals.benchmarks.android_control import ASSUMED_SIZE, PROTOCOLS, MobileAction, RecordedMobileStep
 from evals.dataset_check import check_dataset
 from evals.metrics import mobile_actions
+from evals.metrics.text_distance import levenshtein
 from evals.metrics.trajectory import scroll_direction
-from evals.scoring import Dataset
+from evals.registry import load_benchmark
+from evals.scoring import score_file
+from evals.types import Dataset
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 AC, ANB = DATA / "android_control", DATA / "agentnetbench"
-here = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
 TOTALS = {
     "qwen-8444": 8444,
     "infigui-8444": 8444,
@@ -35,77 +37,81 @@ TOTALS = {
 
 @cache
 def recorded() -> Dataset:
-    return android_control.read(AC)
+    return android_control.read_dataset(AC)
 
 
 def clicks(x: int, y: int) -> dict[str, Any]:
     return {step.id: {"id": step.id, "actions": [{"verb": "click", "x": x, "y": y}]} for step in recorded().tasks}
 
 
-@here
-def test_the_test_split_counts_as_published() -> None:
+@needs_data
+def test_split_has_published_counts() -> None:
     steps = recorded().tasks
-    held = [step.deed.verb for step in steps]
+    held = [step.action.verb for step in steps]
     sizes = {"click": 5074, "swipe": 1211, "type": 632, "open": 608, "wait": 567, "press": 343, "long_press": 9}
     assert {verb: held.count(verb) for verb in sizes} == sizes
-    assert len(steps) == 8444 and len({step.episode for step in steps}) == 1543
+    assert len(steps) == 8444
+    assert len({step.episode for step in steps}) == 1543
 
 
-@here
+@needs_data
 @pytest.mark.parametrize(
     ("protocol", "per_cent", "hits"),
     [("qwen-8444", 25.5, 1296), ("infigui-8444", 25.6, 1300), ("os-atlas-7708", 9.0, 415), ("strict", 6.2, 313)],
 )
-def test_always_clicking_the_middle_earns_what_is_known(protocol: str, per_cent: float, hits: int) -> None:
-    said = scoring.benchmark("android-control").score(recorded(), clicks(540, 1200), protocol)
+def test_center_click_baseline_has_known_accuracy(protocol: str, per_cent: float, hits: int) -> None:
+    said = load_benchmark("android-control").score(recorded(), clicks(540, 1200), protocol)
     grounding = said.metrics["grounding"]
-    assert round(100 * grounding["accuracy"], 1) == per_cent and grounding["correct"] == hits
+    assert round(100 * grounding["accuracy"], 1) == per_cent
+    assert grounding["correct"] == hits
     assert said.baselines["centre click"]["grounding"] == grounding
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_one_file_goes_through_every_protocol(protocol: str, tmp_path: Path) -> None:
+def test_oracle_scores_under_every_protocol(protocol: str, tmp_path: Path) -> None:
     """The recorded actions: all right, but where no box holds a press, which "smallest box" cannot judge."""
-    bench, dataset = scoring.benchmark("android-control"), recorded()
-    right = {step.id: bench.oracle(step) for step in (*dataset.tasks, *dataset.more)}
+    bench, dataset = load_benchmark("android-control"), recorded()
+    right = {step.id: bench.oracle(step) for step in (*dataset.tasks, *dataset.extra_tasks)}
     told = bench.score(dataset, right, protocol).as_dict()
-    bare = sum(step.deed.point is not None and not step.boxes for step in dataset.tasks)
-    assert told["total"] == TOTALS[protocol] and told["missing"] == told["wrong_format"] == 0
+    bare = sum(step.action.point is not None and not step.boxes for step in dataset.tasks)
+    assert told["total"] == TOTALS[protocol]
+    assert told["missing"] == told["wrong_format"] == 0
     assert told["correct"] == told["total"] - (bare if protocol in ("uground-500", "strict") else 0)
     assert told["metrics"]["type"]["accuracy"] == 1
 
     path = tmp_path / "predictions.jsonl"
     kept = list(right)[::2]
     path.write_text("".join(json.dumps(right[one]) + "\n" for one in kept))
-    half = scoring.score("android-control", AC, path, protocol).as_dict()
+    half = score_file("android-control", AC, path, protocol).as_dict()
     assert half["missing"] + half["correct"] == pytest.approx(told["total"], abs=bare)
     assert half["correct"] == pytest.approx(told["correct"] / 2, rel=0.03)
     assert half["metrics"]["episode_success"]["correct"] < 0.2 * half["metrics"]["episode_success"]["total"]
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("actions", [None, [], "click", [{"verb": "tap"}], [{"verb": "click", "x": "middle"}]])
-def test_garbage_earns_nothing(protocol: str, actions: Any) -> None:
+def test_unparsable_actions_score_zero(protocol: str, actions: Any) -> None:
     said = {step.id: {"id": step.id, "actions": actions, "reply": "%%%"} for step in recorded().tasks}
-    told = scoring.benchmark("android-control").score(recorded(), said, protocol).as_dict()
-    assert told["correct"] == 0 and told["metrics"]["type"]["correct"] == 0
+    told = load_benchmark("android-control").score(recorded(), said, protocol).as_dict()
+    assert told["correct"] == 0
+    assert told["metrics"]["type"]["correct"] == 0
     assert told["wrong_format"] + told["missing"] == told["total"]
 
 
 STEP = RecordedMobileStep("7/0", "7", 0, "goal", "step", "7_0.png", (1000, 2000), MobileAction("wait"))
 CLICK = replace(
     STEP,
-    deed=MobileAction("click", (500.0, 1000.0)),
+    action=MobileAction("click", (500.0, 1000.0)),
     boxes=((450.0, 950.0, 550.0, 1050.0), (0.0, 900.0, 1000.0, 1100.0)),
 )
 BARE = replace(CLICK, boxes=())
 TYPE, OPEN = (
-    replace(STEP, deed=MobileAction("type", text="New York")),
-    replace(STEP, deed=MobileAction("open", text="Clock")),
+    replace(STEP, action=MobileAction("type", text="New York")),
+    replace(STEP, action=MobileAction("open", text="Clock")),
 )
-SWIPE = replace(STEP, deed=MobileAction("swipe", side="down"))
+SWIPE = replace(STEP, action=MobileAction("swipe", direction="down"))
 
 
 def at(x: float, y: float) -> MobileAction:
@@ -133,31 +139,31 @@ def at(x: float, y: float) -> MobileAction:
         ("os-atlas-7708", TYPE, MobileAction("type", text="york"), (True, False)),
         ("os-atlas-7708", TYPE, MobileAction("type", text="new jersey"), (True, True)),  # only the first word counts
         ("strict", TYPE, MobileAction("type", text="new york"), (True, False)),
-        ("qwen-8444", SWIPE, MobileAction("swipe", side="up"), (True, True)),
-        ("infigui-8444", SWIPE, MobileAction("swipe", side="up"), (True, False)),
-        ("infigui-8444", SWIPE, MobileAction("swipe", side="down"), (True, True)),
+        ("qwen-8444", SWIPE, MobileAction("swipe", direction="up"), (True, True)),
+        ("infigui-8444", SWIPE, MobileAction("swipe", direction="up"), (True, False)),
+        ("infigui-8444", SWIPE, MobileAction("swipe", direction="down"), (True, True)),
         ("agentcpm-10161", STEP, MobileAction("stop"), (True, True)),
         ("strict", STEP, MobileAction("stop"), (False, False)),
         ("qwen-8444", OPEN, at(1, 1), (False, False)),
         ("qwen-8444", replace(OPEN, boxes=((0.0, 0.0, 10.0, 10.0),)), at(11, 11), (True, True)),
         (
             "os-atlas-7708",
-            replace(STEP, deed=MobileAction("press", button="back")),
+            replace(STEP, action=MobileAction("press", button="back")),
             MobileAction("press", button="home"),
             (False, False),
         ),
         (
             "qwen-8444",
-            replace(STEP, deed=MobileAction("press", button="back")),
+            replace(STEP, action=MobileAction("press", button="back")),
             MobileAction("press", button="home"),
             (True, False),
         ),
     ],
 )
-def test_each_protocols_rule(
+def test_protocol_rule_matches_action(
     protocol: str, step: RecordedMobileStep, said: MobileAction, word: tuple[bool, bool]
 ) -> None:
-    assert PROTOCOLS[protocol].word(step, said) == word
+    assert PROTOCOLS[protocol].rule(step, said) == word
 
 
 @pytest.mark.parametrize(
@@ -172,7 +178,7 @@ def test_each_protocols_rule(
         ({"verb": "drag", "path": [[100, 10]]}, None),
     ],
 )
-def test_a_swipe_is_named_by_what_comes_into_view(action: dict[str, Any], side: str | None) -> None:
+def test_scroll_direction_is_side_coming_into_view(action: dict[str, Any], side: str | None) -> None:
     assert scroll_direction(parse_action(action)) == side
 
 
@@ -189,7 +195,7 @@ def test_a_swipe_is_named_by_what_comes_into_view(action: dict[str, Any], side: 
         ({"verb": "move", "x": 1, "y": 1}, MobileAction("other")),
     ],
 )
-def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: MobileAction) -> None:
+def test_action_converts_to_mobile_action(action: dict[str, Any], expected: MobileAction) -> None:
     assert mobile_actions.to_mobile_action(parse_action(action)) == expected
 
 
@@ -199,7 +205,7 @@ def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: Mob
         ({"verb": "click", "x": 3.0, "y": 4.9}, MobileAction("click", (3, 4))),  # the pixel it lies on
         (
             {"verb": "drag", "path": [[500.5, 1800.5], [500.5, 600.5]]},
-            MobileAction("swipe", side="down", path=((500, 1800), (500, 600))),
+            MobileAction("swipe", direction="down", path=((500, 1800), (500, 600))),
         ),
         ({"verb": "click", "x": float("nan"), "y": 4}, None),
         ({"verb": "click", "x": float("inf"), "y": 4}, None),
@@ -210,55 +216,60 @@ def test_our_verbs_in_the_recordings_words(action: dict[str, Any], expected: Mob
         ([], None),
     ],
 )
-def test_a_fraction_of_a_pixel_is_the_pixel_it_lies_on(action: Any, heard: MobileAction | None) -> None:
+def test_fractional_points_are_rounded_down(action: Any, heard: MobileAction | None) -> None:
     assert mobile_actions.parse_prediction({"id": "7/0", "actions": [action]}) == heard
 
 
-@here
-def test_what_the_folder_lacks_is_said(tmp_path: Path) -> None:
+@needs_data
+def test_missing_optional_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "test_8444.jsonl").write_bytes((AC / "test_8444.jsonl").read_bytes())
     path = tmp_path / "predictions.jsonl"
     path.write_text("")
     with pytest.raises(UsageError, match=r"needs os_atlas_7708_ids.txt .* github.com/OS-Copilot/OS-Atlas"):
-        scoring.score("android-control", tmp_path, path, "os-atlas-7708")
-    notes = " ".join(scoring.score("android-control", tmp_path, path).notes)
-    assert "test_subsplits.json is not here" in notes and f"{ASSUMED[0]} x {ASSUMED[1]}" in notes
+        score_file("android-control", tmp_path, path, "os-atlas-7708")
+    notes = " ".join(score_file("android-control", tmp_path, path).notes)
+    assert "test_subsplits.json is not in the folder" in notes
+    assert f"{ASSUMED_SIZE[0]} x {ASSUMED_SIZE[1]}" in notes
 
     (tmp_path / "test_subsplits.json").write_text(json.dumps({"IDD": [8193], "app_unseen": [8193, 8202]}))
-    cells = scoring.score("android-control", tmp_path, path).cells
-    assert cells["split IDD"]["total"] == 11 and cells["split app_unseen"]["total"] > 11
+    cells = score_file("android-control", tmp_path, path).groups
+    assert cells["split IDD"]["total"] == 11
+    assert cells["split app_unseen"]["total"] > 11
     found = dict(check_dataset("android-control", tmp_path).findings)
     assert len(found["click outside its screen"]) == 33
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("protocol", [OLD, NEW])
-def test_the_recorded_desktop_actions_are_right(protocol: str) -> None:
-    bench = scoring.benchmark("agentnetbench")
+def test_recorded_desktop_actions_score_one(protocol: str) -> None:
+    bench = load_benchmark("agentnetbench")
     dataset = bench.read(ANB)
     right = {step.id: bench.oracle(step) for step in dataset.tasks}
     told = bench.score(dataset, right, protocol).as_dict()
-    assert (told["correct"], told["total"]) == (54, 54) and told["metrics"]["average_step_score"] == 1
+    assert (told["correct"], told["total"]) == (54, 54)
+    assert told["metrics"]["average_step_score"] == 1
     half = bench.score(dataset, dict(list(right.items())[::2]), protocol).as_dict()
-    assert half["correct"] == half["missing"] == 27 and half["metrics"]["average_step_score"] == 0.5
+    assert half["correct"] == half["missing"] == 27
+    assert half["metrics"]["average_step_score"] == 0.5
     for actions in (None, [], [{"verb": "fly"}]):
         said = {name: {"id": name, "actions": actions} for name in right}
         told = bench.score(dataset, said, protocol).as_dict()
-        assert told["metrics"]["average_step_score"] == 0 and told["wrong_format"] == 54
+        assert told["metrics"]["average_step_score"] == 0
+        assert told["wrong_format"] == 54
     assert not check_dataset("agentnetbench", ANB).findings
 
 
-@here
-def test_an_alternative_is_as_good_as_the_recorded_action() -> None:
-    step = next(one for one in agentnetbench.read(ANB).tasks if len(one.options) > 1)
+@needs_data
+def test_alternative_scores_like_recorded_action() -> None:
+    step = next(one for one in agentnetbench.read_dataset(ANB).tasks if len(one.options) > 1)
     other = step.options[1][0]
     assert step.size is not None
     x, y = (round(n * side) for n, side in zip(other.value, step.size, strict=True))
     said = [parse_action({"verb": "click", "x": x, "y": y})]
-    assert agentnetbench.step_score(step, said, OLD)[0] == 1
-    assert agentnetbench.step_score(replace(step, options=step.options[:1]), said, OLD)[0] < 1
-    with pytest.raises(UsageError, match=f"{step.picture} is missing"):
-        agentnetbench.step_score(replace(step, size=None), said, OLD)
+    assert agentnetbench.score_actions(step, said, OLD)[0] == 1
+    assert agentnetbench.score_actions(replace(step, options=step.options[:1]), said, OLD)[0] < 1
+    with pytest.raises(UsageError, match=f"{step.image} is missing"):
+        agentnetbench.score_actions(replace(step, size=None), said, OLD)
 
 
 HIT = RecordedAction("click", (0.5, 0.5), ((0.4, 0.4, 0.2, 0.2),))
@@ -297,14 +308,17 @@ HIT = RecordedAction("click", (0.5, 0.5), ((0.4, 0.4, 0.2, 0.2),))
         ([RecordedAction("moveto", (0.1, 0.1)), RecordedAction("scroll", -1)], [RecordedAction("scroll", -1)], 0, 0),
     ],
 )
-def test_the_official_desktop_scorers_parts(
+def test_sequence_score_matches_official_script(
     true: list[RecordedAction], said: list[RecordedAction], old: float, new: float
 ) -> None:
-    assert against(true, said, OLD)[0] == pytest.approx(old, abs=1e-5)
-    assert against(true, said, NEW)[0] == pytest.approx(new, abs=1e-5)
+    assert score_sequence(true, said, OLD)[0] == pytest.approx(old, abs=1e-5)
+    assert score_sequence(true, said, NEW)[0] == pytest.approx(new, abs=1e-5)
 
 
-def test_texts_are_alike_by_edits() -> None:
-    assert edits("kitten", "sitting") == 3 and edits("", "abc") == 3 and edits("abc", "abc") == 0
-    assert alike_texts("abcdefghij", "abcdefghxy") == 1  # four fifths the same
-    assert alike_texts("abcd", "abxx") == pytest.approx(0.625) and alike_texts("", " ") == 1
+def test_text_similarity_follows_edit_distance() -> None:
+    assert levenshtein("kitten", "sitting") == 3
+    assert levenshtein("", "abc") == 3
+    assert levenshtein("abc", "abc") == 0
+    assert text_similarity("abcdefghij", "abcdefghxy") == 1  # four fifths the same
+    assert text_similarity("abcd", "abxx") == pytest.approx(0.625)
+    assert text_similarity("", " ") == 1

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from actions import UsageError
-from evals import scoring
 from evals.benchmarks import osworld_g, screenspot_pro
 from evals.dataset_check import check_dataset
-from evals.metrics.grounding import GroundingTask, Target, in_polygon, on_target
+from evals.metrics.geometry import polygon_contains
+from evals.metrics.grounding import GroundingTask, Target, is_hit
+from evals.registry import load_benchmark
+from evals.scoring import score_file
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-here = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public annotations are not in ../shared/data")
 KNOWN = [
     ("screenspot-pro", "screenspot_pro", "mai_ui_8b", 1046, 1581),
     ("screenspot-v2", "screenspot_v2", "mai_ui_8b", 1210, 1272),
@@ -26,93 +28,97 @@ KNOWN = [
 FOLDERS = {name: folder for name, folder, *_ in KNOWN} | {"screenspot": "screenspot"}
 
 
-@here
+@needs_data
 @pytest.mark.parametrize(("name", "folder", "file", "correct", "total"), KNOWN)
-def test_a_published_report_comes_out_again_in_every_cell(
-    name: str, folder: str, file: str, correct: int, total: int
-) -> None:
+def test_published_report_is_reproduced(name: str, folder: str, file: str, correct: int, total: int) -> None:
     path = DATA / folder / "predictions" / f"{file}.json"
     published = json.loads(path.read_text())
-    scoring.benchmark(name)  # the import is not the scoring
+    load_benchmark(name)  # the import is not the scoring
     began = time.process_time()  # a busy machine's clock says nothing
-    result = scoring.score(name, DATA / folder, path)
+    result = score_file(name, DATA / folder, path)
     took = time.process_time() - began
     told = result.as_dict()
     assert (told["correct"], told["total"], told["wrong_format"], told["missing"]) == (correct, total, 0, 0)
     assert told["metrics"] == published["metrics"]
     words = {one["id"]: one["correctness"] for one in published["details"]}
-    assert {one.id: one.outcome for one in result.verdicts} == words
+    assert {one.id: one.outcome for one in result.scores} == words
     assert took < 2
 
 
-@here
-def test_micro_and_macro_are_both_there_by_name() -> None:
+@needs_data
+def test_micro_and_macro_averages_are_named() -> None:
     path = DATA / "screenspot_v2" / "predictions" / "mai_ui_8b.json"
-    averages = scoring.score("screenspot-v2", DATA / "screenspot_v2", path).averages
+    averages = score_file("screenspot-v2", DATA / "screenspot_v2", path).averages
     assert averages["micro (over samples)"] == pytest.approx(0.9513, abs=5e-5)
     assert averages["macro (over the six cells platform x type)"] == pytest.approx(0.9463, abs=5e-5)
 
 
-@here
+@needs_data
 @pytest.mark.parametrize(("name", "correct", "refined"), [("osworld-g", 356, False), ("osworld-g-refined", 399, True)])
-def test_the_polygons_of_the_converted_files_are_had_back(name: str, correct: int, refined: bool) -> None:
+def test_polygons_of_converted_files_are_restored(name: str, correct: int, refined: bool) -> None:
     """MAI-UI's point lies in 37 (refined: 38) of the 40 polygons: what is restored is where the controls are."""
     path = DATA / "osworld_g" / "predictions" / f"mai_ui_8b{'_refined' if refined else ''}.json"
-    told = scoring.score(name, DATA / "osworld_g", path, "polygons").as_dict()
+    told = score_file(name, DATA / "osworld_g", path, "polygons").as_dict()
     assert told["correct"] == correct
     assert told["cells"]["polygons, by ray casting"] == pytest.approx(
         {"correct": 37 + refined, "total": 40, "accuracy": (37 + refined) / 40}
     )
-    assert told["cells"]["can be clicked"]["total"] == 510 and told["cells"]["refusal"]["total"] == 54
+    assert told["cells"]["can be clicked"]["total"] == 510
+    assert told["cells"]["refusal"]["total"] == 54
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("name", FOLDERS)
-def test_the_oracle_is_right_garbage_is_wrong_and_half_is_half(name: str, tmp_path: Path) -> None:
+def test_oracle_half_and_garbage_score_as_expected(name: str, tmp_path: Path) -> None:
     folder = DATA / FOLDERS[name]
-    bench = scoring.benchmark(name)
+    bench = load_benchmark(name)
     tasks = bench.read(folder).tasks
     path = tmp_path / "predictions.jsonl"
     protocol = "polygons" if name.startswith("osworld") else None
 
     def scored(lines: list[Any]) -> dict[str, Any]:
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        return scoring.score(name, folder, path, protocol).as_dict()
+        return score_file(name, folder, path, protocol).as_dict()
 
     right = [bench.oracle(task) for task in tasks]
     assert scored(right)["correct"] == len(tasks)
     half = scored(right[::2])
-    assert half["correct"] == len(right[::2]) and half["missing"] == len(tasks) - len(right[::2])
-    assert half["total"] == len(tasks) and set(half["missing_ids"]) == {task.id for task in tasks[1::2]}
+    assert half["correct"] == len(right[::2])
+    assert half["missing"] == len(tasks) - len(right[::2])
+    assert half["total"] == len(tasks)
+    assert set(half["missing_ids"]) == {task.id for task in tasks[1::2]}
     for garbage in (None, [0], "click(3, 4)", [10**9, 10**9], [-1, -1]):
         told = scored([{"id": task.id, "point": garbage, "reply": "###"} for task in tasks])
-        assert told["correct"] == 0 and told["missing"] == 0
+        assert told["correct"] == 0
+        assert told["missing"] == 0
         assert told["wrong_format"] == (0 if isinstance(garbage, list) and len(garbage) == 2 else len(tasks))
 
 
-@here
-def test_screenspot_v1_counts_as_published() -> None:
-    tasks = scoring.benchmark("screenspot").read(DATA / "screenspot").tasks
+@needs_data
+def test_screenspot_v1_has_published_counts() -> None:
+    tasks = load_benchmark("screenspot").read(DATA / "screenspot").tasks
     held = [(task.labels["platform"], task.labels["ui_type"]) for task in tasks]
     sizes = {("mobile", "text"): 273, ("mobile", "icon"): 229, ("desktop", "text"): 194, ("desktop", "icon"): 140}
-    assert {key: held.count(key) for key in sizes} == sizes and len(tasks) == 1272
-    assert len({task.picture for task in tasks}) == 610
+    assert {key: held.count(key) for key in sizes} == sizes
+    assert len(tasks) == 1272
+    assert len({task.image for task in tasks}) == 610
 
 
-def test_seeclicks_own_three_files_are_read_too(tmp_path: Path) -> None:
+def test_seeclick_files_are_read(tmp_path: Path) -> None:
     for platform in ("mobile", "web"):
         record = {"img_filename": "a.png", "bbox": [10, 20, 5, 6], "instruction": "x", "data_type": "text"}
         (tmp_path / f"screenspot_{platform}.json").write_text(json.dumps([record, {**record, "data_type": "icon"}]))
-    tasks = scoring.benchmark("screenspot").read(tmp_path).tasks
+    tasks = load_benchmark("screenspot").read(tmp_path).tasks
     assert [task.id for task in tasks] == [f"screenspot_{p}_{i}" for p in ("mobile", "web") for i in (0, 1)]
     assert tasks[0].target.values == (10, 20, 15, 26)
     path = tmp_path / "predictions.jsonl"
     path.write_text('{"id": "screenspot_web_0", "point": [15, 26]}\n{"id": "screenspot_web_1", "point": [15, 26.01]}\n')
-    told = scoring.score("screenspot", tmp_path, path).as_dict()
-    assert told["metrics"]["web"] == {"text_acc": 1.0, "icon_acc": 0.0} and told["metrics"]["average"] == 0.25
+    told = score_file("screenspot", tmp_path, path).as_dict()
+    assert told["metrics"]["web"] == {"text_acc": 1.0, "icon_acc": 0.0}
+    assert told["metrics"]["average"] == 0.25
 
 
-def test_a_report_without_ids_finds_its_tasks_by_picture_words_and_box(tmp_path: Path) -> None:
+def test_report_without_ids_is_matched_to_tasks(tmp_path: Path) -> None:
     records = [
         {
             "img_filename": f"dir/{i % 2}.png",
@@ -143,7 +149,7 @@ def test_a_report_without_ids_finds_its_tasks_by_picture_words_and_box(tmp_path:
     path = tmp_path / "predictions" / "report.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"details": details, "metrics": {}}))
-    words = {one.id: one.outcome for one in scoring.score("screenspot-pro", tmp_path, path).verdicts}
+    words = {one.id: one.outcome for one in score_file("screenspot-pro", tmp_path, path).scores}
     assert words == {"id0": "correct", "id1": "wrong_format", "id2": "correct"}
     for change, sentence in [
         ({"bbox": [9, 9, 9, 9]}, "entry 1: 2 tasks share .* that of 0"),
@@ -151,18 +157,19 @@ def test_a_report_without_ids_finds_its_tasks_by_picture_words_and_box(tmp_path:
     ]:
         path.write_text(json.dumps({"details": [{**details[0], **change}, *details[1:]], "metrics": {}}))
         with pytest.raises(UsageError, match=sentence):
-            scoring.score("screenspot-pro", tmp_path, path)
+            score_file("screenspot-pro", tmp_path, path)
 
 
-@here
-def test_the_leaderboards_file_has_its_three_tables() -> None:
+@needs_data
+def test_leaderboard_has_three_tables() -> None:
     folder = DATA / "screenspot_pro"
     path = folder / "predictions" / "mai_ui_8b.json"
-    board = screenspot_pro.leaderboard(scoring.score("screenspot-pro", folder, path), "mai")["mai"]
+    board = screenspot_pro.leaderboard(score_file("screenspot-pro", folder, path), "mai")["mai"]
     published = json.loads(path.read_text())["metrics"]
     results = board["results"]
     assert list(results["group"]) == ["Dev", "Creative", "CAD", "Scientific", "Office", "OS"]
-    assert results["overall"]["avg"] == published["overall"]["action_acc"] and len(results["application"]) == 26
+    assert results["overall"]["avg"] == published["overall"]["action_acc"]
+    assert len(results["application"]) == 26
     assert results["group"]["CAD"]["icon"] == published["leaderboard_simple_style"]["group:CAD"]["icon_acc"]
     assert board["link"] == board["description"] == ""
 
@@ -197,41 +204,46 @@ def osworld(tmp_path: Path) -> Path:
         ([{"point": [20, 20]}, {"point": [110, 70]}, {"point": [1, 1]}], "converted-boxes", 2),
     ],
 )
-def test_refusing_is_what_the_protocol_says(
+def test_refusal_depends_on_protocol(
     osworld: Path, predictions: list[dict[str, Any]], protocol: str | None, correct: int
 ) -> None:
     path = osworld / "predictions.jsonl"
     path.write_text("".join(json.dumps({"id": f"s-{i}", **one}) + "\n" for i, one in enumerate(predictions)))
-    told = scoring.score("osworld-g", osworld, path, protocol).as_dict()
-    assert told["correct"] == correct and told["protocol"] == (protocol or "polygons")
+    told = score_file("osworld-g", osworld, path, protocol).as_dict()
+    assert told["correct"] == correct
+    assert told["protocol"] == (protocol or "polygons")
     assert list(told["averages"]) == [
         "micro (over all 3 samples, refusals included)",
         "micro (over the 2 samples that can be clicked)",
     ]
 
 
-def test_a_polygon_is_its_inside_not_its_frame() -> None:
+def test_polygon_contains_only_its_inside() -> None:
     corners = [0, 0, 10, 0, 10, 10, 5, 3, 0, 10]  # a roof upside down
-    assert in_polygon((5, 2), corners) and not in_polygon((5, 6), corners)
-    assert in_polygon((1, 7), corners) and not in_polygon((11, 5), corners)
+    assert polygon_contains(corners, (5, 2))
+    assert not polygon_contains(corners, (5, 6))
+    assert polygon_contains(corners, (1, 7))
+    assert not polygon_contains(corners, (11, 5))
     task = GroundingTask("a", "a.png", (20, 20), "x", Target("polygon", tuple(corners)))
-    assert on_target(task, task.target.middle)
-    assert osworld_g.converted((3, 4, 13, 24, 1, 2)) == Target("polygon", (3, 4, 10, 20, 1, 2))
+    assert is_hit(task, task.target.click_point)
+    assert osworld_g.converted_target((3, 4, 13, 24, 1, 2)) == Target("polygon", (3, 4, 10, 20, 1, 2))
 
 
-@here
-def test_the_doctor_finds_what_is_odd_in_the_published_files() -> None:
+@needs_data
+def test_dataset_check_finds_published_oddities() -> None:
     found = {what: list(ids) for what, ids in check_dataset("screenspot-v2", DATA / "screenspot_v2").findings}
     assert found == {
-        "same picture, instruction and target as another": ["screenspot_web_v2_186"],
-        "target outside its picture": ["screenspot_mobile_v2_449"],
+        "same image, instruction and target as another sample": ["screenspot_web_v2_186"],
+        "target outside its image": ["screenspot_mobile_v2_449"],
     }
     checkup = check_dataset("osworld-g", DATA / "osworld_g")
-    assert not checkup.findings and checkup.pictures == 251 and len(checkup.pictures_missing) == 246
-    assert "get them from github.com/xlang-ai/OSWorld-G" in checkup.story()
+    assert not checkup.findings
+    assert checkup.images == 251
+    assert len(checkup.missing_images) == 246
+    assert "get them from github.com/xlang-ai/OSWorld-G" in checkup.format()
 
 
-def test_the_doctor_sees_widths_where_corners_should_be(tmp_path: Path) -> None:
+def test_dataset_check_detects_xywh_boxes(tmp_path: Path) -> None:
     records = [
         {
             "img_filename": f"{i}.png",
@@ -248,7 +260,7 @@ def test_the_doctor_sees_widths_where_corners_should_be(tmp_path: Path) -> None:
     ]
     (tmp_path / "a.json").write_text(json.dumps(records))
     found = dict(check_dataset("screenspot-pro", tmp_path).findings)
-    assert any("as x, y, width, height it is" in what and len(ids) == 20 for what, ids in found.items())
+    assert any("as x, y, width, height but not" in what and len(ids) == 20 for what, ids in found.items())
     for one in records:
         x, y, width, height = one["bbox"]
         one["bbox"] = [x, y, x + width, y + height]

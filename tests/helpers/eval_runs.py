@@ -1,4 +1,4 @@
-"""Policies for worker processes in tests of evals.run: named to them as "helpers.eval_runs:NAME". No tests here."""
+"""Policies for worker processes in tests of evals: factories that a RunSpec names as "helpers.eval_runs:NAME"."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from actions import Call, InvalidActionError, Reply, Screen, Step, SurfaceError
+from actions import Action, Call, InvalidActionError, Reply, Screen, Step, SurfaceError, UsageError
+from agent.policies.base import DialectPolicyMixin
 from agent.policies.scripted import JsonDialect
-from evals.workers.process import RunSpec
+from evals.workers.spec import RunSpec
 
 
-class Fickle:
-    """Says what hangs on the words, the picture and all that it said before: right, wrong or unreadable."""
+class HashPolicy(DialectPolicyMixin):
+    """A policy whose reply depends on the goal, the image and the whole history: correct, wrong or unreadable."""
 
-    def __init__(self, order: RunSpec) -> None:
+    def __init__(self, spec: RunSpec) -> None:
         self.dialect = JsonDialect()
-        self.metadata: Mapping[str, Any] = {
-            "model": order.model,
-            "fingerprint": order.fingerprint,
+        self.metadata: Mapping[str, object] = {
+            "model": spec.model,
+            "fingerprint": spec.fingerprint,
             "prompt_hash": "plain",
         }
         self.sleep_s = 0.0
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
-        past = "".join(step.reply.text + str(step.action) + step.error for step in steps)
-        digest = hashlib.sha256(f"{goal}{screen.digest}{past}".encode("utf-8", "backslashreplace")).digest()
+        history = "".join(step.reply.text + str(step.action) + step.error for step in steps)
+        digest = hashlib.sha256(f"{goal}{screen.digest}{history}".encode("utf-8", "backslashreplace")).digest()
         time.sleep(self.sleep_s * digest[3] / 255)
         kind = digest[0] % 4
         if kind == 0:
@@ -39,32 +39,16 @@ class Fickle:
         x, y = (int(digest[1]) * screen.width // 256, int(digest[2]) * screen.height // 256)
         return Reply(json.dumps({"verb": "click", "x": x, "y": y, "thought": digest.hex()[:6]}))
 
-    def parse(self, reply: Reply) -> Call:
-        return self.dialect.parse(reply.text)
-
-    def to_action(self, call: Call, screen: Screen) -> Any:
-        return self.dialect.to_action(call, screen)
-
     def close(self) -> None:
         pass
 
 
-def fickle(order: RunSpec) -> Fickle:
-    return Fickle(order)
+class CrashingPolicy(HashPolicy):
+    """Exits on the word "poison"; fails on "flaky" as long as the file named by the model exists."""
 
-
-def slow(order: RunSpec) -> Fickle:
-    policy = Fickle(order)
-    policy.sleep_s = 0.06
-    return policy
-
-
-class Deadly(Fickle):
-    """The word "poison" ends its process; "flaky" fails as long as the file of the model's name is there."""
-
-    def __init__(self, order: RunSpec) -> None:
-        super().__init__(order)
-        self.flag = Path(order.model)
+    def __init__(self, spec: RunSpec) -> None:
+        super().__init__(spec)
+        self.flag = Path(spec.model)
 
     def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
         if "poison" in goal:
@@ -74,33 +58,51 @@ class Deadly(Fickle):
         return super().decide(goal, steps, screen, verbs)
 
 
-def deadly(order: RunSpec) -> Deadly:
-    return Deadly(order)
+class CenterPolicy(HashPolicy):
+    """Always clicks the center."""
+
+    def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        return Reply(json.dumps({"verb": "click", "x": screen.width // 2, "y": screen.height // 2}))
 
 
-def nobody(order: RunSpec) -> Any:
+class NoClickDialect(JsonDialect):
+    """Rejects every click."""
+
+    def to_action(self, call: Call, screen: Screen) -> Action:
+        if call.name == "click":
+            raise InvalidActionError("not on this screen")
+        action: Action = super().to_action(call, screen)
+        return action
+
+
+def hashed(spec: RunSpec) -> HashPolicy:
+    return HashPolicy(spec)
+
+
+def slow(spec: RunSpec) -> HashPolicy:
+    policy = HashPolicy(spec)
+    policy.sleep_s = 0.06
+    return policy
+
+
+def crashing(spec: RunSpec) -> CrashingPolicy:
+    return CrashingPolicy(spec)
+
+
+def failing(spec: RunSpec) -> HashPolicy:
     raise SurfaceError("no device is there")
 
 
-def centre(order: RunSpec) -> Any:
-    """Always clicks the middle."""
-
-    class Centre(Fickle):
-        def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
-            return Reply(json.dumps({"verb": "click", "x": screen.width // 2, "y": screen.height // 2}))
-
-    return Centre(order)
+def unusable(spec: RunSpec) -> HashPolicy:
+    raise UsageError("no such thing")
 
 
-def stubborn(order: RunSpec) -> Any:
-    """Ends every episode at once, or cannot be read: neither may cost the steps that follow."""
+def center(spec: RunSpec) -> CenterPolicy:
+    return CenterPolicy(spec)
 
-    class Strict(JsonDialect):
-        def to_action(self, call: Call, screen: Screen) -> Any:
-            if call.name == "click":
-                raise InvalidActionError("not on this screen")
-            return super().to_action(call, screen)
 
-    policy = Fickle(order)
-    policy.dialect = Strict()
+def no_click(spec: RunSpec) -> HashPolicy:
+    """End every episode at once, or be unreadable: neither may cost the steps that follow."""
+    policy = HashPolicy(spec)
+    policy.dialect = NoClickDialect()
     return policy

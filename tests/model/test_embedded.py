@@ -15,7 +15,7 @@ from agent.policies.base import Policy
 from agent.policies.factory import load_local_policy
 from envs.chromium.executable import find_chrome
 from envs.miniwob.pages import EVAL_SEED_START
-from evals.benchmarks.miniwob import evaluate
+from evals.live.runner import evaluate_live
 from evals.stats import wilson
 from model.chat_model import load_chat
 from model.checkpoints.weights import EMBEDDED_FOLDER, load_model
@@ -103,7 +103,7 @@ def test_logits_match_transformers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", CARD_TASKS)
 def test_unseen_pages_succeed(policy: Policy, task: str) -> None:
-    report = evaluate(policy, [task], range(EVAL_SEED_START + 500, EVAL_SEED_START + 508))
+    report = evaluate_live("miniwob", policy, [task], range(EVAL_SEED_START + 500, EVAL_SEED_START + 508))
     score = report.tasks[task]
     assert not score.broken
     assert score.success >= 6, f"failed on {score.failed}"
@@ -112,7 +112,7 @@ def test_unseen_pages_succeed(policy: Policy, task: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", CARD_TASKS)
 def test_success_rate_matches_card(policy: Policy, task: str) -> None:
-    score = evaluate(policy, [task], range(EVAL_SEED_START, EVAL_SEED_START + 50)).tasks[task]
+    score = evaluate_live("miniwob", policy, [task], range(EVAL_SEED_START, EVAL_SEED_START + 50)).tasks[task]
     assert not score.broken
     assert score.success >= 45, f"failed on {score.failed}"
 
@@ -120,5 +120,7 @@ def test_success_rate_matches_card(policy: Policy, task: str) -> None:
 def test_bfloat16_clicks_button(policy: Policy) -> None:
     half = load_local_policy("embedded")
     half.chat.model.to(torch.bfloat16)  # type: ignore[attr-defined]
-    score = evaluate(half, ["click-test"], range(EVAL_SEED_START + 600, EVAL_SEED_START + 604)).tasks["click-test"]
+    score = evaluate_live("miniwob", half, ["click-test"], range(EVAL_SEED_START + 600, EVAL_SEED_START + 604)).tasks[
+        "click-test"
+    ]
     assert score.success >= 3

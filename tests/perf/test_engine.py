@@ -1,4 +1,4 @@
-"""The benchmark compares like with like: from the same weights and inputs both sides come to the same results."""
+"""Benchmarks of the engine: both implementations compute the same from the same weights and inputs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import pytest
 
 from actions import UsageError
 from model.nn.config import Config, TextConfig, VisionConfig
-from perf import engine
-from perf.engine import Bench, Result, parse_size
+from perf import inputs, timing
+from perf.bench_result import BenchResult
+from perf.engine import EngineBench
+from perf.inputs import parse_size
 
 TINY = Config(
     VisionConfig(2, 32, 48, 2, 32, fullatt_block_indexes=(1,)),
@@ -18,95 +20,122 @@ TINY = Config(
     video_token_id=263,
     vision_start_token_id=259,
 )
+FIGURES = ("engine_ms", "baseline_ms", "ratio", "roofline_ms", "roofline_fraction")
+NAMES_OF_0_1 = {
+    "ours_ms": "engine_ms",
+    "peer_ms": "baseline_ms",
+    "floor_ms": "roofline_ms",
+    "of_floor": "roofline_fraction",
+}
 
 
 @pytest.fixture(scope="module")
-def bench() -> Bench:
-    engine.RANDOM["random:tiny"] = TINY
-    made = Bench("random:tiny")
-    made.__dict__["rates"] = (1e10, 1e11)  # measuring the machine takes longer than all else
-    return made
+def bench() -> EngineBench:
+    inputs.RANDOM_CONFIGS["random:tiny"] = TINY
+    bench = EngineBench("random:tiny")
+    bench.__dict__["rates"] = (1e10, 1e11)  # measuring the device takes longer than everything else
+    return bench
 
 
-def test_the_peer_says_the_same_at_every_step_and_everything_is_timed(bench: Bench) -> None:
-    result = bench.step((112, 84), steps=3, said=5)
+def test_step_times_every_step(bench: EngineBench) -> None:
+    result = bench.step((112, 84), steps=3, reply_tokens=5)
     assert result.same is True
-    assert len(result.ours_ms) == len(result.peer_ms) == len(result.floor_ms) == 3
-    assert min(result.ours_ms + result.peer_ms + result.floor_ms) > 0
-    line = json.loads(json.dumps(result.as_dict()))
-    assert line["ratio"] == pytest.approx([b / a for a, b in zip(result.ours_ms, result.peer_ms, strict=True)], rel=0.1)
-    assert {"ours_ms", "peer_ms", "ratio", "floor_ms", "of_floor", "device", "dtype", "threads"} <= line.keys()
-    assert line["floor_ms"][1] < line["floor_ms"][2]  # the last step looks at a longer past
+    assert len(result.engine_ms) == len(result.baseline_ms) == len(result.roofline_ms) == 3
+    assert min(result.engine_ms + result.baseline_ms + result.roofline_ms) > 0
     assert len(result.table().splitlines()) == 4
 
 
-def test_with_few_pictures_kept_the_peer_still_says_the_same(bench: Bench) -> None:
-    result = bench.step((112, 84), steps=5, said=4, pictures=2)  # of 0, 1, 2, 2 and 2 earlier steps
-    assert result.same is True and result.as_dict()["pictures"] == 2
+def test_step_result_is_json(bench: EngineBench) -> None:
+    result = bench.step((112, 84), steps=3, reply_tokens=5)
+    line = json.loads(json.dumps(result.as_dict()))
+    ratios = [baseline / engine for engine, baseline in zip(result.engine_ms, result.baseline_ms, strict=True)]
+    assert line["ratio"] == pytest.approx(ratios, rel=0.1)
+    assert {*FIGURES, "device", "dtype", "threads"} <= line.keys()
+    assert {old: line[old] for old in NAMES_OF_0_1} == {old: line[new] for old, new in NAMES_OF_0_1.items()}
+    assert line["roofline_ms"][1] < line["roofline_ms"][2]  # the last step attends to a longer past
+
+
+def test_step_with_evicted_images_stays_equal(bench: EngineBench) -> None:
+    result = bench.step((112, 84), steps=5, reply_tokens=4, images=2)  # of 0, 1, 2, 2 and 2 earlier steps
+    assert result.same is True
+    assert result.as_dict()["images"] == 2
 
 
 @pytest.mark.parametrize("what", ["vision", "preprocess", "prefill", "decode"])
-def test_the_peer_comes_to_the_same_numbers(bench: Bench, what: str) -> None:
+def test_engine_equals_baseline(bench: EngineBench, what: str) -> None:
     arguments = {"vision": ((112, 84), 1), "preprocess": ((112, 90), 1), "prefill": (40, 1), "decode": (20, 4, 1)}
-    result: Result = getattr(bench, what)(*arguments[what])
+    result: BenchResult = getattr(bench, what)(*arguments[what])
     assert result.same is True
     line = result.as_dict()
-    assert all(isinstance(line[name], float) for name in ("ours_ms", "peer_ms", "ratio", "floor_ms", "of_floor"))
+    assert all(isinstance(line[name], float) for name in FIGURES)
 
 
-def test_loading_is_timed_on_files_made_for_it(bench: Bench) -> None:
+def test_load_times_temporary_files(bench: EngineBench) -> None:
     result = bench.load(repeat=1)
-    assert min(result.ours_ms + result.peer_ms + result.floor_ms) > 0
+    assert min(result.engine_ms + result.baseline_ms + result.roofline_ms) > 0
 
 
-@pytest.mark.parametrize("wrong", ["1920", "0x5", "axb", "", "1920x1080x3"])
-def test_a_size_that_is_none_is_said(wrong: str) -> None:
+@pytest.mark.parametrize("text", ["1920", "0x5", "axb", "", "1920x1080x3"])
+def test_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="WIDTHxHEIGHT"):
-        parse_size(wrong)
+        parse_size(text)
 
 
 @pytest.mark.parametrize(
-    ("how", "says"),
+    ("arguments", "message"),
     [
-        ({"against": "llama"}, "against transformers or none, not 'llama'"),
-        ({"device": "tpu"}, "device must be cpu or cuda, not 'tpu'"),
-        ({"device": "cuda"}, "no CUDA device here; take --device cpu"),
+        ({"baseline": "llama"}, "--baseline is transformers or none, not 'llama'"),
+        ({"device": "tpu"}, "--device is cpu or cuda, not 'tpu'"),
+        ({"device": "cuda"}, "no CUDA device; use --device cpu"),
         ({"model": "random:9b"}, "no model 'random:9b'; have random:50m, random:3b, random:7b"),
         ({"model": "random:7b"}, "random:7b in torch.float32 needs 33.2 GB on cpu, where 9.0 GB are free"),
         ({"model": "nowhere/at-all"}, "nowhere/at-all"),
     ],
 )
-def test_what_cannot_be_measured_is_one_sentence(
-    how: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+def test_invalid_arguments_are_refused(
+    arguments: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(engine.RANDOM, "random:tiny", raising=False)
+    monkeypatch.delitem(inputs.RANDOM_CONFIGS, "random:tiny", raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("model.checkpoints.memory_check.available_bytes", lambda device: 9_000_000_000)
-    with pytest.raises(UsageError, match=says) as caught:
-        Bench(**{"model": "random:50m", **how})
-    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match=message) as raised:
+        EngineBench(**{"model": "random:50m", **arguments})
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("what", ["step", "decode", "prefill", "vision", "load"])
-def test_the_last_line_of_each_command_is_one_object(
+def test_command_prints_one_json_object(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from perf.cli import app
 
-    monkeypatch.setitem(engine.RANDOM, "random:tiny", TINY)
-    monkeypatch.setattr(engine, "copied", lambda device: 1e10)
-    small = {"step": ["--steps", "2", "--said", "3"], "decode": ["--said", "3"], "prefill": ["--tokens", "30"]}
+    monkeypatch.setitem(inputs.RANDOM_CONFIGS, "random:tiny", TINY)
+    monkeypatch.setattr(timing, "copy_bandwidth", lambda device: 1e10)
+    options = {
+        "step": ["--steps", "2", "--reply-tokens", "3"],
+        "decode": ["--said", "3"],  # the option's name in version 0.1
+        "prefill": ["--tokens", "30"],
+    }
     size = ["--size", "112x84"] if what in ("step", "vision") else []
-    app([what, "--model", "random:tiny", "--repeat", "1", "--json", *size, *small.get(what, [])], standalone_mode=False)
+    arguments = [what, "--model", "random:tiny", "--repeat", "1", "--json", *size, *options.get(what, [])]
+    app(arguments, standalone_mode=False)
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert line["what"] == what
-    for name in ("ours_ms", "peer_ms", "ratio", "floor_ms", "of_floor"):
-        assert isinstance(line[name], list) and len(line[name]) == 2 if what == "step" else line[name] > 0
+    for name in FIGURES:
+        values = line[name] if what == "step" else [line[name]]
+        assert len(values) == (2 if what == "step" else 1)
+        assert min(values) > 0
 
 
-def test_decode_times_exclude_prefill(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each millisecond counted lies between the first and the last token of one reply."""
+def test_decode_times_exclude_prefill(bench: EngineBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every millisecond that counts is between the first and the last token of one reply."""
     clock = iter(range(0, 10_000, 7))
-    monkeypatch.setattr(bench, "_now", lambda: float(next(clock)))
+
+    def now_ms(device: str) -> float:
+        return float(next(clock))
+
+    monkeypatch.setattr("perf.engine.now_ms", now_ms)
+    monkeypatch.setattr("perf.timing.now_ms", now_ms)
     result = bench.decode(20, 7, 3)
-    assert result.ours_ms == result.peer_ms == [1.0]
+    assert result.engine_ms == [1.0]
+    assert result.baseline_ms == [1.0]

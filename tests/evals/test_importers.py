@@ -6,17 +6,19 @@ import json
 import zipfile
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
+import openpyxl
 import pytest
 
 from actions import UsageError
-from evals import scoring
 from evals.datasets import spreadsheet
 from evals.importers import lmms_eval, ui_s1, vlmevalkit
+from evals.predictions import read_predictions
+from evals.registry import load_benchmark, load_dataset
+from evals.scoring import score_file
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-here = pytest.mark.skipif(not DATA.is_dir(), reason="the public data is not in ../shared/data")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public data is not in ../shared/data")
 MIXED = [
     ("say Ü & <b>", [10, 20, 30, 40], "a.png"),
     ("shared", [10, 20, 30, 40], "b.png"),
@@ -46,30 +48,14 @@ def pro(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_xlsx(path: Path, table: list[list[Any]], *, shared: bool = True) -> Path:
-    """As pandas has it written: shared texts and numbers; or each text in its own cell. Empty cells are left out."""
-    texts: list[str] = []
-    rows = ""
-    for r, row in enumerate(table, 1):
-        cells = ""
-        for c, value in enumerate(row):
-            place = f"{chr(ord('A') + c)}{r}"
-            if isinstance(value, int | float):
-                cells += f'<c r="{place}"><v>{value}</v></c>'
-            elif value and shared:
-                texts.append(f'<si><t xml:space="preserve">{escape(value)}</t></si>')
-                cells += f'<c r="{place}" s="1" t="s"><v>{len(texts) - 1}</v></c>'
-            elif value:
-                half = len(value) // 2
-                runs = f"<r><t>{escape(value[:half])}</t></r><r><rPr/><t>{escape(value[half:])}</t></r>"
-                cells += f'<c r="{place}" t="inlineStr"><is>{runs}<rPh sb="0" eb="1"><t>aloud</t></rPh></is></c>'
-        rows += f'<row r="{r}">{cells}</row>'
-    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
-        book.writestr("xl/worksheets/sheet1.xml", f"<worksheet {space}><sheetData>{rows}</sheetData></worksheet>")
-        book.writestr("xl/worksheets/sheet2.xml", f"<worksheet {space}><sheetData/></worksheet>")
-        if shared:
-            book.writestr("xl/sharedStrings.xml", f"<sst {space}>{''.join(texts)}</sst>")
+def write_xlsx(path: Path, table: list[list[Any]]) -> Path:
+    """Write a table as pandas does, with openpyxl; a second sheet must be ignored."""
+    workbook = openpyxl.Workbook()
+    sheet: Any = workbook.active
+    for row in table:
+        sheet.append([value if value != "" else None for value in row])
+    workbook.create_sheet("other").append(["not", "read"])
+    workbook.save(path)
     return path
 
 
@@ -80,8 +66,8 @@ def vlm_row(words: str, box: list[int], picture: str, said: str) -> list[Any]:
 VLM_HEADS = ["index", "question", "bbox", "image_path", "category", "prediction"]
 
 
-@pytest.mark.parametrize("form", ["xlsx", "inline.xlsx", "tsv", "json"])
-def test_vlmevalkits_tables(pro: Path, form: str) -> None:
+@pytest.mark.parametrize("form", ["xlsx", "tsv", "json"])
+def test_vlmevalkit_tables_are_imported(pro: Path, form: str) -> None:
     said = [
         "pyautogui.click(x=11, y=21)",
         "pyautogui.click(x=11.5, y=21)",
@@ -92,71 +78,72 @@ def test_vlmevalkits_tables(pro: Path, form: str) -> None:
     rows[3][3] = "c.png"
     order = [rows[2], rows[0], rows[3], rows[1]]  # whatever their order, the boxes tell the shared ones apart
     path = pro / f"model.{form}"
-    if form.endswith("xlsx"):
-        write_xlsx(path, [VLM_HEADS, *order], shared=form == "xlsx")
+    if form == "xlsx":
+        write_xlsx(path, [VLM_HEADS, *order])
     elif form == "tsv":
         lines = ["\t".join('"' + str(cell).replace('"', '""') + '"' for cell in row) for row in [VLM_HEADS, *order]]
         path.write_text("\n".join(lines))
     else:
         path.write_text(json.dumps([dict(zip(VLM_HEADS, row, strict=True)) for row in order]))
-    told = scoring.score("screenspot-pro", pro, path).as_dict()
+    told = score_file("screenspot-pro", pro, path).as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (
         3,
         1,
         0,
     )  # not the point 0, 0, which is in c's box
     assert told["about"]["imported"] == "vlmevalkit:pixels"
-    assert scoring.score("screenspot-pro", pro, path, form="vlmevalkit").as_dict()["correct"] == 3
+    assert score_file("screenspot-pro", pro, path, form="vlmevalkit").as_dict()["correct"] == 3
 
 
-def test_what_the_numbers_mean_is_said_and_never_their_size(pro: Path) -> None:
+def test_coordinate_space_is_declared_not_guessed(pro: Path) -> None:
     rows = [vlm_row(*one, "pyautogui.click(x=0.1, y=0.3)") for one in MIXED]
     path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
-    assert scoring.score("screenspot-pro", pro, path).as_dict()["correct"] == 1  # the very corner, where word_3 is
-    assert scoring.score("screenspot-pro", pro, path, form="vlmevalkit:shares").as_dict()["correct"] == 2
+    assert score_file("screenspot-pro", pro, path).as_dict()["correct"] == 1  # the very corner, where word_3 is
+    assert score_file("screenspot-pro", pro, path, form="vlmevalkit:normalized").as_dict()["correct"] == 2
     for space, point in (
         ("pixels", [400.0, 500.0]),
-        ("shares", [400 * 200.0, 500 * 100.0]),
-        ("thousandths", [80.0, 50.0]),
+        ("normalized", [400 * 200.0, 500 * 100.0]),
+        ("0-1000", [80.0, 50.0]),
         ("resized", [400 / 196 * 200, 500 / 112 * 100]),  # 200 x 100 is shown as 196 x 112
     ):
         rows = [vlm_row(*MIXED[0], "pyautogui.click(x=400, y=500)")]
         path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
-        dataset = scoring.load(scoring.benchmark("screenspot-pro"), pro)
-        said, about = scoring.read_predictions(path, dataset, f"vlmevalkit:{space}", "screenspot-pro")
-        assert said["word_0"]["point"] == pytest.approx(point) and about["imported"] == f"vlmevalkit:{space}"
-    assert vlmevalkit.space("osworld-g-refined") == "thousandths"
-    with pytest.raises(UsageError, match=r"'guess' is no space of points; have pixels .*; shares \(0 to 1\)"):
-        scoring.score("screenspot-pro", pro, path, form="vlmevalkit:guess")
+        dataset = load_dataset(load_benchmark("screenspot-pro"), pro)
+        said, about = read_predictions(path, dataset, f"vlmevalkit:{space}", "screenspot-pro")
+        assert said["word_0"]["point"] == pytest.approx(point)
+        assert about["imported"] == f"vlmevalkit:{space}"
+    assert vlmevalkit.coordinate_space("osworld-g-refined") == "0-1000"
+    with pytest.raises(UsageError, match=r"no coordinate space 'guess'; have pixels .*; normalized \(0 to 1\)"):
+        score_file("screenspot-pro", pro, path, form="vlmevalkit:guess")
 
 
-def test_an_entry_of_another_benchmark_or_without_its_box_is_refused(pro: Path) -> None:
+def test_unmatched_table_row_is_refused(pro: Path) -> None:
     for row, words in (
         (vlm_row("no such words", [1, 2, 3, 4], "a.png", ""), "entry 1: no task of this benchmark.* 'a.png'"),
-        (vlm_row("shared", [1, 2, 3, 4], "b.png", ""), "2 tasks share the picture 'b.png'.*that of 0"),
+        (vlm_row("shared", [1, 2, 3, 4], "b.png", ""), "2 tasks share the image 'b.png'.*that of 0"),
     ):
         path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, row])
         with pytest.raises(UsageError, match=words):
-            scoring.score("screenspot-pro", pro, path)
+            score_file("screenspot-pro", pro, path)
     path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, vlm_row(*MIXED[0], "x"), vlm_row(*MIXED[0], "y")])
-    with pytest.raises(UsageError, match="entry 2: no task of this benchmark, or none that is left"):
-        scoring.score("screenspot-pro", pro, path)
+    with pytest.raises(UsageError, match="entry 2: no task of this benchmark that is still unmatched"):
+        score_file("screenspot-pro", pro, path)
 
 
-def test_a_damaged_table_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_damaged_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.xlsx"
     for content in (b"", b"PK\x03\x04 no zip"):
         path.write_bytes(content)
         with pytest.raises(UsageError, match=r"cannot read .* as a table"):
-            spreadsheet.rows(path)
+            spreadsheet.read_rows(path)
     with zipfile.ZipFile(path, "w") as book:
         book.writestr("xl/other.xml", "<a/>")
-    with pytest.raises(UsageError, match="no sheet"):
-        spreadsheet.rows(path)
+    with pytest.raises(UsageError, match=r"cannot read .* as a table"):
+        spreadsheet.read_rows(path)
     with pytest.raises(UsageError, match="no headings"):
-        spreadsheet.rows(write_xlsx(path, []))
+        spreadsheet.read_rows(write_xlsx(path, []))
     written = write_xlsx(path, [["a", "", "c"], [1, "", "x_x000D_y"], ["", "", ""]])
-    assert spreadsheet.rows(written) == [{"a": "1", "": "", "c": "x\ry"}]
+    assert spreadsheet.read_rows(written) == [{"a": "1", "": "", "c": "x\ry"}]
 
 
 def lmms_line(doc_id: int, words: str, reply: str, **more: Any) -> dict[str, Any]:
@@ -176,31 +163,32 @@ def write_lines(path: Path, lines: list[Any]) -> Path:
     return path
 
 
-def test_lmms_evals_samples(pro: Path) -> None:
+def test_lmms_eval_samples_are_imported(pro: Path) -> None:
     replies = ["[0.06, 0.25]", "(5.5% 25%)", "x: 0.3, y: 0.7", "no idea"]
     lines = [lmms_line(n, MIXED[n][0], replies[n]) for n in (3, 1, 0, 2)]
     path = write_lines(pro / "samples.jsonl", lines)
-    told = scoring.score("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"]) == (3, 1) and told["about"]["imported"] == "lmms_eval:shares"
+    told = score_file("screenspot-pro", pro, path).as_dict()
+    assert (told["correct"], told["wrong_format"]) == (3, 1)
+    assert told["about"]["imported"] == "lmms_eval:normalized"
     old = pro / "old.json"
     old.write_text(json.dumps({"args": {}, "logs": lines}))
-    assert scoring.score("screenspot-pro", pro, old, form="lmms-eval").as_dict()["correct"] == 3
+    assert score_file("screenspot-pro", pro, old, form="lmms-eval").as_dict()["correct"] == 3
 
 
-def test_shared_words_need_the_order_or_the_document(pro: Path) -> None:
+def test_shared_instruction_needs_order_or_document(pro: Path) -> None:
     """The two tasks "shared" cannot be told apart once the order is another; the documents tell."""
     turned = [lmms_line(9 - n, MIXED[n][0], "[0.06, 0.25]") for n in range(4)]
     with pytest.raises(UsageError, match=r"2 samples have an instruction that several tasks share, such as 'shared'"):
-        scoring.score("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
+        score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
     with pytest.raises(UsageError, match="1 samples have an instruction"):
-        scoring.score("screenspot-pro", pro, write_lines(pro / "samples.jsonl", [turned[0], turned[1], turned[3]]))
+        score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", [turned[0], turned[1], turned[3]]))
     for line, (words, box, picture) in zip(turned, MIXED, strict=True):
         line["doc"] = {"instruction": words, "bbox": box, "img_filename": picture}
-    told = scoring.score("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned)).as_dict()
+    told = score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned)).as_dict()
     assert told["correct"] == 2  # the first two boxes are the same
     turned[0] = lmms_line(0, "no such words", "")
     with pytest.raises(UsageError, match=r"entry 1: no task .* 'no such words'"):
-        scoring.score("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
+        score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
 
 
 @pytest.mark.parametrize(
@@ -216,17 +204,18 @@ def test_shared_words_need_the_order_or_the_document(pro: Path) -> None:
         ("", None),
     ],
 )
-def test_how_lmms_eval_reads_a_reply(reply: str, tokens: list[str] | None) -> None:
-    assert lmms_eval._tokens(reply) == tokens
+def test_lmms_eval_reply_is_parsed(reply: str, tokens: list[str] | None) -> None:
+    assert lmms_eval._number_tokens(reply) == tokens
 
 
-def test_a_reply_of_lmms_eval_that_refuses_and_one_of_two_kinds(pro: Path) -> None:
+def test_lmms_eval_refusal_and_mixed_units(pro: Path) -> None:
     lines = [lmms_line(0, MIXED[0][0], "[-1, -1]"), lmms_line(3, MIXED[3][0], "[50%, 3]")]
-    dataset = scoring.load(scoring.benchmark("screenspot-pro"), pro)
-    said, _ = scoring.read_predictions(write_lines(pro / "s.jsonl", lines), dataset, "auto", "screenspot-pro")
-    assert said["word_0"]["refused"] is True and said["word_3"]["point"] is None
-    with pytest.raises(UsageError, match=r"say which it did: --format lmms_eval:shares"):
-        lmms_eval.space("osworld-g")
+    dataset = load_dataset(load_benchmark("screenspot-pro"), pro)
+    said, _ = read_predictions(write_lines(pro / "s.jsonl", lines), dataset, "auto", "screenspot-pro")
+    assert said["word_0"]["refused"] is True
+    assert said["word_3"]["point"] is None
+    with pytest.raises(UsageError, match=r"set it: --format lmms_eval:normalized"):
+        lmms_eval.coordinate_space("osworld-g")
 
 
 UI_S1 = {
@@ -266,59 +255,61 @@ def control(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_ui_s1s_episodes(control: Path) -> None:
+def test_ui_s1_episodes_are_imported(control: Path) -> None:
     path = write_lines(control / "said.jsonl", [UI_S1])
-    told = scoring.score("android-control", control, path, "infigui-8444").as_dict()
+    told = score_file("android-control", control, path, "infigui-8444").as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (6, 1, 0)  # a key event is no action of ours
     assert told["about"]["imported"] == "ui_s1:pixels"
-    stops = scoring.score("android-control", control, path, "agentcpm-10161").as_dict()
-    assert stops["correct"] == 6 and stops["cells"]["action stop"]["correct"] == 1
-    dataset = scoring.load(scoring.benchmark("android-control"), control)
-    said, _ = scoring.read_predictions(path, dataset)
+    stops = score_file("android-control", control, path, "agentcpm-10161").as_dict()
+    assert stops["correct"] == 6
+    assert stops["cells"]["action stop"]["correct"] == 1
+    dataset = load_dataset(load_benchmark("android-control"), control)
+    said, _ = read_predictions(path, dataset)
     assert said["7/0"]["actions"] == [{"verb": "click", "x": 502, "y": 1654}]
 
 
-def test_ui_s1s_own_models_point_into_the_resized_picture(control: Path) -> None:
+def test_resized_space_uses_model_image_size(control: Path) -> None:
     """1080 x 2400 is shown as 1092 x 2408; its evaluator divides by that, and so does the space `resized`."""
     at = {"action": "click", "coordinate": [1091, 2407]}
     path = write_lines(control / "said.jsonl", [{**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": at}]}])
-    dataset = scoring.load(scoring.benchmark("android-control"), control)
+    dataset = load_dataset(load_benchmark("android-control"), control)
     for form, point in (("ui_s1", (1091, 2407)), ("ui_s1:resized", (1079, 2399))):
-        said, about = scoring.read_predictions(path, dataset, form, "android-control")
+        said, about = read_predictions(path, dataset, form, "android-control")
         assert said["7/0"]["actions"] == [{"verb": "click", "x": point[0], "y": point[1]}]
     assert about["imported"] == "ui_s1:resized"
 
 
-def test_a_result_of_ui_s1s_script_holds_no_action(control: Path) -> None:
+def test_ui_s1_script_output_is_refused(control: Path) -> None:
     result = {"goal": "set an alarm", "num_steps": 7, "task_success": False, "final_step_id": 3}
-    with pytest.raises(UsageError, match="holds no action, only where an episode failed"):
-        scoring.score("android-control", control, write_lines(control / "said.jsonl", [result, result]))
+    with pytest.raises(UsageError, match="holds no actions, only where an episode failed"):
+        score_file("android-control", control, write_lines(control / "said.jsonl", [result, result]))
     other = {**UI_S1, "steps": [{"screenshot": "9_9.png", "action_content": {"action": "wait"}}]}
-    with pytest.raises(UsageError, match=r"no step of this benchmark has the picture '9_9\.png'"):
-        scoring.score("android-control", control, write_lines(control / "said.jsonl", [other]))
-    assert not ui_s1.recognises([{"id": "1/0", "actions": []}]) and not ui_s1.recognises([])
+    with pytest.raises(UsageError, match=r"no step of this benchmark has the image '9_9\.png'"):
+        score_file("android-control", control, write_lines(control / "said.jsonl", [other]))
+    assert not ui_s1.can_read([{"id": "1/0", "actions": []}])
+    assert not ui_s1.can_read([])
 
 
-@here
-def test_the_recorded_actions_in_ui_s1s_own_file_are_right_but_for_its_sideways_swipes() -> None:
+@needs_data
+def test_ui_s1_file_scores_all_but_sideways_swipes() -> None:
     """The public file holds the recorded actions beside what is checked. Its 168 swipes to a side are drawn the wrong
     way round: the finger goes left where its instruction says "swipe right"; a rule that compares sides sees it.
     """
     folder = DATA / "android_control"
     for protocol, right in (("qwen-8444", 8444), ("infigui-8444", 8444 - 168)):
-        told = scoring.score("android-control", folder, folder / "test_8444.jsonl", protocol, "ui_s1").as_dict()
+        told = score_file("android-control", folder, folder / "test_8444.jsonl", protocol, "ui_s1").as_dict()
         assert (told["correct"], told["total"], told["wrong_format"]) == (right, 8444, 0)
     assert told["cells"]["action swipe"] == {"correct": 1043, "total": 1211, "accuracy": 1043 / 1211, "type": 1.0}
 
 
-@here
+@needs_data
 @pytest.mark.parametrize("harness", ["vlmevalkit", "lmms_eval"])
-def test_a_real_models_predictions_in_their_form_score_the_same(harness: str, tmp_path: Path) -> None:
+def test_other_formats_score_like_the_report(harness: str, tmp_path: Path) -> None:
     """MAI-UI-8B on ScreenSpot-Pro, written as each harness would have written it: 1,046 of 1,581, sample by sample."""
     folder = DATA / "screenspot_pro"
     report = folder / "predictions" / "mai_ui_8b.json"
-    before = scoring.score("screenspot-pro", folder, report)
-    dataset = scoring.load(scoring.benchmark("screenspot-pro"), folder)
+    before = score_file("screenspot-pro", folder, report)
+    dataset = load_dataset(load_benchmark("screenspot-pro"), folder)
     points = {one["id"]: one["pred"] for one in json.loads(report.read_text())["details"]}
     if harness == "vlmevalkit":
         rows = [
@@ -326,7 +317,7 @@ def test_a_real_models_predictions_in_their_form_score_the_same(harness: str, tm
                 number,
                 task.instruction,
                 json.dumps(task.labels["bbox"]),
-                Path(task.picture).name,
+                Path(task.image).name,
                 task.labels["group"],
                 "pyautogui.click(x={!r}, y={!r})".format(*point) if (point := points[task.id]) else "?",
             ]
@@ -340,8 +331,9 @@ def test_a_real_models_predictions_in_their_form_score_the_same(harness: str, tm
             shares = [one / side for one, side in zip(point, task.size, strict=True)] if point else None
             lines.append(lmms_line(number, task.instruction, "?" if shares is None else str(shares)))
         path = write_lines(tmp_path / "samples.jsonl", lines)
-    after = scoring.score("screenspot-pro", folder, path)
-    assert after.verdicts == before.verdicts and after.as_dict()["correct"] == 1046
+    after = score_file("screenspot-pro", folder, path)
+    assert after.scores == before.scores
+    assert after.as_dict()["correct"] == 1046
 
 
 def details(points: list[Any], **more: Any) -> list[dict[str, Any]]:
@@ -372,7 +364,7 @@ HITS = [[11, 21], [11.5, 21], [51, 61], None]
 
 
 @pytest.mark.parametrize("form", ["report", "list", "lines", "one line"])
-def test_details_of_a_report_without_ids_in_every_form_that_was_published(pro: Path, form: str) -> None:
+def test_report_details_are_imported_in_every_format(pro: Path, form: str) -> None:
     """A report; its bare list; OmniParser's log, a detail a line in any order; and a log of one line."""
     held = details(HITS)
     path, right, missing = pro / "log.json", 3, 0
@@ -385,15 +377,15 @@ def test_details_of_a_report_without_ids_in_every_form_that_was_published(pro: P
     else:
         write_lines(path, held[:1])
         right, missing = 1, 3
-    told = scoring.score("screenspot-pro", pro, path).as_dict()
+    told = score_file("screenspot-pro", pro, path).as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (right, 0 if missing else 1, missing)
     assert told["about"]["imported"] == "screenspot_pro_report:pixels"
 
 
-def test_details_with_ids_a_line_each_are_not_taken_for_our_own_lines(pro: Path) -> None:
+def test_detail_lines_are_not_read_as_predictions(pro: Path) -> None:
     """`pred` is no `point`: read as ours, every one of them would be a reply without a point."""
     held = [{"id": f"word_{n}", **one} for n, one in enumerate(details(HITS))]
-    assert scoring.score("screenspot-pro", pro, write_lines(pro / "log.jsonl", held)).as_dict()["correct"] == 3
+    assert score_file("screenspot-pro", pro, write_lines(pro / "log.jsonl", held)).as_dict()["correct"] == 3
 
 
 @pytest.mark.parametrize(
@@ -408,7 +400,7 @@ def test_details_with_ids_a_line_each_are_not_taken_for_our_own_lines(pro: Path)
         lambda one: one.update(raw_response=None),
     ],
 )
-def test_a_detail_is_found_whatever_files_did_to_it(pro: Path, changed: Any) -> None:
+def test_altered_details_are_still_matched(pro: Path, changed: Any) -> None:
     held = [one for n, one in enumerate(details(HITS)) if n != 1]  # two tasks "shared" need their boxes
     held[1]["prompt_to_evaluate"] = MIXED[0][0]
     held[1].update(img_path="a.png", pred=[0, 0], bbox=MIXED[0][1])
@@ -417,11 +409,11 @@ def test_a_detail_is_found_whatever_files_did_to_it(pro: Path, changed: Any) -> 
         changed(one)
     path = pro / "log.json"
     path.write_text(json.dumps({"details": held}))
-    told = scoring.score("screenspot-pro", pro, path).as_dict()
+    told = score_file("screenspot-pro", pro, path).as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2)
 
 
-def test_a_report_in_chinese_is_found_and_says_so(pro: Path) -> None:
+def test_chinese_report_is_matched_and_noted(pro: Path) -> None:
     file = pro / "annotations" / "word_macos.json"
     records = json.loads(file.read_text())
     for n, one in enumerate(records):
@@ -429,71 +421,76 @@ def test_a_report_in_chinese_is_found_and_says_so(pro: Path) -> None:
     file.write_text(json.dumps(records))
     held = [{**one, "lang": "cn", "prompt_to_evaluate": f"第{n}"} for n, one in enumerate(details(HITS))]
     (pro / "log.json").write_text(json.dumps({"details": held}))
-    told = scoring.score("screenspot-pro", pro, pro / "log.json").as_dict()
-    assert told["correct"] == 3 and told["about"]["language"] == "cn"
+    told = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
+    assert told["correct"] == 3
+    assert told["about"]["language"] == "cn"
 
 
-def test_a_report_of_the_same_ids_in_other_words_is_refused(pro: Path) -> None:
+def test_report_with_other_instructions_is_refused(pro: Path) -> None:
     """OSWorld-G and its refined wording have the same ids: a file of one must not be scored under the other's name."""
     held = [{"id": f"word_{n}", **one} for n, one in enumerate(details(HITS))]
     held[0]["prompt_to_evaluate"] = "something else"
     (pro / "log.json").write_text(json.dumps({"details": held}))
-    told = scoring.score("screenspot-pro", pro, pro / "log.json").as_dict()
-    assert told["correct"] == 3 and told["about"]["asked in other words"] == 1
+    told = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
+    assert told["correct"] == 3
+    assert told["about"]["asked in other words"] == 1
     for one in held[1:3]:
         one["prompt_to_evaluate"] = "something else"
     (pro / "log.json").write_text(json.dumps({"details": held}))
-    with pytest.raises(UsageError, match=r"3 of 4 details were asked in other words .* 'word_0'"):
-        scoring.score("screenspot-pro", pro, pro / "log.json")
+    with pytest.raises(UsageError, match=r"3 of 4 details have other instructions .* 'word_0'"):
+        score_file("screenspot-pro", pro, pro / "log.json")
 
 
-@here
-def test_the_refined_wordings_file_is_not_scored_under_the_other_name() -> None:
+@needs_data
+def test_refined_instructions_are_not_mixed_up() -> None:
     folder = DATA / "osworld_g"
     for name, file in (("osworld-g", "mai_ui_8b_refined.json"), ("osworld-g-refined", "mai_ui_8b.json")):
-        with pytest.raises(UsageError, match="asked in other words"):
-            scoring.score(name, folder, folder / "predictions" / file)
+        with pytest.raises(UsageError, match="have other instructions"):
+            score_file(name, folder, folder / "predictions" / file)
 
 
 @pytest.mark.parametrize(
     ("held", "sentence"),
     [
-        ({"details": ["x", None]}, "detail 1: expected an object with 'pred', came 'x'"),
+        ({"details": ["x", None]}, "detail 1: not an object with 'pred' but 'x'"),
         ({"details": details(HITS)[:1] + details(HITS, lang="cn")[1:]}, "mixes runs"),
         ({"details": [{"pred": [1, 2], "lang": ["en"]}, {"pred": [1, 2]}]}, "mixes runs"),
         ({"details": [{"pred": [1, 2]}]}, "no task of this benchmark"),
-        ([{"doc_id": "x", "filtered_resps": []}], "entry 1: no sample with doc_id"),
-        ([{"doc_id": 1, "filtered_resps": []}, 7], "entry 2: no sample with doc_id"),
-        ([{"question": "a", "prediction": "b", "image_path": "a"}, {"question": "a"}], "entry 1: no task|entry 2: has"),
-        ([{"question": "a", "prediction": "b", "image_path": ""}], "entry 1: has no question"),
+        ([{"doc_id": "x", "filtered_resps": []}], "entry 1: doc_id"),
+        ([{"doc_id": 1, "filtered_resps": []}, 7], "entry 2: doc_id"),
+        (
+            [{"question": "a", "prediction": "b", "image_path": "a"}, {"question": "a"}],
+            "entry 1: no task|entry 2: question",
+        ),
+        ([{"question": "a", "prediction": "b", "image_path": ""}], "entry 1: question"),
     ],
 )
-def test_a_damaged_file_of_another_harness_is_refused_in_a_sentence(pro: Path, held: Any, sentence: str) -> None:
+def test_damaged_import_is_refused(pro: Path, held: Any, sentence: str) -> None:
     (pro / "log.json").write_text(json.dumps(held))
     with pytest.raises(UsageError, match=sentence):
-        scoring.score("screenspot-pro", pro, pro / "log.json")
+        score_file("screenspot-pro", pro, pro / "log.json")
 
 
-def test_points_are_no_actions_and_actions_no_points(pro: Path, control: Path) -> None:
+def test_points_and_actions_are_not_mixed_up(pro: Path, control: Path) -> None:
     (pro / "log.json").write_text(json.dumps({"details": details(HITS)}))
     with pytest.raises(UsageError, match=r"screenspot_pro_report reads points, and .* are actions"):
-        scoring.score("android-control", control, pro / "log.json")
+        score_file("android-control", control, pro / "log.json")
     with pytest.raises(UsageError, match=r"ui_s1 reads actions, and .* are points"):
-        scoring.score("screenspot-pro", pro, write_lines(control / "said.jsonl", [UI_S1]))
+        score_file("screenspot-pro", pro, write_lines(control / "said.jsonl", [UI_S1]))
 
 
-def test_a_damaged_episode_of_ui_s1_is_unreadable_not_a_crash(control: Path) -> None:
+def test_damaged_ui_s1_action_is_wrong_format(control: Path) -> None:
     wild = {**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": {"action": "click", "coordinate": [1e999, 1]}}]}
-    told = scoring.score("android-control", control, write_lines(control / "said.jsonl", [wild])).as_dict()
+    told = score_file("android-control", control, write_lines(control / "said.jsonl", [wild])).as_dict()
     assert (told["correct"], told["wrong_format"], told["missing"]) == (0, 1, 6)
     for bad in ([UI_S1, 7], [UI_S1, {**UI_S1, "steps": [UI_S1["steps"][0], 7]}]):
         with pytest.raises(UsageError, match=r"entry 2: "):
-            scoring.score("android-control", control, write_lines(control / "said.jsonl", bad))
+            score_file("android-control", control, write_lines(control / "said.jsonl", bad))
 
 
-def test_a_space_is_never_dropped_in_silence(pro: Path) -> None:
+def test_space_of_own_format_is_refused(pro: Path) -> None:
     path = write_lines(pro / "own.jsonl", [{"id": "word_0", "point": [0.06, 0.25]}])
     for form in ("lines:shares", "auto:thousandths"):
-        with pytest.raises(UsageError, match="our own lines hold pixels of the original picture, not"):
-            scoring.score("screenspot-pro", pro, path, form=form)
-    assert scoring.score("screenspot-pro", pro, path, form="lines:pixels").as_dict()["correct"] == 0
+        with pytest.raises(UsageError, match="the format 'lines' holds pixels of the original image, not"):
+            score_file("screenspot-pro", pro, path, form=form)
+    assert score_file("screenspot-pro", pro, path, form="lines:pixels").as_dict()["correct"] == 0

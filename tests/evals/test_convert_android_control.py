@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from actions import UsageError
-from evals import scoring
 from evals.datasets import convert_android_control, tfrecord
+from evals.registry import load_benchmark, load_dataset
 
 
 def node(box: tuple[int, int, int, int], text: str = "", **more: Any) -> bytes:
@@ -29,24 +29,26 @@ def forest(*nodes: bytes) -> bytes:
     return part(1, part(5, "a window") + part(11, tree)) + part(1, part(6, 1))
 
 
-def test_known_checksums() -> None:
+def test_crc32c_known_values() -> None:
     """The check value of CRC-32C, and two of RFC 3720, appendix B.4."""
     assert tfrecord.crc32c(b"123456789") == 0xE3069283
-    assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA and tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert tfrecord.crc32c(bytes(range(32))) == 0x46DD794E and tfrecord.crc32c(b"") == 0
+    assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA
+    assert tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert tfrecord.crc32c(bytes(range(32))) == 0x46DD794E
+    assert tfrecord.crc32c(b"") == 0
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.lists(st.binary(), min_size=1), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_is_read(numbers: list[int], texts: list[bytes], packed: bool) -> None:
+def test_example_round_trip(numbers: list[int], texts: list[bytes], packed: bool) -> None:
     held = {"numbers": numbers, "texts": texts, "shares": [0.5, -2.0]}
-    assert tfrecord.example(example(held, packed)) == held
+    assert tfrecord.parse_example(example(held, packed)) == held
 
 
 @given(st.binary(max_size=60))
 @settings(max_examples=200, deadline=None)
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    for read in (tfrecord.example, tfrecord.nodes):
+def test_arbitrary_bytes_raise_only_value_errors(data: bytes) -> None:
+    for read in (tfrecord.parse_example, tfrecord.parse_nodes):
         try:
             read(data)
         except (ValueError, IndexError):
@@ -54,7 +56,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_damage_is_named_with_its_place(tmp_path: Path, zipped: bool) -> None:
+def test_damaged_record_is_named(tmp_path: Path, zipped: bool) -> None:
     path = tmp_path / "shard"
 
     def write(data: bytes) -> None:
@@ -62,15 +64,15 @@ def test_damage_is_named_with_its_place(tmp_path: Path, zipped: bool) -> None:
 
     whole = framed(b"first") + framed(b"second one")
     write(whole)
-    assert list(tfrecord.records(path)) == [b"first", b"second one"]
+    assert list(tfrecord.read_records(path)) == [b"first", b"second one"]
     for damaged, words in (
-        (whole[:-3], "record 1: the file is cut off"),
+        (whole[:-3], "record 1: the file is truncated"),
         (whole[:-9] + b"?" + whole[-8:], "record 1: its checksum is wrong"),
         (whole[:4] + b"\x01" + whole[5:], "record 0: its length is damaged"),
     ):
         write(damaged)
         with pytest.raises(UsageError, match=words):
-            list(tfrecord.records(path))
+            list(tfrecord.read_records(path))
 
 
 def png(width: int, height: int) -> bytes:
@@ -118,22 +120,27 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_episode_goes_from_its_shard_to_a_score(folder: Path) -> None:
+def test_shards_are_converted_and_scored(folder: Path) -> None:
     assert convert_android_control.convert(folder) == 2
-    dataset = scoring.load(bench := scoring.benchmark("android-control"), folder)
+    dataset = load_dataset(bench := load_benchmark("android-control"), folder)
     steps = dataset.tasks
     assert [one.id for one in steps] == ["3/0", "3/1", *(f"7/{n}" for n in range(7))]
-    assert [one.deed.verb for one in steps[2:]] == ["open", "click", "swipe", "type", "press", "wait", "long_press"]
+    assert [one.action.verb for one in steps[2:]] == ["open", "click", "swipe", "type", "press", "wait", "long_press"]
     opened, click = steps[2], steps[3]
-    assert opened.boxes == ((-5.0, 100.0, 40.0, 140.0),) and opened.deed.text == "Clock"
+    assert opened.boxes == ((-5.0, 100.0, 40.0, 140.0),)
+    assert opened.action.text == "Clock"
     assert click.boxes == ((0.0, 0.0, 100.0, 200.0), (20.0, 40.0, 60.0, 60.0))
-    assert click.size == (100, 200) and steps[5].deed.text == "sieben ä" and click.instruction == "step 1"
-    assert (folder / "images" / "7_7.png").is_file() and not (folder / "images" / "8_0.png").exists()
+    assert click.size == (100, 200)
+    assert steps[5].action.text == "sieben ä"
+    assert click.instruction == "step 1"
+    assert (folder / "images" / "7_7.png").is_file()
+    assert not (folder / "images" / "8_0.png").exists()
     told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "strict").as_dict()
-    assert (told["correct"], told["total"]) == (9, 9) and any("accessibility nodes" in one for one in told["notes"])
+    assert (told["correct"], told["total"]) == (9, 9)
+    assert any("accessibility nodes" in one for one in told["notes"])
 
 
-def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
+def test_missing_shards_are_named(folder: Path, tmp_path: Path) -> None:
     (folder / "android_control-00001-of-00002").unlink()
     with pytest.raises(UsageError, match=r"1 of 2 episodes are in none of the 1 shards, the first 3; .* gs://"):
         convert_android_control.convert(folder)

@@ -88,7 +88,7 @@ def theirs(task: str, ours: Did) -> Iterator[tuple[str, float | None]]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("task", sorted(ORACLES))
-def test_the_same_actions_earn_the_same_raw_reward(task: str, driver: None) -> None:
+def test_same_actions_earn_same_raw_reward(task: str, driver: None) -> None:
     """Twenty tasks, two seeds each: all of the oracle's actions, and all but the first, which is mostly wrong."""
     own = ours(task)
     assert [reward for _, _, reward in own[::2]] == [1.0, 1.0], "the oracle does not solve it"

@@ -1,0 +1,1 @@
+"""Plug-in folder of live benchmarks: each module exports BENCHMARK, a `LiveBenchmark`."""
