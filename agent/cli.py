@@ -232,7 +232,7 @@ def calibrate(
     from agent import config
     from agent.calibrate import calibrate, format_table
     from agent.policies.base import Policy
-    from agent.session import load_policy
+    from agent.session import policy_from_settings
 
     settings = config.load({"surface": surface, "model": model, "grounder": grounder})
     if grounder and not settings.model:
@@ -241,7 +241,7 @@ def calibrate(
     with ExitStack() as stack:
 
         def load() -> Policy:
-            policy = load_policy(settings)
+            policy = policy_from_settings(settings)
             stack.callback(policy.close)
             return policy
 

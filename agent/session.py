@@ -19,8 +19,7 @@ from agent.crash_report import report_crashes
 from agent.env import BaseEnv, Env
 from agent.loop import Episode, run
 from agent.policies.base import OnStatus, OnText, Policy
-from agent.policies.factory import PolicyOptions
-from agent.policies.factory import load_policy as load_model_policy
+from agent.policies.factory import PolicyOptions, load_policy
 from agent.policies.scripted import load_script
 from agent.safety.approval import ApprovalGuard, Approver, requires_approval
 from agent.safety.signals import defer_interrupts
@@ -28,6 +27,7 @@ from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
 from agent.turn_executor import AskUser
 from agent.ui.display import Display
+from envs import factory
 from envs.miniwob import pages
 from envs.options import SurfaceOptions
 
@@ -71,7 +71,7 @@ def run_session(
     policy: Policy
     if script is None:
         display.message(f"loading {settings.model} …")
-        policy = load_policy(settings, on_text=display.on_text, on_status=display.message)
+        policy = policy_from_settings(settings, on_text=display.on_text, on_status=display.message)
     else:
         policy = script_policy = load_script(script, settings.prompt)
         settings = replace(settings, max_steps=min(settings.max_steps, len(script_policy.replies)))
@@ -193,9 +193,6 @@ def open_surface(settings: Settings) -> Surface:
         SurfaceError: The surface failed.
     """
     name, _, location = settings.surface.partition(":")
-    module = plugins.load_plugin("envs.surfaces", name)
-    if not hasattr(module, "open_surface"):
-        raise UsageError(f"--surface {name} cannot be opened by name: its module has no open_surface")
     options = SurfaceOptions(
         where=location,
         url=settings.url,
@@ -205,8 +202,7 @@ def open_surface(settings: Settings) -> Surface:
         window=settings.window,
         program=settings.program,
     )
-    surface: Surface = module.open_surface(options)
-    return surface
+    return factory.open_surface(name, options)
 
 
 def install_approval(env: Env, settings: Settings, folder: Path, record: EventWriter, person: Approver | None) -> bool:
@@ -230,10 +226,12 @@ def install_approval(env: Env, settings: Settings, folder: Path, record: EventWr
     return approves_each
 
 
-def load_policy(settings: Settings, *, on_text: OnText | None = None, on_status: OnStatus | None = None) -> Policy:
+def policy_from_settings(
+    settings: Settings, *, on_text: OnText | None = None, on_status: OnStatus | None = None
+) -> Policy:
     """Create the policy that the settings describe; see agent.policies.factory.load_policy."""
     options = policy_options(settings)
-    return load_model_policy(settings.model, options, grounder=settings.grounder, on_text=on_text, on_status=on_status)
+    return load_policy(settings.model, options, grounder=settings.grounder, on_text=on_text, on_status=on_status)
 
 
 def policy_options(settings: Settings) -> PolicyOptions:

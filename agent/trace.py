@@ -149,13 +149,18 @@ class TraceWriter:
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class Trace:
     """A run read from its trace."""
 
     folder: Path
     manifest: JsonObject
     events: tuple[JsonObject, ...]
     truncated: bool = False  # the last line was incomplete and is not among the events
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Trace:
+        """Read the trace in a run's folder; see `read_trace`."""
+        return read_trace(Path(folder))
 
     def first(self, event: str) -> JsonObject:
         """Return the first event of that name, {} if there is none."""
@@ -255,7 +260,7 @@ class RunRecord:
         )
 
 
-def read_trace(folder: Path) -> RunRecord:
+def read_trace(folder: Path) -> Trace:
     """Read a run and check its hash chain.
 
     Raises:
@@ -281,7 +286,7 @@ def read_trace(folder: Path) -> RunRecord:
             raise UsageError(f"line {number} of {path} does not follow from the line before it; the file was changed")
         events.append(event)
         previous = hashlib.sha256(line).hexdigest()
-    return RunRecord(folder, manifest, tuple(events), is_truncated)
+    return Trace(folder, manifest, tuple(events), is_truncated)
 
 
 def find_run(root: Path, name: str) -> Path:

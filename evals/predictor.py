@@ -17,7 +17,7 @@ from typing import Any
 
 from actions import ACTION_ADAPTER, Action, Call, Click, Done, Error, InvalidActionError, Reply, Screen, Step
 from agent.loop import run
-from agent.policies.base import Policy
+from agent.policies.base import Policy, PredictionMixin
 from envs.grounding import GroundingEnv
 from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedStep
 from envs.surfaces.image import load_screenshot
@@ -95,7 +95,7 @@ class ImagePrefetcher:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-class EpisodeHistoryPolicy:
+class EpisodeHistoryPolicy(PredictionMixin):
     """A policy with the history of an episode, for runs of a single step.
 
     `last_actions` are all actions of its last reply. Some dialects allow several; a recording continues after the

@@ -15,8 +15,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evals.api import evaluate, score
-
     from actions import (
         Action,
         Answer,
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from agent.policies.base import Policy
     from agent.policies.factory import load_policy
     from agent.trace import Trace
+    from evals.api import evaluate, score
     from pixelhand import testing
     from pixelhand.api import open_env, run
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from actions import UsageError
 
 if TYPE_CHECKING:
-    from agent.loop import Env, Episode
+    from agent.env import Env
+    from agent.loop import Episode
     from agent.policies.base import Policy
     from agent.safety.approval import Approver
-    from agent.turn_executor import AskPerson
+    from agent.turn_executor import AskUser
     from envs.live import LiveEnv
 
 OnEvent = Callable[[Mapping[str, object]], None]
@@ -62,7 +64,7 @@ def open_env(
 
     name, _, where = surface.partition(":")
     guard = UrlGuard(tuple(allow_schemes), None if allow_hosts is None else tuple(allow_hosts), apps=name != "browser")
-    task = pages.task_name(url)
+    task = pages.task_name(url) if pages.is_miniwob_address(url) else None
     if task is not None and goal:
         raise UsageError(f"goal cannot be set for {url}: a practice page has its own goal")
     options = SurfaceOptions(
@@ -89,10 +91,10 @@ def run(
     max_steps: int = 30,
     seed: int | None = None,
     trace: str | PathLike[str] | None = None,
-    approve: str = "",
+    approve: Literal["", "each", "never"] = "",
     approver: Approver | None = None,
     on_event: OnEvent | None = None,
-    ask: AskPerson | None = None,
+    ask: AskUser | None = None,
 ) -> Episode:
     """Run `policy` in `env` until the task is over, the policy ends it, or `max_steps` are spent.
 
@@ -115,41 +117,39 @@ def run(
         UsageError: wrong usage, such as a screen of the user without an approver.
     """
     from agent import loop
-    from agent.safety.approval import ApprovalGuard, requires_approval
-    from agent.session import manifest
+    from agent.config import Settings
+    from agent.safety.approval import requires_approval
+    from agent.session import install_approval, manifest
     from agent.trace import TraceWriter, new_folder
 
     if approve not in ("", "each", "never"):
         raise UsageError(f"approve must be 'each', 'never' or '', not {approve!r}")
-    live = env.unwrapped
-    surface = getattr(live, "surface", None)
-    is_user_owned = surface is not None and requires_approval(surface)
-    approve_each = approve == "each" or (is_user_owned and approve == "")
-    if approve_each and approver is None:
+    base = env.unwrapped
+    is_user_owned = requires_approval(base.surface)
+    if approver is None and (approve == "each" or (is_user_owned and approve == "")):
         raise UsageError(
-            "this screen is the user's own, so each action needs approval: pass approver=, or approve='never'"
+            "the screen is the user's own, so each action needs approval: pass approver=, or approve='never'"
             if is_user_owned
             else "approve='each' needs approver="
         )
+    settings = Settings(surface=base.surface.name, seed=seed, max_steps=max_steps, approve=approve)
     with ExitStack() as stack:
         writer = None
         if trace is not None:
-            writer = TraceWriter(new_folder(Path(trace)), manifest(goal, policy, surface=surface, seed=seed))
+            writer = TraceWriter(new_folder(Path(trace)), manifest(goal, settings, policy.metadata))
             stack.callback(writer.close)
-        if approve_each or (is_user_owned and surface is not None):
-            import tempfile
+            folder = writer.folder
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # for screenshots of approvals
 
-            folder = writer.folder if writer else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            rules = live.guard
+        def record(event: str, **facts: object) -> None:
+            if writer is not None:
+                writer.write(event, **facts)
+            if on_event is not None:
+                on_event({"event": event, **facts})
 
-            def record(event: str, **fields: object) -> None:
-                if writer is not None:
-                    writer.write(event, **fields)
-                if on_event is not None:
-                    on_event({"event": event, **fields})
-
-            live.guard = ApprovalGuard(rules, surface, folder, record, each=approve_each, person=approver)
-            stack.callback(setattr, live, "guard", rules)
+        stack.callback(setattr, base, "guard", base.guard)
+        approves_each = install_approval(env, settings, folder, record, approver)
         return loop.run(
             goal,
             env,
@@ -159,5 +159,5 @@ def run(
             trace=writer,
             on_event=on_event,
             ask=ask,
-            approved=approve_each,
+            approves_each=approves_each,
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from model.dialects.check import check_dialect
 
 from actions import Action, Click, Screen, SurfaceError, TypeText
 from agent.policies.scripted import ScriptPolicy
 from envs.surface_check import check_surface
+from model.dialect_check import check_dialect
 
 __all__ = ["FakeSurface", "ScriptPolicy", "check_dialect", "check_surface"]
 

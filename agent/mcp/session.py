@@ -17,7 +17,7 @@ from agent.policies.base import Policy
 from agent.policies.scripted import ScriptPolicy
 from agent.safety.signals import InterruptShield
 from agent.safety.url_policy import UrlGuard
-from agent.session import install_approval, load_policy, make_env, manifest, runs_root, surface_name
+from agent.session import install_approval, make_env, manifest, policy_from_settings, runs_root, surface_name
 from agent.termination import StopLimits, TerminationMonitor, TurnResult
 from agent.turn_executor import TurnExecutor
 from agent.ui.formatting import describe_action
@@ -40,7 +40,7 @@ class McpSession:
         settings: Settings,
         *,
         open_env: Callable[[Settings, UrlGuard], Any] = make_env,
-        open_policy: Callable[..., Policy] = load_policy,
+        open_policy: Callable[..., Policy] = policy_from_settings,
     ) -> None:
         self.settings = settings
         self._open_env, self._open_policy = open_env, open_policy

@@ -59,6 +59,14 @@ class Policy(Protocol):
         """Return all actions of a call in order, in screen pixels; raise InvalidActionError when it is invalid."""
         ...
 
+    def predict(self, goal: str, screen: Screen, verbs: frozenset[str] = frozenset(ACTION_TYPES)) -> tuple[Action, ...]:
+        """Return the actions that the policy proposes for one screen without history, in screen pixels."""
+        ...
+
+    def locate(self, text: str, screen: Screen) -> Click:
+        """Return a click on the element that `text` describes, in screen pixels."""
+        ...
+
     def close(self) -> None:
         """Release what the policy owns. Safe to call twice."""
         ...

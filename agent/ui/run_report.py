@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actions import UsageError
-from agent.trace import FRAMES, RunRecord, find_run, list_runs, read_trace
+from agent.trace import FRAMES, Trace, find_run, list_runs, read_trace
 from agent.ui.formatting import describe_action, format_duration, format_timings, outcome_label, sanitize
 
 _EXTRA_FIELDS = (("mistake", "error"), ("machine", "note"))
@@ -40,7 +40,7 @@ def format_run(root: Path, name: str) -> str:
         return "\n".join([*_format_manifest(run), *_format_steps(run), "", *_format_end(run)])
 
 
-def _format_manifest(run: RunRecord) -> list[str]:
+def _format_manifest(run: Trace) -> list[str]:
     manifest, policy = run.manifest, run.manifest["policy"]
     surface, url, seed = (sanitize(manifest[key]) for key in ("surface", "url", "seed"))
     return [
@@ -51,7 +51,7 @@ def _format_manifest(run: RunRecord) -> list[str]:
     ]
 
 
-def _format_steps(run: RunRecord) -> list[str]:
+def _format_steps(run: Trace) -> list[str]:
     lines = []
     approvals = _approvals_by_action(run)
     for result in run.finished:
@@ -72,7 +72,7 @@ def _format_steps(run: RunRecord) -> list[str]:
     return lines
 
 
-def _approvals_by_action(run: RunRecord) -> dict[tuple[int, int], str]:
+def _approvals_by_action(run: Trace) -> dict[tuple[int, int], str]:
     """Return the user's answer to each action that was asked about, by (step, part)."""
     answers, proposed = {}, (0, 1)
     for event in run.events:
@@ -83,7 +83,7 @@ def _approvals_by_action(run: RunRecord) -> dict[tuple[int, int], str]:
     return answers
 
 
-def _format_end(run: RunRecord) -> list[str]:
+def _format_end(run: Trace) -> list[str]:
     lines = []
     if run.pending_action is not None:
         step, action = sanitize(run.pending_action["step"]), describe_action(run.action(run.pending_action))
@@ -116,6 +116,6 @@ def _format_times(result: Mapping[str, object]) -> str:
     return f"{format_duration(seconds)}: {format_timings(timings_s)}"
 
 
-def _format_reward(run: RunRecord) -> str:
+def _format_reward(run: Trace) -> str:
     reward = run.first("end").get("reward")
     return "none" if reward is None else f"{reward:g}"

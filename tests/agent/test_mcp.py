@@ -92,7 +92,7 @@ def image_of(result: Any) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
-def read_traces(tmp_path: Path) -> list[trace.RunRecord]:
+def read_traces(tmp_path: Path) -> list[trace.Trace]:
     root = tmp_path / "runs"
     return [trace.read_trace(root / run_id) for run_id in trace.list_runs(root)]
 

@@ -256,7 +256,7 @@ def loaded_policies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_prompt_goes_to_planner_zoom_to_grounder(loaded_policies: list[Any]) -> None:
     settings = Settings(model="a", grounder="b", prompt="file", zoom="on", temperature=0.5)
-    policy = session.load_policy(settings)
+    policy = session.policy_from_settings(settings)
     assert isinstance(policy, PlannerGrounderPolicy)
     options = [(item.options.prompt, item.options.zoom, item.options.temperature) for item in loaded_policies]
     assert options == [("file", "off", 0.5), ("", "on", 0.0)]
@@ -266,7 +266,7 @@ def test_prompt_goes_to_planner_zoom_to_grounder(loaded_policies: list[Any]) -> 
 
 def test_both_policies_close_when_pair_is_refused(loaded_policies: list[Any]) -> None:
     with pytest.raises(UsageError, match="cannot be used"):
-        session.load_policy(Settings(model="a", grounder="c"))
+        session.policy_from_settings(Settings(model="a", grounder="c"))
     assert [item.closed for item in loaded_policies] == [True, True]
 
 
@@ -281,7 +281,7 @@ def test_embedded_model_grounds_itself() -> None:
     from agent.policies.remote.probe import GOAL, render_button_page
 
     screen, center = render_button_page((280, 364), (0.50, 0.60))
-    policy = session.load_policy(Settings(model="embedded", grounder="embedded"))
+    policy = session.policy_from_settings(Settings(model="embedded", grounder="embedded"))
     reply = policy.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
     (actions,) = policy.to_actions(policy.parse(reply), screen)
     policy.close()

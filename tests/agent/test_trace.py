@@ -21,7 +21,7 @@ from actions import Call, Reply, Screen, UsageError, parse_action
 from agent import trace
 from agent.loop import Episode, run
 from agent.policies.scripted import JsonDialect, ScriptPolicy
-from agent.trace import RunRecord, TraceWriter, find_run, list_runs, new_folder, read_trace
+from agent.trace import Trace, TraceWriter, find_run, list_runs, new_folder, read_trace
 from agent.ui.run_report import format_run, format_runs
 
 NAN = '{"verb": "click", "x": NaN, "y": 1}'
@@ -325,7 +325,7 @@ def test_foreign_trace_cannot_emit_control_characters(folder: Path, monkeypatch:
     writer.write("act.intent", step=escape, call=None, action=parse_action({"verb": "wait"}))
     writer.write("end", status=escape, cause="", message=escape, reward=None, steps=1)
     writer.close()
-    monkeypatch.setattr(RunRecord, "check_frames", lambda run: 0)
+    monkeypatch.setattr(Trace, "check_frames", lambda run: 0)
     report = format_run(folder.parent, str(folder)) + format_runs(folder.parent)
     assert "owned" in report
     assert not {"\x1b", "\x07"} & set(report)

@@ -13,7 +13,7 @@ from helpers.tiny_models import tiny_config
 from safetensors.torch import load_file, save_file
 
 from actions import Click, Screen, UsageError
-from agent.session import load_local_policy
+from agent.policies.factory import load_local_policy
 from model.chat_model import load_chat
 from model.nn.config import read_config
 from model.nn.qwen25vl import Qwen25VL
