@@ -42,8 +42,8 @@ def tensor_names(folder: Path) -> list[str]:
 def test_every_layout_matches_transformers(
     references: dict[bool, Any], tmp_path: Path, layout: str, tied: bool
 ) -> None:
-    theirs, folder = references[tied], tmp_path / "saved"
-    theirs.save_pretrained(folder, max_shard_size="100KB" if layout == "sharded" else "1GB")
+    reference_model, folder = references[tied], tmp_path / "saved"
+    reference_model.save_pretrained(folder, max_shard_size="100KB" if layout == "sharded" else "1GB")
     if layout == "nested":
         parity.rewrite_nested(folder, tmp_path / "nested")
         folder = tmp_path / "nested"
@@ -58,23 +58,23 @@ def test_every_layout_matches_transformers(
     assert (ours.lm_head is None) is tied
     inputs = parity.make_inputs([4, (10, 6), 5], [2])
     assert (
-        parity.distance(parity.our_logits(ours, inputs), parity.reference_logits(theirs, inputs), inputs)
+        parity.distance(parity.our_logits(ours, inputs), parity.reference_logits(reference_model, inputs), inputs)
         < parity.TOLERANCE
     )
-    assert torch.equal(parity.our_tokens(ours, inputs), parity.reference_tokens(theirs, inputs))
+    assert torch.equal(parity.our_tokens(ours, inputs), parity.reference_tokens(reference_model, inputs))
 
 
 def test_tied_checkpoint_with_stored_head_loads(references: dict[bool, Any], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    theirs = references[True]
-    theirs.save_pretrained(tmp_path)
+    reference_model = references[True]
+    reference_model.save_pretrained(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     inputs = parity.make_inputs([9])
     distance = parity.distance(
-        parity.our_logits(load_model(tmp_path), inputs), parity.reference_logits(theirs, inputs), inputs
+        parity.our_logits(load_model(tmp_path), inputs), parity.reference_logits(reference_model, inputs), inputs
     )
     assert distance < parity.TOLERANCE
 
@@ -94,14 +94,14 @@ def test_saved_checkpoint_loads_in_transformers(references: dict[bool, Any], tmp
 
     from model.checkpoints.weights import save_model
 
-    for tied, theirs in references.items():
+    for tied, reference_model in references.items():
         folder = tmp_path / str(tied)
-        theirs.save_pretrained(folder)
+        reference_model.save_pretrained(folder)
         save_model(load_model(folder), folder, torch.float32)
         loaded, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
         assert not report["missing_keys"]
         assert not report["unexpected_keys"]
-        for (name, weight), other in zip(theirs.named_parameters(), loaded.parameters(), strict=True):
+        for (name, weight), other in zip(reference_model.named_parameters(), loaded.parameters(), strict=True):
             assert torch.equal(weight, other), name
 
 
@@ -138,12 +138,12 @@ def test_parameter_counts_match_transformers(size: str) -> None:
         tie_word_embeddings=text.tie_word_embeddings,
     )
     with torch.device("meta"):
-        theirs = Qwen2_5_VLForConditionalGeneration(config)
+        reference_model = Qwen2_5_VLForConditionalGeneration(config)
         ours = Qwen25VL(OFFICIAL[size])
-    count = sum(weight.numel() for weight in theirs.parameters())
-    assert (count, sum(weight.numel() for weight in theirs.model.visual.parameters())) == PARAMETERS[size]
+    count = sum(weight.numel() for weight in reference_model.parameters())
+    assert (count, sum(weight.numel() for weight in reference_model.model.visual.parameters())) == PARAMETERS[size]
     shapes = {name: weight.shape for name, weight in ours.named_parameters()}
-    for name, weight in theirs.named_parameters():
+    for name, weight in reference_model.named_parameters():
         own = name.replace("model.visual.", "visual.").replace("model.language_model.", "model.")
         assert shapes.pop(own) == weight.shape, name
     assert not shapes

@@ -32,17 +32,17 @@ SHAPES = {  # (rows, columns) of patches; a window is 8 by 8 of them
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Qwen25VL]:
     """Return transformers' model, and ours loaded from what it saved."""
-    theirs = parity.reference()
+    reference_model = parity.reference()
     folder = tmp_path_factory.mktemp("checkpoint")
-    theirs.save_pretrained(folder)
-    return theirs, load_model(folder)
+    reference_model.save_pretrained(folder)
+    return reference_model, load_model(folder)
 
 
-def assert_equal_outputs(theirs: Any, ours: Qwen25VL, inputs: parity.ModelInputs) -> None:
-    expected = parity.reference_logits(theirs, inputs)
+def assert_equal_outputs(reference_model: Any, ours: Qwen25VL, inputs: parity.ModelInputs) -> None:
+    expected = parity.reference_logits(reference_model, inputs)
     assert parity.distance(parity.our_logits(ours, inputs), expected, inputs) < parity.TOLERANCE
     assert expected.std() > 0.5
-    assert torch.equal(parity.our_tokens(ours, inputs), parity.reference_tokens(theirs, inputs))
+    assert torch.equal(parity.our_tokens(ours, inputs), parity.reference_tokens(reference_model, inputs))
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -72,21 +72,21 @@ def test_batch_without_padding(pair: tuple[Any, Qwen25VL]) -> None:
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 1), (8, 2), (8, 4)])
 def test_grouped_query_heads(tmp_path: Path, heads: int, kv_heads: int) -> None:
-    theirs = parity.reference(heads=heads, kv_heads=kv_heads)
-    theirs.save_pretrained(tmp_path)
-    assert_equal_outputs(theirs, load_model(tmp_path), parity.make_inputs([4, (10, 6), 5], [9]))
+    reference_model = parity.reference(heads=heads, kv_heads=kv_heads)
+    reference_model.save_pretrained(tmp_path)
+    assert_equal_outputs(reference_model, load_model(tmp_path), parity.make_inputs([4, (10, 6), 5], [9]))
 
 
 def test_bfloat16_is_close_to_float32(pair: tuple[Any, Qwen25VL], tmp_path: Path) -> None:
-    theirs, exact = pair
-    theirs.save_pretrained(tmp_path)
+    reference_model, exact = pair
+    reference_model.save_pretrained(tmp_path)
     ours = load_model(tmp_path, dtype=torch.bfloat16)
     assert {weight.dtype for weight in ours.parameters()} == {torch.bfloat16}
     inputs = parity.make_inputs([5, (18, 14), 7])
     expected = parity.our_logits(exact, inputs)
     gap = parity.our_logits(ours, inputs).float() - expected
-    theirs_gap = parity.reference_logits(parity.reference().to(torch.bfloat16), inputs).float() - expected
-    assert gap.std() < 1.5 * theirs_gap.std()  # about the rounding error of transformers
+    reference_gap = parity.reference_logits(parity.reference().to(torch.bfloat16), inputs).float() - expected
+    assert gap.std() < 1.5 * reference_gap.std()  # about the rounding error of transformers
     assert gap.std() < 0.1 * expected.std()
 
 
@@ -103,10 +103,10 @@ def test_bfloat16_is_close_to_float32(pair: tuple[Any, Qwen25VL], tmp_path: Path
     ids=str,
 )
 def test_wrong_config_changes_logits(pair: tuple[Any, Qwen25VL], part: str, change: dict[str, Any]) -> None:
-    theirs, ours = pair
+    reference_model, ours = pair
     config = dataclasses.replace(ours.config, **{part: dataclasses.replace(getattr(ours.config, part), **change)})
     wrong = Qwen25VL(config)
     wrong.load_state_dict(ours.state_dict())
     inputs = parity.make_inputs([5, (18, 14), 7])
-    gap = parity.distance(parity.our_logits(wrong, inputs), parity.reference_logits(theirs, inputs), inputs)
+    gap = parity.distance(parity.our_logits(wrong, inputs), parity.reference_logits(reference_model, inputs), inputs)
     assert gap > 30 * parity.TOLERANCE

@@ -49,11 +49,11 @@ def reference_patches(pixels: np.ndarray, limits: ImageLimits) -> tuple[np.ndarr
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_patches_match_transformers(size: tuple[int, int], budget: ImageLimits) -> None:
     pixels = screenshot(*size)
-    theirs, grids = reference_patches(pixels, budget)
+    expected, grids = reference_patches(pixels, budget)
     ours, grid = patchify(pixels, budget)
     assert [list(grid)] == grids
-    assert ours.shape == theirs.shape
-    assert float(np.abs(ours.numpy() - theirs).max()) < 1e-5
+    assert ours.shape == expected.shape
+    assert float(np.abs(ours.numpy() - expected).max()) < 1e-5
 
 
 @settings(max_examples=500, deadline=None)
@@ -61,10 +61,10 @@ def test_patches_match_transformers(size: tuple[int, int], budget: ImageLimits) 
     st.integers(1, 6000), st.integers(1, 6000), st.sampled_from([(3136, 12845056), (100 * 784, 1003520), (3136, 3136)])
 )
 def test_resized_size_matches_transformers(height: int, width: int, budget: tuple[int, int]) -> None:
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize as theirs
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize as reference_resize
 
     try:
-        expected = theirs(height, width, 28, *budget)
+        expected = reference_resize(height, width, 28, *budget)
     except ValueError:
         with pytest.raises(UsageError, match="ratio at most 200"):
             smart_resize(height, width, 28, *budget)

@@ -88,7 +88,7 @@ def test_original_rule_matches_formula(data: st.DataObject, parts: list[Any], ra
 
 
 @pytest.fixture(scope="module")
-def theirs() -> Any:
+def reference_model() -> Any:
     return parity.reference()
 
 
@@ -96,11 +96,13 @@ def theirs() -> Any:
 @given(
     st.data(), st.lists(st.lists(st.integers(1, 6) | IMAGES | VIDEOS, min_size=1, max_size=5), min_size=1, max_size=3)
 )
-def test_transformers5_rule_matches_transformers(theirs: Any, data: st.DataObject, rows: list[list[Any]]) -> None:
+def test_transformers5_rule_matches_transformers(
+    reference_model: Any, data: st.DataObject, rows: list[list[Any]]
+) -> None:
     videos = [part for row in rows for part in row if not isinstance(part, int) and len(part) == 3]
     inputs = parity.make_inputs(*rows, seconds=[data.draw(SECONDS) for _ in videos])
     mask = torch.ones_like(inputs.input_ids) if inputs.attention_mask is None else inputs.attention_mask
-    expected, _ = theirs.model.get_rope_index(**{**inputs.for_transformers(), "attention_mask": mask})
+    expected, _ = reference_model.model.get_rope_index(**{**inputs.for_transformers(), "attention_mask": mask})
     for rule in ("transformers5",) if videos else ("transformers5", "original"):
         positions, delta = our_positions(inputs, rule)
         assert torch.equal(positions[:, mask.bool()], expected[:, mask.bool()])
@@ -119,19 +121,19 @@ def test_rules_differ_after_long_video() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 0.7])
-def test_rules_agree_after_short_video(theirs: Any, seconds: float) -> None:
+def test_rules_agree_after_short_video(reference_model: Any, seconds: float) -> None:
     inputs = parity.make_inputs([4, (3, 12, 8), 5], seconds=[seconds])
-    expected, their_delta = theirs.model.get_rope_index(**inputs.for_transformers())
+    expected, reference_delta = reference_model.model.get_rope_index(**inputs.for_transformers())
     for rule in ("original", "transformers5"):
         positions, delta = our_positions(inputs, rule)
         assert torch.equal(positions, expected)
-        assert torch.equal(delta, their_delta)
+        assert torch.equal(delta, reference_delta)
 
 
 @pytest.fixture(scope="module")
-def folder(theirs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(reference_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
-    theirs.save_pretrained(folder)
+    reference_model.save_pretrained(folder)
     return folder
 
 
@@ -145,25 +147,28 @@ def folder(theirs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_video_logits_match_transformers(
-    theirs: Any, folder: Path, rows: list[list[Any]], seconds: list[float]
+    reference_model: Any, folder: Path, rows: list[list[Any]], seconds: list[float]
 ) -> None:
     inputs = parity.make_inputs(*rows, seconds=seconds)
     model = load_model(folder, mrope="transformers5")
-    expected = parity.reference_logits(theirs, inputs)
+    expected = parity.reference_logits(reference_model, inputs)
     assert parity.distance(parity.our_logits(model, inputs), expected, inputs) < parity.TOLERANCE
-    assert torch.equal(parity.our_tokens(model, inputs), parity.reference_tokens(theirs, inputs))
+    assert torch.equal(parity.our_tokens(model, inputs), parity.reference_tokens(reference_model, inputs))
 
 
-def test_original_rule_matches_transformers_given_positions(theirs: Any, folder: Path) -> None:
+def test_original_rule_matches_transformers_given_positions(reference_model: Any, folder: Path) -> None:
     inputs = parity.make_inputs([3, (10, 4, 4), 5], seconds=[1.0])
     positions, _ = our_positions(inputs)
     model_inputs = {key: value for key, value in inputs.for_transformers().items() if key != "mm_token_type_ids"}
     with torch.no_grad():
-        expected = theirs(**model_inputs, position_ids=positions).logits
+        expected = reference_model(**model_inputs, position_ids=positions).logits
     model = load_model(folder)
     assert parity.distance(parity.our_logits(model, inputs), expected, inputs) < parity.TOLERANCE
     # their default positions differ
-    assert parity.distance(parity.our_logits(model, inputs), parity.reference_logits(theirs, inputs), inputs) > 0.01
+    assert (
+        parity.distance(parity.our_logits(model, inputs), parity.reference_logits(reference_model, inputs), inputs)
+        > 0.01
+    )
 
 
 def test_generation_continues_positions_of_prompt(folder: Path) -> None:

@@ -21,15 +21,15 @@ OPENCUA = (("visual.", "vision_tower."), ("lm_head.", "language_model.lm_head.")
 
 
 @pytest.fixture(scope="module")
-def theirs() -> Any:
+def reference_model() -> Any:
     return parity.reference(seed=5)
 
 
 @pytest.fixture(scope="module")
-def opencua(theirs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def opencua(reference_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the reference's weights under OpenCUA's names, with a config.json of its form."""
     source, folder = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("opencua")
-    theirs.save_pretrained(source)
+    reference_model.save_pretrained(source)
     data = json.loads((source / "config.json").read_text())
     text = {key: value for key, value in data["text_config"].items() if key != "rope_parameters"}
     config = {
@@ -64,22 +64,22 @@ def reference_tokens(model: Any, inputs: parity.ModelInputs, count: int) -> list
     return tokens
 
 
-def test_opencua_tokens_match_transformers(theirs: Any, opencua: Path) -> None:
+def test_opencua_tokens_match_transformers(reference_model: Any, opencua: Path) -> None:
     ours = load_model(opencua)
     assert ours.config.text.flat_rope
     assert ours.config.image_token_id == parity.IMAGE
     inputs = parity.make_inputs([4, (10, 6), 5, (4, 8), 3])
     with torch.no_grad():
-        their_logits = theirs(position_ids=flat_positions(inputs.input_ids), **inputs.for_model()).logits
-    assert parity.distance(parity.our_logits(ours, inputs), their_logits, inputs) < parity.TOLERANCE
-    assert parity.our_tokens(ours, inputs)[0, :16].tolist() == reference_tokens(theirs, inputs, 16)
+        reference_logits = reference_model(position_ids=flat_positions(inputs.input_ids), **inputs.for_model()).logits
+    assert parity.distance(parity.our_logits(ours, inputs), reference_logits, inputs) < parity.TOLERANCE
+    assert parity.our_tokens(ours, inputs)[0, :16].tolist() == reference_tokens(reference_model, inputs, 16)
 
 
-def test_three_axis_positions_change_logits(theirs: Any, opencua: Path) -> None:
+def test_three_axis_positions_change_logits(reference_model: Any, opencua: Path) -> None:
     """The test above would fail with other positions."""
     inputs = parity.make_inputs([4, (10, 6), 5, (4, 8), 3])
     distance = parity.distance(
-        parity.our_logits(load_model(opencua), inputs), parity.reference_logits(theirs, inputs), inputs
+        parity.our_logits(load_model(opencua), inputs), parity.reference_logits(reference_model, inputs), inputs
     )
     assert distance > 100 * parity.TOLERANCE
 

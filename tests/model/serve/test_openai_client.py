@@ -180,11 +180,9 @@ def test_tool_result_is_part_of_prompt(embedded: Any) -> None:
     ]
     client = embedded.openai().chat.completions
     response = client.create(model="embedded", messages=messages, tools=[PAINT], max_tokens=4)
-    assert 0 < response.usage.completion_tokens <= 4  # it may have said all it wants to
+    assert 0 < response.usage.completion_tokens <= 4
     without_result = client.create(model="embedded", messages=messages[:1], tools=[PAINT], max_tokens=4)
-    assert response.usage.prompt_tokens > without_result.usage.prompt_tokens + len(
-        "painted"
-    )  # it was shown what came after
+    assert response.usage.prompt_tokens > without_result.usage.prompt_tokens + len("painted")
 
 
 @pytest.mark.parametrize(
