@@ -286,7 +286,6 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
 
     from actions import UsageError
     from agent.demo import instead, page_for
-    from envs.miniwob.pages import ADDRESS_PREFIX
 
     task = page_for(goal)
     if not task:
@@ -297,7 +296,7 @@ def _on_a_practice_page(goal: str, settings: Settings, say: Callable[[str], None
     if here:
         raise UsageError(choose_model_message(here))
     say(f"{no_model_message()}; until then {instead(task)}")
-    return "", _pick_demo_seed(replace(settings, url=ADDRESS_PREFIX + task, model="embedded"), say)
+    return "", _pick_demo_seed(replace(settings, url=f"practice:{task}", model="embedded"), say)
 
 
 def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Settings:
