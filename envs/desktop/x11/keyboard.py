@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from Xlib.display import Display
 
 
+SHORTCUT_KEYS = frozenset({"ctrl", "alt", "meta"})
+
+
 class Keyboard:
     """The keyboard of one display. Not thread-safe."""
 
@@ -69,8 +72,10 @@ class Keyboard:
         keysyms = [keysym_of_key(key) for key in keys]
         is_chord = len(keys) > 1
         strokes = {keysym: self._keymap.find_stroke(keysym, any_group=is_chord) for keysym in keysyms}
-        unmapped = [keysym for keysym, stroke in strokes.items() if stroke is None]
-        keycodes = assign_free_keycodes(unmapped, self._keymap.free_keycodes())
+        keycodes = self._assign_keycodes(
+            [keysym for keysym, stroke in strokes.items() if stroke is None],
+            is_shortcut=not SHORTCUT_KEYS.isdisjoint(keys),
+        )
         pingable = self._sync.find_pingable() if keycodes else None
         with self._keymap.remapped(keycodes):
             if keycodes:
@@ -90,6 +95,14 @@ class Keyboard:
                 if keycodes:
                     self._sync.wait_until_processed(pingable, len(downs))
                     self._sync.wait_before_restore(pingable)
+
+    def _assign_keycodes(self, keysyms: Sequence[int], is_shortcut: bool) -> dict[int, int]:
+        """Return the keycodes that keysyms without a key are mapped to."""
+        keycodes: dict[int, int] = {}
+        if is_shortcut:
+            keycodes = {keysym: code for keysym in keysyms if (code := self._keymap.us_keycode(keysym))}
+        remaining = [keysym for keysym in keysyms if keysym not in keycodes]
+        return keycodes | assign_free_keycodes(remaining, self._keymap.free_keycodes())
 
     def _press(self, keycode: int) -> None:
         self._pressed.append(keycode)

@@ -42,6 +42,9 @@ KEYSYMS = {  # by normalized key name. Source: X.org's X11/keysymdef.h, XF86keys
 }
 NUM_LOCK, CAPS_LOCK = 0xFF7F, 0xFFE5
 UNICODE = 0x01000000
+EVDEV_KEYS = {36: KEYSYMS["enter"], 65: KEYSYMS["space"]}  # keycodes that show an evdev keyboard
+US_ROWS = {10: "1234567890-=", 24: "qwertyuiop[]", 38: "asdfghjkl;'", 49: "`", 51: "\\", 52: "zxcvbnm,./"}  # evdev
+US_KEYCODES = {ord(key): start + index for start, keys in US_ROWS.items() for index, key in enumerate(keys)}
 GROUP_SHIFT = 13  # the active layout is in the upper bits of the modifier state
 
 
@@ -147,6 +150,15 @@ class KeyMap:
                 return self._strokes[group][keysym]
         return None
 
+    def us_keycode(self, keysym: int) -> int:
+        """Return the keycode that has a character on a US keyboard; 0 if there is none.
+
+        Shortcuts under a layout without Latin letters are pressed there: Chromium ignores other keycodes.
+        """
+        if any(code < self._first or symbol not in self._row(code) for code, symbol in EVDEV_KEYS.items()):
+            return 0
+        return US_KEYCODES.get(keysym, 0)
+
     def free_keycodes(self) -> list[int]:
         """Return the keycodes that have no keysym and are no modifier."""
         modifiers = {code for codes in self.modifiers for code in codes}
@@ -158,7 +170,7 @@ class KeyMap:
         """Assign keysyms to keycodes for the duration of the block, in every layout, with and without shift.
 
         Args:
-            keycodes: free keycodes by keysym.
+            keycodes: by keysym.
         """
         if not keycodes:
             yield

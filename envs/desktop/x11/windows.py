@@ -109,7 +109,7 @@ class Windows:
                 attributes = top.get_attributes()
                 if attributes.map_state != X.IsViewable or attributes.win_class == X.InputOnly:
                     continue
-                if self._is_same_program(top, window_id):
+                if self._belongs_to_program(top, window_id):
                     continue
                 size = top.get_geometry()
             except XError:  # it was closed meanwhile
@@ -124,14 +124,11 @@ class Windows:
         """Return whether a click at a point of the screen reaches this window's program."""
         from Xlib.error import XError
 
-        window, is_reached = self._root, False
         try:
-            while child := window.translate_coords(self._root, x, y).child:
-                window = child
-                is_reached |= self._is_same_program(child, window_id)
+            top = self._root.translate_coords(self._root, x, y).child
+            return bool(top) and self._belongs_to_program(top, window_id)
         except XError:
             return False
-        return is_reached
 
     def has_focus(self, window_id: int) -> bool:
         """Return whether keys reach this window's program."""
@@ -224,6 +221,17 @@ class Windows:
 
     def _is_same_program(self, window: XWindow, window_id: int) -> bool:
         return bool(window.id & self._program_mask == window_id & self._program_mask)
+
+    def _belongs_to_program(self, top: XWindow, window_id: int) -> bool:
+        """Return whether a top-level window is of this window's program, or a window manager's frame around one."""
+        if self._is_same_program(top, window_id):
+            return True
+        children = list(top.query_tree().children)
+        return any(self._is_same_program(child, window_id) for child in children) or any(
+            self._is_same_program(grandchild, window_id)
+            for child in children
+            for grandchild in child.query_tree().children
+        )
 
     def _contains(self, outer: XWindow, window_id: int) -> bool:
         """Return whether `outer` is this window or an ancestor of it, such as the window manager's frame."""

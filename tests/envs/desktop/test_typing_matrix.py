@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,21 @@ def test_chromium_receives_text_and_keymap_is_restored(tmp_path: Path, chrome: s
         keymap = read_keymap(editor.surface)
         assert editor.type(text) == text
         assert read_keymap(editor.surface) == keymap
+
+
+@pytest.mark.parametrize("layout", ["us", "de", "ru", "gr", "ru,us"])
+@pytest.mark.parametrize("open_editor", [open_gtk, open_chromium])
+def test_select_all_works_in_every_layout(
+    open_editor: Callable[[Path], Editor], layout: str, tmp_path: Path, chrome: str
+) -> None:
+    require_programs("setxkbmap")
+    editor = open_editor(tmp_path)
+    with editor.surface:
+        subprocess.run(["setxkbmap", "-layout", layout], env=dict(editor.surface.environ), check=True)
+        assert editor.type("old text") == "old text"
+        editor.surface.perform(PressKeys(keys=("ctrl", "a")))
+        editor.surface.perform(TypeText(text="new"))
+        eventually(lambda: editor.read() == "new", timeout_s=10, interval_s=0.05)
 
 
 def read_keymap(surface: Surface) -> list[list[int]]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
-from helpers.desktop_programs import TK_PAD, connect_to, running, tk_python, x_server
+from helpers.desktop_programs import TK_PAD, connect_to, require_programs, running, tk_python, x_server
 from helpers.eventually import eventually
 
-from actions import Click, Move, SurfaceError, TypeText, UsageError
+from actions import Click, Move, PressKeys, SurfaceError, TypeText, UsageError
 from envs.desktop.geometry import Box
 from envs.desktop.x11.windows import Windows
 from envs.surfaces.desktop import Surface
@@ -151,6 +151,35 @@ def test_closed_window_is_a_surface_error(scene: Scene) -> None:
             surface.capture()
         with pytest.raises(SurfaceError, match="the window 'Letters' was closed"):
             surface.perform(TypeText(text="into nowhere"))
+
+
+MANAGER = """<?xml version="1.0"?><JWM><FocusModel>click</FocusModel><Desktops width="1" height="1"/></JWM>"""
+
+
+def test_dialog_of_the_program_is_shown_and_clicked(tmp_path: Path) -> None:
+    """A window manager's frame around the dialog is not of the program itself."""
+    require_programs("jwm", "mousepad")
+    config, text = tmp_path / "manager.jwm", tmp_path / "some-text.txt"
+    config.write_text(MANAGER)
+    text.write_text("one line\n")
+    with (
+        x_server() as display,
+        running(["jwm", "-f", str(config)], display),
+        running(["mousepad", "--disable-server", str(text)], display, GSETTINGS_BACKEND="memory"),
+    ):
+        connection = connect_to(display)
+        windows = Windows(connection)
+        eventually(lambda: [window for window in windows.all() if "some-text" in window.title])
+        with Surface(window="some-text", display=display) as surface:
+            surface.capture()
+            surface.perform(PressKeys(keys=("ctrl", "shift", "s")))
+            eventually(lambda: [window for window in windows.all() if window.title == "Save As"])
+            eventually(lambda: windows.box(windows.find("Save As").id))
+            pixels = surface.capture().pixels
+            assert (pixels == 128).all(axis=2).mean() < 0.5
+            assert surface.pop_notices() == ""
+            assert surface.perform(Click(x=pixels.shape[1] // 2, y=pixels.shape[0] // 2)) == ""
+        connection.close()
 
 
 def test_keep_focus_restores_the_very_window() -> None:
