@@ -235,7 +235,7 @@ def collect(
 @app.command()
 def curves(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, in the order of their stages.")],
-    out: Annotated[Path, typer.Option(help="Image file.")] = Path("docs/lab/training.svg"),
+    out: Annotated[Path, typer.Option(help="Image file.")] = Path("docs/lab/training.png"),
 ) -> None:
     """Plot the losses and accuracies of runs."""
     from training.plot import plot_losses
