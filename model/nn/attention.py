@@ -107,7 +107,7 @@ def windowed_attention(q: Tensor, k: Tensor, v: Tensor, spans: tuple[tuple[int, 
 def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention of q, k, v [N, heads, S, D] by plain products, for training on the CPU.
 
-    In half precision, there and back torch's own kernel takes two to seven times as long (docs/lab/log.md).
+    In half precision, there and back torch's own kernel takes two to seven times as long (docs/log.md).
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     return scores.softmax(-1) @ v
