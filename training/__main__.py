@@ -8,13 +8,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from actions import UsageError
 
-app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from training.config import TrainingConfig
+    from training.trainer import TrainingStage
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
 MAX_SHARD_BYTES = 12_000_000
 MORE_TO_DO = 3  # exit code of `train`
@@ -235,7 +241,7 @@ def collect(
 @app.command()
 def curves(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, in the order of their stages.")],
-    out: Annotated[Path, typer.Option(help="Image file.")] = Path("docs/lab/training.svg"),
+    out: Annotated[Path, typer.Option(help="Image file.")] = Path("docs/lab/training.png"),
 ) -> None:
     """Plot the losses and accuracies of runs."""
     from training.plot import plot_losses
@@ -244,7 +250,7 @@ def curves(
 
 
 @contextmanager
-def open_browser(chrome: str, sandbox: bool) -> Iterator[Any]:
+def open_browser(chrome: str, sandbox: bool) -> Iterator[Browser]:
     """Start Chromium with the flags of the browser surface."""
     from playwright.sync_api import sync_playwright
 
@@ -268,20 +274,24 @@ def _check_seeds(last: int, reserved_start: int, unseen: bool) -> None:
         raise typer.BadParameter(f"seeds from {reserved_start} are reserved for evaluation; --last {last} is too high")
 
 
-def _make_stage(config: Any, data: Path, run: Path, before: list[Path], device: str) -> Any:
+def _make_stage(config: TrainingConfig, data: Path, run: Path, before: list[Path], device: str) -> TrainingStage[Any]:
     """Return the stage that a recipe names."""
     from training.dpo import DPOStage
     from training.episodes import EpisodeStage
     from training.sft import SFTStage
     from training.vision_pretraining import VisionPretrainingStage
 
-    stages = {"sft": SFTStage, "episodes": EpisodeStage, "dpo": DPOStage}
-    name = config["stage"]
-    if name == "vision":
-        return VisionPretrainingStage(config, data, before, device)
-    if name not in stages:
-        raise UsageError(f"stage in {config.path} must be vision, {', '.join(stages)}, not {name!r}")
-    return stages[name](config, data, run, before, device)
+    match config["stage"]:
+        case "vision":
+            return VisionPretrainingStage(config, data, before, device)
+        case "sft":
+            return SFTStage(config, data, run, before, device)
+        case "episodes":
+            return EpisodeStage(config, data, run, before, device)
+        case "dpo":
+            return DPOStage(config, data, run, before, device)
+        case name:
+            raise UsageError(f"stage in {config.path} must be vision, sft, episodes or dpo, not {name!r}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actions import InvalidActionError, UsageError
 from envs.miniwob import pages
@@ -19,6 +19,9 @@ from training.dataset import DatasetWriter
 from training.evaluate import parse_call
 from training.miniwob_renderer import MAX_QUESTIONS, MiniWobRenderer, RenderedState
 from training.oracles import ORACLES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ReplyFn = Callable[[bytes, str, int], str]  # (PNG, goal, sampling seed) -> reply
 
@@ -33,7 +36,7 @@ class CollectionCounts:
 
 
 def collect(
-    task: str, first: int, last: int, folder: Path, browser: Any, reply: ReplyFn, tries: int = 1
+    task: str, first: int, last: int, folder: Path, browser: Browser, reply: ReplyFn, tries: int = 1
 ) -> CollectionCounts:
     """Let a model act on seeds of a task, and store what it sees; seeds that are stored already are skipped.
 

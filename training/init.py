@@ -14,7 +14,7 @@ from training.config import TrainingConfig
 
 def config_of(recipe: TrainingConfig) -> Config:
     """Return the model configuration; vocabulary size and special tokens come from `training.vocabulary`."""
-    ids = vocabulary.special_token_ids(vocabulary.build_tokenizer())
+    ids = vocabulary.special_token_ids(vocabulary.build())
     text, vision = dict(recipe["text"]), dict(recipe["vision"])
     text["mrope_section"] = tuple(text["mrope_section"])
     vision["fullatt_block_indexes"] = tuple(vision["fullatt_block_indexes"])

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from model.dialects.parts.qwen_tools import COMPUTER
 from model.dialects.parts.table import Arguments
 from training import oracles
 from training.dataset import DatasetWriter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 PAGE_JS = Path(input.__file__).parent / "page.js"  # the browser surface runs it in every page
 MAX_QUESTIONS = 12  # of a screen
@@ -67,7 +70,7 @@ _CLOCK_JS = """(() => {
 _DATE_PARTS = ("month", "day", "year")
 
 
-def render_task(task: str, first: int, last: int, folder: Path, browser: Any) -> int:
+def render_task(task: str, first: int, last: int, folder: Path, browser: Browser) -> int:
     """Render seeds of a task into a data folder; return the number of new screens.
 
     Args:
@@ -109,11 +112,13 @@ class RenderedState:
 class MiniWobRenderer:
     """A browser tab with the page of a task, and the input of the browser surface."""
 
-    def __init__(self, task: str, browser: Any) -> None:
+    def __init__(self, task: str, browser: Browser) -> None:
         self.task = task
         self.page = page = pages.page(task)
         size = {"width": page.width, "height": page.height}
-        self._context = browser.new_context(viewport=size, device_scale_factor=page.scale)
+        self._context = browser.new_context(
+            viewport={"width": page.width, "height": page.height}, device_scale_factor=page.scale
+        )
         self._context.add_init_script(path=PAGE_JS)
         for script in (_CLOCK_JS, pages.init_js(), oracles.script(), _NO_EFFECTS_JS):
             self._context.add_init_script(script)

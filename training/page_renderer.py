@@ -6,13 +6,16 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from envs.miniwob.fonts import FONTS
 from training.packing import Frame, decode_png
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 class PageRenderer:
@@ -28,7 +31,7 @@ class PageRenderer:
     """
 
     def __init__(
-        self, browser: Any, width: int, height: int, script: Path, fonts: Path | None = None, scale: float = 1
+        self, browser: Browser, width: int, height: int, script: Path, fonts: Path | None = None, scale: float = 1
     ) -> None:
         files = sorted(path for path in fonts.iterdir() if path.suffix in (".ttf", ".otf")) if fonts else []
         self._context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale)

@@ -45,7 +45,7 @@ def plot_losses(runs: Sequence[Path], out: Path) -> None:
                 panel.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     out.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "pixelhand", "svg.fonttype": "none"}):
-        figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
+        figure.savefig(out, dpi=80, metadata={"Date": None} if out.suffix == ".svg" else None)
 
 
 def read_log(run: Path) -> dict[str, Curve]:

@@ -172,9 +172,7 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
 def prepare_checkpoint_folder(checkpoint: Path, config: Config, history_steps: int = 0, pictures: int = 0) -> Tokenizer:
     """Write all files of a checkpoint except its weights, and return its tokenizer."""
     limit = SCREEN[0] * SCREEN[1]
-    vocabulary.write_config_files(
-        checkpoint, config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS, history_steps, pictures
-    )
+    vocabulary.write(checkpoint, config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS, history_steps, pictures)
     return Tokenizer(checkpoint)
 
 

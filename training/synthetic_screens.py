@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from envs.miniwob import pages
 from training.dataset import DatasetWriter
 from training.page_renderer import PageRenderer, encode_png
 from training.questions import screen_questions
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 WIDTH, HEIGHT, SCALE = 160, 208, 1.75  # of a screen in CSS px; pixels per CSS px
 COLUMNS, SCREENS_PER_PAGE = 8, 64
@@ -35,7 +38,7 @@ LABELS = (
 
 
 def render_screens(
-    first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None, sparse: bool = False
+    first: int, last: int, folder: Path, name: str, browser: Browser, fonts: Path | None = None, sparse: bool = False
 ) -> int:
     """Render pages of screens into a data folder; return the number of new screens.
 

@@ -13,13 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.processing.image import resize
 from training.dataset import DatasetWriter, Sample
 from training.packing import Frame, decode_png
 from training.page_renderer import PageRenderer, encode_png
 from training.synthetic_screens import UNSEEN_SEED_START, page_words
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 WIDTH, HEIGHT = 280, 19  # of a strip in pixels, one to a CSS px
 RESIZED = (1232, 84)  # width and height after the processor's resize
@@ -40,7 +43,7 @@ DARK_BACKGROUNDS, LIGHT_FOREGROUNDS = "#111 #202124 #1b2838 #2b2b2b #1a73e8 #2e7
 
 
 def render_strips(
-    first: int, last: int, folder: Path, name: str, browser: Any, fonts: Path | None = None, english: bool = False
+    first: int, last: int, folder: Path, name: str, browser: Browser, fonts: Path | None = None, english: bool = False
 ) -> int:
     """Render pages of strips into a data folder; return the number of new strips.
 

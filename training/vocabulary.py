@@ -125,7 +125,7 @@ CHAT_TEMPLATE = """{%- if tools %}<|im_start|>system
 {% endif %}"""
 
 
-def build_tokenizer() -> Tokenizer:
+def build() -> Tokenizer:
     """Return the tokenizer; the order of the tables above determines the token ids."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={char: n for n, char in enumerate(alphabet)}, merges=[]))
@@ -145,7 +145,7 @@ def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
     return {token: token_id for token, token_id in ids.items() if token_id is not None}
 
 
-def write_config_files(
+def write(
     folder: Path,
     config: Config,
     min_pixels: int,
@@ -166,7 +166,7 @@ def write_config_files(
         pictures: Number of earlier steps that keep their screenshot.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer()
+    tokenizer = build()
     special = special_token_ids(tokenizer)
     text, vision = config.text, config.vision
     files = {

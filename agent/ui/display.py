@@ -46,6 +46,7 @@ The screenshot shows what the model saw: a ring is drawn around the target, and 
 
 Event = Mapping[str, Any]
 
+_END_FACTS = ("cause", "message", "duration_s", "prompt_tokens", "reply_tokens")
 _CALL_START = re.compile(r"<tool_call|<\||```|\{|^\s*(?:Action|action)s?:|pyautogui\.|^\s*\w+\(", re.MULTILINE)
 _LABEL = re.compile(r"^\s*(?:<think(?:ing)?>|Thought:|Action:)\s*", re.IGNORECASE)
 _JSON_THOUGHT = re.compile(r'"(?:thought|thinking|reasoning)"\s*:\s*"((?:[^"\\]|\\.)*)')
@@ -84,10 +85,7 @@ class JsonDisplay:
         """Write the `end` line of a run that failed before it started, and close the stream."""
         try:
             if not self.ended:
-                is_interrupt = isinstance(error, KeyboardInterrupt)
-                cause = "interrupted" if is_interrupt else "usage" if isinstance(error, UsageError) else "machine"
-                facts = {"cause": cause, "message": sanitize_lines(str(error or ""))}
-                self.end("stopped" if is_interrupt else "error", None, 0, facts)
+                self._end_early(error)
             self.out.close()
         except BrokenPipeError:
             pass  # the reader is gone
@@ -100,19 +98,28 @@ class JsonDisplay:
                 facts = {key: event[key] for key in ("goal", "seed", "max_steps")}
                 self._write_line({"event": "start", **facts, "run": self.run})
             case "act.result":
-                self._write_line({**_json_step(event), "screenshot": self._screenshot(event)})
+                self._write_line({**_json_step(event), "screenshot": self._screenshot_path(event)})
             case "end":
-                keys = ("cause", "message", "duration_s", "prompt_tokens", "reply_tokens")
-                facts = {key: event[key] for key in keys if key in event}
+                facts = {key: event[key] for key in _END_FACTS if key in event}
                 if "screen" in event:
-                    facts["screenshot"] = self._screenshot(event)
+                    facts["screenshot"] = self._screenshot_path(event)
                 self.end(event["status"], event["reward"], event["steps"], facts)
 
     def end(self, status: str, reward: float | None, steps: int, facts: Mapping[str, object]) -> None:
-        """Write the `end` line, with `facts` as further keys."""
+        """Write the `end` line."""
         self.ended = True
-        line = {"event": "end", "status": status, "reward": reward, "steps": steps, "run": self.run}
-        self._write_line({**line, **facts})
+        self._write_line({"event": "end", "status": status, "reward": reward, "steps": steps, "run": self.run, **facts})
+
+    def _end_early(self, error: BaseException | None) -> None:
+        """Write the `end` line of a run that failed before it started."""
+        is_interrupt = isinstance(error, KeyboardInterrupt)
+        cause = "interrupted" if is_interrupt else "usage" if isinstance(error, UsageError) else "machine"
+        facts = {"cause": cause, "message": sanitize_lines(str(error or ""))}
+        self.end("stopped" if is_interrupt else "error", None, 0, facts)
+
+    def _screenshot_path(self, event: Event) -> str:
+        """Return the path of the event's screenshot in the trace, "" without a trace."""
+        return str(Path(self.run) / FRAMES / f"{event['screen'].digest}.png") if self.run else ""
 
     def on_text(self, text: str) -> None:
         """Ignore partial replies: programs read whole steps."""

@@ -17,7 +17,7 @@ import pytest
 from helpers.agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 from helpers.eventually import eventually
 
-from actions import Reply, Screen, Step, make_action
+from actions import Reply, Screen, Step, UsageError, make_action
 from agent.config import Settings
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy
@@ -77,11 +77,9 @@ def test_text_display_shows_steps_without_escape_codes() -> None:
         "thought  the button",
     ):
         assert line in text
-    assert text.splitlines()[-3:] == [
-        "end      success after 3 steps: the task is over: done",
-        "verdict  the page's own reward is 1",
-        "trace    /runs/1",
-    ]
+    end, *last_lines = text.splitlines()[-3:]
+    assert end.startswith("end      success after 3 steps: the task is")
+    assert last_lines == ["verdict  the page's own reward is 1", "trace    /runs/1"]
 
 
 def test_text_display_survives_ascii_stream() -> None:
@@ -256,15 +254,26 @@ def test_json_display_writes_each_step() -> None:
     assert last["verdict"] == {"done": True, "reward": 1.0}
     assert last["thought"] == "the button"
     assert set(last["timings_s"]) == {"think", "act", "settle"}
-    assert end == {"event": "end", "status": "success", "reward": 1.0, "steps": 3, "run": "/runs/1"}
+    assert end.items() >= {"event": "end", "status": "success", "reward": 1.0, "steps": 3, "run": "/runs/1"}.items()
+    assert end["cause"] == "verdict"
+    assert last["screenshot"].startswith("/runs/1/frames/")
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "stopped"), (ValueError, "error")])
-def test_json_display_always_writes_end(error: type[BaseException], status: str) -> None:
+@pytest.mark.parametrize(
+    ("error", "status", "cause"),
+    [
+        (KeyboardInterrupt(), "stopped", "interrupted"),
+        (ValueError("no"), "error", "machine"),
+        (UsageError("no"), "error", "usage"),
+    ],
+)
+def test_json_display_always_writes_end(error: BaseException, status: str, cause: str) -> None:
     out = JsonStream()
-    with pytest.raises(error), JsonDisplay(out):
+    with pytest.raises(type(error)), JsonDisplay(out):
         raise error
-    assert json.loads(out.text) == {"event": "end", "status": status, "reward": None, "steps": 0, "run": ""}
+    end = json.loads(out.text)
+    assert end.items() >= {"event": "end", "status": status, "reward": None, "steps": 0, "run": ""}.items()
+    assert (end["cause"], end["message"]) == (cause, str(error))
 
 
 def test_closed_reader_ends_the_run() -> None:

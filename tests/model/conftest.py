@@ -28,7 +28,7 @@ def tiny_folder(tmp_path: Path, tiny_model: Qwen25VL) -> Path:
     from model.checkpoints.weights import save_model
     from training import vocabulary
 
-    tokens = vocabulary.build_tokenizer()
+    tokens = vocabulary.build()
     ids = [tokens.token_to_id(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start")]
     config = tiny_model.config
     config = Config(
@@ -42,6 +42,6 @@ def tiny_folder(tmp_path: Path, tiny_model: Qwen25VL) -> Path:
     model = Qwen25VL(config)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    vocabulary.write_config_files(tmp_path, config, 28 * 28, 200 * 28 * 28, 16)
+    vocabulary.write(tmp_path, config, 28 * 28, 200 * 28 * 28, 16)
     save_model(model, tmp_path, torch.float32)
     return tmp_path

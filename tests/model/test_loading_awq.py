@@ -34,7 +34,7 @@ def folder(tiny_folder: Path) -> Path:
     model = Qwen25VL(config)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    vocabulary.write_config_files(tiny_folder, config, 28 * 28, 200 * 28 * 28, 16)
+    vocabulary.write(tiny_folder, config, 28 * 28, 200 * 28 * 28, 16)
     save_model(model, tiny_folder, torch.float32)
     return tiny_folder
 

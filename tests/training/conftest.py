@@ -16,7 +16,7 @@ from envs.chromium.flags import BROWSER_FLAGS
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A Playwright browser with the flags of the browser surface."""
+    """Start a Playwright browser with the flags of the browser surface."""
     try:
         chrome = str(find_chrome())
     except UsageError as error:

@@ -36,7 +36,7 @@ RIGHT = call_text(**CLICK_ANSWER)
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder with two wrong replies."""
+    """Write a folder with two wrong replies."""
     write_collected(tmp_path / "data" / "collected", [(reply, False) for reply in WRONG])
     return tmp_path / "data"
 
