@@ -35,6 +35,7 @@ PENDING_MODULES = {
     "agent.policies.scripted",
     "evals.api",
     "model.dialects.check",
+    "model.dialects.parts",
 }
 
 CODE = ("actions", "agent", "envs", "evals", "model", "perf", "pixelhand", "scripts", "training")
