@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from actions import InvalidActionError, Screen, UsageError
 from model.checkpoints.weights import load_model, save_model
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper
 from model.dialects.parts.qwen_tools import COMPUTER
-from model.dialects.parts.table import Arguments
 from model.nn.config import Config
 from model.processing.tokenizer import Tokenizer
 from training import text_strips, vocabulary

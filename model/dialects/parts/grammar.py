@@ -96,8 +96,10 @@ class GrammarBuilder:
 
     def point(self) -> Rule:
         before, between, after = re.split("[XY]", self.point_form)
-        lark = f"{literal(before)} {self.x()} {literal(between)} {self.y()} {literal(after)}"
-        return Rule(lark, self.point_form.replace("X", self.digits).replace("Y", self.digits))
+        between = '"," " "?' if between == ", " and self.quotes != "json" else literal(between)
+        lark = f"{literal(before)} {self.x()} {between} {self.y()} {literal(after)}"
+        x, y = ("9" * len(str(limit)) for limit in self.limits)
+        return Rule(lark, self.point_form.replace("X", x).replace("Y", y))
 
     def keys(self, chords: bool = False) -> Rule:
         key = self.terminal("KEY", _KEY["json"])
