@@ -164,6 +164,7 @@ TABLE = ActionTable(
     ActionSpec("write_element", "type", (CONTENT, ELEMENT, *PLACE), offered=False, parse=_write, writes=False),
     *CLICK_ROWS,
 )  # fmt: skip
+LOCALIZER = ActionTable(*CLICK_ROWS)
 
 
 class Dialect(BaseDialect):
@@ -176,7 +177,7 @@ class Dialect(BaseDialect):
     )
     TOOLS = ("navigate", "click", "click_absolute")
     HISTORIES = ("progress",)
-    ACTIONS: ClassVar = {"navigate": TABLE, "click": TABLE, "click_absolute": TABLE}
+    ACTIONS: ClassVar = {"navigate": TABLE, "click": LOCALIZER, "click_absolute": LOCALIZER}
     point_pattern = r'(?:"x": |Click\()(\d+), (?:"y": )?(\d+)[)}]'
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
@@ -237,8 +238,7 @@ class Dialect(BaseDialect):
         return TABLE.to_actions(TABLE.rows[name], Arguments(name, arguments, mapper, thought, lenient=True))
 
     def format_action(self, action: Action, screen: Screen) -> str:
-        table = TABLE if self.tool == "navigate" else ActionTable(CLICK_ROWS[0])
-        call = table.format(action, self.mapper(screen))
+        call = self.table.format(action, self.mapper(screen))
         if call is None:
             raise self.unsupported(action)
         name, values = call
@@ -248,9 +248,6 @@ class Dialect(BaseDialect):
         return json.dumps(
             {"note": "", "thought": "", "action": reply} if self.tool == "navigate" else reply, ensure_ascii=False
         )
-
-    def supports(self, verb: str) -> bool:
-        return verb == "click" if self.tool != "navigate" else super().supports(verb)
 
     def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
         """Return the JSON schema of a reply, with all fields required and places on the screen."""
