@@ -18,9 +18,9 @@ import numpy as np
 from actions import Action, Point, Screen, SurfaceError, UsageError
 from envs.chromium import input
 from envs.miniwob import pages
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper
 from model.dialects.parts.qwen_tools import COMPUTER
-from model.dialects.parts.table import Arguments
 from training import oracles
 from training.dataset import DatasetWriter
 

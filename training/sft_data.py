@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from actions import InvalidActionError, Screen, UsageError
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper
 from model.dialects.parts.qwen_tools import COMPUTER
-from model.dialects.parts.table import Arguments
 from training.config import TrainingConfig
 from training.dataset import Question, Sample, read_samples
 from training.evaluate import is_inside, parse_call, parse_point

@@ -15,23 +15,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from actions import Action, Click, InvalidActionError, PressKeys, Screen, Scroll, make_action
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper, show
 from model.dialects.parts.dialect import MAX_ACTIONS
+from model.dialects.parts.fields import DIRECTIONS, MAX_NOTCHES, Field, PathField, SecondsField, Values
 from model.dialects.parts.provider_items import COMPUTER, FINISH, ParsedItems, ProviderItemDialect
 from model.dialects.parts.python_calls import simple
 from model.dialects.parts.qwen_tools import AT, CLICK, DOUBLE, MAYBE_AT, MIDDLE, MOVE, RIGHT, TRIPLE, TYPE
-from model.dialects.parts.table import (
-    DIRECTIONS,
-    MAX_NOTCHES,
-    ActionSpec,
-    ActionTable,
-    Arguments,
-    Field,
-    PathField,
-    Result,
-    SecondsField,
-    Values,
-)
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.dialects.parts.tool_call import COORDINATE
 from model.processing.image import ImageLimits
 
@@ -41,72 +32,11 @@ MODIFIERS = ("ctrl", "shift", "alt", "meta")
 SCROLLS = {"up": ("down", -1), "down": ("down", 1), "left": ("right", -1), "right": ("right", 1)}
 
 # X11's names of keys (keysymdef.h) that are neither ours nor an alias of ours.
-_CHARACTER_NAMES = [
-    "+",
-    "plus",
-    "-",
-    "minus",
-    "=",
-    "equal",
-    ",",
-    "comma",
-    ".",
-    "period",
-    "/",
-    "slash",
-    "\\",
-    "backslash",
-    ";",
-    "semicolon",
-    ":",
-    "colon",
-    "'",
-    "apostrophe",
-    '"',
-    "quotedbl",
-    "`",
-    "grave",
-    "[",
-    "bracketleft",
-    "]",
-    "bracketright",
-    "{",
-    "braceleft",
-    "}",
-    "braceright",
-    "(",
-    "parenleft",
-    ")",
-    "parenright",
-    "*",
-    "asterisk",
-    "_",
-    "underscore",
-    "!",
-    "exclam",
-    "?",
-    "question",
-    "@",
-    "at",
-    "#",
-    "numbersign",
-    "$",
-    "dollar",
-    "%",
-    "percent",
-    "^",
-    "asciicircum",
-    "&",
-    "ampersand",
-    "|",
-    "bar",
-    "<",
-    "less",
-    ">",
-    "greater",
-    "~",
-    "asciitilde",
-]
+_CHARACTER_NAMES = """
++ plus - minus = equal , comma . period / slash \\ backslash ; semicolon : colon ' apostrophe " quotedbl ` grave
+[ bracketleft ] bracketright { braceleft } braceright ( parenleft ) parenright * asterisk _ underscore ! exclam
+? question @ at # numbersign $ dollar % percent ^ asciicircum & ampersand | bar < less > greater ~ asciitilde
+""".split()  # noqa: SIM905
 _FROM_X = dict(zip(_CHARACTER_NAMES[1::2], _CHARACTER_NAMES[::2], strict=True))
 _TO_X = {character: name for name, character in _FROM_X.items()}
 _FROM_X |= {"prior": "pageup", "next": "pagedown", "print": "printscreen", "kp_enter": "enter", "kp_add": "+"}
@@ -132,9 +62,7 @@ def _write_chord(keys: tuple[str, ...]) -> str:
 class HeldField(Field):
     """The modifiers held during a click."""
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return ("modifiers",)
+    ATTRIBUTES: ClassVar = ("modifiers",)
 
     def parse(self, arguments: Arguments) -> Values:
         keys = _parse_chord(arguments.text(self.key)) if arguments.values.get(self.key) else ()
@@ -153,9 +81,7 @@ class HeldField(Field):
 class DirectionField(Field):
     """The direction of a scroll, whose amount is the argument `scroll_amount`."""
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return ("down", "right")
+    ATTRIBUTES: ClassVar = ("down", "right")
 
     def parse(self, arguments: Arguments) -> Values:
         axis, sign = SCROLLS[arguments.choice(self.key, tuple(SCROLLS))]

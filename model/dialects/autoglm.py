@@ -9,33 +9,21 @@ tap: whether the person must approve it is decided elsewhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from actions import Action, InvalidActionError, Screen, make_action
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.parts.arguments import Arguments, check_seconds, unknown_name
 from model.dialects.parts.call_parser import CallParser
 from model.dialects.parts.coordinates import SCALE_1000, CoordinateMapper, parse_number, show
 from model.dialects.parts.dialect import clear_field, load_prompt
+from model.dialects.parts.fields import Field, PathField, PointField, SecondsField, TextField, Values
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, simple
-from model.dialects.parts.table import (
-    ActionSpec,
-    ActionTable,
-    Arguments,
-    Field,
-    PathField,
-    PointField,
-    Result,
-    SecondsField,
-    TextField,
-    Values,
-    check_seconds,
-    unknown_name,
-)
-from model.engine.call_grammar import CallGrammar
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(max_pixels=5_000_000)  # Open-AutoGLM
@@ -120,14 +108,14 @@ class Dialect(PythonCallDialect):
     ACTIONS: ClassVar = {"mobile_use": TABLE}
     CALLS = CallParser(("do", "finish"))
     MARK = re.compile(r"<answer>\s*")
+    OPEN, CLOSE = "<answer>", "</answer>"
+    CLOSING = ('"', "]", ")", "<")
     QUOTES = "double"
     POINT_FORM = "[X,Y]"
     point_pattern = r"=\[(\d+), ?(\d+)\]"
     EXAMPLE = '<answer>do(action="Tap", element=[x,y])</answer>'
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         forms = "\n".join(f"- {_form(row)}\n    {row.description}" for row in self.table.offered(verbs))
         system = message("system", text_part(self.render_prompt(SYSTEM, actions=forms)))
         turns = chat_turns(escape(goal), steps, screen, lambda step: outcome_text(step) or "Done.", image_first=True)
@@ -147,23 +135,12 @@ class Dialect(PythonCallDialect):
         return self.table.to_actions(row, values, ("action",) if name == "do" else ())
 
     def write_call(self, name: str, values: Values) -> str:
-        call = ("finish", values) if name == "finish" else ("do", {"action": name, **values})
-        return f"<answer>{super().write_call(*call)}</answer>"
+        return super().write_call(*("finish", values) if name == "finish" else ("do", {"action": name, **values}))
 
-    def call_lark(self, row: ActionSpec, grammar: GrammarBuilder) -> list[str]:
-        if row.name == "finish":
-            return super().call_lark(row, grammar)
-        action = ActionNameField("action", name=row.name)
-        return super().call_lark(replace(row, name="do", fields=(action, *row.fields)), grammar)
-
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
-        grammar = GrammarBuilder(verbs, mapper, "double", self.POINT_FORM)
-        calls = [lark for row in self.table.offered(verbs) for lark in self.call_lark(row, grammar)]
-        point = grammar.point().longest
-        longest = f'<answer>do(action="Swipe", start={point}, end={point})</answer>'
-        return grammar.build(
-            " | ".join(calls), (longest,), around=("<answer>", "</answer>"), closing=('"', "]", ")", "<")
-        )
+    def call_rules(self, row: ActionSpec, grammar: GrammarBuilder) -> list[Rule]:
+        if row.name != "finish":
+            row = replace(row, name="do", fields=(ActionNameField("action", name=row.name), *row.fields))
+        return super().call_rules(row, grammar)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ class HistoryStep:
     picture: bool = False
 
 
+Steps = Sequence[HistoryStep]
+Verbs = frozenset[str]
+
+
 @dataclass(frozen=True)
 class Conversation:
     """A prompt.
@@ -77,9 +81,7 @@ class Dialect(Protocol):
     prompt_hash: str
     point_pattern: str  # a regex for a point in a reply, with its two numbers as groups
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         """Return the prompt for the next step; `verbs` are those that the surface can perform."""
         ...
 

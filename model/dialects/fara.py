@@ -9,32 +9,22 @@ the fact stays in the history, in the model's own words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 from urllib.parse import quote_plus
 
 from actions import Action, Done, Open, Screen, make_action
 from actions.types import MAX_TEXT
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.parts.arguments import Arguments, make
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import clear_field, click, scroll_page, type_and_enter
+from model.dialects.parts.fields import NOTCH_PIXELS, AmountField, FlagField, SecondsField, TextField, Values
 from model.dialects.parts.grammar import CHARACTERS, GrammarBuilder, Rule
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
 from model.dialects.parts.python_calls import simple
 from model.dialects.parts.qwen_tools import AT, CLICK, KEY, MAYBE_AT, MOVE, STATUS, TERMINATE, TEXT, WAIT
-from model.dialects.parts.table import (
-    NOTCH_PIXELS,
-    ActionSpec,
-    ActionTable,
-    AmountField,
-    Arguments,
-    FlagField,
-    Result,
-    SecondsField,
-    TextField,
-    Values,
-)
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.dialects.parts.tool_call import COORDINATE, ToolCallDialect
 from model.processing.image import ImageLimits
 
@@ -118,14 +108,12 @@ def _scroll(arguments: Arguments) -> Result:
 
 def _terminate(arguments: Arguments) -> Result:
     status = arguments.choice("status", ("success", "failure"))
-    action: Action = make_action("done", status=status, message=arguments.thought[:MAX_TEXT])
-    return action
+    return make("done", status=status, message=arguments.thought[:MAX_TEXT])
 
 
 def _memorize(arguments: Arguments) -> Result:
     arguments.text("fact")
-    action: Action = make_action("wait", seconds=0.0)
-    return action
+    return make("wait", seconds=0.0)
 
 
 TYPE = ActionSpec(
@@ -187,9 +175,7 @@ class Dialect(ToolCallDialect):
     }
     DESCRIPTION: ClassVar = {"computer_use": DESCRIPTION}
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         size = self.size(screen)
         messages = [message("system", text_part(self.render_prompt(SYSTEM, width=size[0], height=size[1])))]
         text = escape(goal)

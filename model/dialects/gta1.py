@@ -6,17 +6,18 @@ runner in inclusionAI's UI-Venus (image before text, the first pair in the reply
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 from actions import Action, Call, Screen
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.parts.arguments import unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect, load_prompt
 from model.dialects.parts.grammar import GrammarBuilder
 from model.dialects.parts.history import escape, image_part, message, text_part
 from model.dialects.parts.point import POINT_TABLE, click_or_absent, find_place, format_place
-from model.dialects.parts.table import Result, unknown_name
+from model.dialects.parts.table import Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 
@@ -33,9 +34,7 @@ class Dialect(BaseDialect):
     HISTORIES = ("none",)
     ACTIONS: ClassVar = {"computer_use": POINT_TABLE}
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         width, height = self.size(screen)
         system = message("system", text_part(self.render_prompt(SYSTEM, width=width, height=height)))
         return Conversation((system, message("user", image_part(screen), text_part(escape(goal)))))

@@ -8,29 +8,20 @@ conclusions; a scroll's pixels are notches, -5 to 5. GUI-Owl-1.5, on Qwen3-VL, i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from actions import Action, Call, PressKeys, Screen, Step, make_action
 from actions.keys import KEYS
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts import qwen_tools
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import clear_field, type_and_enter
+from model.dialects.parts.fields import AmountField, FlagField, PathField, TextField, Values
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
 from model.dialects.parts.qwen_tools import CLICK, DESCRIPTION, DOUBLE, KEY, MIDDLE, MOVE, RIGHT, SYSTEM, TERMINATE
-from model.dialects.parts.table import (
-    ActionSpec,
-    ActionTable,
-    AmountField,
-    Arguments,
-    FlagField,
-    PathField,
-    Result,
-    TextField,
-    Values,
-)
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.dialects.parts.tool_call import ToolCallDialect
 from model.processing.image import ImageLimits
 
@@ -122,9 +113,7 @@ class Dialect(ToolCallDialect):
     DESCRIPTION = DESCRIPTION
     ENDS_WITH_CALL = False  # a conclusion follows, which later steps show
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         size = self.size(screen)
         system = self.render_prompt(SYSTEM[self.tool], width=size[0], height=size[1])
         done = [f"Step {earlier.step.index}: {_conclusion(earlier.step)}" for earlier in steps]

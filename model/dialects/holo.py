@@ -14,38 +14,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from actions import Action, Call, InvalidActionError, Screen, Step
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.parts.arguments import Arguments, check_seconds, unknown_name
 from model.dialects.parts.call_parser import CallParser, CallSyntaxError
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import (
-    BaseDialect,
-    check_surrogates,
-    click,
-    load_prompt,
-    scroll_page,
-    type_and_enter,
-)
+from model.dialects.parts.dialect import BaseDialect, check_surrogates, click, load_prompt, scroll_page, type_and_enter
+from model.dialects.parts.fields import DIRECTIONS, Field, SecondsField, TextField, Values
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
 from model.dialects.parts.python_calls import simple
-from model.dialects.parts.table import (
-    DIRECTIONS,
-    ActionSpec,
-    ActionTable,
-    Arguments,
-    Field,
-    Result,
-    SecondsField,
-    TextField,
-    Values,
-    check_seconds,
-    unknown_name,
-)
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 from model.wire.lenient_json import LenientJsonError, parse_json
@@ -95,9 +78,7 @@ _CLICKS = CallParser(["Click", "click", "Point"])
 class XField(Field):
     """x, beside y; a point or a box may stand in place of x."""
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return ("x", "y")
+    ATTRIBUTES: ClassVar = ("x", "y")
 
     def parse(self, arguments: Arguments) -> Values:
         x, y = _place(arguments)
@@ -183,6 +164,7 @@ TABLE = ActionTable(
     ActionSpec("write_element", "type", (CONTENT, ELEMENT, *PLACE), offered=False, parse=_write, writes=False),
     *CLICK_ROWS,
 )  # fmt: skip
+LOCALIZER = ActionTable(*CLICK_ROWS)
 
 
 class Dialect(BaseDialect):
@@ -195,12 +177,10 @@ class Dialect(BaseDialect):
     )
     TOOLS = ("navigate", "click", "click_absolute")
     HISTORIES = ("progress",)
-    ACTIONS: ClassVar = {"navigate": TABLE, "click": TABLE, "click_absolute": TABLE}
+    ACTIONS: ClassVar = {"navigate": TABLE, "click": LOCALIZER, "click_absolute": LOCALIZER}
     point_pattern = r'(?:"x": |Click\()(\d+), (?:"y": )?(\d+)[)}]'
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         goal = escape(goal)
         if self.tool != "navigate":
             prompt = self.render_prompt(QUESTION[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
@@ -258,8 +238,7 @@ class Dialect(BaseDialect):
         return TABLE.to_actions(TABLE.rows[name], Arguments(name, arguments, mapper, thought, lenient=True))
 
     def format_action(self, action: Action, screen: Screen) -> str:
-        table = TABLE if self.tool == "navigate" else ActionTable(CLICK_ROWS[0])
-        call = table.format(action, self.mapper(screen))
+        call = self.table.format(action, self.mapper(screen))
         if call is None:
             raise self.unsupported(action)
         name, values = call
@@ -269,9 +248,6 @@ class Dialect(BaseDialect):
         return json.dumps(
             {"note": "", "thought": "", "action": reply} if self.tool == "navigate" else reply, ensure_ascii=False
         )
-
-    def supports(self, verb: str) -> bool:
-        return verb == "click" if self.tool != "navigate" else super().supports(verb)
 
     def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
         """Return the JSON schema of a reply, with all fields required and places on the screen."""

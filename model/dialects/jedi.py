@@ -6,11 +6,10 @@ that sometimes replaces the tags. A planner decides what to do; earlier steps ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from actions import Call, Screen
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.history import escape, image_part, message, text_part
 from model.dialects.parts.qwen_tools import COMPUTER, DESCRIPTION, PROPERTIES
 from model.dialects.parts.tool_call import ToolCallDialect
@@ -34,9 +33,7 @@ class Dialect(ToolCallDialect):
     PROPERTIES = PROPERTIES
     DESCRIPTION = DESCRIPTION
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         size = self.size(screen)
         system = self.render_prompt(SYSTEM, width=size[0], height=size[1])
         question = message("user", image_part(screen), text_part("\n" + escape(goal)))

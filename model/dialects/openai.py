@@ -15,22 +15,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from actions import Action, Click, Drag, InvalidActionError, Screen, make_action
+from model.dialects.parts.arguments import Arguments, make
 from model.dialects.parts.coordinates import CoordinateMapper, show
 from model.dialects.parts.dialect import click
+from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, Values
 from model.dialects.parts.provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, texts_of
 from model.dialects.parts.python_calls import simple
-from model.dialects.parts.table import (
-    MAX_NOTCHES,
-    NOTCH_PIXELS,
-    ActionSpec,
-    ActionTable,
-    Arguments,
-    Field,
-    KeysField,
-    Result,
-    TextField,
-    Values,
-)
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.processing.image import ImageLimits
 from model.wire.lenient_json import LenientJsonError, parse_json
 
@@ -46,9 +37,7 @@ SAFETY = "OpenAI asks for a person's word before this goes on"
 class XYField(Field):
     """The place, as x and y; a point or a box may stand in place of x."""
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return ("x", "y")
+    ATTRIBUTES: ClassVar = ("x", "y")
 
     def parse(self, arguments: Arguments) -> Values:
         x, y = _place(arguments)
@@ -63,9 +52,7 @@ class XYField(Field):
 class HeldKeysField(Field):
     """The modifiers that are held."""
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return ("modifiers",)
+    ATTRIBUTES: ClassVar = ("modifiers",)
 
     def parse(self, arguments: Arguments) -> Values:
         return {"modifiers": _held(arguments)}
@@ -79,9 +66,7 @@ class HeldKeysField(Field):
 class PathsField(Field):
     """The points of a drag, at least two."""
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return ("path",)
+    ATTRIBUTES: ClassVar = ("path",)
 
     def parse(self, arguments: Arguments) -> Values:
         path = arguments.values.get(self.key)
@@ -101,10 +86,6 @@ class ScrollField(Field):
     """Pixels to scroll; less than one notch is one."""
 
     attribute: str = "down"
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return (self.attribute,)
 
     def parse(self, arguments: Arguments) -> Values:
         value = next((arguments.values[key] for key in (self.key, *self.aliases)
@@ -158,8 +139,7 @@ def _parse_scroll(arguments: Arguments) -> Result:
     amounts = {**SCROLL_X.parse(arguments), **SCROLL_Y.parse(arguments)}
     if not any(amounts.values()):
         raise InvalidActionError("'scroll_x' and 'scroll_y' are both 0; say how many pixels to scroll")
-    action: Action = make_action("scroll", x=x, y=y, **amounts)
-    return action
+    return make("scroll", x=x, y=y, **amounts)
 
 
 def _write_scroll(action: Action, mapper: CoordinateMapper) -> Values | None:

@@ -15,23 +15,16 @@ from typing import ClassVar
 
 from actions import Action, Call, InvalidActionError, Screen, Step, make_action
 from actions.keys import normalize_key
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.parts.arguments import Arguments, check_seconds, make, unknown_name
 from model.dialects.parts.call_parser import quoted
 from model.dialects.parts.coordinates import CoordinateMapper, show
 from model.dialects.parts.dialect import MAX_ACTIONS, NEXT_CALLS, BaseDialect, chain_calls, check_count, load_prompt
+from model.dialects.parts.fields import MAX_NOTCHES, Field
 from model.dialects.parts.grammar import GrammarBuilder, literal
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
 from model.dialects.parts.python_code import find_code, parse_code
-from model.dialects.parts.table import (
-    MAX_NOTCHES,
-    ActionSpec,
-    ActionTable,
-    Arguments,
-    Field,
-    Result,
-    check_seconds,
-    unknown_name,
-)
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 
@@ -103,15 +96,13 @@ def _scroll(attribute: str, sign: int) -> Callable[[Arguments], Result]:
         if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 1 <= abs(amount) <= MAX_NOTCHES:
             raise InvalidActionError(f"'clicks' must be -{MAX_NOTCHES} to {MAX_NOTCHES} and not 0, not {show(amount)}")
         x, y = place or (None, None)
-        action: Action = make_action("scroll", x=x, y=y, **{attribute: sign * round(amount)})
-        return action
+        return make("scroll", x=x, y=y, **{attribute: sign * round(amount)})
 
     return parse
 
 
 def _write(arguments: Arguments) -> Result:
-    action: Action = make_action("type", text=arguments.text("message"))
-    return action
+    return make("type", text=arguments.text("message"))
 
 
 def _press(arguments: Arguments) -> Result:
@@ -122,8 +113,7 @@ def _press(arguments: Arguments) -> Result:
 
 
 def _hotkey(arguments: Arguments) -> Result:
-    action: Action = make_action("press", keys=_key_names(arguments)[:9])
-    return action
+    return make("press", keys=_key_names(arguments)[:9])
 
 
 def _key_names(arguments: Arguments) -> list[str]:
@@ -136,16 +126,14 @@ def _key_names(arguments: Arguments) -> list[str]:
 
 def _sleep(arguments: Arguments) -> Result:
     default = WAIT_S if arguments.name == "computer.wait" else None
-    action: Action = make_action("wait", seconds=check_seconds(arguments.values.get("seconds", default), "seconds"))
-    return action
+    return make("wait", seconds=check_seconds(arguments.values.get("seconds", default), "seconds"))
 
 
 def _terminate(arguments: Arguments) -> Result:
     status = arguments.text("status").strip().lower()
     if status not in ("success", "failure"):
         raise InvalidActionError(f"'status' must be success or failure, not {show(status)}")
-    action: Action = make_action("done", status=status)
-    return action
+    return make("done", status=status)
 
 
 def _held_key(arguments: Arguments) -> Result:
@@ -194,9 +182,7 @@ class Dialect(BaseDialect):
     ACTIONS: ClassVar = {"computer_use": TABLE}
     point_pattern = r"\(x=(\d+), y=(\d+)"
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         goal = escape(goal)
         system = message("system", text_part(self.render_prompt(SYSTEM, goal=goal, instruction=goal)))
         user = message("user", image_part(screen), text_part(TASK.replace("{instruction}", goal)))

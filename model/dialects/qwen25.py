@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from actions import Call, Reply, Screen, Step
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, HistoryStep, Steps, Verbs
+from model.dialects.parts.fields import KeysField
 from model.dialects.parts.history import escape, image_part, message, text_part
 from model.dialects.parts.qwen_tools import BUTTONS, COMPUTER, DESCRIPTION, KEY, MOBILE, PROPERTIES, SYSTEM
-from model.dialects.parts.table import ActionTable, KeysField
+from model.dialects.parts.table import ActionTable
 from model.dialects.parts.tool_call import Schema, ToolCallDialect
 from model.wire.tool_prompt import CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
@@ -48,9 +49,7 @@ class Dialect(ToolCallDialect):
     PROPERTIES = PROPERTIES
     DESCRIPTION = DESCRIPTION
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         layout = self._turns if self.history == "turns" else self._progress
         # later turns name a new size themselves, so that earlier messages stay unchanged
         first = steps[0].step.screen if steps and self.history == "turns" else screen

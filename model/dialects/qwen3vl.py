@@ -7,11 +7,10 @@ qwen3vl_agent.py (1000x1000 in its prompt, 999 in its arithmetic; images in cell
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from actions import Screen, Step
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.coordinates import SCALE_999
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
 from model.dialects.parts.qwen_tools import COMPUTER, DESCRIPTION, MOBILE, PROPERTIES, SYSTEM, restrict
@@ -43,9 +42,7 @@ class Dialect(ToolCallDialect):
     PROPERTIES = PROPERTIES
     DESCRIPTION = DESCRIPTION
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         system = self.render_prompt(SYSTEM[self.tool] + (FORM if self.tool == "mobile_use" else ""))
         turns = chat_turns(escape(goal), steps, screen, _response)
         return Conversation((message("system", text_part(system)), *turns), self.tools(verbs, SIZES[self.tool]))

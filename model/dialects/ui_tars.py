@@ -9,30 +9,20 @@ as in their agent. Points are accepted in each of the authors' forms: (x,y), <|b
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from actions import Action, Call, InvalidActionError, PressKeys, Screen, Scroll
-from model.dialects.base import Conversation, Detection, HistoryStep
+from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.call_parser import CallParser
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import chain_calls, load_prompt
+from model.dialects.parts.fields import DIRECTIONS, Field, PathField, PointField, TextField, Values
 from model.dialects.parts.grammar import LONGEST_KEY, GrammarBuilder, Rule, literal
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form, simple
-from model.dialects.parts.table import (
-    DIRECTIONS,
-    ActionSpec,
-    ActionTable,
-    Arguments,
-    Field,
-    PathField,
-    PointField,
-    TextField,
-    Values,
-)
-from model.engine.call_grammar import CallGrammar
+from model.dialects.parts.table import ActionSpec, ActionTable
 from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(100 * 28 * 28, 16384 * 28 * 28)  # action_parser.py
@@ -49,9 +39,7 @@ _THOUGHT = re.compile(r"\A\s*(?:Thought|Reflection|Action_Summary)[ \t]*[:：]\s
 class HotkeyField(Field):
     """Keys in one string, separated by spaces."""
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return ("keys",)
+    ATTRIBUTES: ClassVar = ("keys",)
 
     def parse(self, arguments: Arguments) -> Values:
         text = arguments.text(self.key, *self.aliases).strip()
@@ -63,16 +51,16 @@ class HotkeyField(Field):
 
     def rule(self, grammar: GrammarBuilder) -> Rule:
         key = grammar.key()
-        return Rule(grammar.rule("keys", f'"\'" {key} ((" " | "+") {key}){{0,2}} "\'"'), f"'{LONGEST_KEY}'")
+        return Rule(
+            grammar.rule("keys", f'"\'" {key} ((" " | "+") {key}){{0,2}} "\'"'), f"'{LONGEST_KEY} {LONGEST_KEY}'"
+        )
 
 
 @dataclass(frozen=True)
 class DirectionField(Field):
     """The direction of a scroll by a fixed number of notches."""
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return ("down", "right")
+    ATTRIBUTES: ClassVar = ("down", "right")
 
     def parse(self, arguments: Arguments) -> Values:
         direction = arguments.text(self.key).strip().lower()
@@ -180,13 +168,12 @@ class Dialect(PythonCallDialect):
     }
     CALLS = CallParser(ACTIONS["computer_use"].rows)
     MARK = re.compile(r"Action[ \t]*[:：]")
+    OPEN = "Action: "
     POINT_FORM = "'(X,Y)'"
     point_pattern = r"_box='(?:<\|box_start\|>)?\((\d+), ?(\d+)\)(?:<\|box_end\|>)?'"
     EXAMPLE = f"Action: {call_form(CLICK)}"
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         rows = self.table.offered(verbs)
         actions = "\n".join(call_form(row) + (f" # {row.description}" if row.description else "") for row in rows)
         goal = escape(goal)
@@ -204,16 +191,3 @@ class Dialect(PythonCallDialect):
             place = {BOX.key: call.positional[0]} if call.positional else {}
             parsed.append((call.name, {**call.keywords, **place}))
         return chain_calls(parsed, _THOUGHT.sub("", before).strip())
-
-    def write_call(self, name: str, values: Values) -> str:
-        return f"Action: {super().write_call(name, values)}"
-
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
-        grammar = GrammarBuilder(verbs, mapper, "single")
-        calls = [lark for row in self.table.offered(verbs) for lark in self.call_lark(row, grammar)]
-        box = BOX.rule(grammar).longest
-        longest = (
-            f"Action: drag(start_box={box}, end_box={box})",
-            f"Action: hotkey(key='{LONGEST_KEY} {LONGEST_KEY}')",
-        )
-        return grammar.build(" | ".join(calls), longest, around=("Action: ", ""), closing=("'", ")"))

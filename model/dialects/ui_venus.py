@@ -11,30 +11,21 @@ moves; PressRecent, which is no known key; UI-Venus-1.5 and later, in thousandth
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
-from actions import Action, Call, Screen, Step, make_action
-from model.dialects.base import Conversation, Detection, HistoryStep
+from actions import Action, Call, Screen, Step
+from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.parts.arguments import Arguments, make, unknown_name
 from model.dialects.parts.call_parser import CallParser
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import load_prompt
-from model.dialects.parts.grammar import GrammarBuilder, Rule
+from model.dialects.parts.fields import Field, PathField, PointField, TextField
+from model.dialects.parts.grammar import GrammarBuilder
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
 from model.dialects.parts.point import POINT_TABLE, click_or_absent, find_place, format_place
 from model.dialects.parts.python_calls import PythonCallDialect, call_form, simple
-from model.dialects.parts.table import (
-    ActionSpec,
-    ActionTable,
-    Arguments,
-    Field,
-    PathField,
-    PointField,
-    Result,
-    TextField,
-    Values,
-    unknown_name,
-)
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 
@@ -48,24 +39,12 @@ GROUND = (
 _TAG = re.compile(r"<(think|action|conclusion)>\s*(.*?)\s*(?:</\1>|\Z)", re.DOTALL)
 
 
-class _PointField(PointField):
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        lark = f'"(" {grammar.x()} "," " "? {grammar.y()} ")"'
-        return Rule(grammar.rule("at", lark), f"({grammar.digits}, {grammar.digits})")
-
-
-class _PathField(PathField, _PointField):
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        return _PointField.rule(self, grammar)
-
-
 def _open(arguments: Arguments) -> Result:
-    action: Action = make_action("open", target=arguments.text("app", default="") or arguments.text("url"))
-    return action
+    return make("open", target=arguments.text("app", default="") or arguments.text("url"))
 
 
-BOX = _PointField("box", form="(x1, y1)")
-PATH = (_PathField("start", form="(x1, y1)", from_end=1), _PathField("end", form="(x2, y2)"))
+BOX = PointField("box", form="(x1, y1)")
+PATH = (PathField("start", form="(x1, y1)", from_end=1), PathField("end", form="(x2, y2)"))
 TABLE = ActionTable(
     ActionSpec("Click", "click", (BOX,)),
     ActionSpec("Drag", "drag", PATH),
@@ -98,13 +77,13 @@ class Dialect(PythonCallDialect):
     ACTIONS: ClassVar = {"mobile_use": TABLE, "ground": POINT_TABLE}
     CALLS = CallParser(TABLE.rows)
     MARK = re.compile(r"<action>\s*")
-    POINT_FORM = "(X, Y)"
+    OPEN, CLOSE = "<action>", "</action>"
+    CLOSING = ("'", ")", "<")
+    ENDS_WITH_CALL = False  # a conclusion follows
     point_pattern = r"(?:=\(|\[)(\d+), ?(\d+)[,)]"
     EXAMPLE = "<action>Click(box=(x, y))</action>"
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         goals = dict.fromkeys(self.GOAL, escape(goal))
         if self.tool == "ground":
             prompt = self.render_prompt(GROUND, **goals)
@@ -137,24 +116,13 @@ class Dialect(PythonCallDialect):
             return format_place(self, action, screen, "[X,Y,X,Y]", "[-1,-1,-1,-1]")
         return super().format_action(action, screen)
 
-    def write_call(self, name: str, values: Values) -> str:
-        return f"<action>{super().write_call(name, values)}</action>"
-
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
-        grammar = GrammarBuilder(verbs, mapper, "single")
-        if self.tool == "ground":
-            box = f'"[" {grammar.x()} "," {grammar.y()} "," {grammar.x()} "," {grammar.y()} "]"'
-            longest = f"[{','.join([grammar.digits] * 4)}]"
-            return grammar.build(f'{box} | "[-1,-1,-1,-1]"', (longest,), closing=("]",))
-        calls = [lark for row in self.table.offered(verbs) for lark in self.call_lark(row, grammar)]
-        point = BOX.rule(grammar).longest
-        return grammar.build(
-            " | ".join(calls),
-            (f"<action>Scroll(start={point}, end={point})</action>",),
-            around=("<action>", "</action>"),
-            closing=("'", ")", "<"),
-            ends_itself=False,
-        )
+    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
+        if self.tool != "ground":
+            return super().build_grammar(verbs, mapper)
+        grammar = GrammarBuilder(verbs, mapper)
+        box = f'"[" {grammar.x()} "," {grammar.y()} "," {grammar.x()} "," {grammar.y()} "]"'
+        longest = f"[{','.join([grammar.digits] * 4)}]"
+        return grammar.build(f'{box} | "[-1,-1,-1,-1]"', (longest,), closing=("]",))
 
 
 def _tags(text: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""JSON as models write it: strict where it is strict, and where it is nearly right, read if only one reading is left.
+"""Parse JSON as models write it: nearly valid JSON is accepted if only one reading is left.
 
-Allowed beyond JSON: single quotes, line breaks within strings, bare words as keys, a comma before a closing bracket,
-Python's True, False and None, and objects left open before a mark that says the text was meant to end there. Everything
-else is Unreadable. Knows no tool. Linear in the text's length; nesting is bounded, so nothing here recurses.
+Accepted beyond JSON: single quotes, line breaks within strings, bare words as keys, a comma before a closing bracket,
+Python's True, False and None, and objects left open before a mark that ends the text. Time is linear in the text's
+length; nesting is bounded, so nothing recurses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import re
 from typing import Any
 
-MAX_DEPTH = 32  # a call nests three deep; more is noise, and whoever walks the value later may recurse
+MAX_DEPTH = 32  # a call nests three deep, and code that walks the value may recurse
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
@@ -26,33 +26,37 @@ _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "True": Tr
 
 
 class LenientJsonError(ValueError):
-    """Why a text is no JSON value, as half a sentence."""
+    """A text is no JSON value; the message is a clause."""
 
 
 def parse_json(text: str, start: int = 0, ends: str = "") -> tuple[Any, int]:
-    """The value at start, and where it ends; what stands behind it is left alone. Raises Unreadable.
+    """Return the value at `start` and its end; text after it is ignored. No float in the value is NaN or infinite.
 
-    ends: a mark before which objects (not lists) may be left unclosed. No float in the value is NaN or infinite.
+    Args:
+        ends: a mark before which objects (not lists) may be left unclosed.
+
+    Raises:
+        LenientJsonError: if the value has no single reading.
     """
     try:
         value, end = _STRICT.raw_decode(text, start)
     except (ValueError, RecursionError):
-        return _read_loosely(text, start, ends)
+        return _parse_leniently(text, start, ends)
     _check_depth(value)
     return value, end
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        _put(found, key, value)
-    return found
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        _put(value, key, item)
+    return value
 
 
-def _put(found: dict[str, Any], key: str, value: Any) -> None:
-    if key in found and found[key] != value:
+def _put(target: dict[str, Any], key: str, value: Any) -> None:
+    if key in target and target[key] != value:
         raise LenientJsonError(f"{_short(key)} is given twice with different values")
-    found[key] = value
+    target[key] = value
 
 
 def _float(digits: str) -> float:
@@ -66,7 +70,7 @@ def _constant(name: str) -> Any:
     raise LenientJsonError(f"{name} is not a number that JSON has")
 
 
-_STRICT = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_constant=_constant)
+_STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
 
 
 def _check_depth(value: Any) -> None:
@@ -80,8 +84,8 @@ def _check_depth(value: Any) -> None:
     raise LenientJsonError(f"it is nested more than {MAX_DEPTH} deep")
 
 
-def _read_loosely(text: str, at: int, ends: str) -> tuple[Any, int]:
-    """One pass with a stack of open containers; `expect` is what may come next: a value, a key, or what follows one."""
+def _parse_leniently(text: str, at: int, ends: str) -> tuple[Any, int]:
+    """Parse in one pass with a stack of open containers; `expect` is the next token: a value, a key, or "after" one."""
     open_: list[dict[str, Any] | list[Any]] = []
     keys: list[str] = []  # for each open object whose value is being read
     expect = "value"
@@ -112,8 +116,13 @@ def _read_loosely(text: str, at: int, ends: str) -> tuple[Any, int]:
         if (char == "}" and isinstance(top, dict) and expect != "value") or (char == "]" and isinstance(top, list)):
             value = open_.pop()
             at += 1
-        elif expect == "after" and ends and text.startswith(ends, at) and all(isinstance(one, dict) for one in open_):
-            value = open_.pop()  # at stays: the mark closes one object after the other
+        elif (
+            expect == "after"
+            and ends
+            and text.startswith(ends, at)
+            and all(isinstance(container, dict) for container in open_)
+        ):
+            value = open_.pop()  # `at` stays: the mark closes one object after the other
         elif expect == "value":
             value, at = _scalar(text, at)
         else:
@@ -152,7 +161,7 @@ def _scalar(text: str, at: int) -> tuple[Any, int]:
             return _float(digits), number.end()
         try:
             return int(digits), number.end()
-        except ValueError:  # Python reads at most 4300 digits
+        except ValueError:  # Python parses at most 4300 digits
             raise LenientJsonError(f"it has a number of {len(digits)} digits") from None
     word = _WORD.match(text, at)
     if word is not None and word.group() in _WORDS:
@@ -161,7 +170,7 @@ def _scalar(text: str, at: int) -> tuple[Any, int]:
 
 
 def _string(text: str, at: int) -> tuple[str, int]:
-    """Either quote. The body is put into strict form, so that JSON's own rules for escapes decide."""
+    """Parse a string in either quote; its body is made strict JSON, whose rules for escapes decide."""
     match = _STRINGS[text[at]].match(text, at)
     if match is None:
         raise LenientJsonError(f"a string is never closed: {_short(text[at : at + 20])}")
@@ -181,8 +190,8 @@ def _escaped(match: re.Match[str]) -> str:
     return part if part[0] == "\\" else f"\\u{ord(part):04x}"
 
 
-def _expected(what: str, text: str, at: int) -> str:
-    return f"expected {what}, found {_short(text[at : at + 20]) if at < len(text) else 'the end'}"
+def _expected(token: str, text: str, at: int) -> str:
+    return f"expected {token}, found {_short(text[at : at + 20]) if at < len(text) else 'the end'}"
 
 
 def _short(text: str) -> str:

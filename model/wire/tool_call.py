@@ -1,7 +1,7 @@
-"""A reply -> the function call in it, and the words around it. Knows the tags; knows no function and no screen.
+"""Find the function call in a reply.
 
-The call is the first <tool_call> that holds an object, or, in a reply without the tag, the first object that starts
-like a call. What follows a reply's first call is left alone: the screen it was meant for is gone by then.
+The call is the first <tool_call> with an object or, in a reply without the tag, the first object that starts like a
+call. Later calls of the same reply are ignored: they were meant for a screen that has changed by then.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from model.wire.lenient_json import LenientJsonError, parse_json
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
@@ -21,21 +20,32 @@ _FENCE_AFTER = re.compile(r"[\s}]*+(?:```)?\s*+(?:" + re.escape(CALL_CLOSE) + r"
 
 
 class ToolCallError(ValueError):
-    """Why a reply holds no call, as half a sentence."""
+    """A reply has no readable call; the message is a clause."""
 
 
 @dataclass(frozen=True)
 class ParsedToolCall:
-    """name is None where the object gave arguments only; several: the reply goes on with another call."""
+    """A function call.
+
+    Attributes:
+        name: None if the object holds arguments only.
+        arguments: of the function.
+        thought: the text around the call.
+        several: whether another call follows.
+    """
 
     name: str | None
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, object]
     thought: str
     several: bool
 
 
 def find_call(text: str) -> ParsedToolCall:
-    """The first call in a reply. Raises NoCall. Linear in the reply's length."""
+    """Return the first call in a reply, in time linear in its length.
+
+    Raises:
+        ToolCallError: if there is none, or it is not readable.
+    """
     tagged = _TAGGED.search(text)
     if tagged is not None:
         before, start = text[: tagged.start()], tagged.end()
@@ -58,7 +68,7 @@ def find_call(text: str) -> ParsedToolCall:
     return ParsedToolCall(name, arguments, thought, bool(another))
 
 
-def _name_and_arguments(value: Any) -> tuple[str | None, Mapping[str, Any]]:
+def _name_and_arguments(value: object) -> tuple[str | None, Mapping[str, object]]:
     if not isinstance(value, dict):
         raise ToolCallError("the call is no JSON object")
     name = value.get("name")
@@ -71,7 +81,7 @@ def _name_and_arguments(value: Any) -> tuple[str | None, Mapping[str, Any]]:
             if value["arguments"][end:].strip():
                 raise ToolCallError("the call's arguments are a string that is no JSON object")
     else:
-        arguments = {key: one for key, one in value.items() if key != "name"}
+        arguments = {key: item for key, item in value.items() if key != "name"}
     if not isinstance(arguments, dict):
         raise ToolCallError("the call's arguments are no JSON object")
     if not arguments:
@@ -79,10 +89,10 @@ def _name_and_arguments(value: Any) -> tuple[str | None, Mapping[str, Any]]:
     return name, arguments
 
 
-def _reject_surrogates(text: str, arguments: Mapping[str, Any]) -> None:
-    """Half a surrogate pair is no character: nothing can type it, and no file can hold it."""
+def _reject_surrogates(text: str, arguments: Mapping[str, object]) -> None:
+    """Raise ToolCallError for half a surrogate pair: it can be neither typed nor stored."""
     texts = [text] if not text.isascii() else []
-    pending: list[Any] = [arguments] if "\\u" in text else []
+    pending: list[object] = [arguments] if "\\u" in text else []
     while pending:
         node = pending.pop()
         if isinstance(node, Mapping):
@@ -93,7 +103,7 @@ def _reject_surrogates(text: str, arguments: Mapping[str, Any]) -> None:
         elif isinstance(node, str):
             texts.append(node)
     try:
-        for one in texts:
-            one.encode("utf-8")
+        for part in texts:
+            part.encode("utf-8")
     except UnicodeEncodeError:
         raise ToolCallError("the reply holds half a character (a lone surrogate)") from None

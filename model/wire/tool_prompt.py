@@ -1,7 +1,7 @@
-"""Tools as text, for chat templates that cannot render them. Knows the tags; knows no particular tool.
+"""Render tool schemas as text, for chat templates that cannot.
 
-Qwen2.5-VL's vision template renders no tools, its text template does. The structure here is that template's (heading,
-<tools> with one JSON object a line, the form of a call in <tool_call>); the sentences are our own.
+Qwen2.5-VL's vision template renders no tools, its text template does. The structure is that of the latter (heading,
+<tools> with one JSON object per line, the form of a call in <tool_call>); the sentences are our own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ RESPONSE_OPEN, RESPONSE_CLOSE = "<tool_response>", "</tool_response>"
 
 
 def tools_block(tools: Sequence[Mapping[str, Any]]) -> str:
-    """What stands at the end of the system turn so that the model knows its functions; "" when there are none."""
+    """Return the end of the system turn that describes the functions; "" if there are none."""
     if not tools:
         return ""
     signatures = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.wire.lenient_json import MAX_DEPTH, LenientJsonError, _read_loosely, parse_json
+from model.wire.lenient_json import MAX_DEPTH, LenientJsonError, _parse_leniently, parse_json
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
@@ -24,7 +24,7 @@ VALUES = st.recursive(
 def test_the_loose_reader_reads_json_as_json_does(value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     assert parse_json(text) == (value, len(text))
-    assert _read_loosely(text, 0, "") == (value, len(text))
+    assert _parse_leniently(text, 0, "") == (value, len(text))
 
 
 @settings(max_examples=300, deadline=None)
@@ -41,7 +41,7 @@ def test_the_loose_reader_reads_json_as_json_does(value: Any, ascii_only: bool) 
 def test_what_python_prints_is_read_too(value: Any) -> None:
     text = repr(value)
     if "\\" not in text:
-        assert _read_loosely(text, 0, "") == (value, len(text))
+        assert _parse_leniently(text, 0, "") == (value, len(text))
 
 
 @pytest.mark.parametrize(

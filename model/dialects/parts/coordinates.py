@@ -40,7 +40,7 @@ class CoordinateSpace:
     scale: int = 0
 
 
-RESIZED_PIXELS = CoordinateSpace("pixels of the resized picture")
+RESIZED_PIXELS = CoordinateSpace("pixels of the resized image")
 SCALE_1000 = CoordinateSpace("0 to 1000", 1000)
 SCALE_999 = CoordinateSpace("0 to 999", 999)
 NORMALIZED = CoordinateSpace("0 to 1", 1)

@@ -29,7 +29,8 @@ from actions import (
     UsageError,
     make_action,
 )
-from model.dialects.base import Conversation, Detection, HistoryStep, PointSpan
+from model.dialects.base import Conversation, Detection, HistoryStep, PointSpan, Steps, Verbs
+from model.dialects.parts.arguments import make
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper, CoordinateSpace, show
 from model.dialects.parts.table import ActionTable, Result
 from model.engine.call_grammar import CallGrammar
@@ -82,9 +83,7 @@ class BaseDialect(ABC):
         return self.ACTIONS[self.tool]
 
     @abstractmethod
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         """Return the prompt for the next step."""
 
     @abstractmethod
@@ -235,8 +234,7 @@ def check_surrogates(value: object) -> None:
 
 
 def click(point: tuple[int, int], **attributes: object) -> Action:
-    action: Action = make_action("click", x=point[0], y=point[1], **attributes)
-    return action
+    return make("click", x=point[0], y=point[1], **attributes)
 
 
 def clear_field() -> tuple[Action, ...]:
@@ -245,8 +243,7 @@ def clear_field() -> tuple[Action, ...]:
 
 
 def type_and_enter(text: str) -> Action:
-    action: Action = make_action("type", text=text if text.endswith("\n") else text + "\n")
-    return action
+    return make("type", text=text if text.endswith("\n") else text + "\n")
 
 
 def scroll_page(direction: str, screen: Screen) -> Action:
@@ -254,5 +251,4 @@ def scroll_page(direction: str, screen: Screen) -> Action:
     pixels = screen.height if direction in ("down", "up") else screen.width
     sign = 1 if direction in ("down", "right") else -1
     notches = sign * min(100, max(1, round(pixels / 100)))
-    action: Action = make_action("scroll", **{"down" if direction in ("down", "up") else "right": notches})
-    return action
+    return make("scroll", **{"down" if direction in ("down", "up") else "right": notches})

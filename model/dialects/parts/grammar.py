@@ -96,8 +96,10 @@ class GrammarBuilder:
 
     def point(self) -> Rule:
         before, between, after = re.split("[XY]", self.point_form)
-        lark = f"{literal(before)} {self.x()} {literal(between)} {self.y()} {literal(after)}"
-        return Rule(lark, self.point_form.replace("X", self.digits).replace("Y", self.digits))
+        between = '"," " "?' if between == ", " and self.quotes != "json" else literal(between)
+        lark = f"{literal(before)} {self.x()} {between} {self.y()} {literal(after)}"
+        x, y = ("9" * len(str(limit)) for limit in self.limits)
+        return Rule(lark, self.point_form.replace("X", x).replace("Y", y))
 
     def keys(self, chords: bool = False) -> Rule:
         key = self.terminal("KEY", _KEY["json"])
@@ -114,7 +116,7 @@ class GrammarBuilder:
         return self.terminal("KEY", _KEY["single"])
 
     def adb_key(self, names: Iterable[str]) -> Rule:
-        """A key event of adb; back and home only where they are verbs of the surface."""
+        """Return the name of an adb key event; back and home only where they are verbs of the surface."""
         keys = {*KEYS, *ALIASES, *names, "back"} - {verb for verb in ("back", "home") if verb not in self.verbs}
         regex = rf"(keycode_|KEYCODE_)?({spelled(keys)})|[!#-*,-.0-\[\]-~]|\/"
         return self.quoted(self.terminal("ADB_KEY", regex), "KEYCODE_DPAD_CENTER")
@@ -126,7 +128,7 @@ class GrammarBuilder:
         )
 
     def amount(self, most: int) -> Rule:
-        """A whole number from 1 to `most`, with or without a minus sign."""
+        """Return a whole number from 1 to `most`, with or without a minus sign."""
         return Rule(self.terminal("AMOUNT", f"-?({integer_below_regex(most + 1, least=1)})"), f"-{most}")
 
     def choice(self, options: Sequence[str]) -> Rule:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-from actions import Action, InvalidActionError, Screen, make_action
+from actions import Action, InvalidActionError, Screen
+from model.dialects.parts.arguments import make
 from model.dialects.parts.coordinates import FULLWIDTH_TABLE, CoordinateMapper, Number, parse_number, parse_numbers
 from model.dialects.parts.dialect import BaseDialect, click
-from model.dialects.parts.table import ActionSpec, ActionTable, PointField
+from model.dialects.parts.fields import PointField
+from model.dialects.parts.table import ActionSpec, ActionTable
 
 NOT_FOUND = "what was described is not on the screen"
 _DIGITS = r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?"
@@ -44,8 +46,7 @@ def find_place(text: str, form: str) -> list[Number]:
 def click_or_absent(place: object, key: str, mapper: CoordinateMapper) -> Action:
     """Return a click at a place; (-1,-1) and its box mean that the target is not on the screen."""
     if set(parse_numbers(place, key)) == {-1}:
-        action: Action = make_action("done", status="failure", message=NOT_FOUND)
-        return action
+        return make("done", status="failure", message=NOT_FOUND)
     return click(mapper.to_screen(place, key))
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from actions import Call, InvalidActionError, Screen, Step, make_action
-from model.dialects.base import Conversation, HistoryStep
+from model.dialects.base import Conversation, Steps, Verbs
+from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import NEXT_CALLS, chain_calls, check_count, check_surrogates
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
-from model.dialects.parts.table import Arguments, Result, unknown_name
+from model.dialects.parts.table import Result
 from model.dialects.parts.tool_call import Schema, ToolCallDialect
 from model.engine.call_grammar import CallGrammar
 from model.wire.lenient_json import LenientJsonError, parse_json
@@ -86,9 +87,7 @@ class ProviderItemDialect(ToolCallDialect):
     def parse_item(self, item: Mapping[str, object], items: ParsedItems) -> None:
         """Add the contents of one item, or raise InvalidActionError."""
 
-    def conversation(
-        self, goal: str, steps: Sequence[HistoryStep], screen: Screen, verbs: frozenset[str]
-    ) -> Conversation:
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         size = self.size(screen)
         system = message("system", text_part(self.render_prompt(SYSTEM, width=size[0], height=size[1])))
         turns = chat_turns(escape(goal), steps, screen, _next_text, empty_reply="(no words)")

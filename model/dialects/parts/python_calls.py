@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from actions import Action, Ask, Call, InvalidActionError, Screen, make_action
+from model.dialects.base import Verbs
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.call_parser import CallParser, CallSyntaxError, ParsedCall, quoted
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect
-from model.dialects.parts.grammar import GrammarBuilder, literal, orders
-from model.dialects.parts.table import ActionSpec, Arguments, Result, TextField, Values
+from model.dialects.parts.fields import TextField, Values
+from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, orders
+from model.dialects.parts.table import ActionSpec, Result
+from model.engine.call_grammar import CallGrammar
 
 
 class PythonCallDialect(BaseDialect):
@@ -22,6 +26,10 @@ class PythonCallDialect(BaseDialect):
     MARK: ClassVar[re.Pattern[str]]  # what announces the calls
     QUOTES: ClassVar[str] = "single"  # or "double"
     POINT_FORM: ClassVar[str] = "(X, Y)"  # as format_action writes a point
+    OPEN: ClassVar[str] = ""  # the text before the calls
+    CLOSE: ClassVar[str] = ""  # the text after them
+    CLOSING: ClassVar[tuple[str, ...]] = ("'", ")")  # ends of an open text and call, innermost first
+    ENDS_WITH_CALL: ClassVar[bool] = True
     EXAMPLE: ClassVar[str] = ""  # a call, for error messages
 
     def find_calls(self, text: str) -> tuple[list[ParsedCall], str]:
@@ -58,23 +66,38 @@ class PythonCallDialect(BaseDialect):
 
     def write_call(self, name: str, values: Values) -> str:
         """Return a call as the family writes it."""
-        return f"{name}({', '.join(f'{key}={self.write_value(value)}' for key, value in values.items())})"
+        call = f"{name}({', '.join(f'{key}={self.write_value(value)}' for key, value in values.items())})"
+        return f"{self.OPEN}{call}{self.CLOSE}"
 
     def write_value(self, value: object) -> str:
         if isinstance(value, list):
             return self.POINT_FORM.replace("X", str(value[0])).replace("Y", str(value[1]))
         return quoted(value, "'" if self.QUOTES == "single" else '"') if isinstance(value, str) else str(value)
 
-    def call_lark(self, row: ActionSpec, grammar: GrammarBuilder) -> list[str]:
-        """Return the Lark alternatives of a row."""
+    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
+        grammar = GrammarBuilder(verbs, mapper, self.QUOTES, self.POINT_FORM)
+        rules = [rule for row in self.table.offered(verbs) for rule in self.call_rules(row, grammar)]
+        longest = max((f"{self.OPEN}{rule.longest}{self.CLOSE}" for rule in rules), key=len)
+        return grammar.build(
+            " | ".join(rule.lark for rule in rules),
+            (longest,),
+            around=(self.OPEN, self.CLOSE),
+            closing=self.CLOSING,
+            ends_itself=self.ENDS_WITH_CALL,
+        )
+
+    def call_rules(self, row: ActionSpec, grammar: GrammarBuilder) -> list[Rule]:
+        """Return the alternatives of a row."""
         fields = {field.key: field for field in row.fields if field.in_grammar}
-        alternatives = []
+        rules = []
         for keys in orders(list(fields), [key for key in fields if fields[key].optional], permute=False):
-            lark = [literal(f"{row.name}(")]
+            lark, text = [literal(f"{row.name}(")], f"{row.name}("
             for place, key in enumerate(keys):
-                lark += [literal(f"{', ' if place else ''}{key}="), fields[key].rule(grammar).lark]
-            alternatives.append(" ".join([*lark, '")"']))
-        return alternatives
+                separator, rule = ", " if place else "", fields[key].rule(grammar)
+                lark += [literal(f"{separator}{key}="), rule.lark]
+                text += f"{separator}{key}={rule.longest}"
+            rules.append(Rule(" ".join([*lark, '")"']), f"{text})"))
+        return rules
 
 
 def call_form(row: ActionSpec) -> str:

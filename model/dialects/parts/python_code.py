@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from actions import InvalidActionError
+from model.dialects.parts.arguments import unknown_name
 from model.dialects.parts.coordinates import FULLWIDTH_TABLE
 from model.dialects.parts.dialect import MAX_ACTIONS
-from model.dialects.parts.table import unknown_name
 
 MAX_CODE = 30_000  # characters; a typed text has 10,000 at most
 EXAMPLE = "pyautogui.click(x=100, y=200)"

@@ -9,13 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from actions import Action, PressKeys, make_action
+from model.dialects.parts.arguments import Arguments, make
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.grammar import GrammarBuilder, Rule
-from model.dialects.parts.table import (
-    ActionSpec,
-    ActionTable,
+from model.dialects.parts.fields import (
     AmountField,
-    Arguments,
     ChoiceField,
     Field,
     KeysField,
@@ -25,6 +22,8 @@ from model.dialects.parts.table import (
     TextField,
     Values,
 )
+from model.dialects.parts.grammar import GrammarBuilder, Rule
+from model.dialects.parts.table import ActionSpec, ActionTable
 from model.dialects.parts.tool_call import COORDINATE, Schema
 
 SYSTEM = {
@@ -112,8 +111,7 @@ class ButtonField(Field):
 
 def _press_button(button: str) -> Action:
     verb = BUTTONS[button][1]
-    action: Action = make_action(verb, keys=(button.lower(),)) if verb == "press" else make_action(verb)
-    return action
+    return make(verb, keys=(button.lower(),)) if verb == "press" else make_action(verb)
 
 
 def _parse_button(arguments: Arguments) -> Action:
