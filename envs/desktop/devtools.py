@@ -15,12 +15,16 @@ from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from actions import SurfaceError, SurfaceTimeout
+from actions import SurfaceError
 
 JsonObject = dict[str, Any]
 LOAD_S = 60.0  # for a page or a script, on a busy machine
 FIRST_LOAD_S = 10.0  # for the first page; a slower one is shown while it loads
 DRAWN_JS = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+class DevtoolsTimeoutError(SurfaceError):
+    """Chromium or the page did not answer in time; the display itself may still work."""
 
 
 class Devtools:
@@ -49,7 +53,7 @@ class Devtools:
         deadline = time.monotonic() + timeout_s
         while not (pages := self._page_ids(max(deadline - time.monotonic(), 0.1))):
             if time.monotonic() > deadline:
-                raise SurfaceTimeout(f"Chromium opened no page within {timeout_s:.0f} s")
+                raise DevtoolsTimeoutError(f"Chromium opened no page within {timeout_s:.0f} s")
             time.sleep(0.05)
         self._target = pages[0]
         result = self.send("Target.attachToTarget", {"targetId": self._target, "flatten": True}, "")
@@ -75,7 +79,7 @@ class Devtools:
         deadline = time.monotonic() + LOAD_S
         while self.evaluate("document.readyState") != "complete":
             if time.monotonic() > deadline:
-                raise SurfaceTimeout(f"{url} did not load within {LOAD_S:.0f} s")
+                raise DevtoolsTimeoutError(f"{url} did not load within {LOAD_S:.0f} s")
             time.sleep(0.02)
 
     def wait_for_first_page(self, timeout_s: float = FIRST_LOAD_S) -> None:
@@ -110,7 +114,7 @@ class Devtools:
             return True
         try:
             self.evaluate(DRAWN_JS, timeout_s)
-        except SurfaceTimeout:
+        except DevtoolsTimeoutError:
             if self._is_closed:
                 raise
             return self.has_dialog
@@ -133,7 +137,7 @@ class Devtools:
 
         Raises:
             SurfaceError: if the command fails or the browser has ended.
-            SurfaceTimeout: if no result arrives in time.
+            DevtoolsTimeoutError: if no result arrives in time.
         """
         queue: SimpleQueue[JsonObject] = SimpleQueue()
         with self._lock:
@@ -154,7 +158,7 @@ class Devtools:
         try:
             response = queue.get(timeout=timeout_s)
         except Empty:
-            raise SurfaceTimeout(f"Chromium did not answer {method} within {timeout_s:.0f} s") from None
+            raise DevtoolsTimeoutError(f"Chromium did not answer {method} within {timeout_s:.0f} s") from None
         finally:
             del self._pending[message_id]
         if "error" in response:
