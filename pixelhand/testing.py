@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from actions import Action, Click, Screen, SurfaceError, TypeText
+from actions.dispatch import validate
 from agent.policies.scripted import ScriptPolicy
 from envs.surface_check import check_surface
 from model.dialect_check import check_dialect
@@ -37,6 +38,8 @@ class FakeSurface:
 
     def capture(self) -> Screen:
         """Return the screen."""
+        if self.closed:
+            raise SurfaceError("the surface is closed")
         return Screen(self.pixels.copy())
 
     def verbs(self) -> frozenset[str]:
@@ -45,8 +48,9 @@ class FakeSurface:
 
     def perform(self, action: Action) -> str:
         """Record the action; typing returns a notice with the number of characters."""
-        if self.failure:
-            raise SurfaceError(self.failure)
+        if self.failure or self.closed:
+            raise SurfaceError(self.failure or "the surface is closed")
+        validate(action, self, self.capture())
         self.performed.append(action)
         left, top, right, bottom = BUTTON
         if isinstance(action, Click) and left <= action.x < right and top <= action.y < bottom:

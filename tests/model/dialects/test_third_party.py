@@ -10,7 +10,7 @@ import pytest
 from helpers.model_families import actions_of, screen_of
 
 from actions import ACTION_TYPES, Click, Done, InvalidActionError, Scroll, TypeText, UsageError, plugins
-from agent.policies.base import open_dialect
+from agent.policies.base import load_dialect
 from model.checkpoints.detect_dialect import _detection, detect_dialect
 from model.checkpoints.weights import EMBEDDED_FOLDER
 from model.dialects.base import Dialect
@@ -66,7 +66,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dialect:
     monkeypatch.syspath_prepend(str(tmp_path))
     point = types.SimpleNamespace(name="acme", value="acme_gui")
     monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == "pixelhand.model.dialects" else [])
-    yield open_dialect("acme", ImageLimits())
+    yield load_dialect("acme", ImageLimits())
     sys.modules.pop("acme_gui", None)
     _detection.cache_clear()
 
