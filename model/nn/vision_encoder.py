@@ -79,7 +79,7 @@ def _layout(merged_h: int, merged_w: int, merge: int, window: int, device: torch
     )
 
 
-class Attention(nn.Module):
+class VisionAttention(nn.Module):
     """Attention within windows or over the whole frame."""
 
     def __init__(self, config: VisionConfig) -> None:
@@ -101,7 +101,7 @@ class Attention(nn.Module):
         return q, k, qkv[:, :, 2]
 
 
-class MLP(nn.Module):
+class VisionMLP(nn.Module):
     """SwiGLU with bias."""
 
     def __init__(self, config: VisionConfig) -> None:
@@ -121,8 +121,8 @@ class VisionBlock(nn.Module):
         super().__init__()
         self.norm1 = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.norm2 = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.attn = Attention(config)
-        self.mlp = MLP(config)
+        self.attn = VisionAttention(config)
+        self.mlp = VisionMLP(config)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, windows: tuple[tuple[int, int], ...]) -> Tensor:
         if x.device.type == "cpu" and not torch.is_grad_enabled():
