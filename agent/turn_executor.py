@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 from actions import (
     Action,
@@ -35,6 +36,13 @@ from agent.ui.formatting import describe_action
 AskUser = Callable[[str], str]  # question -> answer; raises EOFError when nobody answers
 
 
+@runtime_checkable
+class TracksUserWait(Protocol):
+    """A guard that measures how long the user took to answer its questions."""
+
+    waited_s: float  # in all
+
+
 @dataclass
 class TurnExecutor:
     """Performs the actions of a reply and records them."""
@@ -46,7 +54,7 @@ class TurnExecutor:
     shield: InterruptShield
     ask: AskUser | None = None  # answers the model's questions; None when nobody can
     approves_each: bool = False  # the user sees every action anyway, so uncertain ones need no second question
-    _user_s: float = field(default=0.0, init=False)  # seconds that the user took to answer in this turn
+    _asked_s: float = field(default=0.0, init=False)  # seconds that the user took to answer `ask`, in all
 
     def execute(
         self, index: int, reply: Reply, state: TurnResult, start: float, think_s: float
@@ -60,8 +68,7 @@ class TurnExecutor:
             start: time.perf_counter() at the start of the turn.
             think_s: Seconds of the turn that the reply took.
         """
-        screen, part_start = state.screen, start
-        self._user_s = 0.0
+        screen, part_start, user_s = state.screen, start, self._user_wait_s()
         call, actions, state = self._parse(reply, state)
         if reply.uncertainty and actions and not self.approves_each:
             state = self._confirm_uncertain(reply.uncertainty, actions[0], state)
@@ -78,6 +85,8 @@ class TurnExecutor:
                 state = self._finalize(state, screen, actions, number)
             elapsed_s = time.perf_counter() - part_start
             part_start += elapsed_s
+            waited_s = self._user_wait_s() - user_s
+            user_s += waited_s
             part = Step(
                 index=index,
                 screen=screen,
@@ -87,9 +96,8 @@ class TurnExecutor:
                 error=_error_text(state, actions, number),
                 notice=state.notice,
                 reward=state.reward,
-                seconds=max(0.0, elapsed_s - self._user_s),
+                seconds=max(0.0, elapsed_s - waited_s),  # the user's time is not the agent's
             )
-            self._user_s = 0.0
             parts.append(part)
             self.record(
                 "act.result",
@@ -187,7 +195,12 @@ class TurnExecutor:
             with self.shield.allow_interrupts():
                 return self.ask(question)
         finally:
-            self._user_s += time.perf_counter() - start
+            self._asked_s += time.perf_counter() - start
+
+    def _user_wait_s(self) -> float:
+        """Return the seconds that the user took to answer so far, in this run."""
+        guard = getattr(self.env.unwrapped, "guard", None)
+        return self._asked_s + (guard.waited_s if isinstance(guard, TracksUserWait) else 0.0)
 
     def _recapture(self, state: TurnResult) -> TurnResult:
         """Return the current state after the user was asked; the old one where the environment cannot wait."""

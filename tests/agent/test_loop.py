@@ -367,3 +367,17 @@ def test_fara_type_performs_all_its_actions() -> None:
     assert [action.verb for action in env.surface.performed][:1] == ["click"]
     assert env.surface.clicked
     assert len(episode.steps[0].actions) >= 2
+
+
+class WaitingGuard:
+    """A guard whose user takes an hour to approve an action."""
+
+    waited_s = 0.0
+
+    def __call__(self, action: Any, screen: Any) -> None:
+        self.waited_s += 3600.0
+
+
+def test_step_seconds_exclude_time_of_approval() -> None:
+    episode = run_script(FakeEnv(guard=WaitingGuard()), CLICK)
+    assert episode.steps[0].seconds == 0.0

@@ -164,13 +164,13 @@ def test_planner_history_has_its_own_calls() -> None:
     calls: list[Any] = []
 
     class Watching(ScriptPolicy):
-        def decide(self, goal: str, steps: Any, *given: Any) -> Reply:
+        def decide(self, goal: str, steps: Any, *args: Any) -> Reply:
             calls.extend(step.call for step in steps)
-            return super().decide(goal, steps, *given)
+            return super().decide(goal, steps, *args)
 
     planner_call = Call("computer_use", {"action": "left_click", "coordinate": [5, 6]}, "There.")
-    given = Call(planner_call.name, {**planner_call.arguments, GROUNDED_KEY: [120, 110]}, planner_call.thought)
-    steps = [Step(1, SCREEN, Reply("x"), given), Step(2, SCREEN, Reply("y"))]
+    grounded_call = Call(planner_call.name, {**planner_call.arguments, GROUNDED_KEY: [120, 110]}, planner_call.thought)
+    steps = [Step(1, SCREEN, Reply("x"), grounded_call), Step(2, SCREEN, Reply("y"))]
     pair(Watching(["no call"], qwen25.Dialect(ImageLimits()))).decide("Go.", steps, SCREEN, frozenset(ACTION_TYPES))
     assert calls == [planner_call, None]
 
@@ -199,9 +199,9 @@ def test_run_clicks_grounded_point_and_traces_both(tmp_path: Path) -> None:
 
 def test_tokens_timings_and_localizations_are_merged() -> None:
     class Counting(ScriptPolicy):
-        def decide(self, *given: Any) -> Reply:
+        def decide(self, *args: Any) -> Reply:
             spent = {"prompt_tokens": 7, "reply_tokens": 2, "timings_s": {"a": 1.0, "b": 2.0}}
-            return replace(super().decide(*given), **spent, localizations=({"x": 1, "x_px": 3.0},))
+            return replace(super().decide(*args), **spent, localizations=({"x": 1, "x_px": 3.0},))
 
     planner = Counting([TOOL_CALL % CLICK], qwen25.Dialect(ImageLimits()))
     policy = PlannerGrounderPolicy(planner, Counting([HIT], gta1.Dialect(ImageLimits())))

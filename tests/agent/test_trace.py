@@ -157,8 +157,8 @@ def test_event_is_one_write_and_one_fsync(folder: Path, monkeypatch: pytest.Monk
     writer = TraceWriter(folder, {"goal": "g", "policy": {}})
     calls: list[str] = []
     write, fsync = os.write, os.fsync
-    monkeypatch.setattr(os, "write", lambda *given: (calls.append("write"), write(*given))[1])
-    monkeypatch.setattr(os, "fsync", lambda *given: (calls.append("fsync"), fsync(*given))[1])
+    monkeypatch.setattr(os, "write", lambda *args: (calls.append("write"), write(*args))[1])
+    monkeypatch.setattr(os, "fsync", lambda *args: (calls.append("fsync"), fsync(*args))[1])
     writer.write("reply", step=1, reply=Reply("words"))
     assert calls == ["write", "fsync"]
     writer.close()
