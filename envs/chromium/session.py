@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 
-from actions import Action, Back, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
+from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
 from envs.chromium import input
 from envs.chromium.dialog import DialogPage, button_labels, check_text
 from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
-from envs.chromium.shortcuts import LAST_TAB, Shortcut, find_shortcut, is_handled_by_page
+from envs.chromium.shortcuts import LAST_TAB, NO_CONTEXT_MENU, Shortcut, find_shortcut, is_handled_by_page
 from envs.chromium.tabs import Tabs, ignore_result
 from envs.miniwob import pages
 
@@ -175,8 +175,11 @@ class BrowserSession:
         elif isinstance(action, Back):
             await self._back(page)
         elif shortcut is not None:
-            if shortcut.is_reserved or not await is_handled_by_page(page, lambda: self._input(page, action)):
+            if shortcut.is_reserved or not await is_handled_by_page(page, lambda: self._input(page, action), "keydown"):
                 await self._run_shortcut(page, shortcut)
+        elif isinstance(action, Click) and action.button == "right":
+            if not await is_handled_by_page(page, lambda: self._input(page, action), "contextmenu"):
+                self._notify(NO_CONTEXT_MENU)
         else:
             await self._input(page, action)
 
@@ -361,7 +364,11 @@ class BrowserSession:
             if not self._has_miniwob_script:
                 await self.tabs.context.add_init_script(pages.init_js())
                 self._has_miniwob_script = True
-        failure = await open_address(page, await self.tabs.session(page), url, self._timeout_s, shown_as=address)
+        self.tabs.navigating.add(page)
+        try:
+            failure = await open_address(page, await self.tabs.session(page), url, self._timeout_s, shown_as=address)
+        finally:
+            self.tabs.navigating.discard(page)
         self._notify(failure)
         return failure
 

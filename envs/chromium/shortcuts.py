@@ -16,15 +16,15 @@ Command = Literal["", "back", "forward", "reload", "close_tab", "select_tab", "s
 MODIFIERS = ("ctrl", "alt", "shift", "meta")
 LAST_TAB = 9  # ctrl+9 selects the last tab, however many there are
 FRAME_TIMEOUT_S = 1.0
-_WATCH_JS = """() => {
-    const key = Symbol.for('pixelhand.keydown'), state = window[key] = { event: null };
+_WATCH_JS = """(type) => {
+    const key = Symbol.for('pixelhand.event'), state = window[key] = { event: null };
     state.listener = event => { state.event = event };
-    addEventListener('keydown', state.listener, true);
+    addEventListener(type, state.listener, true);
 }"""
-_UNWATCH_JS = """() => {
-    const key = Symbol.for('pixelhand.keydown'), state = window[key];
+_UNWATCH_JS = """(type) => {
+    const key = Symbol.for('pixelhand.event'), state = window[key];
     if (!state) return false;
-    removeEventListener('keydown', state.listener, true);
+    removeEventListener(type, state.listener, true);
     delete window[key];
     return state.event !== null && state.event.defaultPrevented;
 }"""
@@ -47,6 +47,7 @@ class Shortcut:
     is_reserved: bool = False
 
 
+NO_CONTEXT_MENU = "the browser's context menu is not available"
 _NO_ADDRESS_BAR = Shortcut(notice="the browser shows no address bar; use open with an address")
 _NO_NEW_TAB = Shortcut(notice="keys open no new tab or window; use open with an address", is_reserved=True)
 _NO_SEARCH_BAR = Shortcut(notice="the browser has no search bar; scroll to find text in the page")
@@ -83,17 +84,17 @@ def find_shortcut(keys: Sequence[str]) -> Shortcut | None:
     return SHORTCUTS.get("+".join([*modifiers, *others])) if len(others) == 1 else None
 
 
-async def is_handled_by_page(page: Page, press: Callable[[], Awaitable[None]]) -> bool:
-    """Press keys and return whether the page kept the browser's default action from happening."""
-    await asyncio.gather(*(_evaluate(frame, _WATCH_JS) for frame in page.frames))
-    await press()
-    results = await asyncio.gather(*(_evaluate(frame, _UNWATCH_JS) for frame in page.frames))
+async def is_handled_by_page(page: Page, act: Callable[[], Awaitable[None]], event: str) -> bool:
+    """Act and return whether the page prevented the browser's default action for this event type."""
+    await asyncio.gather(*(_evaluate(frame, _WATCH_JS, event) for frame in page.frames))
+    await act()
+    results = await asyncio.gather(*(_evaluate(frame, _UNWATCH_JS, event) for frame in page.frames))
     return any(result is True for result in results)
 
 
-async def _evaluate(frame: Frame, js: str) -> object:
+async def _evaluate(frame: Frame, js: str, argument: str) -> object:
     """Evaluate in a frame; None if it navigates, is gone, or does not answer in time."""
     try:
-        return await asyncio.wait_for(frame.evaluate(js), FRAME_TIMEOUT_S)
+        return await asyncio.wait_for(frame.evaluate(js, argument), FRAME_TIMEOUT_S)
     except (Error, TimeoutError):
         return None

@@ -20,6 +20,8 @@ MAX_TABS = 10  # a page may open tabs without limit
 MAX_NOTICES = 20
 TERMINATE_S = 1.0
 CLOSE_S = 8.0
+ABORTED = "net::ERR_ABORTED"  # by another navigation, a download or a script
+AUTHENTICATION_FAILED = "net::ERR_INVALID_AUTH_CREDENTIALS"
 SCREENSHOT_RETRY_S = 1.5  # an answer may get lost while a navigation replaces the page's process
 
 
@@ -32,6 +34,7 @@ class Tabs:
         self.order: list[Page] = []  # in the order of opening, as a tab strip shows them
         self.dialogs: list[Dialog] = []  # the last one is drawn
         self.loading: dict[Page, Request] = {}  # the document request of a page that navigates
+        self.navigating: set[Page] = set()  # by an action that reports failures itself
         self.page_failure = ""  # of the shown page: "crashed", "closed itself"
         self.browser_failure = ""
         self.notices: list[str] = []
@@ -80,7 +83,7 @@ class Tabs:
             "download", lambda file: self.add_notice(f"a download was refused: {quoted(file.suggested_filename, 80)}")
         )
         page.on("request", lambda request: self._on_request(page, request))
-        page.on("requestfailed", lambda request: self._on_loaded(page, request))
+        page.on("requestfailed", lambda request: self._on_request_failed(page, request))
         page.on("requestfinished", lambda request: self._on_loaded(page, request))
         page.on("domcontentloaded", lambda _: self._on_loaded(page, None))
         if not self._is_opening:
@@ -123,6 +126,16 @@ class Tabs:
                 self.loading[page] = request
         except Error:  # the request is older than its frame: the tab is about to open
             pass
+
+    def _on_request_failed(self, page: Page, request: Request) -> None:
+        is_document = self.loading.get(page) is request
+        self._on_loaded(page, request)
+        if not is_document or page in self.navigating or request.failure in (None, ABORTED):
+            return
+        if request.failure == AUTHENTICATION_FAILED:
+            self.add_notice(f"{quoted(request.url, 200)} asks for a user name and password, which cannot be entered")
+        else:
+            self.add_notice(f"{quoted(request.url, 200)} was not opened ({request.failure})")
 
     def _on_loaded(self, page: Page, request: Request | None) -> None:
         if request is None or self.loading.get(page) is request:

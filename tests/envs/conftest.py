@@ -22,13 +22,15 @@ class Site:
     """Pages by path."""
 
     port: int = 0
-    pages: dict[str, tuple[bytes, dict[str, str], float]] = field(default_factory=dict)
+    pages: dict[str, tuple[bytes, dict[str, str], float, int]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def add(self, html: str, *, delay_s: float = 0.0, host: str = "127.0.0.1", **headers: str) -> str:
+    def add(
+        self, html: str, *, delay_s: float = 0.0, host: str = "127.0.0.1", status: int = 200, **headers: str
+    ) -> str:
         """Add a page and return its address."""
         path = f"/{next(self.numbers)}"
-        self.pages[path] = (f"<!doctype html><meta charset=utf-8>{html}".encode(), headers, delay_s)
+        self.pages[path] = (f"<!doctype html><meta charset=utf-8>{html}".encode(), headers, delay_s, status)
         return f"http://{host}:{self.port}{path}"
 
 
@@ -38,9 +40,11 @@ def site() -> Iterator[Site]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body, headers, delay_s = pages.pages.get(self.path.partition("?")[0], (b"nothing here", {}, 0.0))
+            body, headers, delay_s, status = pages.pages.get(
+                self.path.partition("?")[0], (b"nothing here", {}, 0.0, 200)
+            )
             time.sleep(delay_s)
-            self.send_response(200)
+            self.send_response(status)
             for name, value in {"Content-Type": "text/html", **headers}.items():
                 self.send_header(name.replace("_", "-"), value)
             self.send_header("Content-Length", str(len(body)))

@@ -1,4 +1,4 @@
-"""Browser shortcuts: history, tabs, and notices for those that are not available."""
+"""Browser shortcuts, and notices for what a browser's window would show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from helpers.eventually import eventually
 
 from actions import Back, Click, PressKeys, TypeText
-from envs.chromium.shortcuts import SHORTCUTS, find_shortcut
+from envs.chromium.shortcuts import NO_CONTEXT_MENU, SHORTCUTS, find_shortcut
 from envs.chromium.tabs import MAX_TABS
 
 FULL = "position:fixed;left:0;top:0;width:400px;height:300px"
@@ -150,3 +150,36 @@ def test_other_keys_are_left_to_page(keys: tuple[str, ...]) -> None:
 
 def test_every_shortcut_acts_or_gives_notice() -> None:
     assert all(shortcut.command or shortcut.notice for shortcut in SHORTCUTS.values())
+
+
+def test_context_menu_gives_notice(browser: Any, site: Any) -> None:
+    browser.goto(site.add(f"<a style='{FULL}' href='/x'>link</a>"))
+    browser.capture()
+    assert browser.perform(Click(**CENTER, button="right")) == NO_CONTEXT_MENU
+
+
+def test_page_may_show_its_own_context_menu(browser: Any, site: Any) -> None:
+    script = "<script>oncontextmenu = event => { event.preventDefault(); document.title = 'menu' }</script>"
+    browser.goto(site.add(f"<p style='{FULL}'>text</p>{script}"))
+    browser.capture()
+    assert browser.perform(Click(**CENTER, button="right")) == ""
+    assert browser.evaluate("document.title") == "menu"
+
+
+def click_link(browser: Any, site: Any, address: str) -> str:
+    """Click a link and return all notices up to the next stable state."""
+    browser.goto(site.add(f"<a style='{FULL}' href='{address}'>go</a>"))
+    browser.capture()
+    notices = [browser.perform(Click(**CENTER))]
+    eventually(lambda: notices.append(browser.pop_notices()) or any(notices))
+    return "".join(notices)
+
+
+def test_failed_link_gives_notice(browser: Any, site: Any) -> None:
+    notice = click_link(browser, site, "http://127.0.0.1:9/")
+    assert '"http://127.0.0.1:9/" was not opened (net::ERR_' in notice
+
+
+def test_http_authentication_gives_notice(browser: Any, site: Any) -> None:
+    members = site.add("<h1>Log in</h1>", status=401, WWW_Authenticate='Basic realm="members"')
+    assert "asks for a user name and password" in click_link(browser, site, members)
