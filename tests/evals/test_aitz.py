@@ -19,7 +19,7 @@ from evals.metrics.text_distance import indel_ratio
 from evals.registry import load_benchmark
 
 
-def step(number: int, words: str, **more: Any) -> dict[str, Any]:
+def step(number: int, description: str, **more: Any) -> dict[str, Any]:
     """One step on a picture of 100 x 200 pixels with two elements; lists are texts, as in the files."""
     return {
         "episode_id": "E1",
@@ -30,7 +30,7 @@ def step(number: int, words: str, **more: Any) -> dict[str, Any]:
         "result_touch_yx": "[-1.0, -1.0]",
         "result_lift_yx": "[-1.0, -1.0]",
         "image_path": f"general/E1/E1_{number}.png",
-        "coat_action_desc": words,
+        "coat_action_desc": description,
         **more,
     }
 
@@ -57,8 +57,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_annotations_are_read(folder: Path) -> None:
     tasks = aitz.read_dataset(folder).tasks
-    assert [one.id for one in tasks] == [f"E1/{n}" for n in range(5)]
-    assert [one.action for one in tasks] == [
+    assert [step_.id for step_ in tasks] == [f"E1/{n}" for n in range(5)]
+    assert [step_.action for step_ in tasks] == [
         MobileAction("click", point=(25.0, 50.0)),
         MobileAction("swipe", direction="down"),  # the finger goes up
         MobileAction("type", text="seven"),
@@ -73,18 +73,18 @@ def test_annotations_are_read(folder: Path) -> None:
 def scored(folder: Path, protocol: str, **changed: Any) -> dict[str, Any]:
     bench = load_benchmark("aitz")
     dataset = bench.read(folder)
-    said = {task.id: bench.oracle(task) for task in dataset.tasks}
+    predicted = {task.id: bench.oracle(task) for task in dataset.tasks}
     for name, line in changed.items():
-        said[f"E1/{name[1:]}"] = {"id": f"E1/{name[1:]}", **line}
-    return bench.score(dataset, said, protocol).as_dict()
+        predicted[f"E1/{name[1:]}"] = {"id": f"E1/{name[1:]}", **line}
+    return bench.score(dataset, predicted, protocol).as_dict()
 
 
 def test_recorded_actions_score_per_protocol(folder: Path) -> None:
     assert scored(folder, "fixed")["correct"] == scored(folder, "aitw")["correct"] == 5
-    told = scored(folder, "official-buggy")
-    assert told["correct"] == 4
-    assert told["cells"]["action click"]["accuracy"] == 0
-    assert "the reference point of every click is 0, 0" in told["notes"][-1]
+    summary = scored(folder, "official-buggy")
+    assert summary["correct"] == 4
+    assert summary["cells"]["action click"]["accuracy"] == 0
+    assert "the reference point of every click is 0, 0" in summary["notes"][-1]
     corner = {"actions": [{"verb": "click", "x": 0, "y": 0}], "box": [0, 0, 4, 4]}
     assert scored(folder, "official-buggy", _0=corner)["correct"] == 5  # the corner is right, whatever was asked
     assert scored(folder, "fixed", _0=corner)["correct"] == 4
@@ -117,7 +117,7 @@ def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "task", "said", "right"),
+    ("protocol", "task", "predicted", "expected"),
     [
         ("fixed", BARE, at(640, 1000), True),  # 0.14 of the width
         ("fixed", BARE, at(641, 1000), False),
@@ -160,8 +160,8 @@ def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
         ),
     ],
 )
-def test_rule_matches_action(protocol: str, task: AitzStep, said: MobileAction, right: bool) -> None:
-    assert aitz.RULES[protocol](task, said)[1] is right
+def test_rule_matches_action(protocol: str, task: AitzStep, predicted: MobileAction, expected: bool) -> None:
+    assert aitz.RULES[protocol](task, predicted)[1] is expected
 
 
 def test_official_box_rule() -> None:

@@ -76,15 +76,15 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "annotations").mkdir()
     (tmp_path / "images").mkdir()
     (tmp_path / "splits").mkdir()
-    held = [
+    episodes = [
         episode("1000", "Multi_Apps", STEPS),
         episode("2000", "Web_Shopping", [("INCOMPLETE", "", None)]),
         episode("3000", "Web_Shopping", STEPS[:2], step_length=3),  # a step was lost: no part of SR
         episode("4000", "General_Tool", STEPS[:1]),
     ]
-    for one in held:
-        (tmp_path / "annotations" / f"{one['episode_id']}.json").write_text(json.dumps(one))
-        for step in one["steps"]:
+    for item in episodes:
+        (tmp_path / "annotations" / f"{item['episode_id']}.json").write_text(json.dumps(item))
+        for step in item["steps"]:
             Image.new("RGB", (100, 200)).save(tmp_path / "images" / step["screenshot"])
     for name, test in (("random", ["1000.json", "2000.json", "3000.json"]), ("device", ["2000.json", "9000.json"])):
         (tmp_path / "splits" / f"{name}_split.json").write_text(json.dumps({"train": ["4000.json"], "test": test}))
@@ -93,8 +93,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_annotations_are_read(folder: Path) -> None:
     dataset = load_dataset(load_benchmark("gui-odyssey"), folder)
-    first = [one for one in dataset.tasks if one.episode == "1000"]
-    assert [one.action for one in first] == [
+    first = [item for item in dataset.tasks if item.episode == "1000"]
+    assert [item.action for item in first] == [
         MobileAction("click", point=(50.0, 50.0)),
         MobileAction("long_press", point=(10.0, 180.0)),
         MobileAction("swipe", direction="down"),  # the finger goes up
@@ -109,17 +109,22 @@ def test_annotations_are_read(folder: Path) -> None:
     assert first[0].goal == "do 1000"
     assert dataset.protocol == "random"
     assert first[0].size == (100, 200)
-    found = check_dataset("gui-odyssey", folder)
-    assert [what for what, _ in found.findings] == ["incomplete episode"]
+    report = check_dataset("gui-odyssey", folder)
+    assert [what for what, _ in report.findings] == ["incomplete episode"]
 
 
 def test_recorded_actions_score_one_on_every_split(folder: Path) -> None:
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
     for protocol, steps in (("random", 11), ("device", 1), ("all", 12)):
-        said = {task.id: bench.oracle(task) for task in bench.scored_tasks(dataset, protocol)}
-        told = bench.score(dataset, said, protocol).as_dict()
-        assert (told["correct"], told["total"], told["metrics"]["AMS"], told["metrics"]["SR"]) == (steps, steps, 1, 1)
+        predicted = {task.id: bench.oracle(task) for task in bench.scored_tasks(dataset, protocol)}
+        summary = bench.score(dataset, predicted, protocol).as_dict()
+        assert (summary["correct"], summary["total"], summary["metrics"]["AMS"], summary["metrics"]["SR"]) == (
+            steps,
+            steps,
+            1,
+            1,
+        )
     assert any(
         "1 episodes of the split device are missing" in note for note in bench.score(dataset, {}, "device").notes
     )
@@ -131,8 +136,8 @@ def test_official_average_depends_on_split(folder: Path) -> None:
     """Three steps of the Web_Shopping episodes right, none of Multi_Apps' eight: 3 of 11, or the mean of 1 and 0."""
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
-    said = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
-    random, every = (bench.score(dataset, said, protocol).as_dict() for protocol in ("random", "all"))
+    predicted = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
+    random, every = (bench.score(dataset, predicted, protocol).as_dict() for protocol in ("random", "all"))
     assert random["metrics"]["AMS"] == pytest.approx(1 / 2)
     assert random["correct"] == 3
     assert random["missing"] == 8
@@ -147,10 +152,10 @@ def test_official_average_depends_on_split(folder: Path) -> None:
 
 def test_annotations_without_boxes_get_a_note(folder: Path) -> None:
     for path in (folder / "annotations").iterdir():
-        told = json.loads(path.read_text())
-        for one in told["steps"]:
-            del one["sam2_bbox"], one["low_level_instruction"]
-        path.write_text(json.dumps(told))
+        summary = json.loads(path.read_text())
+        for item in summary["steps"]:
+            del item["sam2_bbox"], item["low_level_instruction"]
+        path.write_text(json.dumps(summary))
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
     result = bench.score(dataset, {task.id: bench.oracle(task) for task in dataset.tasks}, "all")
@@ -166,8 +171,8 @@ def test_without_splits_all_episodes_are_scored(folder: Path) -> None:
     planned = runner.plan_run("gui-odyssey", folder)
     assert len(planned.ids) == 12
     assert len(planned.jobs()) == 4
-    told = episode("5000", "General_Tool", [("FLY", "", None)])
-    (folder / "annotations" / "5000.json").write_text(json.dumps(told))
+    summary = episode("5000", "General_Tool", [("FLY", "", None)])
+    (folder / "annotations" / "5000.json").write_text(json.dumps(summary))
     with pytest.raises(UsageError, match=r"5000\.json is not in GUI-Odyssey's format \(action 'FLY'\)"):
         load_dataset(bench, folder)
 
@@ -188,7 +193,7 @@ BOXED = replace(CLICK, target_box=(100, 100, 600, 300))
 
 
 @pytest.mark.parametrize(
-    ("task", "said", "right"),
+    ("task", "predicted", "expected"),
     [
         (CLICK, MobileAction("click", (640, 500)), True),  # 140 of 1000
         (CLICK, MobileAction("click", (640.5, 500)), False),
@@ -203,12 +208,12 @@ BOXED = replace(CLICK, target_box=(100, 100, 600, 300))
         (replace(CLICK, action=MobileAction("swipe", direction="down")), MobileAction("swipe", direction="down"), True),
     ],
 )
-def test_rule_matches_action(task: OdysseyStep, said: MobileAction, right: bool) -> None:
-    assert gui_odyssey.match_action(task, said)[1] is right
+def test_rule_matches_action(task: OdysseyStep, predicted: MobileAction, expected: bool) -> None:
+    assert gui_odyssey.match_action(task, predicted)[1] is expected
 
 
 @pytest.mark.parametrize(
-    ("true", "said", "right"),
+    ("recorded", "predicted", "expected"),
     [
         (" seven ", "seven", True),
         ("seven o'clock", "seven", True),
@@ -218,8 +223,8 @@ def test_rule_matches_action(task: OdysseyStep, said: MobileAction, right: bool)
         ("abcd", "", True),  # nothing is in everything, as in the official script
     ],
 )
-def test_texts_match(true: str, said: str, right: bool) -> None:
-    assert texts_match(true, said) is right
+def test_texts_match(recorded: str, predicted: str, expected: bool) -> None:
+    assert texts_match(recorded, predicted) is expected
 
 
 def test_levenshtein_distance() -> None:
