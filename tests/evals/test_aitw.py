@@ -1,4 +1,4 @@
-"""Android in the Wild: from shards written in the original form to a score; its matching at each edge."""
+"""Android in the Wild: conversion of shards, scores and the matching rule's edge cases."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIXELS = np.random.default_rng(5).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.
 BOXES = [0.25, 0.25, 0.125, 0.5, 0.75, 0.0, 0.25, 1.0]  # y, x, height, width; exact as 32-bit floats
 KINDS: list[tuple[int, str, list[float], list[float]]] = [
     (4, "", [0.3125, 0.5], [0.3125, 0.5]),  # a tap in the first box
-    (4, "", [0.75, 0.5], [0.25, 0.5]),  # the finger goes up
+    (4, "", [0.75, 0.5], [0.25, 0.5]),  # the finger moves up
     (3, "seven ä", [-1.0, -1.0], [-1.0, -1.0]),
     (7, "", [-1.0, -1.0], [-1.0, -1.0]),
     (5, "", [-1.0, -1.0], [-1.0, -1.0]),
@@ -74,7 +74,7 @@ def shard(path: Path, *records: bytes) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two sets: an episode of every kind of action, spread over two shards and out of order; one that gives up."""
+    """Write two sets: one episode with every kind of action, shuffled over two shards, and one that gives up."""
     records = [record("111", n, KINDS) for n in range(len(KINDS))]
     shard(tmp_path / "general" / "general-00000-of-00002", *reversed(records[:4]), record("999", 0, KINDS[:1]))
     shard(tmp_path / "general" / "general-00001-of-00002", *records[4:])
@@ -163,7 +163,7 @@ TAP = aitw.AitwStep(
     gesture=Gesture((0.5, 0.5), (0.5, 0.5)),
 )
 SWIPE = replace(TAP, action=MobileAction("swipe", direction="down"), gesture=Gesture((0.5, 0.8), (0.5, 0.2)))
-BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..640 by 830..1070
+BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # enlarged to 160..640 by 830..1070
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..64
         (BOXED, MobileAction("click", (165, 835)), True),
         (BOXED, MobileAction("click", (155, 1000)), False),
         (TAP, MobileAction("swipe", direction="down"), False),
-        (TAP, MobileAction("swipe", direction="up", path=((500, 1000), (510, 1010))), True),  # so short a drag is a tap
+        (TAP, MobileAction("swipe", direction="up", path=((500, 1000), (510, 1010))), True),  # a short drag is a tap
         (SWIPE, MobileAction("swipe", direction="up"), True),  # the main axis alone
         (SWIPE, MobileAction("swipe", direction="left"), False),
         (SWIPE, MobileAction("click", (500, 1000)), False),
@@ -184,7 +184,7 @@ BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..64
             replace(TAP, action=MobileAction("type", text="a")),
             MobileAction("type", text="b"),
             True,
-        ),  # by its kind alone
+        ),  # by type alone
         (replace(TAP, action=MobileAction("press", button="back")), MobileAction("press", button="home"), False),
         (replace(TAP, action=MobileAction("stop")), MobileAction("stop", text="failure"), False),
         (replace(TAP, action=MobileAction("stop")), MobileAction("wait"), False),
@@ -264,7 +264,7 @@ def test_seeclick_test_set_is_read(tmp_path: Path) -> None:
     assert bench.score(dataset, predicted, "aitw").as_dict()["correct"] == 3
     predicted["webshopping-0/0"]["actions"] = [{"verb": "type", "text": "no such"}]
     summary = bench.score(dataset, predicted, "aitw").as_dict()
-    assert summary["metrics"]["action_matching"] == 1  # the text is no part of it, and stands beside it
+    assert summary["metrics"]["action_matching"] == 1  # the text does not count
     assert summary["metrics"]["typed texts that contain each other, not part of the score"]["correct"] == 0
     assert not check_dataset("aitw", tmp_path).findings
     (tmp_path / "aitw_unpacked.jsonl").write_text("")

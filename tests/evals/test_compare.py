@@ -1,4 +1,4 @@
-"""Two runs over the same tasks: known McNemar values, a bootstrap that knows clusters, and what cannot be compared."""
+"""Comparison of two runs: McNemar's test, the clustered bootstrap and incomparable runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFRecord and protocol buffers by hand: known checksums, damaged files, an episode from shard to score."""
+"""TFRecord files, protocol buffers, and the conversion of AndroidControl's shards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def forest(*nodes: bytes) -> bytes:
 
 
 def test_crc32c_known_values() -> None:
-    """The check value of CRC-32C, and two of RFC 3720, appendix B.4."""
+    """Check the standard value of CRC-32C and two of RFC 3720, appendix B.4."""
     assert tfrecord.crc32c(b"123456789") == 0xE3069283
     assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA
     assert tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
@@ -76,9 +76,9 @@ def test_damaged_record_is_named(tmp_path: Path, zipped: bool) -> None:
 
 
 def png(width: int, height: int) -> bytes:
-    values = io.BytesIO()
-    Image.new("RGB", (width, height)).save(values, "PNG")
-    return values.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 ACTS = [

@@ -1,4 +1,4 @@
-"""A model behind a server is measured as one in process: the same command, the same predictions."""
+"""A served model is evaluated by the same command, with the same predictions as in process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLACES = ((0.30, 0.42), (0.72, 0.80), (0.50, 0.60))
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
-    """`agent serve` with the embedded model, with as many threads as a worker has; its address."""
+    """Run `agent serve` with the embedded model and a worker's number of threads; return its address."""
     line = [sys.executable, "-m", "agent", "serve", "--port", "0"]
     environment = {**os.environ, "PIXELHAND_API_KEY": TOKEN, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment)
@@ -42,7 +42,7 @@ def served() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three practice-like pages with a button each, as a ScreenSpot-Pro."""
+    """Write three images of a page with a button as a ScreenSpot-Pro; return its folder."""
     folder = tmp_path_factory.mktemp("pages")
     (folder / "annotations").mkdir()
     (folder / "images").mkdir()

@@ -1,4 +1,4 @@
-"""GUI-Odyssey: episodes in its own JSON, its four splits, its two averages and the edges of its matching."""
+"""GUI-Odyssey: its annotations, splits, averages and the matching rule's edge cases."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
     episodes = [
         episode("1000", "Multi_Apps", STEPS),
         episode("2000", "Web_Shopping", [("INCOMPLETE", "", None)]),
-        episode("3000", "Web_Shopping", STEPS[:2], step_length=3),  # a step was lost: no part of SR
+        episode("3000", "Web_Shopping", STEPS[:2], step_length=3),  # incomplete: left out of SR
         episode("4000", "General_Tool", STEPS[:1]),
     ]
     for item in episodes:
@@ -97,7 +97,7 @@ def test_annotations_are_read(folder: Path) -> None:
     assert [item.action for item in first] == [
         MobileAction("click", point=(50.0, 50.0)),
         MobileAction("long_press", point=(10.0, 180.0)),
-        MobileAction("swipe", direction="down"),  # the finger goes up
+        MobileAction("swipe", direction="down"),  # the finger moves up
         MobileAction("type", text="Zürich hotels"),
         MobileAction("press", button="home"),
         MobileAction("press", button="back"),
@@ -133,7 +133,7 @@ def test_recorded_actions_score_one_on_every_split(folder: Path) -> None:
 
 
 def test_official_average_depends_on_split(folder: Path) -> None:
-    """Three steps of the Web_Shopping episodes right, none of Multi_Apps' eight: 3 of 11, or the mean of 1 and 0."""
+    """With all 3 Web_Shopping steps and none of Multi_Apps' 8 correct, AMS is 3 / 11 or the mean of 1 and 0."""
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
     predicted = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
@@ -142,7 +142,7 @@ def test_official_average_depends_on_split(folder: Path) -> None:
     assert random["correct"] == 3
     assert random["missing"] == 8
     assert every["metrics"]["AMS"] == pytest.approx(3 / 12)
-    assert random["metrics"]["SR"] == pytest.approx(1 / 2)  # 2000 alone of its category is whole
+    assert random["metrics"]["SR"] == pytest.approx(1 / 2)  # only 2000 of its category is complete
     assert every["metrics"]["SR"] == pytest.approx(1 / 3)  # of 1000, 2000, 4000
     assert any("2 categories; the published mean is over 6" in note for note in random["notes"])
     assert any("1 episodes are incomplete" in note for note in random["notes"])
@@ -152,10 +152,10 @@ def test_official_average_depends_on_split(folder: Path) -> None:
 
 def test_annotations_without_boxes_get_a_note(folder: Path) -> None:
     for path in (folder / "annotations").iterdir():
-        summary = json.loads(path.read_text())
-        for item in summary["steps"]:
+        record = json.loads(path.read_text())
+        for item in record["steps"]:
             del item["sam2_bbox"], item["low_level_instruction"]
-        path.write_text(json.dumps(summary))
+        path.write_text(json.dumps(record))
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
     result = bench.score(dataset, {task.id: bench.oracle(task) for task in dataset.tasks}, "all")
@@ -171,8 +171,8 @@ def test_without_splits_all_episodes_are_scored(folder: Path) -> None:
     planned = runner.plan_run("gui-odyssey", folder)
     assert len(planned.ids) == 12
     assert len(planned.jobs()) == 4
-    summary = episode("5000", "General_Tool", [("FLY", "", None)])
-    (folder / "annotations" / "5000.json").write_text(json.dumps(summary))
+    record = episode("5000", "General_Tool", [("FLY", "", None)])
+    (folder / "annotations" / "5000.json").write_text(json.dumps(record))
     with pytest.raises(UsageError, match=r"5000\.json is not in GUI-Odyssey's format \(action 'FLY'\)"):
         load_dataset(bench, folder)
 
@@ -199,7 +199,7 @@ BOXED = replace(CLICK, target_box=(100, 100, 600, 300))
         (CLICK, MobileAction("click", (640.5, 500)), False),
         (CLICK, MobileAction("click", (500, 780)), True),
         (CLICK, MobileAction("click", (500, 781)), False),
-        (BOXED, MobileAction("click", (100, 200)), True),  # the box's very corner, far from the point
+        (BOXED, MobileAction("click", (100, 200)), True),  # the box's corner, far from the point
         (BOXED, MobileAction("click", (99, 200)), False),
         (CLICK, MobileAction("long_press", (500, 500)), False),
         (replace(CLICK, action=MobileAction("press", button="home")), MobileAction("press", button="back"), False),
@@ -217,10 +217,10 @@ def test_rule_matches_action(task: OdysseyStep, predicted: MobileAction, expecte
     [
         (" seven ", "seven", True),
         ("seven o'clock", "seven", True),
-        ("Seven", "seven", True),  # one letter of five
-        ("abcd", "abxy", True),  # half of them
+        ("Seven", "seven", True),  # one edit in five letters
+        ("abcd", "abxy", True),  # similarity 0.5
         ("abcde", "abxyz", False),
-        ("abcd", "", True),  # nothing is in everything, as in the official script
+        ("abcd", "", True),  # the empty text is contained, as in the official script
     ],
 )
 def test_texts_match(recorded: str, predicted: str, expected: bool) -> None:
@@ -238,9 +238,9 @@ def test_levenshtein_distance() -> None:
 
 def test_scroll_direction_follows_longer_axis(tmp_path: Path) -> None:
     for info, side in (
-        ([[500, 500], [900, 480]], "left"),  # the finger goes right: what is at the left comes
+        ([[500, 500], [900, 480]], "left"),  # the finger moves right
         ([[500, 500], [100, 480]], "right"),
-        ([[500, 500], [600, 600]], "up"),  # both as long: the upright one
+        ([[500, 500], [600, 600]], "up"),  # ties are vertical
         ([[500, 500], [400, 400]], "down"),
     ):
         assert gui_odyssey._read_action("SCROLL", info)[0].direction == side

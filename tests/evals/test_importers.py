@@ -1,4 +1,4 @@
-"""Other harnesses' files: read by their structure, their numbers by what is declared, each sample found or refused."""
+"""Importers of other harnesses' predictions: recognition, coordinate spaces and matching of tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public data is no
 MIXED = [
     ("say Ü & <b>", [10, 20, 30, 40], "a.png"),
     ("shared", [10, 20, 30, 40], "b.png"),
-    ("shared", [50, 60, 70, 80], "b.png"),  # the same words on the same picture, somewhere else
+    ("shared", [50, 60, 70, 80], "b.png"),  # the same instruction and image, another box
     ("last", [0, 0, 9, 9], "folder/c.png"),
 ]
 
@@ -76,7 +76,7 @@ def test_vlmevalkit_tables_are_imported(pro: Path, form: str) -> None:
     ]
     rows = [vlm_row(*entry, reply) for entry, reply in zip(MIXED, replies, strict=True)]
     rows[3][3] = "c.png"
-    order = [rows[2], rows[0], rows[3], rows[1]]  # whatever their order, the boxes tell the shared ones apart
+    order = [rows[2], rows[0], rows[3], rows[1]]  # the boxes distinguish the two shared tasks in any order
     path = pro / f"model.{form}"
     if form == "xlsx":
         write_xlsx(path, [VLM_HEADS, *order])
@@ -90,7 +90,7 @@ def test_vlmevalkit_tables_are_imported(pro: Path, form: str) -> None:
         3,
         1,
         0,
-    )  # not the point 0, 0, which is in c's box
+    )  # a reply without a point is not the point 0, 0, which c's box contains
     assert summary["about"]["imported"] == "vlmevalkit:pixels"
     assert score_file("screenspot-pro", pro, path, form="vlmevalkit").as_dict()["correct"] == 3
 
@@ -98,13 +98,13 @@ def test_vlmevalkit_tables_are_imported(pro: Path, form: str) -> None:
 def test_coordinate_space_is_declared_not_guessed(pro: Path) -> None:
     rows = [vlm_row(*entry, "pyautogui.click(x=0.1, y=0.3)") for entry in MIXED]
     path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
-    assert score_file("screenspot-pro", pro, path).as_dict()["correct"] == 1  # the very corner, where word_3 is
+    assert score_file("screenspot-pro", pro, path).as_dict()["correct"] == 1  # the corner of the image, where word_3 is
     assert score_file("screenspot-pro", pro, path, form="vlmevalkit:normalized").as_dict()["correct"] == 2
     for space, point in (
         ("pixels", [400.0, 500.0]),
         ("normalized", [400 * 200.0, 500 * 100.0]),
         ("0-1000", [80.0, 50.0]),
-        ("resized", [400 / 196 * 200, 500 / 112 * 100]),  # 200 x 100 is shown as 196 x 112
+        ("resized", [400 / 196 * 200, 500 / 112 * 100]),  # 200 x 100 is resized to 196 x 112
     ):
         rows = [vlm_row(*MIXED[0], "pyautogui.click(x=400, y=500)")]
         path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
@@ -176,7 +176,7 @@ def test_lmms_eval_samples_are_imported(pro: Path) -> None:
 
 
 def test_shared_instruction_needs_order_or_document(pro: Path) -> None:
-    """The two tasks "shared" cannot be told apart once the order is another; the documents tell."""
+    """The two tasks "shared" are indistinguishable in another order, unless the documents are logged."""
     turned = [lmms_line(9 - n, MIXED[n][0], "[0.06, 0.25]") for n in range(4)]
     with pytest.raises(UsageError, match=r"2 samples have an instruction that several tasks share, such as 'shared'"):
         score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
@@ -275,7 +275,7 @@ def test_ui_s1_episodes_are_imported(control: Path) -> None:
 
 
 def test_resized_space_uses_model_image_size(control: Path) -> None:
-    """1080 x 2400 is shown as 1092 x 2408; its evaluator divides by that, and so does the space `resized`."""
+    """UI-S1's evaluator divides by 1092 x 2408, the resized 1080 x 2400, and so does the space `resized`."""
     at = {"action": "click", "coordinate": [1091, 2407]}
     path = write_lines(
         control / "predictions.jsonl", [{**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": at}]}]
@@ -300,8 +300,9 @@ def test_ui_s1_script_output_is_refused(control: Path) -> None:
 
 @needs_data
 def test_ui_s1_file_scores_all_but_sideways_swipes() -> None:
-    """The public file holds the recorded actions beside what is checked. Its 168 swipes to a side are drawn the wrong
-    way round: the finger goes left where its instruction says "swipe right"; a rule that compares sides sees it.
+    """The file's own actions are correct, except for 168 horizontal swipes under a rule that compares directions.
+
+    Their paths are reversed: the finger moves left where the instruction says "swipe right".
     """
     folder = DATA / "android_control"
     for protocol, correct in (("qwen-8444", 8444), ("infigui-8444", 8444 - 168)):
@@ -313,7 +314,7 @@ def test_ui_s1_file_scores_all_but_sideways_swipes() -> None:
 @needs_data
 @pytest.mark.parametrize("harness", ["vlmevalkit", "lmms_eval"])
 def test_other_formats_score_like_the_report(harness: str, tmp_path: Path) -> None:
-    """MAI-UI-8B on ScreenSpot-Pro, written as each harness would have written it: 1,046 of 1,581, sample by sample."""
+    """MAI-UI-8B on ScreenSpot-Pro, rewritten in each harness's format, has the same score on every sample."""
     folder = DATA / "screenspot_pro"
     report = folder / "predictions" / "mai_ui_8b.json"
     before = score_file("screenspot-pro", folder, report)
@@ -345,7 +346,7 @@ def test_other_formats_score_like_the_report(harness: str, tmp_path: Path) -> No
 
 
 def details(points: list[Any], **more: Any) -> list[dict[str, Any]]:
-    """What ScreenSpot-Pro's script says of each sample; the parallel script, DiMo-GUI and OmniParser drop the id."""
+    """Return details as ScreenSpot-Pro's parallel script, DiMo-GUI and OmniParser write them, without ids."""
     return [
         {
             "img_path": f"./ScreenSpot-Pro/images/{image}",
@@ -373,7 +374,7 @@ HITS = [[11, 21], [11.5, 21], [51, 61], None]
 
 @pytest.mark.parametrize("form", ["report", "list", "lines", "one line"])
 def test_report_details_are_imported_in_every_format(pro: Path, form: str) -> None:
-    """A report; its bare list; OmniParser's log, a detail a line in any order; and a log of one line."""
+    """Published formats: a report, a list, OmniParser's log of one detail per line, and a log of one line."""
     entries = details(HITS)
     path, correct, missing = pro / "log.json", 3, 0
     if form == "report":
@@ -391,7 +392,7 @@ def test_report_details_are_imported_in_every_format(pro: Path, form: str) -> No
 
 
 def test_detail_lines_are_not_read_as_predictions(pro: Path) -> None:
-    """`pred` is no `point`: read as ours, every one of them would be a reply without a point."""
+    """Details have `pred` and no `point`: as predictions they would all be unreadable."""
     entries = [{"id": f"word_{n}", **entry} for n, entry in enumerate(details(HITS))]
     assert score_file("screenspot-pro", pro, write_lines(pro / "log.jsonl", entries)).as_dict()["correct"] == 3
 
@@ -435,7 +436,7 @@ def test_chinese_report_is_matched_and_noted(pro: Path) -> None:
 
 
 def test_report_with_other_instructions_is_refused(pro: Path) -> None:
-    """OSWorld-G and its refined wording have the same ids: a file of one must not be scored under the other's name."""
+    """OSWorld-G and its refined version have the same ids but different instructions."""
     entries = [{"id": f"word_{n}", **entry} for n, entry in enumerate(details(HITS))]
     entries[0]["prompt_to_evaluate"] = "something else"
     (pro / "log.json").write_text(json.dumps({"details": entries}))

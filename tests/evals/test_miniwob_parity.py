@@ -1,4 +1,4 @@
-"""Our practice pages and the miniwob package's own, in its own driver: the same rewards for the same actions."""
+"""Parity with the package miniwob and its Selenium driver: the same rewards for the same actions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOR_EVER_MS = 2**31 - 1
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package needs a Chromium and the ChromeDriver of its version, both named to it."""
+    """Set the Chromium and the ChromeDriver that the package needs, or skip."""
     path = os.environ.get("MINIWOB_CHROMEDRIVER") or shutil.which("chromedriver")
     if not path:
         pytest.skip("ChromeDriver is missing: apt-get install chromium-driver, or name it in MINIWOB_CHROMEDRIVER")
@@ -34,13 +34,11 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIWOB_CHROME_BINARY", str(chrome))
 
 
-Results = list[
-    tuple[str, list[Any], float | None]
-]  # the goal, what was done, and the raw reward, None where it went on
+Results = list[tuple[str, list[Any], float | None]]  # goal, actions, raw reward or None while running
 
 
 def run_pixelhand(task: str) -> Results:
-    """The oracle's actions, and all but its first, on our page."""
+    """Run the oracle's actions, and all but the first of them, in this project's environment."""
     env: Any = practice_env(task)
     scale, results = env.task.page.scale, Results()
     try:
@@ -63,7 +61,7 @@ def run_pixelhand(task: str) -> Results:
 
 
 def run_miniwob(task: str, run_pixelhand: Results) -> Iterator[tuple[str, float | None]]:
-    """The same actions, in CSS pixels, by the package's own environment, without its page's clock."""
+    """Yield the results of the same actions in the package's environment, without the page's timer."""
     import miniwob
     from miniwob.action import ActionTypes
 
@@ -91,7 +89,7 @@ def run_miniwob(task: str, run_pixelhand: Results) -> Iterator[tuple[str, float 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("task", sorted(ORACLES))
 def test_same_actions_earn_same_raw_reward(task: str, driver: None) -> None:
-    """Twenty tasks, two seeds each: all of the oracle's actions, and all but the first, which is mostly wrong."""
+    """Twenty tasks with two seeds: all of the oracle's actions, and all but the first, which mostly fails."""
     expected = run_pixelhand(task)
     assert [reward for _, _, reward in expected[::2]] == [1.0, 1.0], "the oracle does not solve it"
     actual = list(run_miniwob(task, expected))

@@ -1,4 +1,4 @@
-"""Scoring: what a file of predictions may hold, what it may not, and how sure a count is."""
+"""Scoring a file of predictions: formats, errors and confidence intervals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {"agentnetbench", "aitz", "android-control", "osworld-g", "osworld-g-ref
 
 @pytest.fixture
 def pro(tmp_path: Path) -> Path:
-    """A ScreenSpot-Pro of four samples on two pictures."""
+    """Write a ScreenSpot-Pro of four samples on two images; return its folder."""
     folder = tmp_path / "annotations"
     folder.mkdir()
     records = [
@@ -215,7 +215,7 @@ def test_interval_of_equal_scores_or_no_scores() -> None:
 
 
 def test_interval_has_nominal_coverage() -> None:
-    """Pictures of one to five samples, hits that hang on the picture: 95 % of intervals should hold the mean of 0.6."""
+    """About 95 % of the intervals contain the true mean, 0.6, of images with one to five correlated samples."""
     rng = random.Random(7)
     covered = 0
     for _ in range(400):
@@ -257,3 +257,16 @@ def test_scoring_imports_neither_torch_nor_browser() -> None:
     root = Path(__file__).parent.parent.parent
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "playwright", "gymnasium"} & set(json.loads(result.stdout.replace("'", '"')))
+
+
+def test_empty_groups_are_printed_as_not_available() -> None:
+    from evals.formatting import format_result
+    from evals.types import EvaluationResult
+
+    empty = {"correct": 0, "total": 0, "accuracy": 0.0}
+    result = EvaluationResult("b", "p", "r", (), {}, {"micro": 0.0}, "picture", groups={"grounding": empty})
+    text = format_result(result.as_dict())
+    assert "0 of 0 correct, n/a" in text
+    assert "n/a  micro" in text
+    assert "n/a  grounding (0 of 0)" in text
+    assert "0.00 %" not in text

@@ -1,4 +1,4 @@
-"""Recorded episodes: each protocol's rule on a step, the figures that are known, and what our verbs mean in them."""
+"""AndroidControl and AgentNetBench: matching rules, published figures and conversions of actions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_center_click_baseline_has_known_accuracy(protocol: str, per_cent: float
 @needs_data
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_oracle_scores_under_every_protocol(protocol: str, tmp_path: Path) -> None:
-    """The recorded actions: all right, but where no box holds a press, which "smallest box" cannot judge."""
+    """Recorded actions are correct, except for clicks in no box under the rule of the smallest box."""
     bench, dataset = load_benchmark("android-control"), recorded()
     predictions = {step.id: bench.oracle(step) for step in (*dataset.tasks, *dataset.extra_tasks)}
     summary = bench.score(dataset, predictions, protocol).as_dict()
@@ -131,7 +131,7 @@ def at(x: float, y: float) -> MobileAction:
         ("qwen-8444", CLICK, at(1000, 900), (True, True)),  # in the larger box
         ("strict", CLICK, at(1000, 900), (True, False)),
         ("strict", CLICK, at(550, 1050), (True, True)),  # the smaller one's corner
-        ("qwen-8444", CLICK, at(500, 1120), (True, True)),  # the larger box, a fifth larger
+        ("qwen-8444", CLICK, at(500, 1120), (True, True)),  # the larger box, scaled by 1.2
         ("agentcpm-10161", CLICK, at(500, 1120), (True, True)),
         ("strict", BARE, at(500, 1000), (True, False)),
         ("qwen-8444", CLICK, MobileAction("long_press", (500.0, 1000.0)), (False, False)),
@@ -173,7 +173,10 @@ def test_protocol_rule_matches_action(
         ({"verb": "scroll", "down": -1, "right": 1}, "up"),
         ({"verb": "scroll", "right": -2, "down": 1}, "left"),
         ({"verb": "scroll"}, None),
-        ({"verb": "drag", "path": [[500, 1800], [500, 600]]}, "down"),  # the finger up: what is below comes
+        (
+            {"verb": "drag", "path": [[500, 1800], [500, 600]]},
+            "down",
+        ),  # the finger moves up: the content below comes into view
         ({"verb": "drag", "path": [[100, 10], [900, 20]]}, "left"),
         ({"verb": "drag", "path": [[100, 10]]}, None),
     ],
@@ -202,7 +205,7 @@ def test_action_converts_to_mobile_action(action: dict[str, Any], expected: Mobi
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        ({"verb": "click", "x": 3.0, "y": 4.9}, MobileAction("click", (3, 4))),  # the pixel it lies on
+        ({"verb": "click", "x": 3.0, "y": 4.9}, MobileAction("click", (3, 4))),  # rounded down
         (
             {"verb": "drag", "path": [[500.5, 1800.5], [500.5, 600.5]]},
             MobileAction("swipe", direction="down", path=((500, 1800), (500, 600))),
@@ -319,6 +322,6 @@ def test_text_similarity_follows_edit_distance() -> None:
     assert levenshtein("kitten", "sitting") == 3
     assert levenshtein("", "abc") == 3
     assert levenshtein("abc", "abc") == 0
-    assert text_similarity("abcdefghij", "abcdefghxy") == 1  # four fifths the same
+    assert text_similarity("abcdefghij", "abcdefghxy") == 1  # similarity 0.8
     assert text_similarity("abcd", "abxx") == pytest.approx(0.625)
     assert text_similarity("", " ") == 1

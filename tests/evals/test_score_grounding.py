@@ -1,9 +1,8 @@
-"""The grounding benchmarks against published predictions, every sample and every cell; and each reader's traps."""
+"""Grounding benchmarks against published predictions, and readers of their formats."""
 
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +32,12 @@ FOLDERS = {name: folder for name, folder, *_ in KNOWN} | {"screenspot": "screens
 def test_published_report_is_reproduced(name: str, folder: str, file: str, correct: int, total: int) -> None:
     path = DATA / folder / "predictions" / f"{file}.json"
     published = json.loads(path.read_text())
-    load_benchmark(name)  # the import is not the scoring
-    began = time.process_time()  # a busy machine's clock says nothing
     result = score_file(name, DATA / folder, path)
-    took = time.process_time() - began
     summary = result.as_dict()
     assert (summary["correct"], summary["total"], summary["wrong_format"], summary["missing"]) == (correct, total, 0, 0)
     assert summary["metrics"] == published["metrics"]
     outcomes = {record["id"]: record["correctness"] for record in published["details"]}
     assert {record.id: record.outcome for record in result.scores} == outcomes
-    assert took < 2
 
 
 @needs_data
@@ -56,7 +51,7 @@ def test_micro_and_macro_averages_are_named() -> None:
 @needs_data
 @pytest.mark.parametrize(("name", "correct", "refined"), [("osworld-g", 356, False), ("osworld-g-refined", 399, True)])
 def test_polygons_of_converted_files_are_restored(name: str, correct: int, refined: bool) -> None:
-    """MAI-UI's point lies in 37 (refined: 38) of the 40 polygons: what is restored is where the controls are."""
+    """MAI-UI hits 37 (refined: 38) of the 40 restored polygons, so they are where the elements are."""
     path = DATA / "osworld_g" / "predictions" / f"mai_ui_8b{'_refined' if refined else ''}.json"
     summary = score_file(name, DATA / "osworld_g", path, "polygons").as_dict()
     assert summary["correct"] == correct
@@ -176,7 +171,7 @@ def test_leaderboard_has_three_tables() -> None:
 
 @pytest.fixture
 def osworld(tmp_path: Path) -> Path:
-    """OSWorld-G in its own form: a box, a polygon (an L), a refusal."""
+    """Write OSWorld-G in its own format: a box, an L-shaped polygon and a refusal; return its folder."""
     record = {"image_path": "a.png", "image_size": [100, 100], "GUI_types": ["Icon"]}
     kinds = [
         ("bbox", [10, 10, 20, 20]),
@@ -219,7 +214,7 @@ def test_refusal_depends_on_protocol(
 
 
 def test_polygon_contains_only_its_inside() -> None:
-    corners = [0, 0, 10, 0, 10, 10, 5, 3, 0, 10]  # a roof upside down
+    corners = [0, 0, 10, 0, 10, 10, 5, 3, 0, 10]  # concave
     assert polygon_contains(corners, (5, 2))
     assert not polygon_contains(corners, (5, 6))
     assert polygon_contains(corners, (1, 7))
@@ -227,6 +222,38 @@ def test_polygon_contains_only_its_inside() -> None:
     task = GroundingTask("a", "a.png", (20, 20), "x", Target("polygon", tuple(corners)))
     assert is_hit(task, task.target.click_point)
     assert osworld_g.converted_target((3, 4, 13, 24, 1, 2)) == Target("polygon", (3, 4, 10, 20, 1, 2))
+
+
+def test_polygon_without_area_is_reported(osworld: Path) -> None:
+    """A polygon of two corners can never be hit."""
+    path = osworld / "OSWorld-G.json"
+    records = json.loads(path.read_text())
+    records[1]["box_coordinates"] = [40, 40, 80, 80]
+    path.write_text(json.dumps(records))
+    report = check_dataset("osworld-g", osworld)
+    assert dict(report.findings) == {"polygon without area, which no click can hit": ("s-1",)}
+
+
+def test_score_includes_dataset_warnings(osworld: Path) -> None:
+    path = osworld / "OSWorld-G.json"
+    records = json.loads(path.read_text())
+    records[0]["box_coordinates"] = [90, 90, 20, 20]
+    path.write_text(json.dumps(records))
+    (osworld / "predictions.jsonl").write_text("")
+    notes = score_file("osworld-g", osworld, osworld / "predictions.jsonl").notes
+    assert any("target outside its image: 1 of 3 samples, such as 's-0'" in note for note in notes)
+
+
+def test_dataset_check_without_images_is_incomplete(osworld: Path) -> None:
+    report = check_dataset("osworld-g", osworld)
+    assert not report.findings
+    assert not report.is_complete
+    text = report.format()
+    assert "1 of 1 images are missing" in text
+    assert "no problems found in the annotations; samples without their image" in text
+    (osworld / "images").mkdir()
+    (osworld / "images" / "a.png").write_bytes(b"")
+    assert check_dataset("osworld-g", osworld).format().endswith("\nno problems found")
 
 
 @needs_data
