@@ -209,7 +209,7 @@ def test_environment_guard_checks_allowed_hosts(monkeypatch: pytest.MonkeyPatch)
 
     guards: list[UrlGuard] = []
     monkeypatch.setattr(session, "open_surface", lambda settings: None)
-    monkeypatch.setattr(live, "practice_env", lambda task, guard, surface: guards.append(guard))
+    monkeypatch.setattr(live, "miniwob_env", lambda task, guard, surface: guards.append(guard))
     session.make_env(Settings(url="practice:click-test"), UrlGuard(hosts=("a.org",)))
     with pytest.raises(ActionDeniedError):
         guards[0].check_url("https://b.org")

@@ -1,4 +1,4 @@
-"""Android in the Wild: from shards written in the original form to a score; its matching at each edge."""
+"""Android in the Wild: conversion of shards, scores and the matching rule's edge cases."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIXELS = np.random.default_rng(5).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.
 BOXES = [0.25, 0.25, 0.125, 0.5, 0.75, 0.0, 0.25, 1.0]  # y, x, height, width; exact as 32-bit floats
 KINDS: list[tuple[int, str, list[float], list[float]]] = [
     (4, "", [0.3125, 0.5], [0.3125, 0.5]),  # a tap in the first box
-    (4, "", [0.75, 0.5], [0.25, 0.5]),  # the finger goes up
+    (4, "", [0.75, 0.5], [0.25, 0.5]),  # the finger moves up
     (3, "seven ä", [-1.0, -1.0], [-1.0, -1.0]),
     (7, "", [-1.0, -1.0], [-1.0, -1.0]),
     (5, "", [-1.0, -1.0], [-1.0, -1.0]),
@@ -74,10 +74,10 @@ def shard(path: Path, *records: bytes) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two sets: an episode of every kind of action, spread over two shards and out of order; one that gives up."""
-    whole = [record("111", n, KINDS) for n in range(len(KINDS))]
-    shard(tmp_path / "general" / "general-00000-of-00002", *reversed(whole[:4]), record("999", 0, KINDS[:1]))
-    shard(tmp_path / "general" / "general-00001-of-00002", *whole[4:])
+    """Write two sets: one episode with every kind of action, shuffled over two shards, and one that gives up."""
+    records = [record("111", n, KINDS) for n in range(len(KINDS))]
+    shard(tmp_path / "general" / "general-00000-of-00002", *reversed(records[:4]), record("999", 0, KINDS[:1]))
+    shard(tmp_path / "general" / "general-00001-of-00002", *records[4:])
     shard(tmp_path / "single" / "single-00000-of-00001", record("222", 0, [(11, "", [-1.0, -1.0], [-1.0, -1.0])]))
     (tmp_path / "splits").mkdir()
     splits = {"train": ["999"], "validation": [], "test": ["111", "222"]}
@@ -91,8 +91,8 @@ def test_shards_are_converted_and_scored(folder: Path) -> None:
     bench = load_benchmark("aitw")
     dataset = load_dataset(bench, folder)
     steps = dataset.tasks
-    assert [one.id for one in steps] == [*(f"111/{n}" for n in range(7)), "222/0"]
-    assert [one.action for one in steps] == [
+    assert [step.id for step in steps] == [*(f"111/{n}" for n in range(7)), "222/0"]
+    assert [step.action for step in steps] == [
         MobileAction("click", point=(30.0, 37.5)),
         MobileAction("swipe", direction="down"),
         MobileAction("type", text="seven ä"),
@@ -104,20 +104,20 @@ def test_shards_are_converted_and_scored(folder: Path) -> None:
     ]
     assert steps[0].boxes == ((15.0, 30.0, 45.0, 45.0), (0.0, 90.0, 60.0, 120.0))
     assert steps[0].size == (60, 120)
-    with Image.open(folder / "images" / steps[0].image) as picture:
-        assert np.array_equal(np.asarray(picture), PIXELS)
+    with Image.open(folder / "images" / steps[0].image) as image:
+        assert np.array_equal(np.asarray(image), PIXELS)
     assert not check_dataset("aitw", folder).findings
-    told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "aitw").as_dict()
-    assert (told["correct"], told["total"]) == (8, 8)
-    assert told["metrics"]["action_matching"] == 1
-    assert told["metrics"]["episode_success"]["correct"] == 2
-    assert any("mean of all five" in one for one in told["notes"])
+    summary = bench.score(dataset, {step.id: bench.oracle(step) for step in steps}, "aitw").as_dict()
+    assert (summary["correct"], summary["total"]) == (8, 8)
+    assert summary["metrics"]["action_matching"] == 1
+    assert summary["metrics"]["episode_success"]["correct"] == 2
+    assert any("mean of all five" in step for step in summary["notes"])
     wrong = {"id": "222/0", "actions": [{"verb": "done"}], "reply": "impossible is not done"}
-    told = bench.score(dataset, {"222/0": wrong, "111/0": bench.oracle(steps[0])}, "aitw").as_dict()
-    assert told["metrics"]["of each set"] == {"general": 1 / 7, "single": 0}
-    assert told["missing"] == 6
-    assert told["metrics"]["action_matching"] == pytest.approx(1 / 14)
-    assert told["correct"] == 1
+    summary = bench.score(dataset, {"222/0": wrong, "111/0": bench.oracle(steps[0])}, "aitw").as_dict()
+    assert summary["metrics"]["of each set"] == {"general": 1 / 7, "single": 0}
+    assert summary["missing"] == 6
+    assert summary["metrics"]["action_matching"] == pytest.approx(1 / 14)
+    assert summary["correct"] == 1
     assert len(runner.plan_run("aitw", folder).ids) == 8
 
 
@@ -163,11 +163,11 @@ TAP = aitw.AitwStep(
     gesture=Gesture((0.5, 0.5), (0.5, 0.5)),
 )
 SWIPE = replace(TAP, action=MobileAction("swipe", direction="down"), gesture=Gesture((0.5, 0.8), (0.5, 0.2)))
-BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..640 by 830..1070
+BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # enlarged to 160..640 by 830..1070
 
 
 @pytest.mark.parametrize(
-    ("task", "said", "right"),
+    ("task", "predicted", "expected"),
     [
         (TAP, MobileAction("click", (640, 1000)), True),  # 0.14 of the width
         (TAP, MobileAction("click", (641, 1000)), False),
@@ -176,7 +176,7 @@ BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..64
         (BOXED, MobileAction("click", (165, 835)), True),
         (BOXED, MobileAction("click", (155, 1000)), False),
         (TAP, MobileAction("swipe", direction="down"), False),
-        (TAP, MobileAction("swipe", direction="up", path=((500, 1000), (510, 1010))), True),  # so short a drag is a tap
+        (TAP, MobileAction("swipe", direction="up", path=((500, 1000), (510, 1010))), True),  # a short drag is a tap
         (SWIPE, MobileAction("swipe", direction="up"), True),  # the main axis alone
         (SWIPE, MobileAction("swipe", direction="left"), False),
         (SWIPE, MobileAction("click", (500, 1000)), False),
@@ -184,15 +184,15 @@ BOXED = replace(TAP, boxes=((300.0, 900.0, 500.0, 1000.0),))  # grown to 160..64
             replace(TAP, action=MobileAction("type", text="a")),
             MobileAction("type", text="b"),
             True,
-        ),  # by its kind alone
+        ),  # by type alone
         (replace(TAP, action=MobileAction("press", button="back")), MobileAction("press", button="home"), False),
         (replace(TAP, action=MobileAction("stop")), MobileAction("stop", text="failure"), False),
         (replace(TAP, action=MobileAction("stop")), MobileAction("wait"), False),
         (TAP, MobileAction("other"), False),
     ],
 )
-def test_rule_matches_action(task: aitw.AitwStep, said: MobileAction, right: bool) -> None:
-    assert aitw.match_action(task, said)[1] is right
+def test_rule_matches_action(task: aitw.AitwStep, predicted: MobileAction, expected: bool) -> None:
+    assert aitw.match_action(task, predicted)[1] is expected
 
 
 def test_matching_is_symmetric() -> None:
@@ -256,16 +256,16 @@ def test_seeclick_test_set_is_read(tmp_path: Path) -> None:
     (tmp_path / "aitw_data_test.json").write_text(json.dumps(SEECLICK))
     bench = load_benchmark("aitw")
     dataset = load_dataset(bench, tmp_path)
-    assert [one.id for one in dataset.tasks] == ["general-0/0", "general-0/1", "webshopping-0/0"]
+    assert [step.id for step in dataset.tasks] == ["general-0/0", "general-0/1", "webshopping-0/0"]
     assert dataset.tasks[0].action == MobileAction("click", point=(25.0, 100.0))
     assert dataset.tasks[0].boxes[0] == pytest.approx((20, 96, 30, 104))
     assert dataset.tasks[1].action.direction == "down"
-    said = {one.id: bench.oracle(one) for one in dataset.tasks}
-    assert bench.score(dataset, said, "aitw").as_dict()["correct"] == 3
-    said["webshopping-0/0"]["actions"] = [{"verb": "type", "text": "no such"}]
-    told = bench.score(dataset, said, "aitw").as_dict()
-    assert told["metrics"]["action_matching"] == 1  # the text is no part of it, and stands beside it
-    assert told["metrics"]["typed texts that contain each other, not part of the score"]["correct"] == 0
+    predicted = {step.id: bench.oracle(step) for step in dataset.tasks}
+    assert bench.score(dataset, predicted, "aitw").as_dict()["correct"] == 3
+    predicted["webshopping-0/0"]["actions"] = [{"verb": "type", "text": "no such"}]
+    summary = bench.score(dataset, predicted, "aitw").as_dict()
+    assert summary["metrics"]["action_matching"] == 1  # the text does not count
+    assert summary["metrics"]["typed texts that contain each other, not part of the score"]["correct"] == 0
     assert not check_dataset("aitw", tmp_path).findings
     (tmp_path / "aitw_unpacked.jsonl").write_text("")
     with pytest.raises(UsageError, match="two test sets"):

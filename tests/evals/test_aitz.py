@@ -1,4 +1,4 @@
-"""AITZ: a hand-made episode in its form, its three rules, and what the official bug does to every click."""
+"""AITZ: its annotations, its three matching rules, and the official script's bug."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from evals.metrics.text_distance import indel_ratio
 from evals.registry import load_benchmark
 
 
-def step(number: int, words: str, **more: Any) -> dict[str, Any]:
-    """One step on a picture of 100 x 200 pixels with two elements; lists are texts, as in the files."""
+def step(number: int, description: str, **more: Any) -> dict[str, Any]:
+    """Return a step on an image of 100 x 200 pixels with two elements; lists are strings, as in the files."""
     return {
         "episode_id": "E1",
         "step_id": number,
@@ -30,7 +30,7 @@ def step(number: int, words: str, **more: Any) -> dict[str, Any]:
         "result_touch_yx": "[-1.0, -1.0]",
         "result_lift_yx": "[-1.0, -1.0]",
         "image_path": f"general/E1/E1_{number}.png",
-        "coat_action_desc": words,
+        "coat_action_desc": description,
         **more,
     }
 
@@ -57,10 +57,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_annotations_are_read(folder: Path) -> None:
     tasks = aitz.read_dataset(folder).tasks
-    assert [one.id for one in tasks] == [f"E1/{n}" for n in range(5)]
-    assert [one.action for one in tasks] == [
+    assert [step_.id for step_ in tasks] == [f"E1/{n}" for n in range(5)]
+    assert [step_.action for step_ in tasks] == [
         MobileAction("click", point=(25.0, 50.0)),
-        MobileAction("swipe", direction="down"),  # the finger goes up
+        MobileAction("swipe", direction="down"),  # the finger moves up
         MobileAction("type", text="seven"),
         MobileAction("press", button="back"),
         MobileAction("stop"),
@@ -73,20 +73,20 @@ def test_annotations_are_read(folder: Path) -> None:
 def scored(folder: Path, protocol: str, **changed: Any) -> dict[str, Any]:
     bench = load_benchmark("aitz")
     dataset = bench.read(folder)
-    said = {task.id: bench.oracle(task) for task in dataset.tasks}
+    predicted = {task.id: bench.oracle(task) for task in dataset.tasks}
     for name, line in changed.items():
-        said[f"E1/{name[1:]}"] = {"id": f"E1/{name[1:]}", **line}
-    return bench.score(dataset, said, protocol).as_dict()
+        predicted[f"E1/{name[1:]}"] = {"id": f"E1/{name[1:]}", **line}
+    return bench.score(dataset, predicted, protocol).as_dict()
 
 
 def test_recorded_actions_score_per_protocol(folder: Path) -> None:
     assert scored(folder, "fixed")["correct"] == scored(folder, "aitw")["correct"] == 5
-    told = scored(folder, "official-buggy")
-    assert told["correct"] == 4
-    assert told["cells"]["action click"]["accuracy"] == 0
-    assert "the reference point of every click is 0, 0" in told["notes"][-1]
+    summary = scored(folder, "official-buggy")
+    assert summary["correct"] == 4
+    assert summary["cells"]["action click"]["accuracy"] == 0
+    assert "the reference point of every click is 0, 0" in summary["notes"][-1]
     corner = {"actions": [{"verb": "click", "x": 0, "y": 0}], "box": [0, 0, 4, 4]}
-    assert scored(folder, "official-buggy", _0=corner)["correct"] == 5  # the corner is right, whatever was asked
+    assert scored(folder, "official-buggy", _0=corner)["correct"] == 5  # the corner is correct for every instruction
     assert scored(folder, "fixed", _0=corner)["correct"] == 4
     assert scored(folder, "fixed")["cells"]["split general"]["total"] == 5
 
@@ -117,11 +117,11 @@ def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "task", "said", "right"),
+    ("protocol", "task", "predicted", "expected"),
     [
         ("fixed", BARE, at(640, 1000), True),  # 0.14 of the width
         ("fixed", BARE, at(641, 1000), False),
-        ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 549), True),  # near, and grown by a fifth
+        ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 549), True),  # near, and scaled by 1.2
         ("fixed", replace(CLICK, boxes=((0.0, 0.0, 1000.0, 500.0),)), at(900, 551), False),
         ("fixed", SWIPE, MobileAction("swipe", direction="up"), False),
         ("aitw", BARE, at(640, 1000), True),
@@ -130,16 +130,16 @@ def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
         ("aitw", replace(CLICK, boxes=((300.0, 900.0, 500.0, 1000.0),)), at(645, 1130), False),
         ("aitw", SWIPE, MobileAction("swipe", direction="up"), True),  # the main axis alone
         ("aitw", SWIPE, MobileAction("swipe", direction="left"), False),
-        ("aitw", SWIPE, drag(100, 100, 400, 500), False),  # by shares of the screen it goes sideways
+        ("aitw", SWIPE, drag(100, 100, 400, 500), False),  # horizontal in normalized coordinates
         ("aitw", SWIPE, drag(100, 100, 400, 900), True),
-        ("aitw", BARE, drag(500, 1000, 510, 1010), True),  # so short a drag is a tap
+        ("aitw", BARE, drag(500, 1000, 510, 1010), True),  # a short drag is a tap
         ("aitw", SWIPE, at(500, 1000), False),
         (
             "aitw",
             replace(CLICK, action=MobileAction("type", text="a")),
             MobileAction("type", text="b"),
             True,
-        ),  # by its kind alone
+        ),  # by type alone
         (
             "aitw",
             replace(CLICK, action=MobileAction("press", button="back")),
@@ -160,14 +160,14 @@ def drag(x1: float, y1: float, x2: float, y2: float) -> MobileAction:
         ),
     ],
 )
-def test_rule_matches_action(protocol: str, task: AitzStep, said: MobileAction, right: bool) -> None:
-    assert aitz.RULES[protocol](task, said)[1] is right
+def test_rule_matches_action(protocol: str, task: AitzStep, predicted: MobileAction, expected: bool) -> None:
+    assert aitz.RULES[protocol](task, predicted)[1] is expected
 
 
 def test_official_box_rule() -> None:
-    assert aitz.box_matches((10, 10, 20, 20), (9, 9), ())  # the box grown by a fifth holds it
+    assert aitz.box_matches((10, 10, 20, 20), (9, 9), ())  # the box scaled by 1.2 contains it
     assert not aitz.box_matches((10, 10, 20, 20), (8.9, 9), ())
-    assert aitz.box_matches((11, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])  # and 0.57 of the element that holds it
+    assert aitz.box_matches((11, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])  # overlaps the element by 0.57
     assert not aitz.box_matches((14, 0, 20, 10), (5, 5), [(4, 0, 20, 10)])
 
 

@@ -1,4 +1,4 @@
-"""Two runs over the same tasks: known McNemar values, a bootstrap that knows clusters, and what cannot be compared."""
+"""Comparison of two runs: McNemar's test, the clustered bootstrap and incomparable runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from evals.compare import compare
 from evals.stats import bootstrap, mcnemar
 
 
-def verdicts(path: Path, words: list[tuple[str, bool]], clusters: int = 0) -> Path:
+def verdicts(path: Path, outcomes: list[tuple[str, bool]], clusters: int = 0) -> Path:
     lines = [
-        {"id": name, "outcome": "correct" if right else "wrong", "score": float(right)}
+        {"id": name, "outcome": "correct" if is_correct else "wrong", "score": float(is_correct)}
         | ({"cluster": str(n % clusters)} if clusters else {})
-        for n, (name, right) in enumerate(words)
+        for n, (name, is_correct) in enumerate(outcomes)
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
@@ -36,18 +36,18 @@ def test_compare_counts_and_interval(tmp_path: Path) -> None:
     names = [f"t{n}" for n in range(100)]
     a = verdicts(tmp_path / "a", [(name, n < 50) for n, name in enumerate(names)])
     b = verdicts(tmp_path / "b", list(reversed([(name, 5 <= n < 70) for n, name in enumerate(names)])))
-    told = compare(a, b)
-    assert (told.both, told.only_a, told.only_b, told.neither) == (45, 5, 20, 30)
-    assert told.difference == pytest.approx(0.15)
-    assert 0 < told.low < 0.15 < told.high < 0.3
-    assert told.p == pytest.approx(0.00408, rel=0.02)
-    assert "excludes 0" in told.format()
+    comparison = compare(a, b)
+    assert (comparison.both, comparison.only_a, comparison.only_b, comparison.neither) == (45, 5, 20, 30)
+    assert comparison.difference == pytest.approx(0.15)
+    assert 0 < comparison.low < 0.15 < comparison.high < 0.3
+    assert comparison.p == pytest.approx(0.00408, rel=0.02)
+    assert "excludes 0" in comparison.format()
     back = compare(b, a)
-    assert (back.difference, back.p) == (-told.difference, told.p)
+    assert (back.difference, back.p) == (-comparison.difference, comparison.p)
     same = compare(a, a)
     assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0)
     assert "no significant difference" in same.format()
-    assert compare(a, b) == told
+    assert compare(a, b) == comparison
 
 
 def test_bootstrap_is_wider_for_clusters() -> None:
@@ -61,12 +61,12 @@ def test_bootstrap_is_wider_for_clusters() -> None:
 
 def test_bootstrap_has_nominal_coverage() -> None:
     rng = random.Random(5)
-    held = 0
+    covered = 0
     for _ in range(200):
         clusters = [[rng.gauss(luck, 1) for _ in range(3)] for luck in (rng.gauss(0.3, 0.7) for _ in range(40))]
         low, high = bootstrap(clusters, 0, draws=400)
-        held += low <= 0.3 <= high
-    assert 0.88 <= held / 200 <= 0.985
+        covered += low <= 0.3 <= high
+    assert 0.88 <= covered / 200 <= 0.985
 
 
 def test_incomparable_runs_are_refused(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_command_prints_text_or_json(tmp_path: Path) -> None:
 
     a = verdicts(tmp_path / "a", [(f"t{n}", n < 3) for n in range(9)], clusters=3)
     b = verdicts(tmp_path / "b", [(f"t{n}", n < 6) for n in range(9)], clusters=3)
-    shown = CliRunner().invoke(app, ["compare", str(a), str(b)])
-    assert shown.exit_code == 0
-    assert "9 tasks in 3 clusters" in shown.stdout
-    told = json.loads(CliRunner().invoke(app, ["compare", str(a), str(b), "--json"]).stdout)
-    assert (told["only_a"], told["only_b"], told["clusters"]) == (0, 3, 3)
+    result = CliRunner().invoke(app, ["compare", str(a), str(b)])
+    assert result.exit_code == 0
+    assert "9 tasks in 3 clusters" in result.stdout
+    comparison = json.loads(CliRunner().invoke(app, ["compare", str(a), str(b), "--json"]).stdout)
+    assert (comparison["only_a"], comparison["only_b"], comparison["clusters"]) == (0, 3, 3)

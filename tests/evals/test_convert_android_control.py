@@ -1,4 +1,4 @@
-"""TFRecord and protocol buffers by hand: known checksums, damaged files, an episode from shard to score."""
+"""TFRecord files, protocol buffers, and the conversion of AndroidControl's shards."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def node(box: tuple[int, int, int, int], text: str = "", **more: Any) -> bytes:
 
 
 def forest(*nodes: bytes) -> bytes:
-    tree = b"".join(part(1, one) for one in nodes)
+    tree = b"".join(part(1, item) for item in nodes)
     return part(1, part(5, "a window") + part(11, tree)) + part(1, part(6, 1))
 
 
 def test_crc32c_known_values() -> None:
-    """The check value of CRC-32C, and two of RFC 3720, appendix B.4."""
+    """Check the standard value of CRC-32C and two of RFC 3720, appendix B.4."""
     assert tfrecord.crc32c(b"123456789") == 0xE3069283
     assert tfrecord.crc32c(bytes(32)) == 0x8A9136AA
     assert tfrecord.crc32c(b"\xff" * 32) == 0x62A8AB43
@@ -41,8 +41,8 @@ def test_crc32c_known_values() -> None:
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.lists(st.binary(), min_size=1), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_example_round_trip(numbers: list[int], texts: list[bytes], packed: bool) -> None:
-    held = {"numbers": numbers, "texts": texts, "shares": [0.5, -2.0]}
-    assert tfrecord.parse_example(example(held, packed)) == held
+    values = {"numbers": numbers, "texts": texts, "shares": [0.5, -2.0]}
+    assert tfrecord.parse_example(example(values, packed)) == values
 
 
 @given(st.binary(max_size=60))
@@ -62,13 +62,13 @@ def test_damaged_record_is_named(tmp_path: Path, zipped: bool) -> None:
     def write(data: bytes) -> None:
         path.write_bytes(gzip.compress(data) if zipped else data)
 
-    whole = framed(b"first") + framed(b"second one")
-    write(whole)
+    records = framed(b"first") + framed(b"second one")
+    write(records)
     assert list(tfrecord.read_records(path)) == [b"first", b"second one"]
     for damaged, words in (
-        (whole[:-3], "record 1: the file is truncated"),
-        (whole[:-9] + b"?" + whole[-8:], "record 1: its checksum is wrong"),
-        (whole[:4] + b"\x01" + whole[5:], "record 0: its length is damaged"),
+        (records[:-3], "record 1: the file is truncated"),
+        (records[:-9] + b"?" + records[-8:], "record 1: its checksum is wrong"),
+        (records[:4] + b"\x01" + records[5:], "record 0: its length is damaged"),
     ):
         write(damaged)
         with pytest.raises(UsageError, match=words):
@@ -76,9 +76,9 @@ def test_damaged_record_is_named(tmp_path: Path, zipped: bool) -> None:
 
 
 def png(width: int, height: int) -> bytes:
-    held = io.BytesIO()
-    Image.new("RGB", (width, height)).save(held, "PNG")
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 ACTS = [
@@ -108,13 +108,13 @@ def folder(tmp_path: Path) -> Path:
                 "screenshots": [png(100, 200)] * (len(acts) + 1),
                 "accessibility_trees": [TREE] * (len(acts) + 1),
                 "screenshot_widths": [100] * (len(acts) + 1),
-                "actions": [json.dumps(one).encode() for one in acts],
+                "actions": [json.dumps(item).encode() for item in acts],
                 "step_instructions": [f"step {n}".encode() for n in range(len(acts))],
             }
         )
 
-    for name, held in (("00000", [(7, ACTS), (8, ACTS[:1])]), ("00001", [(3, ACTS[1:3])])):
-        data = b"".join(framed(episode(number, acts)) for number, acts in held)
+    for name, values in (("00000", [(7, ACTS), (8, ACTS[:1])]), ("00001", [(3, ACTS[1:3])])):
+        data = b"".join(framed(episode(number, acts)) for number, acts in values)
         (tmp_path / f"android_control-{name}-of-00002").write_bytes(gzip.compress(data))
     (tmp_path / "splits.json").write_text(json.dumps({"train": [8], "test": [7, 3]}))
     return tmp_path
@@ -124,8 +124,8 @@ def test_shards_are_converted_and_scored(folder: Path) -> None:
     assert convert_android_control.convert(folder) == 2
     dataset = load_dataset(bench := load_benchmark("android-control"), folder)
     steps = dataset.tasks
-    assert [one.id for one in steps] == ["3/0", "3/1", *(f"7/{n}" for n in range(7))]
-    assert [one.action.verb for one in steps[2:]] == ["open", "click", "swipe", "type", "press", "wait", "long_press"]
+    assert [item.id for item in steps] == ["3/0", "3/1", *(f"7/{n}" for n in range(7))]
+    assert [item.action.verb for item in steps[2:]] == ["open", "click", "swipe", "type", "press", "wait", "long_press"]
     opened, click = steps[2], steps[3]
     assert opened.boxes == ((-5.0, 100.0, 40.0, 140.0),)
     assert opened.action.text == "Clock"
@@ -135,9 +135,9 @@ def test_shards_are_converted_and_scored(folder: Path) -> None:
     assert click.instruction == "step 1"
     assert (folder / "images" / "7_7.png").is_file()
     assert not (folder / "images" / "8_0.png").exists()
-    told = bench.score(dataset, {one.id: bench.oracle(one) for one in steps}, "strict").as_dict()
-    assert (told["correct"], told["total"]) == (9, 9)
-    assert any("accessibility nodes" in one for one in told["notes"])
+    summary = bench.score(dataset, {item.id: bench.oracle(item) for item in steps}, "strict").as_dict()
+    assert (summary["correct"], summary["total"]) == (9, 9)
+    assert any("accessibility nodes" in item for item in summary["notes"])
 
 
 def test_missing_shards_are_named(folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model behind a server is measured as one in process: the same command, the same predictions."""
+"""A served model is evaluated by the same command, with the same predictions as in process."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ PLACES = ((0.30, 0.42), (0.72, 0.80), (0.50, 0.60))
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
-    """`agent serve` with the embedded model, with as many threads as a worker has; its address."""
+    """Run `agent serve` with the embedded model and a worker's number of threads; return its address."""
     line = [sys.executable, "-m", "agent", "serve", "--port", "0"]
     environment = {**os.environ, "PIXELHAND_API_KEY": TOKEN, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
-    found = re.search(r"http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
-    assert found is not None
-    yield f"{found[0]}#embedded"
+    match = re.search(r"http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
+    assert match is not None
+    yield f"{match[0]}#embedded"
     process.terminate()
     process.wait(30)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three practice-like pages with a button each, as a ScreenSpot-Pro."""
+    """Write three images of a page with a button as a ScreenSpot-Pro; return its folder."""
     folder = tmp_path_factory.mktemp("pages")
     (folder / "annotations").mkdir()
     (folder / "images").mkdir()
@@ -73,27 +73,27 @@ def test_served_model_predicts_like_local_model(
     served: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIXELHAND_API_KEY", TOKEN)
-    told = {}
+    summaries = {}
     for name, model in (("local", "embedded"), ("served", served)):
         line = ["screenspot-pro", "--data", str(data), "--model", model, "--out", str(tmp_path / name), "--json"]
-        done = CliRunner().invoke(app, line)
-        assert done.exit_code == 0, done.output
-        told[name] = json.loads(done.stdout.strip().splitlines()[-1])
-    lines = {name: (tmp_path / name / PREDICTIONS).read_bytes().splitlines() for name in told}
+        result = CliRunner().invoke(app, line)
+        assert result.exit_code == 0, result.output
+        summaries[name] = json.loads(result.stdout.strip().splitlines()[-1])
+    lines = {name: (tmp_path / name / PREDICTIONS).read_bytes().splitlines() for name in summaries}
     assert lines["local"][1:] == lines["served"][1:]
     assert len(lines["local"]) == 4
     assert (tmp_path / "local" / VERDICTS).read_bytes() == (tmp_path / "served" / VERDICTS).read_bytes()
-    assert told["local"]["correct"] == told["served"]["correct"] >= 2
-    own, other = told["local"]["about"], told["served"]["about"]
+    assert summaries["local"]["correct"] == summaries["served"]["correct"] >= 2
+    local, remote = summaries["local"]["about"], summaries["served"]["about"]
     for key in ("fingerprint", "prompt_hash", "resize", "dialect", "pictures"):
-        assert own[key] == other[key], key
-    assert other["server"].startswith("http://127.0.0.1:")
+        assert local[key] == remote[key], key
+    assert remote["server"].startswith("http://127.0.0.1:")
 
 
 def test_unreachable_server_is_named(data: Path, tmp_path: Path) -> None:
     from actions import Error
 
     line = ["screenspot-pro", "--data", str(data), "--model", "http://127.0.0.1:9/v1#x", "--out", str(tmp_path / "o")]
-    done = CliRunner().invoke(app, line)
-    assert isinstance(done.exception, Error)
-    assert "127.0.0.1:9" in str(done.exception)
+    result = CliRunner().invoke(app, line)
+    assert isinstance(result.exception, Error)
+    assert "127.0.0.1:9" in str(result.exception)

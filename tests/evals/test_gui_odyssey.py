@@ -1,4 +1,4 @@
-"""GUI-Odyssey: episodes in its own JSON, its four splits, its two averages and the edges of its matching."""
+"""GUI-Odyssey: its annotations, splits, averages and the matching rule's edge cases."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "annotations").mkdir()
     (tmp_path / "images").mkdir()
     (tmp_path / "splits").mkdir()
-    held = [
+    episodes = [
         episode("1000", "Multi_Apps", STEPS),
         episode("2000", "Web_Shopping", [("INCOMPLETE", "", None)]),
-        episode("3000", "Web_Shopping", STEPS[:2], step_length=3),  # a step was lost: no part of SR
+        episode("3000", "Web_Shopping", STEPS[:2], step_length=3),  # incomplete: left out of SR
         episode("4000", "General_Tool", STEPS[:1]),
     ]
-    for one in held:
-        (tmp_path / "annotations" / f"{one['episode_id']}.json").write_text(json.dumps(one))
-        for step in one["steps"]:
+    for item in episodes:
+        (tmp_path / "annotations" / f"{item['episode_id']}.json").write_text(json.dumps(item))
+        for step in item["steps"]:
             Image.new("RGB", (100, 200)).save(tmp_path / "images" / step["screenshot"])
     for name, test in (("random", ["1000.json", "2000.json", "3000.json"]), ("device", ["2000.json", "9000.json"])):
         (tmp_path / "splits" / f"{name}_split.json").write_text(json.dumps({"train": ["4000.json"], "test": test}))
@@ -93,11 +93,11 @@ def folder(tmp_path: Path) -> Path:
 
 def test_annotations_are_read(folder: Path) -> None:
     dataset = load_dataset(load_benchmark("gui-odyssey"), folder)
-    first = [one for one in dataset.tasks if one.episode == "1000"]
-    assert [one.action for one in first] == [
+    first = [item for item in dataset.tasks if item.episode == "1000"]
+    assert [item.action for item in first] == [
         MobileAction("click", point=(50.0, 50.0)),
         MobileAction("long_press", point=(10.0, 180.0)),
-        MobileAction("swipe", direction="down"),  # the finger goes up
+        MobileAction("swipe", direction="down"),  # the finger moves up
         MobileAction("type", text="Zürich hotels"),
         MobileAction("press", button="home"),
         MobileAction("press", button="back"),
@@ -109,17 +109,22 @@ def test_annotations_are_read(folder: Path) -> None:
     assert first[0].goal == "do 1000"
     assert dataset.protocol == "random"
     assert first[0].size == (100, 200)
-    found = check_dataset("gui-odyssey", folder)
-    assert [what for what, _ in found.findings] == ["incomplete episode"]
+    report = check_dataset("gui-odyssey", folder)
+    assert [what for what, _ in report.findings] == ["incomplete episode"]
 
 
 def test_recorded_actions_score_one_on_every_split(folder: Path) -> None:
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
     for protocol, steps in (("random", 11), ("device", 1), ("all", 12)):
-        said = {task.id: bench.oracle(task) for task in bench.scored_tasks(dataset, protocol)}
-        told = bench.score(dataset, said, protocol).as_dict()
-        assert (told["correct"], told["total"], told["metrics"]["AMS"], told["metrics"]["SR"]) == (steps, steps, 1, 1)
+        predicted = {task.id: bench.oracle(task) for task in bench.scored_tasks(dataset, protocol)}
+        summary = bench.score(dataset, predicted, protocol).as_dict()
+        assert (summary["correct"], summary["total"], summary["metrics"]["AMS"], summary["metrics"]["SR"]) == (
+            steps,
+            steps,
+            1,
+            1,
+        )
     assert any(
         "1 episodes of the split device are missing" in note for note in bench.score(dataset, {}, "device").notes
     )
@@ -128,16 +133,16 @@ def test_recorded_actions_score_one_on_every_split(folder: Path) -> None:
 
 
 def test_official_average_depends_on_split(folder: Path) -> None:
-    """Three steps of the Web_Shopping episodes right, none of Multi_Apps' eight: 3 of 11, or the mean of 1 and 0."""
+    """With all 3 Web_Shopping steps and none of Multi_Apps' 8 correct, AMS is 3 / 11 or the mean of 1 and 0."""
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
-    said = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
-    random, every = (bench.score(dataset, said, protocol).as_dict() for protocol in ("random", "all"))
+    predicted = {task.id: bench.oracle(task) for task in dataset.tasks if task.category == "Web_Shopping"}
+    random, every = (bench.score(dataset, predicted, protocol).as_dict() for protocol in ("random", "all"))
     assert random["metrics"]["AMS"] == pytest.approx(1 / 2)
     assert random["correct"] == 3
     assert random["missing"] == 8
     assert every["metrics"]["AMS"] == pytest.approx(3 / 12)
-    assert random["metrics"]["SR"] == pytest.approx(1 / 2)  # 2000 alone of its category is whole
+    assert random["metrics"]["SR"] == pytest.approx(1 / 2)  # only 2000 of its category is complete
     assert every["metrics"]["SR"] == pytest.approx(1 / 3)  # of 1000, 2000, 4000
     assert any("2 categories; the published mean is over 6" in note for note in random["notes"])
     assert any("1 episodes are incomplete" in note for note in random["notes"])
@@ -147,10 +152,10 @@ def test_official_average_depends_on_split(folder: Path) -> None:
 
 def test_annotations_without_boxes_get_a_note(folder: Path) -> None:
     for path in (folder / "annotations").iterdir():
-        told = json.loads(path.read_text())
-        for one in told["steps"]:
-            del one["sam2_bbox"], one["low_level_instruction"]
-        path.write_text(json.dumps(told))
+        record = json.loads(path.read_text())
+        for item in record["steps"]:
+            del item["sam2_bbox"], item["low_level_instruction"]
+        path.write_text(json.dumps(record))
     bench = load_benchmark("gui-odyssey")
     dataset = load_dataset(bench, folder)
     result = bench.score(dataset, {task.id: bench.oracle(task) for task in dataset.tasks}, "all")
@@ -166,8 +171,8 @@ def test_without_splits_all_episodes_are_scored(folder: Path) -> None:
     planned = runner.plan_run("gui-odyssey", folder)
     assert len(planned.ids) == 12
     assert len(planned.jobs()) == 4
-    told = episode("5000", "General_Tool", [("FLY", "", None)])
-    (folder / "annotations" / "5000.json").write_text(json.dumps(told))
+    record = episode("5000", "General_Tool", [("FLY", "", None)])
+    (folder / "annotations" / "5000.json").write_text(json.dumps(record))
     with pytest.raises(UsageError, match=r"5000\.json is not in GUI-Odyssey's format \(action 'FLY'\)"):
         load_dataset(bench, folder)
 
@@ -188,13 +193,13 @@ BOXED = replace(CLICK, target_box=(100, 100, 600, 300))
 
 
 @pytest.mark.parametrize(
-    ("task", "said", "right"),
+    ("task", "predicted", "expected"),
     [
         (CLICK, MobileAction("click", (640, 500)), True),  # 140 of 1000
         (CLICK, MobileAction("click", (640.5, 500)), False),
         (CLICK, MobileAction("click", (500, 780)), True),
         (CLICK, MobileAction("click", (500, 781)), False),
-        (BOXED, MobileAction("click", (100, 200)), True),  # the box's very corner, far from the point
+        (BOXED, MobileAction("click", (100, 200)), True),  # the box's corner, far from the point
         (BOXED, MobileAction("click", (99, 200)), False),
         (CLICK, MobileAction("long_press", (500, 500)), False),
         (replace(CLICK, action=MobileAction("press", button="home")), MobileAction("press", button="back"), False),
@@ -203,23 +208,23 @@ BOXED = replace(CLICK, target_box=(100, 100, 600, 300))
         (replace(CLICK, action=MobileAction("swipe", direction="down")), MobileAction("swipe", direction="down"), True),
     ],
 )
-def test_rule_matches_action(task: OdysseyStep, said: MobileAction, right: bool) -> None:
-    assert gui_odyssey.match_action(task, said)[1] is right
+def test_rule_matches_action(task: OdysseyStep, predicted: MobileAction, expected: bool) -> None:
+    assert gui_odyssey.match_action(task, predicted)[1] is expected
 
 
 @pytest.mark.parametrize(
-    ("true", "said", "right"),
+    ("recorded", "predicted", "expected"),
     [
         (" seven ", "seven", True),
         ("seven o'clock", "seven", True),
-        ("Seven", "seven", True),  # one letter of five
-        ("abcd", "abxy", True),  # half of them
+        ("Seven", "seven", True),  # one edit in five letters
+        ("abcd", "abxy", True),  # similarity 0.5
         ("abcde", "abxyz", False),
-        ("abcd", "", True),  # nothing is in everything, as in the official script
+        ("abcd", "", True),  # the empty text is contained, as in the official script
     ],
 )
-def test_texts_match(true: str, said: str, right: bool) -> None:
-    assert texts_match(true, said) is right
+def test_texts_match(recorded: str, predicted: str, expected: bool) -> None:
+    assert texts_match(recorded, predicted) is expected
 
 
 def test_levenshtein_distance() -> None:
@@ -233,9 +238,9 @@ def test_levenshtein_distance() -> None:
 
 def test_scroll_direction_follows_longer_axis(tmp_path: Path) -> None:
     for info, side in (
-        ([[500, 500], [900, 480]], "left"),  # the finger goes right: what is at the left comes
+        ([[500, 500], [900, 480]], "left"),  # the finger moves right
         ([[500, 500], [100, 480]], "right"),
-        ([[500, 500], [600, 600]], "up"),  # both as long: the upright one
+        ([[500, 500], [600, 600]], "up"),  # ties are vertical
         ([[500, 500], [400, 400]], "down"),
     ):
         assert gui_odyssey._read_action("SCROLL", info)[0].direction == side

@@ -1,4 +1,4 @@
-"""Other harnesses' files: read by their structure, their numbers by what is declared, each sample found or refused."""
+"""Importers of other harnesses' predictions: recognition, coordinate spaces and matching of tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public data is no
 MIXED = [
     ("say Ü & <b>", [10, 20, 30, 40], "a.png"),
     ("shared", [10, 20, 30, 40], "b.png"),
-    ("shared", [50, 60, 70, 80], "b.png"),  # the same words on the same picture, somewhere else
+    ("shared", [50, 60, 70, 80], "b.png"),  # the same instruction and image, another box
     ("last", [0, 0, 9, 9], "folder/c.png"),
 ]
 
@@ -32,9 +32,9 @@ def pro(tmp_path: Path) -> Path:
     (tmp_path / "annotations").mkdir()
     records = [
         {
-            "img_filename": picture,
+            "img_filename": image,
             "bbox": box,
-            "instruction": words,
+            "instruction": instruction,
             "id": f"word_{n}",
             "application": "word",
             "platform": "macos",
@@ -42,7 +42,7 @@ def pro(tmp_path: Path) -> Path:
             "ui_type": "icon",
             "group": "Office",
         }
-        for n, (words, box, picture) in enumerate(MIXED)
+        for n, (instruction, box, image) in enumerate(MIXED)
     ]
     (tmp_path / "annotations" / "word_macos.json").write_text(json.dumps(records))
     return tmp_path
@@ -59,8 +59,8 @@ def write_xlsx(path: Path, table: list[list[Any]]) -> Path:
     return path
 
 
-def vlm_row(words: str, box: list[int], picture: str, said: str) -> list[Any]:
-    return [1, words, json.dumps(box), picture, "", said]
+def vlm_row(instruction: str, box: list[int], image: str, reply: str) -> list[Any]:
+    return [1, instruction, json.dumps(box), image, "", reply]
 
 
 VLM_HEADS = ["index", "question", "bbox", "image_path", "category", "prediction"]
@@ -68,15 +68,15 @@ VLM_HEADS = ["index", "question", "bbox", "image_path", "category", "prediction"
 
 @pytest.mark.parametrize("form", ["xlsx", "tsv", "json"])
 def test_vlmevalkit_tables_are_imported(pro: Path, form: str) -> None:
-    said = [
+    replies = [
         "pyautogui.click(x=11, y=21)",
         "pyautogui.click(x=11.5, y=21)",
         "pyautogui.click(x=51, y=61)",
         "I do not know",
     ]
-    rows = [vlm_row(*one, words) for one, words in zip(MIXED, said, strict=True)]
+    rows = [vlm_row(*entry, reply) for entry, reply in zip(MIXED, replies, strict=True)]
     rows[3][3] = "c.png"
-    order = [rows[2], rows[0], rows[3], rows[1]]  # whatever their order, the boxes tell the shared ones apart
+    order = [rows[2], rows[0], rows[3], rows[1]]  # the boxes distinguish the two shared tasks in any order
     path = pro / f"model.{form}"
     if form == "xlsx":
         write_xlsx(path, [VLM_HEADS, *order])
@@ -85,32 +85,32 @@ def test_vlmevalkit_tables_are_imported(pro: Path, form: str) -> None:
         path.write_text("\n".join(lines))
     else:
         path.write_text(json.dumps([dict(zip(VLM_HEADS, row, strict=True)) for row in order]))
-    told = score_file("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (
+    summary = score_file("screenspot-pro", pro, path).as_dict()
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (
         3,
         1,
         0,
-    )  # not the point 0, 0, which is in c's box
-    assert told["about"]["imported"] == "vlmevalkit:pixels"
+    )  # a reply without a point is not the point 0, 0, which c's box contains
+    assert summary["about"]["imported"] == "vlmevalkit:pixels"
     assert score_file("screenspot-pro", pro, path, form="vlmevalkit").as_dict()["correct"] == 3
 
 
 def test_coordinate_space_is_declared_not_guessed(pro: Path) -> None:
-    rows = [vlm_row(*one, "pyautogui.click(x=0.1, y=0.3)") for one in MIXED]
+    rows = [vlm_row(*entry, "pyautogui.click(x=0.1, y=0.3)") for entry in MIXED]
     path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
-    assert score_file("screenspot-pro", pro, path).as_dict()["correct"] == 1  # the very corner, where word_3 is
+    assert score_file("screenspot-pro", pro, path).as_dict()["correct"] == 1  # the corner of the image, where word_3 is
     assert score_file("screenspot-pro", pro, path, form="vlmevalkit:normalized").as_dict()["correct"] == 2
     for space, point in (
         ("pixels", [400.0, 500.0]),
         ("normalized", [400 * 200.0, 500 * 100.0]),
         ("0-1000", [80.0, 50.0]),
-        ("resized", [400 / 196 * 200, 500 / 112 * 100]),  # 200 x 100 is shown as 196 x 112
+        ("resized", [400 / 196 * 200, 500 / 112 * 100]),  # 200 x 100 is resized to 196 x 112
     ):
         rows = [vlm_row(*MIXED[0], "pyautogui.click(x=400, y=500)")]
         path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, *rows])
         dataset = load_dataset(load_benchmark("screenspot-pro"), pro)
-        said, about = read_predictions(path, dataset, f"vlmevalkit:{space}", "screenspot-pro")
-        assert said["word_0"]["point"] == pytest.approx(point)
+        predictions, about = read_predictions(path, dataset, f"vlmevalkit:{space}", "screenspot-pro")
+        assert predictions["word_0"]["point"] == pytest.approx(point)
         assert about["imported"] == f"vlmevalkit:{space}"
     assert vlmevalkit.coordinate_space("osworld-g-refined") == "0-1000"
     with pytest.raises(UsageError, match=r"no coordinate space 'guess'; have pixels .*; normalized \(0 to 1\)"):
@@ -118,12 +118,12 @@ def test_coordinate_space_is_declared_not_guessed(pro: Path) -> None:
 
 
 def test_unmatched_table_row_is_refused(pro: Path) -> None:
-    for row, words in (
+    for row, message in (
         (vlm_row("no such words", [1, 2, 3, 4], "a.png", ""), "entry 1: no task of this benchmark.* 'a.png'"),
         (vlm_row("shared", [1, 2, 3, 4], "b.png", ""), "2 tasks share the image 'b.png'.*that of 0"),
     ):
         path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, row])
-        with pytest.raises(UsageError, match=words):
+        with pytest.raises(UsageError, match=message):
             score_file("screenspot-pro", pro, path)
     path = write_xlsx(pro / "model.xlsx", [VLM_HEADS, vlm_row(*MIXED[0], "x"), vlm_row(*MIXED[0], "y")])
     with pytest.raises(UsageError, match="entry 2: no task of this benchmark that is still unmatched"):
@@ -146,14 +146,14 @@ def test_damaged_table_is_refused(tmp_path: Path) -> None:
     assert spreadsheet.read_rows(written) == [{"a": "1", "": "", "c": "x\ry"}]
 
 
-def lmms_line(doc_id: int, words: str, reply: str, **more: Any) -> dict[str, Any]:
+def lmms_line(doc_id: int, instruction: str, reply: str, **more: Any) -> dict[str, Any]:
     return {
         "doc_id": doc_id,
-        "target": words,
+        "target": instruction,
         "filtered_resps": [reply],
         "doc_hash": "0" * 64,
         "screenspot_pro_action_acc": {"correct": False, "ui_type": "icon"},
-        "input": f"Identify the UI element ... Do not output a bounding box.\nInstruction: {words}",
+        "input": f"Identify the UI element ... Do not output a bounding box.\nInstruction: {instruction}",
         **more,
     }
 
@@ -167,25 +167,25 @@ def test_lmms_eval_samples_are_imported(pro: Path) -> None:
     replies = ["[0.06, 0.25]", "(5.5% 25%)", "x: 0.3, y: 0.7", "no idea"]
     lines = [lmms_line(n, MIXED[n][0], replies[n]) for n in (3, 1, 0, 2)]
     path = write_lines(pro / "samples.jsonl", lines)
-    told = score_file("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"]) == (3, 1)
-    assert told["about"]["imported"] == "lmms_eval:normalized"
+    summary = score_file("screenspot-pro", pro, path).as_dict()
+    assert (summary["correct"], summary["wrong_format"]) == (3, 1)
+    assert summary["about"]["imported"] == "lmms_eval:normalized"
     old = pro / "old.json"
     old.write_text(json.dumps({"args": {}, "logs": lines}))
     assert score_file("screenspot-pro", pro, old, form="lmms-eval").as_dict()["correct"] == 3
 
 
 def test_shared_instruction_needs_order_or_document(pro: Path) -> None:
-    """The two tasks "shared" cannot be told apart once the order is another; the documents tell."""
+    """The two tasks "shared" are indistinguishable in another order, unless the documents are logged."""
     turned = [lmms_line(9 - n, MIXED[n][0], "[0.06, 0.25]") for n in range(4)]
     with pytest.raises(UsageError, match=r"2 samples have an instruction that several tasks share, such as 'shared'"):
         score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
     with pytest.raises(UsageError, match="1 samples have an instruction"):
         score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", [turned[0], turned[1], turned[3]]))
-    for line, (words, box, picture) in zip(turned, MIXED, strict=True):
-        line["doc"] = {"instruction": words, "bbox": box, "img_filename": picture}
-    told = score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned)).as_dict()
-    assert told["correct"] == 2  # the first two boxes are the same
+    for line, (instruction, box, image) in zip(turned, MIXED, strict=True):
+        line["doc"] = {"instruction": instruction, "bbox": box, "img_filename": image}
+    summary = score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned)).as_dict()
+    assert summary["correct"] == 2  # the first two boxes are the same
     turned[0] = lmms_line(0, "no such words", "")
     with pytest.raises(UsageError, match=r"entry 1: no task .* 'no such words'"):
         score_file("screenspot-pro", pro, write_lines(pro / "samples.jsonl", turned))
@@ -211,9 +211,9 @@ def test_lmms_eval_reply_is_parsed(reply: str, tokens: list[str] | None) -> None
 def test_lmms_eval_refusal_and_mixed_units(pro: Path) -> None:
     lines = [lmms_line(0, MIXED[0][0], "[-1, -1]"), lmms_line(3, MIXED[3][0], "[50%, 3]")]
     dataset = load_dataset(load_benchmark("screenspot-pro"), pro)
-    said, _ = read_predictions(write_lines(pro / "s.jsonl", lines), dataset, "auto", "screenspot-pro")
-    assert said["word_0"]["refused"] is True
-    assert said["word_3"]["point"] is None
+    predictions, _ = read_predictions(write_lines(pro / "s.jsonl", lines), dataset, "auto", "screenspot-pro")
+    assert predictions["word_0"]["refused"] is True
+    assert predictions["word_3"]["point"] is None
     with pytest.raises(UsageError, match=r"set it: --format lmms_eval:normalized"):
         lmms_eval.coordinate_space("osworld-g")
 
@@ -241,7 +241,7 @@ UI_S1 = {
 
 @pytest.fixture
 def control(tmp_path: Path) -> Path:
-    true: list[dict[str, Any]] = [
+    recorded: list[dict[str, Any]] = [
         {"action": "click", "coordinate": [500, 1650], "candidate_bbox": [[400, 1600, 600, 1700]]},
         {"action": "swipe", "direction": "down"},
         {"action": "type", "text": "Seven"},
@@ -250,67 +250,76 @@ def control(tmp_path: Path) -> Path:
         {"action": "wait"},
         {"action": "wait"},
     ]
-    steps = [{"screenshot": f"7_{n}.png", "step_instruction": "", "check_options": one} for n, one in enumerate(true)]
+    steps = [
+        {"screenshot": f"7_{n}.png", "step_instruction": "", "check_options": entry} for n, entry in enumerate(recorded)
+    ]
     (tmp_path / "test_8444.jsonl").write_text(json.dumps({"episode_id": 7, "goal": "set an alarm", "steps": steps}))
     return tmp_path
 
 
 def test_ui_s1_episodes_are_imported(control: Path) -> None:
-    path = write_lines(control / "said.jsonl", [UI_S1])
-    told = score_file("android-control", control, path, "infigui-8444").as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (6, 1, 0)  # a key event is no action of ours
-    assert told["about"]["imported"] == "ui_s1:pixels"
+    path = write_lines(control / "predictions.jsonl", [UI_S1])
+    summary = score_file("android-control", control, path, "infigui-8444").as_dict()
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (
+        6,
+        1,
+        0,
+    )  # a key event is not in the schema
+    assert summary["about"]["imported"] == "ui_s1:pixels"
     stops = score_file("android-control", control, path, "agentcpm-10161").as_dict()
     assert stops["correct"] == 6
     assert stops["cells"]["action stop"]["correct"] == 1
     dataset = load_dataset(load_benchmark("android-control"), control)
-    said, _ = read_predictions(path, dataset)
-    assert said["7/0"]["actions"] == [{"verb": "click", "x": 502, "y": 1654}]
+    predictions, _ = read_predictions(path, dataset)
+    assert predictions["7/0"]["actions"] == [{"verb": "click", "x": 502, "y": 1654}]
 
 
 def test_resized_space_uses_model_image_size(control: Path) -> None:
-    """1080 x 2400 is shown as 1092 x 2408; its evaluator divides by that, and so does the space `resized`."""
+    """UI-S1's evaluator divides by 1092 x 2408, the resized 1080 x 2400, and so does the space `resized`."""
     at = {"action": "click", "coordinate": [1091, 2407]}
-    path = write_lines(control / "said.jsonl", [{**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": at}]}])
+    path = write_lines(
+        control / "predictions.jsonl", [{**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": at}]}]
+    )
     dataset = load_dataset(load_benchmark("android-control"), control)
     for form, point in (("ui_s1", (1091, 2407)), ("ui_s1:resized", (1079, 2399))):
-        said, about = read_predictions(path, dataset, form, "android-control")
-        assert said["7/0"]["actions"] == [{"verb": "click", "x": point[0], "y": point[1]}]
+        predictions, about = read_predictions(path, dataset, form, "android-control")
+        assert predictions["7/0"]["actions"] == [{"verb": "click", "x": point[0], "y": point[1]}]
     assert about["imported"] == "ui_s1:resized"
 
 
 def test_ui_s1_script_output_is_refused(control: Path) -> None:
     result = {"goal": "set an alarm", "num_steps": 7, "task_success": False, "final_step_id": 3}
     with pytest.raises(UsageError, match="holds no actions, only where an episode failed"):
-        score_file("android-control", control, write_lines(control / "said.jsonl", [result, result]))
+        score_file("android-control", control, write_lines(control / "predictions.jsonl", [result, result]))
     other = {**UI_S1, "steps": [{"screenshot": "9_9.png", "action_content": {"action": "wait"}}]}
     with pytest.raises(UsageError, match=r"no step of this benchmark has the image '9_9\.png'"):
-        score_file("android-control", control, write_lines(control / "said.jsonl", [other]))
+        score_file("android-control", control, write_lines(control / "predictions.jsonl", [other]))
     assert not ui_s1.can_read([{"id": "1/0", "actions": []}])
     assert not ui_s1.can_read([])
 
 
 @needs_data
 def test_ui_s1_file_scores_all_but_sideways_swipes() -> None:
-    """The public file holds the recorded actions beside what is checked. Its 168 swipes to a side are drawn the wrong
-    way round: the finger goes left where its instruction says "swipe right"; a rule that compares sides sees it.
+    """The file's own actions are correct, except for 168 horizontal swipes under a rule that compares directions.
+
+    Their paths are reversed: the finger moves left where the instruction says "swipe right".
     """
     folder = DATA / "android_control"
-    for protocol, right in (("qwen-8444", 8444), ("infigui-8444", 8444 - 168)):
-        told = score_file("android-control", folder, folder / "test_8444.jsonl", protocol, "ui_s1").as_dict()
-        assert (told["correct"], told["total"], told["wrong_format"]) == (right, 8444, 0)
-    assert told["cells"]["action swipe"] == {"correct": 1043, "total": 1211, "accuracy": 1043 / 1211, "type": 1.0}
+    for protocol, correct in (("qwen-8444", 8444), ("infigui-8444", 8444 - 168)):
+        summary = score_file("android-control", folder, folder / "test_8444.jsonl", protocol, "ui_s1").as_dict()
+        assert (summary["correct"], summary["total"], summary["wrong_format"]) == (correct, 8444, 0)
+    assert summary["cells"]["action swipe"] == {"correct": 1043, "total": 1211, "accuracy": 1043 / 1211, "type": 1.0}
 
 
 @needs_data
 @pytest.mark.parametrize("harness", ["vlmevalkit", "lmms_eval"])
 def test_other_formats_score_like_the_report(harness: str, tmp_path: Path) -> None:
-    """MAI-UI-8B on ScreenSpot-Pro, written as each harness would have written it: 1,046 of 1,581, sample by sample."""
+    """MAI-UI-8B on ScreenSpot-Pro, rewritten in each harness's format, has the same score on every sample."""
     folder = DATA / "screenspot_pro"
     report = folder / "predictions" / "mai_ui_8b.json"
     before = score_file("screenspot-pro", folder, report)
     dataset = load_dataset(load_benchmark("screenspot-pro"), folder)
-    points = {one["id"]: one["pred"] for one in json.loads(report.read_text())["details"]}
+    points = {entry["id"]: entry["pred"] for entry in json.loads(report.read_text())["details"]}
     if harness == "vlmevalkit":
         rows = [
             [
@@ -328,8 +337,8 @@ def test_other_formats_score_like_the_report(harness: str, tmp_path: Path) -> No
         lines = []
         for number, task in enumerate(dataset.tasks):
             point = points[task.id]
-            shares = [one / side for one, side in zip(point, task.size, strict=True)] if point else None
-            lines.append(lmms_line(number, task.instruction, "?" if shares is None else str(shares)))
+            normalized = [entry / side for entry, side in zip(point, task.size, strict=True)] if point else None
+            lines.append(lmms_line(number, task.instruction, "?" if normalized is None else str(normalized)))
         path = write_lines(tmp_path / "samples.jsonl", lines)
     after = score_file("screenspot-pro", folder, path)
     assert after.scores == before.scores
@@ -337,16 +346,16 @@ def test_other_formats_score_like_the_report(harness: str, tmp_path: Path) -> No
 
 
 def details(points: list[Any], **more: Any) -> list[dict[str, Any]]:
-    """What ScreenSpot-Pro's script says of each sample; the parallel script, DiMo-GUI and OmniParser drop the id."""
+    """Return details as ScreenSpot-Pro's parallel script, DiMo-GUI and OmniParser write them, without ids."""
     return [
         {
-            "img_path": f"./ScreenSpot-Pro/images/{picture}",
+            "img_path": f"./ScreenSpot-Pro/images/{image}",
             "group": "Office",
             "platform": "macos",
             "application": "word",
             "lang": "en",
             "instruction_style": "instruction",
-            "prompt_to_evaluate": words,
+            "prompt_to_evaluate": instruction,
             "gt_type": "positive",
             "ui_type": "icon",
             "task_filename": "word_macos",
@@ -356,7 +365,7 @@ def details(points: list[Any], **more: Any) -> list[dict[str, Any]]:
             "correctness": "wrong",
             **more,
         }
-        for (words, box, picture), point in zip(MIXED, points, strict=True)
+        for (instruction, box, image), point in zip(MIXED, points, strict=True)
     ]
 
 
@@ -365,78 +374,78 @@ HITS = [[11, 21], [11.5, 21], [51, 61], None]
 
 @pytest.mark.parametrize("form", ["report", "list", "lines", "one line"])
 def test_report_details_are_imported_in_every_format(pro: Path, form: str) -> None:
-    """A report; its bare list; OmniParser's log, a detail a line in any order; and a log of one line."""
-    held = details(HITS)
-    path, right, missing = pro / "log.json", 3, 0
+    """Published formats: a report, a list, OmniParser's log of one detail per line, and a log of one line."""
+    entries = details(HITS)
+    path, correct, missing = pro / "log.json", 3, 0
     if form == "report":
-        path.write_text(json.dumps({"details": held, "metrics": {}}))
+        path.write_text(json.dumps({"details": entries, "metrics": {}}))
     elif form == "list":
-        path.write_text(json.dumps(held))
+        path.write_text(json.dumps(entries))
     elif form == "lines":
-        write_lines(path, held[::-1])
+        write_lines(path, entries[::-1])
     else:
-        write_lines(path, held[:1])
-        right, missing = 1, 3
-    told = score_file("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (right, 0 if missing else 1, missing)
-    assert told["about"]["imported"] == "screenspot_pro_report:pixels"
+        write_lines(path, entries[:1])
+        correct, missing = 1, 3
+    summary = score_file("screenspot-pro", pro, path).as_dict()
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (correct, 0 if missing else 1, missing)
+    assert summary["about"]["imported"] == "screenspot_pro_report:pixels"
 
 
 def test_detail_lines_are_not_read_as_predictions(pro: Path) -> None:
-    """`pred` is no `point`: read as ours, every one of them would be a reply without a point."""
-    held = [{"id": f"word_{n}", **one} for n, one in enumerate(details(HITS))]
-    assert score_file("screenspot-pro", pro, write_lines(pro / "log.jsonl", held)).as_dict()["correct"] == 3
+    """Details have `pred` and no `point`: as predictions they would all be unreadable."""
+    entries = [{"id": f"word_{n}", **entry} for n, entry in enumerate(details(HITS))]
+    assert score_file("screenspot-pro", pro, write_lines(pro / "log.jsonl", entries)).as_dict()["correct"] == 3
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        lambda one: one.pop("bbox"),
-        lambda one: one.update(bbox=str(one["bbox"])),
-        lambda one: one.update(bbox=[side + 1e-6 for side in one["bbox"]]),
-        lambda one: one.update(prompt_to_evaluate=f" {one['prompt_to_evaluate']}  "),
-        lambda one: one.update(img_path=one["img_path"].replace("/", "\\")),
-        lambda one: one.update(pred=None if one["pred"] is None else str(one["pred"])),
-        lambda one: one.update(raw_response=None),
+        lambda entry: entry.pop("bbox"),
+        lambda entry: entry.update(bbox=str(entry["bbox"])),
+        lambda entry: entry.update(bbox=[side + 1e-6 for side in entry["bbox"]]),
+        lambda entry: entry.update(prompt_to_evaluate=f" {entry['prompt_to_evaluate']}  "),
+        lambda entry: entry.update(img_path=entry["img_path"].replace("/", "\\")),
+        lambda entry: entry.update(pred=None if entry["pred"] is None else str(entry["pred"])),
+        lambda entry: entry.update(raw_response=None),
     ],
 )
 def test_altered_details_are_still_matched(pro: Path, changed: Any) -> None:
-    held = [one for n, one in enumerate(details(HITS)) if n != 1]  # two tasks "shared" need their boxes
-    held[1]["prompt_to_evaluate"] = MIXED[0][0]
-    held[1].update(img_path="a.png", pred=[0, 0], bbox=MIXED[0][1])
-    held = [held[0], held[2]]
-    for one in held:
-        changed(one)
+    entries = [entry for n, entry in enumerate(details(HITS)) if n != 1]  # two tasks "shared" need their boxes
+    entries[1]["prompt_to_evaluate"] = MIXED[0][0]
+    entries[1].update(img_path="a.png", pred=[0, 0], bbox=MIXED[0][1])
+    entries = [entries[0], entries[2]]
+    for entry in entries:
+        changed(entry)
     path = pro / "log.json"
-    path.write_text(json.dumps({"details": held}))
-    told = score_file("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2)
+    path.write_text(json.dumps({"details": entries}))
+    summary = score_file("screenspot-pro", pro, path).as_dict()
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (1, 1, 2)
 
 
 def test_chinese_report_is_matched_and_noted(pro: Path) -> None:
     file = pro / "annotations" / "word_macos.json"
     records = json.loads(file.read_text())
-    for n, one in enumerate(records):
-        one["instruction_cn"] = f"第{n}"
+    for n, entry in enumerate(records):
+        entry["instruction_cn"] = f"第{n}"
     file.write_text(json.dumps(records))
-    held = [{**one, "lang": "cn", "prompt_to_evaluate": f"第{n}"} for n, one in enumerate(details(HITS))]
-    (pro / "log.json").write_text(json.dumps({"details": held}))
-    told = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
-    assert told["correct"] == 3
-    assert told["about"]["language"] == "cn"
+    entries = [{**entry, "lang": "cn", "prompt_to_evaluate": f"第{n}"} for n, entry in enumerate(details(HITS))]
+    (pro / "log.json").write_text(json.dumps({"details": entries}))
+    summary = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
+    assert summary["correct"] == 3
+    assert summary["about"]["language"] == "cn"
 
 
 def test_report_with_other_instructions_is_refused(pro: Path) -> None:
-    """OSWorld-G and its refined wording have the same ids: a file of one must not be scored under the other's name."""
-    held = [{"id": f"word_{n}", **one} for n, one in enumerate(details(HITS))]
-    held[0]["prompt_to_evaluate"] = "something else"
-    (pro / "log.json").write_text(json.dumps({"details": held}))
-    told = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
-    assert told["correct"] == 3
-    assert told["about"]["asked in other words"] == 1
-    for one in held[1:3]:
-        one["prompt_to_evaluate"] = "something else"
-    (pro / "log.json").write_text(json.dumps({"details": held}))
+    """OSWorld-G and its refined version have the same ids but different instructions."""
+    entries = [{"id": f"word_{n}", **entry} for n, entry in enumerate(details(HITS))]
+    entries[0]["prompt_to_evaluate"] = "something else"
+    (pro / "log.json").write_text(json.dumps({"details": entries}))
+    summary = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
+    assert summary["correct"] == 3
+    assert summary["about"]["asked in other words"] == 1
+    for entry in entries[1:3]:
+        entry["prompt_to_evaluate"] = "something else"
+    (pro / "log.json").write_text(json.dumps({"details": entries}))
     with pytest.raises(UsageError, match=r"3 of 4 details have other instructions .* 'word_0'"):
         score_file("screenspot-pro", pro, pro / "log.json")
 
@@ -450,7 +459,7 @@ def test_refined_instructions_are_not_mixed_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "sentence"),
+    ("entries", "message"),
     [
         ({"details": ["x", None]}, "detail 1: not an object with 'pred' but 'x'"),
         ({"details": details(HITS)[:1] + details(HITS, lang="cn")[1:]}, "mixes runs"),
@@ -465,9 +474,9 @@ def test_refined_instructions_are_not_mixed_up() -> None:
         ([{"question": "a", "prediction": "b", "image_path": ""}], "entry 1: question"),
     ],
 )
-def test_damaged_import_is_refused(pro: Path, held: Any, sentence: str) -> None:
-    (pro / "log.json").write_text(json.dumps(held))
-    with pytest.raises(UsageError, match=sentence):
+def test_damaged_import_is_refused(pro: Path, entries: Any, message: str) -> None:
+    (pro / "log.json").write_text(json.dumps(entries))
+    with pytest.raises(UsageError, match=message):
         score_file("screenspot-pro", pro, pro / "log.json")
 
 
@@ -476,16 +485,19 @@ def test_points_and_actions_are_not_mixed_up(pro: Path, control: Path) -> None:
     with pytest.raises(UsageError, match=r"screenspot_pro_report reads points, and .* are actions"):
         score_file("android-control", control, pro / "log.json")
     with pytest.raises(UsageError, match=r"ui_s1 reads actions, and .* are points"):
-        score_file("screenspot-pro", pro, write_lines(control / "said.jsonl", [UI_S1]))
+        score_file("screenspot-pro", pro, write_lines(control / "predictions.jsonl", [UI_S1]))
 
 
 def test_damaged_ui_s1_action_is_wrong_format(control: Path) -> None:
-    wild = {**UI_S1, "steps": [{**UI_S1["steps"][0], "action_content": {"action": "click", "coordinate": [1e999, 1]}}]}
-    told = score_file("android-control", control, write_lines(control / "said.jsonl", [wild])).as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (0, 1, 6)
+    episode = {
+        **UI_S1,
+        "steps": [{**UI_S1["steps"][0], "action_content": {"action": "click", "coordinate": [1e999, 1]}}],
+    }
+    summary = score_file("android-control", control, write_lines(control / "predictions.jsonl", [episode])).as_dict()
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (0, 1, 6)
     for bad in ([UI_S1, 7], [UI_S1, {**UI_S1, "steps": [UI_S1["steps"][0], 7]}]):
         with pytest.raises(UsageError, match=r"entry 2: "):
-            score_file("android-control", control, write_lines(control / "said.jsonl", bad))
+            score_file("android-control", control, write_lines(control / "predictions.jsonl", bad))
 
 
 def test_space_of_own_format_is_refused(pro: Path) -> None:

@@ -1,4 +1,4 @@
-"""Our practice pages and the miniwob package's own, in its own driver: the same rewards for the same actions."""
+"""Parity with the package miniwob and its Selenium driver: the same rewards for the same actions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOR_EVER_MS = 2**31 - 1
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package needs a Chromium and the ChromeDriver of its version, both named to it."""
+    """Set the Chromium and the ChromeDriver that the package needs, or skip."""
     path = os.environ.get("MINIWOB_CHROMEDRIVER") or shutil.which("chromedriver")
     if not path:
         pytest.skip("ChromeDriver is missing: apt-get install chromium-driver, or name it in MINIWOB_CHROMEDRIVER")
@@ -34,34 +34,34 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIWOB_CHROME_BINARY", str(chrome))
 
 
-Did = list[tuple[str, list[Any], float | None]]  # the goal, what was done, and the raw reward, None where it went on
+Results = list[tuple[str, list[Any], float | None]]  # goal, actions, raw reward or None while running
 
 
-def ours(task: str) -> Did:
-    """The oracle's actions, and all but its first, on our page."""
+def run_pixelhand(task: str) -> Results:
+    """Run the oracle's actions, and all but the first of them, in this project's environment."""
     env: Any = miniwob_env(task)
-    scale, found = env.task.page.scale, Did()
+    scale, results = env.task.page.scale, Results()
     try:
         for seed in SEEDS:
             for first in (0, 1):
                 _, info = env.reset(seed=seed)
-                acts = env.surface.evaluate(f"(() => {{ {script(task)} }})()")[first:] or [[2, 200]]
-                for act in acts:
-                    if isinstance(act, str):
-                        action: Any = TypeText(text=act)
+                actions = env.surface.evaluate(f"(() => {{ {script(task)} }})()")[first:] or [[2, 200]]
+                for item in actions:
+                    if isinstance(item, str):
+                        action: Any = TypeText(text=item)
                     else:
-                        action = Click(x=round(act[0] * scale), y=round(act[1] * scale))
-                    over = env.step(action)[2]
-                    if over:
+                        action = Click(x=round(item[0] * scale), y=round(item[1] * scale))
+                    is_over = env.step(action)[2]
+                    if is_over:
                         break
-                found.append((info["goal"], acts, env._info("")["verdict"]["reward"]))
+                results.append((info["goal"], actions, env._info("")["verdict"]["reward"]))
     finally:
         env.close()
-    return found
+    return results
 
 
-def theirs(task: str, ours: Did) -> Iterator[tuple[str, float | None]]:
-    """The same actions, in CSS pixels, by the package's own environment, without its page's clock."""
+def run_miniwob(task: str, run_pixelhand: Results) -> Iterator[tuple[str, float | None]]:
+    """Yield the results of the same actions in the package's environment, without the page's timer."""
     import miniwob
     from miniwob.action import ActionTypes
 
@@ -69,18 +69,18 @@ def theirs(task: str, ours: Did) -> Iterator[tuple[str, float | None]]:
     env: Any = gymnasium.make(f"miniwob/{task}-v1").unwrapped
     try:
         env.instance.driver.execute_script(f"core.EPISODE_MAX_TIME = {FOR_EVER_MS};")
-        for n, (_, acts, _) in enumerate(ours):
+        for n, (_, actions, _) in enumerate(run_pixelhand):
             observation, info = env.reset(seed=SEEDS[n // 2])
-            over = False
-            for act in acts:
-                if isinstance(act, str):
-                    action = env.create_action(ActionTypes.TYPE_TEXT, text=act)
+            is_over = False
+            for item in actions:
+                if isinstance(item, str):
+                    action = env.create_action(ActionTypes.TYPE_TEXT, text=item)
                 else:
-                    action = env.create_action(ActionTypes.CLICK_COORDS, coords=np.array(act, np.float32))
-                _, _, over, _, info = env.step(action)
-                if over:
+                    action = env.create_action(ActionTypes.CLICK_COORDS, coords=np.array(item, np.float32))
+                _, _, is_over, _, info = env.step(action)
+                if is_over:
                     break
-            yield observation["utterance"], float(info["raw_reward"]) if over else None
+            yield observation["utterance"], float(info["raw_reward"]) if is_over else None
     finally:
         env.close()
 
@@ -89,8 +89,8 @@ def theirs(task: str, ours: Did) -> Iterator[tuple[str, float | None]]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("task", sorted(ORACLES))
 def test_same_actions_earn_same_raw_reward(task: str, driver: None) -> None:
-    """Twenty tasks, two seeds each: all of the oracle's actions, and all but the first, which is mostly wrong."""
-    own = ours(task)
-    assert [reward for _, _, reward in own[::2]] == [1.0, 1.0], "the oracle does not solve it"
-    other = list(theirs(task, own))
-    assert [(goal, reward) for goal, _, reward in own] == other
+    """Twenty tasks with two seeds: all of the oracle's actions, and all but the first, which mostly fails."""
+    expected = run_pixelhand(task)
+    assert [reward for _, _, reward in expected[::2]] == [1.0, 1.0], "the oracle does not solve it"
+    actual = list(run_miniwob(task, expected))
+    assert [(goal, reward) for goal, _, reward in expected] == actual

@@ -19,7 +19,7 @@ from evals.run_folder import LOCAL_STATE, PREDICTIONS, RESULT, VERDICTS
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs: a grounding benchmark with hostile texts, and one over episodes."""
+    """Run a grounding benchmark with hostile texts and one over episodes; return the folder of both runs."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("PYTHONPATH", PYTHONPATH)

@@ -1,4 +1,4 @@
-"""Scoring: what a file of predictions may hold, what it may not, and how sure a count is."""
+"""Scoring a file of predictions: formats, errors and confidence intervals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {"agentnetbench", "aitz", "android-control", "osworld-g", "osworld-g-ref
 
 @pytest.fixture
 def pro(tmp_path: Path) -> Path:
-    """A ScreenSpot-Pro of four samples on two pictures."""
+    """Write a ScreenSpot-Pro of four samples on two images; return its folder."""
     folder = tmp_path / "annotations"
     folder.mkdir()
     records = [
@@ -48,19 +48,23 @@ def pro(tmp_path: Path) -> Path:
 
 def write(folder: Path, *lines: Any) -> Path:
     path = folder / "predictions.jsonl"
-    path.write_text("".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in lines))
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
     return path
 
 
-def said(i: int, point: Any) -> dict[str, Any]:
+def prediction_line(i: int, point: Any) -> dict[str, Any]:
     return {"id": f"word_{i}", "point": point, "reply": "there"}
 
 
 def test_outcomes_are_counted_separately(pro: Path) -> None:
-    told = score_file("screenspot-pro", pro, write(pro, said(0, [5, 30]), said(1, [5, 30]), said(2, None))).as_dict()
-    assert (told["correct"], told["total"], told["wrong_format"], told["missing"]) == (1, 4, 1, 1)
-    assert told["missing_ids"] == ["word_3"]
-    assert told["metrics"]["overall"] == {
+    summary = score_file(
+        "screenspot-pro",
+        pro,
+        write(pro, prediction_line(0, [5, 30]), prediction_line(1, [5, 30]), prediction_line(2, None)),
+    ).as_dict()
+    assert (summary["correct"], summary["total"], summary["wrong_format"], summary["missing"]) == (1, 4, 1, 1)
+    assert summary["missing_ids"] == ["word_3"]
+    assert summary["metrics"]["overall"] == {
         "num_correct_action": 1,
         "num_total": 4,
         "wrong_format_num": 1,
@@ -71,25 +75,25 @@ def test_outcomes_are_counted_separately(pro: Path) -> None:
 
 
 def test_order_of_lines_does_not_matter(pro: Path) -> None:
-    lines = [said(i, [10 * i, 20]) for i in range(4)]
-    there = score_file("screenspot-pro", pro, write(pro, *lines)).as_dict()
-    back = score_file("screenspot-pro", pro, write(pro, *reversed(lines))).as_dict()
-    there["about"] = back["about"] = {}
-    assert there == back
-    assert there["correct"] == 4
+    lines = [prediction_line(i, [10 * i, 20]) for i in range(4)]
+    forward = score_file("screenspot-pro", pro, write(pro, *lines)).as_dict()
+    backward = score_file("screenspot-pro", pro, write(pro, *reversed(lines))).as_dict()
+    forward["about"] = backward["about"] = {}
+    assert forward == backward
+    assert forward["correct"] == 4
 
 
 def test_box_includes_its_four_edges(pro: Path) -> None:
-    for point, right in [([10, 20], 1), ([19, 40], 1), ([19.0001, 40], 0), ([10, 19.9999], 0)]:
-        assert score_file("screenspot-pro", pro, write(pro, said(1, point))).as_dict()["correct"] == right
+    for point, expected in [([10, 20], 1), ([19, 40], 1), ([19.0001, 40], 0), ([10, 19.9999], 0)]:
+        assert score_file("screenspot-pro", pro, write(pro, prediction_line(1, point))).as_dict()["correct"] == expected
 
 
 @pytest.mark.parametrize(
-    ("lines", "sentence"),
+    ("lines", "message"),
     [
-        ([said(0, [1, 2]), said(0, [1, 2])], r"duplicate id 'word_0' \(line 1 and line 2\)"),
+        ([prediction_line(0, [1, 2]), prediction_line(0, [1, 2])], r"duplicate id 'word_0' \(line 1 and line 2\)"),
         (
-            [said(0, None), said(7, None), said(8, None)],
+            [prediction_line(0, None), prediction_line(7, None), prediction_line(8, None)],
             r"2 of 3 ids are not .* the first 'word_7' \(line 2\).*'word_0'",
         ),
         (["{"], "line 1: not valid JSON"),
@@ -97,8 +101,8 @@ def test_box_includes_its_four_edges(pro: Path) -> None:
         ([{"point": [1, 2]}], "line 1: not a prediction"),
     ],
 )
-def test_invalid_predictions_file_is_refused(pro: Path, lines: list[Any], sentence: str) -> None:
-    with pytest.raises(UsageError, match=sentence):
+def test_invalid_predictions_file_is_refused(pro: Path, lines: list[Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         score_file("screenspot-pro", pro, write(pro, *lines))
 
 
@@ -125,38 +129,40 @@ def test_unknown_names_and_folders_are_refused(pro: Path, tmp_path: Path) -> Non
 
 def test_result_has_revision_protocol_and_metadata(pro: Path) -> None:
     about = {"model": "m", "prompt_hash": "p", "resize": "r"}
-    told = score_file("screenspot-pro", pro, write(pro, {"about": about}, said(0, [5, 30]))).as_dict()
-    assert told["about"].items() >= about.items()
-    assert len(told["about"]["predictions_hash"]) == 16
-    assert told["protocol"] == "sspro-official"
-    assert len(told["revision"]) == 16
-    assert any("holds 4 samples and the published benchmark 1,581" in note for note in told["notes"])
+    summary = score_file("screenspot-pro", pro, write(pro, {"about": about}, prediction_line(0, [5, 30]))).as_dict()
+    assert summary["about"].items() >= about.items()
+    assert len(summary["about"]["predictions_hash"]) == 16
+    assert summary["protocol"] == "sspro-official"
+    assert len(summary["revision"]) == 16
+    assert any("holds 4 samples and the published benchmark 1,581" in note for note in summary["notes"])
     path = pro / "annotations" / "word_macos.json"
     path.write_text(path.read_text().replace("press 0", "press O"))
-    assert score_file("screenspot-pro", pro, write(pro)).revision != told["revision"]
+    assert score_file("screenspot-pro", pro, write(pro)).revision != summary["revision"]
 
 
 @pytest.mark.parametrize(
-    "wild",
+    "text",
     ['{"id": "word_0", "point": [%s, 1]}' % ("9" * 5000), "[" * 100_000, '{"a":' * 50_000, "[" * 99_999 + "]" * 99_999],
 )
-def test_unparsable_json_is_refused(pro: Path, wild: str) -> None:
+def test_unparsable_json_is_refused(pro: Path, text: str) -> None:
     with pytest.raises(UsageError, match="cannot be parsed as JSON"):
-        score_file("screenspot-pro", pro, write(pro, wild))
+        score_file("screenspot-pro", pro, write(pro, text))
 
 
 def test_number_beyond_float_range_is_wrong_format(pro: Path) -> None:
-    told = score_file("screenspot-pro", pro, write(pro, said(0, [10**400, 1]), said(1, [1, -(10**400)]))).as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (0, 2, 2)
+    summary = score_file(
+        "screenspot-pro", pro, write(pro, prediction_line(0, [10**400, 1]), prediction_line(1, [1, -(10**400)]))
+    ).as_dict()
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (0, 2, 2)
 
 
 def test_json_list_and_byte_order_mark_are_read(pro: Path) -> None:
-    lines = [{"about": {"model": "m"}}, said(0, [5, 30]), said(1, None)]
+    lines = [{"about": {"model": "m"}}, prediction_line(0, [5, 30]), prediction_line(1, None)]
     path = pro / "list.json"
     path.write_text(json.dumps(lines, indent=1))
-    told = score_file("screenspot-pro", pro, path).as_dict()
-    assert (told["correct"], told["wrong_format"], told["missing"]) == (1, 1, 2)
-    assert told["about"]["model"] == "m"
+    summary = score_file("screenspot-pro", pro, path).as_dict()
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (1, 1, 2)
+    assert summary["about"]["model"] == "m"
     path.write_text("[]")
     assert score_file("screenspot-pro", pro, path).as_dict()["missing"] == 4
     path.write_bytes(b"\xef\xbb\xbf" + write(pro, *lines).read_bytes())
@@ -164,10 +170,12 @@ def test_json_list_and_byte_order_mark_are_read(pro: Path) -> None:
 
 
 def test_file_of_another_format_gets_a_note(pro: Path) -> None:
-    told = score_file("screenspot-pro", pro, write(pro, {"id": "word_0", "pixel": [1, 2]})).as_dict()
-    assert told["wrong_format"] == 1
-    assert any("no prediction has the key 'point', only pixel" in n for n in told["notes"])
-    assert not any("has the key" in n for n in score_file("screenspot-pro", pro, write(pro, said(0, None))).notes)
+    summary = score_file("screenspot-pro", pro, write(pro, {"id": "word_0", "pixel": [1, 2]})).as_dict()
+    assert summary["wrong_format"] == 1
+    assert any("no prediction has the key 'point', only pixel" in n for n in summary["notes"])
+    assert not any(
+        "has the key" in n for n in score_file("screenspot-pro", pro, write(pro, prediction_line(0, None))).notes
+    )
     shares = {str(n): {"point": [0.5, n / 20]} for n in range(10)}
     assert "between 0 and 1" in format_warnings(shares, "point")[0]
     assert format_warnings({**shares, "x": {"point": [5, 5]}}, "point") == () == format_warnings({}, "point")
@@ -176,10 +184,10 @@ def test_file_of_another_format_gets_a_note(pro: Path) -> None:
 def test_unwritable_output_is_refused(pro: Path, tmp_path: Path) -> None:
     arguments = ["screenspot-pro", "--data", str(pro), "--predictions", str(write(pro))]
     for option in ("--verdicts", "--leaderboard"):
-        ran = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "no" / "file")])
+        result = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "no" / "file")])
         wanted = "cannot write" if option == "--verdicts" else "needs all six groups and the folder lacks Dev, Creative"
-        assert isinstance(ran.exception, UsageError)
-        assert wanted in str(ran.exception)
+        assert isinstance(result.exception, UsageError)
+        assert wanted in str(result.exception)
 
 
 def verdicts(*groups: list[float]) -> list[tuple[str, float]]:
@@ -207,32 +215,34 @@ def test_interval_of_equal_scores_or_no_scores() -> None:
 
 
 def test_interval_has_nominal_coverage() -> None:
-    """Pictures of one to five samples, hits that hang on the picture: 95 % of intervals should hold the mean of 0.6."""
+    """About 95 % of the intervals contain the true mean, 0.6, of images with one to five correlated samples."""
     rng = random.Random(7)
-    held = 0
+    covered = 0
     for _ in range(400):
         groups = []
         for _ in range(60):
-            luck = rng.choice([0.3, 0.9])
-            groups.append([float(rng.random() < luck) for _ in range(rng.randint(1, 5))])
+            rate = rng.choice([0.3, 0.9])
+            groups.append([float(rng.random() < rate) for _ in range(rng.randint(1, 5))])
         low, high, _ = clustered_interval(verdicts(*groups))
-        held += low <= 0.6 <= high
-    assert 0.92 <= held / 400 <= 0.985
+        covered += low <= 0.6 <= high
+    assert 0.92 <= covered / 400 <= 0.985
 
 
 def test_command_prints_table_or_json(pro: Path, tmp_path: Path) -> None:
-    path, words = write(pro, said(0, [5, 30])), tmp_path / "words.jsonl"
+    path, verdicts_path = write(pro, prediction_line(0, [5, 30])), tmp_path / "words.jsonl"
     arguments = ["screenspot-pro", "--data", str(pro), "--predictions", str(path)]
-    shown = CliRunner().invoke(app, [*arguments, "--verdicts", str(words)])
-    assert shown.exit_code == 0
-    assert "1 of 4 correct, 25.00 %" in shown.stdout
-    assert "micro (over samples)" in shown.stdout
-    assert "macro (over 1 groups)" in shown.stdout
-    assert "missing, counted as wrong: word_1, word_2, word_3" in shown.stdout
-    assert [json.loads(line)["outcome"] for line in words.read_text().splitlines()] == ["correct"] + ["missing"] * 3
-    told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
-    assert told["correct"] == 1
-    assert told["missing"] == 3
+    result = CliRunner().invoke(app, [*arguments, "--verdicts", str(verdicts_path)])
+    assert result.exit_code == 0
+    assert "1 of 4 correct, 25.00 %" in result.stdout
+    assert "micro (over samples)" in result.stdout
+    assert "macro (over 1 groups)" in result.stdout
+    assert "missing, counted as wrong: word_1, word_2, word_3" in result.stdout
+    assert [json.loads(line)["outcome"] for line in verdicts_path.read_text().splitlines()] == ["correct"] + [
+        "missing"
+    ] * 3
+    summary = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert summary["correct"] == 1
+    assert summary["missing"] == 3
 
 
 def test_scoring_imports_neither_torch_nor_browser() -> None:
@@ -245,5 +255,18 @@ def test_scoring_imports_neither_torch_nor_browser() -> None:
         "print(sorted({'torch', 'transformers', 'playwright', 'gymnasium', 'numpy'} & set(sys.modules)))"
     )
     root = Path(__file__).parent.parent.parent
-    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert not {"torch", "transformers", "playwright", "gymnasium"} & set(json.loads(ran.stdout.replace("'", '"')))
+    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "playwright", "gymnasium"} & set(json.loads(result.stdout.replace("'", '"')))
+
+
+def test_empty_groups_are_printed_as_not_available() -> None:
+    from evals.formatting import format_result
+    from evals.types import EvaluationResult
+
+    empty = {"correct": 0, "total": 0, "accuracy": 0.0}
+    result = EvaluationResult("b", "p", "r", (), {}, {"micro": 0.0}, "picture", groups={"grounding": empty})
+    text = format_result(result.as_dict())
+    assert "0 of 0 correct, n/a" in text
+    assert "n/a  micro" in text
+    assert "n/a  grounding (0 of 0)" in text
+    assert "0.00 %" not in text

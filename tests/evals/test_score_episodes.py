@@ -1,4 +1,4 @@
-"""Recorded episodes: each protocol's rule on a step, the figures that are known, and what our verbs mean in them."""
+"""AndroidControl and AgentNetBench: matching rules, published figures and conversions of actions."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def clicks(x: int, y: int) -> dict[str, Any]:
 @needs_data
 def test_split_has_published_counts() -> None:
     steps = recorded().tasks
-    held = [step.action.verb for step in steps]
+    verbs = [step.action.verb for step in steps]
     sizes = {"click": 5074, "swipe": 1211, "type": 632, "open": 608, "wait": 567, "press": 343, "long_press": 9}
-    assert {verb: held.count(verb) for verb in sizes} == sizes
+    assert {verb: verbs.count(verb) for verb in sizes} == sizes
     assert len(steps) == 8444
     assert len({step.episode for step in steps}) == 1543
 
@@ -60,32 +60,32 @@ def test_split_has_published_counts() -> None:
     [("qwen-8444", 25.5, 1296), ("infigui-8444", 25.6, 1300), ("os-atlas-7708", 9.0, 415), ("strict", 6.2, 313)],
 )
 def test_center_click_baseline_has_known_accuracy(protocol: str, per_cent: float, hits: int) -> None:
-    said = load_benchmark("android-control").score(recorded(), clicks(540, 1200), protocol)
-    grounding = said.metrics["grounding"]
+    predicted = load_benchmark("android-control").score(recorded(), clicks(540, 1200), protocol)
+    grounding = predicted.metrics["grounding"]
     assert round(100 * grounding["accuracy"], 1) == per_cent
     assert grounding["correct"] == hits
-    assert said.baselines["centre click"]["grounding"] == grounding
+    assert predicted.baselines["centre click"]["grounding"] == grounding
 
 
 @needs_data
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_oracle_scores_under_every_protocol(protocol: str, tmp_path: Path) -> None:
-    """The recorded actions: all right, but where no box holds a press, which "smallest box" cannot judge."""
+    """Recorded actions are correct, except for clicks in no box under the rule of the smallest box."""
     bench, dataset = load_benchmark("android-control"), recorded()
-    right = {step.id: bench.oracle(step) for step in (*dataset.tasks, *dataset.extra_tasks)}
-    told = bench.score(dataset, right, protocol).as_dict()
-    bare = sum(step.action.point is not None and not step.boxes for step in dataset.tasks)
-    assert told["total"] == TOTALS[protocol]
-    assert told["missing"] == told["wrong_format"] == 0
-    assert told["correct"] == told["total"] - (bare if protocol in ("uground-500", "strict") else 0)
-    assert told["metrics"]["type"]["accuracy"] == 1
+    predictions = {step.id: bench.oracle(step) for step in (*dataset.tasks, *dataset.extra_tasks)}
+    summary = bench.score(dataset, predictions, protocol).as_dict()
+    unboxed = sum(step.action.point is not None and not step.boxes for step in dataset.tasks)
+    assert summary["total"] == TOTALS[protocol]
+    assert summary["missing"] == summary["wrong_format"] == 0
+    assert summary["correct"] == summary["total"] - (unboxed if protocol in ("uground-500", "strict") else 0)
+    assert summary["metrics"]["type"]["accuracy"] == 1
 
     path = tmp_path / "predictions.jsonl"
-    kept = list(right)[::2]
-    path.write_text("".join(json.dumps(right[one]) + "\n" for one in kept))
+    kept = list(predictions)[::2]
+    path.write_text("".join(json.dumps(predictions[name]) + "\n" for name in kept))
     half = score_file("android-control", AC, path, protocol).as_dict()
-    assert half["missing"] + half["correct"] == pytest.approx(told["total"], abs=bare)
-    assert half["correct"] == pytest.approx(told["correct"] / 2, rel=0.03)
+    assert half["missing"] + half["correct"] == pytest.approx(summary["total"], abs=unboxed)
+    assert half["correct"] == pytest.approx(summary["correct"] / 2, rel=0.03)
     assert half["metrics"]["episode_success"]["correct"] < 0.2 * half["metrics"]["episode_success"]["total"]
 
 
@@ -93,11 +93,11 @@ def test_oracle_scores_under_every_protocol(protocol: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("actions", [None, [], "click", [{"verb": "tap"}], [{"verb": "click", "x": "middle"}]])
 def test_unparsable_actions_score_zero(protocol: str, actions: Any) -> None:
-    said = {step.id: {"id": step.id, "actions": actions, "reply": "%%%"} for step in recorded().tasks}
-    told = load_benchmark("android-control").score(recorded(), said, protocol).as_dict()
-    assert told["correct"] == 0
-    assert told["metrics"]["type"]["correct"] == 0
-    assert told["wrong_format"] + told["missing"] == told["total"]
+    predicted = {step.id: {"id": step.id, "actions": actions, "reply": "%%%"} for step in recorded().tasks}
+    summary = load_benchmark("android-control").score(recorded(), predicted, protocol).as_dict()
+    assert summary["correct"] == 0
+    assert summary["metrics"]["type"]["correct"] == 0
+    assert summary["wrong_format"] + summary["missing"] == summary["total"]
 
 
 STEP = RecordedMobileStep("7/0", "7", 0, "goal", "step", "7_0.png", (1000, 2000), MobileAction("wait"))
@@ -119,7 +119,7 @@ def at(x: float, y: float) -> MobileAction:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "step", "said", "word"),
+    ("protocol", "step", "predicted", "expected"),
     [
         ("qwen-8444", BARE, at(540, 1000), (True, True)),  # 0.04 of the width
         ("qwen-8444", BARE, at(541, 1000), (True, False)),
@@ -131,7 +131,7 @@ def at(x: float, y: float) -> MobileAction:
         ("qwen-8444", CLICK, at(1000, 900), (True, True)),  # in the larger box
         ("strict", CLICK, at(1000, 900), (True, False)),
         ("strict", CLICK, at(550, 1050), (True, True)),  # the smaller one's corner
-        ("qwen-8444", CLICK, at(500, 1120), (True, True)),  # the larger box, a fifth larger
+        ("qwen-8444", CLICK, at(500, 1120), (True, True)),  # the larger box, scaled by 1.2
         ("agentcpm-10161", CLICK, at(500, 1120), (True, True)),
         ("strict", BARE, at(500, 1000), (True, False)),
         ("qwen-8444", CLICK, MobileAction("long_press", (500.0, 1000.0)), (False, False)),
@@ -161,9 +161,9 @@ def at(x: float, y: float) -> MobileAction:
     ],
 )
 def test_protocol_rule_matches_action(
-    protocol: str, step: RecordedMobileStep, said: MobileAction, word: tuple[bool, bool]
+    protocol: str, step: RecordedMobileStep, predicted: MobileAction, expected: tuple[bool, bool]
 ) -> None:
-    assert PROTOCOLS[protocol].rule(step, said) == word
+    assert PROTOCOLS[protocol].rule(step, predicted) == expected
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,10 @@ def test_protocol_rule_matches_action(
         ({"verb": "scroll", "down": -1, "right": 1}, "up"),
         ({"verb": "scroll", "right": -2, "down": 1}, "left"),
         ({"verb": "scroll"}, None),
-        ({"verb": "drag", "path": [[500, 1800], [500, 600]]}, "down"),  # the finger up: what is below comes
+        (
+            {"verb": "drag", "path": [[500, 1800], [500, 600]]},
+            "down",
+        ),  # the finger moves up: the content below comes into view
         ({"verb": "drag", "path": [[100, 10], [900, 20]]}, "left"),
         ({"verb": "drag", "path": [[100, 10]]}, None),
     ],
@@ -200,9 +203,9 @@ def test_action_converts_to_mobile_action(action: dict[str, Any], expected: Mobi
 
 
 @pytest.mark.parametrize(
-    ("action", "heard"),
+    ("action", "expected"),
     [
-        ({"verb": "click", "x": 3.0, "y": 4.9}, MobileAction("click", (3, 4))),  # the pixel it lies on
+        ({"verb": "click", "x": 3.0, "y": 4.9}, MobileAction("click", (3, 4))),  # rounded down
         (
             {"verb": "drag", "path": [[500.5, 1800.5], [500.5, 600.5]]},
             MobileAction("swipe", direction="down", path=((500, 1800), (500, 600))),
@@ -216,8 +219,8 @@ def test_action_converts_to_mobile_action(action: dict[str, Any], expected: Mobi
         ([], None),
     ],
 )
-def test_fractional_points_are_rounded_down(action: Any, heard: MobileAction | None) -> None:
-    assert mobile_actions.parse_prediction({"id": "7/0", "actions": [action]}) == heard
+def test_fractional_points_are_rounded_down(action: Any, expected: MobileAction | None) -> None:
+    assert mobile_actions.parse_prediction({"id": "7/0", "actions": [action]}) == expected
 
 
 @needs_data
@@ -235,8 +238,8 @@ def test_missing_optional_files_are_named(tmp_path: Path) -> None:
     cells = score_file("android-control", tmp_path, path).groups
     assert cells["split IDD"]["total"] == 11
     assert cells["split app_unseen"]["total"] > 11
-    found = dict(check_dataset("android-control", tmp_path).findings)
-    assert len(found["click outside its screen"]) == 33
+    findings = dict(check_dataset("android-control", tmp_path).findings)
+    assert len(findings["click outside its screen"]) == 33
 
 
 @needs_data
@@ -244,39 +247,39 @@ def test_missing_optional_files_are_named(tmp_path: Path) -> None:
 def test_recorded_desktop_actions_score_one(protocol: str) -> None:
     bench = load_benchmark("agentnetbench")
     dataset = bench.read(ANB)
-    right = {step.id: bench.oracle(step) for step in dataset.tasks}
-    told = bench.score(dataset, right, protocol).as_dict()
-    assert (told["correct"], told["total"]) == (54, 54)
-    assert told["metrics"]["average_step_score"] == 1
-    half = bench.score(dataset, dict(list(right.items())[::2]), protocol).as_dict()
+    predictions = {step.id: bench.oracle(step) for step in dataset.tasks}
+    summary = bench.score(dataset, predictions, protocol).as_dict()
+    assert (summary["correct"], summary["total"]) == (54, 54)
+    assert summary["metrics"]["average_step_score"] == 1
+    half = bench.score(dataset, dict(list(predictions.items())[::2]), protocol).as_dict()
     assert half["correct"] == half["missing"] == 27
     assert half["metrics"]["average_step_score"] == 0.5
     for actions in (None, [], [{"verb": "fly"}]):
-        said = {name: {"id": name, "actions": actions} for name in right}
-        told = bench.score(dataset, said, protocol).as_dict()
-        assert told["metrics"]["average_step_score"] == 0
-        assert told["wrong_format"] == 54
+        predicted = {name: {"id": name, "actions": actions} for name in predictions}
+        summary = bench.score(dataset, predicted, protocol).as_dict()
+        assert summary["metrics"]["average_step_score"] == 0
+        assert summary["wrong_format"] == 54
     assert not check_dataset("agentnetbench", ANB).findings
 
 
 @needs_data
 def test_alternative_scores_like_recorded_action() -> None:
-    step = next(one for one in agentnetbench.read_dataset(ANB).tasks if len(one.options) > 1)
+    step = next(name for name in agentnetbench.read_dataset(ANB).tasks if len(name.options) > 1)
     other = step.options[1][0]
     assert step.size is not None
     x, y = (round(n * side) for n, side in zip(other.value, step.size, strict=True))
-    said = [parse_action({"verb": "click", "x": x, "y": y})]
-    assert agentnetbench.score_actions(step, said, OLD)[0] == 1
-    assert agentnetbench.score_actions(replace(step, options=step.options[:1]), said, OLD)[0] < 1
+    predicted = [parse_action({"verb": "click", "x": x, "y": y})]
+    assert agentnetbench.score_actions(step, predicted, OLD)[0] == 1
+    assert agentnetbench.score_actions(replace(step, options=step.options[:1]), predicted, OLD)[0] < 1
     with pytest.raises(UsageError, match=f"{step.image} is missing"):
-        agentnetbench.score_actions(replace(step, size=None), said, OLD)
+        agentnetbench.score_actions(replace(step, size=None), predicted, OLD)
 
 
 HIT = RecordedAction("click", (0.5, 0.5), ((0.4, 0.4, 0.2, 0.2),))
 
 
 @pytest.mark.parametrize(
-    ("true", "said", "old", "new"),
+    ("recorded", "predicted", "old", "new"),
     [
         ([HIT], [RecordedAction("click", (0.6, 0.4))], 1, 1),  # the box's corner
         ([RecordedAction("click", (0.5, 0.5))], [RecordedAction("click", (0.51, 0.51))], 1, 1),
@@ -309,16 +312,16 @@ HIT = RecordedAction("click", (0.5, 0.5), ((0.4, 0.4, 0.2, 0.2),))
     ],
 )
 def test_sequence_score_matches_official_script(
-    true: list[RecordedAction], said: list[RecordedAction], old: float, new: float
+    recorded: list[RecordedAction], predicted: list[RecordedAction], old: float, new: float
 ) -> None:
-    assert score_sequence(true, said, OLD)[0] == pytest.approx(old, abs=1e-5)
-    assert score_sequence(true, said, NEW)[0] == pytest.approx(new, abs=1e-5)
+    assert score_sequence(recorded, predicted, OLD)[0] == pytest.approx(old, abs=1e-5)
+    assert score_sequence(recorded, predicted, NEW)[0] == pytest.approx(new, abs=1e-5)
 
 
 def test_text_similarity_follows_edit_distance() -> None:
     assert levenshtein("kitten", "sitting") == 3
     assert levenshtein("", "abc") == 3
     assert levenshtein("abc", "abc") == 0
-    assert text_similarity("abcdefghij", "abcdefghxy") == 1  # four fifths the same
+    assert text_similarity("abcdefghij", "abcdefghxy") == 1  # similarity 0.8
     assert text_similarity("abcd", "abxx") == pytest.approx(0.625)
     assert text_similarity("", " ") == 1

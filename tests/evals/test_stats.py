@@ -1,10 +1,10 @@
-"""Intervals against values that were worked out elsewhere."""
+"""Statistics against reference values."""
 
 from __future__ import annotations
 
 import pytest
 
-from evals.stats import wilson
+from evals.stats import format_rate, wilson
 
 
 @pytest.mark.parametrize(
@@ -13,3 +13,9 @@ from evals.stats import wilson
 )
 def test_wilson(success: int, total: int, low: float, high: float) -> None:
     assert wilson(success, total) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_rate_of_no_samples_is_not_available() -> None:
+    assert format_rate(0.0, 0) == "n/a"
+    assert format_rate(0.0, 3) == "0.00 %"
+    assert format_rate(0.12345) == "12.35 %"

@@ -1,6 +1,6 @@
-"""What solves twenty practice tasks: of a page that has just begun, the clicks (CSS pixels) and texts. No tests here.
+"""Solutions of twenty MiniWoB++ pages: clicks in CSS pixels and texts, computed in the page after its reset.
 
-Each is an expression in the page; `at(element)` is its middle, `named(selector, text)` the element with that text.
+Each is a JavaScript expression; `at(element)` is its center, `named(selector, text)` the element with that text.
 """
 
 from __future__ import annotations
@@ -53,5 +53,5 @@ ORACLES = {
 
 
 def script(task: str) -> str:
-    """The body of a function that returns what to do: [x, y] or a text, one after the other."""
+    """Return the body of a JavaScript function that returns the actions in order, each [x, y] or a text."""
     return f"{BEGIN} return {ORACLES[task]};"

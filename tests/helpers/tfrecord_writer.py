@@ -1,4 +1,4 @@
-"""TFRecord files and protocol-buffer messages written by hand, for tests of their reader. No tests here."""
+"""A writer of TFRecord files and protocol buffers, for tests of the reader."""
 
 from __future__ import annotations
 
