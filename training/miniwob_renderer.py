@@ -36,7 +36,7 @@ TIMER_RATE = 0.5  # fraction of steps before which the page's timers run, since 
 # Waits until no animation runs, and then for the frame that shows it.
 _SETTLE_JS = """(async () => {
     const frame = () => new Promise(done => requestAnimationFrame(done));
-    for (let n = 0; n < 120 && document.getAnimations().some(one => one.playState === 'running'); n++) await frame();
+    for (let n = 0; n < 120 && document.getAnimations().some(animation => animation.playState === 'running'); n++) await frame();
     await frame();
     await frame();
 })()"""
@@ -52,19 +52,19 @@ _SCROLL_BAR_JS = """(() => {
 # Makes jQuery's effects jump to their end.
 _NO_EFFECTS_JS = "addEventListener('DOMContentLoaded', () => { if (window.jQuery) jQuery.fx.off = true; });"
 # Defers timers of 200 ms to 2 s (jQuery opens its lists 300 ms after the last key) until they are run explicitly, so that
-# frames do not depend on the speed of the machine. held() returns the ids of deferred timers, late(ids) runs them.
-_CLOCK_JS = """(() => {
-    const [set, clear, held] = [window.setTimeout, window.clearTimeout, new Map()];
+# frames do not depend on the speed of the machine. ids() returns the ids of deferred timers, run(ids) runs them.
+_TIMERS_JS = """(() => {
+    const [set, clear, deferred] = [window.setTimeout, window.clearTimeout, new Map()];
     let last = 1e9;
-    window.setTimeout = (work, ms, ...given) => {
-        if (!(ms >= 200 && ms < 2000)) return set.call(window, work, ms, ...given);
-        held.set(++last, () => work(...given));
+    window.setTimeout = (callback, ms, ...args) => {
+        if (!(ms >= 200 && ms < 2000)) return set.call(window, callback, ms, ...args);
+        deferred.set(++last, () => callback(...args));
         return last;
     };
-    window.clearTimeout = id => held.delete(id) || clear.call(window, id);
-    window.__clock = {
-        held: () => [...held.keys()],
-        late: ids => ids.forEach(id => { const work = held.get(id); held.delete(id); work?.(); }),
+    window.clearTimeout = id => deferred.delete(id) || clear.call(window, id);
+    window.__timers = {
+        ids: () => [...deferred.keys()],
+        run: ids => ids.forEach(id => { const callback = deferred.get(id); deferred.delete(id); callback?.(); }),
     };
 })()"""
 _DATE_PARTS = ("month", "day", "year")
@@ -120,7 +120,7 @@ class MiniWobRenderer:
             viewport={"width": page.width, "height": page.height}, device_scale_factor=page.scale
         )
         self._context.add_init_script(path=PAGE_JS)
-        for script in (_CLOCK_JS, pages.init_js(), oracles.script(), _NO_EFFECTS_JS):
+        for script in (_TIMERS_JS, pages.init_js(), oracles.script(), _NO_EFFECTS_JS):
             self._context.add_init_script(script)
         self._tab = self._context.new_page()
         self._cdp = self._context.new_cdp_session(self._tab)
@@ -208,7 +208,7 @@ class MiniWobRenderer:
 
     def run_timers(self) -> None:
         """Run the deferred timers of the page."""
-        self._tab.evaluate("__clock.late(__clock.held())")
+        self._tab.evaluate("__timers.run(__timers.ids())")
         self.settle()
 
     def action(self, answer: Mapping[str, Any]) -> Action:
@@ -220,7 +220,7 @@ class MiniWobRenderer:
     def perform(self, answer: Mapping[str, Any]) -> None:
         """Carry out an answer with the input of the browser surface."""
         action = self.action(answer)
-        timers = self._tab.evaluate("__clock.held()")
+        timers = self._tab.evaluate("__timers.ids()")
         coroutine = input.act(_BlockingPage(self._tab), action, self._css, self._pointer)  # type: ignore[arg-type]
         try:
             coroutine.send(None)
@@ -231,7 +231,7 @@ class MiniWobRenderer:
         if points := action.points():
             self._pointer = self._css(points[-1])
         self._is_used = True
-        self._tab.evaluate("ids => __clock.late(ids)", timers)
+        self._tab.evaluate("ids => __timers.run(ids)", timers)
         self.settle()
 
     def _choose_answer(

@@ -165,7 +165,7 @@ class Packer:
             blocks: Number of blocks of a row, into which as many questions are packed as fit, from the first; None for
                 as many as the fullest row needs.
         """
-        rows = [self._fill_blocks(asked, blocks) for asked in questions]
+        rows = [self._fill_blocks(row_questions, blocks) for row_questions in questions]
         layout = PackedLayout(len(self.head), BLOCK, blocks or max(1, *(len(row) for row in rows)))
         ids = torch.full((len(rows), layout.length), self.tokenizer.id("<|endoftext|>"))
         ids[:, : layout.head] = torch.tensor(self.head)

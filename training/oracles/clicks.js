@@ -1,5 +1,4 @@
-// Oracles of the pages that one click solves. An element that bears the words asked for is the answer; of several, the
-// first in the page's order.
+// Oracles of the pages that one click solves. The answer is the first element in document order with the text of the goal.
 (() => {
   'use strict';
   const { oracles, tools } = window.__oracle;
@@ -28,7 +27,7 @@
   oracles['focus-text-2'] = () => all('#area input').map(
     (one, n) => [`Focus into the ${['1st', '2nd', '3rd'][n]} input textbox.`, click(one)]);
 
-  // Letters are drawn in a part of their line's box; the part with ink is what is seen, and what is clicked.
+  // Glyphs cover a part of their line box; the click goes to the part with visible pixels.
   const ruler = document.createElement('canvas').getContext('2d');
   const ink = (text) => {
     ruler.font = getComputedStyle(text).font;

@@ -1,17 +1,17 @@
-// What every oracle of a practice page needs: answers in pixels of the picture, what is visible, chance from a seed.
-// Knows documents; knows no task. It reads the page and changes nothing in it, not even the page's own chance.
+// Shared parts of the oracles: answers in screenshot pixels, visibility, seeded random numbers. Oracles read the page and
+// change nothing in it, including its random number generator.
 //
-// An oracle is a function in `oracles` that lists [goal, answer] pairs for the page as it stands. A goal that is null
-// or an answer that is null asks nothing. The answers depend on what a picture of the page shows.
+// An oracle is a function in `oracles` that returns [goal, answer] pairs for the present state of the page. Pairs with a null
+// goal or answer are skipped. Answers depend only on what a screenshot of the page shows.
 window.__oracle = (() => {
   'use strict';
 
-  let scale = 1; // pixels of the picture per CSS px
-  let state = 0; // of the chance
+  let scale = 1; // screenshot pixels per CSS px
+  let state = 0; // of the random number generator
   const oracles = {};
   const all = (css, root = document) => [...root.querySelectorAll(css)];
 
-  // chance: mulberry32
+  // random numbers: mulberry32
 
   const random = () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -25,38 +25,38 @@ window.__oracle = (() => {
   const LETTERS = 'qwertyuiopasdfghjklzxcvbnmQWERTYUIOPASDFGHJKLZXCVBNM1234567890';
   const word = (least, most) => times(least + below(most - least + 1), () => pick(LETTERS)).join('');
 
-  // what is visible
+  // visibility
 
   const meet = (a, b) => {
     const left = Math.max(a.left, b.left), top = Math.max(a.top, b.top);
     const right = Math.min(a.right, b.right), bottom = Math.min(a.bottom, b.bottom);
     return { left, top, right, bottom, width: Math.max(0, right - left), height: Math.max(0, bottom - top) };
   };
-  const clip = (element, box) => { // to the window and to every box that scrolls
+  const clip = (element, box) => { // to the window and to every scrolling box
     let seen = meet(box, { left: 0, top: 0, right: innerWidth, bottom: innerHeight });
     for (let up = element.parentElement; up && up !== document.body; up = up.parentElement) {
       if (getComputedStyle(up).overflowY !== 'visible') seen = meet(seen, up.getBoundingClientRect());
     }
     return seen;
   };
-  const boxOf = (element) => { // the largest of its lines
+  const boxOf = (element) => { // the largest of its line boxes
     const lines = [...element.getClientRects()];
     if (!lines.length) return element.getBoundingClientRect();
     return lines.reduce((a, b) => (b.width * b.height > a.width * a.height ? b : a));
   };
   const visible = (element) => clip(element, boxOf(element));
-  const whole = (element) => { // all of its height is on view
+  const whole = (element) => { // its full height is visible
     const box = element.getBoundingClientRect();
     return box.height > 0 && visible(element).height >= box.height - 1;
   };
 
   // answers
 
-  // The pixel of a point, and the CSS px that a click on this pixel means.
+  // The pixel of a point, and the CSS px of a click on this pixel.
   const pixel = (x, y) => [Math.floor(x * scale), Math.floor(y * scale)];
   const hit = ([x, y]) => document.elementFromPoint(Math.floor((x + 0.5) / scale), Math.floor((y + 0.5) / scale));
   const COARSE = [0.5, 0.3, 0.7, 0.15, 0.85], FINE = Array.from({ length: 24 }, (_, i) => (i + 0.5) / 24);
-  const spot = (element, box) => { // what juts out from under something else is found on the finer grid
+  const spot = (element, box) => { // the finer grid finds the visible part of a covered element
     for (const grid of [COARSE, FINE]) for (const v of grid) for (const u of grid) {
       const at = pixel(box.left + u * box.width, box.top + v * box.height);
       const top = hit(at);
@@ -65,7 +65,7 @@ window.__oracle = (() => {
     return null;
   };
   const round = (value) => Math.round(value * scale * 10) / 10;
-  // A click on an element: in the middle of its box, or where it is not covered; null where it cannot be clicked.
+  // A click on an element: at the center of its box, or where it is not covered; null if it cannot be clicked.
   const click = (element, box = visible(element)) => {
     if (!box.width || !box.height) return null;
     const at = spot(element, box);
@@ -85,7 +85,7 @@ window.__oracle = (() => {
 
   const focused = (field) => document.activeElement === field;
   const selected = (field) => field.value !== '' && field.selectionStart === 0 && field.selectionEnd === field.value.length;
-  // The next step towards a text in a field, whatever is in it now.
+  // The next step towards a text in a field with any content.
   const enter = (field, text) => {
     if (!focused(field)) return click(field);
     return field.value === '' || selected(field) ? type(text) : key('ctrl', 'a');
@@ -100,11 +100,11 @@ window.__oracle = (() => {
       if (answer && !asked.has(goal)) asked.set(goal, { goal, ...answer });
     }
     const said = core.getUtterance();
-    const own = asked.get(said.utterance ?? said); // some pages add their fields
+    const own = asked.get(said.utterance ?? said); // some pages return an object
     return own ? [own, ...[...asked.values()].filter((one) => one !== own)] : [...asked.values()];
   };
 
-  // A click that nobody asked for: on something, or anywhere.
+  // A random click: on an element, or anywhere.
   const stray = (pixelsPerPx, seed) => {
     scale = pixelsPerPx;
     state = seed;
@@ -112,14 +112,14 @@ window.__oracle = (() => {
     const aims = things.map((one) => click(one)).filter(Boolean);
     if (aims.length && random() < 0.6) return pick(aims).answer;
     const at = pixel(below(innerWidth), 50 + below(innerHeight - 50));
-    // the picker of a native date field is a window of its own, which no picture shows
+    // the picker of a native date field is a window that no screenshot shows
     const top = hit(at);
     if (top instanceof HTMLInputElement && top.type === 'date') return click(top)?.answer ?? null;
     return { action: 'left_click', coordinate: at };
   };
 
-  // characters: [character, x, y, width] of each that can be seen, x and y of its middle, in pixels of the picture, line
-  // by line
+  // characters: [character, x, y, width] of each visible character, x and y of its center, in screenshot pixels, line by
+  // line
 
   const ruler = document.createElement('canvas').getContext('2d');
   const inField = (field) => {

@@ -1,17 +1,17 @@
-// Oracle of the page that books a flight: two cities by lists of suggestions, a day, and the best of three or four
-// flights. One flight is on view at a time, so a picture cannot tell which is the best of all: the oracle takes one that
-// is good for how many are still to come, which is right about two times in three.
+// Oracle of the page that books a flight: two cities from lists of suggestions, a day, and the best of three or four
+// flights. One flight is visible at a time, so a screenshot does not show which is the best: the oracle takes the first that
+// is good given the number of flights that follow, which is right in about two of three cases.
 (() => {
   'use strict';
   const { oracles, tools } = window.__oracle;
   const { all, random, below, pick, times, click, enter, key, focused, selected, own, whole, visible, scroll } = tools;
 
-  // Good enough when so many flights are left: the most dollars, the longest in ms. Prices are 50 to 1200 at random; a
-  // flight leaves at random in one day and lands at random before the next noon.
+  // Highest price in dollars and longest duration in ms to accept, by the number of flights left. Prices are uniform in 50 to
+  // 1200; a flight departs at a random time of one day and arrives at a random time before the next noon.
   const HOUR = 3600000;
   const CHEAP = [Infinity, 545, 418, 326], SHORT = [Infinity, 9.4 * HOUR, 7 * HOUR, 5.2 * HOUR];
 
-  const parts = (item) => item.replace(/(\s\()|(\))/g, '_').split('_').slice(0, 2); // as the page does it: city, code
+  const parts = (item) => item.replace(/(\s\()|(\))/g, '_').split('_').slice(0, 2); // like the page: city, code
 
   const menuStep = (wish, mine) => {
     const { menu, rows, read, more } = tools.suggestions();
@@ -19,12 +19,12 @@
     const fill = (field, text) => {
       const fits = (item) => item.includes(text) && DOMESTIC_FLIGHTS.includes(item);
       const open = menu && focused(field);
-      // a list that just fills its place gets a scroll bar, and other lines, as soon as the pointer is over it
+      // a list that just fits gets a scroll bar, and other line breaks, once the pointer is over it
       const brittle = open && menu.scrollHeight <= menu.clientHeight && menu.clientHeight > 77;
       const row = open && read.find((one) => fits(one.textContent));
       if (row && (!brittle || row === rows[0])) return click(row);
       if (tools.cut(field) && !mine) {
-        // a code is at the end, which is not seen; a city is at the start
+        // a code is at the end, which is clipped; a city is at the start
         const differs = text.length > 3 && field.value.slice(0, 8) !== text.slice(0, 8);
         if (!differs) return null;
       }

@@ -1,4 +1,4 @@
-// Oracles of the pages with fields and boxes to fill in before a button is pressed.
+// Oracles of the pages with fields and checkboxes to fill in before a button is pressed.
 (() => {
   'use strict';
   const { oracles, tools } = window.__oracle;
@@ -36,7 +36,7 @@
     return names.map((name) => [goal(name), field.value === name ? submit() : enter(field, name)]);
   };
 
-  // A picture shows of a password how long it is: one of the right length is taken for the right one.
+  // A screenshot shows only the length of a password: any text of the right length counts as right.
   const secretDone = (field, secret) => field.value.length === secret.length;
   const secrets = (fields) => {
     const lengths = fields.map(({ value }) => value.length).filter((length) => length >= 2 && length <= 5);
@@ -69,8 +69,8 @@
     return wishes.map((wish) => [goal(wish), step(wish)]);
   };
 
-  // The parts of a native date field are the browser's own; whoever drives the browser puts them in __dateParts:
-  // month, day, year. The picture shows their words and which of them is marked.
+  // The parts of a native date field are internal to the browser; the renderer puts them into __dateParts as month, day,
+  // year. A screenshot shows their texts and which of them is selected.
   oracles['enter-date'] = () => {
     const field = document.querySelector('#tt');
     const parts = window.__dateParts;
@@ -78,7 +78,7 @@
     const goal = (date) => `Enter ${date} as the date and hit submit.`;
     const step = (date) => {
       if (shown === date) return submit();
-      // typed into the month, a date goes from part to part
+      // a date typed into the month moves on from part to part
       if (focused(field) && parts[0].matches(':focus')) return type(date);
       return click(field, parts[0].getBoundingClientRect());
     };

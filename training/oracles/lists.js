@@ -1,17 +1,17 @@
-// Oracle of the page whose field offers a list of what fits its beginning.
+// Oracle of the page whose field offers a list of suggestions.
 (() => {
   'use strict';
   const { oracles, tools } = window.__oracle;
   const { all, random, below, pick, times, click, enter, key, type, own, focused, selected, whole } = tools;
 
-  // The open list of suggestions: those that can be read, and whether there are more below the edge.
+  // The open list of suggestions: those that are visible, and whether there are more below the edge.
   tools.suggestions = () => {
     const menu = all('.ui-autocomplete').find((one) => one.checkVisibility());
     const rows = menu ? all('.ui-menu-item', menu) : [];
     return { menu, rows, read: rows.filter(whole), more: rows.some((row) => !whole(row)) };
   };
 
-  // A word that is wider than its field is not wholly seen.
+  // A word that is wider than its field is clipped.
   tools.cut = (field) => field.scrollWidth > field.clientWidth;
 
   oracles['use-autocomplete'] = () => {
@@ -27,7 +27,7 @@
       if (fits(field.value)) return menu ? key('enter') : click(document.querySelector('#subbtn'));
       if (!focused(field) || field.value === '' || selected(field)) return enter(field, start);
       if (!menu) return field.value === start ? key('down') : key('ctrl', 'a');
-      // the list goes on below the edge; its last item comes first
+      // the list continues below the edge; the up key selects its last item
       const here = more && read.every((one) => one.textContent.startsWith(start)) && field.value.startsWith(start);
       if (here && rows.some((one) => fits(one.textContent))) return key('up');
       return here && !mine ? null : key('ctrl', 'a');

@@ -1,7 +1,7 @@
-// Lines of text in a grid, each in a strip with a look of its own: what is written where is known, for this wrote it.
-// drawLines(strips, columns, width, height) fills the body and returns for each strip its characters as
-// [[c, x, y, width], ...] in CSS px of that strip, x and y of their middles. A strip is {text, family, size, weight, ink,
-// paper, left, lift}. Knows no words.
+// Draw lines of text in a grid, each in a strip with a style of its own.
+// drawLines(strips, columns, width, height) fills the body and returns the characters of each strip as
+// [[c, x, y, width], ...], x and y of their centers, in CSS px of that strip. A strip is {text, family, size, weight, ink,
+// paper, left, lift}.
 function drawLines(strips, columns, width, height) {
     document.body.replaceChildren();
     document.body.style.margin = 0;
@@ -24,7 +24,7 @@ function drawLines(strips, columns, width, height) {
             range.setStart(text, k);
             range.setEnd(text, k + 1);
             const r = range.getBoundingClientRect();
-            if (r.right > frame.right - 2) break; // what does not fit is left out
+            if (r.right > frame.right - 2) break; // drop the rest of a text that does not fit
             characters.push([text.data[k], round(r.left + r.width / 2 - frame.left), round(r.top + r.height / 2 - frame.top), round(r.width)]);
         }
         return characters;

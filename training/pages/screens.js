@@ -1,6 +1,6 @@
-// Invented small screens, many in one page, each with its own look: what is on them is known, for this drew them.
-// drawScreens(seed, count, columns, width, height, fonts, words, sparse) fills the body and returns one record a screen:
-// {elements: [{kind, text, state, box}], characters: [[c, x, y]]} in CSS px of that screen. Knows no questions.
+// Draw small synthetic screens in a grid, each in a style of its own.
+// drawScreens(seed, count, columns, width, height, fonts, words, sparse) fills the body and returns a record per screen:
+// {elements: [{kind, text, state, box}], characters: [[c, x, y, width]]} in CSS px of that screen.
 function drawScreens(seed, count, columns, width, height, fonts, words, sparse) {
     let state = seed >>> 0;
     const random = () => { // mulberry32
@@ -42,7 +42,7 @@ function drawScreens(seed, count, columns, width, height, fonts, words, sparse) 
         if (u < .90) return word();
         return capital(word()) + ' ' + word();
     };
-    const ICONS = { // 24 x 24, drawn here
+    const ICONS = { // paths in a 24 x 24 box
         search: '<circle cx="10" cy="10" r="6"/><path d="M15 15l6 6"/>',
         menu: '<path d="M3 6h18M3 12h18M3 18h18"/>',
         plus: '<path d="M12 4v16M4 12h16"/>',
@@ -133,7 +133,7 @@ function drawScreens(seed, count, columns, width, height, fonts, words, sparse) 
             const focused = chance(.2), filled = u < .35, secret = one.tagName === 'INPUT' && u < .08;
             if (focused) one.classList.add('focused');
             known.push(['field', name, (focused ? 'focused ' : '') + (filled ? 'filled' : 'empty'), one]);
-            // a field's own text has no places that a page can be asked for: it is drawn over the field
+            // a page cannot query the character positions of a field's value, so the text is drawn over the field
             const holder = make('span', undefined, {position: 'relative', display: 'inline-block', verticalAlign: 'middle'});
             const inside = make('span', secret ? '\u2022'.repeat(text.length) : text, {position: 'absolute', left: '4px', top: one.tagName === 'INPUT' ? '50%' : '9px', transform: 'translateY(-50%)', maxWidth: '100%', overflow: 'hidden', whiteSpace: 'nowrap', color: filled ? '#000' : '#757575', fontSize: one.style.fontSize ? 'inherit' : '13.33px', fontFamily: one.style.fontFamily ? 'inherit' : 'Arial'});
             holder.append(one, inside);
@@ -271,15 +271,15 @@ function drawScreens(seed, count, columns, width, height, fonts, words, sparse) 
         };
         const weights = {paragraph: 5, heading: 2, buttons: 5, fields: 4, boxes: 3, list: 3, tabs: 2, table: 3, dialog: 2, calendar: 1, icons: 2, colors: 1};
         const kinds = Object.entries(weights).flatMap(([kind, share]) => Array(share).fill(kind));
-        if (chance(.25)) { // a yellow bar with words, as practice pages have their query
+        if (chance(.25)) { // a yellow bar with text, like the query of practice pages
             screen.append(make('div', times(3, 14, word).join(' '), {background: '#ff0', color: '#000', height: '50px', padding: '3px', margin: '-' + screen.style.padding, marginBottom: '2px', fontSize: '10px', fontFamily: 'Arial', overflow: 'hidden'}));
         }
-        const bare = () => { // a button that nothing is written on
+        const bare = () => { // a button without text
             const one = button('');
             Object.assign(one.style, {width: between(16, 80) + 'px', height: between(12, 44) + 'px', verticalAlign: 'middle'});
             return one;
         };
-        if (sparse) { // a few things, each somewhere in a band of its own
+        if (sparse) { // a few elements, each in a band of its own
             if (chance(.5)) screen.append(make('span', times(2, 5, word).join(' ')));
             const alone = chance(.5), bands = alone ? 1 : between(2, 4), high = (height - 24) / bands;
             for (let k = 0; k < bands; k++) {
@@ -304,13 +304,13 @@ function drawScreens(seed, count, columns, width, height, fonts, words, sparse) 
             const r = one.getBoundingClientRect();
             const left = r.left - frame.left, top = r.top - frame.top;
             if (left < 0 || top < 0 || left + r.width > width || top + r.height > height || r.width < 3 || r.height < 3) continue;
-            if (one.getClientRects().length > 1) continue; // broken over two lines
+            if (one.getClientRects().length > 1) continue; // wrapped to two lines
             elements.push({kind, text, state, box: [round(left), round(top), round(r.width), round(r.height)]});
         }
         const characters = [], range = document.createRange();
         const walker = document.createTreeWalker(screen, NodeFilter.SHOW_TEXT);
         for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-            const edge = node.parentElement.getBoundingClientRect().right; // a field cuts its text off
+            const edge = node.parentElement.getBoundingClientRect().right; // a field clips its text
             for (let k = 0; k < node.data.length; k++) {
                 if (!node.data[k].trim()) continue;
                 range.setStart(node, k);
