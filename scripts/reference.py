@@ -396,6 +396,8 @@ def _annotation(annotation: object) -> str:
 def _default_value(default: object) -> str:
     if inspect.isfunction(default):
         return "..."
+    if isinstance(default, set | frozenset):
+        return "{" + ", ".join(sorted(map(repr, default))) + "}"
     return f"{type(default).__name__}()" if dataclasses.is_dataclass(default) else repr(default)
 
 
