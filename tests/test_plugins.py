@@ -29,12 +29,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         del sys.modules[name]
 
 
-def test_names_are_the_files_and_nothing_is_imported(folder: str) -> None:
+def test_listing_plugins_imports_nothing(folder: str) -> None:
     assert plugins.list_plugins(folder) == ["birch", "oak"]
     assert folder not in sys.modules
 
 
-def test_loading_imports_one(folder: str, tmp_path: Path) -> None:
+def test_loading_imports_one_plugin(folder: str, tmp_path: Path) -> None:
     (tmp_path / "garden" / "trees" / "__init__.py").write_text("")
     assert plugins.load_plugin(folder, "oak").NAME == "oak"
     assert f"{folder}.birch" not in sys.modules
@@ -50,18 +50,18 @@ def test_loading_imports_one(folder: str, tmp_path: Path) -> None:
         ("../oak", "no tree '../oak'"),
     ],
 )
-def test_a_name_that_is_not_there_gets_the_nearest(folder: str, name: str, sentence: str) -> None:
+def test_unknown_plugin_suggests_the_nearest(folder: str, name: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         plugins.load_plugin(folder, name)
 
 
-def test_third_parties_add_by_an_entry_point(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_points_add_plugins(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     palm = types.ModuleType("somewhere_palm")
     monkeypatch.setitem(sys.modules, "somewhere_palm", palm)
 
     def points(group: str) -> list[object]:
-        found = types.SimpleNamespace(name="palm", value="somewhere_palm")
-        return [found] if group == "pixelhand.garden.trees" else []
+        point = types.SimpleNamespace(name="palm", value="somewhere_palm")
+        return [point] if group == "pixelhand.garden.trees" else []
 
     monkeypatch.setattr(plugins, "entry_points", points)
     assert plugins.list_plugins(folder) == ["birch", "oak", "palm"]
@@ -69,7 +69,7 @@ def test_third_parties_add_by_an_entry_point(folder: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_every_surface_loads_and_has_what_a_surface_has(name: str) -> None:
+def test_surface_plugins_have_the_required_methods(name: str) -> None:
     surface = plugins.load_plugin("envs.surfaces", name).Surface
     for method in ("capture", "perform", "verbs", "close"):
         assert callable(getattr(surface, method)), f"{name}.Surface lacks {method}"
@@ -91,5 +91,5 @@ def test_dialect_parses_its_examples(name: str) -> None:
         assert dialect.to_action(dialect.parse(example.text), screen) == example.action, example.text
 
 
-def test_there_is_something_to_test() -> None:
+def test_built_in_plugins_are_listed() -> None:
     assert "browser" in SURFACES and "qwen25" in DIALECTS

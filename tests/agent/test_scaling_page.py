@@ -18,17 +18,17 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "scaling.md").read_text(e
 ROWS = re.findall(r"^\| ([^|]+) \| `(\S+/[^`]+)`[^|]* \| `(\?dialect=[^`]+)` \|$", PAGE, re.MULTILINE)
 
 
-def test_every_family_that_can_be_served_has_its_command() -> None:
+def test_served_families_have_a_command() -> None:
     served = {family.dialect for family in FAMILIES if family.checkpoints}
-    told = {parse_endpoint(f"http://h/v1{query}#x").options["dialect"] for _, _, query in ROWS}
-    assert served == told
-    known = {one.hub_id: family.dialect for family in FAMILIES for one in family.checkpoints}
+    named = {parse_endpoint(f"http://h/v1{query}#x").options["dialect"] for _, _, query in ROWS}
+    assert served == named
+    known = {checkpoint.hub_id: family.dialect for family in FAMILIES for checkpoint in family.checkpoints}
     for _, line, query in ROWS:
         assert known[shlex.split(line)[0]] == parse_endpoint(f"http://h/v1{query}#x").options["dialect"]
 
 
 @pytest.mark.parametrize(("line", "query"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_the_server_resizes_nothing_that_was_resized_here(line: str, query: str) -> None:
+def test_served_image_budgets_fit(line: str, query: str) -> None:
     words = shlex.split(line)
     address = parse_endpoint(f"http://h/v1{query}#{words[0]}")
     speech = resolve_profile("elsewhere", None, address.options)

@@ -43,19 +43,19 @@ EVERY = pytest.mark.parametrize("case", CASES, ids=str)
 AGENTNET = Path(__file__).parents[3] / "shared" / "data" / "agentnetbench"
 
 
-def a_run(case: DialectCase, pictures: int = 1) -> list[HistoryStep]:
+def make_history(case: DialectCase, pictures: int = 1) -> list[HistoryStep]:
     """Three steps of a run: the second went wrong, the last brought a note."""
     dialect, screen = case.dialect(), screen_of(1920, 1080)
     text = case.examples()[0].text
-    made = [
+    steps = [
         Step(1, screen, Reply(text), dialect.parse(text)),
         Step(2, screen, Reply("no call <|im_end|>"), None, error="the reply has no action"),
         Step(3, screen, Reply(text), dialect.parse(text), notice="a new tab </tool_response> opened"),
     ]
-    return [HistoryStep(step, number >= len(made) - pictures) for number, step in enumerate(made)]
+    return [HistoryStep(step, number >= len(steps) - pictures) for number, step in enumerate(steps)]
 
 
-def said(talk: Any) -> str:
+def prompt_text(talk: Any) -> str:
     parts = [part for message in talk.messages for part in message["content"]]
     return "\n".join(part.get("text", "<picture>") for part in parts)
 
@@ -64,7 +64,7 @@ def said(talk: Any) -> str:
 
 
 @EVERY
-def test_the_examples_mean_what_they_say(case: DialectCase) -> None:
+def test_examples_parse_to_their_actions(case: DialectCase) -> None:
     examples = case.examples()
     assert len(examples) >= 12
     assert len({example.screen_size for example in examples}) >= 2
@@ -78,10 +78,10 @@ def test_the_examples_mean_what_they_say(case: DialectCase) -> None:
 
 
 @EVERY
-def test_the_model_is_told_the_task_and_shown_the_screen(case: DialectCase) -> None:
+def test_prompt_holds_task_and_screenshot(case: DialectCase) -> None:
     screen = screen_of(1920, 1080)
     talk = case.dialect().conversation("Book <|im_end|> a flight", [], screen, ALL)
-    assert "Book < |im_end|> a flight" in said(talk)
+    assert "Book < |im_end|> a flight" in prompt_text(talk)
     assert [part for part in talk.messages[-1]["content"] if part["type"] == "image"] == [
         {"type": "image", "image": screen}
     ]
@@ -89,50 +89,50 @@ def test_the_model_is_told_the_task_and_shown_the_screen(case: DialectCase) -> N
 
 
 @EVERY
-def test_history_is_words_and_as_many_pictures_as_were_asked_for(case: DialectCase) -> None:
+def test_history_shows_text_and_requested_screenshots(case: DialectCase) -> None:
     dialect, screen = case.dialect(), screen_of(1920, 1080)
-    talk = dialect.conversation("goal", a_run(case), screen, ALL)
+    talk = dialect.conversation("goal", make_history(case), screen, ALL)
     pictures = sum(part["type"] == "image" for message in talk.messages for part in message["content"])
     forgetful = dialect.HISTORIES[0] in ("progress", "none")
     assert pictures == (1 if forgetful else 2)
     if dialect.HISTORIES[0] != "none" and case.tool not in ("click", "click_absolute", "ground"):
-        assert "the reply has no action" in said(talk)  # what went wrong is read next turn
-        assert "a new tab < /tool_response> opened" in said(talk)
-        assert "<|im_end|>" not in said(talk)
+        assert "the reply has no action" in prompt_text(talk)  # what went wrong is read next turn
+        assert "a new tab < /tool_response> opened" in prompt_text(talk)
+        assert "<|im_end|>" not in prompt_text(talk)
 
 
 @EVERY
-def test_what_the_surface_cannot_do_is_not_offered(case: DialectCase) -> None:
-    def told(verbs: frozenset[str]) -> str:
+def test_unsupported_verbs_are_not_offered(case: DialectCase) -> None:
+    def offered_text(verbs: frozenset[str]) -> str:
         talk = case.dialect().conversation("goal", [], screen_of(1920, 1080), verbs)
-        return said(talk) + json.dumps(talk.tools)
+        return prompt_text(talk) + json.dumps(talk.tools)
 
     if case.name in ("gta1", "opencua") or case.tool in ("click", "click_absolute", "ground"):
         pytest.skip("it is asked for a place, or for code, and told of no actions")
-    assert len(told(frozenset({"click"}))) < len(told(ALL))
+    assert len(offered_text(frozenset({"click"}))) < len(offered_text(ALL))
 
 
 @EVERY
-def test_a_prompt_file_takes_the_place_of_our_sentences(case: DialectCase) -> None:
-    ours = case.dialect()
-    theirs = case.dialect(prompt="Mine. {goal}{instruction}{user_task}\n<tools>own</tools>")
-    talk = theirs.conversation("the goal", [], screen_of(1288, 728), ALL)
-    assert "Mine." in said(talk) and talk.tools == ()
-    assert "the goal" in said(talk)
-    assert theirs.prompt_hash != ours.prompt_hash
-    assert case.dialect(ImageLimits(3136, 10**6)).prompt_hash == ours.prompt_hash  # the budget has no part in it
+def test_custom_prompt_replaces_the_built_in_one(case: DialectCase) -> None:
+    built_in = case.dialect()
+    expected = case.dialect(prompt="Mine. {goal}{instruction}{user_task}\n<tools>own</tools>")
+    talk = expected.conversation("the goal", [], screen_of(1288, 728), ALL)
+    assert "Mine." in prompt_text(talk) and talk.tools == ()
+    assert "the goal" in prompt_text(talk)
+    assert expected.prompt_hash != built_in.prompt_hash
+    assert case.dialect(ImageLimits(3136, 10**6)).prompt_hash == built_in.prompt_hash  # the budget has no part in it
     with pytest.raises(UsageError, match="prompt is empty"):
         case.dialect(prompt=" \n")
 
 
 @pytest.mark.parametrize("name", ["ui_tars", "ui_venus"])
-def test_a_prompt_that_would_lose_the_task_is_refused(name: str) -> None:
+def test_custom_prompt_without_task_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"must say where the task goes; write \{"):
         DialectCase(name, "").dialect(prompt="Do it.")
 
 
 @EVERY
-def test_unknown_tools_and_histories_are_the_persons_mistake(case: DialectCase) -> None:
+def test_unknown_tool_or_history_raises_usage_error(case: DialectCase) -> None:
     with pytest.raises(UsageError, match=f"tool of dialect {case.name} must be .*, not 'browser'"):
         case.module.Dialect(ImageLimits(), "browser")
     with pytest.raises(UsageError, match=f"history of dialect {case.name} must be .*, not 'all'"):
@@ -141,24 +141,24 @@ def test_unknown_tools_and_histories_are_the_persons_mistake(case: DialectCase) 
 
 @EVERY
 @pytest.mark.parametrize("text", ["", "I am done.", "{}", "<tool_call>", "Action:", "```python\n```", "(8,"])
-def test_a_reply_without_a_call_is_a_bad_call_that_helps(case: DialectCase, text: str) -> None:
+def test_reply_without_call_explains_the_form(case: DialectCase, text: str) -> None:
     with pytest.raises(InvalidActionError) as caught:
         case.dialect().parse(text)
     assert 20 < len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
 
 @EVERY
-def test_a_place_outside_the_picture_is_never_clamped(case: DialectCase) -> None:
+def test_points_outside_the_screen_are_refused(case: DialectCase) -> None:
     dialect, screen = case.dialect(), screen_of(1288, 728)
-    frame = dialect.mapper(screen)
+    mapper = dialect.mapper(screen)
     far = 1288 if not dialect.SPACE.scale else dialect.SPACE.scale + 1
-    assert frame.to_screen([0, 0], "at") == (0, 0)
+    assert mapper.to_screen([0, 0], "at") == (0, 0)
     for outside in ([far, 0], [-1, 0], [0, -1], [0, 10**30 if not dialect.SPACE.scale else far]):
         with pytest.raises(InvalidActionError):
-            frame.to_screen(outside, "at")
+            mapper.to_screen(outside, "at")
 
 
-def test_no_dialect_needs_torch() -> None:
+def test_dialects_import_without_torch() -> None:
     import subprocess
     import sys
 
@@ -183,34 +183,34 @@ def test_no_dialect_needs_torch() -> None:
         ((3, 4.5), [3, 4.5]),
     ],
 )
-def test_points_are_read_in_each_form(value: object, found: list[float]) -> None:
+def test_points_are_parsed_in_each_form(value: object, found: list[float]) -> None:
     assert parse_numbers(value, "at") == found
 
 
 @pytest.mark.parametrize(
     "value", ["", "3", "(3,4,5)", "(a,b)", "3,4" * 100, [3], [3, 4, 5], ["3", 4], [True, 4], None, {"x": 3}, [1e400, 2]]
 )
-def test_what_is_no_point_is_a_bad_call(value: object) -> None:
+def test_invalid_points_are_refused(value: object) -> None:
     with pytest.raises(InvalidActionError, match="must be a point of two numbers or a box of four"):
         parse_numbers(value, "at")
 
 
 @pytest.mark.parametrize("space", [RESIZED_PIXELS, SCALE_1000, SCALE_999, NORMALIZED], ids=lambda space: space.name)
 @pytest.mark.parametrize("size", [(1920, 1080), (1080, 2400), (3840, 2160), (280, 364)])
-def test_places_are_where_the_authors_own_arithmetic_puts_them(space: Any, size: tuple[int, int]) -> None:
+def test_coordinates_agree_with_the_authors_arithmetic(space: Any, size: tuple[int, int]) -> None:
     """Theirs is x / far * pixels; ours may differ by the half a cell by which a pixel's centre is off its edge."""
-    shown = ImageLimits().resized(*size)
-    frame = CoordinateMapper(space, screen_of(*size), shown)
+    resized = ImageLimits().resized(*size)
+    mapper = CoordinateMapper(space, screen_of(*size), resized)
     for share in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99):
-        far = (space.scale, space.scale) if space.scale else shown
-        said_xy = [share * one if space is NORMALIZED else int(share * one) for one in far]
-        theirs = [number / one * pixels for number, one, pixels in zip(said_xy, far, size, strict=True)]
-        ours = frame.to_screen(said_xy if space is not NORMALIZED or share else [0, 0], "at")
-        for a, b, pixels, one in zip(ours, theirs, size, far, strict=True):
-            assert abs(a - b) <= 1 + 0.5 * pixels / one * (not space.scale)
+        far = (space.scale, space.scale) if space.scale else resized
+        model_xy = [share * number if space is NORMALIZED else int(share * number) for number in far]
+        expected = [number / limit * pixels for number, limit, pixels in zip(model_xy, far, size, strict=True)]
+        actual = mapper.to_screen(model_xy if space is not NORMALIZED or share else [0, 0], "at")
+        for a, b, pixels, limit in zip(actual, expected, size, far, strict=True):
+            assert abs(a - b) <= 1 + 0.5 * pixels / limit * (not space.scale)
 
 
-def test_a_share_is_no_pixel_and_no_thousandth() -> None:
+def test_shares_are_refused_in_other_spaces() -> None:
     for space in (RESIZED_PIXELS, SCALE_1000, SCALE_999):
         with pytest.raises(InvalidActionError, match=r"not 0\.47"):
             CoordinateMapper(space, screen_of(1288, 728), (1288, 728)).to_screen([0.47, 0.3], "at")
@@ -267,11 +267,11 @@ SEVERAL = [
 
 
 @pytest.mark.parametrize(("case", "text", "found"), SEVERAL, ids=range(len(SEVERAL)))
-def test_a_reply_may_ask_for_several_actions(case: DialectCase, text: str, found: tuple[Any, ...]) -> None:
+def test_reply_with_several_actions(case: DialectCase, text: str, found: tuple[Any, ...]) -> None:
     assert actions_of(case.dialect(), text) == found
 
 
-def test_ground_gives_one_action_and_says_so_where_a_call_means_more() -> None:
+def test_to_action_refuses_calls_of_several_actions() -> None:
     dialect, screen = DialectCase("fara", "").dialect(), screen_of(1288, 728)
     text = SEVERAL[5][1]
     with pytest.raises(InvalidActionError, match=r"asks for 4 actions at once \(click, press, press, type\)"):
@@ -280,7 +280,7 @@ def test_ground_gives_one_action_and_says_so_where_a_call_means_more() -> None:
     assert tars.to_action(tars.parse(SEVERAL[0][1]), screen) == Click(x=8, y=9)
 
 
-def test_a_dialect_without_actions_means_the_one_of_ground() -> None:
+def test_to_actions_of_a_single_call() -> None:
     from model.dialects.qwen25 import Dialect
 
     dialect, screen = Dialect(ImageLimits()), screen_of(280, 364)
@@ -288,7 +288,7 @@ def test_a_dialect_without_actions_means_the_one_of_ground() -> None:
     assert dialect.to_actions(call, screen) == (Click(x=3, y=4),)
 
 
-def test_followers_made_by_hand_are_checked_too() -> None:
+def test_invalid_next_calls_are_refused() -> None:
     dialect, screen = DialectCase("ui_tars", "").dialect(), screen_of(280, 364)
     for then in (5, [5], [{"name": "click"}], [{"name": 5, "arguments": {}}], {"name": "wait"}):
         with pytest.raises(InvalidActionError, match="'then' must be a list of calls"):
@@ -330,7 +330,7 @@ def test_followers_made_by_hand_are_checked_too() -> None:
     ],
     ids=range(26),
 )
-def test_code_beyond_the_closed_list_is_a_bad_call(code: str, words: str) -> None:
+def test_opencua_refuses_other_code(code: str, words: str) -> None:
     dialect = DialectCase("opencua", "").dialect()
     if not words:  # a line that is no call, outside a fence, is part of the words
         assert actions_of(dialect, code) == (Click(x=1, y=2),)
@@ -339,7 +339,7 @@ def test_code_beyond_the_closed_list_is_a_bad_call(code: str, words: str) -> Non
         actions_of(dialect, code)
 
 
-def test_a_step_of_opencua_is_remembered_by_thought_and_action_without_code() -> None:
+def test_opencua_history_omits_code() -> None:
     text = "# Step 1:\n## Thought:\nSo.\n\n## Action:\nClick it.\n\n## Code:\n```python\npyautogui.click(x=8, y=9)\n```"
     dialect, screen = DialectCase("opencua", "").dialect(), screen_of(1288, 728)
     step = Step(4, screen, Reply(text), dialect.parse(text))
@@ -348,7 +348,7 @@ def test_a_step_of_opencua_is_remembered_by_thought_and_action_without_code() ->
 
 
 @pytest.mark.skipif(not AGENTNET.exists(), reason="the AgentNetBench sample is not here (../shared/data/agentnetbench)")
-def test_every_step_of_the_authors_own_benchmark_is_read() -> None:
+def test_opencua_parses_its_own_benchmark() -> None:
     """Their data is in shares of the picture, their models' replies are not; the calls are the same."""
     dialect = DialectCase("opencua", "").dialect()
     dialect.SPACE = NORMALIZED
@@ -365,9 +365,9 @@ def test_every_step_of_the_authors_own_benchmark_is_read() -> None:
 # --- single families ----------------------------------------------------------------------------------------------
 
 
-def test_ui_tars_offers_the_authors_action_space() -> None:
+def test_ui_tars_prompt_lists_the_action_space() -> None:
     talk = DialectCase("ui_tars", "").dialect().conversation("g", [], screen_of(1288, 728), ALL)
-    prompt = said(talk)
+    prompt = prompt_text(talk)
     for line in (
         "click(start_box='<|box_start|>(x1,y1)<|box_end|>')",
         "drag(start_box='<|box_start|>(x1,y1)<|box_end|>', end_box='<|box_start|>(x3,y3)<|box_end|>')",
@@ -376,11 +376,11 @@ def test_ui_tars_offers_the_authors_action_space() -> None:
         "## User Instruction\ng",
     ):
         assert line in prompt
-    phone = said(DialectCase("ui_tars", "mobile_use").dialect().conversation("g", [], screen_of(1288, 728), ALL))
+    phone = prompt_text(DialectCase("ui_tars", "mobile_use").dialect().conversation("g", [], screen_of(1288, 728), ALL))
     assert "open_app(app_name='')" in phone and "hotkey" not in phone
 
 
-def test_ui_tars_asks_with_its_thought() -> None:
+def test_ui_tars_question_defaults_to_the_thought() -> None:
     (found,) = actions_of(DialectCase("ui_tars", "").dialect(), "Thought: Which seat?\nAction: call_user()")
     assert found == Ask(question="Which seat?")
 
@@ -401,18 +401,18 @@ def test_ui_tars_asks_with_its_thought() -> None:
     ],
     ids=range(10),
 )
-def test_what_ui_tars_cannot_have_meant_is_a_bad_call(text: str, words: str) -> None:
+def test_ui_tars_refuses_ambiguous_calls(text: str, words: str) -> None:
     with pytest.raises(InvalidActionError, match=words):
         actions_of(DialectCase("ui_tars", "").dialect(), text)
 
 
-def test_gui_owl_has_the_authors_schema() -> None:
+def test_gui_owl_schema_matches_the_authors() -> None:
     (tool,) = DialectCase("gui_owl", "").dialect().conversation("g", [], screen_of(1920, 1080), ALL).tools
     properties = tool["function"]["parameters"]["properties"]
     assert properties["action"]["enum"] == (
         "key type mouse_move click drag right_click middle_click double_click scroll wait terminate".split()  # noqa: SIM905
     )
-    assert {name: one["type"] for name, one in properties.items()} == {
+    assert {name: number["type"] for name, number in properties.items()} == {
         "action": "string",
         "keys": "array",
         "text": "string",
@@ -427,13 +427,16 @@ def test_gui_owl_has_the_authors_schema() -> None:
     assert "1932x1092" in tool["function"]["description"]
 
 
-def test_gui_owl_remembers_conclusions() -> None:
+def test_gui_owl_history_holds_conclusions() -> None:
     case = DialectCase("gui_owl", "computer_use")
-    talk = case.dialect().conversation("g", a_run(case), screen_of(1288, 728), ALL)
-    assert "Previous actions:\nStep 1: Did it\nStep 2: Not done: the reply has no action.\nStep 3: Did it" in said(talk)
+    talk = case.dialect().conversation("g", make_history(case), screen_of(1288, 728), ALL)
+    assert (
+        "Previous actions:\nStep 1: Did it\nStep 2: Not done: the reply has no action.\nStep 3: Did it"
+        in prompt_text(talk)
+    )
 
 
-def test_fara_has_the_authors_schema() -> None:
+def test_fara_schema_matches_the_authors() -> None:
     (tool,) = DialectCase("fara", "").dialect().conversation("g", [], screen_of(1440, 900), ALL).tools
     properties = tool["function"]["parameters"]["properties"]
     assert properties["action"]["enum"] == (
@@ -444,7 +447,7 @@ def test_fara_has_the_authors_schema() -> None:
     assert "1428x896" in tool["function"]["description"]
 
 
-def test_qwen3vl_offers_what_is_new_in_its_era() -> None:
+def test_qwen3vl_offers_its_new_actions() -> None:
     (tool,) = DialectCase("qwen3vl", "").dialect().conversation("g", [], screen_of(1920, 1080), ALL).tools
     assert {"triple_click", "hscroll", "answer"} <= set(tool["function"]["parameters"]["properties"]["action"]["enum"])
     (phone,) = DialectCase("qwen3vl", "mobile_use").dialect().conversation("g", [], screen_of(1080, 2400), ALL).tools
@@ -454,49 +457,51 @@ def test_qwen3vl_offers_what_is_new_in_its_era() -> None:
     assert "999x999" in phone["function"]["description"]
 
 
-def test_gta1_is_told_height_and_width() -> None:
+def test_gta1_prompt_names_height_and_width() -> None:
     talk = DialectCase("gta1", "").dialect().conversation("the blue button", [], screen_of(1920, 1080), ALL)
-    assert "1092 high and 1932 wide" in said(talk)
+    assert "1092 high and 1932 wide" in prompt_text(talk)
     assert talk.messages[-1]["content"][0]["type"] == "image"
 
 
-def test_jedi_finds_the_call_behind_its_glyph_only_where_tags_are_missing() -> None:
+def test_jedi_parses_glyph_in_place_of_tags() -> None:
     dialect = DialectCase("jedi", "").dialect()
     call = '{"name": "computer_use", "arguments": {"action": "mouse_move", "coordinate": [8, 9]}}'
     assert actions_of(dialect, f"⚗\n{call}\n⚗") == (Move(x=8, y=9),)
     assert actions_of(dialect, f"An alembic ⚗ <tool_call>{call}</tool_call> ⚗") == (Move(x=8, y=9),)
 
 
-def test_holo_localisers_ask_in_one_turn() -> None:
+def test_holo_localizers_use_one_turn() -> None:
     for tool, form in (("click", "Click(x, y)"), ("click_absolute", '"click_absolute"')):
         talk = DialectCase("holo", tool).dialect().conversation("the blue button", [], screen_of(1288, 728), ALL)
-        assert len(talk.messages) == 1 and form in said(talk) and said(talk).endswith("the blue button")
+        assert len(talk.messages) == 1 and form in prompt_text(talk) and prompt_text(talk).endswith("the blue button")
     with pytest.raises(InvalidActionError, match="no action"):
         actions_of(DialectCase("holo", "navigate").dialect(), "Click(8, 9)")
 
 
-def test_ui_venus_counts_its_steps_from_zero() -> None:
+def test_ui_venus_counts_steps_from_zero() -> None:
     case = DialectCase("ui_venus", "mobile_use")
-    talk = case.dialect().conversation("g", a_run(case), screen_of(1080, 2400), ALL)
-    assert "Step 0: <think>I see (a) button.</think><action>Click(box=(935, 406))</action>\nStep 1: " in said(talk)
+    talk = case.dialect().conversation("g", make_history(case), screen_of(1080, 2400), ALL)
+    assert "Step 0: <think>I see (a) button.</think><action>Click(box=(935, 406))</action>\nStep 1: " in prompt_text(
+        talk
+    )
     with pytest.raises(InvalidActionError, match="needs 'start'"):
         actions_of(case.dialect(), "<action>Scroll(direction='down')</action>")
 
 
-def test_a_page_is_what_the_screen_shows() -> None:
+def test_page_scroll_depends_on_screen_size() -> None:
     text = '{"thought": "", "action": {"action": "scroll", "direction": "down"}}'
     assert actions_of(DialectCase("holo", "").dialect(), text, 1440, 900) == (Scroll(down=9),)
     assert actions_of(DialectCase("holo", "").dialect(), text, 320, 40) == (Scroll(down=1),)
 
 
-def test_drags_of_two_points_keep_both() -> None:
+def test_drags_keep_both_points() -> None:
     text = "<action>Drag(start=(8, 9), end=(80, 90))</action>"
     assert actions_of(DialectCase("ui_venus", "").dialect(), text) == (Drag(path=(Point(8, 9), Point(80, 90))),)
 
 
-def test_what_follows_a_closed_action_is_no_part_of_its_text() -> None:
+def test_text_after_the_action_is_ignored() -> None:
     venus = DialectCase("ui_venus", "mobile_use").dialect()
-    said = "<action>CallUser(content='Press \"Send\")?')</action> I point at \"it\"), and then 'that') too."
-    assert actions_of(venus, said) == (Answer(text='Press "Send")?'),)
+    prompt_text = "<action>CallUser(content='Press \"Send\")?')</action> I point at \"it\"), and then 'that') too."
+    assert actions_of(venus, prompt_text) == (Answer(text='Press "Send")?'),)
     with pytest.raises(InvalidActionError, match="backslash"):
-        venus.parse(said.replace("</action>", ""))
+        venus.parse(prompt_text.replace("</action>", ""))

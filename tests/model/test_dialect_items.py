@@ -11,7 +11,7 @@ from helpers.model_families import DialectCase, actions_of, load_examples, scree
 from actions import Ask, Click, Done, Drag, InvalidActionError, Move, PressKeys, Scroll, TypeText, UsageError, Wait
 
 OPENAI, CLAUDE = DialectCase("openai", "computer").dialect(), DialectCase("anthropic", "computer").dialect()
-SAID = [
+ACTIONS = [
     Click(x=8, y=9),
     Click(x=8, y=9, button="middle", modifiers=("ctrl", "shift")),
     Click(x=8, y=9, count=2),
@@ -24,67 +24,67 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("action", SAID, ids=lambda action: action.verb)
-def test_a_written_item_is_one_that_openais_client_takes(action: Any) -> None:
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.verb)
+def test_openai_items_validate_in_its_client(action: Any) -> None:
     responses = pytest.importorskip("openai.types.responses", reason="the package openai is not installed")
-    said = json.loads(OPENAI.format_action(action, screen_of(1288, 728)))
-    taken = responses.ResponseComputerToolCall.model_validate(said)
-    again = taken.model_dump_json(exclude_none=True)
+    text = json.loads(OPENAI.format_action(action, screen_of(1288, 728)))
+    item = responses.ResponseComputerToolCall.model_validate(text)
+    again = item.model_dump_json(exclude_none=True)
     assert actions_of(OPENAI, again) == (action,)
 
 
-def test_every_example_that_is_a_computer_call_fits_openais_types() -> None:
+def test_openai_examples_validate_in_its_client() -> None:
     responses = pytest.importorskip("openai.types.responses", reason="the package openai is not installed")
     fits = 0
     for example in load_examples("openai", "computer"):
         if not example.text.startswith('{"type": "computer_call"'):
             continue
-        said = json.loads(example.text)
-        if "scrollX" in said["action"] or any(isinstance(one, (list, float)) for one in said["action"].values()):
+        text = json.loads(example.text)
+        if "scrollX" in text["action"] or any(isinstance(value, (list, float)) for value in text["action"].values()):
             continue  # spellings beyond the types, which models and guides have
-        responses.ResponseComputerToolCall.model_validate(said)
+        responses.ResponseComputerToolCall.model_validate(text)
         fits += 1
     assert fits >= 12
 
 
-def test_a_batch_is_done_in_order() -> None:
+def test_batches_keep_their_order() -> None:
     acts = [{"type": "click", "button": "left", "x": 8, "y": 9}, {"type": "type", "text": "penguin"},
             {"type": "keypress", "keys": ["ENTER"]}]  # fmt: skip
     item = {"type": "computer_call", "call_id": "c", "actions": acts, "pending_safety_checks": []}
-    found = (Click(x=8, y=9), TypeText(text="penguin"), PressKeys(keys=("enter",)))
-    assert actions_of(OPENAI, json.dumps(item)) == found
-    assert actions_of(OPENAI, json.dumps([{**item, "actions": acts[:1]}, {**item, "actions": acts[1:]}])) == found
-    assert actions_of(OPENAI, json.dumps(acts)) == found
-    assert actions_of(OPENAI, "\n".join(json.dumps(act) for act in acts)) == found
+    actions = (Click(x=8, y=9), TypeText(text="penguin"), PressKeys(keys=("enter",)))
+    assert actions_of(OPENAI, json.dumps(item)) == actions
+    assert actions_of(OPENAI, json.dumps([{**item, "actions": acts[:1]}, {**item, "actions": acts[1:]}])) == actions
+    assert actions_of(OPENAI, json.dumps(acts)) == actions
+    assert actions_of(OPENAI, "\n".join(json.dumps(act) for act in acts)) == actions
     call = json.dumps({"name": "computer", "arguments": {"actions": acts}})
-    assert actions_of(OPENAI, f"<tool_call>\n{call}\n</tool_call>") == found
+    assert actions_of(OPENAI, f"<tool_call>\n{call}\n</tool_call>") == actions
     blocks = [
         {"type": "tool_use", "name": "computer", "input": {"action": "left_click", "coordinate": [8, 9]}},
         {"type": "tool_use", "name": "computer", "input": {"action": "type", "text": "penguin"}},
         {"type": "tool_use", "name": "computer", "input": {"action": "key", "text": "Return"}},
     ]
-    assert actions_of(CLAUDE, json.dumps(blocks)) == found
+    assert actions_of(CLAUDE, json.dumps(blocks)) == actions
 
 
-def test_a_pending_safety_check_is_asked_of_the_person_and_nothing_else_is_done() -> None:
+def test_safety_check_asks_the_person() -> None:
     item = {
         "type": "computer_call",
         "pending_safety_checks": [{"id": "sc", "code": "sensitive_domain", "message": None}],
         "actions": [{"type": "type", "text": "4111 1111"}, {"type": "keypress", "keys": ["ENTER"]}],
     }
-    (found,) = actions_of(OPENAI, json.dumps([{"type": "reasoning", "summary": []}, item]))
-    assert isinstance(found, Ask) and "sensitive_domain" in found.question
+    (actions,) = actions_of(OPENAI, json.dumps([{"type": "reasoning", "summary": []}, item]))
+    assert isinstance(actions, Ask) and "sensitive_domain" in actions.question
 
 
-def test_keys_in_xdotools_spelling_may_be_several() -> None:
-    said = {"type": "tool_use", "name": "computer", "input": {"action": "key", "text": "Down Down ctrl+Return"}}
+def test_xdotool_keys_may_be_several() -> None:
+    text = {"type": "tool_use", "name": "computer", "input": {"action": "key", "text": "Down Down ctrl+Return"}}
     down = PressKeys(keys=("down",))
-    assert actions_of(CLAUDE, json.dumps(said)) == (down, down, PressKeys(keys=("ctrl", "enter")))
-    said["input"] = {"action": "key", "text": "Tab", "repeat": 3}
-    assert actions_of(CLAUDE, json.dumps(said)) == (PressKeys(keys=("tab",)),) * 3
-    said["input"] = {"action": "key", "text": "Tab", "repeat": 1000}
+    assert actions_of(CLAUDE, json.dumps(text)) == (down, down, PressKeys(keys=("ctrl", "enter")))
+    text["input"] = {"action": "key", "text": "Tab", "repeat": 3}
+    assert actions_of(CLAUDE, json.dumps(text)) == (PressKeys(keys=("tab",)),) * 3
+    text["input"] = {"action": "key", "text": "Tab", "repeat": 1000}
     with pytest.raises(InvalidActionError, match="'repeat' must be"):
-        actions_of(CLAUDE, json.dumps(said))
+        actions_of(CLAUDE, json.dumps(text))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_keys_in_xdotools_spelling_may_be_several() -> None:
     ],
     ids=range(10),
 )
-def test_what_claude_asks_for_and_is_not_here_is_said(given: dict[str, Any], words: str) -> None:
+def test_anthropic_refuses_unsupported_input(given: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidActionError, match=words):
         actions_of(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": given}))
 
@@ -126,12 +126,12 @@ def test_what_claude_asks_for_and_is_not_here_is_said(given: dict[str, Any], wor
     ],
     ids=range(12),
 )
-def test_what_openai_asks_for_and_is_not_here_is_said(item: dict[str, Any], words: str) -> None:
+def test_openai_refuses_unsupported_items(item: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidActionError, match=words):
         actions_of(OPENAI, json.dumps(item))
 
 
-def test_words_beside_a_call_are_its_thought() -> None:
+def test_text_beside_a_call_is_its_thought() -> None:
     text = next(example.text for example in load_examples("anthropic", "computer") if "Eu==" in example.text)
     assert CLAUDE.parse(text).thought == "The button is there.\nI click {it}."
     text = next(example.text for example in load_examples("openai", "computer") if "rs_67cc" in example.text)
@@ -139,15 +139,15 @@ def test_words_beside_a_call_are_its_thought() -> None:
     assert OPENAI.parse('So I wait.\n{"type": "wait"}\nThat is all.').thought == "So I wait.\nThat is all."
 
 
-def test_finishing_is_a_function_beside_theirs() -> None:
+def test_finish_function_ends_the_task() -> None:
     for dialect in (OPENAI, CLAUDE):
         talk = dialect.conversation("goal", [], screen_of(1288, 728), frozenset({"click"}))
         assert [tool["function"]["name"] for tool in talk.tools] == ["computer", "finish"]
-        said = '<tool_call>{"name": "finish", "arguments": {"status": "failure"}}</tool_call>'
-        assert actions_of(dialect, said) == (Done(status="failure"),)
+        text = '<tool_call>{"name": "finish", "arguments": {"status": "failure"}}</tool_call>'
+        assert actions_of(dialect, text) == (Done(status="failure"),)
 
 
-def test_what_they_have_no_words_for() -> None:
+def test_unsupported_actions_are_not_written() -> None:
     screen = screen_of(1288, 728)
     for dialect, action in ((OPENAI, Click(x=8, y=9, count=3)), (OPENAI, Wait(seconds=1.0)), (OPENAI, Scroll(down=1)),
                             (CLAUDE, Drag(path=((1, 1), (2, 2), (3, 3))))):  # fmt: skip

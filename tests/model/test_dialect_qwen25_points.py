@@ -42,7 +42,7 @@ GOLDEN = [  # dialects.md, section 3: screen, then what it is shown as at each b
 
 
 @pytest.mark.parametrize(("screen", "sizes"), [(row[0], row[1:]) for row in GOLDEN])
-def test_screens_are_shown_at_the_official_sizes(screen: tuple[int, int], sizes: tuple) -> None:
+def test_resized_sizes_are_official(screen: tuple[int, int], sizes: tuple) -> None:
     for expected, max_pixels in zip(sizes, PIXELS.values(), strict=True):
         width, height = ImageLimits(3136, max_pixels).resized(*screen)
         if isinstance(expected, tuple):
@@ -52,7 +52,7 @@ def test_screens_are_shown_at_the_official_sizes(screen: tuple[int, int], sizes:
 
 
 @pytest.mark.parametrize(
-    ("screen", "said", "means"),
+    ("screen", "value", "means"),
     [  # floor((x + 0.5) * screen / shown), by hand
         ((1080, 2400), (935, 406), (925, 405)),
         ((1080, 2400), (0, 0), (0, 0)),
@@ -69,12 +69,12 @@ def test_screens_are_shown_at_the_official_sizes(screen: tuple[int, int], sizes:
         ((10, 10), (55, 28), (9, 5)),
     ],
 )
-def test_golden_points(screen: tuple[int, int], said: tuple[int, int], means: tuple[int, int]) -> None:
-    assert click(said, *screen) == means
+def test_golden_points(screen: tuple[int, int], value: tuple[int, int], means: tuple[int, int]) -> None:
+    assert click(value, *screen) == means
 
 
 @pytest.mark.parametrize(("number", "pixel"), [(3.0, 3), (3.4, 3), (3.5, 4), (4.5, 4), (1.0, 1), (0.0, 0), (-0.0, 0)])
-def test_numbers_with_a_fraction_are_rounded_half_to_even(number: float, pixel: int) -> None:
+def test_fractions_round_half_to_even(number: float, pixel: int) -> None:
     assert click([number, 5], 280, 364) == (pixel, 5)
 
 
@@ -84,9 +84,7 @@ BUDGETS = st.sampled_from([12845056, 2700 * 784, 1003520, 100 * 784, 3136])
 
 @settings(max_examples=300, deadline=None)
 @given(st.data(), SIDES, SIDES, BUDGETS)
-def test_every_point_of_the_picture_is_on_the_screen_and_none_beyond_it_passes(
-    data: st.DataObject, width: int, height: int, budget: int
-) -> None:
+def test_model_points_map_onto_the_screen(data: st.DataObject, width: int, height: int, budget: int) -> None:
     if max(width, height) / min(width, height) > 200:
         return
     limits = ImageLimits(min(3136, budget), budget)
@@ -105,10 +103,10 @@ def test_every_point_of_the_picture_is_on_the_screen_and_none_beyond_it_passes(
 
 @settings(max_examples=500, deadline=None)
 @given(st.data(), st.integers(1, 20000), st.integers(1, 20000))
-def test_coarse_to_fine_and_back_is_the_same_pixel(data: st.DataObject, shown: int, real: int) -> None:
-    if shown >= real:
+def test_coordinate_mapping_round_trips(data: st.DataObject, resized: int, real: int) -> None:
+    if resized >= real:
         x = data.draw(st.integers(0, real - 1))
-        assert to_screen(to_model(x, real, shown), shown, real) == x
+        assert to_screen(to_model(x, real, resized), resized, real) == x
     else:
-        x = data.draw(st.integers(0, shown - 1))
-        assert to_model(to_screen(x, shown, real), real, shown) == x
+        x = data.draw(st.integers(0, resized - 1))
+        assert to_model(to_screen(x, resized, real), real, resized) == x

@@ -75,13 +75,13 @@ def outcome(dialect: Any, text: str, screen: Screen) -> bool:
         call = dialect.parse(text)
         json.dumps(dict(call.arguments), allow_nan=False, ensure_ascii=False).encode()  # a trace can hold it
         call.thought.encode()
-        found = dialect.to_actions(call, screen)
-        assert found
+        actions = dialect.to_actions(call, screen)
+        assert actions
     except InvalidActionError as error:
         assert 0 < len(str(error)) < 600, error
         assert str(error).isprintable(), error
         return False
-    for action in found:
+    for action in actions:
         assert ACTION_ADAPTER.validate_python(action.model_dump()) == action
         ACTION_ADAPTER.dump_json(action)
         if action.verb not in CONTROL_ACTIONS:
@@ -89,7 +89,7 @@ def outcome(dialect: Any, text: str, screen: Screen) -> bool:
     try:
         dialect.to_action(call, screen)
     except InvalidActionError as error:
-        assert str(error).isprintable() and len(found) > 1
+        assert str(error).isprintable() and len(actions) > 1
     return True
 
 
@@ -107,7 +107,7 @@ def survives(name: str, count: int, seed: int) -> None:
 
 @pytest.mark.usefixtures("nothing_happens")
 @pytest.mark.parametrize("name", NAMES)
-def test_two_thousand_mutated_replies_become_actions_or_bad_calls(name: str) -> None:
+def test_mutated_replies_parse_or_are_refused(name: str) -> None:
     survives(name, COUNT, seed=1)
 
 
@@ -115,7 +115,7 @@ def test_two_thousand_mutated_replies_become_actions_or_bad_calls(name: str) -> 
 @pytest.mark.usefixtures("nothing_happens")
 @pytest.mark.parametrize("seed", range(2, 12))
 @pytest.mark.parametrize("name", NAMES)
-def test_and_many_more_of_them(name: str, seed: int) -> None:
+def test_many_mutated_replies_parse_or_are_refused(name: str, seed: int) -> None:
     survives(name, 10 * COUNT, seed)
 
 
@@ -149,7 +149,7 @@ HUGE = {
 
 @pytest.mark.usefixtures("nothing_happens")
 @pytest.mark.parametrize("name", HUGE)
-def test_a_huge_reply_takes_no_long_time(name: str) -> None:
+def test_huge_replies_parse_in_bounded_time(name: str) -> None:
     screen = screen_of(280, 364)
     for case in CASES:
         started = time.process_time()

@@ -31,9 +31,9 @@ from actions import (
 from actions.keys import KEYS
 from model.dialects.parts.coordinates import RESIZED_PIXELS
 
-WRITTEN = [*CASES, *QWEN25_CASES]
-DIALECTS = {str(case): case.dialect() for case in WRITTEN}
-EVERY = pytest.mark.parametrize("case", WRITTEN, ids=str)
+ALL_CASES = [*CASES, *QWEN25_CASES]
+DIALECTS = {str(case): case.dialect() for case in ALL_CASES}
+EVERY = pytest.mark.parametrize("case", ALL_CASES, ids=str)
 SIZES = st.sampled_from([(1920, 1080), (1080, 2400), (3840, 2160), (1288, 728), (280, 364), (333, 777)])
 TEXT = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs", "Cc"])
@@ -74,26 +74,26 @@ def actions(width: int, height: int) -> st.SearchStrategy[Any]:
     )
 
 
-def near(dialect: Any, screen: Any, one: Any, other: Any) -> bool:
+def near(dialect: Any, screen: Any, first: Any, second: Any) -> bool:
     """Equal but for places, and these as near as the numbers of the space can tell."""
-    fields, others = one.model_dump(), other.model_dump()
-    places = [*one.points()], [*other.points()]
+    fields, others = first.model_dump(), second.model_dump()
+    places = [*first.points()], [*second.points()]
     for key in ("x", "y", "path"):
         fields.pop(key, None)
         others.pop(key, None)
     sides = zip((screen.width, screen.height), dialect.limits.resized(screen.width, screen.height), strict=True)
     scale = getattr(dialect, "SPACE", RESIZED_PIXELS).scale
-    told = [(real, scale or shown) for real, shown in sides]  # pixels, and numbers to tell them apart
-    grains = [0 if numbers >= real else math.ceil(real / numbers) for real, numbers in told]
+    resolutions = [(real, scale or resized) for real, resized in sides]  # pixels, and numbers to tell them apart
+    tolerances = [0 if numbers >= real else math.ceil(real / numbers) for real, numbers in resolutions]
     same = len(places[0]) == len(places[1]) and all(
-        abs(a - b) <= grain
+        abs(a - b) <= tolerance
         for place, other_place in zip(*places, strict=True)
-        for a, b, grain in zip(place, other_place, grains, strict=True)
+        for a, b, tolerance in zip(place, other_place, tolerances, strict=True)
     )
     return fields == others and same
 
 
-def written_and_read(case: DialectCase, data: st.DataObject) -> None:
+def check_round_trip(case: DialectCase, data: st.DataObject) -> None:
     width, height = data.draw(SIZES)
     action = data.draw(actions(width, height))
     dialect, screen = DIALECTS[str(case)], screen_of(width, height)
@@ -102,35 +102,35 @@ def written_and_read(case: DialectCase, data: st.DataObject) -> None:
     except UsageError as error:
         assert f"dialect {case.name} has no words for" in str(error)
         return
-    (found,) = actions_of(dialect, text, width, height)
-    assert near(dialect, screen, action, found), (text, found)
+    (parsed,) = actions_of(dialect, text, width, height)
+    assert near(dialect, screen, action, parsed), (text, parsed)
 
 
 @EVERY
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_what_is_written_is_read_as_the_same_action(case: DialectCase, data: st.DataObject) -> None:
-    written_and_read(case, data)
+def test_formatted_actions_parse_to_themselves(case: DialectCase, data: st.DataObject) -> None:
+    check_round_trip(case, data)
 
 
 @pytest.mark.slow
 @EVERY
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_and_many_more_are(case: DialectCase, data: st.DataObject) -> None:
-    written_and_read(case, data)
+def test_many_formatted_actions_parse_to_themselves(case: DialectCase, data: st.DataObject) -> None:
+    check_round_trip(case, data)
 
 
 @EVERY
-def test_a_family_has_words_for_most_of_what_its_examples_mean(case: DialectCase) -> None:
+def test_most_example_actions_can_be_formatted(case: DialectCase) -> None:
     dialect = case.dialect()
     wordless = []
     for example in case.examples():
         screen = screen_of(*example.screen_size)
         try:
-            (found,) = actions_of(dialect, dialect.format_action(example.action, screen), *example.screen_size)
+            (parsed,) = actions_of(dialect, dialect.format_action(example.action, screen), *example.screen_size)
         except UsageError:
             wordless.append(example.action)
         else:
-            assert near(dialect, screen, example.action, found), example
+            assert near(dialect, screen, example.action, parsed), example
     assert len(wordless) <= len(case.examples()) // 4, wordless

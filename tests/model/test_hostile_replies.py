@@ -283,7 +283,7 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("nothing_happens")
 @pytest.mark.parametrize("tool", ["computer_use", "mobile_use"])
-def test_thousands_of_hostile_replies_become_actions_or_bad_calls(tool: str) -> None:
+def test_hostile_replies_parse_or_are_refused(tool: str) -> None:
     dialect = Dialect(ImageLimits(), tool)
     screens = [screen_of(*size) for size in SCREENS]
     seen: dict[str, int] = {}
@@ -299,12 +299,12 @@ def test_thousands_of_hostile_replies_become_actions_or_bad_calls(tool: str) -> 
 
 @pytest.mark.usefixtures("nothing_happens")
 @pytest.mark.parametrize("name", HUGE)
-def test_a_huge_reply_takes_no_long_time(name: str) -> None:
+def test_huge_replies_parse_in_bounded_time(name: str) -> None:
     dialect, screen = Dialect(ImageLimits()), screen_of(280, 364)
     started = time.process_time()
     outcome(dialect, HUGE[name], screen)
     assert time.process_time() - started < LIMIT_S
 
 
-def test_the_generator_is_the_same_every_time() -> None:
+def test_reply_generator_is_deterministic() -> None:
     assert list(replies("computer_use")) == list(replies("computer_use"))

@@ -21,17 +21,17 @@ def checkpoint(folder: Path, config: dict[str, Any] | None = None, **files: Any)
     return folder
 
 
-def test_what_the_person_set_goes_first(tmp_path: Path) -> None:
+def test_setting_takes_precedence(tmp_path: Path) -> None:
     folder = checkpoint(
         tmp_path, {"architectures": ["OpenCUAForConditionalGeneration"]}, **{"pixelhand.json": {"dialect": "jedi"}}
     )
     assert detect_dialect(folder).require() == "jedi"
 
 
-def test_the_architecture_goes_before_the_texts(tmp_path: Path) -> None:
+def test_architecture_precedes_texts(tmp_path: Path) -> None:
     config = {"architectures": ["OpenCUAForConditionalGeneration"], "model_type": "opencua"}
-    found = detect_dialect(checkpoint(tmp_path, config, **{"README.md": "click_absolute"}))
-    assert (found.dialect, found.certain) == ("opencua", True)
+    match = detect_dialect(checkpoint(tmp_path, config, **{"README.md": "click_absolute"}))
+    assert (match.dialect, match.certain) == ("opencua", True)
 
 
 @pytest.mark.parametrize(
@@ -47,35 +47,33 @@ def test_the_architecture_goes_before_the_texts(tmp_path: Path) -> None:
         ("README.md", "Click(box=(x1,y1))", "ui_venus"),
     ],
 )
-def test_the_words_of_a_dialect_in_its_own_texts_name_it(tmp_path: Path, name: str, text: str, dialect: str) -> None:
-    found = detect_dialect(checkpoint(tmp_path, **{name: text, "preprocessor_config.json": OFFICIAL}))
-    assert found.require() == dialect and found.certain
-    assert name in found.reason
+def test_markers_in_texts_name_the_dialect(tmp_path: Path, name: str, text: str, dialect: str) -> None:
+    match = detect_dialect(checkpoint(tmp_path, **{name: text, "preprocessor_config.json": OFFICIAL}))
+    assert match.require() == dialect and match.certain
+    assert name in match.reason
 
 
-def test_words_inside_json_are_found_too(tmp_path: Path) -> None:
-    found = detect_dialect(
+def test_markers_inside_json_are_found(tmp_path: Path) -> None:
+    match = detect_dialect(
         checkpoint(
             tmp_path,
             {"model_type": "glm4v"},
             **{"tokenizer_config.json": {"chat_template": 'do(action="Tap", element=[x,y])'}},
         )
     )
-    assert found.require() == "autoglm"
+    assert match.require() == "autoglm"
 
 
-def test_ui_tars_on_qwen2_vl_answers_in_thousandths(tmp_path: Path) -> None:
+def test_ui_tars_on_qwen2_vl_is_v1(tmp_path: Path) -> None:
     config = {"model_type": "qwen2_vl"}
     assert detect_dialect(checkpoint(tmp_path, config, **{"README.md": "start_box="})).require() == "ui_tars_v1"
 
 
-@pytest.mark.parametrize(("kind", "dialect"), [("qwen2_5_vl", "qwen25"), ("qwen3_vl", "qwen3vl")])
-def test_the_base_models_files_are_the_base_models_dialect_until_somebody_says_otherwise(
-    tmp_path: Path, kind: str, dialect: str
-) -> None:
-    found = detect_dialect(checkpoint(tmp_path, {"model_type": kind}, **{"preprocessor_config.json": OFFICIAL}))
-    assert found.require() == dialect
-    assert not found.certain and "must be named in pixelhand.json" in found.reason
+@pytest.mark.parametrize(("model_type", "dialect"), [("qwen2_5_vl", "qwen25"), ("qwen3_vl", "qwen3vl")])
+def test_base_model_files_are_an_uncertain_match(tmp_path: Path, model_type: str, dialect: str) -> None:
+    match = detect_dialect(checkpoint(tmp_path, {"model_type": model_type}, **{"preprocessor_config.json": OFFICIAL}))
+    assert match.require() == dialect
+    assert not match.certain and "must be named in pixelhand.json" in match.reason
 
 
 @pytest.mark.parametrize(
@@ -92,19 +90,19 @@ def test_the_base_models_files_are_the_base_models_dialect_until_somebody_says_o
     ],
     ids=range(8),
 )
-def test_an_unknown_one_is_said_to_be_unknown_with_the_nearest(
+def test_unknown_dialect_names_the_nearest(
     tmp_path: Path, config: dict[str, Any], files: dict[str, Any], nearest: str
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     for name, content in files.items():
         (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    found = detect_dialect(tmp_path)
-    assert (found.dialect, found.nearest) == ("", nearest)
+    match = detect_dialect(tmp_path)
+    assert (match.dialect, match.nearest) == ("", nearest)
     with pytest.raises(UsageError, match=f"unknown dialect: .*; the nearest is '{nearest}'.*pixelhand.json"):
-        found.require()
+        match.require()
 
 
-def test_the_name_of_the_folder_says_nothing(tmp_path: Path) -> None:
+def test_folder_name_has_no_influence(tmp_path: Path) -> None:
     folder = tmp_path / "UI-TARS-1.5-7B"
     folder.mkdir()
     assert (
@@ -112,20 +110,20 @@ def test_the_name_of_the_folder_says_nothing(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_file_is_said(tmp_path: Path) -> None:
+def test_damaged_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.json cannot be read"):
         detect_dialect(tmp_path)
 
 
-def test_every_dialect_that_can_be_chosen_is_there() -> None:
+def test_every_dialect_declares_its_detection() -> None:
     assert list(detections()) == plugins.list_plugins("model.dialects")
     budgets = [detection.max_pixels for detection in detections().values() if detection.max_pixels]
     assert len(budgets) == len(set(budgets))
 
 
-def test_the_embedded_checkpoint_is_known() -> None:
+def test_embedded_checkpoint_is_detected() -> None:
     from model.checkpoints.weights import EMBEDDED_FOLDER
 
-    found = detect_dialect(EMBEDDED_FOLDER)
-    assert found.dialect == "qwen25" or found.nearest == "qwen25"
+    match = detect_dialect(EMBEDDED_FOLDER)
+    assert match.dialect == "qwen25" or match.nearest == "qwen25"

@@ -39,7 +39,7 @@ FAMILIES = [  # family, tool, the verbs of a surface that it is for
 ]
 
 
-TAKEN = {  # how many examples are said as they stand
+ACCEPTED_COUNT = {  # how many examples are said as they stand
     ("ui_tars", "computer_use"): 19,
     ("ui_tars", "mobile_use"): 16,
     ("ui_tars_v1", "computer_use"): 17,
@@ -74,7 +74,7 @@ def open_dialect(family: str, tool: str) -> Any:
     return module.Dialect(module.LIMITS, tool)
 
 
-def takes(guide: GrammarGuide, text: str) -> bool:
+def accepts(guide: GrammarGuide, text: str) -> bool:
     """Whether a reply is allowed from its first token to its end, and is whole there."""
     for token in grammars()._ids(text):
         if guide.done:
@@ -87,37 +87,35 @@ def takes(guide: GrammarGuide, text: str) -> bool:
 
 
 @pytest.mark.parametrize(("family", "tool", "verbs"), FAMILIES)
-def test_every_example_is_taken_as_it_is_or_as_the_family_writes_it(
-    family: str, tool: str, verbs: frozenset[str]
-) -> None:
+def test_grammar_accepts_examples_or_their_formatted_actions(family: str, tool: str, verbs: frozenset[str]) -> None:
     """What readers forgive (fractions, boxes, full-width digits, a missing end) is not offered to be said."""
     dialect = open_dialect(family, tool)
-    as_it_is = 0
+    accepted_count = 0
     for example in load_examples(family, tool):
-        shown = screen(example.screen_size)
-        form = dialect.grammar(frozenset(ACTION_TYPES), shown)
+        screen_ = screen(example.screen_size)
+        form = dialect.grammar(frozenset(ACTION_TYPES), screen_)
         assert form is not None
-        taken = takes(grammars().guide(form), example.text)
-        as_it_is += taken
+        is_accepted = accepts(grammars().guide(form), example.text)
+        accepted_count += is_accepted
         try:
-            words = dialect.format_action(example.action, shown)
+            formatted = dialect.format_action(example.action, screen_)
         except UsageError:
-            assert taken, example.text
+            assert is_accepted, example.text
             continue
-        name = words.removeprefix("Action: ").partition("(")[0]
+        name = formatted.removeprefix("Action: ").partition("(")[0]
         offered = family[:7] != "ui_tars" or dialect.table.rows[name].offered  # its examples are of both action spaces
-        assert takes(grammars().guide(form), words) == offered, words
-    assert as_it_is >= TAKEN[family, tool]
+        assert accepts(grammars().guide(form), formatted) == offered, formatted
+    assert accepted_count >= ACCEPTED_COUNT[family, tool]
 
 
-def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple[int, int]) -> Counter:
+def check_random_replies(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple[int, int]) -> Counter:
     """So many replies of random logits; each must be read, stay on the screen, and be what the surface can do."""
     dialect = open_dialect(family, tool)
-    shown = screen(size)
-    form = dialect.grammar(verbs, shown)
+    screen_ = screen(size)
+    form = dialect.grammar(verbs, screen_)
     assert form is not None
     generator = torch.Generator().manual_seed(count)
-    kinds: Counter = Counter()
+    verb_counts: Counter = Counter()
     for number in range(count):
         guide = grammars().guide(form, thought=number % 2 == 0)
         room = (guide._start.call_tokens, 220, 400)[number % 3]
@@ -129,27 +127,29 @@ def prove(family: str, tool: str, verbs: frozenset[str], count: int, size: tuple
             logits = 4 * torch.randn(1, grammars().size + 8, generator=generator)
             ids.append(int(guide.mask_logits(logits, room - len(ids)).argmax()))
             guide.accept(ids[-1])
-        text = grammars()._tokens.decode_str([one for one in ids if one not in (258, 256)])
+        text = grammars()._tokens.decode_str([token for token in ids if token not in (258, 256)])
         try:
-            meant = dialect.to_actions(dialect.parse(text), shown)
+            actions = dialect.to_actions(dialect.parse(text), screen_)
         except InvalidActionError as error:
             raise AssertionError(f"{error}: {text!r}") from None
-        for action in meant:
+        for action in actions:
             assert action.verb in verbs | CONTROL_ACTIONS, text
             for point in action.points():
-                shown.check_point(*point)
-        kinds[meant[0].verb] += 1
-    return kinds
+                screen_.check_point(*point)
+        verb_counts[actions[0].verb] += 1
+    return verb_counts
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "tool", "verbs"), FAMILIES)
-def test_hundreds_of_calls_at_other_sizes(family: str, tool: str, verbs: frozenset[str]) -> None:
+def test_random_replies_at_other_sizes(family: str, tool: str, verbs: frozenset[str]) -> None:
     for size in ((1288, 728), (56, 56), (3840, 2160)):
-        prove(family, tool, verbs, 200, size)
+        check_random_replies(family, tool, verbs, 200, size)
 
 
 @pytest.mark.parametrize(("family", "tool", "verbs"), FAMILIES)
-def test_random_logits_make_nothing_but_good_calls(family: str, tool: str, verbs: frozenset[str]) -> None:
-    kinds = prove(family, tool, verbs, 30, (1080, 2400) if "mobile" in tool else (1920, 1080))
-    assert len(kinds) >= (1 if tool in ("click", "click_absolute", "ground") or family == "gta1" else 4), kinds
+def test_random_logits_generate_valid_calls(family: str, tool: str, verbs: frozenset[str]) -> None:
+    verb_counts = check_random_replies(family, tool, verbs, 30, (1080, 2400) if "mobile" in tool else (1920, 1080))
+    assert len(verb_counts) >= (1 if tool in ("click", "click_absolute", "ground") or family == "gta1" else 4), (
+        verb_counts
+    )

@@ -21,7 +21,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(VALUES, st.booleans())
-def test_the_loose_reader_reads_json_as_json_does(value: Any, ascii_only: bool) -> None:
+def test_lenient_parser_agrees_with_json(value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     assert parse_json(text) == (value, len(text))
     assert _parse_leniently(text, 0, "") == (value, len(text))
@@ -38,7 +38,7 @@ def test_the_loose_reader_reads_json_as_json_does(value: Any, ascii_only: bool) 
         max_leaves=12,
     )
 )
-def test_what_python_prints_is_read_too(value: Any) -> None:
+def test_python_reprs_are_parsed(value: Any) -> None:
     text = repr(value)
     if "\\" not in text:
         assert _parse_leniently(text, 0, "") == (value, len(text))
@@ -59,7 +59,7 @@ def test_what_python_prints_is_read_too(value: Any) -> None:
         ("{}", {}),
     ],
 )
-def test_near_misses_with_one_reading(text: str, value: Any) -> None:
+def test_near_misses_with_one_reading_are_parsed(text: str, value: Any) -> None:
     assert parse_json(text, ends="END")[0] == value
 
 
@@ -81,13 +81,13 @@ BROKEN += ["[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "__import__('os')", "{
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
-def test_what_has_no_single_reading_is_unreadable(text: str) -> None:
+def test_ambiguous_json_is_refused(text: str) -> None:
     with pytest.raises(LenientJsonError) as caught:
         parse_json(text, ends="END")
     assert len(str(caught.value)) < 120
 
 
-def test_nesting_up_to_the_bound_is_read() -> None:
+def test_nesting_up_to_the_bound_is_parsed() -> None:
     value, _ = parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
     for _ in range(MAX_DEPTH - 1):
         (value,) = value
