@@ -31,7 +31,7 @@ class Env(Protocol):
     """An environment with a screen: `reset` and `step` as in gymnasium, the screenshot in `info["screen"]`."""
 
     @property
-    def unwrapped(self) -> Any:
+    def unwrapped(self) -> object:
         """The environment beneath all wrappers, a BaseEnv (gymnasium declares its own base class)."""
         ...
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from actions import Screen, Step, SurfaceError, UsageError
-from agent.env import Env
+from agent.env import BaseEnv, Env
 from agent.policies.base import Policy
 from agent.safety.signals import defer_interrupts
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
@@ -92,7 +92,7 @@ def run(
         try:
             _, info = env.reset(seed=seed)
             state = TurnResult.from_info(info)
-            goal, verbs = goal or info["goal"], env.unwrapped.verbs()
+            goal, verbs = goal or info["goal"], cast(BaseEnv, env.unwrapped).verbs()
             record("start", goal=goal, seed=seed, max_steps=max_steps, screen=state.screen, note=state.notice)
             while ending is None:
                 turn, screen, turn_start = len(steps) + 1, state.screen, time.perf_counter()

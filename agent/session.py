@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from secrets import randbelow
-from typing import Protocol
+from typing import Protocol, cast
 
 from actions import Error, Surface, UsageError, plugins
 from agent import config, trace
@@ -218,7 +218,7 @@ def install_approval(env: Env, settings: Settings, folder: Path, record: EventWr
         person: Approves actions; None when nobody can.
     """
     approve = settings.approve or ("never" if is_practice(settings.url) else "")
-    base: BaseEnv = env.unwrapped
+    base = cast(BaseEnv, env.unwrapped)
     is_user_owned = requires_approval(base.surface)
     approves_each = approve == "each" or (is_user_owned and not approve)
     if is_user_owned or approves_each:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-class Use(StrEnum):
+class UseOption(StrEnum):
     """What a model is used for."""
 
     browser = "browser"
@@ -59,7 +59,7 @@ def family(
 
 @app.command()
 def recommend(
-    use: Annotated[Use, typer.Option("--for", help="What the model is used for.")] = Use.browser,
+    use: Annotated[UseOption, typer.Option("--for", help="What the model is used for.")] = UseOption.browser,
 ) -> None:
     """List the models that fit into the free memory, the best first, with the command to fetch it."""
     from model.checkpoints.recommend import detect_hardware

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from actions import UsageError
 
 if TYPE_CHECKING:
-    from agent.env import Env
+    from agent.env import BaseEnv, Env
     from agent.loop import Episode
     from agent.policies.base import Policy
     from agent.safety.approval import Approver
@@ -124,7 +124,7 @@ def run(
 
     if approve not in ("", "each", "never"):
         raise UsageError(f"approve must be 'each', 'never' or '', not {approve!r}")
-    base = env.unwrapped
+    base = cast(BaseEnv, env.unwrapped)
     is_user_owned = requires_approval(base.surface)
     if approver is None and (approve == "each" or (is_user_owned and approve == "")):
         raise UsageError(

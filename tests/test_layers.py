@@ -42,7 +42,7 @@ ROOMS = {  # room: the rooms of the same package that it may not import
     "model.engine": {"model.dialects", "model.serve", "model.chat_model"},
     "model.checkpoints": {"model.engine", "model.serve", "model.chat_model"},
     "model.dialects": {"model.nn", "model.checkpoints", "model.serve", "model.chat_model"},
-    "envs.desktop": {"envs.surfaces", "envs.live", "envs.android", "envs.miniwob"},
+    "envs.desktop": {"envs.surfaces", "envs.live", "envs.android", "envs.miniwob.task", "envs.miniwob.env"},
     "envs.android": {"envs.surfaces", "envs.live", "envs.desktop", "envs.miniwob"},
     "envs.chromium": {"envs.surfaces", "envs.live", "envs.android", "envs.desktop"},
     "envs.surfaces": {"envs.live", "envs.calibration"},

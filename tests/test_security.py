@@ -1,4 +1,4 @@
-"""What a model or a page writes is data: nothing in the packages can run it as code or as a shell's line."""
+"""No package runs text as code, as a shell command or as a pickle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "cloudpickle", "job
 
 
 def dangers(source: str) -> list[str]:
-    """What in a source runs text as code, as a shell's line, or as a pickle: "line: what"."""
+    """Return "line: call" for each call that runs text as code, as a shell command or as a pickle."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
@@ -81,12 +81,12 @@ def test_nothing_runs_text_as_code(package: str) -> None:
         "__import__(x)",
     ],
 )
-def test_this_test_sees_each_of_them(source: str) -> None:
+def test_each_dangerous_call_is_reported(source: str) -> None:
     assert len(dangers(source)) >= 1
 
 
 @pytest.mark.parametrize(
     "source", ["model.eval()", "re.compile(x)", "page.evaluate(js)", "subprocess.run([a])", "run(x, shell=False)"]
 )
-def test_and_is_not_shy_of_what_only_sounds_alike(source: str) -> None:
+def test_harmless_calls_are_not_reported(source: str) -> None:
     assert dangers(source) == []

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from actions import UsageError
 
@@ -25,6 +25,8 @@ LOSS_ALIASES = {
 }
 KEY_ALIASES = {**LOSS_ALIASES, "where": "layers", "optimiser": "optimizer"}
 STAGE_ALIASES = {"visual": "vision", "answers": "sft", "preference": "dpo"}
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ class TrainingConfig:
         except KeyError:
             raise UsageError(f"{self.path} lacks '{key}'; compare it with the recipes in training/configs") from None
 
-    def get(self, key: str, default: Any) -> Any:
+    def get(self, key: str, default: Value) -> Value:
         """Return the value of a key, or the default."""
-        return self.data.get(key, default)
+        value: Value = self.data.get(key, default)
+        return value
 
 
 def canonical_recipe(data: Mapping[str, Any]) -> dict[str, Any]:

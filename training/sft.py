@@ -68,7 +68,7 @@ class SFTStage:
         cells_h = max(packer.cells_h for packer in packers.values())
         self.helpers = AuxiliaryHeads(self.model, cells_w, cells_h, ProbeLayers.from_recipe(losses.pop("layers")))
         self.weights = {"screen": LossWeights(**losses)}
-        self.weights["strip"] = replace(self.weights["screen"], **recipe.get("strips", {}).get("losses", {}))
+        self.weights["strip"] = replace(self.weights["screen"], **recipe.data.get("strips", {}).get("losses", {}))
         anchor_encoder = self._load_initial_weights(before)
         for module in self.modules().values():
             module.to(self.device)

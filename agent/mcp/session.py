@@ -12,6 +12,7 @@ from typing import Any
 from actions import Action, Error, InvalidActionError, Reply, Screen, UsageError
 from agent import trace
 from agent.config import Settings
+from agent.env import Env
 from agent.loop import Episode, run
 from agent.policies.base import Policy
 from agent.policies.scripted import ScriptPolicy
@@ -45,7 +46,7 @@ class McpSession:
         self.settings = settings
         self._open_env, self._open_policy = open_env, open_policy
         self._lock = threading.RLock()
-        self._env: Any = None
+        self._env: Env | None = None
         self._policy: Policy | None = None
         self._trace: trace.TraceWriter | None = None
         self._executor: TurnExecutor | None = None
@@ -133,8 +134,9 @@ class McpSession:
             self._policy.on_text = on_text
         return self._policy
 
-    def env(self) -> Any:
-        """Return the environment for the loop of a task."""
+    def env(self) -> Env:
+        """Return the environment for the loop of a task; call it after the first screenshot or action."""
+        assert self._env is not None
         return self._env
 
     def _is_running(self) -> bool:

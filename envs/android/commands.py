@@ -67,10 +67,10 @@ def tap(x: int, y: int) -> Command:
     return Command(("input", "tap", str(x), str(y)))
 
 
-def swipe(start: tuple[int, int], end: tuple[int, int], seconds: float, *, held: bool = False) -> Command:
-    """Return a swipe between two points; `held` waits at the start until what lies there can be dragged."""
+def swipe(start: tuple[int, int], end: tuple[int, int], seconds: float, *, long_press: bool = False) -> Command:
+    """Return a swipe between two points; `long_press` first holds the start until the item there can be dragged."""
     numbers = (*start, *end, round(seconds * 1000))
-    return Command(("input", "draganddrop" if held else "swipe", *map(str, numbers)), seconds + held)
+    return Command(("input", "draganddrop" if long_press else "swipe", *map(str, numbers)), seconds + long_press)
 
 
 def motion_event(kind: str, point: tuple[int, int]) -> Command:

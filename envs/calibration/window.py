@@ -7,7 +7,10 @@ import math
 import queue
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tkinter
 
 POLL_MS = 10
 FIELD_UNITS = 40  # height of the text field
@@ -38,7 +41,7 @@ def main() -> None:
 class TargetWindow:
     """The window, its canvas and its text field."""
 
-    def __init__(self, root: Any, canvas: Any, entry: Any) -> None:
+    def __init__(self, root: tkinter.Tk, canvas: tkinter.Canvas, entry: tkinter.Entry) -> None:
         self.root, self.canvas, self.entry = root, canvas, entry
         self.middles: dict[str, tuple[int, int]] = {}
         self.last_event: dict[str, Any] | None = None
@@ -92,7 +95,7 @@ class TargetWindow:
             self.middles[color] = left + side // 2, top + side // 2
         self.root.update()
 
-    def on_pointer(self, event: Any, pressed: bool) -> None:
+    def on_pointer(self, event: tkinter.Event[tkinter.Canvas], pressed: bool) -> None:
         """Record a pointer event relative to the nearest marker."""
         offsets = {color: (event.x - x, event.y - y) for color, (x, y) in self.middles.items()}
         if offsets:

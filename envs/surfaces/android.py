@@ -294,7 +294,7 @@ class Surface:
         is_held = len(action.path) > 2 and action.path[0] == action.path[1]
         path = self._map_points(action.path[1:] if is_held else action.path)
         if len(path) == 2:
-            self._execute(commands.swipe(path[0], path[1], HELD_SWIPE_S if is_held else SWIPE_S, held=is_held))
+            self._execute(commands.swipe(path[0], path[1], HELD_SWIPE_S if is_held else SWIPE_S, long_press=is_held))
             return
         try:
             self._execute(commands.motion_event("DOWN", path[0]))

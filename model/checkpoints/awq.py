@@ -66,7 +66,7 @@ def split_name(name: str) -> tuple[str, str] | None:
     return (module_name, kind) if kind in KINDS else None
 
 
-def unpack(packed: Tensor) -> Tensor:
+def unpack_int4(packed: Tensor) -> Tensor:
     """Unpack int32 [rows, N / 8] to uint8 [rows, N] from 0 to 15, columns in order."""
     shifts = torch.arange(0, 32, 4, device=packed.device)
     nibbles = packed.unsqueeze(-1) >> shifts & 15  # [rows, N / 8, 8], column ORDER[n] at index n
@@ -75,7 +75,7 @@ def unpack(packed: Tensor) -> Tensor:
 
 
 def pack(values: Tensor) -> Tensor:
-    """Pack uint8 [rows, N] to int32 [rows, N / 8], the inverse of `unpack`."""
+    """Pack uint8 [rows, N] to int32 [rows, N / 8], the inverse of `unpack_int4`."""
     eights = values.view(len(values), -1, 8)[..., list(ORDER)].to(torch.int64)
     words = (eights << torch.arange(0, 32, 4, device=values.device)).sum(-1)
     return words.where(words < 1 << 31, words - (1 << 32)).to(torch.int32)
@@ -103,9 +103,9 @@ def unpack_weight(
                 f"'{name}.{kind}' is {list(parts[kind].shape)} where config.json says {expected} for groups of "
                 f"{group}; config.json and the weights are not of one checkpoint"
             )
-    values = unpack(parts["qweight"]).t().contiguous()
+    values = unpack_int4(parts["qweight"]).t().contiguous()
     scales = parts["scales"].float()
-    offsets = (8 - unpack(parts["qzeros"]).float()) * scales
+    offsets = (8 - unpack_int4(parts["qzeros"]).float()) * scales
     return values, torch.stack([scales, offsets], dim=-1).to(dtype)
 
 

@@ -184,7 +184,7 @@ def test_moved_mouse_pauses_actions_approved_for_run(tmp_path: Path) -> None:
     assert "used the mouse meanwhile" in episode.steps[1].error
 
 
-def test_refusal_reason_reaches_model_and_counts_as_no_mistake(tmp_path: Path) -> None:
+def test_refusal_reason_reaches_model(tmp_path: Path) -> None:
     env, person = user_owned_env(), ScriptedApprover(*["not there, use the blue one"] * 6, "no", "y")
     episode, events = run_with_approval(env, person, tmp_path, [MISS] * 7 + [CLICK, DONE], max_steps=12)
     assert episode.status == "success"

@@ -41,7 +41,7 @@ def is_accepted(grammar: str, text: str) -> bool:
     return matcher.consume_tokens(tokens.tokenize_str(text, parse_special=True)) and matcher.is_accepting()
 
 
-def test_the_grammar_that_is_sent_lets_calls_through_and_nothing_malformed() -> None:
+def test_sent_grammar_accepts_only_valid_calls() -> None:
     form = qwen25.Dialect(ImageLimits()).grammar(ALL, SCREEN)
     assert form is not None
     grammar = structured_output.to_lark(form)

@@ -84,7 +84,7 @@ def test_awq_pack_matches_reference() -> None:
     for row in range(5):
         for word in range(3):
             assert int(packed[row, word]) == pack_word(values[row, 8 * word : 8 * word + 8].tolist())
-    assert torch.equal(awq.unpack(packed), values)
+    assert torch.equal(awq.unpack_int4(packed), values)
 
 
 def test_dequantized_weights_equal_packed_weights(folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_grammar_accepts_calls_and_nothing_else(acme: Dialect) -> None:
             assert guide.done or guide._matcher.is_accepting()
 
 
-def test_verbs_and_points_are_known_to_grounding_and_zoom(acme: Dialect) -> None:
+def test_third_party_supports_grounding_and_zoom(acme: Dialect) -> None:
     assert acme.supports("click")
     assert not acme.supports("drag")
     text = "<do>tap(at=(10, 20))</do>"
