@@ -49,15 +49,15 @@ def episode(chat: ChatModel, seed: int, steps: int, window: HistoryWindow) -> It
     from model.dialects.qwen25 import Dialect
 
     dialect = Dialect(chat.limits)
-    steps: list[Step] = []
+    past_steps: list[Step] = []
     for index, screen in enumerate(screens(seed, steps), start=1):
         conversation = dialect.conversation(
-            "Book it.", window.select(steps), screen, frozenset({"click", "type", "scroll"})
+            "Book it.", window.select(past_steps), screen, frozenset({"click", "type", "scroll"})
         )
         reply_texts: list[str] = []
         yield Turn(conversation.messages, conversation.tools), reply_texts
         call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})
-        steps.append(
+        past_steps.append(
             Step(index, screen, Reply(reply_texts[0]), call, notice="Nothing moved." if index % 3 == 0 else "")
         )
 
