@@ -1,7 +1,7 @@
 """One phone through the adb server: selected, pinned, and reconnected after a lost connection.
 
-A query may be repeated after a lost connection. A command that acts on the phone is sent once: if the connection breaks,
-it is restored and the caller learns whether the command was executed, was not, or may have been.
+A query may be repeated after a lost connection. A command that acts on the phone is sent once: if the connection
+breaks, it is restored, and the caller learns whether the command was executed, was not, or may have been.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Input methods that accept any text over adb, selected for one text and replaced by the user's own afterwards.
 
-The user's keyboard is recorded in a file before it is changed. It is restored when the text has been typed, also after an
-error; by a separate process when this one is killed; and at the next start if even that failed.
+The user's keyboard is recorded in a file before it is changed. It is restored when the text has been typed, also after
+an error; by a separate process when this one is killed; and at the next start if even that failed.
 """
 
 from __future__ import annotations

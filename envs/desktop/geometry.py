@@ -1,8 +1,8 @@
 """Rectangles, monitors and the mapping from screenshot pixels to pointer coordinates.
 
-Three coordinate systems are involved. Pointer coordinates ("points") are pixels on X11 and Windows and logical points on
-macOS; a monitor to the left of the primary one has negative ones. Captured images are in display pixels. A Screen is in
-logical pixels; `Monitor.scale` is the number of pointer points per logical pixel.
+Three coordinate systems are involved. Pointer coordinates ("points") are pixels on X11 and Windows and logical points
+on macOS; a monitor to the left of the primary one has negative ones. Captured images are in display pixels. A Screen is
+in logical pixels; `Monitor.scale` is the number of pointer points per logical pixel.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Box(NamedTuple):
 class Monitor:
     """One monitor as measured.
 
-    Examples: macOS with Retina has scale 1 and picture_scale 1 or 2; Windows at 150 % has scale 1.5 and picture_scale 1;
-    X11 has 1 for both.
+    Examples: macOS with Retina has scale 1 and picture_scale 1 or 2; Windows at 150 % has scale 1.5 and picture_scale
+    1; X11 has 1 for both.
     """
 
     number: int

@@ -81,7 +81,7 @@ def send(events: Sequence[Input]) -> None:
         accepted = send_input(len(batch), (Input * len(batch))(*batch), ctypes.sizeof(Input))
         if accepted != len(batch):
             raise SurfaceError(
-                f"Windows accepted {accepted} of {len(batch)} input events; the focused program may run as administrator"
+                f"Windows accepted {accepted} of {len(batch)} input events; the focused program may run as admin"
             )
 
 

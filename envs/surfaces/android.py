@@ -286,7 +286,7 @@ class Surface:
             self._execute(commands.tap(*point))
 
     def _drag(self, action: Drag) -> None:
-        """Swipe between two points, or along more; a first point that is given twice is held until it can be dragged."""
+        """Swipe along the points; a first point that is given twice is held until it can be dragged."""
         if action.modifiers:
             raise InvalidActionError("keys cannot be held during a drag on a phone; drag without modifiers")
         if len(action.path) == 1:

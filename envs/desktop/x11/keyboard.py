@@ -1,6 +1,6 @@
 """The keyboard of an X server: chords of keys, and text.
 
-The keyboard map, Caps Lock and pressed keys are restored afterwards; the clean-up process does so if this one is killed.
+The keyboard map, Caps Lock and pressed keys are restored afterwards, by the clean-up process if this one is killed.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def own_environment(adb: Adb, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def shared_phone(adb: Adb, chrome: str) -> Iterator[SimulatedPhone]:
-    """A connected simulated phone in any state."""
+    """Return a connected simulated phone in any state."""
     with SimulatedPhone(executable=chrome) as phone:
         adb("connect", phone.address)
         yield phone
@@ -46,7 +46,7 @@ def shared_phone(adb: Adb, chrome: str) -> Iterator[SimulatedPhone]:
 
 @pytest.fixture
 def phone(shared_phone: SimulatedPhone, adb: Adb) -> SimulatedPhone:
-    """A connected phone at its home screen, upright, without faults, its command log empty."""
+    """Return a connected phone at its home screen, upright, without faults, its command log empty."""
     for kind in FAULTS:
         shared_phone.fault(f"{kind}:0")
 

@@ -40,7 +40,7 @@ def fault_after(count: int, phone: SimulatedPhone, fault: str) -> Iterator[None]
 
 @pytest.fixture
 def impatient(phone: SimulatedPhone) -> Iterator[Surface]:
-    """A surface with short time limits."""
+    """Open a surface with short time limits."""
     with Surface(phone.address, timeout_s=1.0, reconnect_s=2.0) as opened:
         phone.shell.log.clear()
         yield opened

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
-    """The name of the display."""
+    """Yield the name of the display."""
     with x_server() as name:
         yield name
 
 
 @pytest.fixture
 def painted(display: str) -> Iterator[Display]:
-    """A connection to the display, whose background is not black."""
+    """Yield a connection to the display, whose background is not black."""
     connection = connect_to(display)
     root = connection.screen().root
     root.change_attributes(background_pixel=0x406080)
