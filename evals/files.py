@@ -11,6 +11,8 @@ from typing import Any
 
 from actions import UsageError
 
+JsonValue = Any  # a parsed JSON value; readers check the structure that they need
+
 
 def annotation_files(folder: Path, patterns: Sequence[str], source: str) -> list[Path]:
     """Return the annotation files in folder/annotations or folder, sorted.
@@ -52,7 +54,7 @@ def read_text(path: Path) -> str:
         raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> JsonValue:
     """Return the value of a JSON file, or the list of values of a .jsonl file.
 
     Raises:
@@ -69,7 +71,7 @@ def read_json(path: Path) -> Any:
     return [value for _, value in parse_json_lines(text, path)]
 
 
-def parse_json_lines(text: str, path: Path) -> list[tuple[int, Any]]:
+def parse_json_lines(text: str, path: Path) -> list[tuple[int, JsonValue]]:
     """Return (line number, value) of every line that is not blank.
 
     Raises:

@@ -21,13 +21,13 @@ from agent.policies.base import Policy, PredictionMixin
 from envs.grounding import GroundingEnv
 from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedStep
 from envs.surfaces.image import load_screenshot
-from evals.types import Benchmark, Dataset, Prediction, SampleScore
+from evals.types import Benchmark, Dataset, EvalTask, Prediction, SampleScore
 from evals.workers.spec import describe_policy
 
 MAX_PREFETCHED = 6  # images in memory before they are needed
 
 
-def recorded_step(dataset: Dataset, task: Any) -> RecordedStep:
+def recorded_step(dataset: Dataset, task: EvalTask) -> RecordedStep:
     """Return a task as the recorded environment takes it."""
     return RecordedStep(task.id, dataset.folder / "images" / task.image, task.instruction, task)
 

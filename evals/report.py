@@ -86,15 +86,15 @@ def _overview(runs: Sequence[Path], summaries: Sequence[Mapping[str, Any]]) -> l
 def _run_context(folder: Path, summary: Mapping[str, Any], data: Path | None, failures: int) -> dict[str, Any]:
     """Return the template's variables of one run."""
     interval, total = summary["interval"], summary["total"]
-    asked = json.loads((folder / RUN).read_text(encoding="utf-8"))["asked"]
+    request = json.loads((folder / RUN).read_text(encoding="utf-8"))["asked"]
     configuration = {
         "benchmark": summary["benchmark"],
         "revision": summary["revision"],
         "protocol": summary["protocol"],
-        "level": asked.get("level", ""),
-        "limit": asked.get("limit") or "none",
-        "seed": asked.get("seed", ""),
-        **asked.get("options", {}),
+        "level": request.get("level", ""),
+        "limit": request.get("limit") or "none",
+        "seed": request.get("seed", ""),
+        **request.get("options", {}),
         **summary["about"],
     }
     return {

@@ -14,7 +14,7 @@ RUN, PREDICTIONS, VERDICTS, RESULT = "run.json", "predictions.jsonl", "verdicts.
 LOCAL_STATE = "here.json"  # the benchmark's folder on this machine
 
 
-def check_same_run(out: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+def check_same_run(out: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts about the folder's model, {} in a new folder.
 
     Raises:
@@ -24,8 +24,8 @@ def check_same_run(out: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     saved = read_json(out / RUN)
     before = parse_identity(saved.get("asked", {}))
-    for key in dict.fromkeys((*asked, *before)):
-        old, new = before.get(key), asked.get(key)
+    for key in dict.fromkeys((*request, *before)):
+        old, new = before.get(key), request.get(key)
         if old != new:
             raise UsageError(
                 f"{out} holds a run with {key} {old!r}, and this one has {new!r}; choose another folder with --out"
@@ -35,7 +35,7 @@ def check_same_run(out: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_same_model(
-    out: Path, asked: Mapping[str, Any], about: Mapping[str, Any], ready: Mapping[str, Any]
+    out: Path, request: Mapping[str, Any], about: Mapping[str, Any], ready: Mapping[str, Any]
 ) -> dict[str, Any]:
     for key in about.keys() & ready.keys():  # a fact that one version does not record proves nothing
         if about[key] != ready[key]:
@@ -44,5 +44,5 @@ def check_same_model(
                 "changed; choose another folder with --out"
             )
     if not about:
-        replace_json(out / RUN, {"asked": dict(asked), "about": dict(ready)})
+        replace_json(out / RUN, {"asked": dict(request), "about": dict(ready)})
     return dict(about or ready)

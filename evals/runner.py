@@ -181,9 +181,9 @@ def run_predictions(
         UsageError: The folder holds another run, or another process is writing to it.
         SurfaceError: No task could be run.
     """
-    asked = {**spec.identity(), "data": plan.dataset.revision, "limit": limit}
+    request = {**spec.identity(), "data": plan.dataset.revision, "limit": limit}
     with open_journal(out) as journal:
-        about = check_same_run(out, asked)
+        about = check_same_run(out, request)
         if journal.entries and not about:
             raise UsageError(f"{out} has predictions but no {RUN}; choose another folder with --out")
         replace_json(out / LOCAL_STATE, {"data": str(plan.dataset.folder.absolute())})
@@ -196,7 +196,7 @@ def run_predictions(
         jobs = [job for job in jobs if job.remaining()]
         for message in _run_jobs(spec, jobs, workers, command, ray):
             if "ready" in message:
-                about = check_same_model(out, asked, about, message["ready"])
+                about = check_same_model(out, request, about, message["ready"])
                 continue
             if "broken" in message:
                 broken[message["id"]] = message["broken"]

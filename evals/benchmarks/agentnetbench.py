@@ -309,7 +309,7 @@ def _scroll_similarity(recorded: float, predicted: float) -> float:
     return min(abs(recorded), abs(predicted)) / max(abs(recorded), abs(predicted))
 
 
-def score_sample(task: Any, prediction: Prediction, protocol: str) -> SampleScore:
+def score_sample(task: RecordedDesktopStep, prediction: Prediction, protocol: str) -> SampleScore:
     """Return the score of one prediction; its parts are the scores of each kind of action."""
     return _score_step(task, prediction, protocol)
 

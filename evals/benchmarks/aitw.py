@@ -180,7 +180,7 @@ def _official_type(action: MobileAction) -> str:
     return "gesture" if action.verb in ("click", "swipe") else action_type(action)
 
 
-def score_sample(task: Any, prediction: Prediction, protocol: str) -> SampleScore:
+def score_sample(task: AitwStep, prediction: Prediction, protocol: str) -> SampleScore:
     """Return the score of one prediction."""
     return mobile_scoring.score_step(task, prediction, match_action)
 

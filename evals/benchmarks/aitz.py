@@ -205,7 +205,7 @@ RULES: dict[str, MatchRule] = {
 }
 
 
-def score_sample(task: Any, prediction: Prediction, protocol: str) -> SampleScore:
+def score_sample(task: AitzStep, prediction: Prediction, protocol: str) -> SampleScore:
     """Return the score of one prediction under a protocol."""
     return _score_step(protocol, task, prediction)
 

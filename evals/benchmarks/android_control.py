@@ -317,7 +317,7 @@ PROTOCOLS = {
 # ---- scoring
 
 
-def score_sample(task: Any, prediction: Prediction, protocol: str) -> SampleScore:
+def score_sample(task: RecordedMobileStep, prediction: Prediction, protocol: str) -> SampleScore:
     """Return the score of one prediction under a protocol."""
     return mobile_scoring.score_step(task, prediction, PROTOCOLS[protocol].rule)
 

@@ -191,7 +191,7 @@ def scored_tasks(dataset: Dataset, protocol: str) -> Sequence[OdysseyStep]:
     return [step for step in dataset.tasks if step.file in splits[protocol]]
 
 
-def score_sample(task: Any, prediction: Prediction, protocol: str) -> SampleScore:
+def score_sample(task: OdysseyStep, prediction: Prediction, protocol: str) -> SampleScore:
     """Return the score of one prediction."""
     return mobile_scoring.score_step(task, prediction, match_action)
 
@@ -280,7 +280,7 @@ def _notes(dataset: Dataset, steps: Sequence[OdysseyStep], protocol: str) -> lis
     return notes
 
 
-def oracle(step: Any) -> Prediction:
+def oracle(step: OdysseyStep) -> Prediction:
     """Return the recorded action as a prediction; the recents button is a key in this project's schema."""
     if step.action.button == "recents":
         return {"id": step.id, "actions": [{"verb": "press", "keys": ["recents"]}], "reply": "as recorded"}

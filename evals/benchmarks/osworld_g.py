@@ -117,7 +117,7 @@ def outcome(task: GroundingTask, prediction: Prediction, protocol: str) -> Outco
     return grounding.click_outcome(task, prediction)
 
 
-def score_sample(task: Any, prediction: Prediction, protocol: str) -> SampleScore:
+def score_sample(task: GroundingTask, prediction: Prediction, protocol: str) -> SampleScore:
     """Return the score of one prediction under a protocol."""
     return grounding.sample_score(task, outcome(task, prediction, protocol))
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
 
 from actions import UsageError, plugins
-from evals.files import image_size, parse_json_lines, read_text
+from evals.files import JsonValue, image_size, parse_json_lines, read_text
 from evals.metrics.grounding import GroundingTask
 from evals.types import Dataset, Prediction
 
@@ -25,7 +25,21 @@ SPACES: dict[str, tuple[float | None, str]] = {  # name: (length of a side, None
     "resized": (None, "pixels of the image as Qwen2.5-VL resizes it, with its official budget"),
 }
 SPACE_ALIASES = {"shares": "normalized", "thousandths": "0-1000"}
-Entries = list[tuple[str, Any]]  # (place in the file, value)
+Entries = list[tuple[str, JsonValue]]  # (place in the file, value)
+
+
+class SizedTask(Protocol):
+    """A task of a known or unknown image size."""
+
+    @property
+    def image(self) -> str:
+        """File name below images/."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height in pixels."""
+        ...
 
 
 class Importer(Protocol):
@@ -33,13 +47,13 @@ class Importer(Protocol):
 
     HAS_EPISODES: bool  # actions of episodes, else points on images
 
-    def can_read(self, content: Any) -> bool:
+    def can_read(self, content: JsonValue) -> bool:
         """Return whether a file's content has this harness's structure."""
 
     def coordinate_space(self, benchmark: str) -> str:
         """Return the key of SPACES that the harness's points are in."""
 
-    def read_entries(self, content: Any, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
+    def read_entries(self, content: JsonValue, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
         """Return the predictions in this project's format."""
 
 
@@ -102,7 +116,7 @@ def _import_table(
 
 
 def _import(
-    name: str, importer: Importer, content: Any, dataset: Dataset, path: Path, space: str
+    name: str, importer: Importer, content: JsonValue, dataset: Dataset, path: Path, space: str
 ) -> tuple[str | None, Entries]:
     has_points = all(isinstance(task, GroundingTask) for task in dataset.tasks)
     if has_points == importer.HAS_EPISODES:
@@ -123,7 +137,7 @@ class FileContent:
         text = read_text(path)
         self._lines: list[tuple[int, Any]] | None = None
         try:
-            self.value: Any = json.loads(text)
+            self.value: JsonValue = json.loads(text)
         except (ValueError, RecursionError):
             self._lines = parse_json_lines(text, path)
             self.value = [value for _, value in self._lines]
@@ -137,7 +151,7 @@ class FileContent:
         return [("line 1", self.value)]
 
 
-def to_pixels(task: Any, dataset: Dataset, point: Sequence[float], space: str) -> list[float]:
+def to_pixels(task: SizedTask, dataset: Dataset, point: Sequence[float], space: str) -> list[float]:
     """Return a point in pixels of the task's original image.
 
     Raises:
@@ -161,9 +175,9 @@ def _resized(width: int, height: int) -> tuple[int, int]:
 class TaskMatcher:
     """Match entries without ids to tasks, by image, instruction (in either language) and box; each task once."""
 
-    def __init__(self, tasks: Sequence[Any], path: Path) -> None:
+    def __init__(self, tasks: Sequence[GroundingTask], path: Path) -> None:
         self.path = path
-        self._tasks: dict[tuple[str, str], list[Any]] = {}
+        self._tasks: dict[tuple[str, str], list[GroundingTask]] = {}
         self._matched_ids: set[str] = set()
         for task in tasks:
             instructions = {
@@ -173,7 +187,7 @@ class TaskMatcher:
             for instruction in instructions - {""}:
                 self._tasks.setdefault((file_name(task.image), instruction), []).append(task)
 
-    def match(self, image: str, instruction: str, box: Sequence[float], number: int) -> Any:
+    def match(self, image: str, instruction: str, box: Sequence[float], number: int) -> GroundingTask:
         """Return the task of an entry.
 
         Args:
@@ -205,7 +219,7 @@ class TaskMatcher:
         return unmatched[0]
 
 
-def boxes_equal(task: Any, box: Sequence[float]) -> bool:
+def boxes_equal(task: GroundingTask, box: Sequence[float]) -> bool:
     """Return whether a box is the task's, as two corners, as a corner and a size, or as annotated."""
     values, numbers = tuple(task.target.values), tuple(float(number) for number in box)
     if numbers in (values, tuple(task.labels.get("bbox", ()))):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from evals.files import JsonValue
 from evals.importers.base import TaskMatcher, normalize_whitespace, parse_box, to_pixels
 from evals.types import Dataset, Prediction
 
@@ -44,19 +45,19 @@ def coordinate_space(benchmark: str) -> str:
     return "normalized"
 
 
-def can_read(content: Any) -> bool:
+def can_read(content: JsonValue) -> bool:
     """Return whether the content is lmms-eval's samples."""
     samples = _samples(content)
     return bool(samples) and isinstance(samples[0], dict) and {"doc_id", "filtered_resps"} <= samples[0].keys()
 
 
-def _samples(content: Any) -> list[Any]:
+def _samples(content: JsonValue) -> list[Any]:
     """Return the lines; older versions wrote one object with them in "logs"."""
     samples = content.get("logs") if isinstance(content, dict) else content
     return samples if isinstance(samples, list) else []
 
 
-def read_entries(content: Any, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
+def read_entries(content: JsonValue, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
     """Return the prediction of each sample."""
     if not can_read(content):
         raise UsageError(f"{path} is not in lmms-eval's format: no samples with doc_id and filtered_resps")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from evals.files import JsonValue
 from evals.importers.base import TaskMatcher, boxes_equal, normalize_whitespace, parse_box
 from evals.types import Dataset, Prediction
 
@@ -25,12 +26,12 @@ INSTRUCTION_KEYS, IMAGE_KEYS = ("prompt_to_evaluate", "instruction"), ("img_path
 RUN_KEYS = ("lang", "instruction_style", "gt_type")  # one value each in a file that a single score describes
 
 
-def can_read(content: Any) -> bool:
+def can_read(content: JsonValue) -> bool:
     """Return whether the content is a report or its details."""
     return _details(content) is not None
 
 
-def _details(content: Any) -> list[Any] | None:
+def _details(content: JsonValue) -> list[JsonValue] | None:
     """Return the details of a report, of a list of them or of a single one; None for anything else."""
     if isinstance(content, dict) and isinstance(content.get("details"), list):
         return list(content["details"])
@@ -50,7 +51,7 @@ def coordinate_space(benchmark: str) -> str:
     return "pixels"
 
 
-def read_entries(content: Any, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
+def read_entries(content: JsonValue, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
     """Return the prediction of each detail.
 
     Raises:

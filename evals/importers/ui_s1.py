@@ -15,6 +15,7 @@ from typing import Any
 
 from actions import UsageError
 from actions.types import MAX_WAIT_S
+from evals.files import JsonValue
 from evals.importers.base import file_name, to_pixels
 from evals.types import Dataset, Prediction
 
@@ -32,7 +33,7 @@ def coordinate_space(benchmark: str) -> str:
     return "pixels"
 
 
-def can_read(content: Any) -> bool:
+def can_read(content: JsonValue) -> bool:
     """Return whether the content is UI-S1's, episodes or script output."""
     first = content[0] if isinstance(content, list) and content else content
     return isinstance(first, dict) and "goal" in first and ("final_step_id" in first or _has_actions(first))
@@ -43,7 +44,7 @@ def _has_actions(episode: Mapping[str, Any]) -> bool:
     return isinstance(steps, list) and bool(steps) and isinstance(steps[0], dict) and "action_content" in steps[0]
 
 
-def read_entries(content: Any, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
+def read_entries(content: JsonValue, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
     """Return the prediction of each step."""
     episodes = content if isinstance(content, list) else [content]
     if not can_read(content):

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from actions import UsageError
 from evals.datasets import spreadsheet
+from evals.files import JsonValue
 from evals.importers.base import TaskMatcher, parse_box, to_pixels
 from evals.types import Dataset, Prediction
 
@@ -34,14 +34,14 @@ def load_table(path: Path) -> list[dict[str, str]]:
     return spreadsheet.read_rows(path)
 
 
-def can_read(content: Any) -> bool:
+def can_read(content: JsonValue) -> bool:
     """Return whether the content has VLMEvalKit's columns."""
     if not isinstance(content, list) or not content or not isinstance(content[0], dict):
         return False
     return {"question", "prediction"} <= content[0].keys() and any(key in content[0] for key in IMAGE_KEYS)
 
 
-def read_entries(content: Any, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
+def read_entries(content: JsonValue, dataset: Dataset, path: Path, space: str) -> list[Prediction]:
     """Return the prediction of each row."""
     if not can_read(content):
         raise UsageError(f"{path} is not in VLMEvalKit's format: no columns question, prediction and image_path")

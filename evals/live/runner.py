@@ -181,12 +181,12 @@ def run_live(
     check_tasks(bench, tasks, seeds)
     scores: dict[str, LiveTaskScore] = {}
     about: dict[str, Any] = {}
-    asked = spec.identity()
+    request = spec.identity()
     with ExitStack() as stack:
         journal = None
         if out is not None:
             journal = stack.enter_context(open_journal(out))
-            about = check_same_run(out, asked)
+            about = check_same_run(out, request)
             for task, entry in journal.entries.items():
                 score = LiveTaskScore.from_dict(entry["line"])
                 if task in tasks and not score.broken:
@@ -198,7 +198,9 @@ def run_live(
             messages = _run_here(spec, load_policy, jobs, on_result)
         for message in messages:
             if "ready" in message:
-                about = dict(message["ready"]) if out is None else check_same_model(out, asked, about, message["ready"])
+                about = (
+                    dict(message["ready"]) if out is None else check_same_model(out, request, about, message["ready"])
+                )
                 continue
             if "broken" in message:  # every worker that ran the task died
                 score = LiveTaskScore(broken=list(seeds))

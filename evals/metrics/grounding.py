@@ -72,7 +72,7 @@ def click_outcome(task: GroundingTask, prediction: Prediction) -> Outcome:
     return "correct" if is_hit(task, point) else "wrong"
 
 
-def score_click(task: Any, prediction: Prediction, protocol: str = "") -> SampleScore:
+def score_click(task: GroundingTask, prediction: Prediction, protocol: str = "") -> SampleScore:
     """Return the score of one prediction under the official rule, clustered by image."""
     return sample_score(task, click_outcome(task, prediction))
 

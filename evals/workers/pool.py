@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from evals.workers.spec import RunSpec
 
 PREFETCH = 2  # jobs assigned to a worker: the current one, and one whose images it loads meanwhile
 MAX_CRASHES = 2  # crashes of workers on a job after which its tasks are broken
@@ -91,7 +94,7 @@ class JobQueue:
         return [{"id": name, "broken": reason} for name in self.jobs[number].remaining()]
 
 
-def open_pool(spec: Any, workers: int, *, ray: str = "", command: Sequence[str] | None = None) -> WorkerPool:
+def open_pool(spec: RunSpec, workers: int, *, ray: str = "", command: Sequence[str] | None = None) -> WorkerPool:
     """Return a pool of local processes, or of actors on the Ray cluster at the address `ray`."""
     if ray:
         from evals.workers.ray_pool import RayPool
