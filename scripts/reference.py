@@ -24,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
 HEADER = "<!-- Written by scripts/reference.py; do not edit. -->\n\n"
+MAX_SIGNATURE = 80  # characters on one line
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Yields", "Example", "Examples")
 API_PACKAGES = ("pixelhand", "pixelhand.testing", "agent.policies.factory", "envs.options", "evals", "model", "actions")
 API_NAMES = {"agent.policies.factory": ("PolicyOptions",), "envs.options": ("SurfaceOptions",)}  # else __all__
@@ -310,12 +311,15 @@ def api_page() -> str:
             continue
         parts.append(f"## `{package}`\n")
         parts.append(_doc(module) + "\n")
-        for name in sorted(names, key=str.lower):
+        exported: list[tuple[str, object]] = []
+        for name in names:
             try:
                 value = getattr(module, name)
             except (AttributeError, ImportError) as error:
                 print(f"{package}.{name} is left out: {error}", file=sys.stderr)
                 continue
+            exported.append((name, value))
+        for name, value in sorted(exported, key=_entry_order):
             parts.extend(_api_entry(package, name, value))
     return "\n".join(parts)
 
@@ -327,6 +331,20 @@ def _import(package: str) -> ModuleType | None:
     except ImportError as error:
         print(f"{package} is left out: {error}", file=sys.stderr)
         return None
+
+
+def _entry_order(entry: tuple[str, object]) -> tuple[int, str]:
+    """Order functions before classes, errors, actions and modules."""
+    name, value = entry
+    if isinstance(value, ModuleType):
+        rank = 4
+    elif not isinstance(value, type):
+        rank = 0 if inspect.isroutine(value) else 5
+    elif issubclass(value, BaseException):
+        rank = 2
+    else:
+        rank = 3 if value.__module__ == "actions.types" else 1
+    return rank, name.lower()
 
 
 def _api_entry(package: str, name: str, value: object) -> Iterator[str]:
@@ -361,11 +379,11 @@ def _api_entry(package: str, name: str, value: object) -> Iterator[str]:
             function = method.__func__ if isinstance(method, classmethod | staticmethod) else method
             if method_name.startswith("_") or not inspect.isfunction(function) or not function.__doc__:
                 continue
-            yield f"#### `{method_name}{_signature(function)}`\n\n{_doc(function)}\n"
+            yield f"#### `{name}.{method_name}`\n\n```python\n{method_name}{_signature(function)}\n```\n\n{_doc(function)}\n"
 
 
 def _signature(value: Any) -> str:
-    """Format a signature, one line, without quotes around annotations."""
+    """Format a signature without quotes around annotations, one parameter per line if it is long."""
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):
@@ -385,7 +403,8 @@ def _signature(value: Any) -> str:
         parts.append(text)
     returned = signature.return_annotation
     arrow = "" if returned is signature.empty or returned in (None, "None") else f" -> {_annotation(returned)}"
-    return f"({', '.join(parts)}){arrow}"
+    line = f"({', '.join(parts)}){arrow}"
+    return line if len(line) <= MAX_SIGNATURE else "(\n" + "".join(f"    {part},\n" for part in parts) + f"){arrow}"
 
 
 def _annotation(annotation: object) -> str:
