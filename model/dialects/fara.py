@@ -82,7 +82,11 @@ class QueryField(TextField):
 
 @dataclass(frozen=True)
 class PagesField(AmountField):
-    """Pixels of which only the sign counts."""
+    """Pixels of which only the sign counts: a scroll is one page."""
+
+    def parse(self, arguments: Arguments) -> Values:
+        direction = "up" if arguments.amount(self.key, 10**6) > 0 else "down"
+        return {"down": scroll_page(direction, arguments.mapper.screen).down}
 
     def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
         pages = (scroll_page("up", mapper.screen), scroll_page("down", mapper.screen))
@@ -102,10 +106,6 @@ def _type(arguments: Arguments) -> Result:
     return actions[0] if len(actions) == 1 else actions
 
 
-def _scroll(arguments: Arguments) -> Result:
-    return scroll_page("up" if arguments.amount("pixels", 10**6) > 0 else "down", arguments.mapper.screen)
-
-
 def _terminate(arguments: Arguments) -> Result:
     status = arguments.choice("status", ("success", "failure"))
     return make("done", status=status, message=arguments.thought[:MAX_TEXT])
@@ -122,8 +122,7 @@ TYPE = ActionSpec(
     "Type `text` at `coordinate`.", parse=_type,
     format=lambda action, mapper: {"text": getattr(action, "text", ""), "press_enter": False},
 )  # fmt: skip
-SCROLL = ActionSpec("scroll", "scroll", (PagesField("pixels"),), "Scroll the page.", parse=_scroll,
-                    format=lambda action, mapper: PagesField("pixels").format(action, mapper))  # fmt: skip
+SCROLL = ActionSpec("scroll", "scroll", (PagesField("pixels"),), "Scroll the page.")
 TABLE = ActionTable(
     replace(KEY, description='Press `keys` one after the other and let them go in reverse: "Enter", "Control", '
             '"ArrowDown", "PageDown".'),

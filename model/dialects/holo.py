@@ -24,7 +24,7 @@ from model.dialects.parts.arguments import Arguments, check_seconds, unknown_nam
 from model.dialects.parts.call_parser import CallParser, CallSyntaxError
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect, check_surrogates, click, load_prompt, scroll_page, type_and_enter
-from model.dialects.parts.fields import DIRECTIONS, Field, SecondsField, TextField, Values
+from model.dialects.parts.fields import DIRECTIONS, Field, SecondsField, TextField, Values, XYField
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
 from model.dialects.parts.python_calls import simple
@@ -75,17 +75,10 @@ _CLICKS = CallParser(["Click", "click", "Point"])
 
 
 @dataclass(frozen=True)
-class XField(Field):
-    """x, beside y; a point or a box may stand in place of x."""
+class XField(XYField):
+    """x, which stands for the whole place; y has a grammar of its own."""
 
-    ATTRIBUTES: ClassVar = ("x", "y")
-
-    def parse(self, arguments: Arguments) -> Values:
-        x, y = _place(arguments)
-        return {"x": x, "y": y}
-
-    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        return dict(zip("xy", mapper.to_model(getattr(action, "x", 0), getattr(action, "y", 0)), strict=True))
+    aliases: tuple[str, ...] = ()
 
     def rule(self, grammar: GrammarBuilder) -> Rule:
         return Rule(grammar.x(), grammar.digits)
@@ -111,6 +104,14 @@ class ElementField(Field):
 class PageField(Field):
     """The direction of a scroll by one page."""
 
+    ATTRIBUTES: ClassVar = ("down", "right")
+
+    def parse(self, arguments: Arguments) -> Values:
+        values = {self.key: arguments.values.get(self.key, "down")}
+        direction = Arguments(arguments.name, values, arguments.mapper).choice(self.key, DIRECTIONS)
+        page = scroll_page(direction, arguments.mapper.screen)
+        return {name: getattr(page, name) for name in self.ATTRIBUTES}
+
     def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
         name = next((name for name in DIRECTIONS if action == scroll_page(name, mapper.screen)), None)
         return None if name is None else {self.key: name}
@@ -130,30 +131,18 @@ class WholeSecondsField(SecondsField):
         return Rule(grammar.terminal("SECONDS", r"([0-9]|10)(\.0)?"), "10.0")
 
 
-def _place(arguments: Arguments) -> tuple[int, int]:
-    x, y = arguments.values.get("x"), arguments.values.get("y")
-    return arguments.mapper.to_screen(x if y is None else [x, y], "x, y")
-
-
 def _write(arguments: Arguments) -> Result:
-    place = _place(arguments)
+    place = XYField.place(arguments)
     return click(place), type_and_enter(arguments.text("content"))
 
 
-def _scroll(arguments: Arguments) -> Result:
-    direction = arguments.values.get("direction", "down")
-    chosen = Arguments(arguments.name, {"direction": direction}, arguments.mapper).choice("direction", DIRECTIONS)
-    return scroll_page(chosen, arguments.mapper.screen)
-
-
-PLACE = (XField("x"), YField("y"))
+PLACE = (XField(), YField("y"))
 ELEMENT, CONTENT = ElementField("element"), TextField("content")
 CLICK_ROWS = tuple(ActionSpec(name, "click", PLACE, offered=False) for name in ("click_absolute", "click"))
 TABLE = ActionTable(
     ActionSpec("click_element", "click", (ELEMENT, *PLACE)),
     ActionSpec("write_element_abs", "type", (CONTENT, ELEMENT, *PLACE), parse=_write, writes=False),
-    ActionSpec("scroll", "scroll", (PageField("direction"),), parse=_scroll,
-               format=lambda action, mapper: PageField("direction").format(action, mapper)),
+    ActionSpec("scroll", "scroll", (PageField("direction"),)),
     simple("go_back", "back"),
     simple("refresh", "press", keys=("f5",)),
     ActionSpec("wait", "wait", (WholeSecondsField("seconds", optional=True),)),

@@ -18,7 +18,7 @@ from actions import Action, Click, Drag, InvalidActionError, Screen, make_action
 from model.dialects.parts.arguments import Arguments, make
 from model.dialects.parts.coordinates import CoordinateMapper, show
 from model.dialects.parts.dialect import click
-from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, Values
+from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, Values, XYField
 from model.dialects.parts.provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, texts_of
 from model.dialects.parts.python_calls import simple
 from model.dialects.parts.table import ActionSpec, ActionTable, Result
@@ -31,21 +31,6 @@ WAIT_S = 2.0
 BUTTONS = {"left": "left", "right": "right", "wheel": "middle"}
 MODIFIERS = {"ctrl": "CTRL", "shift": "SHIFT", "alt": "ALT", "meta": "META"}
 SAFETY = "OpenAI asks for a person's word before this goes on"
-
-
-@dataclass(frozen=True)
-class XYField(Field):
-    """The place, as x and y; a point or a box may stand in place of x."""
-
-    ATTRIBUTES: ClassVar = ("x", "y")
-
-    def parse(self, arguments: Arguments) -> Values:
-        x, y = _place(arguments)
-        return {"x": x, "y": y}
-
-    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        x, y = getattr(action, "x", None), getattr(action, "y", None)
-        return None if x is None or y is None else dict(zip("xy", mapper.to_model(x, y), strict=True))
 
 
 @dataclass(frozen=True)
@@ -100,11 +85,6 @@ class ScrollField(Field):
         return {self.key: NOTCH_PIXELS * getattr(action, self.attribute)}
 
 
-def _place(arguments: Arguments) -> tuple[int, int]:
-    x, y = arguments.values.get("x"), arguments.values.get("y")
-    return arguments.mapper.to_screen(x if y is None else [x, y], "x, y")
-
-
 def _held(arguments: Arguments) -> tuple[str, ...]:
     if not arguments.values.get("keys"):
         return ()
@@ -120,7 +100,7 @@ def _parse_click(arguments: Arguments) -> Result:
     button = arguments.choice("button", (*BUTTONS, "back", "forward"), "left")
     if button == "forward":
         raise InvalidActionError("there is no button 'forward' here; press its keys, or click the page's own button")
-    place = _place(arguments)
+    place = XY.place(arguments)
     back: Action = make_action("back")
     return back if button == "back" else click(place, button=BUTTONS[button], modifiers=_held(arguments))
 
@@ -135,7 +115,7 @@ def _write_click(action: Action, mapper: CoordinateMapper) -> Values | None:
 
 
 def _parse_scroll(arguments: Arguments) -> Result:
-    x, y = _place(arguments)
+    x, y = XY.place(arguments)
     amounts = {**SCROLL_X.parse(arguments), **SCROLL_Y.parse(arguments)}
     if not any(amounts.values()):
         raise InvalidActionError("'scroll_x' and 'scroll_y' are both 0; say how many pixels to scroll")
@@ -149,7 +129,7 @@ def _write_scroll(action: Action, mapper: CoordinateMapper) -> Values | None:
     return {**place, **(SCROLL_X.format(action, mapper) or {}), **(SCROLL_Y.format(action, mapper) or {})}
 
 
-XY, HELD = XYField("x", ("y",)), HeldKeysField("keys")
+XY, HELD = XYField(), HeldKeysField("keys")
 SCROLL_X = ScrollField("scroll_x", ("scrollX",), attribute="right")
 SCROLL_Y = ScrollField("scroll_y", ("scrollY",))
 TABLE = ActionTable(

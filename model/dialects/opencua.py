@@ -10,17 +10,27 @@ OpenCUA-Qwen2-7B answer in shares, 0 to 1, and are not supported; neither are dr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from actions import Action, Call, InvalidActionError, Screen, Step, make_action
+from actions import Action, Call, Click, Drag, InvalidActionError, Screen, Step, make_action
 from actions.keys import normalize_key
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, check_seconds, make, unknown_name
 from model.dialects.parts.call_parser import quoted
 from model.dialects.parts.coordinates import CoordinateMapper, show
 from model.dialects.parts.dialect import MAX_ACTIONS, NEXT_CALLS, BaseDialect, chain_calls, check_count, load_prompt
-from model.dialects.parts.fields import MAX_NOTCHES, Field
+from model.dialects.parts.fields import (
+    MAX_NOTCHES,
+    AmountField,
+    ChoiceField,
+    Field,
+    KeysField,
+    SecondsField,
+    TextField,
+    Values,
+    XYField,
+)
 from model.dialects.parts.grammar import GrammarBuilder, literal
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
 from model.dialects.parts.python_code import find_code, parse_code
@@ -52,64 +62,38 @@ class _ClickAtPointer:
         self.attributes = attributes
 
 
-def _place(arguments: Arguments) -> tuple[int, int] | None:
-    x, y = arguments.get("x"), arguments.get("y")
-    return None if x is None and y is None else arguments.mapper.to_screen([x, y], "x, y")
+XY, MAYBE_XY = XYField(), XYField(optional=True)
+POSITIONAL = ("clicks", "seconds")  # arguments that are written without their names
 
 
-def _click(button: str, count: int) -> Callable[[Arguments], Result]:
-    def parse(arguments: Arguments) -> Result:
-        own = arguments.values.get("button", button)
-        own = {"primary": "left", "secondary": "right"}.get(own, own) if isinstance(own, str) else own
-        default = arguments.values.get("clicks", 1) if count == 1 else count
-        attributes = {"button": own, "count": default}
-        place = _place(arguments)
-        action: Action = (
-            _ClickAtPointer(attributes)  # type: ignore[assignment]
-            if place is None
-            else make_action("click", x=place[0], y=place[1], **attributes)
-        )
-        return action
-
-    return parse
+def _click(arguments: Arguments) -> Result:
+    values, row = arguments.values, TABLE.rows[arguments.name]
+    button = values.get("button", row.constants["button"])
+    button = {"primary": "left", "secondary": "right"}.get(button, button) if isinstance(button, str) else button
+    count = values.get("clicks", 1) if row.constants["count"] == 1 else row.constants["count"]
+    attributes = {"button": button, "count": count}
+    if not (place := MAYBE_XY.parse(arguments)):
+        return _ClickAtPointer(attributes)  # type: ignore[return-value]
+    return make("click", **place, **attributes)
 
 
-def _move_or_drag(verb: str) -> Callable[[Arguments], Result]:
-    def parse(arguments: Arguments) -> Result:
-        place = _place(arguments)
-        if place is None:
-            raise InvalidActionError(f"{arguments.name} needs x and y")
-        if arguments.values.get("button", "left") not in ("left", "primary"):
-            raise InvalidActionError("only the left button drags here")
-        action: Action = (
-            make_action("move", x=place[0], y=place[1]) if verb == "move" else make_action("drag", path=(place,))
-        )
-        return action
-
-    return parse
+def _drag(arguments: Arguments) -> Result:
+    if arguments.values.get("button", "left") not in ("left", "primary"):
+        raise InvalidActionError("only the left button drags here")
+    return make("drag", path=(XYField.place(arguments),))
 
 
-def _scroll(attribute: str, sign: int) -> Callable[[Arguments], Result]:
-    def parse(arguments: Arguments) -> Result:
-        place = _place(arguments)
-        amount = arguments.values.get("clicks")
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 1 <= abs(amount) <= MAX_NOTCHES:
-            raise InvalidActionError(f"'clicks' must be -{MAX_NOTCHES} to {MAX_NOTCHES} and not 0, not {show(amount)}")
-        x, y = place or (None, None)
-        return make("scroll", x=x, y=y, **{attribute: sign * round(amount)})
-
-    return parse
-
-
-def _write(arguments: Arguments) -> Result:
-    return make("type", text=arguments.text("message"))
+def _write_drag(action: Action, mapper: CoordinateMapper) -> Values | None:
+    if not isinstance(action, Drag) or len(action.path) > 1 or action.modifiers:
+        return None
+    return {**dict(zip("xy", mapper.to_model(*action.path[0]), strict=True)), "button": "left"}
 
 
 def _press(arguments: Arguments) -> Result:
     times = arguments.values.get("presses", 1)
     if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= MAX_ACTIONS:
         raise InvalidActionError(f"'presses' must be 1 to {MAX_ACTIONS}, not {show(times)}")
-    return tuple(make_action("press", keys=(key,)) for key in _key_names(arguments)[:MAX_ACTIONS]) * times
+    return tuple(make("press", keys=(key,)) for key in _key_names(arguments)[:MAX_ACTIONS]) * times
 
 
 def _hotkey(arguments: Arguments) -> Result:
@@ -124,49 +108,52 @@ def _key_names(arguments: Arguments) -> list[str]:
     return list(names)
 
 
-def _sleep(arguments: Arguments) -> Result:
-    default = WAIT_S if arguments.name == "computer.wait" else None
-    return make("wait", seconds=check_seconds(arguments.values.get("seconds", default), "seconds"))
+def _wait(arguments: Arguments) -> Result:
+    return make("wait", seconds=check_seconds(arguments.values.get("seconds", WAIT_S), "seconds"))
 
 
-def _terminate(arguments: Arguments) -> Result:
-    status = arguments.text("status").strip().lower()
-    if status not in ("success", "failure"):
-        raise InvalidActionError(f"'status' must be success or failure, not {show(status)}")
-    return make("done", status=status)
+def _rest(keys: str) -> tuple[Field, ...]:
+    return tuple(Field(key) for key in keys.split())
 
 
-def _held_key(arguments: Arguments) -> Result:
-    raise InvalidActionError(f"{arguments.name} stands alone")
+def _click_row(name: str, rest: str, button: str = "left", count: int = 1, writes: bool = True) -> ActionSpec:
+    constants = {"button": button, "count": count}
+    return ActionSpec(name, "click", (XY, *_rest(rest)), constants=constants, parse=_click, writes=writes)
 
 
-def _row(name: str, verb: str, signature: str, parse: Callable[[Arguments], Result]) -> ActionSpec:
-    return ActionSpec(name, verb, tuple(Field(key) for key in signature.split()), parse=parse)
-
-
-TABLE = ActionTable(  # signatures have pyautogui's own order of arguments
-    _row("pyautogui.click", "click", "x y clicks interval button duration tween", _click("left", 1)),
-    _row("pyautogui.doubleClick", "click", "x y interval button duration tween", _click("left", 2)),
-    _row("pyautogui.tripleClick", "click", "x y interval button duration tween", _click("left", 3)),
-    _row("pyautogui.rightClick", "click", "x y interval duration tween", _click("right", 1)),
-    _row("pyautogui.middleClick", "click", "x y interval duration tween", _click("middle", 1)),
-    _row("pyautogui.moveTo", "move", "x y duration tween", _move_or_drag("move")),
-    _row("pyautogui.dragTo", "drag", "x y duration tween button", _move_or_drag("drag")),
-    _row("pyautogui.scroll", "scroll", "clicks x y", _scroll("down", -1)),
-    _row("pyautogui.hscroll", "scroll", "clicks x y", _scroll("right", 1)),
-    _row("pyautogui.write", "type", "message interval", _write),
-    _row("pyautogui.typewrite", "type", "message interval", _write),
-    _row("pyautogui.press", "press", "keys presses interval", _press),
-    _row("pyautogui.hotkey", "press", "keys", _hotkey),
-    _row("pyautogui.keyDown", "press", "key", _held_key),
-    _row("pyautogui.keyUp", "press", "key", _held_key),
-    _row("pyautogui.sleep", "wait", "seconds", _sleep),
-    _row("time.sleep", "wait", "seconds", _sleep),
-    _row("computer.triple_click", "click", "x y", _click("left", 3)),
-    _row("computer.tripleClick", "click", "x y", _click("left", 3)),
-    _row("computer.wait", "wait", "seconds", _sleep),
-    _row("computer.terminate", "done", "status", _terminate),
+KEYS, SECONDS = KeysField("keys"), SecondsField("seconds")
+SCROLL, HSCROLL = (
+    AmountField("clicks", unit=-1, most=MAX_NOTCHES),
+    AmountField("clicks", unit=1, most=MAX_NOTCHES, attribute="right"),
 )
+TABLE = ActionTable(  # fields in pyautogui's own order of arguments
+    _click_row("pyautogui.click", "clicks interval button duration tween"),
+    _click_row("pyautogui.doubleClick", "interval button duration tween", count=2),
+    _click_row("pyautogui.tripleClick", "interval button duration tween", count=3, writes=False),
+    _click_row("pyautogui.rightClick", "interval duration tween", "right"),
+    _click_row("pyautogui.middleClick", "interval duration tween", "middle"),
+    _click_row("computer.triple_click", "", count=3),
+    _click_row("computer.tripleClick", "", count=3, writes=False),
+    ActionSpec("pyautogui.moveTo", "move", (XY, *_rest("duration tween"))),
+    ActionSpec(
+        "pyautogui.dragTo", "drag", (XY, *_rest("duration tween button")), parse=_drag, format=_write_drag
+    ),
+    ActionSpec("pyautogui.scroll", "scroll", (SCROLL, MAYBE_XY)),
+    ActionSpec("pyautogui.hscroll", "scroll", (HSCROLL, MAYBE_XY)),
+    ActionSpec("pyautogui.write", "type", (TextField("message"), Field("interval"))),
+    ActionSpec("pyautogui.typewrite", "type", (TextField("message"), Field("interval"))),
+    ActionSpec(
+        "pyautogui.press", "press", (KEYS, *_rest("presses interval")), parse=_press,
+        format=lambda action, mapper: KEYS.format(action, mapper) if len(getattr(action, "keys", ())) == 1 else None,
+    ),
+    ActionSpec("pyautogui.hotkey", "press", (KEYS,), parse=_hotkey),
+    ActionSpec("pyautogui.keyDown", "press", (Field("key"),), writes=False),
+    ActionSpec("pyautogui.keyUp", "press", (Field("key"),), writes=False),
+    ActionSpec("time.sleep", "wait", (SECONDS,)),
+    ActionSpec("pyautogui.sleep", "wait", (SECONDS,)),
+    ActionSpec("computer.wait", "wait", (SECONDS,), parse=_wait),
+    ActionSpec("computer.terminate", "done", (ChoiceField("status"),)),
+)  # fmt: skip
 SIGNATURES = {row.name: row.keys for row in TABLE.rows.values()}
 
 
@@ -241,10 +228,27 @@ class Dialect(BaseDialect):
         return TABLE.to_actions(row, Arguments(name, values, mapper), ("keys",))
 
     def format_action(self, action: Action, screen: Screen) -> str:
-        code = _code(action, self.mapper(screen))
-        if code is None:
-            raise self.unsupported(action)
+        modifiers: tuple[str, ...] = ()
+        lines: list[str] = []
+        last: Action = action
+        if isinstance(action, Click):
+            modifiers, last = action.modifiers, action.model_copy(update={"modifiers": ()})
+        if isinstance(action, Drag) and len(action.path) == 2:
+            lines.append(self._write(make("move", x=action.path[0].x, y=action.path[0].y), screen))
+            last = action.model_copy(update={"path": action.path[1:]})
+        lines = [f"pyautogui.keyDown({quoted(key)})" for key in modifiers] + [*lines, self._write(last, screen)]
+        lines += [f"pyautogui.keyUp({quoted(key)})" for key in reversed(modifiers)]
+        code = "\n".join(lines)
         return f"```python\n{code}\n```"
+
+    def _write(self, action: Action, screen: Screen) -> str:
+        call = TABLE.format(action, self.mapper(screen))
+        if call is None:
+            raise self.unsupported(action)
+        values = [
+            _literal(value) if key in POSITIONAL else f"{key}={_literal(value)}" for key, value in call[1].items()
+        ]
+        return f"{call[0]}({', '.join(values)})"
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
         """Return a grammar of up to MAX_CALLS calls; keys are held around a click only, and an end comes last."""
@@ -285,35 +289,10 @@ def _append(actions: list[Action], action: Action, held: Sequence[str]) -> None:
         )
 
 
-def _code(action: Action, mapper: CoordinateMapper) -> str | None:
-    def place(x: int, y: int) -> str:
-        model_x, model_y = mapper.to_model(x, y)
-        return f"x={model_x}, y={model_y}"
-
-    if action.verb == "click" and (action.button == "left" or action.count == 1):
-        counts = {1: "pyautogui.click", 2: "pyautogui.doubleClick", 3: "computer.triple_click"}
-        name = counts[action.count] if action.button == "left" else f"pyautogui.{action.button}Click"
-        down = "".join(f"pyautogui.keyDown({quoted(key)})\n" for key in action.modifiers)
-        up = "".join(f"\npyautogui.keyUp({quoted(key)})" for key in reversed(action.modifiers))
-        return f"{down}{name}({place(action.x, action.y)}){up}"
-    if action.verb == "move":
-        return f"pyautogui.moveTo({place(action.x, action.y)})"
-    if action.verb == "drag" and len(action.path) <= 2 and not action.modifiers:
-        move = f"pyautogui.moveTo({place(*action.path[0])})\n" if len(action.path) == 2 else ""
-        return f"{move}pyautogui.dragTo({place(*action.path[-1])}, button='left')"
-    if action.verb == "scroll" and bool(action.down) != bool(action.right):
-        at = "" if action.x is None or action.y is None else f", {place(action.x, action.y)}"
-        return f"pyautogui.scroll({-action.down}{at})" if action.down else f"pyautogui.hscroll({action.right}{at})"
-    if action.verb == "type":
-        return f"pyautogui.write(message={quoted(action.text)})"
-    if action.verb == "press":
-        keys = ", ".join(quoted(key) for key in action.keys)
-        return f"pyautogui.{'press' if len(action.keys) == 1 else 'hotkey'}(keys=[{keys}])"
-    if action.verb == "wait":
-        return f"time.sleep({action.seconds})"
-    if action.verb == "done" and not action.message:
-        return f"computer.terminate(status='{action.status}')"
-    return None
+def _literal(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return quoted(value) if isinstance(value, str) else str(value)
 
 
 def _alternatives(grammar: GrammarBuilder) -> list[str]:

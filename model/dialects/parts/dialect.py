@@ -25,6 +25,7 @@ from actions import (
     InvalidActionError,
     Reply,
     Screen,
+    Scroll,
     Step,
     UsageError,
     make_action,
@@ -246,9 +247,9 @@ def type_and_enter(text: str) -> Action:
     return make("type", text=text if text.endswith("\n") else text + "\n")
 
 
-def scroll_page(direction: str, screen: Screen) -> Action:
+def scroll_page(direction: str, screen: Screen) -> Scroll:
     """Return a scroll by about one screen, for families that give no amount."""
     pixels = screen.height if direction in ("down", "up") else screen.width
     sign = 1 if direction in ("down", "right") else -1
     notches = sign * min(100, max(1, round(pixels / 100)))
-    return make("scroll", **{"down" if direction in ("down", "up") else "right": notches})
+    return Scroll(down=notches) if direction in ("down", "up") else Scroll(right=notches)

@@ -78,6 +78,33 @@ class PointField(Field):
 
 
 @dataclass(frozen=True)
+class XYField(Field):
+    """A place as two arguments, x and y; a point or a box may stand in place of x."""
+
+    ATTRIBUTES: ClassVar = ("x", "y")
+
+    key: str = "x"
+    aliases: tuple[str, ...] = ("y",)
+
+    def parse(self, arguments: Arguments) -> Values:
+        if self.optional and arguments.values.get("x") is None and arguments.values.get("y") is None:
+            return {}
+        return dict(zip("xy", self.place(arguments), strict=True))
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        x, y = getattr(action, "x", None), getattr(action, "y", None)
+        if x is None or y is None:
+            return {} if self.optional else None
+        return dict(zip("xy", mapper.to_model(x, y), strict=True))
+
+    @staticmethod
+    def place(arguments: Arguments) -> tuple[int, int]:
+        """Return the pixel of the screen."""
+        x, y = arguments.values.get("x"), arguments.values.get("y")
+        return arguments.mapper.to_screen(x if y is None else [x, y], "x, y")
+
+
+@dataclass(frozen=True)
 class PathField(PointField):
     """A point of a drag, counted from the end of its path; optional: a shorter path starts after it."""
 
