@@ -29,5 +29,5 @@ def open_surface(name: str, options: SurfaceOptions | None = None) -> Surface:
     """
     module = plugins.load_plugin(PACKAGE, ALIASES.get(name, name))
     if not hasattr(module, "open_surface"):
-        raise UsageError(f"surface '{name}' cannot be opened by name: module {module.__name__} lacks open_surface")
+        raise UsageError(f"surface '{name}' cannot be opened by name: its module has no open_surface")
     return cast(Surface, module.open_surface(options or SurfaceOptions()))

@@ -89,7 +89,7 @@ def run_with_approval(
 ) -> tuple[Episode, EventLog]:
     events = EventLog()
     each = install_approval(env, Settings(approve=approve), folder, events, person)
-    return run("", env, ScriptPolicy(replies), max_steps=max_steps, approved=each), events
+    return run("", env, ScriptPolicy(replies), max_steps=max_steps, approves_each=each), events
 
 
 def changed_pixels(image: np.ndarray, screen: Screen) -> np.ndarray:
@@ -148,7 +148,7 @@ def test_uncertain_action_is_asked_about_once(tmp_path: Path, approve: str, ques
         return "y"
 
     each = install_approval(env, Settings(approve=approve), tmp_path, EventLog(), person)
-    episode = run("", env, UncertainPolicy([CLICK, DONE]), max_steps=3, ask=ask, approved=each)
+    episode = run("", env, UncertainPolicy([CLICK, DONE]), max_steps=3, ask=ask, approves_each=each)
     assert episode.status == "success"
     assert performed_verbs(env) == ["click"]
     assert len(asked_questions) == questions
@@ -179,7 +179,7 @@ def test_moved_mouse_pauses_actions_approved_for_run(tmp_path: Path) -> None:
     mouse = Mouse(env)
     install_approval(env, Settings(), tmp_path, events := EventLog(), person)
     policy = PolicyWithMouseMove([MISS, CLICK, CLICK, DONE], mouse, 1)
-    episode = run("", env, policy, max_steps=9, approved=True)
+    episode = run("", env, policy, max_steps=9, approves_each=True)
     assert [event for event, _ in events] == ["approval", "paused", "approval"]
     assert "used the mouse meanwhile" in episode.steps[1].error
 

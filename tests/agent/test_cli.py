@@ -111,7 +111,7 @@ def test_missing_model_error_lists_models(agent: Agent) -> None:
         (["run", "x", "--max-steps", "many"], "valid integer"),
         (["run", "x", "--model", "embedded"], "--url is missing"),
         (["run", "", "--model", "embedded", "--url", "https://a.org"], "the goal is empty"),
-        (["run", "x", "--url", "practice:clik-test"], "did you mean 'click-test'"),
+        (["run", "x", "--url", "practice:clik-test"], "Did you mean 'click-test'"),
         (["demo", "click-dialog-3"], "no practice task 'click-dialog-3'"),
         (["run", "x", "--url", "https://a.org", "--script", "/no/such"], "the script /no/such cannot be read"),
         (
@@ -205,11 +205,10 @@ def test_practice_seed_is_drawn_from_evaluation_seeds(agent: Agent, env: FakeEnv
 def test_environment_guard_checks_allowed_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     from agent.config import Settings
     from agent.safety.url_policy import UrlGuard
-    from envs import live
 
     guards: list[UrlGuard] = []
     monkeypatch.setattr(session, "open_surface", lambda settings: None)
-    monkeypatch.setattr(live, "miniwob_env", lambda task, guard, surface: guards.append(guard))
+    monkeypatch.setattr("envs.miniwob.env.miniwob_env", lambda task, guard, surface: guards.append(guard))
     session.make_env(Settings(url="practice:click-test"), UrlGuard(hosts=("a.org",)))
     with pytest.raises(ActionDeniedError):
         guards[0].check_url("https://b.org")
@@ -275,7 +274,7 @@ def test_killed_run_shows_pending_action(agent: Agent, env: FakeEnv, script: Any
     path.write_bytes(b"".join(lines[:-2]) + lines[-2][:40])
     code, out, _ = agent("runs", "show")
     assert code == 0
-    assert "step 2 was begun (click (120, 110)); whether it happened is not known" in out
+    assert "step 2 was interrupted: click (120, 110) may or may not have been carried out" in out
     assert "broken off" in out
     assert "cut off by a crash" in out
 

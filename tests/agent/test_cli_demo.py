@@ -92,8 +92,8 @@ def test_missing_model_error_names_practice_demo(agent: Agent, sessions: list[An
     [
         (["--url", "https://example.org"], "none was named (--model)"),
         (["--on", "browser"], "none was named (--model)"),
-        (["--surface", "elsewhere"], "no surface 'elsewhere'"),
-        (["--url", "practice:clik-test"], "did you mean 'click-test'"),
+        (["--surface", "elsewhere"], "unknown surface 'elsewhere'"),
+        (["--url", "practice:clik-test"], "Did you mean 'click-test'"),
         (["--model", "embedded"], "--url is missing"),
     ],
 )

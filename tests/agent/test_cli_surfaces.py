@@ -66,7 +66,7 @@ def test_user_approves_actions_in_terminal(
     assert own_screen.surface.clicked
     assert "wants    click (5, 5)" in out
     assert "mistake  the person refused this: not that one" in out
-    assert f"picture  {last_run(tmp_path) / 'asked' / '0002.png'}" in out
+    assert f"picture  {last_run(tmp_path) / 'approvals' / '0002.png'}" in out
     own_screen.guard = None
     prompts = answer_prompts(monkeypatch, "s")
     code, out, _ = agent("run", "press it", *PAGE, "--script", script(actions(MISS, CLICK)))
@@ -159,7 +159,7 @@ def test_practice_page_runs_on_virtual_desktop(
     monkeypatch.setattr(ButtonSurface, "url", page, raising=False)
     code, out, _ = agent("run", "", "--on", "desktop:virtual", *PRACTICE, "--script", script(actions(MISS, CLICK)))
     assert code == 0
-    assert visited == ["practice:click-test"]
+    assert visited == ["miniwob:click-test"]
     assert "goal     press it" in out
     assert surface_options[0].url == "practice:click-test"
     assert "on desktop:virtual, practice:click-test, seed 9" in out
@@ -169,4 +169,4 @@ def test_unsupported_surface_option_exits_2(agent: Agent, script: Any) -> None:
     for extra in (["--on", "browser:second"], ["--window", "Budget"], ["--open", "mousepad"]):
         code, _, err = agent("run", "", "--url", "practice:click-test", *extra, "--script", script(actions(CLICK)))
         assert code == 2, extra
-        assert "the browser has no" in err, extra
+        assert "does not apply to the browser surface" in err, extra

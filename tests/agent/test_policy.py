@@ -75,7 +75,7 @@ def test_local_policy_prompt_follows_history_window() -> None:
 
 def test_local_policy_passes_dialect_grammar() -> None:
     class GrammarEcho(Echo):
-        def form(self, verbs: frozenset[str], screen: Screen) -> Any:
+        def grammar(self, verbs: frozenset[str], screen: Screen) -> Any:
             return ("form", sorted(verbs), screen.width)
 
     chat = Chat()

@@ -439,9 +439,11 @@ def test_load_policy_passes_options_to_server(fake: FakeServer) -> None:
 
 def test_load_policy_refuses_zoom_without_zoomable_dialect(monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal comes before any weights are read."""
+    from agent.policies import zoom
     from model import chat_model
 
     monkeypatch.setattr(chat_model, "load_chat", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr(zoom, "supports_zoom", lambda dialect: False)  # such as a third party's
     with pytest.raises(UsageError, match=r"--zoom on cannot be applied to embedded: .*'ui_tars'"):
         load_policy("embedded", zoom="on", dialect="ui_tars")
 

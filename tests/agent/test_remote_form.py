@@ -62,7 +62,7 @@ def test_request_fields_match_each_backend() -> None:
     assert fields["vllm"]["structured_outputs"]["grammar"].startswith("start: thought <tool_call> call </tool_call>\n")
     assert fields["sglang"]["ebnf"] == fields["llama.cpp"]["grammar"]
     assert fields["sglang"]["ebnf"].startswith("%llguidance {}\nstart: ")
-    assert set(fields["pixelhand"][structured_output.PIXELHAND_FIELD]) >= {"open", "close", "body", "longest_calls"}
+    assert set(fields["pixelhand"][structured_output.PIXELHAND_FIELD]) >= {"open", "close", "body", "samples"}
     json.dumps(fields)
 
 

@@ -113,7 +113,7 @@ def test_refused_action_is_not_shown_as_done(tmp_path: Path) -> None:
         observer({"event": event, **facts})
 
     install_approval(env, Settings(approve="each"), tmp_path, emit, Refuser())
-    show(observer, MISS, DONE, env=env, approved=True)
+    show(observer, MISS, DONE, env=env, approves_each=True)
     assert "step     1 of 9: refused: click (5, 5)" in out.getvalue()
 
 

@@ -14,7 +14,7 @@ from actions import Reply, Screen, plugins
 from agent import trace
 from agent.history_window import HistoryWindow
 from agent.loop import run
-from agent.policies.scripted import ScriptPolicy
+from agent.policies.scripted import JsonDialect, ScriptPolicy
 from agent.policies.zoom import UNCERTAIN_PX, Crop, ZoomPolicy, supports_zoom
 from model.dialects.qwen25 import Dialect
 from model.engine.point_uncertainty import PointUncertainty
@@ -217,7 +217,11 @@ def test_trace_keeps_all_localizations(tmp_path: Path) -> None:
     assert trace.read_trace(folder).steps()[0].reply.localizations == localizations
 
 
-@pytest.mark.parametrize(("name", "is_supported"), [("qwen25", True), ("ui_tars", False), ("opencua", False)])
-def test_zoom_support_depends_on_point_syntax(name: str, is_supported: bool) -> None:
+@pytest.mark.parametrize("name", plugins.list_plugins("model.dialects"))
+def test_every_dialect_supports_zoom(name: str) -> None:
     dialect = plugins.load_plugin("model.dialects", name).Dialect(ImageLimits())
-    assert supports_zoom(dialect) == is_supported
+    assert supports_zoom(dialect)
+
+
+def test_dialect_without_located_points_cannot_zoom() -> None:
+    assert not supports_zoom(JsonDialect())
