@@ -175,7 +175,7 @@ class Dialect(BaseDialect):
             prompt = self.render_prompt(QUESTION[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
             return Conversation((message("user", image_part(screen), text_part(prompt)),))
         system = self.render_prompt(SYSTEM, output_format=json.dumps(self._schema(verbs)))
-        done = "".join(f"<step number={one.step.index}>\n{_summary(one.step)}\n</step>\n" for one in steps)
+        done = "".join(f"<step number={item.step.index}>\n{_summary(item.step)}\n</step>\n" for item in steps)
         number = steps[-1].step.index + 1 if steps else 1
         user = message(
             "user",

@@ -130,7 +130,7 @@ def test_a_reply_that_cannot_be_read_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "why"),
-    [("(-1,-1)", "not on the screen: The menu"), ("where?", "no point"), ("(9999,9)", "outside the picture")],
+    [("(-1,-1)", "not on the screen: The menu"), ("where?", "no point"), ("(9999,9)", "outside the screenshot")],
 )
 def test_what_the_grounder_does_not_find_the_planner_reads_about(answer: str, why: str) -> None:
     policy = pair(spoken(qwen25, THINKS % CLICK), answer)
