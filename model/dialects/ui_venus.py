@@ -19,7 +19,7 @@ from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, make, unknown_name
 from model.dialects.parts.call_parser import CallParser
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import load_prompt
+from model.dialects.parts.dialect import click, load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, TextField
 from model.dialects.parts.grammar import GrammarBuilder
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
@@ -115,6 +115,11 @@ class Dialect(PythonCallDialect):
         if self.tool == "ground":
             return format_place(self, action, screen, "[X,Y,X,Y]", "[-1,-1,-1,-1]")
         return super().format_action(action, screen)
+
+    def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
+        if self.tool == "ground":
+            return self.format_action(click((x, y)), screen)
+        return super().with_point(text, x, y, screen)
 
     def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         if self.tool != "ground":
