@@ -1,1 +1,1 @@
-"""Plug-ins: one file for each family of checkpoints, exporting `Dialect` and `EXAMPLES` (see model/dialect.py)."""
+"""Dialects: one module for each family of checkpoints, with a class `Dialect` (see base.py)."""

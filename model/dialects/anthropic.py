@@ -20,9 +20,8 @@ from model.dialects.parts.coordinates import CoordinateMapper, show
 from model.dialects.parts.dialect import MAX_ACTIONS
 from model.dialects.parts.fields import DIRECTIONS, MAX_NOTCHES, Field, PathField, SecondsField, Values
 from model.dialects.parts.provider_items import COMPUTER, FINISH, ParsedItems, ProviderItemDialect
-from model.dialects.parts.python_calls import simple
 from model.dialects.parts.qwen_tools import AT, CLICK, DOUBLE, MAYBE_AT, MIDDLE, MOVE, RIGHT, TRIPLE, TYPE
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.dialects.parts.tool_call import COORDINATE
 from model.processing.image import ImageLimits
 
@@ -148,7 +147,7 @@ TABLE = ActionTable(
         "Turn the wheel at `coordinate` by `scroll_amount` notches to `scroll_direction`.",
     ),
     ActionSpec("wait", "wait", (SecondsField("duration", optional=True),), "Wait `duration` seconds."),
-    replace(simple("screenshot", "wait", seconds=0.0), offered=False, writes=False),
+    replace(constant_row("screenshot", "wait", seconds=0.0), offered=False, writes=False),
     _unsupported("cursor_position", "where the pointer is can be seen on the screen"),
     _unsupported("hold_key", "press it with key, or hold it during a click by the click's text"),
     _unsupported("left_mouse_down", "drag with left_click_drag"),

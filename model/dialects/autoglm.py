@@ -22,8 +22,8 @@ from model.dialects.parts.dialect import clear_field, load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, SecondsField, TextField, Values
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
-from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, simple
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.python_calls import PythonCallDialect, QuestionField
+from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(max_pixels=5_000_000)  # Open-AutoGLM
@@ -68,7 +68,7 @@ TABLE = ActionTable(
     ),
     ActionSpec("Type_Name", "type", (TEXT,), "The same, for a person's name.", parse=_replace_text, writes=False),
     replace(
-        simple("Interact", "ask", "Ask the person which of several things they want.", question=""), writes=False,
+        constant_row("Interact", "ask", "Ask the person which of several things they want.", question=""), writes=False,
         parse=lambda arguments: make_action("ask", question=arguments.thought[:2000] or "Which one do you want?"),
     ),
     ActionSpec(
@@ -87,8 +87,8 @@ TABLE = ActionTable(
         "Take_over", "ask", (QuestionField("message", form='"xxx"', default="Which one do you want?"),),
         "Let the person do it: a log-in, a captcha.",
     ),
-    simple("Back", "back", "Go back."),
-    simple("Home", "home", "Go to the home screen."),
+    constant_row("Back", "back", "Go back."),
+    constant_row("Home", "home", "Go to the home screen."),
     ActionSpec("Wait", "wait", (DurationField("duration", form='"x seconds"'),), "Wait."),
     ActionSpec(
         "finish", "done", (TextField("message", form='"xxx"', attribute="message", default=""),),

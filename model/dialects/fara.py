@@ -22,9 +22,8 @@ from model.dialects.parts.dialect import clear_field, click, scroll_page, type_a
 from model.dialects.parts.fields import NOTCH_PIXELS, AmountField, FlagField, SecondsField, TextField, Values
 from model.dialects.parts.grammar import CHARACTERS, GrammarBuilder, Rule
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
-from model.dialects.parts.python_calls import simple
 from model.dialects.parts.qwen_tools import AT, CLICK, KEY, MAYBE_AT, MOVE, STATUS, TERMINATE, TEXT, WAIT
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.dialects.parts.tool_call import COORDINATE, ToolCallDialect
 from model.processing.image import ImageLimits
 
@@ -132,7 +131,7 @@ TABLE = ActionTable(
     SCROLL,
     ActionSpec("visit_url", "open", (UrlField("url"),), "Open the address `url`."),
     ActionSpec("web_search", "open", (QueryField("query"),), "Search the web for `query`.", writes=False),
-    simple("history_back", "back", "Go back to the page before."),
+    constant_row("history_back", "back", "Go back to the page before."),
     ActionSpec(
         "pause_and_memorize_fact", "wait", (TextField("fact"),), "Keep `fact` in mind for later.", parse=_memorize,
         writes=False,
@@ -140,12 +139,12 @@ TABLE = ActionTable(
     WAIT_ROW := replace(WAIT, fields=(SecondsField("time", ("duration",), optional=True),)),
     replace(TERMINATE, parse=_terminate),  # the reasoning is the final answer
     # their agent accepts these too
-    replace(simple("refresh", "press", keys=("f5",)), offered=False, writes=False),
+    replace(constant_row("refresh", "press", keys=("f5",)), offered=False, writes=False),
     ActionSpec("click", "click", AT, offered=False),
     ActionSpec("hover", "move", AT, offered=False),
     replace(KEY, name="keypress", offered=False),
     replace(WAIT_ROW, name="sleep", offered=False),
-    replace(simple("reload", "press", keys=("f5",)), offered=False, writes=False),
+    replace(constant_row("reload", "press", keys=("f5",)), offered=False, writes=False),
     replace(TYPE, name="input_text", offered=False),
 )  # fmt: skip
 

@@ -27,8 +27,7 @@ from model.dialects.parts.dialect import BaseDialect, check_surrogates, click, l
 from model.dialects.parts.fields import DIRECTIONS, Field, SecondsField, TextField, Values, XYField
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
-from model.dialects.parts.python_calls import simple
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 from model.wire.lenient_json import LenientJsonError, parse_json
@@ -143,10 +142,10 @@ TABLE = ActionTable(
     ActionSpec("click_element", "click", (ELEMENT, *PLACE)),
     ActionSpec("write_element_abs", "type", (CONTENT, ELEMENT, *PLACE), parse=_write, writes=False),
     ActionSpec("scroll", "scroll", (PageField("direction"),)),
-    simple("go_back", "back"),
-    simple("refresh", "press", keys=("f5",)),
+    constant_row("go_back", "back"),
+    constant_row("refresh", "press", keys=("f5",)),
     ActionSpec("wait", "wait", (WholeSecondsField("seconds", optional=True),)),
-    simple("restart", "home"),
+    constant_row("restart", "home"),
     ActionSpec("answer", "answer", (TextField("content", nonempty=True),)),
     ActionSpec("goto", "open", (TextField("url", attribute="target", nonempty=True),)),
     # the same in surfer-h
@@ -175,7 +174,7 @@ class Dialect(BaseDialect):
             prompt = self.render_prompt(QUESTION[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
             return Conversation((message("user", image_part(screen), text_part(prompt)),))
         system = self.render_prompt(SYSTEM, output_format=json.dumps(self._schema(verbs)))
-        done = "".join(f"<step number={one.step.index}>\n{_summary(one.step)}\n</step>\n" for one in steps)
+        done = "".join(f"<step number={item.step.index}>\n{_summary(item.step)}\n</step>\n" for item in steps)
         number = steps[-1].step.index + 1 if steps else 1
         user = message(
             "user",

@@ -20,8 +20,7 @@ from model.dialects.parts.coordinates import CoordinateMapper, show
 from model.dialects.parts.dialect import click
 from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, Values, XYField
 from model.dialects.parts.provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, texts_of
-from model.dialects.parts.python_calls import simple
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.processing.image import ImageLimits
 from model.wire.lenient_json import LenientJsonError, parse_json
 
@@ -141,13 +140,13 @@ TABLE = ActionTable(
     ActionSpec("drag", "drag", (PathsField("path"), HELD), "Drag with the left button along `path`."),
     ActionSpec("keypress", "press", (KeysField("keys"),), "Press `keys` together."),
     ActionSpec("move", "move", (XY,), "Move the pointer to `x`, `y`."),
-    replace(simple("screenshot", "wait", seconds=0.0), offered=False),
+    replace(constant_row("screenshot", "wait", seconds=0.0), offered=False),
     ActionSpec(
         "scroll", "scroll", (XY, SCROLL_X, SCROLL_Y),
         "Turn the wheel at `x`, `y` by `scroll_x` and `scroll_y` pixels.", parse=_parse_scroll, format=_write_scroll,
     ),
     ActionSpec("type", "type", (TextField("text"),), "Type `text` where the focus is."),
-    simple("wait", "wait", "Wait two seconds.", seconds=WAIT_S),
+    constant_row("wait", "wait", "Wait two seconds.", seconds=WAIT_S),
 )  # fmt: skip
 
 

@@ -191,29 +191,31 @@ class Dialect(BaseDialect):
     ) -> tuple[Action, ...]:
         """Return the actions of calls that depend on each other: keys are held, and the pointer stays where it was."""
         actions: list[Action] = []
-        held: list[str] = []
+        held_keys: list[str] = []
         is_used = True  # whether an action was performed since the last key went down
         for name, arguments in calls:
             values = Arguments(name, {key: value for key, value in arguments.items() if key != NEXT_CALLS}, mapper)
             if name == "pyautogui.keyDown":
-                held.append(normalize_key(values.text("key", "keys")))
+                held_keys.append(normalize_key(values.text("key", "keys")))
                 is_used = False
             elif name == "pyautogui.keyUp":
                 key = normalize_key(values.text("key", "keys"))
-                if key not in held:
+                if key not in held_keys:
                     raise InvalidActionError(f"keyUp of {key!r}, which is not held; use hotkey or press")
-                if not is_used and held[-1] == key:
-                    actions.append(make_action("press", keys=tuple(held)))
+                if not is_used and held_keys[-1] == key:
+                    actions.append(make_action("press", keys=tuple(held_keys)))
                     is_used = True
-                held.remove(key)
+                held_keys.remove(key)
             else:
                 result = self.actions_of(name, values.values, mapper, thought)
                 for action in result if isinstance(result, tuple) else (result,):
-                    _append(actions, action, held)
+                    _append(actions, action, held_keys)
                     is_used = True
             check_count(len(actions))
-        if held:
-            raise InvalidActionError(f"keyDown of {held[-1]!r} without its keyUp in the same code; use hotkey or press")
+        if held_keys:
+            raise InvalidActionError(
+                f"keyDown of {held_keys[-1]!r} without its keyUp in the same code; use hotkey or press"
+            )
         if any(isinstance(action, _ClickAtPointer) for action in actions):
             raise InvalidActionError("a click without x and y has no place; say where")
         if not actions:
@@ -261,12 +263,16 @@ class Dialect(BaseDialect):
             call = f'({act} "\\n"){{1,{MAX_CALLS}}} | ({act} "\\n"){{0,{MAX_CALLS - 1}}} {call}'
         place = f"x={grammar.digits}, y={grammar.digits}"
         drag = f"```python\npyautogui.moveTo({place})\npyautogui.dragTo({place}, button='left')\n```"
-        held = f"```python\npyautogui.keyDown('shift')\npyautogui.click({place})\npyautogui.keyUp('shift')\n```"
+        modified_click = (
+            f"```python\npyautogui.keyDown('shift')\npyautogui.click({place})\npyautogui.keyUp('shift')\n```"
+        )
         closing = ("'", "]", ")", "`", "\n")
-        return grammar.build(call, (drag, held), around=("```python\n", "```"), closing=closing, before="[^`]")
+        return grammar.build(
+            call, (drag, modified_click), around=("```python\n", "```"), closing=closing, before="[^`]"
+        )
 
 
-def _append(actions: list[Action], action: Action, held: Sequence[str]) -> None:
+def _append(actions: list[Action], action: Action, held_keys: Sequence[str]) -> None:
     """Add an action to those before it, at the place that the pointer was moved to and with the keys that are held."""
     moved = actions[-1] if actions and actions[-1].verb == "move" else None
     if moved is not None and isinstance(action, _ClickAtPointer):
@@ -277,15 +283,15 @@ def _append(actions: list[Action], action: Action, held: Sequence[str]) -> None:
         actions[-1] = action = make_action("scroll", x=moved.x, y=moved.y, down=action.down, right=action.right)
     else:
         actions.append(action)
-    if not held or action.verb == "move":
+    if not held_keys or action.verb == "move":
         return
     if action.verb == "press":
-        actions[-1] = make_action("press", keys=(*held, *action.keys))
-    elif action.verb in ("click", "drag") and set(held) <= set(MODIFIERS):
-        actions[-1] = action.model_copy(update={"modifiers": tuple(held)})
+        actions[-1] = make_action("press", keys=(*held_keys, *action.keys))
+    elif action.verb in ("click", "drag") and set(held_keys) <= set(MODIFIERS):
+        actions[-1] = action.model_copy(update={"modifiers": tuple(held_keys)})
     else:
         raise InvalidActionError(
-            f"{action.verb} while {held[-1]!r} is held cannot be done; leave keyDown and keyUp out"
+            f"{action.verb} while {held_keys[-1]!r} is held cannot be done; leave keyDown and keyUp out"
         )
 
 
@@ -302,35 +308,37 @@ def _alternatives(grammar: GrammarBuilder) -> list[str]:
     def call(name: str, rest: str = "") -> str:
         return f'{literal(f"{name}(")} {place} {rest} ")"'.replace("  ", " ")
 
-    found: list[str] = []
+    alternatives: list[str] = []
     verbs = grammar.verbs
     if "click" in verbs:
         names = ("click", "doubleClick", "tripleClick", "rightClick", "middleClick")
-        found += [call(f"pyautogui.{name}") for name in names] + [call("computer.triple_click")]
-        found.append(call("pyautogui.click", '", clicks=" ("1" | "2" | "3")'))
-        found.append(call("pyautogui.click", f'", button=" {_options("left", "right", "middle")}'))
+        alternatives += [call(f"pyautogui.{name}") for name in names] + [call("computer.triple_click")]
+        alternatives.append(call("pyautogui.click", '", clicks=" ("1" | "2" | "3")'))
+        alternatives.append(call("pyautogui.click", f'", button=" {_options("left", "right", "middle")}'))
         for key in MODIFIERS:
             down, up = f"pyautogui.keyDown({key!r})\n", f"\npyautogui.keyUp({key!r})"
-            found.append(f"{literal(down)} {call('pyautogui.click')} {literal(up)}")
+            alternatives.append(f"{literal(down)} {call('pyautogui.click')} {literal(up)}")
     if "move" in verbs:
-        found.append(call("pyautogui.moveTo"))
+        alternatives.append(call("pyautogui.moveTo"))
     if "drag" in verbs:
         drag = call("pyautogui.dragTo", "\", button='left'\"")
-        found += [drag, f'{call("pyautogui.moveTo")} "\\n" {drag}']
+        alternatives += [drag, f'{call("pyautogui.moveTo")} "\\n" {drag}']
     if "scroll" in verbs:
         amount = grammar.amount(MAX_NOTCHES).lark
         for name in ("scroll", "hscroll"):
-            found += [f'"pyautogui.{name}(" {amount} {rest} ")"'.replace("  ", " ") for rest in ("", f'", " {place}')]
+            alternatives += [
+                f'"pyautogui.{name}(" {amount} {rest} ")"'.replace("  ", " ") for rest in ("", f'", " {place}')
+            ]
     if "type" in verbs:
-        found.append(f'"pyautogui.write(message=" {grammar.text().lark} ")"')
+        alternatives.append(f'"pyautogui.write(message=" {grammar.text().lark} ")"')
     if "press" in verbs:
         key = f'"\'" {grammar.key()} "\'"'
         keys = f'{key} (", " {key}){{0,3}}'
-        found.append(f'"pyautogui.press(" ({key} | "keys=[" {key} "]") ")"')
-        found.append(f'"pyautogui.hotkey(" ({keys} | "keys=[" {keys} "]") ")"')
+        alternatives.append(f'"pyautogui.press(" ({key} | "keys=[" {key} "]") ")"')
+        alternatives.append(f'"pyautogui.hotkey(" ({keys} | "keys=[" {keys} "]") ")"')
     if "wait" in verbs:
-        found.append(f'"time.sleep(" {grammar.seconds().lark} ")"')
-    return found
+        alternatives.append(f'"time.sleep(" {grammar.seconds().lark} ")"')
+    return alternatives
 
 
 def _options(*words: str) -> str:

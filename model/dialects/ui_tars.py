@@ -21,8 +21,8 @@ from model.dialects.parts.dialect import chain_calls, load_prompt
 from model.dialects.parts.fields import DIRECTIONS, Field, PathField, PointField, TextField, Values
 from model.dialects.parts.grammar import LONGEST_KEY, GrammarBuilder, Rule, literal
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
-from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form, simple
-from model.dialects.parts.table import ActionSpec, ActionTable
+from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
+from model.dialects.parts.table import ActionSpec, ActionTable, constant_row
 from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(100 * 28 * 28, 16384 * 28 * 28)  # action_parser.py
@@ -121,7 +121,7 @@ PRESS = ActionSpec(
     "hotkey", "press", (replace(HOTKEY[0], aliases=("hotkey",)),),
     "Lower case, a space between the keys, three at most.",
 )  # fmt: skip
-WAIT = simple("wait", "wait", "Five seconds; then look again.", seconds=WAIT_S)
+WAIT = constant_row("wait", "wait", "Five seconds; then look again.", seconds=WAIT_S)
 FINISHED = ActionSpec(
     "finished", "done", (replace(CONTENT, attribute="message", default="", optional=True),),
     "The task is done; content is what the person is to read.",
@@ -132,7 +132,7 @@ CALL_USER = ActionSpec(
 )  # fmt: skip
 LONG_PRESS = ActionSpec("long_press", "long_press", (BOX,), constants={"seconds": LONG_PRESS_S})
 OPEN_APP = ActionSpec("open_app", "open", (TextField("app_name", form="''", attribute="target", nonempty=True),))
-HOME, BACK = simple("press_home", "home"), simple("press_back", "back")
+HOME, BACK = constant_row("press_home", "home"), constant_row("press_back", "back")
 # The authors' parser accepts these; their prompts do not offer them.
 UNDERSTOOD = (
     ActionSpec("hover", "move", (BOX,), offered=False),

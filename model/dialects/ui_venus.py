@@ -19,13 +19,13 @@ from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, make, unknown_name
 from model.dialects.parts.call_parser import CallParser
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import load_prompt
+from model.dialects.parts.dialect import click, load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, TextField
 from model.dialects.parts.grammar import GrammarBuilder
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
 from model.dialects.parts.point import POINT_TABLE, click_or_absent, find_place, format_place
-from model.dialects.parts.python_calls import PythonCallDialect, call_form, simple
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.python_calls import PythonCallDialect, call_form
+from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 
@@ -55,13 +55,13 @@ TABLE = ActionTable(
         (TextField("app", form="''", attribute="target", nonempty=True), Field("url", in_grammar=False)),
         parse=_open,
     ),
-    simple("Wait", "wait"),
+    constant_row("Wait", "wait"),
     ActionSpec("Finished", "done", (TextField("content", form="''", attribute="message", default=""),)),
     ActionSpec("CallUser", "answer", (TextField("content", form="''", nonempty=True),)),
     ActionSpec("LongPress", "long_press", (BOX,)),
-    simple("PressBack", "back"),
-    simple("PressHome", "home"),
-    simple("PressEnter", "press", keys=("enter",)),
+    constant_row("PressBack", "back"),
+    constant_row("PressHome", "home"),
+    constant_row("PressEnter", "press", keys=("enter",)),
 )  # fmt: skip
 
 
@@ -115,6 +115,11 @@ class Dialect(PythonCallDialect):
         if self.tool == "ground":
             return format_place(self, action, screen, "[X,Y,X,Y]", "[-1,-1,-1,-1]")
         return super().format_action(action, screen)
+
+    def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
+        if self.tool == "ground":
+            return self.format_action(click((x, y)), screen)
+        return super().with_point(text, x, y, screen)
 
     def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         if self.tool != "ground":

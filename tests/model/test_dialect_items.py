@@ -96,7 +96,7 @@ def test_xdotool_keys_may_be_several() -> None:
         ({"action": "zoom", "region": [0, 0, 9, 9]}, "no zoom here"),
         ({"action": "left_click"}, "needs 'coordinate'"),
         ({"action": "left_click", "coordinate": [8, 9], "text": "a"}, "is held, and may be ctrl, shift, alt, meta"),
-        ({"action": "left_click", "coordinate": [1288, 9]}, "outside the picture"),
+        ({"action": "left_click", "coordinate": [1288, 9]}, "outside the screenshot"),
         ({"action": "scroll", "scroll_direction": "down", "scroll_amount": 0}, "scroll_amount"),
         ({"action": "scroll", "scroll_direction": "down", "scroll_amount": 3, "text": "ctrl"}, "takes .* only"),
         ({"action": "clik"}, "there is no action 'clik'"),

@@ -87,10 +87,10 @@ class Arguments:
     def choice(self, key: str, options: Sequence[str], default: str | None = None) -> str:
         value = default if self.get(key) is None and default is not None else self.require(" or ".join(options), key)
         plain = value.strip().lower() if isinstance(value, str) else value
-        found = next((option for option in options if plain == option.lower()), None)
-        if found is None:
+        chosen = next((option for option in options if plain == option.lower()), None)
+        if chosen is None:
             raise InvalidActionError(f"'{key}' must be one of {', '.join(options)}, not {show(value)}")
-        return found
+        return chosen
 
 
 def make(verb: str, **attributes: object) -> Action:

@@ -78,7 +78,7 @@ class CoordinateMapper:
         screen_x = self._pixel(x, self.resized[0], self.screen.width)
         screen_y = self._pixel(y, self.resized[1], self.screen.height)
         if screen_x is None or screen_y is None:
-            raise InvalidActionError(f"'{key}' {show(list(values))} is outside the picture; {self._range()}")
+            raise InvalidActionError(f"'{key}' {show(list(values))} is outside the screenshot; {self._range()}")
         return screen_x, screen_y
 
     def to_model(self, x: int, y: int) -> tuple[Number, Number]:

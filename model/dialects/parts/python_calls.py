@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from actions import Action, Ask, Call, InvalidActionError, Screen, make_action
+from actions import Action, Ask, Call, InvalidActionError, Screen
 from model.dialects.base import Verbs
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.call_parser import CallParser, CallSyntaxError, ParsedCall, quoted
@@ -117,11 +117,3 @@ class QuestionField(TextField):
 
     def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
         return {self.key: action.question} if isinstance(action, Ask) and action.question else None
-
-
-def simple(name: str, verb: str, description: str = "", **attributes: object) -> ActionSpec:
-    """Return the row of a call without arguments."""
-    action = make_action(verb, **attributes)
-    return ActionSpec(
-        name, verb, description=description, constants=action.model_dump(exclude={"verb"}, exclude_unset=True)
-    )

@@ -111,3 +111,9 @@ class ActionTable:
     def to_actions(self, row: ActionSpec, arguments: Arguments, ignored: Sequence[str] = ()) -> Result:
         check_unknown(row.name, arguments.values, row.keys, ignored)
         return row.to_actions(arguments)
+
+
+def constant_row(name: str, verb: str, description: str = "", **attributes: object) -> ActionSpec:
+    """Return the row of a call without arguments."""
+    constants = make(verb, **attributes).model_dump(exclude={"verb"}, exclude_unset=True)
+    return ActionSpec(name, verb, description=description, constants=constants)
