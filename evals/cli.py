@@ -289,7 +289,7 @@ def miniwob(
     import os
 
     from evals.live import base
-    from evals.live.runner import run_live
+    from evals.live_runner import run_live
     from evals.workers.spec import RunSpec
 
     bench = base.load_live_benchmark("miniwob")

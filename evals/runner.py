@@ -40,7 +40,7 @@ from evals.run_folder import (
 )
 from evals.stats import mean
 from evals.types import Benchmark, Dataset, EvaluationResult, Prediction, SampleScore
-from evals.workers.pool import Job, Message, open_pool
+from evals.workers.pool import Message, WorkerJob, open_pool
 from evals.workers.spec import RunSpec
 
 MISSING_IMAGE = "its image is not in images/"
@@ -192,7 +192,7 @@ def run_predictions(
         broken: dict[str, str] = {}
         scores = {name: float(entry["score"]) for name, entry in entries.items()}
         meter = ProgressMeter(len(plan.ids), scores, on_progress)
-        jobs = [Job(job, {name: entries[name]["line"] for name in job if name in entries}) for job in plan.jobs()]
+        jobs = [WorkerJob(job, {name: entries[name]["line"] for name in job if name in entries}) for job in plan.jobs()]
         jobs = [job for job in jobs if job.remaining()]
         for message in _run_jobs(spec, jobs, workers, command, ray):
             if "ready" in message:
@@ -212,7 +212,7 @@ def run_predictions(
 
 
 def _run_jobs(
-    spec: RunSpec, jobs: Sequence[Job], workers: int, command: Sequence[str] | None, ray: str
+    spec: RunSpec, jobs: Sequence[WorkerJob], workers: int, command: Sequence[str] | None, ray: str
 ) -> Iterator[Message]:
     """Yield the workers' messages; start none where nothing remains to be done."""
     if jobs:

@@ -165,7 +165,7 @@ class PyAutoGuiProcess:
         return json.loads(line) if line else None
 
 
-class AdbServer:
+class AdbServerProcess:
     """An adb server of its own, which finds no other devices and leaves no key in the user's home.
 
     Raises:
@@ -186,7 +186,7 @@ class AdbServer:
             "HOME": self._home.name,
         }
 
-    def __enter__(self) -> AdbServer:
+    def __enter__(self) -> AdbServerProcess:
         self.run("start-server")
         return self
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perf.surface_baselines import (
-    AdbServer,
+    AdbServerProcess,
     PyAutoGuiProcess,
     TimedCall,
     open_playwright_page,
@@ -257,7 +257,7 @@ def _compare_phone() -> Iterator[SurfaceComparison]:
     from envs.surfaces.android import Surface
 
     with ExitStack() as stack:
-        server = stack.enter_context(AdbServer())
+        server = stack.enter_context(AdbServerProcess())
         phone = stack.enter_context(SimulatedPhone())
         server.run("connect", phone.address)
         surface = stack.enter_context(Surface(phone.address, port=server.port))

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from actions import Error, SurfaceError, UsageError
 from envs import subprocesses
-from evals.workers.pool import MAX_CRASHES, PREFETCH, Job, JobQueue, Message
+from evals.workers.pool import MAX_CRASHES, PREFETCH, JobQueue, Message, WorkerJob
 from evals.workers.spec import RunSpec
 
 COMMAND = tuple(subprocesses.command("evals.workers.process"))
@@ -78,7 +78,7 @@ class LocalPool:
     def __init__(self, spec: RunSpec, workers: int, command: Sequence[str] = COMMAND) -> None:
         self.spec, self.workers, self.command = spec, workers, command
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Message]:
+    def run(self, jobs: Sequence[WorkerJob]) -> Iterator[Message]:
         """Yield messages as the workers send them; see `WorkerPool.run`."""
         queue = JobQueue(jobs)
         messages: SimpleQueue[tuple[Worker, Message | None]] = SimpleQueue()

@@ -16,7 +16,7 @@ Message = Mapping[str, Any]
 
 
 @dataclass
-class Job:
+class WorkerJob:
     """Tasks that one worker runs in order, such as the steps of an episode."""
 
     ids: tuple[str, ...]
@@ -48,7 +48,7 @@ class JobRunner(Protocol):
 class WorkerPool(Protocol):
     """Workers that run jobs; one that dies loses only the task it was running."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Message]:
+    def run(self, jobs: Sequence[WorkerJob]) -> Iterator[Message]:
         """Yield messages as the workers send them.
 
         {"ready": facts about the policy} once, then for every task without a known prediction either
@@ -64,7 +64,7 @@ class WorkerPool(Protocol):
 class JobQueue:
     """Jobs that wait for a worker, and how many workers died on each."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Sequence[WorkerJob]) -> None:
         self.jobs = jobs
         self._waiting = deque(range(len(jobs)))
         self._crashes: dict[int, int] = {}

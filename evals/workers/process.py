@@ -46,7 +46,7 @@ def main() -> int:
 def make_job_runner(spec: RunSpec) -> JobRunner:
     """Load a spec's policy and benchmark in this process."""
     if spec.seeds:
-        from evals.live.runner import LiveJobRunner
+        from evals.live_runner import LiveJobRunner
 
         return LiveJobRunner(spec, load_spec_policy(spec))
     from envs.recorded import LEVELS

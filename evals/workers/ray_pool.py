@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import Error, SurfaceError, UsageError
-from evals.workers.pool import MAX_CRASHES, Job, JobQueue, JobRunner, Message
+from evals.workers.pool import MAX_CRASHES, JobQueue, JobRunner, Message, WorkerJob
 from evals.workers.spec import RunSpec, parse_spec
 
 ERROR_KINDS: dict[str, type[Error]] = {"usage": UsageError, "machine": SurfaceError}
@@ -54,7 +54,7 @@ class RayPool:
     def __init__(self, spec: RunSpec, workers: int, address: str) -> None:
         self.spec, self.workers, self.address = spec, workers, address
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Message]:
+    def run(self, jobs: Sequence[WorkerJob]) -> Iterator[Message]:
         """Yield messages as the actors send them; see `WorkerPool.run`.
 
         Raises:

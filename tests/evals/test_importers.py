@@ -86,11 +86,8 @@ def test_vlmevalkit_tables_are_imported(pro: Path, form: str) -> None:
     else:
         path.write_text(json.dumps([dict(zip(VLM_HEADS, row, strict=True)) for row in order]))
     summary = score_file("screenspot-pro", pro, path).as_dict()
-    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (
-        3,
-        1,
-        0,
-    )  # a reply without a point is not the point 0, 0, which c's box contains
+    # a reply without a point is not the point 0, 0, which c's box contains
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (3, 1, 0)
     assert summary["about"]["imported"] == "vlmevalkit:pixels"
     assert score_file("screenspot-pro", pro, path, form="vlmevalkit").as_dict()["correct"] == 3
 
@@ -260,11 +257,8 @@ def control(tmp_path: Path) -> Path:
 def test_ui_s1_episodes_are_imported(control: Path) -> None:
     path = write_lines(control / "predictions.jsonl", [UI_S1])
     summary = score_file("android-control", control, path, "infigui-8444").as_dict()
-    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (
-        6,
-        1,
-        0,
-    )  # a key event is not in the schema
+    # a key event is not in the schema
+    assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (6, 1, 0)
     assert summary["about"]["imported"] == "ui_s1:pixels"
     stops = score_file("android-control", control, path, "agentcpm-10161").as_dict()
     assert stops["correct"] == 6
@@ -294,8 +288,7 @@ def test_ui_s1_script_output_is_refused(control: Path) -> None:
     other = {**UI_S1, "steps": [{"screenshot": "9_9.png", "action_content": {"action": "wait"}}]}
     with pytest.raises(UsageError, match=r"no step of this benchmark has the image '9_9\.png'"):
         score_file("android-control", control, write_lines(control / "predictions.jsonl", [other]))
-    assert not ui_s1.can_read([{"id": "1/0", "actions": []}])
-    assert not ui_s1.can_read([])
+    assert not any(map(ui_s1.can_read, ([{"id": "1/0", "actions": []}], [])))
 
 
 @needs_data
@@ -416,9 +409,8 @@ def test_altered_details_are_still_matched(pro: Path, changed: Any) -> None:
     entries = [entries[0], entries[2]]
     for entry in entries:
         changed(entry)
-    path = pro / "log.json"
-    path.write_text(json.dumps({"details": entries}))
-    summary = score_file("screenspot-pro", pro, path).as_dict()
+    (pro / "log.json").write_text(json.dumps({"details": entries}))
+    summary = score_file("screenspot-pro", pro, pro / "log.json").as_dict()
     assert (summary["correct"], summary["wrong_format"], summary["missing"]) == (1, 1, 2)
 
 

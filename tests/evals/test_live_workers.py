@@ -15,7 +15,7 @@ from actions import Error, SurfaceError, UsageError
 from evals.cli import app
 from evals.journal import JOURNAL
 from evals.live.base import LiveTaskScore
-from evals.live.runner import run_live
+from evals.live_runner import run_live
 from evals.workers.spec import RunSpec
 
 ROOT = Path(__file__).parents[2]

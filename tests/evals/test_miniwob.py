@@ -16,7 +16,7 @@ from agent.policies.scripted import ScriptPolicy
 from envs.chromium.executable import find_chrome
 from evals.live import miniwob
 from evals.live.base import LiveReport, LiveTaskScore, format_report, parse_seeds
-from evals.live.runner import evaluate_live
+from evals.live_runner import evaluate_live
 from evals.workers import spec as spec_module
 
 StepResult = tuple[None, float, bool, bool, dict[str, Any]]
@@ -235,3 +235,12 @@ def test_embedded_model_runs_in_a_browser() -> None:
         assert score["total"] == 2
         assert 0 <= score["success"] <= 2
         assert score["broken"] == []
+
+
+def test_live_benchmarks_are_plugins() -> None:
+    from actions.plugins import list_plugins
+    from evals.live.base import FOLDER, load_live_benchmark
+
+    assert [load_live_benchmark(name).name for name in list_plugins(FOLDER)] == ["miniwob"]
+    with pytest.raises(UsageError, match="miniwob"):
+        load_live_benchmark("androidworld")

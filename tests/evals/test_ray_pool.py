@@ -14,7 +14,7 @@ from test_runner import PYTHONPATH, copy_run, make_control, make_pro, make_run, 
 from actions import SurfaceError, UsageError
 from evals import runner
 from evals.journal import JOURNAL
-from evals.workers.pool import Job
+from evals.workers.pool import WorkerJob
 from evals.workers.ray_pool import RayPool
 
 
@@ -83,6 +83,6 @@ def test_actor_that_cannot_load_raises(cluster: str, tmp_path: Path) -> None:
     data = make_pro(tmp_path / "data", 8)
     _, spec = make_run("screenspot-pro", data, "failing")
     with pytest.raises(SurfaceError, match="no device is there"):
-        list(RayPool(spec, 1, cluster).run([Job(("word_0",))]))
+        list(RayPool(spec, 1, cluster).run([WorkerJob(("word_0",))]))
     with pytest.raises(UsageError, match="no machine of the Ray cluster has a GPU"):
         runner.run_predictions(*make_run("screenspot-pro", data, device="cuda"), tmp_path / "out", ray=cluster)

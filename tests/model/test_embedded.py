@@ -15,7 +15,7 @@ from agent.policies.base import Policy
 from agent.policies.factory import load_local_policy
 from envs.chromium.executable import find_chrome
 from envs.miniwob.pages import EVAL_SEED_START
-from evals.live.runner import evaluate_live
+from evals.live_runner import evaluate_live
 from evals.stats import wilson
 from model.chat_model import load_chat
 from model.checkpoints.weights import EMBEDDED_FOLDER, load_model

@@ -22,7 +22,7 @@ from agent.policies.base import Policy
 from evals.journal import open_journal
 from evals.live.base import LiveBenchmark, LiveReport, LiveTaskScore, check_tasks, load_live_benchmark, parse_seeds
 from evals.run_folder import check_same_model, check_same_run
-from evals.workers.pool import Job, Message, open_pool
+from evals.workers.pool import Message, WorkerJob, open_pool
 from evals.workers.spec import RunSpec, describe_policy
 
 OnResult = Callable[[str, int, str], None]  # (task, seed, status)
@@ -191,7 +191,7 @@ def run_live(
                 score = LiveTaskScore.from_dict(entry["line"])
                 if task in tasks and not score.broken:
                     scores[task] = score
-        jobs = [Job((task,)) for task in tasks if task not in scores]
+        jobs = [WorkerJob((task,)) for task in tasks if task not in scores]
         if workers > 1 or load_policy is None:
             messages = open_pool(spec, workers, command=command).run(jobs)
         else:
@@ -216,7 +216,7 @@ def run_live(
 def _run_here(
     spec: RunSpec,
     load_policy: Callable[[RunSpec], Policy],
-    jobs: Sequence[Job],
+    jobs: Sequence[WorkerJob],
     on_result: OnResult,
 ) -> Iterator[Message]:
     """Yield the messages of a worker that is this process."""
