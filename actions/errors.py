@@ -33,7 +33,7 @@ class SurfaceError(Error):
     """The machine failed; the episode ends and is not scored as a failure of the model."""
 
 
-class SurfaceTimeout(SurfaceError):
+class SurfaceTimeout(SurfaceError):  # noqa: N818 - as TimeoutError is named in asyncio and requests
     """The surface did not answer in time; the action may still have happened."""
 
 

@@ -6,7 +6,8 @@
 
 The events, in order: `start`; for each step `reply` (the prompt, the digests of its images, the reply), `act.intent`
 before an action and `act.result` after it, both of them for each action where a reply contains several (`part` of
-`parts`); then `end`. Where the user's approval is asked, `approval` is between the two. An intent without a result means
+`parts`); then `end`. Where the user's approval is asked, `approval` is between the two. An intent without a result
+means
 that the process died in between, so the action may or may not have happened. Every line contains the SHA-256 of the
 line before it (the first: of manifest.json), so changed, lost or added lines are detected. An incomplete last line,
 which a power failure leaves, is not an error.
@@ -329,7 +330,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _json_arguments(call: Call) -> dict[str, Any]:
-    """Return a call's arguments; a placeholder where they are not JSON (NaN, deep nesting). The reply's text has them."""
+    """Return a call's arguments, or a placeholder where they are not JSON (NaN, deep nesting)."""
     arguments = dict(call.arguments)
     try:
         json.dumps(arguments, allow_nan=False)

@@ -37,6 +37,7 @@ def check_same_run(out: Path, request: Mapping[str, Any]) -> dict[str, Any]:
 def check_same_model(
     out: Path, request: Mapping[str, Any], about: Mapping[str, Any], ready: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """Return what is known of the model; raise UsageError when it is not the model of the first run."""
     for key in about.keys() & ready.keys():  # a fact that one version does not record proves nothing
         if about[key] != ready[key]:
             raise UsageError(

@@ -111,12 +111,12 @@ class EngineBench:
 
     @cached_property
     def reference(self) -> Any:
-        """transformers' model over the same tensors."""
+        """Transformers' model over the same tensors."""
         return reference.reference_model(self.unquantized, self.device)
 
     @cached_property
     def processor(self) -> Any:
-        """transformers' image processor."""
+        """Transformers' image processor."""
         return reference.reference_processor(self.limits)
 
     @cached_property

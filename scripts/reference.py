@@ -137,8 +137,9 @@ def configuration_page() -> str:
         'dtype = "bfloat16"',
         'allow_hosts = ["example.org", "*.example.org"]',
         "```\n",
-        "A project's file comes with somebody else's code, so it may only narrow what the user's own settings allow: it",
-        "may shorten `allow_hosts` and `allow_schemes` and set `approve` to `each`, but not the other way round. It may",
+        "A project's file comes with somebody else's code, so it may only narrow what the user's own settings allow:",
+        "it may shorten `allow_hosts` and `allow_schemes` and set `approve` to `each`, but not the other way",
+        "round. It may",
         "not set " + ", ".join(f"`{key}`" for key in sorted(config.USER_ONLY_KEYS)) + ".\n",
         "An unknown key, or a value of the wrong type, is an error that names the file and the nearest key.\n",
         "## Settings\n",
@@ -213,9 +214,10 @@ def actions_page() -> str:
 
     parts = [
         "# Actions\n",
-        "An action is a frozen pydantic model of the package `actions`. Coordinates are integer pixels of the screenshot",
-        "that the model received, origin at the top left; a point outside it raises `InvalidActionError` with the valid",
-        "range, and is never clamped. As JSON an action is an object with the key `verb`:\n",
+        "An action is a frozen pydantic model of the package `actions`. Coordinates are integer pixels of the",
+        "screenshot that the model received, origin at the top left; a point outside it raises",
+        "`InvalidActionError` with the",
+        "valid range, and is never clamped. As JSON an action is an object with the key `verb`:\n",
         "```json",
         '{"verb": "click", "x": 118, "y": 277}',
         "```\n",
@@ -270,8 +272,8 @@ def dialects_page() -> str:
 
     parts = [
         "# Dialects and checkpoints\n",
-        "The dialect is chosen from the checkpoint's own files. Prompts, coordinate spaces and reply syntax of each are",
-        "in [dialects](../dialects.md); the commands that serve them with vLLM in [scaling](../scaling.md).\n",
+        "The dialect is chosen from the checkpoint's own files. Prompts, coordinate spaces and reply syntax of each",
+        "are in [dialects](../dialects.md); the commands that serve them with vLLM in [scaling](../scaling.md).\n",
     ]
     rows = []
     for name in list_plugins("model.dialects"):
@@ -379,7 +381,8 @@ def _api_entry(package: str, name: str, value: object) -> Iterator[str]:
             function = method.__func__ if isinstance(method, classmethod | staticmethod) else method
             if method_name.startswith("_") or not inspect.isfunction(function) or not function.__doc__:
                 continue
-            yield f"#### `{name}.{method_name}`\n\n```python\n{method_name}{_signature(function)}\n```\n\n{_doc(function)}\n"
+            signature = f"{method_name}{_signature(function)}"
+            yield f"#### `{name}.{method_name}`\n\n```python\n{signature}\n```\n\n{_doc(function)}\n"
 
 
 def _signature(value: Any) -> str:

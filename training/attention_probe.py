@@ -30,7 +30,8 @@ class AttentionProbe:
         Args:
             heads: The probed heads.
             tokens: (row, token) of each query [n, 2].
-            target_cells: Target distribution over the cells [n, cells]. A query is right if its strongest cell is in it.
+            target_cells: Target distribution over the cells [n, cells]. A query is right if its strongest cell is in
+            it.
         """
         loss = accuracy = target_cells.new_zeros(())
         first = self.packer.first_cell
@@ -73,7 +74,7 @@ class AttentionProbe:
         return torch.stack(outputs).sum(0)
 
     def log_attention(self, head: Head, tokens: Tensor) -> Tensor:
-        """Return the log attention of one head from tokens (row, token) to each key of their block [n, head + block]."""
+        """Return the log attention of one head from tokens (row, token) to each key of a block: [n, head + block]."""
         layer, number = head
         layout, queries, keys = self.batch.layout, self.trace.queries[layer], self.trace.keys[layer]
         group = number * keys.shape[1] // queries.shape[1]

@@ -1,6 +1,7 @@
 """Auxiliary losses on inner states of the decoder, and the heads that compute them.
 
-They exist in training only: the checkpoint stays a plain Qwen2.5-VL. Answers of a few tokens are a weak signal for where
+They exist in training only: the checkpoint stays a plain Qwen2.5-VL. Answers of a few tokens are a weak signal for
+where
 to look, while a rendered page provides it for free. Each loss is described at its weight in `LossWeights`.
 """
 

@@ -1,7 +1,8 @@
 """Collect screens that a model visits, with the oracle's answers (DAgger).
 
 The model acts and the oracle labels, so that the states which the model's own mistakes lead to are in the data. Source:
-Ross et al. 2011, "A Reduction of Imitation Learning and Structured Prediction to No-Regret Online Learning". The model's
+Ross et al. 2011, "A Reduction of Imitation Learning and Structured Prediction to No-Regret Online Learning". The
+model's
 reply and the success of the episode are stored too, for rejection sampling and preference optimization.
 """
 

@@ -1,7 +1,9 @@
 """Stage 3: train on whole episodes, with earlier steps in the prompt.
 
-The prompt is the one that an agent with a history window sends: earlier screens and the model's own replies, in the turns
-of the dialect. Earlier replies may be wrong; the target is the oracle's answer to the last screen. The number of earlier
+The prompt is the one that an agent with a history window sends: earlier screens and the model's own replies, in the
+turns
+of the dialect. Earlier replies may be wrong; the target is the oracle's answer to the last screen. The number of
+earlier
 steps and of their images is random up to the recipe's limits, since an agent's history grows and is truncated.
 """
 
@@ -67,7 +69,8 @@ class EpisodeStage:
     """Trains the model on the [[data]] entries of a recipe, which are folders as `collect` fills them.
 
     Of a recipe: `history_steps` and `pictures` are the limits of the history window, which the checkpoint passes on to
-    the agent; `decision_token` is the weight of the action and the point, which are counted again. An entry has `folder`,
+    the agent; `decision_token` is the weight of the action and the point, which are counted again. An entry has
+    `folder`,
     `sources` (optional) and `held_back` (the seed below which episodes are kept for evaluation). Tasks are sampled
     equally often.
     """

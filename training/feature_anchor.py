@@ -28,7 +28,8 @@ def encode_frames(visual: nn.Module, frames: Frames) -> Tensor:
 class FeatureAnchor:
     """A frozen copy of an encoder, and the distance of another encoder's features from its own.
 
-    The distance is Mahalanobis': a difference counts relative to how much the features vary in its direction. A caret or
+    The distance is Mahalanobis': a difference counts relative to how much the features vary in its direction. A caret
+    or
     a focus ring changes a feature little, but a decoder relies on it.
 
     Args:

@@ -36,7 +36,8 @@ TIMER_RATE = 0.5  # fraction of steps before which the page's timers run, since 
 # Waits until no animation runs, and then for the frame that shows it.
 _SETTLE_JS = """(async () => {
     const frame = () => new Promise(done => requestAnimationFrame(done));
-    for (let n = 0; n < 120 && document.getAnimations().some(animation => animation.playState === 'running'); n++) await frame();
+    const isRunning = () => document.getAnimations().some(animation => animation.playState === 'running');
+    for (let n = 0; n < 120 && isRunning(); n++) await frame();
     await frame();
     await frame();
 })()"""
@@ -51,8 +52,8 @@ _SCROLL_BAR_JS = """(() => {
 })()"""
 # Makes jQuery's effects jump to their end.
 _NO_EFFECTS_JS = "addEventListener('DOMContentLoaded', () => { if (window.jQuery) jQuery.fx.off = true; });"
-# Defers timers of 200 ms to 2 s (jQuery opens its lists 300 ms after the last key) until they are run explicitly, so that
-# frames do not depend on the speed of the machine. ids() returns the ids of deferred timers, run(ids) runs them.
+# Defers timers of 200 ms to 2 s (jQuery opens its lists 300 ms after the last key) until they are run explicitly, so
+# that frames do not depend on the speed of the machine. ids() returns the ids of deferred timers, run(ids) runs them.
 _TIMERS_JS = """(() => {
     const [set, clear, deferred] = [window.setTimeout, window.clearTimeout, new Map()];
     let last = 1e9;

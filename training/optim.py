@@ -27,7 +27,8 @@ def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalized updates, for parameters of two or more dimensions (more are flattened to rows).
 
-    Orthogonalization makes rare directions learn as fast as common ones. Source: Jordan et al. 2024, "Muon: An optimizer
+    Orthogonalization makes rare directions learn as fast as common ones. Source: Jordan et al. 2024, "Muon: An
+    optimizer
     for hidden layers in neural networks". The scale 0.2 * sqrt(longer side) matches the update size of AdamW, so that
     both can share a learning rate (Liu et al. 2025, arXiv:2502.16982).
     """

@@ -1,6 +1,7 @@
 """Decoder forward pass over packed rows: a shared head of tokens, then blocks that do not attend to each other.
 
-Each token behind the head attends to the head and to the earlier tokens of its own question. Attention is computed block
+Each token behind the head attends to the head and to the earlier tokens of its own question. Attention is computed
+block
 by block, over the head and one block, so that its cost grows linearly with the number of questions. Rows of one shape
 can be compiled.
 """
@@ -33,7 +34,7 @@ class PackedLayout:
         return self.head + self.block * self.blocks
 
     def keys_by_block(self, x: Tensor) -> Tensor:
-        """Return what each block attends to, the head and itself: [B, length, ...] -> [B * blocks, head + block, ...]."""
+        """Return the head and the block for each block: [B, length, ...] -> [B * blocks, head + block, ...]."""
         head = x[:, None, : self.head].expand(-1, self.blocks, *x[:, : self.head].shape[1:])
         own = x[:, self.head :].unflatten(1, (self.blocks, self.block))
         return torch.cat([head, own], dim=2).flatten(0, 1)

@@ -157,7 +157,7 @@ class SFTStage:
             return None
         if encoder is None:
             raise UsageError(
-                f"encoder_anchor in {self.recipe.path} needs an encoder; name a checkpoint to stay close to with --before"
+                f"encoder_anchor in {self.recipe.path} needs an encoder; name a checkpoint to stay near with --before"
             )
         screens = [sample for kind in self.kinds if kind.packer is self.packer for sample in kind.samples()]
         return FeatureAnchor(encoder, sample_frames(screens, self.recipe["seed"]))

@@ -93,7 +93,8 @@ def load_source(entry: Mapping[str, Any], data: Path) -> DataSource:
 
     Besides the fields of DataSource an entry has: `folder` below the data folder; `sources` and `emphasis` (optional);
     `held_back`, the seed below which samples are kept for evaluation; `shows`, a text that must be on the screen;
-    `alone`, only questions about a single word; `won`, rejection sampling: only screens of episodes that were won, where
+    `alone`, only questions about a single word; `won`, rejection sampling: only screens of episodes that were won,
+    where
     the model's own reply is the answer.
     """
     samples: dict[str, list[Sample]] = {}

@@ -1,6 +1,7 @@
 """Render strips with one line of text each, many to a page.
 
-A strip is as high as a line of small text. The processor enlarges it 4.4 times, to the smallest image it accepts, so that
+A strip is as high as a line of small text. The processor enlarges it 4.4 times, to the smallest image it accepts, so
+that
 each character has a cell of its own. One screenshot of a grid of strips is cut into its parts.
 """
 

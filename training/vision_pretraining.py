@@ -212,7 +212,8 @@ def shape_loss(heads: CellHeads, cells: Tensor, labels: Tensor) -> tuple[Tensor,
 class VisionPretrainingStage:
     """Trains the vision encoder on synthetic screens, moved by up to a cell each time they are sampled.
 
-    The recipe's `strips`, `things` and `practice` add that many text strips, click-shape pages and practice pages to each
+    The recipe's `strips`, `things` and `practice` add that many text strips, click-shape pages and practice pages to
+    each
     batch. `encoder_anchor` weighs the distance of the embeddings of screens and practice pages from those of the
     checkpoint in `before`, so that its decoder keeps working.
     """

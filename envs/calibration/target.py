@@ -137,7 +137,8 @@ div {{ position: absolute }}
 window.target = {{ last: null, middles: {{}} }};
 function paint(markers, background, side) {{
     const half = Math.floor(side / 2);
-    document.body.innerHTML = ""; document.body.style.background = background; target.last = null; target.middles = {{}};
+    document.body.innerHTML = ""; document.body.style.background = background; target.last = null; target.middles =
+    {{}};
     for (const [color, rgb, x, y] of markers) {{
         const left = Math.round(x * innerWidth) - half, top = Math.round(y * innerHeight) - half;
         const square = document.createElement("div");

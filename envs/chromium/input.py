@@ -124,9 +124,9 @@ async def _drag(page: Page, path: Sequence[CssPoint], modifiers: Sequence[str]) 
 
 
 async def _type(page: Page, text: str) -> None:
-    """Type exactly `text`: ASCII as key strokes, other characters as inserted text, "\\n" as Enter and "\\t" as Tab.
+    r"""Type exactly `text`: ASCII as key strokes, other characters as inserted text, "\n" as Enter and "\t" as Tab.
 
-    Each "\\n" and "\\t" is a stroke of its own in long texts too: pages act on them.
+    Each "\n" and "\t" is a stroke of its own in long texts too: pages act on them.
     """
     for run in TEXT_RUNS.findall(text):
         if run == "\n":

@@ -410,7 +410,7 @@ class BrowserSession:
             raise SurfaceError(reason)
 
     def _css(self, point: Point) -> input.CssPoint:
-        """Return the whole CSS pixel under the middle of a screen pixel: in Chromium (39.5, y) hits what begins at 40."""
+        """Return the CSS pixel under the middle of a screen pixel; Chromium rounds (39.5, y) to 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
 
 

@@ -41,7 +41,7 @@ class RunSpec:
         return {**asdict(self), "options": dict(self.options)}
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the answers, under the keys of run.json; fields added since 0.1 only where they are set."""
+        """Return what decides the answers, under the keys of run.json; newer fields only where set."""
         values = self.as_dict()
         added = ("grounder", "grounder_fingerprint", "options", "seeds", "max_steps")
         kept = {key: value for key, value in values.items() if key not in added or value}

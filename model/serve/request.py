@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from actions import Screen
-from model.engine.call_grammar import CallGrammar
+from model.engine.call_grammar import CallGrammar, from_wire
 from model.json_file import JsonObject
 from model.processing.image import ImageLimits
 from model.serve.errors import ApiError
@@ -26,8 +26,6 @@ from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN, RESPONSE_CLOSE, RESPON
 MAX_IMAGE_PIXELS = 50_000_000
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 ROLES = ("system", "developer", "user", "assistant", "tool")
-# former names of CallGrammar's fields, which older clients send in pixelhand_form
-OLD_GRAMMAR_KEYS = {"samples": "longest_calls", "closers": "closing_strings", "roomy": "open_when_short"}
 RESIZE_KEYS = ("resized_height", "resized_width", "total_pixels", "nframes", "fps")  # of qwen-vl-utils
 
 
@@ -228,13 +226,13 @@ def _schema(response_format: JsonObject | None) -> JsonObject | None:
 def _call_grammar(data: JsonObject | None) -> CallGrammar | None:
     if data is None:
         return None
-    data = {OLD_GRAMMAR_KEYS.get(key, key): value for key, value in data.items()}
+    fields_by_name = from_wire(data)  # the fields' names in CallGrammar are accepted too
     try:
-        grammar = TypeAdapter(CallGrammar).validate_python(data, strict=False)
+        grammar = TypeAdapter(CallGrammar).validate_python(fields_by_name, strict=False)
     except ValidationError as error:
         param, message = _first_problem(error, "pixelhand_form")
         raise ApiError(400, f"{param}: {message}", param="pixelhand_form") from None
-    unknown = sorted(set(data) - {field.name for field in fields(CallGrammar)})
+    unknown = sorted(set(fields_by_name) - {field.name for field in fields(CallGrammar)})
     if unknown or not grammar.longest_calls or not grammar.body:
         problem = f"has no {unknown[0][:40]!r}" if unknown else "needs a body and longest_calls"
         raise ApiError(400, f"pixelhand_form {problem}", param="pixelhand_form")

@@ -231,7 +231,8 @@ def button_middle(env, label, is_labeled):
     """Return the middle of the dialog's button with this label, or of one without it."""
     x, y = env.surface.evaluate(
         "(() => { const all = [...document.querySelectorAll('.ui-dialog button')];"
-        f"const match = all.find(button => (button.textContent.trim() === {json.dumps(label)}) === {json.dumps(is_labeled)});"
+        f"const isLabel = button => button.textContent.trim() === {json.dumps(label)};"
+        f"const match = all.find(button => isLabel(button) === {json.dumps(is_labeled)});"
         "const r = match.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()"
     )
     return {"x": int(x * 1.75), "y": int(y * 1.75)}

@@ -102,7 +102,8 @@ class ModelInputs:
 def make_inputs(*rows: list[Any], seed: int = 0, seconds: list[float] | None = None) -> ModelInputs:
     """Return inputs with random ids and patches.
 
-    Each row is a list of parts: an int for that many text tokens, (h, w) for an image and (t, h, w) for a video in patches.
+    Each row is a list of parts: an int for that many text tokens, (h, w) for an image and (t, h, w) for a video in
+    patches.
     """
     generator = torch.Generator().manual_seed(seed)
     ids: list[list[int]] = []

@@ -49,7 +49,8 @@ def test_architecture_precedes_texts(tmp_path: Path) -> None:
 )
 def test_markers_in_texts_name_the_dialect(tmp_path: Path, name: str, text: str, dialect: str) -> None:
     match = detect_dialect(checkpoint(tmp_path, **{name: text, "preprocessor_config.json": OFFICIAL}))
-    assert match.require() == dialect and match.certain
+    assert match.require() == dialect
+    assert match.certain
     assert name in match.reason
 
 
@@ -73,7 +74,8 @@ def test_ui_tars_on_qwen2_vl_is_v1(tmp_path: Path) -> None:
 def test_base_model_files_are_an_uncertain_match(tmp_path: Path, model_type: str, dialect: str) -> None:
     match = detect_dialect(checkpoint(tmp_path, {"model_type": model_type}, **{"preprocessor_config.json": OFFICIAL}))
     assert match.require() == dialect
-    assert not match.certain and "must be named in pixelhand.json" in match.reason
+    assert not match.certain
+    assert "must be named in pixelhand.json" in match.reason
 
 
 @pytest.mark.parametrize(

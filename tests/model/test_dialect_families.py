@@ -117,7 +117,8 @@ def test_custom_prompt_replaces_the_built_in_one(case: DialectCase) -> None:
     built_in = case.dialect()
     expected = case.dialect(prompt="Mine. {goal}{instruction}{user_task}\n<tools>own</tools>")
     talk = expected.conversation("the goal", [], screen_of(1288, 728), ALL)
-    assert "Mine." in prompt_text(talk) and talk.tools == ()
+    assert "Mine." in prompt_text(talk)
+    assert talk.tools == ()
     assert "the goal" in prompt_text(talk)
     assert expected.prompt_hash != built_in.prompt_hash
     assert case.dialect(ImageLimits(3136, 10**6)).prompt_hash == built_in.prompt_hash  # the budget has no part in it
@@ -144,7 +145,8 @@ def test_unknown_tool_or_history_raises_usage_error(case: DialectCase) -> None:
 def test_reply_without_call_explains_the_form(case: DialectCase, text: str) -> None:
     with pytest.raises(InvalidActionError) as caught:
         case.dialect().parse(text)
-    assert 20 < len(str(caught.value)) < 500 and "\n" not in str(caught.value)
+    assert 20 < len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
 
 
 @EVERY
@@ -163,7 +165,8 @@ def test_dialects_import_without_torch() -> None:
     import sys
 
     names = ", ".join(sorted({f"model.dialects.{case.name}" for case in CASES}))
-    code = f"import sys, {names}, model.checkpoints.detect_dialect; assert not {{'torch', 'transformers', 'PIL'}} & set(sys.modules)"
+    code = f"import sys, {names}, model.checkpoints.detect_dialect\n"
+    code += "assert not {'torch', 'transformers', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
@@ -377,7 +380,8 @@ def test_ui_tars_prompt_lists_the_action_space() -> None:
     ):
         assert line in prompt
     phone = prompt_text(DialectCase("ui_tars", "mobile_use").dialect().conversation("g", [], screen_of(1288, 728), ALL))
-    assert "open_app(app_name='')" in phone and "hotkey" not in phone
+    assert "open_app(app_name='')" in phone
+    assert "hotkey" not in phone
 
 
 def test_ui_tars_question_defaults_to_the_thought() -> None:
@@ -473,7 +477,9 @@ def test_jedi_parses_glyph_in_place_of_tags() -> None:
 def test_holo_localizers_use_one_turn() -> None:
     for tool, form in (("click", "Click(x, y)"), ("click_absolute", '"click_absolute"')):
         talk = DialectCase("holo", tool).dialect().conversation("the blue button", [], screen_of(1288, 728), ALL)
-        assert len(talk.messages) == 1 and form in prompt_text(talk) and prompt_text(talk).endswith("the blue button")
+        assert len(talk.messages) == 1
+        assert form in prompt_text(talk)
+        assert prompt_text(talk).endswith("the blue button")
     with pytest.raises(InvalidActionError, match="no action"):
         actions_of(DialectCase("holo", "navigate").dialect(), "Click(8, 9)")
 

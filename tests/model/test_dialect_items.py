@@ -73,7 +73,8 @@ def test_safety_check_asks_the_person() -> None:
         "actions": [{"type": "type", "text": "4111 1111"}, {"type": "keypress", "keys": ["ENTER"]}],
     }
     (actions,) = actions_of(OPENAI, json.dumps([{"type": "reasoning", "summary": []}, item]))
-    assert isinstance(actions, Ask) and "sensitive_domain" in actions.question
+    assert isinstance(actions, Ask)
+    assert "sensitive_domain" in actions.question
 
 
 def test_xdotool_keys_may_be_several() -> None:

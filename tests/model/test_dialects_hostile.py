@@ -89,7 +89,8 @@ def outcome(dialect: Any, text: str, screen: Screen) -> bool:
     try:
         dialect.to_action(call, screen)
     except InvalidActionError as error:
-        assert str(error).isprintable() and len(actions) > 1
+        assert str(error).isprintable()
+        assert len(actions) > 1
     return True
 
 

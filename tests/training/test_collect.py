@@ -27,7 +27,7 @@ def no_call(png: bytes, goal: str, seed: int) -> str:
 
 
 def test_replies_and_results_are_stored(browser: Any, tmp_path: Path) -> None:
-    """A first model never calls; its screens give the right answers, which the second model replies every other time."""
+    """The first model never calls; the second one gives the right answer every other time."""
     counts = collect(TASK, FIRST, FIRST + 2, tmp_path / "first", browser, no_call)
     assert counts == CollectionCounts(screens=2, episodes=2, won=0)
     right_replies: dict[bytes, str] = {}

@@ -187,7 +187,7 @@ def _reacts_to_images(policy: RemotePolicy, color_replies: list[str], results: l
 
 
 def _scale(results: list[ProbeResult]) -> float | None:
-    """Return the factor between predictions and targets when all agree on it; None when they do not, or when it is 1."""
+    """Return the factor between predictions and targets when all agree on one other than 1, else None."""
     if any(result.point is None for result in results):
         return None
     ratios = [

@@ -85,10 +85,10 @@ def test_shrinking_policy_fits_memory(tiny_folder: Path, monkeypatch: pytest.Mon
     with pytest.raises(OutOfMemoryError):
         make_policy(chat).decide("Go.", history(past_screens), screen, VERBS)
     assert chat.session.length == 0
-    shrinking = make_policy(chat, shrink=True)
+    shrinking = make_policy(chat, auto_shrink_history=True)
     reply = shrinking.decide("Go.", history(past_screens), screen, VERBS)
     assert reply.text == expected.text
-    assert shrinking.memory.pictures == 2
+    assert shrinking.history.images == 2
     assert shrinking.metadata["pictures"] == 2
 
 
@@ -97,7 +97,7 @@ def test_single_screen_beyond_memory_raises(tiny_folder: Path, monkeypatch: pyte
     chat = load_chat(tiny_folder, "cpu")
     limit_context(chat, monkeypatch, 10)
     with pytest.raises(OutOfMemoryError, match="no memory"):
-        make_policy(chat, shrink=True).decide("Go.", history(past_screens), screen, VERBS)
+        make_policy(chat, auto_shrink_history=True).decide("Go.", history(past_screens), screen, VERBS)
 
 
 def test_shrinking_policy_fits_budget(tiny_folder: Path) -> None:
@@ -110,9 +110,9 @@ def test_shrinking_policy_fits_budget(tiny_folder: Path) -> None:
     chat.session = PrefixCachedSession(chat.model, budget_tokens=first.prompt_tokens + 4)
     with pytest.raises(ContextLengthError, match=f"tokens and the budget is {first.prompt_tokens + 4}; .*--shrink"):
         make_policy(chat).decide("Go.", history(past_screens), screen, VERBS)
-    allowed = make_policy(chat, shrink=True)
+    allowed = make_policy(chat, auto_shrink_history=True)
     assert allowed.decide("Go.", history(past_screens), screen, VERBS).text == first.text
-    assert allowed.memory.pictures == 2
+    assert allowed.history.images == 2
     length = chat.session.length
     with pytest.raises(ContextLengthError):  # the prompt fits, the reply does not
         chat.reply([{"role": "user", "content": "word " * first.prompt_tokens}])
@@ -142,7 +142,7 @@ def test_memory_stays_within_budget_over_episode(tiny_folder: Path, monkeypatch:
         return views
 
     monkeypatch.setattr(KVCache, "append", watch)
-    shrinking_policy = LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(30, 5), shrink=True)
+    shrinking_policy = LocalPolicy(chat, Dialect(chat.limits), HistoryWindow(30, 5), auto_shrink_history=True)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
     steps: list[Step] = []
     call = Call("computer_use", {"action": "left_click", "coordinate": [3, 4]})
@@ -156,5 +156,5 @@ def test_memory_stays_within_budget_over_episode(tiny_folder: Path, monkeypatch:
         assert reply.prompt_tokens + 4 <= budget
         assert peak_bytes <= allowed_bytes
         assert chat.vision_cache.bytes <= chat.vision_cache.budget_bytes
-    assert shrinking_policy.memory.pictures == 2
+    assert shrinking_policy.history.images == 2
     assert peak_bytes == allowed_bytes

@@ -58,7 +58,7 @@ def compare_with_cold(chat: ChatModel, seed: int, steps: int, memory: HistoryWin
 @pytest.mark.parametrize("seed", range(3))
 def test_warm_logits_equal_cold_logits(tiny_folder: Path, seed: int) -> None:
     chat = load_chat(tiny_folder, "cpu")
-    reused, computed = compare_with_cold(chat, seed, 7, HistoryWindow(history_steps=5, pictures=4))
+    reused, computed = compare_with_cold(chat, seed, 7, HistoryWindow(steps=5, images=4))
     assert reused > computed / 2  # else the test would prove nothing
 
 
@@ -67,7 +67,7 @@ def test_warm_logits_equal_cold_logits(tiny_folder: Path, seed: int) -> None:
 @pytest.mark.parametrize("model", ["tiny", "embedded"])
 def test_warm_logits_equal_cold_logits_over_episodes(tiny_folder: Path, seed: int, model: str) -> None:
     chat = load_chat(tiny_folder if model == "tiny" else "embedded", "cpu")
-    memory = HistoryWindow(history_steps=(4, 9, 30)[seed % 3], pictures=(0, 2, 5)[seed // 3 % 3])
+    memory = HistoryWindow(steps=(4, 9, 30)[seed % 3], images=(0, 2, 5)[seed // 3 % 3])
     compare_with_cold(chat, seed, 12, memory)
 
 

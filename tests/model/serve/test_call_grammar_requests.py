@@ -11,8 +11,7 @@ import pytest
 
 from actions import ACTION_TYPES, InvalidActionError, Screen
 from model.dialects.qwen25 import Dialect
-from model.engine.call_grammar import CallGrammar
-from model.serve.request import OLD_GRAMMAR_KEYS
+from model.engine.call_grammar import WIRE_NAMES, CallGrammar
 
 BODY: dict[str, Any] = {
     "model": "embedded",
@@ -64,9 +63,8 @@ def test_server_reply_equals_in_process_reply(embedded: Any, grammar: dict[str, 
 
 
 def test_old_grammar_keys_are_accepted(embedded: Any, grammar: dict[str, Any]) -> None:
-    former = {new: old for old, new in OLD_GRAMMAR_KEYS.items()}
-    old_form = {former.get(key, key): value for key, value in grammar.items()}
-    assert "samples" in old_form
+    old_form = {WIRE_NAMES.get(key, key): value for key, value in grammar.items()}
+    assert {"samples", "closers", "roomy"} <= set(old_form)
     response = post(embedded, pixelhand_form=old_form)
     assert reply_text(response) == reply_text(post(embedded, pixelhand_form=grammar))
 
