@@ -2,13 +2,16 @@
 PYTHON ?=
 export PYTHON
 
-.PHONY: demo test test-all check format docs env browser screens clean
+.PHONY: demo test test-fast test-all check format docs env browser screens clean
 
 demo: browser            ## the embedded model does a practice page it never saw
 	.venv/bin/agent demo enter-password --seed 900001
 
 test: browser screens    ## the whole test suite
 	.venv/bin/python -m pytest
+
+test-fast: env           ## the pure tests: no browser, desktop, phone or large model
+	.venv/bin/python -m pytest -m "not slow and not browser and not desktop and not android and not model" -n 2
 
 test-all: browser screens  ## with the slow proofs
 	.venv/bin/python -m pytest -m "slow or not slow" --timeout 1800

@@ -25,19 +25,6 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 
-PENDING_OPTIONS = {"--surface", "--program", "--auto-shrink-history", "--version"}  # until the branches are merged
-PENDING_COMMANDS = {("config",), ("config", "show")}
-PENDING_TARGETS = {"test-fast"}
-PENDING_NAMES = {"model.dialects.base.Detection"}
-PENDING_FILES = {"docs/log.md", "docs/training.md"}  # now in docs/lab
-PENDING_MODULES = {
-    "pixelhand",
-    "agent.policies.factory",
-    "agent.policies.scripted",
-    "evals.api",
-    "model.dialects.check",
-    "model.dialects.parts",
-}
 
 CODE = ("actions", "agent", "envs", "evals", "model", "perf", "pixelhand", "scripts", "training")
 # Pages that name files of other repositories, or files as they were at the time.
@@ -116,12 +103,12 @@ def _check_line(words: list[str]) -> list[str]:
     if path == ("agent", "eval") and rest and not rest[0].startswith("-"):
         path = ("agent", "eval", "predict")
     if path == ("agent",) and rest and not rest[0].startswith("-"):
-        return [] if tuple(rest[:1]) in PENDING_COMMANDS else [f"unknown command {rest[0]}"]
+        return [f"unknown command {rest[0]}"]
     known = {"--help"}
     for param in _commands()[path].params:
         known |= {*param.opts, *param.secondary_opts}
     used = [word.partition("=")[0].strip("[]") for word in rest if word.strip("[").startswith("-") and word != "-"]
-    return [f"unknown option {option}" for option in used if option not in known | PENDING_OPTIONS]
+    return [f"unknown option {option}" for option in used if option not in known]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_page_id)
@@ -148,46 +135,30 @@ def _snippets() -> list[Any]:
     return [*snippets, *(pytest.param(path.read_text(encoding="utf-8"), id=_page_id(path)) for path in EXAMPLES)]
 
 
-def _module(name: str) -> ModuleType | None:
-    """Import a module; None for one that is not merged yet."""
+def _has_name(module: ModuleType, name: str) -> bool:
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name in PENDING_MODULES or any(
-            name == pending or name.startswith(f"{pending}.") for pending in PENDING_MODULES
-        ):
-            return None
-        raise
-
-
-def _has_attribute(module: ModuleType, name: str) -> bool:
-    if f"{module.__name__}.{name}" in PENDING_NAMES:
-        return True
-    try:
-        return hasattr(module, name)
-    except ModuleNotFoundError as error:
-        return error.name in PENDING_MODULES
+        return hasattr(module, name) or importlib.import_module(f"{module.__name__}.{name}") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize("source", _snippets())
 def test_python_snippet_imports_resolve(source: str) -> None:
     tree = ast.parse(source)
     compile(tree, "snippet", "exec")
-    modules: dict[str, ModuleType | None] = {}
+    modules: dict[str, ModuleType] = {}
     missing = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                modules[alias.asname or alias.name.partition(".")[0]] = _module(alias.name)
+                modules[alias.asname or alias.name.partition(".")[0]] = importlib.import_module(alias.name)
         elif isinstance(node, ast.ImportFrom):
-            module = _module(node.module or "")
-            missing += [
-                alias.name for alias in node.names if module is not None and not _has_attribute(module, alias.name)
-            ]
+            module = importlib.import_module(node.module or "")
+            missing += [alias.name for alias in node.names if not _has_name(module, alias.name)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             imported = modules.get(node.value.id)
-            if imported is not None and not _has_attribute(imported, node.attr):
+            if imported is not None and not _has_name(imported, node.attr):
                 missing.append(f"{node.value.id}.{node.attr}")
     assert not missing
 
@@ -199,7 +170,7 @@ def test_docs_named_in_code_exist() -> None:
         for path in sources
         for name in re.findall(r"\bdocs/[\w./-]+\.(?:md|svg|png)", path.read_text(encoding="utf-8"))
     }
-    absent = [(name, path) for name, path in sorted(named) if not (ROOT / name).exists() and name not in PENDING_FILES]
+    absent = [(name, path) for name, path in sorted(named) if not (ROOT / name).exists()]
     assert not absent
 
 
@@ -215,7 +186,7 @@ def test_make_targets_named_in_docs_exist() -> None:
     targets = {*re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)}
     text = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
     named = {*re.findall(r"(?:`|^)make ([a-z][\w-]*)", text, re.MULTILINE)}
-    assert named - targets <= PENDING_TARGETS
+    assert named <= targets
 
 
 def test_reference_pages_are_current() -> None:

@@ -125,7 +125,7 @@ def windowed_attention(q: Tensor, k: Tensor, v: Tensor, windows: tuple[tuple[int
 def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Compute attention of q, k, v [N, heads, S, D] by explicit products, for training on the CPU.
 
-    In half precision, forward and backward through torch's own kernel takes two to seven times as long (docs/log.md).
+    In half precision, forward and backward through torch's own kernel takes 2 to 7 times as long (docs/lab/log.md).
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     return scores.softmax(-1) @ v

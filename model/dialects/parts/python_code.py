@@ -21,7 +21,7 @@ _STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 
 
 def find_code(text: str) -> tuple[str, str]:
-    """Return the code in a reply and the text before it: a fence of calls, else lines of calls, else a call in a line."""
+    """Return the code in a reply and the text before it: a fence of calls, else lines of calls, else one call."""
     for fence in _FENCE.finditer(text):
         if _START.search(fence.group(1)):
             return fence.group(1), text[: fence.start()]
