@@ -198,12 +198,13 @@ def demo(
     which the model succeeded in its last evaluation.
     """
     from agent.demo import default_task, format_tasks
+    from envs.miniwob.pages import ADDRESS_PREFIX
 
     if show_list:
         print(format_tasks())
         return
     flags: dict[str, object] = {
-        "url": f"practice:{task or default_task()}",
+        "url": ADDRESS_PREFIX + (task or default_task()),
         "model": "embedded",
         "surface": surface,
         "seed": seed,

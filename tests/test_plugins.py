@@ -1,4 +1,4 @@
-"""A folder is a registry; and every plug-in that is in one keeps its folder's promise."""
+"""Plug-in folders: listing, loading, and the interface that each built-in plug-in has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SURFACES, DIALECTS = plugins.list_plugins("envs.surfaces"), plugins.list_plugins
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A package "garden.trees" with two plug-ins and a file that is none."""
+    """Return a package "garden.trees" with two plug-ins and a private module."""
     trees = tmp_path / "garden" / "trees"
     trees.mkdir(parents=True)
     (tmp_path / "garden" / "__init__.py").write_text("")
@@ -41,17 +41,17 @@ def test_loading_imports_one_plugin(folder: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
+    ("name", "message"),
     [
-        ("oka", r"no tree 'oka'; have birch, oak\. Did you mean 'oak'\?"),
-        ("zzzzzz", r"no tree 'zzzzzz'; have birch, oak\.$"),
-        ("_roots", "no tree '_roots'"),
-        ("", "no tree ''"),
-        ("../oak", "no tree '../oak'"),
+        ("oka", r"unknown tree 'oka'; available: birch, oak\. Did you mean 'oak'\?"),
+        ("zzzzzz", r"unknown tree 'zzzzzz'; available: birch, oak\.$"),
+        ("_roots", "unknown tree '_roots'"),
+        ("", "unknown tree ''"),
+        ("../oak", "unknown tree '../oak'"),
     ],
 )
-def test_unknown_plugin_suggests_the_nearest(folder: str, name: str, sentence: str) -> None:
-    with pytest.raises(UsageError, match=sentence):
+def test_unknown_plugin_suggests_the_nearest(folder: str, name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         plugins.load_plugin(folder, name)
 
 

@@ -73,7 +73,7 @@ class Surface:
 
         Args:
             serial: of the phone; "" for the only one.
-            url: where to start; "practice:<task>" on a simulated phone.
+            url: where to start; "miniwob:TASK" on a simulated phone.
             port: of the adb server; the user's if None.
             timeout_s: time for one reply.
             reconnect_s: time for a lost phone to come back.

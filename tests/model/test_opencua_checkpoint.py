@@ -105,7 +105,7 @@ def screen() -> Screen:
 
 
 def test_policy_clicks_with_tiktoken_checkpoint(opencua_folder: Path) -> None:
-    policy = load_local_policy(str(opencua_folder), "cpu", grammar=False)
+    policy = load_local_policy(str(opencua_folder), device="cpu", grammar=False)
     assert policy.metadata["dialect"] == "opencua"
     image = screen()
     reply = policy.decide("press the button", [], image, frozenset({"click"}))
@@ -167,6 +167,6 @@ def test_replies_are_constrained_to_calls(opencua_folder: Path) -> None:
     tensors["language_model.lm_head.weight"].normal_(generator=torch.Generator().manual_seed(1))
     save_file(tensors, opencua_folder / "model.safetensors", metadata={"format": "pt"})
     (opencua_folder / "pixelhand.json").write_text('{"max_new_tokens": 120}')
-    policy, image = load_local_policy(str(opencua_folder), "cpu"), screen()
+    policy, image = load_local_policy(str(opencua_folder), device="cpu"), screen()
     reply = policy.decide("press the button", [], image, frozenset({"click"}))
     assert policy.to_actions(policy.parse(reply), image)

@@ -56,7 +56,7 @@ class SimulatedPhone:
         """Start the phone.
 
         Args:
-            page: "practice:<task>" for a phone whose home screen is that page.
+            page: "miniwob:TASK" for a phone whose home screen is that page.
             port: where adb connects; 0 for a free port.
             width: of the screen, in CSS pixels.
             height: of the screen, in CSS pixels.

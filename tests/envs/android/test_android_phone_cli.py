@@ -59,7 +59,7 @@ def test_phone_starts_reads_faults_and_ends(adb: Adb, chrome: str, monkeypatch: 
         (["--size", "big"], "360x720"),
         (["--fault", "ofline"], "Did you mean 'offline'"),
         (["--page", "practice:click-tset"], "click-tset"),
-        (["--page", "example.com"], "must be a practice:<task> page"),
+        (["--page", "example.com"], "must be a miniwob:TASK page"),
         (["--size", "361x720"], "no whole number of screen pixels"),
     ],
 )

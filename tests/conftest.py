@@ -1,0 +1,55 @@
+"""Markers by what a test file needs, so that `make test-fast` can leave it out."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+FILES = {  # marker: patterns of files below tests/
+    "browser": (
+        "agent/test_mcp_browser.py",
+        "agent/test_pixels_only.py",
+        "agent/test_real_browser.py",
+        "envs/surfaces/test_browser*",
+        "envs/test_live.py",
+        "envs/test_miniwob_task.py",
+        "envs/test_surface_check.py",
+        "evals/test_live_workers.py",
+        "evals/test_miniwob*",
+        "pixelhand/test_api.py",
+        "training/*",
+    ),
+    "desktop": (
+        "agent/test_calibrate.py",
+        "envs/desktop/*",
+        "envs/surfaces/test_desktop.py",
+        "perf/test_surfaces.py",
+    ),
+    "android": ("envs/android/*",),
+    "model": (
+        "agent/test_pair.py",
+        "agent/test_remote_same.py",
+        "evals/test_eval_remote.py",
+        "model/engine/*",
+        "model/serve/*",
+        "model/test_chat_model.py",
+        "model/test_embedded.py",
+        "model/test_loading*",
+        "model/test_opencua_checkpoint.py",
+        "model/test_parity*",
+        "perf/test_engine.py",
+        "training/*",
+    ),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Add the markers of `FILES`."""
+    for item in items:
+        path = item.path.relative_to(HERE).as_posix()
+        for marker, patterns in FILES.items():
+            if any(fnmatch(path, pattern) for pattern in patterns):
+                item.add_marker(marker)
