@@ -48,7 +48,7 @@ PROGRESS_INTERVAL_S = 10.0  # between two lines of progress where standard error
 class BenchmarkGroup(typer.core.TyperGroup):
     """Routes unknown subcommands to `predict`, so that `agent eval NAME` works."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
         """Insert `predict` before a name that is not a command."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             args = ["predict", *args]
@@ -232,8 +232,8 @@ def report(
     print(write_report(folder, out, data=data, failures=failures))
 
 
-@app.command()
-def unpack(
+@app.command("unpack")
+def convert(
     name: Annotated[str, typer.Argument(help="android-control or aitw.")],
     data: Annotated[Path, typer.Option(help="Folder with the TFRecord shards and their splits.", metavar="DIR")],
     split: Annotated[

@@ -36,6 +36,8 @@ from perf.timing import interleaved, median_ms, now_ms
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from transformers import Qwen2_5_VLForConditionalGeneration
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 BASELINES = ("transformers", "none")
@@ -110,12 +112,12 @@ class EngineBench:
         self.encoder = VisionGraphs(self.model.visual, graphs)
 
     @cached_property
-    def reference(self) -> Any:
+    def reference(self) -> Qwen2_5_VLForConditionalGeneration:
         """Transformers' model over the same tensors."""
         return reference.reference_model(self.unquantized, self.device)
 
     @cached_property
-    def processor(self) -> Any:
+    def processor(self) -> Qwen2VLImageProcessorPil:
         """Transformers' image processor."""
         return reference.reference_processor(self.limits)
 

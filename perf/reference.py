@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from actions import Screen
 from model.nn.config import Config
@@ -13,6 +13,8 @@ from model.processing.image import ImageLimits
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 GREEDY: dict[str, Any] = {"do_sample": False, "repetition_penalty": 1.0, "eos_token_id": None, "pad_token_id": 0}
 
@@ -24,7 +26,7 @@ def reference_name(name: str) -> str:
     return name if name.startswith("lm_head") else f"model.language_model.{name.removeprefix('model.')}"
 
 
-def reference_config(config: Config) -> Any:
+def reference_config(config: Config) -> Qwen2_5_VLConfig:
     """Return transformers' configuration of the same shape."""
     from transformers import Qwen2_5_VLConfig
 
@@ -66,7 +68,7 @@ def reference_config(config: Config) -> Any:
     )
 
 
-def reference_model(model: Qwen25VL, device: str) -> Any:
+def reference_model(model: Qwen25VL, device: str) -> Qwen2_5_VLForConditionalGeneration:
     """Return transformers' model over the same tensors."""
     import torch
     from transformers import Qwen2_5_VLForConditionalGeneration
@@ -84,7 +86,7 @@ def reference_model(model: Qwen25VL, device: str) -> Any:
     return reference.eval()
 
 
-def reference_processor(limits: ImageLimits) -> Any:
+def reference_processor(limits: ImageLimits) -> Qwen2VLImageProcessorPil:
     """Return transformers' image processor with the same pixel budget."""
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -92,8 +94,8 @@ def reference_processor(limits: ImageLimits) -> Any:
 
 
 def generate_reply(
-    reference: Any,
-    processor: Any,
+    reference: Qwen2_5_VLForConditionalGeneration,
+    processor: Qwen2VLImageProcessorPil,
     ids: Sequence[int],
     screens: Sequence[Screen],
     *,
@@ -119,7 +121,7 @@ def generate_reply(
 
     inputs = processor(images=[Image.fromarray(screen.pixels) for screen in screens], return_tensors="pt")
     tokens = torch.tensor([list(ids)], device=device)
-    output: Tensor = reference.generate(
+    output: Tensor = cast(Any, reference).generate(
         input_ids=tokens,
         attention_mask=torch.ones_like(tokens),
         mm_token_type_ids=(tokens == image_token_id).int(),
@@ -133,7 +135,9 @@ def generate_reply(
     return reply
 
 
-def time_decode(reference: Any, ids: Sequence[int], count: int, device: str) -> tuple[list[int], float]:
+def time_decode(
+    reference: Qwen2_5_VLForConditionalGeneration, ids: Sequence[int], count: int, device: str
+) -> tuple[list[int], float]:
     """Return (token ids, milliseconds per token from the first to the last) of a greedy reply to a text prompt."""
     import torch
     from transformers.generation.streamers import BaseStreamer
@@ -156,7 +160,7 @@ def time_decode(reference: Any, ids: Sequence[int], count: int, device: str) -> 
 
     timer = FirstTokenTimer()
     tokens = torch.tensor([list(ids)], device=device)
-    output: Tensor = reference.generate(
+    output: Tensor = cast(Any, reference).generate(
         input_ids=tokens,
         attention_mask=torch.ones_like(tokens),
         max_new_tokens=count + 1,

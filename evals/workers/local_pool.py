@@ -37,7 +37,7 @@ class Worker:
         self.send(run=spec.as_dict())
         Thread(target=self._read_messages, args=(messages,), daemon=True).start()
 
-    def send(self, **message: Any) -> None:
+    def send(self, **message: object) -> None:
         """Send a message; a dead process is detected by the reading thread."""
         assert self.process.stdin is not None
         try:
