@@ -27,7 +27,7 @@ class ContextLengthError(OutOfMemoryError):
     def __init__(self, tokens: int, budget: int) -> None:
         super().__init__(
             f"the conversation has {tokens} tokens and the budget is {budget}; lower pictures or history_steps in "
-            "pixelhand.json, let the run do so with --shrink, or raise --budget-tokens"
+            "pixelhand.json, let the run do so with --auto-shrink-history, or raise --budget-tokens"
         )
 
 
@@ -47,7 +47,7 @@ def translate_out_of_memory(tokens: int, device: torch.device) -> Iterator[None]
             raise
         raise OutOfMemoryError(
             f"no memory on {device} for a context of {tokens} tokens; lower pictures in pixelhand.json, let the run "
-            "do so with --shrink, or use --dtype int8 or int4"
+            "do so with --auto-shrink-history, or use --dtype int8 or int4"
         ) from None
 
 
