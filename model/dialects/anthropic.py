@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from actions import Action, Click, InvalidActionError, PressKeys, Screen, Scroll, make_action
 from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS
 from model.dialects.parts.fields import DIRECTIONS, MAX_NOTCHES, Field, PathField, SecondsField, Values
 from model.dialects.parts.provider_items import COMPUTER, FINISH, ParsedItems, ProviderItemDialect
@@ -24,6 +24,7 @@ from model.dialects.parts.qwen_tools import AT, CLICK, DOUBLE, MAYBE_AT, MIDDLE,
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.dialects.parts.tool_call import COORDINATE
 from model.processing.image import ImageLimits
+from model.wire.points import show
 
 LIMITS = ImageLimits(max_pixels=1280 * 800)  # WXGA in the demonstration; their side shrinks larger images
 

@@ -16,8 +16,7 @@ from typing import ClassVar
 from actions import Action, InvalidActionError, Screen, make_action
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, check_seconds, unknown_name
-from model.dialects.parts.call_parser import CallParser
-from model.dialects.parts.coordinates import SCALE_1000, CoordinateMapper, parse_number, show
+from model.dialects.parts.coordinates import SCALE_1000, CoordinateMapper
 from model.dialects.parts.dialect import clear_field, load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, SecondsField, TextField, Values
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
@@ -25,6 +24,8 @@ from model.dialects.parts.history import chat_turns, escape, message, outcome_te
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.processing.image import ImageLimits
+from model.wire.call_parser import CallParser
+from model.wire.points import parse_number, show
 
 LIMITS = ImageLimits(max_pixels=5_000_000)  # Open-AutoGLM
 

@@ -16,10 +16,11 @@ from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect, load_prompt
 from model.dialects.parts.grammar import GrammarBuilder
 from model.dialects.parts.history import escape, image_part, message, text_part
-from model.dialects.parts.point import POINT_TABLE, click_or_absent, find_place, format_place
+from model.dialects.parts.point import POINT_TABLE, click_or_absent, format_place
 from model.dialects.parts.table import Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.points import find_point
 
 LIMITS = ImageLimits(3136, 4096 * 2160)  # README
 SYSTEM = load_prompt("gta1").removesuffix("\n")
@@ -40,7 +41,7 @@ class Dialect(BaseDialect):
         return Conversation((system, message("user", image_part(screen), text_part(escape(goal)))))
 
     def parse_call(self, text: str) -> Call:
-        return Call("click", {"point": find_place(text, "(x,y)")}, "")
+        return Call("click", {"point": find_point(text, "(x,y)")}, "")
 
     def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
         if name != "click":

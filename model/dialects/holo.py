@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 from actions import Action, Call, InvalidActionError, Screen, Step
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, check_seconds, unknown_name
-from model.dialects.parts.call_parser import CallParser, CallSyntaxError
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect, check_surrogates, click, load_prompt, scroll_page, type_and_enter
 from model.dialects.parts.fields import DIRECTIONS, Field, SecondsField, TextField, Values, XYField
@@ -30,6 +29,7 @@ from model.dialects.parts.history import escape, image_part, message, outcome_te
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.call_parser import CallParser, CallSyntaxError
 from model.wire.lenient_json import LenientJsonError, parse_json
 
 LIMITS = ImageLimits(4 * 28 * 28, 1280 * 28 * 28)  # localization.py, Holo1

@@ -16,13 +16,14 @@ from typing import ClassVar
 
 from actions import Action, Click, Drag, InvalidActionError, Screen, make_action
 from model.dialects.parts.arguments import Arguments, make
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import click
 from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, Values, XYField
 from model.dialects.parts.provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, texts_of
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.processing.image import ImageLimits
 from model.wire.lenient_json import LenientJsonError, parse_json
+from model.wire.points import show
 
 LIMITS = ImageLimits(max_pixels=1024 * 768)  # the display of their first guide; their side shrinks larger images
 

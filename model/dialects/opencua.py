@@ -17,8 +17,7 @@ from actions import Action, Call, Click, Drag, InvalidActionError, Screen, Step,
 from actions.keys import normalize_key
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, check_seconds, make, unknown_name
-from model.dialects.parts.call_parser import quoted
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS, NEXT_CALLS, BaseDialect, chain_calls, check_count, load_prompt
 from model.dialects.parts.fields import (
     MAX_NOTCHES,
@@ -33,10 +32,12 @@ from model.dialects.parts.fields import (
 )
 from model.dialects.parts.grammar import GrammarBuilder, literal
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
-from model.dialects.parts.python_code import find_code, parse_code
 from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.call_parser import quoted
+from model.wire.points import show
+from model.wire.python_code import find_code, parse_code
 
 LIMITS = ImageLimits(3136, 12845056)  # model/README.md
 
@@ -154,7 +155,6 @@ TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     ActionSpec("computer.wait", "wait", (SECONDS,), parse=_wait),
     ActionSpec("computer.terminate", "done", (ChoiceField("status"),)),
 )  # fmt: skip
-SIGNATURES = {row.name: row.keys for row in TABLE.rows.values()}
 
 
 class Dialect(BaseDialect):
@@ -177,7 +177,7 @@ class Dialect(BaseDialect):
 
     def parse_call(self, text: str) -> Call:
         code, before = find_code(text)
-        calls = list(parse_code(code, SIGNATURES))
+        calls = list(parse_code(code, lambda name: TABLE.find(name, "call").keys))
         if not calls:
             raise InvalidActionError(f"the code has no call; end the reply with one such as {EXAMPLE}")
         return chain_calls(calls, before.strip())

@@ -15,7 +15,6 @@ from typing import ClassVar
 from actions import Action, Call, InvalidActionError, PressKeys, Screen, Scroll
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.call_parser import CallParser
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import chain_calls, load_prompt
 from model.dialects.parts.fields import DIRECTIONS, Field, PathField, PointField, TextField, Values
@@ -24,6 +23,7 @@ from model.dialects.parts.history import escape, image_part, image_turns, messag
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, constant_row
 from model.processing.image import ImageLimits
+from model.wire.call_parser import CallParser
 
 LIMITS = ImageLimits(100 * 28 * 28, 16384 * 28 * 28)  # action_parser.py
 

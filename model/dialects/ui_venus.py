@@ -17,17 +17,18 @@ from typing import ClassVar
 from actions import Action, Call, Screen, Step
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, make, unknown_name
-from model.dialects.parts.call_parser import CallParser
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import click, load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, TextField
 from model.dialects.parts.grammar import GrammarBuilder
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
-from model.dialects.parts.point import POINT_TABLE, click_or_absent, find_place, format_place
+from model.dialects.parts.point import POINT_TABLE, click_or_absent, format_place
 from model.dialects.parts.python_calls import PythonCallDialect, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.call_parser import CallParser
+from model.wire.points import find_point
 
 LIMITS = ImageLimits(3136, 12845056)  # of the navigator
 GROUND_LIMITS = ImageLimits(2_000_000, 4_800_000)  # ui_venus_ground_7b.py
@@ -98,7 +99,7 @@ class Dialect(PythonCallDialect):
 
     def parse_call(self, text: str) -> Call:
         if self.tool == "ground":
-            return Call("ground", {"box": find_place(text, "[x1,y1,x2,y2]")})
+            return Call("ground", {"box": find_point(text, "[x1,y1,x2,y2]")})
         return super().parse_call(text)  # one action for each step; later calls are ignored
 
     def thought(self, text: str, before: str, call_start: int) -> str:

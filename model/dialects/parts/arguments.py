@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from actions import Action, InvalidActionError, make_action
 from actions.suggest import suggest
 from actions.types import MAX_WAIT_S
-from model.dialects.parts.coordinates import CoordinateMapper, Number, parse_number, show
+from model.dialects.parts.coordinates import CoordinateMapper
+from model.wire.points import Number, parse_number, show
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,11 @@ from actions import (
 )
 from model.dialects.base import Conversation, Detection, HistoryStep, PointSpan, Steps, Verbs
 from model.dialects.parts.arguments import make
-from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper, CoordinateSpace, show
+from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper, CoordinateSpace
 from model.dialects.parts.table import ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.points import show
 
 NEXT_CALLS = "then"  # the argument that holds the calls that follow in the reply
 MAX_ACTIONS = 60

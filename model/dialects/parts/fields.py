@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from actions import Action, InvalidActionError
 from model.dialects.parts.arguments import Arguments, check_seconds
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.grammar import GrammarBuilder, Rule
+from model.wire.points import show
 
 NOTCH_PIXELS = 100  # scrolled by one notch of a wheel
 MAX_NOTCHES = 100

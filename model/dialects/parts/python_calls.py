@@ -10,13 +10,13 @@ from typing import ClassVar
 from actions import Action, Ask, Call, InvalidActionError, Screen
 from model.dialects.base import Verbs
 from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.call_parser import CallParser, CallSyntaxError, ParsedCall, quoted
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect
 from model.dialects.parts.fields import TextField, Values
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, orders
 from model.dialects.parts.table import ActionSpec, Result
 from model.engine.call_grammar import CallGrammar
+from model.wire.call_parser import CallParser, CallSyntaxError, ParsedCall, quoted
 
 
 class PythonCallDialect(BaseDialect):

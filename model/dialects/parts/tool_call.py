@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 from actions import Action, Call, InvalidActionError, Screen
 from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import NEXT_CALLS, BaseDialect
 from model.dialects.parts.grammar import GrammarBuilder, literal, orders
 from model.dialects.parts.table import Result
 from model.engine.call_grammar import CallGrammar
 from model.engine.point_uncertainty import POINT_PATTERN
+from model.wire.points import show
 from model.wire.tool_call import ToolCallError, find_call
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
