@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import ClassVar
 
 from actions import Action, Call, PressKeys, Screen, Step, make_action
 from actions.keys import KEYS
@@ -55,14 +54,23 @@ def _write_key(action: Action, mapper: CoordinateMapper) -> Values | None:
     return {"text": key} if key in KEYS and key != "home" else None
 
 
-WORDS = ("0", "1")
+FLAGS = (
+    FlagField("clear", optional=True, words=("0", "1"), description="1 to empty the field first, else 0."),
+    FlagField("enter", optional=True, words=("0", "1"), description="1 to press enter behind the text, else 0."),
+)
 TYPE = ActionSpec(
     "type", "type",
-    (TextField("text"), FlagField("clear", optional=True, words=WORDS), FlagField("enter", optional=True, words=WORDS)),
+    (TextField("text"), *FLAGS),
     "Type `text`; `clear` says whether what stands there goes first, `enter` whether enter is pressed behind it.",
     parse=_type, format=lambda action, mapper: {"text": getattr(action, "text", "")},
 )  # fmt: skip
-DRAG = (PathField("coordinate", from_end=1), PathField("coordinate2"))
+DRAG = (
+    PathField("coordinate", from_end=1),
+    PathField("coordinate2", description="[x2, y2] in pixels: where a drag ends."),
+)
+PIXELS = AmountField(
+    "pixels", unit=-1, most=MAX_NOTCHES, description="How far to scroll, -5 to 5: positive up, negative down."
+)
 MOBILE = {row.name: row for row in qwen_tools.MOBILE.rows.values()}
 MOBILE["key"] = replace(MOBILE["key"], format=_write_key)
 TABLES = {
@@ -75,7 +83,7 @@ TABLES = {
         RIGHT,
         MIDDLE,
         DOUBLE,
-        ActionSpec("scroll", "scroll", (AmountField("pixels", unit=-1, most=MAX_NOTCHES),), "Turn the wheel."),
+        ActionSpec("scroll", "scroll", (PIXELS,), "Turn the wheel."),
         qwen_tools.WAIT,
         TERMINATE,
         # their agent accepts these too
@@ -87,14 +95,6 @@ TABLES = {
         TERMINATE,
     ),
 }
-_OWN = {
-    "clear": {"description": "1 to empty the field first, else 0.", "type": "number"},
-    "enter": {"description": "1 to press enter behind the text, else 0.", "type": "number"},
-    "coordinate2": {"description": "[x2, y2] in pixels: where a drag ends.", "type": "array"},
-    "pixels": {"description": "How far to scroll, -5 to 5: positive up, negative down.", "type": "number"},
-}
-_ORDER = ("keys", "text", "clear", "enter", "coordinate", "coordinate2", "pixels", "time", "status")
-PROPERTIES = {**qwen_tools.PROPERTIES["computer_use"], **_OWN}
 
 
 class Dialect(ToolCallDialect):
@@ -106,10 +106,7 @@ class Dialect(ToolCallDialect):
     TOOLS = ("computer_use", "mobile_use")
     HISTORIES = ("progress",)
     ACTIONS = TABLES
-    PROPERTIES: ClassVar = {
-        "computer_use": {key: PROPERTIES[key] for key in _ORDER},
-        "mobile_use": qwen_tools.PROPERTIES["mobile_use"],
-    }
+    PROPERTIES = qwen_tools.PROPERTIES
     DESCRIPTION = DESCRIPTION
     ENDS_WITH_CALL = False  # a conclusion follows, which later steps show
 

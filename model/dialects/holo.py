@@ -16,14 +16,23 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from actions import Action, Call, InvalidActionError, Screen, Step
 from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.arguments import Arguments, check_seconds, unknown_name
+from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import BaseDialect, check_surrogates, click, load_prompt, scroll_page, type_and_enter
-from model.dialects.parts.fields import DIRECTIONS, Field, SecondsField, TextField, Values, XYField
+from model.dialects.parts.dialect import BaseDialect, check_surrogates, click, load_prompt, type_and_enter
+from model.dialects.parts.fields import (
+    DIRECTIONS,
+    DirectionField,
+    Field,
+    Schema,
+    SecondsField,
+    TextField,
+    Values,
+    XYField,
+)
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
@@ -34,7 +43,6 @@ from model.wire.lenient_json import LenientJsonError, parse_json
 
 LIMITS = ImageLimits(4 * 28 * 28, 1280 * 28 * 28)  # localization.py, Holo1
 
-Schema = dict[str, Any]
 WAIT_S = 2  # the schema's default
 SYSTEM = load_prompt("holo")
 QUESTION = {
@@ -100,38 +108,15 @@ class ElementField(Field):
 
 
 @dataclass(frozen=True)
-class PageField(Field):
-    """The direction of a scroll by one page."""
-
-    ATTRIBUTES: ClassVar = ("down", "right")
-
-    def parse(self, arguments: Arguments) -> Values:
-        values = {self.key: arguments.values.get(self.key, "down")}
-        direction = Arguments(arguments.name, values, arguments.mapper).choice(self.key, DIRECTIONS)
-        page = scroll_page(direction, arguments.mapper.screen)
-        return {name: getattr(page, name) for name in self.ATTRIBUTES}
-
-    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        name = next((name for name in DIRECTIONS if action == scroll_page(name, mapper.screen)), None)
-        return None if name is None else {self.key: name}
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        return grammar.choice(DIRECTIONS)
-
-
-@dataclass(frozen=True)
 class WholeSecondsField(SecondsField):
     """Seconds, 0 to 10 in constrained replies."""
-
-    def parse(self, arguments: Arguments) -> Values:
-        return {"seconds": check_seconds(arguments.values.get(self.key, WAIT_S), self.key)}
 
     def rule(self, grammar: GrammarBuilder) -> Rule:
         return Rule(grammar.terminal("SECONDS", r"([0-9]|10)(\.0)?"), "10.0")
 
 
 def _write(arguments: Arguments) -> Result:
-    place = XYField.place(arguments)
+    place = PLACE[0].place(arguments)
     return click(place), type_and_enter(arguments.text("content"))
 
 
@@ -141,10 +126,10 @@ CLICK_ROWS = tuple(ActionSpec(name, "click", PLACE, offered=False) for name in (
 TABLE = ActionTable(
     ActionSpec("click_element", "click", (ELEMENT, *PLACE)),
     ActionSpec("write_element_abs", "type", (CONTENT, ELEMENT, *PLACE), parse=_write, writes=False),
-    ActionSpec("scroll", "scroll", (PageField("direction"),)),
+    ActionSpec("scroll", "scroll", (DirectionField("direction", default="down"),)),
     constant_row("go_back", "back"),
     constant_row("refresh", "press", keys=("f5",)),
-    ActionSpec("wait", "wait", (WholeSecondsField("seconds", optional=True),)),
+    ActionSpec("wait", "wait", (WholeSecondsField("seconds", optional=True, default=WAIT_S),)),
     constant_row("restart", "home"),
     ActionSpec("answer", "answer", (TextField("content", nonempty=True),)),
     ActionSpec("goto", "open", (TextField("url", attribute="target", nonempty=True),)),
@@ -225,11 +210,7 @@ class Dialect(BaseDialect):
             raise unknown_name(name, offered if self.tool == "navigate" else [self.tool])
         return TABLE.to_actions(TABLE.rows[name], Arguments(name, arguments, mapper, thought, lenient=True))
 
-    def format_action(self, action: Action, screen: Screen) -> str:
-        call = self.table.format(action, self.mapper(screen))
-        if call is None:
-            raise self.unsupported(action)
-        name, values = call
+    def write_call(self, name: str, values: Values) -> str:
         if self.tool == "click":
             return f"Click({values['x']}, {values['y']})"
         reply: Schema = {"action": name, **values}
@@ -267,11 +248,8 @@ class Dialect(BaseDialect):
             rows = [row for row in rows if row.name != "write_element_abs"]  # it clicks first
         alternatives = []
         for row in rows:
-            for fields in [(), row.fields] if row.fields and row.fields[0].optional else [row.fields]:
-                lark = [literal(f'{{"action": "{row.name}"')]
-                for field in fields:
-                    lark += [literal(f', "{field.key}": '), field.rule(grammar).lark]
-                alternatives.append(" ".join([*lark, '"}"']))
+            rules = row.rules(grammar, f'{{"action": "{row.name}"', lambda _, key: f', "{key}": ', "}")
+            alternatives += [rule.lark for rule in rules]
         grammar.rule("act", " | ".join(alternatives))
         note, thought, action = map(literal, ('{"note": ', ', "thought": ', ', "action": '))
         text = grammar.text().lark

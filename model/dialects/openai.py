@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from actions import Action, Click, Drag, InvalidActionError, Screen, make_action
-from model.dialects.parts.arguments import Arguments, make
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import click
 from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, Values, XYField
@@ -119,7 +119,7 @@ def _parse_scroll(arguments: Arguments) -> Result:
     amounts = {**SCROLL_X.parse(arguments), **SCROLL_Y.parse(arguments)}
     if not any(amounts.values()):
         raise InvalidActionError("'scroll_x' and 'scroll_y' are both 0; say how many pixels to scroll")
-    return make("scroll", x=x, y=y, **amounts)
+    return make_action("scroll", x=x, y=y, **amounts)
 
 
 def _write_scroll(action: Action, mapper: CoordinateMapper) -> Values | None:

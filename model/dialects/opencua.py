@@ -16,7 +16,7 @@ from typing import ClassVar
 from actions import Action, Call, Click, Drag, InvalidActionError, Screen, Step, make_action
 from actions.keys import normalize_key
 from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.arguments import Arguments, check_seconds, make, unknown_name
+from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS, NEXT_CALLS, BaseDialect, chain_calls, check_count, load_prompt
 from model.dialects.parts.fields import (
@@ -75,13 +75,13 @@ def _click(arguments: Arguments) -> Result:
     attributes = {"button": button, "count": count}
     if not (place := MAYBE_XY.parse(arguments)):
         return _ClickAtPointer(attributes)  # type: ignore[return-value]
-    return make("click", **place, **attributes)
+    return make_action("click", **place, **attributes)
 
 
 def _drag(arguments: Arguments) -> Result:
     if arguments.values.get("button", "left") not in ("left", "primary"):
         raise InvalidActionError("only the left button drags here")
-    return make("drag", path=(XYField.place(arguments),))
+    return make_action("drag", path=(XY.place(arguments),))
 
 
 def _write_drag(action: Action, mapper: CoordinateMapper) -> Values | None:
@@ -94,11 +94,11 @@ def _press(arguments: Arguments) -> Result:
     times = arguments.values.get("presses", 1)
     if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= MAX_ACTIONS:
         raise InvalidActionError(f"'presses' must be 1 to {MAX_ACTIONS}, not {show(times)}")
-    return tuple(make("press", keys=(key,)) for key in _key_names(arguments)[:MAX_ACTIONS]) * times
+    return tuple(make_action("press", keys=(key,)) for key in _key_names(arguments)[:MAX_ACTIONS]) * times
 
 
 def _hotkey(arguments: Arguments) -> Result:
-    return make("press", keys=_key_names(arguments)[:9])
+    return make_action("press", keys=_key_names(arguments)[:9])
 
 
 def _key_names(arguments: Arguments) -> list[str]:
@@ -107,10 +107,6 @@ def _key_names(arguments: Arguments) -> list[str]:
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(key, str) for key in names):
         raise InvalidActionError(f"'keys' must be names of keys, not {show(keys)}")
     return list(names)
-
-
-def _wait(arguments: Arguments) -> Result:
-    return make("wait", seconds=check_seconds(arguments.values.get("seconds", WAIT_S), "seconds"))
 
 
 def _rest(keys: str) -> tuple[Field, ...]:
@@ -152,7 +148,7 @@ TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     ActionSpec("pyautogui.keyUp", "press", (Field("key"),), writes=False),
     ActionSpec("time.sleep", "wait", (SECONDS,)),
     ActionSpec("pyautogui.sleep", "wait", (SECONDS,)),
-    ActionSpec("computer.wait", "wait", (SECONDS,), parse=_wait),
+    ActionSpec("computer.wait", "wait", (SecondsField("seconds", default=WAIT_S),)),
     ActionSpec("computer.terminate", "done", (ChoiceField("status"),)),
 )  # fmt: skip
 
@@ -236,21 +232,19 @@ class Dialect(BaseDialect):
         if isinstance(action, Click):
             modifiers, last = action.modifiers, action.model_copy(update={"modifiers": ()})
         if isinstance(action, Drag) and len(action.path) == 2:
-            lines.append(self._write(make("move", x=action.path[0].x, y=action.path[0].y), screen))
+            lines.append(super().format_action(make_action("move", x=action.path[0].x, y=action.path[0].y), screen))
             last = action.model_copy(update={"path": action.path[1:]})
-        lines = [f"pyautogui.keyDown({quoted(key)})" for key in modifiers] + [*lines, self._write(last, screen)]
+        lines = [f"pyautogui.keyDown({quoted(key)})" for key in modifiers] + [
+            *lines,
+            super().format_action(last, screen),
+        ]
         lines += [f"pyautogui.keyUp({quoted(key)})" for key in reversed(modifiers)]
         code = "\n".join(lines)
         return f"```python\n{code}\n```"
 
-    def _write(self, action: Action, screen: Screen) -> str:
-        call = TABLE.format(action, self.mapper(screen))
-        if call is None:
-            raise self.unsupported(action)
-        values = [
-            _literal(value) if key in POSITIONAL else f"{key}={_literal(value)}" for key, value in call[1].items()
-        ]
-        return f"{call[0]}({', '.join(values)})"
+    def write_call(self, name: str, values: Values) -> str:
+        texts = [_literal(value) if key in POSITIONAL else f"{key}={_literal(value)}" for key, value in values.items()]
+        return f"{name}({', '.join(texts)})"
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
         """Return a grammar of up to MAX_CALLS calls; keys are held around a click only, and an end comes last."""

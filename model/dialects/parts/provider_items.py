@@ -18,9 +18,10 @@ from model.dialects.base import Conversation, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import NEXT_CALLS, chain_calls, check_count, check_surrogates
+from model.dialects.parts.fields import Schema
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
 from model.dialects.parts.table import Result
-from model.dialects.parts.tool_call import Schema, ToolCallDialect
+from model.dialects.parts.tool_call import ToolCallDialect
 from model.engine.call_grammar import CallGrammar
 from model.wire.lenient_json import LenientJsonError, parse_json
 from model.wire.tool_call import ToolCallError, find_call

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from actions import Action, PressKeys, make_action
-from model.dialects.parts.arguments import Arguments, make
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.fields import (
     AmountField,
@@ -18,13 +18,14 @@ from model.dialects.parts.fields import (
     KeysField,
     PathField,
     PointField,
+    Schema,
     SecondsField,
     TextField,
     Values,
 )
 from model.dialects.parts.grammar import GrammarBuilder, Rule
 from model.dialects.parts.table import ActionSpec, ActionTable
-from model.dialects.parts.tool_call import COORDINATE, Schema
+from model.dialects.parts.tool_call import COORDINATE
 
 SYSTEM = {
     "computer_use": (
@@ -111,7 +112,7 @@ class ButtonField(Field):
 
 def _press_button(button: str) -> Action:
     verb = BUTTONS[button][1]
-    return make(verb, keys=(button.lower(),)) if verb == "press" else make_action(verb)
+    return make_action(verb, keys=(button.lower(),)) if verb == "press" else make_action(verb)
 
 
 def _parse_button(arguments: Arguments) -> Action:
@@ -189,23 +190,14 @@ MOBILE = ActionTable(
     ANSWER,
 )  # fmt: skip
 
-STATUS: Schema = {"description": "How the task ended.", "type": "string", "enum": ["success", "failure"]}
 PROPERTIES: dict[str, dict[str, Schema]] = {
-    "computer_use": {
-        "keys": {"description": "Names of keys.", "type": "array"},
-        "text": {"description": "What to type.", "type": "string"},
-        "coordinate": COORDINATE,
-        "pixels": {"description": "How far to scroll: positive up, negative down.", "type": "number"},
-        "time": {"description": "Seconds.", "type": "number"},
-        "status": STATUS,
-    },
     "mobile_use": {
         "coordinate": COORDINATE,
         "coordinate2": {"description": "[x, y] in pixels: where a swipe ends.", "type": "array"},
         "text": {"description": "What to type, the key's name, or the app's name.", "type": "string"},
         "time": {"description": "Seconds.", "type": "number"},
         "button": {"description": "Which button.", "enum": list(BUTTONS), "type": "string"},
-        "status": STATUS,
+        "status": TERMINATE.fields[0].schema,
     },
 }
 
