@@ -18,7 +18,7 @@ from actions.types import MAX_TEXT
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import clear_field, click, type_and_enter
+from model.dialects.parts.dialect import load_prompt, type_actions
 from model.dialects.parts.fields import (
     NOTCH_PIXELS,
     AmountField,
@@ -39,21 +39,9 @@ LIMITS = ImageLimits(3136, 12845056)  # fara_agent.py, MLM_PROCESSOR_IM_CFG
 
 SEARCH = "https://www.bing.com/search?q={query}&FORM=QBLH"
 SCHEMES = ("https://", "http://", "file://", "about:")
-SYSTEM = (
-    "You carry out a person's task in a web browser, by its screen alone. Each turn you are shown the screen; think, "
-    "then make one function call. Stop, and say what is ready, at a critical point: where going on would need the "
-    "person's data or consent, or bind them, such as a log-in, an order, a payment or a message to somebody."
-)
+SYSTEM = load_prompt("fara").removesuffix("\n")
 NEXT = "This is the screen now. Think about what to do next."
-DESCRIPTION = (
-    "Operate a web browser by its screen, with mouse and keyboard.\n"
-    "* Pages take time. If nothing has changed yet, wait and look at the next picture.\n"
-    "* The screen's resolution is {width}x{height}.\n"
-    "* Look where a thing is before you point at it, and point at its centre.\n"
-    "* To scroll inside a part of the page, move the pointer over it first.\n"
-    "* If a pop-up does not close by its button, press Escape.\n"
-    "* Dates are picked by clicks, not typed."
-)
+DESCRIPTION = load_prompt("fara_tool").removesuffix("\n")
 
 
 @dataclass(frozen=True)
@@ -105,12 +93,12 @@ def _search(query: str) -> str:
 
 
 def _type(arguments: Arguments) -> Result:
-    place = () if arguments.get("coordinate") is None else (click(arguments.point("coordinate")),)
-    clear = clear_field() if arguments.flag("delete_existing_text") else ()
-    text = arguments.text("text")
-    entered = arguments.flag("press_enter", default=True)
-    actions = (*place, *clear, type_and_enter(text) if entered else make_action("type", text=text))
-    return actions[0] if len(actions) == 1 else actions
+    return type_actions(
+        place=None if arguments.get("coordinate") is None else arguments.point("coordinate"),
+        clear=arguments.flag("delete_existing_text"),
+        text=arguments.text("text"),
+        enter=arguments.flag("press_enter", default=True),
+    )
 
 
 def _terminate(arguments: Arguments) -> Result:

@@ -22,19 +22,11 @@ from actions import Action, Call, InvalidActionError, Screen, Step
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import BaseDialect, check_surrogates, click, load_prompt, type_and_enter
-from model.dialects.parts.fields import (
-    DIRECTIONS,
-    DirectionField,
-    Field,
-    Schema,
-    SecondsField,
-    TextField,
-    Values,
-    XYField,
-)
-from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
+from model.dialects.parts.dialect import BaseDialect, check_surrogates, load_prompt, type_actions
+from model.dialects.parts.fields import DIRECTIONS, DirectionField, Field, SecondsField, TextField, Values, XYField
+from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, write_point
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.schema import Schema, object_schema
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
@@ -51,20 +43,20 @@ QUESTION = {
     "click_absolute": "Find a thing on the picture of a screen, and answer with a click on it.\n"
     " * Answer with JSON of this schema: {schema}\n The thing is:\n\n",
 }
-CLICK_ABSOLUTE = {
-    "properties": {
+CLICK_ABSOLUTE = object_schema(
+    {
         "action": {"const": "click_absolute", "default": "click_absolute", "type": "string"},
         "x": {"description": "Pixels from the left edge.", "type": "integer"},
         "y": {"description": "Pixels from the top edge.", "type": "integer"},
     },
-    "required": ["x", "y"],
-    "type": "object",
-}
+    ["x", "y"],
+)
 REPLY_FORM = {
     "navigate": '{"note": <note>, "thought": <thought>, "action": {"action": <action>, ...}}',
     "click": "Click(x, y)",
     "click_absolute": '{"action": "click_absolute", "x": <x>, "y": <y>}',
 }
+POINT_FORM = {"click": "Click(X, Y)", "click_absolute": '{"action": "click_absolute", "x": X, "y": Y}'}
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 PROPERTIES: dict[str, Schema] = {
@@ -116,8 +108,7 @@ class WholeSecondsField(SecondsField):
 
 
 def _write(arguments: Arguments) -> Result:
-    place = PLACE[0].place(arguments)
-    return click(place), type_and_enter(arguments.text("content"))
+    return type_actions(place=PLACE[0].place(arguments), text=arguments.text("content"), enter=True)
 
 
 PLACE = (XField(), YField("y"))
@@ -211,12 +202,9 @@ class Dialect(BaseDialect):
         return TABLE.to_actions(TABLE.rows[name], Arguments(name, arguments, mapper, thought, lenient=True))
 
     def write_call(self, name: str, values: Values) -> str:
-        if self.tool == "click":
-            return f"Click({values['x']}, {values['y']})"
-        reply: Schema = {"action": name, **values}
-        return json.dumps(
-            {"note": "", "thought": "", "action": reply} if self.tool == "navigate" else reply, ensure_ascii=False
-        )
+        if self.tool in POINT_FORM:
+            return write_point(POINT_FORM[self.tool], [values["x"], values["y"]])
+        return json.dumps({"note": "", "thought": "", "action": {"action": name, **values}}, ensure_ascii=False)
 
     def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
         """Return the JSON schema of a reply, with all fields required and places on the screen."""
@@ -235,14 +223,11 @@ class Dialect(BaseDialect):
         return _closed({**parts, "action": {"anyOf": choices}})
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
-        grammar = GrammarBuilder(verbs, mapper)
-        x, y, digits = grammar.x(), grammar.y(), grammar.digits
-        if self.tool == "click":
-            return grammar.build(f'"Click(" {x} ", " {y} ")"', (f"Click({digits}, {digits})",), closing=(")",))
-        if self.tool == "click_absolute":
-            head, between = '{"action": "click_absolute", "x": ', ', "y": '
-            call = f'{literal(head)} {x} {literal(between)} {y} "}}"'
-            return grammar.build(call, (f"{head}{digits}{between}{digits}}}",), closing=("}",))
+        form = POINT_FORM.get(self.tool, "")
+        grammar = GrammarBuilder(verbs, mapper, point_form=form or "[X, Y]")
+        point, digits = grammar.point(), grammar.digits
+        if form:
+            return grammar.build(point.lark, (point.longest,), closing=(form[-1],))
         rows = self.table.offered(verbs)
         if "click" not in verbs:
             rows = [row for row in rows if row.name != "write_element_abs"]  # it clicks first
@@ -263,26 +248,13 @@ class Dialect(BaseDialect):
         for row in self.table.offered(verbs):
             fields: Schema = {field.key: PROPERTIES[field.key] for field in row.fields}
             fields = {"action": {"const": row.name, "type": "string"}, **fields}
-            required = [key for key, value in fields.items() if "default" not in value]
-            choices.append({"properties": fields, "required": required, "type": "object"})
-        return {
-            "properties": {
-                "note": {"default": "", "type": "string"},
-                "thought": STRING,
-                "action": {"anyOf": choices},
-            },
-            "required": ["thought", "action"],
-            "type": "object",
-        }
+            choices.append(object_schema(fields, [key for key, value in fields.items() if "default" not in value]))
+        note = {"default": "", "type": "string"}
+        return object_schema({"note": note, "thought": STRING, "action": {"anyOf": choices}}, ["thought", "action"])
 
 
 def _closed(properties: Schema) -> Schema:
-    return {
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-        "type": "object",
-    }
+    return object_schema(properties, additionalProperties=False)
 
 
 def _summary(step: Step) -> str:

@@ -16,7 +16,7 @@ from typing import ClassVar
 from actions import Action, Call, Click, Drag, InvalidActionError, Screen, Step, make_action
 from actions.keys import normalize_key
 from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.arguments import Arguments, unknown_name
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS, NEXT_CALLS, BaseDialect, chain_calls, check_count, load_prompt
 from model.dialects.parts.fields import (
@@ -119,10 +119,8 @@ def _click_row(name: str, rest: str, button: str = "left", count: int = 1, write
 
 
 KEYS, SECONDS = KeysField("keys"), SecondsField("seconds")
-SCROLL, HSCROLL = (
-    AmountField("clicks", unit=-1, most=MAX_NOTCHES),
-    AmountField("clicks", unit=1, most=MAX_NOTCHES, attribute="right"),
-)
+SCROLL = AmountField("clicks", unit=-1, most=MAX_NOTCHES)
+HSCROLL = AmountField("clicks", unit=1, most=MAX_NOTCHES, attribute="right")
 TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     _click_row("pyautogui.click", "clicks interval button duration tween"),
     _click_row("pyautogui.doubleClick", "interval button duration tween", count=2),
@@ -219,27 +217,20 @@ class Dialect(BaseDialect):
         return tuple(actions)
 
     def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
-        row = TABLE.rows.get(name)
-        if row is None:
-            raise unknown_name(name, [*TABLE.rows], "call")
         values = {key: value for key, value in arguments.items() if key not in PACE}
-        return TABLE.to_actions(row, Arguments(name, values, mapper), ("keys",))
+        return TABLE.to_actions(TABLE.find(name, "call"), Arguments(name, values, mapper), ("keys",))
 
     def format_action(self, action: Action, screen: Screen) -> str:
-        modifiers: tuple[str, ...] = ()
-        lines: list[str] = []
-        last: Action = action
+        before, after = [], []
         if isinstance(action, Click):
-            modifiers, last = action.modifiers, action.model_copy(update={"modifiers": ()})
-        if isinstance(action, Drag) and len(action.path) == 2:
-            lines.append(super().format_action(make_action("move", x=action.path[0].x, y=action.path[0].y), screen))
-            last = action.model_copy(update={"path": action.path[1:]})
-        lines = [f"pyautogui.keyDown({quoted(key)})" for key in modifiers] + [
-            *lines,
-            super().format_action(last, screen),
-        ]
-        lines += [f"pyautogui.keyUp({quoted(key)})" for key in reversed(modifiers)]
-        code = "\n".join(lines)
+            before = [f"pyautogui.keyDown({quoted(key)})" for key in action.modifiers]
+            after = [f"pyautogui.keyUp({quoted(key)})" for key in reversed(action.modifiers)]
+            action = action.model_copy(update={"modifiers": ()})
+        elif isinstance(action, Drag) and len(action.path) == 2:
+            x, y = action.path[0]
+            before = [super().format_action(make_action("move", x=x, y=y), screen)]
+            action = action.model_copy(update={"path": action.path[1:]})
+        code = "\n".join([*before, super().format_action(action, screen), *after])
         return f"```python\n{code}\n```"
 
     def write_call(self, name: str, values: Values) -> str:
@@ -250,7 +241,7 @@ class Dialect(BaseDialect):
         """Return a grammar of up to MAX_CALLS calls; keys are held around a click only, and an end comes last."""
         grammar = GrammarBuilder(verbs, mapper, "single")
         alternatives = _alternatives(grammar)
-        end = grammar.rule("end", f'"computer.terminate(status=" {_options("success", "failure")} ")"')
+        end = grammar.rule("end", f'"computer.terminate(status=" {grammar.choice(("success", "failure")).lark} ")"')
         call = f'{end} "\\n"'
         if alternatives:
             act = grammar.rule("act", " | ".join(alternatives))
@@ -308,7 +299,7 @@ def _alternatives(grammar: GrammarBuilder) -> list[str]:
         names = ("click", "doubleClick", "tripleClick", "rightClick", "middleClick")
         alternatives += [call(f"pyautogui.{name}") for name in names] + [call("computer.triple_click")]
         alternatives.append(call("pyautogui.click", '", clicks=" ("1" | "2" | "3")'))
-        alternatives.append(call("pyautogui.click", f'", button=" {_options("left", "right", "middle")}'))
+        alternatives.append(call("pyautogui.click", f'", button=" {grammar.choice(("left", "right", "middle")).lark}'))
         for key in MODIFIERS:
             down, up = f"pyautogui.keyDown({key!r})\n", f"\npyautogui.keyUp({key!r})"
             alternatives.append(f"{literal(down)} {call('pyautogui.click')} {literal(up)}")
@@ -333,10 +324,6 @@ def _alternatives(grammar: GrammarBuilder) -> list[str]:
     if "wait" in verbs:
         alternatives.append(f'"time.sleep(" {grammar.seconds().lark} ")"')
     return alternatives
-
-
-def _options(*words: str) -> str:
-    return "(" + " | ".join(literal(f"'{word}'") for word in words) + ")"
 
 
 def _summary(step: Step) -> str:

@@ -15,9 +15,10 @@ import numpy as np
 
 from actions import Call, Reply, Screen, Step
 from model.dialects.base import Conversation, Detection, HistoryStep, Steps, Verbs
-from model.dialects.parts.fields import KeysField, Schema
+from model.dialects.parts.fields import KeysField
 from model.dialects.parts.history import escape, image_part, message, text_part
 from model.dialects.parts.qwen_tools import BUTTONS, COMPUTER, DESCRIPTION, KEY, MOBILE, PROPERTIES, SYSTEM
+from model.dialects.parts.schema import Schema
 from model.dialects.parts.table import ActionTable
 from model.dialects.parts.tool_call import ToolCallDialect
 from model.wire.tool_prompt import CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN

@@ -18,7 +18,7 @@ from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import chain_calls, load_prompt
 from model.dialects.parts.fields import DirectionField, Field, PathField, PointField, TextField, Values
-from model.dialects.parts.grammar import LONGEST_KEY, GrammarBuilder, Rule, literal
+from model.dialects.parts.grammar import LONGEST_KEY, GrammarBuilder, Rule
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, constant_row
@@ -57,15 +57,6 @@ class HotkeyField(Field):
 
 
 @dataclass(frozen=True)
-class NamedDirectionField(DirectionField):
-    """The direction of a scroll, with a rule of its own in the grammar."""
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        options = " | ".join(literal(f"'{direction}'") for direction in ("down", "up", "right", "left"))
-        return Rule(grammar.rule("direction", options), "'right'")
-
-
-@dataclass(frozen=True)
 class BoxField(PointField):
     """A point, with or without the authors' tags."""
 
@@ -92,7 +83,7 @@ HOTKEY = (HotkeyField("key", form="'ctrl c'"),)
 CONTENT = TextField("content", form="'xxx'")
 SCROLL = (
     replace(BOX, optional=True),
-    NamedDirectionField("direction", form="'down or up or right or left'", notches=NOTCHES),
+    DirectionField("direction", form="'down or up or right or left'", notches=NOTCHES),
 )
 CLICK = ActionSpec("click", "click", (BOX,))
 LEFT_DOUBLE = ActionSpec("left_double", "click", (BOX,), constants={"count": 2})

@@ -18,7 +18,7 @@ from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.dialect import click, load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, TextField
-from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.history import escape, image_part, message, outcome_text, tagged_texts, text_part
 from model.dialects.parts.point import POINT_TABLE, PointDialect
 from model.dialects.parts.python_calls import PythonCallDialect, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
@@ -32,7 +32,6 @@ GROUND = (
     "Give the box of what is described: {instruction}. Answer with [x1,y1,x2,y2] alone. If there is no such thing on "
     "the picture, answer with [-1,-1,-1,-1]."
 )
-_TAG = re.compile(r"<(think|action|conclusion)>\s*(.*?)\s*(?:</\1>|\Z)", re.DOTALL)
 
 
 def _open(arguments: Arguments) -> Result:
@@ -95,7 +94,7 @@ class Dialect(PointDialect, PythonCallDialect):
         return Conversation((message("user", image_part(screen), text_part(prompt)),))
 
     def thought(self, text: str, before: str, call_start: int) -> str:
-        return _tags(text).get("think") or before.strip()
+        return tagged_texts(text, "think", "action", "conclusion").get("think") or before.strip()
 
     def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
         if self.tool == "ground":
@@ -103,12 +102,8 @@ class Dialect(PointDialect, PythonCallDialect):
         return super().with_point(text, x, y, screen)
 
 
-def _tags(text: str) -> dict[str, str]:
-    return {match.group(1): match.group(2) for match in _TAG.finditer(text)}
-
-
 def _summary(index: int, step: Step) -> str:
     """Return a step as later prompts show it; the authors count from 0."""
-    tags = _tags(step.reply.text)
+    tags = tagged_texts(step.reply.text, "think", "action", "conclusion")
     text = f"Step {index}: <think>{tags.get('think', '')}</think><action>{tags.get('action', '')}</action>"
     return " ".join(part for part in (escape(text), outcome_text(step)) if part)

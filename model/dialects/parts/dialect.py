@@ -240,10 +240,11 @@ def click(point: tuple[int, int], **attributes: object) -> Action:
     return make_action("click", x=point[0], y=point[1], **attributes)
 
 
-def clear_field() -> tuple[Action, ...]:
-    """Return the actions that clear the focused field."""
-    return make_action("press", keys=("ctrl", "a")), make_action("press", keys=("backspace",))
-
-
-def type_and_enter(text: str) -> Action:
-    return make_action("type", text=text if text.endswith("\n") else text + "\n")
+def type_actions(
+    *, text: str, place: tuple[int, int] | None = None, clear: bool = False, enter: bool = False
+) -> Result:
+    """Return the actions that click a field, clear it, type, and press Enter."""
+    cleared = [make_action("press", keys=("ctrl", "a")), make_action("press", keys=("backspace",))] if clear else []
+    typed = make_action("type", text=f"{text}\n" if enter and not text.endswith("\n") else text)
+    actions = (*([click(place)] if place else []), *cleared, typed)
+    return actions if len(actions) > 1 else typed

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from actions import Action, InvalidActionError, Screen
 from model.dialects.parts.arguments import Arguments, check_seconds
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.grammar import GrammarBuilder, Rule
+from model.dialects.parts.schema import Schema
 from model.wire.points import Number, show
 
 NOTCH_PIXELS = 100  # scrolled by one notch of a wheel
 MAX_NOTCHES = 100
 DIRECTIONS = ("down", "up", "left", "right")
 Values = dict[str, object]
-Schema = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from actions import Action, PressKeys, make_action
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
+from model.dialects.parts.dialect import load_prompt
 from model.dialects.parts.fields import (
     AmountField,
     ChoiceField,
@@ -18,42 +19,21 @@ from model.dialects.parts.fields import (
     KeysField,
     PathField,
     PointField,
-    Schema,
     SecondsField,
     TextField,
     Values,
 )
 from model.dialects.parts.grammar import GrammarBuilder, Rule
+from model.dialects.parts.schema import Schema
 from model.dialects.parts.table import ActionSpec, ActionTable
 from model.dialects.parts.tool_call import COORDINATE
 
+_SYSTEM = load_prompt("qwen").removesuffix("\n")
 SYSTEM = {
-    "computer_use": (
-        "You carry out a person's task on their computer, by its screen alone. Each turn you are shown the screen and "
-        "make one function call; then you see what became of it. When the task is done, or cannot be done, terminate."
-    ),
-    "mobile_use": (
-        "You carry out a person's task on their phone, by its screen alone. Each turn you are shown the screen and "
-        "make one function call; then you see what became of it. When the task is done, or cannot be done, terminate."
-    ),
+    "computer_use": _SYSTEM.replace("{device}", "computer"),
+    "mobile_use": _SYSTEM.replace("{device}", "phone"),
 }
-DESCRIPTION = {
-    "computer_use": (
-        "Operate a computer by its screen, with mouse and keyboard.\n"
-        "* There is no terminal and no menu of programs: whatever you need is opened by what is on the screen.\n"
-        "* Programs and pages take time. If nothing has changed yet, wait and look at the next picture.\n"
-        "* The screen's resolution is {width}x{height}.\n"
-        "* Look where a thing is before you point at it, and point at its centre, not at its edge.\n"
-        "* If a click did nothing, even after a wait, click again a little to the side, so that the pointer's tip is "
-        "on the thing."
-    ),
-    "mobile_use": (
-        "Operate a phone by its touchscreen.\n"
-        "* Apps take time. If nothing has changed yet, wait and look at the next picture.\n"
-        "* The screen's resolution is {width}x{height}.\n"
-        "* Look where a thing is before you touch it, and touch its centre, not its edge."
-    ),
-}
+DESCRIPTION = {tool: load_prompt(f"qwen_{tool}").removesuffix("\n") for tool in SYSTEM}
 
 # The description of each system button, and the verb that it needs.
 BUTTONS = {

@@ -10,8 +10,9 @@ from actions import Call, InvalidActionError
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import NEXT_CALLS, BaseDialect
-from model.dialects.parts.fields import PointField, Schema, Values
+from model.dialects.parts.fields import PointField, Values
 from model.dialects.parts.grammar import GrammarBuilder, literal
+from model.dialects.parts.schema import Schema, function_schema, object_schema
 from model.dialects.parts.table import Result
 from model.engine.call_grammar import CallGrammar
 from model.engine.point_uncertainty import POINT_PATTERN
@@ -44,18 +45,9 @@ class ToolCallDialect(BaseDialect):
         properties = self.PROPERTIES.get(self.tool) or {argument.key: argument.schema for argument in fields}
         others = {key: value for key, value in properties.items() if key in used}
         width, height = map(str, size)
-        return {
-            "type": "function",
-            "function": {
-                "name": self.tool,
-                "description": self.DESCRIPTION[self.tool].replace("{width}", width).replace("{height}", height),
-                "parameters": {
-                    "properties": {self.ACTION_KEY: action, **others},
-                    "required": [self.ACTION_KEY],
-                    "type": "object",
-                },
-            },
-        }
+        description = self.DESCRIPTION[self.tool].replace("{width}", width).replace("{height}", height)
+        parameters = object_schema({self.ACTION_KEY: action, **others}, [self.ACTION_KEY])
+        return function_schema(self.tool, description, parameters)
 
     def tools(self, verbs: frozenset[str], size: tuple[int, int]) -> tuple[Schema, ...]:
         """Return the schema, or nothing if a replaced prompt describes the functions itself."""
