@@ -44,6 +44,10 @@ LIMITS = ImageLimits(3136, 12845056)  # model/README.md
 MAX_CALLS = 6  # of a constrained reply
 WAIT_S = 20.0  # of computer.wait, by its description
 PACE = ("interval", "duration", "tween")  # arguments without an effect: surfaces have a pace of their own
+CLICKS = (  # of a constrained reply
+    *(f"pyautogui.{name}" for name in ("click", "doubleClick", "tripleClick", "rightClick", "middleClick")),
+    "computer.triple_click",
+)
 MODIFIERS = ("ctrl", "shift", "alt", "meta")
 SYSTEM = load_prompt("opencua").removesuffix("\n")
 TASK = (  # the headings are the authors'
@@ -239,7 +243,7 @@ class Dialect(BaseDialect):
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
         """Return a grammar of up to MAX_CALLS calls; keys are held around a click only, and an end comes last."""
-        grammar = GrammarBuilder(verbs, mapper, "single")
+        grammar = GrammarBuilder(verbs, mapper, "single", "x=X, y=Y")
         alternatives = _alternatives(grammar)
         end = grammar.rule("end", f'"computer.terminate(status=" {grammar.choice(("success", "failure")).lark} ")"')
         call = f'{end} "\\n"'
@@ -248,13 +252,9 @@ class Dialect(BaseDialect):
             call = f'({act} "\\n"){{1,{MAX_CALLS}}} | ({act} "\\n"){{0,{MAX_CALLS - 1}}} {call}'
         place = f"x={grammar.digits}, y={grammar.digits}"
         drag = f"```python\npyautogui.moveTo({place})\npyautogui.dragTo({place}, button='left')\n```"
-        modified_click = (
-            f"```python\npyautogui.keyDown('shift')\npyautogui.click({place})\npyautogui.keyUp('shift')\n```"
-        )
+        click = f"```python\npyautogui.keyDown('shift')\npyautogui.click({place})\npyautogui.keyUp('shift')\n```"
         closing = ("'", "]", ")", "`", "\n")
-        return grammar.build(
-            call, (drag, modified_click), around=("```python\n", "```"), closing=closing, before="[^`]"
-        )
+        return grammar.build(call, (drag, click), around=("```python\n", "```"), closing=closing, before="[^`]")
 
 
 def _append(actions: list[Action], action: Action, held_keys: Sequence[str]) -> None:
@@ -288,41 +288,34 @@ def _literal(value: object) -> str:
 
 def _alternatives(grammar: GrammarBuilder) -> list[str]:
     """Return the Lark alternatives of a call, for the verbs of the surface."""
-    place = f'"x=" {grammar.x()} ", y=" {grammar.y()}'
+    place = grammar.point().lark
 
-    def call(name: str, rest: str = "") -> str:
-        return f'{literal(f"{name}(")} {place} {rest} ")"'.replace("  ", " ")
+    def call(name: str, *arguments: str) -> str:
+        return " ".join([literal(f"{name}("), *arguments, '")"'])
 
-    alternatives: list[str] = []
-    verbs = grammar.verbs
-    if "click" in verbs:
-        names = ("click", "doubleClick", "tripleClick", "rightClick", "middleClick")
-        alternatives += [call(f"pyautogui.{name}") for name in names] + [call("computer.triple_click")]
-        alternatives.append(call("pyautogui.click", '", clicks=" ("1" | "2" | "3")'))
-        alternatives.append(call("pyautogui.click", f'", button=" {grammar.choice(("left", "right", "middle")).lark}'))
-        for key in MODIFIERS:
-            down, up = f"pyautogui.keyDown({key!r})\n", f"\npyautogui.keyUp({key!r})"
-            alternatives.append(f"{literal(down)} {call('pyautogui.click')} {literal(up)}")
-    if "move" in verbs:
-        alternatives.append(call("pyautogui.moveTo"))
-    if "drag" in verbs:
-        drag = call("pyautogui.dragTo", "\", button='left'\"")
-        alternatives += [drag, f'{call("pyautogui.moveTo")} "\\n" {drag}']
-    if "scroll" in verbs:
+    click, move = call("pyautogui.click", place), call("pyautogui.moveTo", place)
+    drag = call("pyautogui.dragTo", place, "\", button='left'\"")
+    clicks = [call(name, place) for name in CLICKS]
+    clicks.append(call("pyautogui.click", place, '", clicks=" ("1" | "2" | "3")'))
+    clicks.append(call("pyautogui.click", place, '", button="', grammar.choice(("left", "right", "middle")).lark))
+    for key in MODIFIERS:
+        down, up = f"pyautogui.keyDown({key!r})\n", f"\npyautogui.keyUp({key!r})"
+        clicks.append(f"{literal(down)} {click} {literal(up)}")
+    calls = {"click": clicks, "move": [move], "drag": [drag, f'{move} "\\n" {drag}']}
+    alternatives = [lark for verb, larks in calls.items() if verb in grammar.verbs for lark in larks]
+    if "scroll" in grammar.verbs:
         amount = grammar.amount(MAX_NOTCHES).lark
-        for name in ("scroll", "hscroll"):
-            alternatives += [
-                f'"pyautogui.{name}(" {amount} {rest} ")"'.replace("  ", " ") for rest in ("", f'", " {place}')
-            ]
-    if "type" in verbs:
+        for name in ("pyautogui.scroll", "pyautogui.hscroll"):
+            alternatives += [call(name, amount), call(name, amount, '", "', place)]
+    if "type" in grammar.verbs:
         alternatives.append(f'"pyautogui.write(message=" {grammar.text().lark} ")"')
-    if "press" in verbs:
+    if "press" in grammar.verbs:
         key = f'"\'" {grammar.key()} "\'"'
         keys = f'{key} (", " {key}){{0,3}}'
-        alternatives.append(f'"pyautogui.press(" ({key} | "keys=[" {key} "]") ")"')
-        alternatives.append(f'"pyautogui.hotkey(" ({keys} | "keys=[" {keys} "]") ")"')
-    if "wait" in verbs:
-        alternatives.append(f'"time.sleep(" {grammar.seconds().lark} ")"')
+        alternatives.append(call("pyautogui.press", f'({key} | "keys=[" {key} "]")'))
+        alternatives.append(call("pyautogui.hotkey", f'({keys} | "keys=[" {keys} "]")'))
+    if "wait" in grammar.verbs:
+        alternatives.append(call("time.sleep", grammar.seconds().lark))
     return alternatives
 
 

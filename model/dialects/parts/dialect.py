@@ -29,6 +29,7 @@ from actions import (
     make_action,
 )
 from model.dialects.base import Detection, Dialect, HistoryStep, PointSpan
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper, CoordinateSpace
 from model.dialects.parts.fields import Values
 from model.dialects.parts.table import ActionTable, Result
@@ -88,7 +89,7 @@ class BaseDialect(Dialect):
 
     def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
         """Return the action of one call, or several, or raise InvalidActionError."""
-        raise NotImplementedError
+        return self.table.to_actions(self.table.find(name), Arguments(name, arguments, mapper, thought, lenient=True))
 
     def write_call(self, name: str, values: Values) -> str:
         """Return a call as the family writes it; only what `format_action` needs."""

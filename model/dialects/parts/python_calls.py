@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +13,7 @@ from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect
 from model.dialects.parts.fields import TextField, Values
 from model.dialects.parts.grammar import GrammarBuilder, Rule, write_point
-from model.dialects.parts.table import ActionSpec, Result
+from model.dialects.parts.table import ActionSpec
 from model.engine.call_grammar import CallGrammar
 from model.wire.call_parser import CallParser, CallSyntaxError, ParsedCall, quoted
 
@@ -53,10 +52,6 @@ class PythonCallDialect(BaseDialect):
     def thought(self, text: str, before: str, call_start: int) -> str:
         """Return the model's reasoning in a reply; `before` precedes the mark or, without one, the calls."""
         return before.strip()
-
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
-        row = self.table.find(name)
-        return self.table.to_actions(row, Arguments(name, arguments, mapper, thought, lenient=True))
 
     def write_call(self, name: str, values: Values) -> str:
         call = f"{name}({', '.join(f'{key}={self.write_value(value)}' for key, value in values.items())})"
