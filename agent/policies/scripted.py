@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actions import ACTION_TYPES, Action, Call, InvalidActionError, Reply, Screen, Step, UsageError, parse_action
 from agent.policies.base import DialectPolicyMixin, load_dialect
-from model.dialects.base import Conversation, Dialect, DialectDefaults, HistoryStep
+from model.dialects.base import Conversation, Dialect, HistoryStep
 
 
 class ScriptPolicy(DialectPolicyMixin):
@@ -46,7 +46,7 @@ class ScriptPolicy(DialectPolicyMixin):
         """Do nothing."""
 
 
-class JsonDialect(DialectDefaults):
+class JsonDialect(Dialect):
     """A dialect for scripts written by hand: a reply is one action as JSON, in screen pixels.
 
     Example: `{"verb": "click", "x": 3, "y": 4, "thought": "the button"}`. `thought` is optional.
@@ -77,10 +77,6 @@ class JsonDialect(DialectDefaults):
         for point in action.points():
             screen.check_point(*point)
         return action
-
-    def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
-        """Return the one action of a call."""
-        return (self.to_action(call, screen),)
 
     def supports(self, verb: str) -> bool:
         """Return whether replies can contain `verb`."""

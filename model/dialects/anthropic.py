@@ -9,26 +9,26 @@ zoom have no counterpart here: they are never offered, and refused with an alter
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from actions import Action, Click, InvalidActionError, PressKeys, Screen, Scroll, make_action
+from actions import Action, Click, InvalidActionError, PressKeys, make_action
 from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS
-from model.dialects.parts.fields import DIRECTIONS, MAX_NOTCHES, Field, PathField, SecondsField, Values
-from model.dialects.parts.provider_items import COMPUTER, FINISH, ParsedItems, ProviderItemDialect
+from model.dialects.parts.fields import MAX_NOTCHES, DirectionField, Field, PathField, SecondsField, Values, scroll_by
+from model.dialects.parts.provider_items import COMPUTER, ParsedItems, ProviderItemDialect
 from model.dialects.parts.qwen_tools import AT, CLICK, DOUBLE, MAYBE_AT, MIDDLE, MOVE, RIGHT, TRIPLE, TYPE
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.dialects.parts.tool_call import COORDINATE
 from model.processing.image import ImageLimits
+from model.wire.points import show
 
 LIMITS = ImageLimits(max_pixels=1280 * 800)  # WXGA in the demonstration; their side shrinks larger images
 
 MODIFIERS = ("ctrl", "shift", "alt", "meta")
-SCROLLS = {"up": ("down", -1), "down": ("down", 1), "left": ("right", -1), "right": ("right", 1)}
+SCROLLS = ("up", "down", "left", "right")
 
 # X11's names of keys (keysymdef.h) that are neither ours nor an alias of ours.
 _CHARACTER_NAMES = """
@@ -77,24 +77,20 @@ class HeldField(Field):
 
 
 @dataclass(frozen=True)
-class DirectionField(Field):
+class NotchesField(DirectionField):
     """The direction of a scroll, whose amount is the argument `scroll_amount`."""
 
-    ATTRIBUTES: ClassVar = ("down", "right")
-
     def parse(self, arguments: Arguments) -> Values:
-        axis, sign = SCROLLS[arguments.choice(self.key, tuple(SCROLLS))]
+        direction = arguments.choice(self.key, SCROLLS)
         amount = arguments.amount("scroll_amount", MAX_NOTCHES)
         if amount < 1:
             raise InvalidActionError(f"'scroll_amount' must be 1 to {MAX_NOTCHES} notches, not {show(amount)}")
-        return {axis: sign * amount}
+        return {**scroll_by(direction, amount)}
 
     def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        if not isinstance(action, Scroll) or bool(action.down) == bool(action.right):
-            return None
-        axis, amount = ("down", action.down) if action.down else ("right", action.right)
-        direction = next(name for name in DIRECTIONS if SCROLLS[name] == (axis, 1 if amount > 0 else -1))
-        return {self.key: direction, "scroll_amount": abs(amount)}
+        amount = max(abs(getattr(action, name, 0)) for name in self.ATTRIBUTES)
+        values = DirectionField(self.key, notches=amount).format(action, mapper)
+        return {**values, "scroll_amount": amount} if values and amount else None
 
 
 def _parse_keys(arguments: Arguments) -> Result:
@@ -143,7 +139,7 @@ TABLE = ActionTable(
     replace(DOUBLE, fields=HELD),
     replace(TRIPLE, fields=HELD, offered=True),
     ActionSpec(
-        "scroll", "scroll", (MAYBE_AT, DirectionField("scroll_direction"), Field("scroll_amount")),
+        "scroll", "scroll", (MAYBE_AT, NotchesField("scroll_direction"), Field("scroll_amount")),
         "Turn the wheel at `coordinate` by `scroll_amount` notches to `scroll_direction`.",
     ),
     ActionSpec("wait", "wait", (SecondsField("duration", optional=True),), "Wait `duration` seconds."),
@@ -213,14 +209,8 @@ class Dialect(ProviderItemDialect):
         elif item.get("stop_reason") == "max_tokens" and not items.calls:
             raise InvalidActionError("the reply was cut off before its call; make it shorter")
 
-    def format_action(self, action: Action, screen: Screen) -> str:
-        """Return a block as the API gives it; its id is invented."""
-        if action.verb == "answer" and action.text:
-            return json.dumps({"type": "text", "text": action.text}, ensure_ascii=False)
-        name, values = FINISH, {"status": getattr(action, "status", ""), "message": getattr(action, "message", "")}
-        if action.verb != "done":
-            call = self.table.format(action, self.mapper(screen))
-            if call is None:
-                raise self.unsupported(action)
-            name, values = COMPUTER, {"action": call[0], **call[1]}
-        return json.dumps({"type": "tool_use", "id": "toolu_0", "name": name, "input": values}, ensure_ascii=False)
+    def text_item(self, text: str) -> Values:
+        return {"type": "text", "text": text}
+
+    def call_item(self, name: str, values: Values) -> Values:
+        return {"type": "tool_use", "id": "toolu_0", "name": name, "input": values}

@@ -16,15 +16,16 @@ from typing import ClassVar
 from actions import Action, InvalidActionError, Screen, make_action
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, check_seconds, unknown_name
-from model.dialects.parts.call_parser import CallParser
-from model.dialects.parts.coordinates import SCALE_1000, CoordinateMapper, parse_number, show
-from model.dialects.parts.dialect import clear_field, load_prompt
+from model.dialects.parts.coordinates import SCALE_1000, CoordinateMapper
+from model.dialects.parts.dialect import load_prompt, type_actions
 from model.dialects.parts.fields import Field, PathField, PointField, SecondsField, TextField, Values
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
-from model.dialects.parts.python_calls import PythonCallDialect, QuestionField
+from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.processing.image import ImageLimits
+from model.wire.call_parser import CallParser
+from model.wire.points import parse_number, show
 
 LIMITS = ImageLimits(max_pixels=5_000_000)  # Open-AutoGLM
 
@@ -54,7 +55,7 @@ class DurationField(SecondsField):
 
 
 def _replace_text(arguments: Arguments) -> Result:
-    return *clear_field(), make_action("type", text=arguments.text("text"))
+    return type_actions(text=arguments.text("text"), clear=True)
 
 
 ELEMENT = PointField("element", form="[x,y]")
@@ -116,7 +117,9 @@ class Dialect(PythonCallDialect):
     EXAMPLE = '<answer>do(action="Tap", element=[x,y])</answer>'
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
-        forms = "\n".join(f"- {_form(row)}\n    {row.description}" for row in self.table.offered(verbs))
+        forms = "\n".join(
+            f"- {call_form(_as_written(row))}\n    {row.description}" for row in self.table.offered(verbs)
+        )
         system = message("system", text_part(self.render_prompt(SYSTEM, actions=forms)))
         turns = chat_turns(escape(goal), steps, screen, lambda step: outcome_text(step) or "Done.", image_first=True)
         return Conversation((system, *turns))
@@ -138,24 +141,19 @@ class Dialect(PythonCallDialect):
         return super().write_call(*("finish", values) if name == "finish" else ("do", {"action": name, **values}))
 
     def call_rules(self, row: ActionSpec, grammar: GrammarBuilder) -> list[Rule]:
-        if row.name != "finish":
-            row = replace(row, name="do", fields=(ActionNameField("action", name=row.name), *row.fields))
-        return super().call_rules(row, grammar)
+        return super().call_rules(_as_written(row), grammar)
 
 
 @dataclass(frozen=True)
-class ActionNameField(Field):
-    """The name of a row, as the argument `action`."""
-
-    name: str = ""
+class NameField(Field):
+    """The name of a row, as the argument `action`; `form` is how it is written."""
 
     def rule(self, grammar: GrammarBuilder) -> Rule:
-        return Rule(literal(f'"{self.name}"'), f'"{self.name}"')
+        return Rule(literal(self.form), self.form)
 
 
-def _form(row: ActionSpec) -> str:
-    fields = [f"{field.key}={field.form}" for field in row.fields if field.form]
+def _as_written(row: ActionSpec) -> ActionSpec:
+    """Return the row of the function that is written for a row: `finish`, or `do` with the row's name."""
     if row.name == "finish":
-        return f"finish({', '.join(fields)})"
-    action = f'action="{row.name}"'
-    return f"do({', '.join([action, *fields])})"
+        return row
+    return replace(row, name="do", fields=(NameField("action", form=f'"{row.name}"'), *row.fields))

@@ -76,10 +76,13 @@ class PointSpan:
 
 
 class Dialect(Protocol):
-    """Prompt, coordinate space and reply syntax of one family."""
+    """Prompt, coordinate space and reply syntax of one family.
+
+    Subclasses inherit: one action for each call; no grammar, schema, points or formatted replies.
+    """
 
     prompt_hash: str
-    point_pattern: str  # a regex for a point in a reply, with its two numbers as groups
+    point_pattern: str = POINT_PATTERN  # a regex for a point in a reply, with its two numbers as groups
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         """Return the prompt for the next step; `verbs` are those that the surface can perform."""
@@ -107,7 +110,7 @@ class Dialect(Protocol):
         Raises:
             InvalidActionError: if any of them is invalid.
         """
-        ...
+        return (self.to_action(call, screen),)
 
     def format_action(self, action: Action, screen: Screen) -> str:
         """Return the reply that stands for an action.
@@ -115,62 +118,24 @@ class Dialect(Protocol):
         Raises:
             UsageError: if the family cannot express the action.
         """
-        ...
-
-    def grammar(self, verbs: frozenset[str], screen: Screen) -> CallGrammar | None:
-        """Return the grammar of the replies; None if there is none, and decoding is unconstrained."""
-        ...
-
-    def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
-        """Return the JSON schema of the replies; None where a reply is not a JSON document."""
-        ...
-
-    def supports(self, verb: str) -> bool:
-        """Whether a reply can ask for an action of this verb."""
-        ...
-
-    def point_spans(self, text: str) -> tuple[PointSpan, ...]:
-        """Return where a reply writes points as this family was trained to write them."""
-        ...
-
-    def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
-        """Return a reply with its first point replaced by a screen pixel."""
-        ...
-
-
-class DialectDefaults:
-    """Defaults for dialects whose calls stand for one action, without grammar, schema or points in their replies."""
-
-    point_pattern: str = POINT_PATTERN
-
-    def to_action(self, call: Call, screen: Screen) -> Action:
-        """Return the action of a call."""
-        raise NotImplementedError
-
-    def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
-        """Return the action of a call."""
-        return (self.to_action(call, screen),)
-
-    def format_action(self, action: Action, screen: Screen) -> str:
-        """Raise UsageError: no reply is known."""
         raise UsageError(f"{type(self).__name__} cannot write {action.verb}")
 
     def grammar(self, verbs: frozenset[str], screen: Screen) -> CallGrammar | None:
-        """Return None: decoding is unconstrained."""
+        """Return the grammar of the replies; None if there is none, and decoding is unconstrained."""
         return None
 
     def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
-        """Return None: replies have no JSON schema."""
+        """Return the JSON schema of the replies; None where a reply is not a JSON document."""
         return None
 
     def supports(self, verb: str) -> bool:
-        """Return False: nothing is known of the replies."""
+        """Whether a reply can ask for an action of this verb."""
         return False
 
     def point_spans(self, text: str) -> tuple[PointSpan, ...]:
-        """Return nothing: points in replies are not located."""
+        """Return where a reply writes points as this family was trained to write them."""
         return ()
 
     def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
-        """Return the reply unchanged."""
+        """Return a reply with its first point replaced by a screen pixel."""
         return text

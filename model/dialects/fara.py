@@ -16,36 +16,32 @@ from urllib.parse import quote_plus
 from actions import Action, Done, Open, Screen, make_action
 from actions.types import MAX_TEXT
 from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.arguments import Arguments, make
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import clear_field, click, scroll_page, type_and_enter
-from model.dialects.parts.fields import NOTCH_PIXELS, AmountField, FlagField, SecondsField, TextField, Values
+from model.dialects.parts.dialect import load_prompt, type_actions
+from model.dialects.parts.fields import (
+    NOTCH_PIXELS,
+    AmountField,
+    FlagField,
+    SecondsField,
+    TextField,
+    Values,
+    page_notches,
+)
 from model.dialects.parts.grammar import CHARACTERS, GrammarBuilder, Rule
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
-from model.dialects.parts.qwen_tools import AT, CLICK, KEY, MAYBE_AT, MOVE, STATUS, TERMINATE, TEXT, WAIT
+from model.dialects.parts.qwen_tools import AT, CLICK, KEY, MAYBE_AT, MOVE, TERMINATE, TEXT, WAIT
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
-from model.dialects.parts.tool_call import COORDINATE, ToolCallDialect
+from model.dialects.parts.tool_call import ToolCallDialect
 from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(3136, 12845056)  # fara_agent.py, MLM_PROCESSOR_IM_CFG
 
 SEARCH = "https://www.bing.com/search?q={query}&FORM=QBLH"
 SCHEMES = ("https://", "http://", "file://", "about:")
-SYSTEM = (
-    "You carry out a person's task in a web browser, by its screen alone. Each turn you are shown the screen; think, "
-    "then make one function call. Stop, and say what is ready, at a critical point: where going on would need the "
-    "person's data or consent, or bind them, such as a log-in, an order, a payment or a message to somebody."
-)
+SYSTEM = load_prompt("fara").removesuffix("\n")
 NEXT = "This is the screen now. Think about what to do next."
-DESCRIPTION = (
-    "Operate a web browser by its screen, with mouse and keyboard.\n"
-    "* Pages take time. If nothing has changed yet, wait and look at the next picture.\n"
-    "* The screen's resolution is {width}x{height}.\n"
-    "* Look where a thing is before you point at it, and point at its centre.\n"
-    "* To scroll inside a part of the page, move the pointer over it first.\n"
-    "* If a pop-up does not close by its button, press Escape.\n"
-    "* Dates are picked by clicks, not typed."
-)
+DESCRIPTION = load_prompt("fara_tool").removesuffix("\n")
 
 
 @dataclass(frozen=True)
@@ -84,12 +80,12 @@ class PagesField(AmountField):
     """Pixels of which only the sign counts: a scroll is one page."""
 
     def parse(self, arguments: Arguments) -> Values:
-        direction = "up" if arguments.amount(self.key, 10**6) > 0 else "down"
-        return {"down": scroll_page(direction, arguments.mapper.screen).down}
+        sign = -1 if arguments.amount(self.key, 10**6) > 0 else 1
+        return {"down": sign * page_notches("down", arguments.mapper.screen)}
 
     def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        pages = (scroll_page("up", mapper.screen), scroll_page("down", mapper.screen))
-        return {self.key: -NOTCH_PIXELS * getattr(action, "down", 0)} if action in pages else None
+        down = getattr(action, "down", 0)
+        return {self.key: -NOTCH_PIXELS * down} if abs(down) == page_notches("down", mapper.screen) else None
 
 
 def _search(query: str) -> str:
@@ -97,27 +93,32 @@ def _search(query: str) -> str:
 
 
 def _type(arguments: Arguments) -> Result:
-    place = () if arguments.get("coordinate") is None else (click(arguments.point("coordinate")),)
-    clear = clear_field() if arguments.flag("delete_existing_text") else ()
-    text = arguments.text("text")
-    entered = arguments.flag("press_enter", default=True)
-    actions = (*place, *clear, type_and_enter(text) if entered else make_action("type", text=text))
-    return actions[0] if len(actions) == 1 else actions
+    return type_actions(
+        place=None if arguments.get("coordinate") is None else arguments.point("coordinate"),
+        clear=arguments.flag("delete_existing_text"),
+        text=arguments.text("text"),
+        enter=arguments.flag("press_enter", default=True),
+    )
 
 
 def _terminate(arguments: Arguments) -> Result:
     status = arguments.choice("status", ("success", "failure"))
-    return make("done", status=status, message=arguments.thought[:MAX_TEXT])
+    return make_action("done", status=status, message=arguments.thought[:MAX_TEXT])
 
 
 def _memorize(arguments: Arguments) -> Result:
     arguments.text("fact")
-    return make("wait", seconds=0.0)
+    return make_action("wait", seconds=0.0)
 
 
 TYPE = ActionSpec(
     "type", "type",
-    (TEXT, FlagField("press_enter", optional=True), FlagField("delete_existing_text", optional=True), MAYBE_AT),
+    (
+        TEXT,
+        FlagField("press_enter", optional=True, description="Whether enter is pressed behind the text."),
+        FlagField("delete_existing_text", optional=True, description="Whether the field is emptied first."),
+        MAYBE_AT,
+    ),
     "Type `text` at `coordinate`.", parse=_type,
     format=lambda action, mapper: {"text": getattr(action, "text", ""), "press_enter": False},
 )  # fmt: skip
@@ -129,11 +130,21 @@ TABLE = ActionTable(
     MOVE,
     CLICK,
     SCROLL,
-    ActionSpec("visit_url", "open", (UrlField("url"),), "Open the address `url`."),
-    ActionSpec("web_search", "open", (QueryField("query"),), "Search the web for `query`.", writes=False),
+    ActionSpec("visit_url", "open", (UrlField("url", description="The address."),), "Open the address `url`."),
+    ActionSpec(
+        "web_search",
+        "open",
+        (QueryField("query", description="What to search for."),),
+        "Search the web for `query`.",
+        writes=False,
+    ),
     constant_row("history_back", "back", "Go back to the page before."),
     ActionSpec(
-        "pause_and_memorize_fact", "wait", (TextField("fact"),), "Keep `fact` in mind for later.", parse=_memorize,
+        "pause_and_memorize_fact",
+        "wait",
+        (TextField("fact", description="What to remember."),),
+        "Keep `fact` in mind for later.",
+        parse=_memorize,
         writes=False,
     ),
     WAIT_ROW := replace(WAIT, fields=(SecondsField("time", ("duration",), optional=True),)),
@@ -156,21 +167,6 @@ class Dialect(ToolCallDialect):
     FAMILY = "Fara-7B"
     DETECTION = Detection(markers=(("pause_and_memorize_fact",),))
     ACTIONS: ClassVar = {"computer_use": TABLE}
-    PROPERTIES: ClassVar = {
-        "computer_use": {
-            "keys": {"description": "Names of keys.", "type": "array"},
-            "text": {"description": "What to type.", "type": "string"},
-            "press_enter": {"description": "Whether enter is pressed behind the text.", "type": "boolean"},
-            "delete_existing_text": {"description": "Whether the field is emptied first.", "type": "boolean"},
-            "coordinate": COORDINATE,
-            "pixels": {"description": "How far to scroll: positive up, negative down.", "type": "number"},
-            "url": {"description": "The address.", "type": "string"},
-            "query": {"description": "What to search for.", "type": "string"},
-            "fact": {"description": "What to remember.", "type": "string"},
-            "time": {"description": "Seconds.", "type": "number"},
-            "status": STATUS,
-        }
-    }
     DESCRIPTION: ClassVar = {"computer_use": DESCRIPTION}
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:

@@ -7,19 +7,17 @@ conclusions; a scroll's pixels are notches, -5 to 5. GUI-Owl-1.5, on Qwen3-VL, i
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from typing import ClassVar
 
-from actions import Action, Call, PressKeys, Screen, Step, make_action
+from actions import Action, Call, PressKeys, Screen, Step
 from actions.keys import KEYS
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts import qwen_tools
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import clear_field, type_and_enter
+from model.dialects.parts.dialect import type_actions
 from model.dialects.parts.fields import AmountField, FlagField, PathField, TextField, Values
-from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.history import escape, image_part, message, outcome_text, tagged_texts, text_part
 from model.dialects.parts.qwen_tools import CLICK, DESCRIPTION, DOUBLE, KEY, MIDDLE, MOVE, RIGHT, SYSTEM, TERMINATE
 from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.dialects.parts.tool_call import ToolCallDialect
@@ -41,13 +39,10 @@ FORM = (
     "First reason step by step inside <thinking></thinking>, before <tool_call></tool_call>.\n"
     "Afterwards sum up what you did inside <conclusion></conclusion>, behind it.\n"
 )
-_TAG = re.compile(r"<(conclusion|thinking)>\s*(.*?)\s*(?:</\1>|\Z)", re.DOTALL)
 
 
 def _type(arguments: Arguments) -> Result:
-    text = arguments.text("text")
-    action = type_and_enter(text) if arguments.flag("enter") else make_action("type", text=text)
-    return (*clear_field(), action) if arguments.flag("clear") else action
+    return type_actions(text=arguments.text("text"), enter=arguments.flag("enter"), clear=arguments.flag("clear"))
 
 
 def _write_key(action: Action, mapper: CoordinateMapper) -> Values | None:
@@ -55,16 +50,23 @@ def _write_key(action: Action, mapper: CoordinateMapper) -> Values | None:
     return {"text": key} if key in KEYS and key != "home" else None
 
 
-WORDS = ("0", "1")
+FLAGS = (
+    FlagField("clear", optional=True, words=("0", "1"), description="1 to empty the field first, else 0."),
+    FlagField("enter", optional=True, words=("0", "1"), description="1 to press enter behind the text, else 0."),
+)
 TYPE = ActionSpec(
-    "type", "type",
-    (TextField("text"), FlagField("clear", optional=True, words=WORDS), FlagField("enter", optional=True, words=WORDS)),
+    "type", "type", (TextField("text"), *FLAGS),
     "Type `text`; `clear` says whether what stands there goes first, `enter` whether enter is pressed behind it.",
     parse=_type, format=lambda action, mapper: {"text": getattr(action, "text", "")},
 )  # fmt: skip
-DRAG = (PathField("coordinate", from_end=1), PathField("coordinate2"))
-MOBILE = {row.name: row for row in qwen_tools.MOBILE.rows.values()}
-MOBILE["key"] = replace(MOBILE["key"], format=_write_key)
+DRAG = (
+    PathField("coordinate", from_end=1),
+    PathField("coordinate2", description="[x2, y2] in pixels: where a drag ends."),
+)
+PIXELS = AmountField(
+    "pixels", unit=-1, most=MAX_NOTCHES, description="How far to scroll, -5 to 5: positive up, negative down."
+)
+MOBILE = {**qwen_tools.MOBILE.rows, "key": replace(qwen_tools.MOBILE.rows["key"], format=_write_key)}
 TABLES = {
     "computer_use": ActionTable(
         KEY,
@@ -75,7 +77,7 @@ TABLES = {
         RIGHT,
         MIDDLE,
         DOUBLE,
-        ActionSpec("scroll", "scroll", (AmountField("pixels", unit=-1, most=MAX_NOTCHES),), "Turn the wheel."),
+        ActionSpec("scroll", "scroll", (PIXELS,), "Turn the wheel."),
         qwen_tools.WAIT,
         TERMINATE,
         # their agent accepts these too
@@ -87,14 +89,6 @@ TABLES = {
         TERMINATE,
     ),
 }
-_OWN = {
-    "clear": {"description": "1 to empty the field first, else 0.", "type": "number"},
-    "enter": {"description": "1 to press enter behind the text, else 0.", "type": "number"},
-    "coordinate2": {"description": "[x2, y2] in pixels: where a drag ends.", "type": "array"},
-    "pixels": {"description": "How far to scroll, -5 to 5: positive up, negative down.", "type": "number"},
-}
-_ORDER = ("keys", "text", "clear", "enter", "coordinate", "coordinate2", "pixels", "time", "status")
-PROPERTIES = {**qwen_tools.PROPERTIES["computer_use"], **_OWN}
 
 
 class Dialect(ToolCallDialect):
@@ -106,10 +100,7 @@ class Dialect(ToolCallDialect):
     TOOLS = ("computer_use", "mobile_use")
     HISTORIES = ("progress",)
     ACTIONS = TABLES
-    PROPERTIES: ClassVar = {
-        "computer_use": {key: PROPERTIES[key] for key in _ORDER},
-        "mobile_use": qwen_tools.PROPERTIES["mobile_use"],
-    }
+    PROPERTIES = qwen_tools.PROPERTIES
     DESCRIPTION = DESCRIPTION
     ENDS_WITH_CALL = False  # a conclusion follows, which later steps show
 
@@ -129,15 +120,13 @@ class Dialect(ToolCallDialect):
 
     def parse_call(self, text: str) -> Call:
         call = super().parse_call(text)
-        return Call(call.name, call.arguments, _tags(text).get("thinking") or call.thought)
-
-
-def _tags(text: str) -> dict[str, str]:
-    return {match.group(1): match.group(2) for match in _TAG.finditer(text)}
+        return Call(
+            call.name, call.arguments, tagged_texts(text, "conclusion", "thinking").get("thinking") or call.thought
+        )
 
 
 def _conclusion(step: Step) -> str:
     """Return a step as later prompts show it: its conclusion or its thought, and what went wrong."""
-    tags = _tags(step.reply.text)
+    tags = tagged_texts(step.reply.text, "conclusion", "thinking")
     text = tags.get("conclusion") or tags.get("thinking") or (step.call.thought if step.call else "")
     return " ".join(part for part in (" ".join(text.split()), outcome_text(step)) if part) or "no words"

@@ -16,25 +16,25 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from actions import Action, Call, InvalidActionError, Screen, Step
 from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.arguments import Arguments, check_seconds, unknown_name
-from model.dialects.parts.call_parser import CallParser, CallSyntaxError
+from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import BaseDialect, check_surrogates, click, load_prompt, scroll_page, type_and_enter
-from model.dialects.parts.fields import DIRECTIONS, Field, SecondsField, TextField, Values, XYField
-from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
+from model.dialects.parts.dialect import BaseDialect, check_surrogates, load_prompt, type_actions
+from model.dialects.parts.fields import DIRECTIONS, DirectionField, Field, SecondsField, TextField, Values, XYField
+from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, write_point
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.schema import Schema, object_schema
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.call_parser import CallParser, CallSyntaxError
 from model.wire.lenient_json import LenientJsonError, parse_json
 
 LIMITS = ImageLimits(4 * 28 * 28, 1280 * 28 * 28)  # localization.py, Holo1
 
-Schema = dict[str, Any]
 WAIT_S = 2  # the schema's default
 SYSTEM = load_prompt("holo")
 QUESTION = {
@@ -43,20 +43,20 @@ QUESTION = {
     "click_absolute": "Find a thing on the picture of a screen, and answer with a click on it.\n"
     " * Answer with JSON of this schema: {schema}\n The thing is:\n\n",
 }
-CLICK_ABSOLUTE = {
-    "properties": {
+CLICK_ABSOLUTE = object_schema(
+    {
         "action": {"const": "click_absolute", "default": "click_absolute", "type": "string"},
         "x": {"description": "Pixels from the left edge.", "type": "integer"},
         "y": {"description": "Pixels from the top edge.", "type": "integer"},
     },
-    "required": ["x", "y"],
-    "type": "object",
-}
+    ["x", "y"],
+)
 REPLY_FORM = {
     "navigate": '{"note": <note>, "thought": <thought>, "action": {"action": <action>, ...}}',
     "click": "Click(x, y)",
     "click_absolute": '{"action": "click_absolute", "x": <x>, "y": <y>}',
 }
+POINT_FORM = {"click": "Click(X, Y)", "click_absolute": '{"action": "click_absolute", "x": X, "y": Y}'}
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 PROPERTIES: dict[str, Schema] = {
@@ -100,39 +100,15 @@ class ElementField(Field):
 
 
 @dataclass(frozen=True)
-class PageField(Field):
-    """The direction of a scroll by one page."""
-
-    ATTRIBUTES: ClassVar = ("down", "right")
-
-    def parse(self, arguments: Arguments) -> Values:
-        values = {self.key: arguments.values.get(self.key, "down")}
-        direction = Arguments(arguments.name, values, arguments.mapper).choice(self.key, DIRECTIONS)
-        page = scroll_page(direction, arguments.mapper.screen)
-        return {name: getattr(page, name) for name in self.ATTRIBUTES}
-
-    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        name = next((name for name in DIRECTIONS if action == scroll_page(name, mapper.screen)), None)
-        return None if name is None else {self.key: name}
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        return grammar.choice(DIRECTIONS)
-
-
-@dataclass(frozen=True)
 class WholeSecondsField(SecondsField):
     """Seconds, 0 to 10 in constrained replies."""
-
-    def parse(self, arguments: Arguments) -> Values:
-        return {"seconds": check_seconds(arguments.values.get(self.key, WAIT_S), self.key)}
 
     def rule(self, grammar: GrammarBuilder) -> Rule:
         return Rule(grammar.terminal("SECONDS", r"([0-9]|10)(\.0)?"), "10.0")
 
 
 def _write(arguments: Arguments) -> Result:
-    place = XYField.place(arguments)
-    return click(place), type_and_enter(arguments.text("content"))
+    return type_actions(place=PLACE[0].place(arguments), text=arguments.text("content"), enter=True)
 
 
 PLACE = (XField(), YField("y"))
@@ -141,10 +117,10 @@ CLICK_ROWS = tuple(ActionSpec(name, "click", PLACE, offered=False) for name in (
 TABLE = ActionTable(
     ActionSpec("click_element", "click", (ELEMENT, *PLACE)),
     ActionSpec("write_element_abs", "type", (CONTENT, ELEMENT, *PLACE), parse=_write, writes=False),
-    ActionSpec("scroll", "scroll", (PageField("direction"),)),
+    ActionSpec("scroll", "scroll", (DirectionField("direction", default="down"),)),
     constant_row("go_back", "back"),
     constant_row("refresh", "press", keys=("f5",)),
-    ActionSpec("wait", "wait", (WholeSecondsField("seconds", optional=True),)),
+    ActionSpec("wait", "wait", (WholeSecondsField("seconds", optional=True, default=WAIT_S),)),
     constant_row("restart", "home"),
     ActionSpec("answer", "answer", (TextField("content", nonempty=True),)),
     ActionSpec("goto", "open", (TextField("url", attribute="target", nonempty=True),)),
@@ -225,17 +201,10 @@ class Dialect(BaseDialect):
             raise unknown_name(name, offered if self.tool == "navigate" else [self.tool])
         return TABLE.to_actions(TABLE.rows[name], Arguments(name, arguments, mapper, thought, lenient=True))
 
-    def format_action(self, action: Action, screen: Screen) -> str:
-        call = self.table.format(action, self.mapper(screen))
-        if call is None:
-            raise self.unsupported(action)
-        name, values = call
-        if self.tool == "click":
-            return f"Click({values['x']}, {values['y']})"
-        reply: Schema = {"action": name, **values}
-        return json.dumps(
-            {"note": "", "thought": "", "action": reply} if self.tool == "navigate" else reply, ensure_ascii=False
-        )
+    def write_call(self, name: str, values: Values) -> str:
+        if self.tool in POINT_FORM:
+            return write_point(POINT_FORM[self.tool], [values["x"], values["y"]])
+        return json.dumps({"note": "", "thought": "", "action": {"action": name, **values}}, ensure_ascii=False)
 
     def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
         """Return the JSON schema of a reply, with all fields required and places on the screen."""
@@ -254,24 +223,18 @@ class Dialect(BaseDialect):
         return _closed({**parts, "action": {"anyOf": choices}})
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
-        grammar = GrammarBuilder(verbs, mapper)
-        x, y, digits = grammar.x(), grammar.y(), grammar.digits
-        if self.tool == "click":
-            return grammar.build(f'"Click(" {x} ", " {y} ")"', (f"Click({digits}, {digits})",), closing=(")",))
-        if self.tool == "click_absolute":
-            head, between = '{"action": "click_absolute", "x": ', ', "y": '
-            call = f'{literal(head)} {x} {literal(between)} {y} "}}"'
-            return grammar.build(call, (f"{head}{digits}{between}{digits}}}",), closing=("}",))
+        form = POINT_FORM.get(self.tool, "")
+        grammar = GrammarBuilder(verbs, mapper, point_form=form or "[X, Y]")
+        point, digits = grammar.point(), grammar.digits
+        if form:
+            return grammar.build(point.lark, (point.longest,), closing=(form[-1],))
         rows = self.table.offered(verbs)
         if "click" not in verbs:
             rows = [row for row in rows if row.name != "write_element_abs"]  # it clicks first
         alternatives = []
         for row in rows:
-            for fields in [(), row.fields] if row.fields and row.fields[0].optional else [row.fields]:
-                lark = [literal(f'{{"action": "{row.name}"')]
-                for field in fields:
-                    lark += [literal(f', "{field.key}": '), field.rule(grammar).lark]
-                alternatives.append(" ".join([*lark, '"}"']))
+            rules = row.rules(grammar, f'{{"action": "{row.name}"', lambda _, key: f', "{key}": ', "}")
+            alternatives += [rule.lark for rule in rules]
         grammar.rule("act", " | ".join(alternatives))
         note, thought, action = map(literal, ('{"note": ', ', "thought": ', ', "action": '))
         text = grammar.text().lark
@@ -285,26 +248,13 @@ class Dialect(BaseDialect):
         for row in self.table.offered(verbs):
             fields: Schema = {field.key: PROPERTIES[field.key] for field in row.fields}
             fields = {"action": {"const": row.name, "type": "string"}, **fields}
-            required = [key for key, value in fields.items() if "default" not in value]
-            choices.append({"properties": fields, "required": required, "type": "object"})
-        return {
-            "properties": {
-                "note": {"default": "", "type": "string"},
-                "thought": STRING,
-                "action": {"anyOf": choices},
-            },
-            "required": ["thought", "action"],
-            "type": "object",
-        }
+            choices.append(object_schema(fields, [key for key, value in fields.items() if "default" not in value]))
+        note = {"default": "", "type": "string"}
+        return object_schema({"note": note, "thought": STRING, "action": {"anyOf": choices}}, ["thought", "action"])
 
 
 def _closed(properties: Schema) -> Schema:
-    return {
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-        "type": "object",
-    }
+    return object_schema(properties, additionalProperties=False)
 
 
 def _summary(step: Step) -> str:

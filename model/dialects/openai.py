@@ -14,15 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from actions import Action, Click, Drag, InvalidActionError, Screen, make_action
-from model.dialects.parts.arguments import Arguments, make
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from actions import Action, Click, Drag, InvalidActionError, make_action
+from model.dialects.parts.arguments import Arguments
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import click
 from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, Values, XYField
-from model.dialects.parts.provider_items import ASK, COMPUTER, FINISH, ParsedItems, ProviderItemDialect, texts_of
+from model.dialects.parts.provider_items import ASK, COMPUTER, ParsedItems, ProviderItemDialect, texts_of
+from model.dialects.parts.schema import object_schema
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.processing.image import ImageLimits
-from model.wire.lenient_json import LenientJsonError, parse_json
+from model.wire.lenient_json import LenientJsonError
+from model.wire.points import show
+from model.wire.tool_call import ToolCallError, decode_arguments
 
 LIMITS = ImageLimits(max_pixels=1024 * 768)  # the display of their first guide; their side shrinks larger images
 
@@ -81,7 +84,8 @@ class ScrollField(Field):
         return {self.attribute: notches if value > 0 else -notches}
 
     def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        return {self.key: NOTCH_PIXELS * getattr(action, self.attribute)}
+        is_zero = not (getattr(action, "down", 0) or getattr(action, "right", 0))
+        return None if is_zero else {self.key: NOTCH_PIXELS * getattr(action, self.attribute)}
 
 
 def _held(arguments: Arguments) -> tuple[str, ...]:
@@ -118,14 +122,7 @@ def _parse_scroll(arguments: Arguments) -> Result:
     amounts = {**SCROLL_X.parse(arguments), **SCROLL_Y.parse(arguments)}
     if not any(amounts.values()):
         raise InvalidActionError("'scroll_x' and 'scroll_y' are both 0; say how many pixels to scroll")
-    return make("scroll", x=x, y=y, **amounts)
-
-
-def _write_scroll(action: Action, mapper: CoordinateMapper) -> Values | None:
-    place = XY.format(action, mapper)
-    if place is None or not (getattr(action, "down", 0) or getattr(action, "right", 0)):
-        return None
-    return {**place, **(SCROLL_X.format(action, mapper) or {}), **(SCROLL_Y.format(action, mapper) or {})}
+    return make_action("scroll", x=x, y=y, **amounts)
 
 
 XY, HELD = XYField(), HeldKeysField("keys")
@@ -143,7 +140,7 @@ TABLE = ActionTable(
     replace(constant_row("screenshot", "wait", seconds=0.0), offered=False),
     ActionSpec(
         "scroll", "scroll", (XY, SCROLL_X, SCROLL_Y),
-        "Turn the wheel at `x`, `y` by `scroll_x` and `scroll_y` pixels.", parse=_parse_scroll, format=_write_scroll,
+        "Turn the wheel at `x`, `y` by `scroll_x` and `scroll_y` pixels.", parse=_parse_scroll,
     ),
     ActionSpec("type", "type", (TextField("text"),), "Type `text` where the focus is."),
     constant_row("wait", "wait", "Wait two seconds.", seconds=WAIT_S),
@@ -175,11 +172,7 @@ class Dialect(ProviderItemDialect):
             },
             "path": {
                 "description": "The points of a drag.",
-                "items": {
-                    "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}},
-                    "required": ["x", "y"],
-                    "type": "object",
-                },
+                "items": object_schema({"x": {"type": "integer"}, "y": {"type": "integer"}}),
                 "type": "array",
             },
             "scroll_x": {"description": "Positive: to the right.", "type": "integer"},
@@ -233,33 +226,23 @@ class Dialect(ProviderItemDialect):
             raise InvalidActionError(f"a call of computer must hold an action such as {self.ITEM_FORM}")
         return actions
 
-    def format_action(self, action: Action, screen: Screen) -> str:
-        """Return an item as the API gives it; its ids are invented."""
-        item: Values
-        if action.verb == "answer" and action.text:
-            content = [{"type": "output_text", "text": action.text, "annotations": []}]
-            item = {"type": "message", "id": "msg_0", "role": "assistant", "status": "completed", "content": content}
-        elif action.verb == "done":
-            arguments = json.dumps({"status": action.status, "message": action.message}, ensure_ascii=False)
-            item = {"type": "function_call", "id": "fc_0", "call_id": "call_0", "name": FINISH,
-                    "arguments": arguments, "status": "completed"}  # fmt: skip
-        else:
-            call = self.table.format(action, self.mapper(screen))
-            if call is None:
-                raise self.unsupported(action)
-            item = {"type": "computer_call", "id": "cu_0", "call_id": "call_0", "action": {"type": call[0], **call[1]},
+    def text_item(self, text: str) -> Values:
+        content = [{"type": "output_text", "text": text, "annotations": []}]
+        return {"type": "message", "id": "msg_0", "role": "assistant", "status": "completed", "content": content}
+
+    def call_item(self, name: str, values: Values) -> Values:
+        if name == COMPUTER:
+            return {"type": "computer_call", "id": "cu_0", "call_id": "call_0", "action": values,
                     "pending_safety_checks": [], "status": "completed"}  # fmt: skip
-        return json.dumps(item, ensure_ascii=False)
+        return {"type": "function_call", "id": "fc_0", "call_id": "call_0", "name": name,
+                "arguments": json.dumps(values, ensure_ascii=False), "status": "completed"}  # fmt: skip
 
 
 def _decoded(arguments: object) -> object:
     """Return a function call's arguments, which may be JSON within a string."""
-    if not isinstance(arguments, str):
-        return arguments
     try:
-        value, end = parse_json(arguments)
+        return decode_arguments(arguments)
     except LenientJsonError as error:
         raise InvalidActionError(f"the call's arguments are no JSON object: {error}") from None
-    if arguments[end:].strip():
-        raise InvalidActionError("the call's arguments are a string that is no JSON object")
-    return value
+    except ToolCallError as error:
+        raise InvalidActionError(str(error)) from None

@@ -16,9 +16,8 @@ from typing import ClassVar
 from actions import Action, Call, Click, Drag, InvalidActionError, Screen, Step, make_action
 from actions.keys import normalize_key
 from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.arguments import Arguments, check_seconds, make, unknown_name
-from model.dialects.parts.call_parser import quoted
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.arguments import Arguments
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS, NEXT_CALLS, BaseDialect, chain_calls, check_count, load_prompt
 from model.dialects.parts.fields import (
     MAX_NOTCHES,
@@ -33,16 +32,22 @@ from model.dialects.parts.fields import (
 )
 from model.dialects.parts.grammar import GrammarBuilder, literal
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
-from model.dialects.parts.python_code import find_code, parse_code
 from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.call_parser import quoted
+from model.wire.points import show
+from model.wire.python_code import find_code, parse_code
 
 LIMITS = ImageLimits(3136, 12845056)  # model/README.md
 
 MAX_CALLS = 6  # of a constrained reply
 WAIT_S = 20.0  # of computer.wait, by its description
 PACE = ("interval", "duration", "tween")  # arguments without an effect: surfaces have a pace of their own
+CLICKS = (  # of a constrained reply
+    *(f"pyautogui.{name}" for name in ("click", "doubleClick", "tripleClick", "rightClick", "middleClick")),
+    "computer.triple_click",
+)
 MODIFIERS = ("ctrl", "shift", "alt", "meta")
 SYSTEM = load_prompt("opencua").removesuffix("\n")
 TASK = (  # the headings are the authors'
@@ -74,13 +79,13 @@ def _click(arguments: Arguments) -> Result:
     attributes = {"button": button, "count": count}
     if not (place := MAYBE_XY.parse(arguments)):
         return _ClickAtPointer(attributes)  # type: ignore[return-value]
-    return make("click", **place, **attributes)
+    return make_action("click", **place, **attributes)
 
 
 def _drag(arguments: Arguments) -> Result:
     if arguments.values.get("button", "left") not in ("left", "primary"):
         raise InvalidActionError("only the left button drags here")
-    return make("drag", path=(XYField.place(arguments),))
+    return make_action("drag", path=(XY.place(arguments),))
 
 
 def _write_drag(action: Action, mapper: CoordinateMapper) -> Values | None:
@@ -93,11 +98,11 @@ def _press(arguments: Arguments) -> Result:
     times = arguments.values.get("presses", 1)
     if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= MAX_ACTIONS:
         raise InvalidActionError(f"'presses' must be 1 to {MAX_ACTIONS}, not {show(times)}")
-    return tuple(make("press", keys=(key,)) for key in _key_names(arguments)[:MAX_ACTIONS]) * times
+    return tuple(make_action("press", keys=(key,)) for key in _key_names(arguments)[:MAX_ACTIONS]) * times
 
 
 def _hotkey(arguments: Arguments) -> Result:
-    return make("press", keys=_key_names(arguments)[:9])
+    return make_action("press", keys=_key_names(arguments)[:9])
 
 
 def _key_names(arguments: Arguments) -> list[str]:
@@ -106,10 +111,6 @@ def _key_names(arguments: Arguments) -> list[str]:
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(key, str) for key in names):
         raise InvalidActionError(f"'keys' must be names of keys, not {show(keys)}")
     return list(names)
-
-
-def _wait(arguments: Arguments) -> Result:
-    return make("wait", seconds=check_seconds(arguments.values.get("seconds", WAIT_S), "seconds"))
 
 
 def _rest(keys: str) -> tuple[Field, ...]:
@@ -122,10 +123,8 @@ def _click_row(name: str, rest: str, button: str = "left", count: int = 1, write
 
 
 KEYS, SECONDS = KeysField("keys"), SecondsField("seconds")
-SCROLL, HSCROLL = (
-    AmountField("clicks", unit=-1, most=MAX_NOTCHES),
-    AmountField("clicks", unit=1, most=MAX_NOTCHES, attribute="right"),
-)
+SCROLL = AmountField("clicks", unit=-1, most=MAX_NOTCHES)
+HSCROLL = AmountField("clicks", unit=1, most=MAX_NOTCHES, attribute="right")
 TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     _click_row("pyautogui.click", "clicks interval button duration tween"),
     _click_row("pyautogui.doubleClick", "interval button duration tween", count=2),
@@ -151,10 +150,9 @@ TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     ActionSpec("pyautogui.keyUp", "press", (Field("key"),), writes=False),
     ActionSpec("time.sleep", "wait", (SECONDS,)),
     ActionSpec("pyautogui.sleep", "wait", (SECONDS,)),
-    ActionSpec("computer.wait", "wait", (SECONDS,), parse=_wait),
+    ActionSpec("computer.wait", "wait", (SecondsField("seconds", default=WAIT_S),)),
     ActionSpec("computer.terminate", "done", (ChoiceField("status"),)),
 )  # fmt: skip
-SIGNATURES = {row.name: row.keys for row in TABLE.rows.values()}
 
 
 class Dialect(BaseDialect):
@@ -177,7 +175,7 @@ class Dialect(BaseDialect):
 
     def parse_call(self, text: str) -> Call:
         code, before = find_code(text)
-        calls = list(parse_code(code, SIGNATURES))
+        calls = list(parse_code(code, lambda name: TABLE.find(name, "call").keys))
         if not calls:
             raise InvalidActionError(f"the code has no call; end the reply with one such as {EXAMPLE}")
         return chain_calls(calls, before.strip())
@@ -223,53 +221,40 @@ class Dialect(BaseDialect):
         return tuple(actions)
 
     def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
-        row = TABLE.rows.get(name)
-        if row is None:
-            raise unknown_name(name, [*TABLE.rows], "call")
         values = {key: value for key, value in arguments.items() if key not in PACE}
-        return TABLE.to_actions(row, Arguments(name, values, mapper), ("keys",))
+        return TABLE.to_actions(TABLE.find(name, "call"), Arguments(name, values, mapper), ("keys",))
 
     def format_action(self, action: Action, screen: Screen) -> str:
-        modifiers: tuple[str, ...] = ()
-        lines: list[str] = []
-        last: Action = action
+        before, after = [], []
         if isinstance(action, Click):
-            modifiers, last = action.modifiers, action.model_copy(update={"modifiers": ()})
-        if isinstance(action, Drag) and len(action.path) == 2:
-            lines.append(self._write(make("move", x=action.path[0].x, y=action.path[0].y), screen))
-            last = action.model_copy(update={"path": action.path[1:]})
-        lines = [f"pyautogui.keyDown({quoted(key)})" for key in modifiers] + [*lines, self._write(last, screen)]
-        lines += [f"pyautogui.keyUp({quoted(key)})" for key in reversed(modifiers)]
-        code = "\n".join(lines)
+            before = [f"pyautogui.keyDown({quoted(key)})" for key in action.modifiers]
+            after = [f"pyautogui.keyUp({quoted(key)})" for key in reversed(action.modifiers)]
+            action = action.model_copy(update={"modifiers": ()})
+        elif isinstance(action, Drag) and len(action.path) == 2:
+            x, y = action.path[0]
+            before = [super().format_action(make_action("move", x=x, y=y), screen)]
+            action = action.model_copy(update={"path": action.path[1:]})
+        code = "\n".join([*before, super().format_action(action, screen), *after])
         return f"```python\n{code}\n```"
 
-    def _write(self, action: Action, screen: Screen) -> str:
-        call = TABLE.format(action, self.mapper(screen))
-        if call is None:
-            raise self.unsupported(action)
-        values = [
-            _literal(value) if key in POSITIONAL else f"{key}={_literal(value)}" for key, value in call[1].items()
-        ]
-        return f"{call[0]}({', '.join(values)})"
+    def write_call(self, name: str, values: Values) -> str:
+        texts = [_literal(value) if key in POSITIONAL else f"{key}={_literal(value)}" for key, value in values.items()]
+        return f"{name}({', '.join(texts)})"
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
         """Return a grammar of up to MAX_CALLS calls; keys are held around a click only, and an end comes last."""
-        grammar = GrammarBuilder(verbs, mapper, "single")
+        grammar = GrammarBuilder(verbs, mapper, "single", "x=X, y=Y")
         alternatives = _alternatives(grammar)
-        end = grammar.rule("end", f'"computer.terminate(status=" {_options("success", "failure")} ")"')
+        end = grammar.rule("end", f'"computer.terminate(status=" {grammar.choice(("success", "failure")).lark} ")"')
         call = f'{end} "\\n"'
         if alternatives:
             act = grammar.rule("act", " | ".join(alternatives))
             call = f'({act} "\\n"){{1,{MAX_CALLS}}} | ({act} "\\n"){{0,{MAX_CALLS - 1}}} {call}'
         place = f"x={grammar.digits}, y={grammar.digits}"
         drag = f"```python\npyautogui.moveTo({place})\npyautogui.dragTo({place}, button='left')\n```"
-        modified_click = (
-            f"```python\npyautogui.keyDown('shift')\npyautogui.click({place})\npyautogui.keyUp('shift')\n```"
-        )
+        click = f"```python\npyautogui.keyDown('shift')\npyautogui.click({place})\npyautogui.keyUp('shift')\n```"
         closing = ("'", "]", ")", "`", "\n")
-        return grammar.build(
-            call, (drag, modified_click), around=("```python\n", "```"), closing=closing, before="[^`]"
-        )
+        return grammar.build(call, (drag, click), around=("```python\n", "```"), closing=closing, before="[^`]")
 
 
 def _append(actions: list[Action], action: Action, held_keys: Sequence[str]) -> None:
@@ -303,46 +288,35 @@ def _literal(value: object) -> str:
 
 def _alternatives(grammar: GrammarBuilder) -> list[str]:
     """Return the Lark alternatives of a call, for the verbs of the surface."""
-    place = f'"x=" {grammar.x()} ", y=" {grammar.y()}'
+    place = grammar.point().lark
 
-    def call(name: str, rest: str = "") -> str:
-        return f'{literal(f"{name}(")} {place} {rest} ")"'.replace("  ", " ")
+    def call(name: str, *arguments: str) -> str:
+        return " ".join([literal(f"{name}("), *arguments, '")"'])
 
-    alternatives: list[str] = []
-    verbs = grammar.verbs
-    if "click" in verbs:
-        names = ("click", "doubleClick", "tripleClick", "rightClick", "middleClick")
-        alternatives += [call(f"pyautogui.{name}") for name in names] + [call("computer.triple_click")]
-        alternatives.append(call("pyautogui.click", '", clicks=" ("1" | "2" | "3")'))
-        alternatives.append(call("pyautogui.click", f'", button=" {_options("left", "right", "middle")}'))
-        for key in MODIFIERS:
-            down, up = f"pyautogui.keyDown({key!r})\n", f"\npyautogui.keyUp({key!r})"
-            alternatives.append(f"{literal(down)} {call('pyautogui.click')} {literal(up)}")
-    if "move" in verbs:
-        alternatives.append(call("pyautogui.moveTo"))
-    if "drag" in verbs:
-        drag = call("pyautogui.dragTo", "\", button='left'\"")
-        alternatives += [drag, f'{call("pyautogui.moveTo")} "\\n" {drag}']
-    if "scroll" in verbs:
+    click, move = call("pyautogui.click", place), call("pyautogui.moveTo", place)
+    drag = call("pyautogui.dragTo", place, "\", button='left'\"")
+    clicks = [call(name, place) for name in CLICKS]
+    clicks.append(call("pyautogui.click", place, '", clicks=" ("1" | "2" | "3")'))
+    clicks.append(call("pyautogui.click", place, '", button="', grammar.choice(("left", "right", "middle")).lark))
+    for key in MODIFIERS:
+        down, up = f"pyautogui.keyDown({key!r})\n", f"\npyautogui.keyUp({key!r})"
+        clicks.append(f"{literal(down)} {click} {literal(up)}")
+    calls = {"click": clicks, "move": [move], "drag": [drag, f'{move} "\\n" {drag}']}
+    alternatives = [lark for verb, larks in calls.items() if verb in grammar.verbs for lark in larks]
+    if "scroll" in grammar.verbs:
         amount = grammar.amount(MAX_NOTCHES).lark
-        for name in ("scroll", "hscroll"):
-            alternatives += [
-                f'"pyautogui.{name}(" {amount} {rest} ")"'.replace("  ", " ") for rest in ("", f'", " {place}')
-            ]
-    if "type" in verbs:
+        for name in ("pyautogui.scroll", "pyautogui.hscroll"):
+            alternatives += [call(name, amount), call(name, amount, '", "', place)]
+    if "type" in grammar.verbs:
         alternatives.append(f'"pyautogui.write(message=" {grammar.text().lark} ")"')
-    if "press" in verbs:
+    if "press" in grammar.verbs:
         key = f'"\'" {grammar.key()} "\'"'
         keys = f'{key} (", " {key}){{0,3}}'
-        alternatives.append(f'"pyautogui.press(" ({key} | "keys=[" {key} "]") ")"')
-        alternatives.append(f'"pyautogui.hotkey(" ({keys} | "keys=[" {keys} "]") ")"')
-    if "wait" in verbs:
-        alternatives.append(f'"time.sleep(" {grammar.seconds().lark} ")"')
+        alternatives.append(call("pyautogui.press", f'({key} | "keys=[" {key} "]")'))
+        alternatives.append(call("pyautogui.hotkey", f'({keys} | "keys=[" {keys} "]")'))
+    if "wait" in grammar.verbs:
+        alternatives.append(call("time.sleep", grammar.seconds().lark))
     return alternatives
-
-
-def _options(*words: str) -> str:
-    return "(" + " | ".join(literal(f"'{word}'") for word in words) + ")"
 
 
 def _summary(step: Step) -> str:

@@ -18,8 +18,9 @@ from model.dialects.base import Conversation, Detection, HistoryStep, Steps, Ver
 from model.dialects.parts.fields import KeysField
 from model.dialects.parts.history import escape, image_part, message, text_part
 from model.dialects.parts.qwen_tools import BUTTONS, COMPUTER, DESCRIPTION, KEY, MOBILE, PROPERTIES, SYSTEM
+from model.dialects.parts.schema import Schema
 from model.dialects.parts.table import ActionTable
-from model.dialects.parts.tool_call import Schema, ToolCallDialect
+from model.dialects.parts.tool_call import ToolCallDialect
 from model.wire.tool_prompt import CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
 KEY_OR_CHORD = replace(KEY, fields=(KeysField("keys", chords=True),))  # the embedded model writes ["ctrl+c"]

@@ -12,18 +12,18 @@ import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from actions import Action, Call, InvalidActionError, PressKeys, Screen, Scroll
+from actions import Action, Call, InvalidActionError, PressKeys, Screen
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.call_parser import CallParser
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import chain_calls, load_prompt
-from model.dialects.parts.fields import DIRECTIONS, Field, PathField, PointField, TextField, Values
-from model.dialects.parts.grammar import LONGEST_KEY, GrammarBuilder, Rule, literal
+from model.dialects.parts.fields import DirectionField, Field, PathField, PointField, TextField, Values
+from model.dialects.parts.grammar import LONGEST_KEY, GrammarBuilder, Rule
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, constant_row
 from model.processing.image import ImageLimits
+from model.wire.call_parser import CallParser
 
 LIMITS = ImageLimits(100 * 28 * 28, 16384 * 28 * 28)  # action_parser.py
 
@@ -57,30 +57,6 @@ class HotkeyField(Field):
 
 
 @dataclass(frozen=True)
-class DirectionField(Field):
-    """The direction of a scroll by a fixed number of notches."""
-
-    ATTRIBUTES: ClassVar = ("down", "right")
-
-    def parse(self, arguments: Arguments) -> Values:
-        direction = arguments.text(self.key).strip().lower()
-        if direction not in DIRECTIONS:
-            raise InvalidActionError(f"'{self.key}' must be one of {', '.join(DIRECTIONS)}, not {direction!r:.40}")
-        sign = 1 if direction in ("down", "right") else -1
-        return {"down" if direction in ("down", "up") else "right": sign * NOTCHES}
-
-    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        down, right = (action.down, action.right) if isinstance(action, Scroll) else (0, 0)
-        if sorted((abs(down), abs(right))) != [0, NOTCHES]:
-            return None
-        return {self.key: "down" if down > 0 else "up" if down else "right" if right > 0 else "left"}
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        options = " | ".join(literal(f"'{direction}'") for direction in ("down", "up", "right", "left"))
-        return Rule(grammar.rule("direction", options), "'right'")
-
-
-@dataclass(frozen=True)
 class BoxField(PointField):
     """A point, with or without the authors' tags."""
 
@@ -107,7 +83,7 @@ HOTKEY = (HotkeyField("key", form="'ctrl c'"),)
 CONTENT = TextField("content", form="'xxx'")
 SCROLL = (
     replace(BOX, optional=True),
-    DirectionField("direction", form="'down or up or right or left'"),
+    DirectionField("direction", form="'down or up or right or left'", notches=NOTCHES),
 )
 CLICK = ActionSpec("click", "click", (BOX,))
 LEFT_DOUBLE = ActionSpec("left_double", "click", (BOX,), constants={"count": 2})

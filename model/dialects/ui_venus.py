@@ -11,23 +11,19 @@ moves; PressRecent, which is no known key; UI-Venus-1.5 and later, in thousandth
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import ClassVar
 
-from actions import Action, Call, Screen, Step
+from actions import Screen, Step, make_action
 from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.arguments import Arguments, make, unknown_name
-from model.dialects.parts.call_parser import CallParser
-from model.dialects.parts.coordinates import CoordinateMapper
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.dialect import click, load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, TextField
-from model.dialects.parts.grammar import GrammarBuilder
-from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
-from model.dialects.parts.point import POINT_TABLE, click_or_absent, find_place, format_place
+from model.dialects.parts.history import escape, image_part, message, outcome_text, tagged_texts, text_part
+from model.dialects.parts.point import POINT_TABLE, PointDialect
 from model.dialects.parts.python_calls import PythonCallDialect, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
-from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.call_parser import CallParser
 
 LIMITS = ImageLimits(3136, 12845056)  # of the navigator
 GROUND_LIMITS = ImageLimits(2_000_000, 4_800_000)  # ui_venus_ground_7b.py
@@ -36,11 +32,10 @@ GROUND = (
     "Give the box of what is described: {instruction}. Answer with [x1,y1,x2,y2] alone. If there is no such thing on "
     "the picture, answer with [-1,-1,-1,-1]."
 )
-_TAG = re.compile(r"<(think|action|conclusion)>\s*(.*?)\s*(?:</\1>|\Z)", re.DOTALL)
 
 
 def _open(arguments: Arguments) -> Result:
-    return make("open", target=arguments.text("app", default="") or arguments.text("url"))
+    return make_action("open", target=arguments.text("app", default="") or arguments.text("url"))
 
 
 BOX = PointField("box", form="(x1, y1)")
@@ -65,7 +60,7 @@ TABLE = ActionTable(
 )  # fmt: skip
 
 
-class Dialect(PythonCallDialect):
+class Dialect(PointDialect, PythonCallDialect):
     """UI-Venus-1.0: one turn with the task, the reasoning and actions of earlier steps, and the screenshot."""
 
     NAME = "ui_venus"
@@ -81,6 +76,8 @@ class Dialect(PythonCallDialect):
     CLOSING = ("'", ")", "<")
     ENDS_WITH_CALL = False  # a conclusion follows
     point_pattern = r"(?:=\(|\[)(\d+), ?(\d+)[,)]"
+    POINT_TOOL, ANSWER, POINT, ABSENT = "ground", "[x1,y1,x2,y2]", "[X,Y,X,Y]", "[-1,-1,-1,-1]"
+    CALL = ("ground", "box")
     EXAMPLE = "<action>Click(box=(x, y))</action>"
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
@@ -96,46 +93,17 @@ class Dialect(PythonCallDialect):
             )
         return Conversation((message("user", image_part(screen), text_part(prompt)),))
 
-    def parse_call(self, text: str) -> Call:
-        if self.tool == "ground":
-            return Call("ground", {"box": find_place(text, "[x1,y1,x2,y2]")})
-        return super().parse_call(text)  # one action for each step; later calls are ignored
-
     def thought(self, text: str, before: str, call_start: int) -> str:
-        return _tags(text).get("think") or before.strip()
-
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
-        if self.tool != "ground":
-            return super().actions_of(name, arguments, mapper, thought)
-        if name != "ground":
-            raise unknown_name(name, ("ground",))
-        return click_or_absent(arguments.get("box"), "box", mapper)
-
-    def format_action(self, action: Action, screen: Screen) -> str:
-        if self.tool == "ground":
-            return format_place(self, action, screen, "[X,Y,X,Y]", "[-1,-1,-1,-1]")
-        return super().format_action(action, screen)
+        return tagged_texts(text, "think", "action", "conclusion").get("think") or before.strip()
 
     def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
         if self.tool == "ground":
             return self.format_action(click((x, y)), screen)
         return super().with_point(text, x, y, screen)
 
-    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
-        if self.tool != "ground":
-            return super().build_grammar(verbs, mapper)
-        grammar = GrammarBuilder(verbs, mapper)
-        box = f'"[" {grammar.x()} "," {grammar.y()} "," {grammar.x()} "," {grammar.y()} "]"'
-        longest = f"[{','.join([grammar.digits] * 4)}]"
-        return grammar.build(f'{box} | "[-1,-1,-1,-1]"', (longest,), closing=("]",))
-
-
-def _tags(text: str) -> dict[str, str]:
-    return {match.group(1): match.group(2) for match in _TAG.finditer(text)}
-
 
 def _summary(index: int, step: Step) -> str:
     """Return a step as later prompts show it; the authors count from 0."""
-    tags = _tags(step.reply.text)
+    tags = tagged_texts(step.reply.text, "think", "action", "conclusion")
     text = f"Step {index}: <think>{tags.get('think', '')}</think><action>{tags.get('action', '')}</action>"
     return " ".join(part for part in (escape(text), outcome_text(step)) if part)

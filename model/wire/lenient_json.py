@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 MAX_DEPTH = 32  # a call nests three deep, and code that walks the value may recurse
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
+_BETWEEN = re.compile(r"[\s,;]*+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _STRINGS = {
@@ -44,6 +46,26 @@ def parse_json(text: str, start: int = 0, ends: str = "") -> tuple[Any, int]:
         return _parse_leniently(text, start, ends)
     _check_depth(value)
     return value, end
+
+
+def find_values(text: str, first_keys: Sequence[str], most: int) -> tuple[list[object], int, int]:
+    """Return the JSON values in a text that follow each other, lists flattened, and their start and end.
+
+    The first is an object that starts with one of the keys, or a list of such objects; more than `most` are not read.
+
+    Raises:
+        LenientJsonError: one of them is not readable.
+    """
+    opening = re.compile(rf"(?:\[[ \t\r\n]*+)?\{{[ \t\r\n]*+(['\"])(?:{'|'.join(first_keys)})\1[ \t\r\n]*+:")
+    values: list[object] = []
+    match = opening.search(text)
+    start = end = match.start() if match else 0
+    while match is not None and len(values) <= most:
+        value, end = parse_json(text, match.start())
+        values += value if isinstance(value, list) else [value]
+        between = _BETWEEN.match(text, end)
+        match = opening.match(text, between.end() if between else end)
+    return values, start, end
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -75,11 +75,7 @@ def _name_and_arguments(value: object) -> tuple[str | None, Mapping[str, object]
     if name is not None and not isinstance(name, str):
         raise ToolCallError("the call's name is no string")
     if "arguments" in value:
-        arguments = value["arguments"]
-        if isinstance(arguments, str):  # as in the wire format of chat servers: JSON within a string
-            arguments, end = parse_json(arguments)
-            if value["arguments"][end:].strip():
-                raise ToolCallError("the call's arguments are a string that is no JSON object")
+        arguments = decode_arguments(value["arguments"])
     else:
         arguments = {key: item for key, item in value.items() if key != "name"}
     if not isinstance(arguments, dict):
@@ -87,6 +83,17 @@ def _name_and_arguments(value: object) -> tuple[str | None, Mapping[str, object]
     if not arguments:
         raise ToolCallError("the call has no arguments")
     return name, arguments
+
+
+def decode_arguments(arguments: object) -> object:
+    """Return a call's arguments, which may be JSON within a string, as in the wire format of chat servers."""
+    if not isinstance(arguments, str):
+        return arguments
+    value: object
+    value, end = parse_json(arguments)
+    if arguments[end:].strip():
+        raise ToolCallError("the call's arguments are a string that is no JSON object")
+    return value
 
 
 def _reject_surrogates(text: str, arguments: Mapping[str, object]) -> None:

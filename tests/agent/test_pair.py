@@ -142,7 +142,7 @@ def test_invalid_planner_reply_is_unchanged() -> None:
 
 @pytest.mark.parametrize(
     ("grounder_reply", "reason"),
-    [("(-1,-1)", "not on the screen: The menu"), ("where?", "no point"), ("(9999,9)", "outside the picture")],
+    [("(-1,-1)", "not on the screen: The menu"), ("where?", "no point"), ("(9999,9)", "outside the screenshot")],
 )
 def test_grounder_failure_becomes_invalid_action_error(grounder_reply: str, reason: str) -> None:
     policy = pair(scripted(qwen25, TOOL_CALL % CLICK), grounder_reply)

@@ -15,7 +15,7 @@ from agent.history_window import HistoryWindow
 from agent.policies.base import Policy
 from agent.policies.local import LocalPolicy
 from agent.policies.scripted import JsonDialect, ScriptPolicy
-from model.dialects.base import Conversation, DialectDefaults, HistoryStep
+from model.dialects.base import Conversation, Dialect, HistoryStep
 
 GRAY, WHITE = Screen(np.full((4, 4, 3), 128, np.uint8)), Screen(np.full((4, 4, 3), 255, np.uint8))
 
@@ -38,7 +38,7 @@ class Chat:
         return Reply("words", prompt="prompt", prompt_tokens=3, reply_tokens=1, timings_s={"decode": 0.5})
 
 
-class Echo(DialectDefaults):
+class Echo(Dialect):
     prompt_hash = "hash"
 
     def conversation(

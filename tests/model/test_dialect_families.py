@@ -28,15 +28,9 @@ from actions import (
     Wait,
 )
 from model.dialects.base import HistoryStep
-from model.dialects.parts.coordinates import (
-    NORMALIZED,
-    RESIZED_PIXELS,
-    SCALE_999,
-    SCALE_1000,
-    CoordinateMapper,
-    parse_numbers,
-)
+from model.dialects.parts.coordinates import NORMALIZED, RESIZED_PIXELS, SCALE_999, SCALE_1000, CoordinateMapper
 from model.processing.image import ImageLimits
+from model.wire.points import parse_numbers
 
 ALL = frozenset(ACTION_TYPES)
 EVERY = pytest.mark.parametrize("case", CASES, ids=str)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from actions import Action, InvalidActionError, make_action
+from actions import InvalidActionError
 from actions.suggest import suggest
 from actions.types import MAX_WAIT_S
-from model.dialects.parts.coordinates import CoordinateMapper, Number, parse_number, show
+from model.dialects.parts.coordinates import CoordinateMapper
+from model.wire.points import Number, parse_number, show
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,6 @@ class Arguments:
         if chosen is None:
             raise InvalidActionError(f"'{key}' must be one of {', '.join(options)}, not {show(value)}")
         return chosen
-
-
-def make(verb: str, **attributes: object) -> Action:
-    """Return an action, or raise InvalidActionError."""
-    action: Action = make_action(verb, **attributes)
-    return action
 
 
 def check_seconds(value: object, key: str) -> float:

@@ -13,23 +13,10 @@ last pixel. A box maps to its center.
 from __future__ import annotations
 
 import math
-import re
-import reprlib
 from dataclasses import dataclass
 
 from actions import InvalidActionError, Screen
-
-Number = int | float
-
-FULLWIDTH_TABLE = str.maketrans(
-    "０１２３４５６７８９（），．：；＝［］｛｝＜＞－＋＇＂、",
-    "0123456789(),.:;=[]{}<>-+'\",",
-)
-NUMBER = re.compile(r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?(?![0-9.])")
-_TAG = re.compile(r"<\|?/?(?:box_start|box_end|point|bbox|box)\|?>")
-_BRACKET = re.compile(r"[()\[\]]")
-_SEPARATOR = re.compile(r"[\s,;]+")
-_MAX_POINT_LENGTH = 200  # characters
+from model.wire.points import Number, parse_numbers, show
 
 
 @dataclass(frozen=True)
@@ -111,47 +98,6 @@ class CoordinateMapper:
         if self.space.scale:
             return f"{self.space.name} on both axes"
         return f"whole pixels: x must be 0 to {self.resized[0] - 1} and y 0 to {self.resized[1] - 1}"
-
-
-def parse_numbers(value: object, key: str) -> list[Number]:
-    """Return the two numbers of a point or four of a box, from a list or text such as '(3,4)' or '<point>3 4</point>'.
-
-    Raises:
-        InvalidActionError: if the value is neither.
-    """
-    parts: list[object] = []
-    if isinstance(value, str) and len(value) <= _MAX_POINT_LENGTH:
-        plain = _BRACKET.sub(" ", _TAG.sub(" ", value.translate(FULLWIDTH_TABLE))).strip(" \t\r\n,")
-        parts = [parse_number(part) for part in _SEPARATOR.split(plain)]
-    elif isinstance(value, (list, tuple)) and len(value) <= 4:
-        parts = [number for part in value for number in (part if isinstance(part, (list, tuple)) else [part])]
-    numbers = [part for part in parts if isinstance(part, (int, float)) and _is_usable(part)]
-    if len(numbers) not in (2, 4) or len(numbers) != len(parts):
-        raise InvalidActionError(f"'{key}' must be a point of two numbers or a box of four, not {show(value)}")
-    return numbers
-
-
-def parse_number(text: str) -> Number | None:
-    """Return a number as models write it, always finite; None if the text is no number."""
-    plain = text.translate(FULLWIDTH_TABLE)
-    if NUMBER.fullmatch(plain) is None:
-        return None
-    if plain.lstrip("+-").isdigit():
-        return int(plain)
-    value = float(plain)
-    return value if math.isfinite(value) else None
-
-
-def show(value: object) -> str:
-    """Return a short, single-line repr of a value from a reply, for error messages."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # Python refuses to print integers of more than 4300 digits
-        return "a number too long to write"
-
-
-def _is_usable(value: Number) -> bool:
-    return not isinstance(value, bool) and (math.isfinite(value) if isinstance(value, float) else abs(value) < 2**63)
 
 
 def _center(low: Number, high: Number) -> Number:

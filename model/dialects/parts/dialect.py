@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -25,17 +24,18 @@ from actions import (
     InvalidActionError,
     Reply,
     Screen,
-    Scroll,
     Step,
     UsageError,
     make_action,
 )
-from model.dialects.base import Conversation, Detection, HistoryStep, PointSpan, Steps, Verbs
-from model.dialects.parts.arguments import make
-from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper, CoordinateSpace, show
+from model.dialects.base import Detection, Dialect, HistoryStep, PointSpan
+from model.dialects.parts.arguments import Arguments
+from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper, CoordinateSpace
+from model.dialects.parts.fields import Values
 from model.dialects.parts.table import ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
+from model.wire.points import show
 
 NEXT_CALLS = "then"  # the argument that holds the calls that follow in the reply
 MAX_ACTIONS = 60
@@ -43,7 +43,7 @@ PROMPTS = Path(__file__).parent.parent / "prompts"
 LONE_SURROGATE = "the reply holds half a character (a lone surrogate); write it again"
 
 
-class BaseDialect(ABC):
+class BaseDialect(Dialect):
     """A dialect with an action table for each of its tools.
 
     Args:
@@ -83,28 +83,20 @@ class BaseDialect(ABC):
         """The action table of the tool."""
         return self.ACTIONS[self.tool]
 
-    @abstractmethod
-    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
-        """Return the prompt for the next step."""
-
-    @abstractmethod
     def parse_call(self, text: str) -> Call:
         """Return the call in a reply that is valid Unicode, or raise InvalidActionError."""
+        raise NotImplementedError
 
-    @abstractmethod
     def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
         """Return the action of one call, or several, or raise InvalidActionError."""
+        return self.table.to_actions(self.table.find(name), Arguments(name, arguments, mapper, thought, lenient=True))
 
-    @abstractmethod
-    def format_action(self, action: Action, screen: Screen) -> str:
-        """Return the reply that stands for an action, or raise UsageError."""
+    def write_call(self, name: str, values: Values) -> str:
+        """Return a call as the family writes it; only what `format_action` needs."""
+        raise NotImplementedError
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
         """Return the grammar of the replies; `verbs` include the control actions."""
-        return None
-
-    def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
-        """Return None: replies are not JSON documents."""
         return None
 
     def parse(self, text: str) -> Call:
@@ -138,6 +130,17 @@ class BaseDialect(ABC):
             actions += result if isinstance(result, tuple) else (result,)
             check_count(len(actions))
         return tuple(actions)
+
+    def format_action(self, action: Action, screen: Screen) -> str:
+        """Return the reply that stands for an action, or raise UsageError."""
+        return self.write_call(*self.call_for(action, screen))
+
+    def call_for(self, action: Action, screen: Screen) -> tuple[str, Values]:
+        """Return the name and the arguments of the call for an action, or raise UsageError."""
+        call = self.table.format(action, self.mapper(screen))
+        if call is None:
+            raise self.unsupported(action)
+        return call
 
     def grammar(self, verbs: frozenset[str], screen: Screen) -> CallGrammar | None:
         """Return the grammar of the replies on a screen; None if decoding is unconstrained."""
@@ -235,21 +238,14 @@ def check_surrogates(value: object) -> None:
 
 
 def click(point: tuple[int, int], **attributes: object) -> Action:
-    return make("click", x=point[0], y=point[1], **attributes)
+    return make_action("click", x=point[0], y=point[1], **attributes)
 
 
-def clear_field() -> tuple[Action, ...]:
-    """Return the actions that clear the focused field."""
-    return make_action("press", keys=("ctrl", "a")), make_action("press", keys=("backspace",))
-
-
-def type_and_enter(text: str) -> Action:
-    return make("type", text=text if text.endswith("\n") else text + "\n")
-
-
-def scroll_page(direction: str, screen: Screen) -> Scroll:
-    """Return a scroll by about one screen, for families that give no amount."""
-    pixels = screen.height if direction in ("down", "up") else screen.width
-    sign = 1 if direction in ("down", "right") else -1
-    notches = sign * min(100, max(1, round(pixels / 100)))
-    return Scroll(down=notches) if direction in ("down", "up") else Scroll(right=notches)
+def type_actions(
+    *, text: str, place: tuple[int, int] | None = None, clear: bool = False, enter: bool = False
+) -> Result:
+    """Return the actions that click a field, clear it, type, and press Enter."""
+    cleared = [make_action("press", keys=("ctrl", "a")), make_action("press", keys=("backspace",))] if clear else []
+    typed = make_action("type", text=f"{text}\n" if enter and not text.endswith("\n") else text)
+    actions = (*([click(place)] if place else []), *cleared, typed)
+    return actions if len(actions) > 1 else typed

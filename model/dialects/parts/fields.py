@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from actions import Action, InvalidActionError
+from actions import Action, InvalidActionError, Screen
 from model.dialects.parts.arguments import Arguments, check_seconds
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.grammar import GrammarBuilder, Rule
+from model.dialects.parts.schema import Schema
+from model.wire.points import Number, show
 
 NOTCH_PIXELS = 100  # scrolled by one notch of a wheel
 MAX_NOTCHES = 100
@@ -27,9 +29,11 @@ class Field:
         form: its value in generated prompts; "" leaves it out.
         in_grammar: whether a constrained reply may hold it.
         attribute: the action's attribute that it sets, if it is a single one.
+        description: in JSON schemas.
     """
 
     ATTRIBUTES: ClassVar[tuple[str, ...]] = ()
+    TYPE: ClassVar[str] = "string"  # of JSON
 
     key: str
     aliases: tuple[str, ...] = ()
@@ -37,6 +41,12 @@ class Field:
     form: str = ""
     in_grammar: bool = True
     attribute: str = ""
+    description: str = ""
+
+    @property
+    def schema(self) -> Schema:
+        """The JSON schema of the value."""
+        return {"description": self.description, "type": self.TYPE}
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -61,33 +71,12 @@ class PointField(Field):
     """The place of an action."""
 
     ATTRIBUTES: ClassVar[tuple[str, ...]] = ("x", "y")
+    TYPE: ClassVar = "array"
+
+    description: str = "[x, y] in pixels: x from the screen's left edge, y from its top edge."
 
     def parse(self, arguments: Arguments) -> Values:
-        if self.optional and arguments.get(self.key, *self.aliases) is None:
-            return {}
-        return dict(zip("xy", arguments.point(self.key, *self.aliases), strict=True))
-
-    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
-        x, y = getattr(action, "x", None), getattr(action, "y", None)
-        if x is None or y is None:
-            return {} if self.optional else None
-        return {self.key: list(mapper.to_model(x, y))}
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        return grammar.point()
-
-
-@dataclass(frozen=True)
-class XYField(Field):
-    """A place as two arguments, x and y; a point or a box may stand in place of x."""
-
-    ATTRIBUTES: ClassVar = ("x", "y")
-
-    key: str = "x"
-    aliases: tuple[str, ...] = ("y",)
-
-    def parse(self, arguments: Arguments) -> Values:
-        if self.optional and arguments.values.get("x") is None and arguments.values.get("y") is None:
+        if self.optional and self.is_missing(arguments):
             return {}
         return dict(zip("xy", self.place(arguments), strict=True))
 
@@ -95,13 +84,39 @@ class XYField(Field):
         x, y = getattr(action, "x", None), getattr(action, "y", None)
         if x is None or y is None:
             return {} if self.optional else None
-        return dict(zip("xy", mapper.to_model(x, y), strict=True))
+        return self.write(mapper.to_model(x, y))
 
-    @staticmethod
-    def place(arguments: Arguments) -> tuple[int, int]:
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return grammar.point()
+
+    def is_missing(self, arguments: Arguments) -> bool:
+        return arguments.get(self.key, *self.aliases) is None
+
+    def place(self, arguments: Arguments) -> tuple[int, int]:
         """Return the pixel of the screen."""
+        return arguments.point(self.key, *self.aliases)
+
+    def write(self, point: tuple[Number, Number]) -> Values:
+        """Return the arguments for a point in the model's space."""
+        return {self.key: list(point)}
+
+
+@dataclass(frozen=True)
+class XYField(PointField):
+    """A place as two arguments, x and y; a point or a box may stand in place of x."""
+
+    key: str = "x"
+    aliases: tuple[str, ...] = ("y",)
+
+    def is_missing(self, arguments: Arguments) -> bool:
+        return arguments.values.get("x") is None and arguments.values.get("y") is None
+
+    def place(self, arguments: Arguments) -> tuple[int, int]:
         x, y = arguments.values.get("x"), arguments.values.get("y")
         return arguments.mapper.to_screen(x if y is None else [x, y], "x, y")
+
+    def write(self, point: tuple[Number, Number]) -> Values:
+        return dict(zip("xy", point, strict=True))
 
 
 @dataclass(frozen=True)
@@ -114,15 +129,13 @@ class PathField(PointField):
     length: int = 2
 
     def parse(self, arguments: Arguments) -> Values:
-        if self.optional and arguments.get(self.key, *self.aliases) is None:
-            return {}
-        return {"path": (arguments.point(self.key, *self.aliases),)}
+        return {} if self.optional and self.is_missing(arguments) else {"path": (self.place(arguments),)}
 
     def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
         path = getattr(action, "path", ())
         if len(path) > self.length or (len(path) <= self.from_end and not self.optional):
             return None
-        return {self.key: list(mapper.to_model(*path[-1 - self.from_end]))} if len(path) > self.from_end else {}
+        return self.write(mapper.to_model(*path[-1 - self.from_end])) if len(path) > self.from_end else {}
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,7 @@ class TextField(Field):
     """A text. default: its value where the call omits it; nonempty: a constrained reply may not leave it empty."""
 
     attribute: str = "text"
+    description: str = "What to type."
     default: str | None = None
     nonempty: bool = False
 
@@ -144,7 +158,10 @@ class TextField(Field):
 class KeysField(Field):
     """Key names; chords: a constrained reply may also write one string such as "ctrl+c"."""
 
+    TYPE: ClassVar = "array"
+
     attribute: str = "keys"
+    description: str = "Names of keys."
     chords: bool = False
 
     def parse(self, arguments: Arguments) -> Values:
@@ -160,11 +177,17 @@ class KeysField(Field):
 
 @dataclass(frozen=True)
 class SecondsField(Field):
-    """A duration."""
+    """A duration. default: its value where the call omits it, if it is not the action's own."""
+
+    TYPE: ClassVar = "number"
 
     attribute: str = "seconds"
+    description: str = "Seconds."
+    default: float | None = None
 
     def parse(self, arguments: Arguments) -> Values:
+        if self.default is not None:
+            return {"seconds": check_seconds(arguments.values.get(self.key, self.default), self.key)}
         key = next((key for key in (self.key, *self.aliases) if arguments.get(key) is not None), self.key)
         if self.optional and arguments.get(key) is None:
             return {}  # the action has its own default
@@ -179,7 +202,12 @@ class ChoiceField(Field):
     """One of some words, which are the attribute's values."""
 
     attribute: str = "status"
+    description: str = "How the task ended."
     options: tuple[str, ...] = ("success", "failure")
+
+    @property
+    def schema(self) -> Schema:
+        return {**super().schema, "enum": list(self.options)}
 
     def parse(self, arguments: Arguments) -> Values:
         return {self.attribute: arguments.choice(self.key, self.options)}
@@ -192,7 +220,10 @@ class ChoiceField(Field):
 class AmountField(Field):
     """How far to scroll: `unit` of the model's numbers per notch, negative where they count the other way."""
 
+    TYPE: ClassVar = "number"
+
     attribute: str = "down"
+    description: str = "How far to scroll: positive up, negative down."
     unit: int = -NOTCH_PIXELS
     most: int = MAX_NOTCHES * NOTCH_PIXELS
 
@@ -219,5 +250,47 @@ class FlagField(Field):
 
     words: tuple[str, ...] = ("true", "false")
 
+    @property
+    def schema(self) -> Schema:
+        return {**super().schema, "type": "boolean" if "true" in self.words else "number"}
+
     def rule(self, grammar: GrammarBuilder) -> Rule:
         return grammar.literal_choice(self.words)
+
+
+@dataclass(frozen=True)
+class DirectionField(Field):
+    """The direction of a scroll by `notches`, or by a page if 0. default: the direction where the call omits it."""
+
+    ATTRIBUTES: ClassVar[tuple[str, ...]] = ("down", "right")
+
+    notches: int = 0
+    default: str = ""
+
+    def parse(self, arguments: Arguments) -> Values:
+        is_default = self.default and self.key not in arguments.values
+        direction = self.default if is_default else arguments.choice(self.key, DIRECTIONS)
+        return {**self.scroll(direction, arguments.mapper.screen)}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        amounts = {name: value for name in self.ATTRIBUTES if (value := getattr(action, name, 0))}
+        direction = next((name for name in DIRECTIONS if self.scroll(name, mapper.screen) == amounts), None)
+        return None if direction is None else {self.key: direction}
+
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return grammar.choice(DIRECTIONS)
+
+    def scroll(self, direction: str, screen: Screen) -> dict[str, int]:
+        """Return the attributes of a scroll in a direction."""
+        return scroll_by(direction, self.notches or page_notches(direction, screen))
+
+
+def scroll_by(direction: str, notches: int) -> dict[str, int]:
+    """Return the attributes of a scroll."""
+    return {"down" if direction in ("down", "up") else "right": notches if direction in ("down", "right") else -notches}
+
+
+def page_notches(direction: str, screen: Screen) -> int:
+    """Return the notches of about one screen, for families that give no amount."""
+    pixels = screen.height if direction in ("down", "up") else screen.width
+    return min(MAX_NOTCHES, max(1, round(pixels / NOTCH_PIXELS)))

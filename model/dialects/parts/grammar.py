@@ -95,11 +95,10 @@ class GrammarBuilder:
         return self.terminal("Y", integer_below_regex(self.limits[1] + 1))
 
     def point(self) -> Rule:
-        before, between, after = re.split("[XY]", self.point_form)
-        between = '"," " "?' if between == ", " and self.quotes != "json" else literal(between)
-        lark = f"{literal(before)} {self.x()} {between} {self.y()} {literal(after)}"
-        x, y = ("9" * len(str(limit)) for limit in self.limits)
-        return Rule(lark, self.point_form.replace("X", x).replace("Y", y))
+        rules = {"X": self.x(), "Y": self.y(), ", ": '", "' if self.quotes == "json" else '"," " "?'}
+        parts = [part for part in re.split("([XY])", self.point_form) if part]
+        longest = write_point(self.point_form, ["9" * len(str(limit)) for limit in self.limits])
+        return Rule(" ".join(rules.get(part) or literal(part) for part in parts), longest)
 
     def keys(self, chords: bool = False) -> Rule:
         key = self.terminal("KEY", _KEY["json"])
@@ -151,6 +150,11 @@ class GrammarBuilder:
         body = "\n".join([f"call: {call}", *self.terminals.values()])
         options = {"open_when_short": True, **options}
         return CallGrammar(*around, body, tuple(longest), closing_strings=closing, **options)  # type: ignore[arg-type]
+
+
+def write_point(form: str, point: Sequence[object]) -> str:
+    """Return a point in a form with X and Y for its numbers."""
+    return form.replace("X", str(point[0])).replace("Y", str(point[1]))
 
 
 def literal(text: str) -> str:

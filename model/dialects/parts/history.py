@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +31,12 @@ def escape(text: str) -> str:
     for tag in ("<|", RESPONSE_OPEN, RESPONSE_CLOSE):
         text = text.replace(tag, f"< {tag[1:]}")
     return text
+
+
+def tagged_texts(text: str, *tags: str) -> dict[str, str]:
+    """Return the text inside each of the tags that a reply has; the last tag may be left open."""
+    pattern = rf"<({'|'.join(tags)})>\s*(.*?)\s*(?:</\1>|\Z)"
+    return {match.group(1): match.group(2) for match in re.finditer(pattern, text, re.DOTALL)}
 
 
 def outcome_text(step: Step) -> str:

@@ -2,58 +2,59 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from typing import ClassVar
 
-from actions import Action, InvalidActionError, Screen
-from model.dialects.parts.arguments import make
-from model.dialects.parts.coordinates import FULLWIDTH_TABLE, CoordinateMapper, Number, parse_number, parse_numbers
+from actions import Call, make_action
+from model.dialects.parts.arguments import unknown_name
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect, click
-from model.dialects.parts.fields import PointField
-from model.dialects.parts.table import ActionSpec, ActionTable
+from model.dialects.parts.fields import PointField, Values
+from model.dialects.parts.grammar import GrammarBuilder, literal, write_point
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.engine.call_grammar import CallGrammar
+from model.wire.points import find_point, parse_numbers
 
 NOT_FOUND = "what was described is not on the screen"
-_DIGITS = r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?"
-_PAIR = re.compile(
-    rf"[(\[][ \t]*({_DIGITS})[ \t]*,[ \t]*({_DIGITS})(?:[ \t]*,[ \t]*({_DIGITS})[ \t]*,[ \t]*({_DIGITS}))?"
-)
 POINT_TABLE = ActionTable(
     ActionSpec("click", "click", (PointField("point"),)),
     ActionSpec("absent", "done", constants={"status": "failure", "message": NOT_FOUND}),
 )
 
 
-def find_place(text: str, form: str) -> list[Number]:
-    """Return the numbers of the first point or box in a reply.
+class PointDialect(BaseDialect):
+    """A family that answers with a place alone; -1 for all its numbers means that the target is not on the screen."""
 
-    Raises:
-        InvalidActionError: if there is none, or it is cut off.
-    """
-    plain = text.translate(FULLWIDTH_TABLE)
-    match = _PAIR.search(plain)
-    if match is None:
-        raise InvalidActionError(f"the reply has no point; answer with {form}")
-    if plain[match.end() : match.end() + 40].lstrip()[:1] not in (")", "]"):
-        raise InvalidActionError(
-            f"the point is not closed, or has more or fewer numbers than it may; answer with {form}"
-        )
-    values = [parse_number(digits) for digits in match.groups() if digits is not None]
-    numbers = [value for value in values if value is not None]
-    if len(numbers) != len(values):
-        raise InvalidActionError(f"a number of the point is too large; answer with {form}")
-    return numbers
+    POINT_TOOL: ClassVar[str] = "computer_use"  # the tool for which this holds
+    ANSWER: ClassVar[str] = "(x,y)"  # for error messages
+    POINT: ClassVar[str] = "(X,Y)"  # X and Y stand for the numbers
+    ABSENT: ClassVar[str] = "(-1,-1)"
+    CALL: ClassVar[tuple[str, str]] = ("click", "point")  # in a Call: its name, and the argument that holds the place
 
+    def parse_call(self, text: str) -> Call:
+        if self.tool != self.POINT_TOOL:
+            return super().parse_call(text)
+        return Call(self.CALL[0], {self.CALL[1]: find_point(text, self.ANSWER)})
 
-def click_or_absent(place: object, key: str, mapper: CoordinateMapper) -> Action:
-    """Return a click at a place; (-1,-1) and its box mean that the target is not on the screen."""
-    if set(parse_numbers(place, key)) == {-1}:
-        return make("done", status="failure", message=NOT_FOUND)
-    return click(mapper.to_screen(place, key))
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+        if self.tool != self.POINT_TOOL:
+            return super().actions_of(name, arguments, mapper, thought)
+        if name != self.CALL[0]:
+            raise unknown_name(name, self.CALL[:1])
+        place = arguments.get(self.CALL[1])
+        if set(parse_numbers(place, self.CALL[1])) == {-1}:
+            return make_action("done", status="failure", message=NOT_FOUND)
+        return click(mapper.to_screen(place, self.CALL[1]))
 
+    def write_call(self, name: str, values: Values) -> str:
+        if self.tool != self.POINT_TOOL:
+            return super().write_call(name, values)
+        point = values.get("point")
+        return write_point(self.POINT, point) if isinstance(point, list) else self.ABSENT
 
-def format_place(dialect: BaseDialect, action: Action, screen: Screen, form: str, absent: str) -> str:
-    """Return a reply for a click (`form` with X and Y for its numbers) or for a target that is not there."""
-    call = POINT_TABLE.format(action, dialect.mapper(screen))
-    if call is None:
-        raise dialect.unsupported(action)
-    point = call[1].get("point")
-    return form.replace("X", str(point[0])).replace("Y", str(point[1])) if isinstance(point, list) else absent
+    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+        if self.tool != self.POINT_TOOL:
+            return super().build_grammar(verbs, mapper)
+        grammar = GrammarBuilder(verbs, mapper, point_form=self.POINT)
+        point = grammar.point()
+        return grammar.build(f"{point.lark} | {literal(self.ABSENT)}", (point.longest,), closing=(self.POINT[-1],))

@@ -7,53 +7,53 @@ failure. The function `finish` (ours, offered beside theirs) ends a task explici
 
 from __future__ import annotations
 
+import json
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from actions import Call, InvalidActionError, Screen, Step, make_action
+from actions import Action, Call, InvalidActionError, Screen, Step
 from model.dialects.base import Conversation, Steps, Verbs
 from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import NEXT_CALLS, chain_calls, check_count, check_surrogates
+from model.dialects.parts.dialect import (
+    MAX_ACTIONS,
+    NEXT_CALLS,
+    chain_calls,
+    check_count,
+    check_surrogates,
+    load_prompt,
+)
+from model.dialects.parts.fields import ChoiceField, TextField, Values
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
-from model.dialects.parts.table import Result
-from model.dialects.parts.tool_call import Schema, ToolCallDialect
+from model.dialects.parts.schema import Schema, function_schema, object_schema
+from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.tool_call import ToolCallDialect
 from model.engine.call_grammar import CallGrammar
-from model.wire.lenient_json import LenientJsonError, parse_json
+from model.wire.lenient_json import LenientJsonError, find_values
 from model.wire.tool_call import ToolCallError, find_call
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 COMPUTER, FINISH, ANSWER, ASK = "computer", "finish", "answer", "ask"
 FUNCTIONS = (COMPUTER, FINISH)  # that a model can call; the others stand for its texts and safety checks
 NEXT = "This is the screen now."
-SYSTEM = (
-    "You carry out a person's task on their screen, by pictures of it alone. Each turn you are shown the screen; "
-    "think, then call the function computer. When the task is done, or cannot be, call the function finish and say "
-    "what the person should know."
-)
+SYSTEM = load_prompt("provider_items").removesuffix("\n")
 DESCRIPTION = {
     COMPUTER: "Operate a computer by its screen, with mouse and keyboard. The screen has {width}x{height} pixels."
 }
-FINISH_FUNCTION: Schema = {
-    "type": "function",
-    "function": {
-        "name": FINISH,
-        "description": "End the task.",
-        "parameters": {
-            "properties": {
-                "status": {"description": "How it ended.", "enum": ["success", "failure"], "type": "string"},
-                "message": {"description": 'What the person should know, or "".', "type": "string"},
-            },
-            "required": ["status"],
-            "type": "object",
-        },
-    },
+FINISH_PARAMETERS: Schema = {
+    "status": {"description": "How it ended.", "enum": ["success", "failure"], "type": "string"},
+    "message": {"description": 'What the person should know, or "".', "type": "string"},
 }
+FINISH_FUNCTION = function_schema(FINISH, "End the task.", object_schema(FINISH_PARAMETERS, ["status"]))
+ENDS = ActionTable(
+    ActionSpec(FINISH, "done", (ChoiceField("status"), TextField("message", attribute="message", default=""))),
+    ActionSpec(ANSWER, "answer", (TextField("text"),)),
+    ActionSpec(ASK, "ask", (TextField("question", attribute="question"),)),
+)
 _FENCE = re.compile(r"```[A-Za-z]*")
-_SEPARATOR = re.compile(r"[\s,;]*+")
 
 
 @dataclass
@@ -115,21 +115,32 @@ class ProviderItemDialect(ToolCallDialect):
         return Call(ANSWER, {"text": "\n".join(items.texts)}, thought)
 
     def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
-        values = Arguments(name, arguments, mapper, thought, lenient=True)
-        result: Result
-        if name == FINISH:
-            status = values.choice("status", ("success", "failure"))
-            result = make_action("done", status=status, message=values.text("message", default=""))
-        elif name == ANSWER:
-            result = make_action("answer", text=values.text("text"))
-        elif name == ASK:
-            result = make_action("ask", question=values.text("question"))
+        row = ENDS.rows.get(name)
+        if row is not None:
+            return row.to_actions(Arguments(name, arguments, mapper, thought, lenient=True))
+        return super().actions_of(name, arguments, mapper, thought)
+
+    @abstractmethod
+    def text_item(self, text: str) -> Values:
+        """Return an item that holds a text, as the API gives it; ids are invented."""
+
+    @abstractmethod
+    def call_item(self, name: str, values: Values) -> Values:
+        """Return an item that calls a function, as the API gives it; ids are invented."""
+
+    def format_action(self, action: Action, screen: Screen) -> str:
+        """Return the item that stands for an action, or raise UsageError."""
+        if action.verb == "answer" and action.text:
+            item = self.text_item(action.text)
+        elif action.verb == "done":
+            item = self.call_item(FINISH, {"status": action.status, "message": action.message})
         else:
-            result = super().actions_of(name, arguments, mapper, thought)
-        return result
+            name, values = self.call_for(action, screen)
+            item = self.call_item(COMPUTER, {self.ACTION_KEY: name, **values})
+        return json.dumps(item, ensure_ascii=False)
 
     def supports(self, verb: str) -> bool:
-        return verb in ("answer", "ask", "done") or super().supports(verb)
+        return any(verb == row.verb for row in ENDS.rows.values()) or super().supports(verb)
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
         """Return None: these models are behind servers that take no grammar."""
@@ -156,27 +167,17 @@ class ProviderItemDialect(ToolCallDialect):
 
     def _find_items(self, text: str) -> tuple[list[Mapping[str, object]], str]:
         """Return the items in a reply, and the text around them."""
-        keys = "|".join(self.FIRST_KEYS)
-        start = re.compile(rf"(?:\[[ \t\r\n]*+)?\{{[ \t\r\n]*+(['\"])(?:{keys})\1[ \t\r\n]*+:")
-        first = start.search(text)
-        if first is None:
+        try:
+            values, start, end = find_values(text, self.FIRST_KEYS, MAX_ACTIONS)
+        except LenientJsonError as error:
+            raise InvalidActionError(f"the JSON cannot be read: {error}") from None
+        if not values:
             raise InvalidActionError(f"the reply has no call; answer with {self.ITEM_FORM}")
-        values: list[object] = []
-        at: re.Match[str] | None = first
-        end = first.start()
-        while at is not None:
-            try:
-                value, end = parse_json(text, at.start())
-            except LenientJsonError as error:
-                raise InvalidActionError(f"the JSON cannot be read: {error}") from None
-            values += value if isinstance(value, list) else [value]
-            check_count(len(values), "items")
-            between = _SEPARATOR.match(text, end)
-            at = start.match(text, between.end() if between else end)
+        check_count(len(values), "items")
         items: list[Mapping[str, object]] = [value for value in values if isinstance(value, dict)]
         if len(items) != len(values):
             raise InvalidActionError(f"the reply's list holds more than objects; answer with {self.ITEM_FORM}")
-        around = (_FENCE.sub("", part).strip() for part in (text[: first.start()], text[end:]))
+        around = (_FENCE.sub("", part).strip() for part in (text[:start], text[end:]))
         return items, "\n".join(part for part in around if part)
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from actions import Action, Ask, Call, InvalidActionError, Screen
+from actions import Action, Ask, Call, InvalidActionError
 from model.dialects.base import Verbs
 from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.call_parser import CallParser, CallSyntaxError, ParsedCall, quoted
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect
 from model.dialects.parts.fields import TextField, Values
-from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, orders
-from model.dialects.parts.table import ActionSpec, Result
+from model.dialects.parts.grammar import GrammarBuilder, Rule, write_point
+from model.dialects.parts.table import ActionSpec
 from model.engine.call_grammar import CallGrammar
+from model.wire.call_parser import CallParser, CallSyntaxError, ParsedCall, quoted
 
 
 class PythonCallDialect(BaseDialect):
@@ -54,24 +53,13 @@ class PythonCallDialect(BaseDialect):
         """Return the model's reasoning in a reply; `before` precedes the mark or, without one, the calls."""
         return before.strip()
 
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
-        row = self.table.find(name)
-        return self.table.to_actions(row, Arguments(name, arguments, mapper, thought, lenient=True))
-
-    def format_action(self, action: Action, screen: Screen) -> str:
-        call = self.table.format(action, self.mapper(screen))
-        if call is None:
-            raise self.unsupported(action)
-        return self.write_call(*call)
-
     def write_call(self, name: str, values: Values) -> str:
-        """Return a call as the family writes it."""
         call = f"{name}({', '.join(f'{key}={self.write_value(value)}' for key, value in values.items())})"
         return f"{self.OPEN}{call}{self.CLOSE}"
 
     def write_value(self, value: object) -> str:
         if isinstance(value, list):
-            return self.POINT_FORM.replace("X", str(value[0])).replace("Y", str(value[1]))
+            return write_point(self.POINT_FORM, value)
         return quoted(value, "'" if self.QUOTES == "single" else '"') if isinstance(value, str) else str(value)
 
     def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
@@ -88,16 +76,7 @@ class PythonCallDialect(BaseDialect):
 
     def call_rules(self, row: ActionSpec, grammar: GrammarBuilder) -> list[Rule]:
         """Return the alternatives of a row."""
-        fields = {field.key: field for field in row.fields if field.in_grammar}
-        rules = []
-        for keys in orders(list(fields), [key for key in fields if fields[key].optional], permute=False):
-            lark, text = [literal(f"{row.name}(")], f"{row.name}("
-            for place, key in enumerate(keys):
-                separator, rule = ", " if place else "", fields[key].rule(grammar)
-                lark += [literal(f"{separator}{key}="), rule.lark]
-                text += f"{separator}{key}={rule.longest}"
-            rules.append(Rule(" ".join([*lark, '")"']), f"{text})"))
-        return rules
+        return [*row.rules(grammar, f"{row.name}(", lambda place, key: f"{', ' if place else ''}{key}=", ")")]
 
 
 def call_form(row: ActionSpec) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from actions import Action, PressKeys, make_action
-from model.dialects.parts.arguments import Arguments, make
+from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
+from model.dialects.parts.dialect import load_prompt
 from model.dialects.parts.fields import (
     AmountField,
     ChoiceField,
@@ -23,36 +24,16 @@ from model.dialects.parts.fields import (
     Values,
 )
 from model.dialects.parts.grammar import GrammarBuilder, Rule
+from model.dialects.parts.schema import Schema
 from model.dialects.parts.table import ActionSpec, ActionTable
-from model.dialects.parts.tool_call import COORDINATE, Schema
+from model.dialects.parts.tool_call import COORDINATE
 
+_SYSTEM = load_prompt("qwen").removesuffix("\n")
 SYSTEM = {
-    "computer_use": (
-        "You carry out a person's task on their computer, by its screen alone. Each turn you are shown the screen and "
-        "make one function call; then you see what became of it. When the task is done, or cannot be done, terminate."
-    ),
-    "mobile_use": (
-        "You carry out a person's task on their phone, by its screen alone. Each turn you are shown the screen and "
-        "make one function call; then you see what became of it. When the task is done, or cannot be done, terminate."
-    ),
+    "computer_use": _SYSTEM.replace("{device}", "computer"),
+    "mobile_use": _SYSTEM.replace("{device}", "phone"),
 }
-DESCRIPTION = {
-    "computer_use": (
-        "Operate a computer by its screen, with mouse and keyboard.\n"
-        "* There is no terminal and no menu of programs: whatever you need is opened by what is on the screen.\n"
-        "* Programs and pages take time. If nothing has changed yet, wait and look at the next picture.\n"
-        "* The screen's resolution is {width}x{height}.\n"
-        "* Look where a thing is before you point at it, and point at its centre, not at its edge.\n"
-        "* If a click did nothing, even after a wait, click again a little to the side, so that the pointer's tip is "
-        "on the thing."
-    ),
-    "mobile_use": (
-        "Operate a phone by its touchscreen.\n"
-        "* Apps take time. If nothing has changed yet, wait and look at the next picture.\n"
-        "* The screen's resolution is {width}x{height}.\n"
-        "* Look where a thing is before you touch it, and touch its centre, not its edge."
-    ),
-}
+DESCRIPTION = {tool: load_prompt(f"qwen_{tool}").removesuffix("\n") for tool in SYSTEM}
 
 # The description of each system button, and the verb that it needs.
 BUTTONS = {
@@ -111,7 +92,7 @@ class ButtonField(Field):
 
 def _press_button(button: str) -> Action:
     verb = BUTTONS[button][1]
-    return make(verb, keys=(button.lower(),)) if verb == "press" else make_action(verb)
+    return make_action(verb, keys=(button.lower(),)) if verb == "press" else make_action(verb)
 
 
 def _parse_button(arguments: Arguments) -> Action:
@@ -189,23 +170,14 @@ MOBILE = ActionTable(
     ANSWER,
 )  # fmt: skip
 
-STATUS: Schema = {"description": "How the task ended.", "type": "string", "enum": ["success", "failure"]}
 PROPERTIES: dict[str, dict[str, Schema]] = {
-    "computer_use": {
-        "keys": {"description": "Names of keys.", "type": "array"},
-        "text": {"description": "What to type.", "type": "string"},
-        "coordinate": COORDINATE,
-        "pixels": {"description": "How far to scroll: positive up, negative down.", "type": "number"},
-        "time": {"description": "Seconds.", "type": "number"},
-        "status": STATUS,
-    },
     "mobile_use": {
         "coordinate": COORDINATE,
         "coordinate2": {"description": "[x, y] in pixels: where a swipe ends.", "type": "array"},
         "text": {"description": "What to type, the key's name, or the app's name.", "type": "string"},
         "time": {"description": "Seconds.", "type": "number"},
         "button": {"description": "Which button.", "enum": list(BUTTONS), "type": "string"},
-        "status": STATUS,
+        "status": TERMINATE.fields[0].schema,
     },
 }
 

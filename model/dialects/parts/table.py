@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actions import CONTROL_ACTIONS, Action, make_action
-from model.dialects.parts.arguments import Arguments, check_unknown, make, unknown_name
+from model.dialects.parts.arguments import Arguments, check_unknown, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.fields import Field, Values
+from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, orders
 
 Result = Action | tuple[Action, ...]
 
@@ -60,7 +61,7 @@ class ActionSpec:
             points = values.pop("path", ())
             path += points if isinstance(points, tuple) else ()
             attributes |= values
-        return make(self.verb, **attributes, **({"path": path} if path else {}))
+        return make_action(self.verb, **attributes, **({"path": path} if path else {}))
 
     def arguments_for(self, action: Action, mapper: CoordinateMapper) -> Values | None:
         """Return the call's arguments for an action, or None if this row cannot express it."""
@@ -81,6 +82,28 @@ class ActionSpec:
                 return None
             values |= written
         return values
+
+    def rules(
+        self,
+        grammar: GrammarBuilder,
+        head: str,
+        label: Callable[[int, str], str],
+        tail: str = "",
+        *,
+        permute: bool = False,
+    ) -> Iterator[Rule]:
+        """Yield the grammar of the call for each choice of its arguments, and in each order if `permute` is true.
+
+        label: the text before an argument, by its place and name.
+        """
+        fields = {argument.key: argument for argument in self.fields if argument.in_grammar}
+        for keys in orders(list(fields), [key for key in fields if fields[key].optional], permute=permute):
+            lark, text = [literal(head)], head
+            for place, key in enumerate(keys):
+                rule = fields[key].rule(grammar)
+                lark += [literal(label(place, key)), rule.lark]
+                text += label(place, key) + rule.longest
+            yield Rule(" ".join([*lark, literal(tail)] if tail else lark), text + tail)
 
 
 class ActionTable:
@@ -115,5 +138,5 @@ class ActionTable:
 
 def constant_row(name: str, verb: str, description: str = "", **attributes: object) -> ActionSpec:
     """Return the row of a call without arguments."""
-    constants = make(verb, **attributes).model_dump(exclude={"verb"}, exclude_unset=True)
+    constants = make_action(verb, **attributes).model_dump(exclude={"verb"}, exclude_unset=True)
     return ActionSpec(name, verb, description=description, constants=constants)

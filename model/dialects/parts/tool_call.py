@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from actions import Action, Call, InvalidActionError, Screen
+from actions import Call, InvalidActionError
 from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.coordinates import CoordinateMapper, show
+from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import NEXT_CALLS, BaseDialect
-from model.dialects.parts.grammar import GrammarBuilder, literal, orders
+from model.dialects.parts.fields import PointField, Values
+from model.dialects.parts.grammar import GrammarBuilder, literal
+from model.dialects.parts.schema import Schema, function_schema, object_schema
 from model.dialects.parts.table import Result
 from model.engine.call_grammar import CallGrammar
 from model.engine.point_uncertainty import POINT_PATTERN
+from model.wire.points import show
 from model.wire.tool_call import ToolCallError, find_call
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
-Schema = dict[str, Any]
-COORDINATE: Schema = {
-    "description": "[x, y] in pixels: x from the screen's left edge, y from its top edge.",
-    "type": "array",
-}
+COORDINATE = PointField("coordinate").schema
 
 
 class ToolCallDialect(BaseDialect):
     """A family with one function for each tool."""
 
     ACTION_KEY: ClassVar[str] = "action"  # the argument that names the row of the table
-    PROPERTIES: ClassVar[Mapping[str, Mapping[str, Schema]]] = {}  # the other arguments, for each tool
+    PROPERTIES: ClassVar[
+        Mapping[str, Mapping[str, Schema]]
+    ] = {}  # of a tool's arguments; by default those of its fields
     DESCRIPTION: ClassVar[Mapping[str, str]] = {}
     ENDS_WITH_CALL: ClassVar[bool] = True
     point_pattern: str = POINT_PATTERN
@@ -40,20 +41,13 @@ class ToolCallDialect(BaseDialect):
         choices = "\n".join(f"* `{row.name}`: {row.description}" for row in rows)
         names = [row.name for row in rows]
         action = {"description": f"What to do:\n{choices}", "enum": names, "type": "string"}
-        others = {key: value for key, value in self.PROPERTIES[self.tool].items() if key in used}
+        fields = [argument for row in self.table.rows.values() for argument in row.fields]
+        properties = self.PROPERTIES.get(self.tool) or {argument.key: argument.schema for argument in fields}
+        others = {key: value for key, value in properties.items() if key in used}
         width, height = map(str, size)
-        return {
-            "type": "function",
-            "function": {
-                "name": self.tool,
-                "description": self.DESCRIPTION[self.tool].replace("{width}", width).replace("{height}", height),
-                "parameters": {
-                    "properties": {self.ACTION_KEY: action, **others},
-                    "required": [self.ACTION_KEY],
-                    "type": "object",
-                },
-            },
-        }
+        description = self.DESCRIPTION[self.tool].replace("{width}", width).replace("{height}", height)
+        parameters = object_schema({self.ACTION_KEY: action, **others}, [self.ACTION_KEY])
+        return function_schema(self.tool, description, parameters)
 
     def tools(self, verbs: frozenset[str], size: tuple[int, int]) -> tuple[Schema, ...]:
         """Return the schema, or nothing if a replaced prompt describes the functions itself."""
@@ -74,15 +68,8 @@ class ToolCallDialect(BaseDialect):
         row = self.table.find(arguments.get(self.ACTION_KEY))
         return self.table.to_actions(row, Arguments(row.name, arguments, mapper, thought), (self.ACTION_KEY,))
 
-    def format_action(self, action: Action, screen: Screen) -> str:
-        call = self.table.format(action, self.mapper(screen))
-        if call is None:
-            raise self.unsupported(action)
-        return self.format_call(call[0], call[1])
-
-    def format_call(self, action: str, arguments: Mapping[str, object]) -> str:
-        """Return a call as the family writes it."""
-        call = {"name": self.tool, "arguments": {"action": action, **arguments}}
+    def write_call(self, name: str, values: Values) -> str:
+        call = {"name": self.tool, "arguments": {"action": name, **values}}
         return f"{CALL_OPEN}\n{json.dumps(call, ensure_ascii=False)}\n{CALL_CLOSE}"
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
@@ -90,15 +77,9 @@ class ToolCallDialect(BaseDialect):
         head = f'\n{{"name": "{self.tool}", "arguments": {{"action": "'
         alternatives, longest = [], []
         for row in self.table.offered(verbs):
-            fields = {field.key: field for field in row.fields if field.in_grammar}
-            for keys in orders(list(fields), [key for key, field in fields.items() if field.optional]):
-                lark, text = [literal(f'{row.name}"')], f'{head}{row.name}"'
-                for key in keys:
-                    rule = fields[key].rule(grammar)
-                    lark += [literal(f', "{key}": '), rule.lark]
-                    text += f', "{key}": {rule.longest}'
-                alternatives.append(" ".join(lark))
-                longest.append(f"{CALL_OPEN}{text}}}}}\n{CALL_CLOSE}")
+            for rule in row.rules(grammar, f'{row.name}"', lambda _, key: f', "{key}": ', permute=True):
+                alternatives.append(rule.lark)
+                longest.append(f"{CALL_OPEN}{head}{rule.longest}}}}}\n{CALL_CLOSE}")
         grammar.rule("act", " | ".join(alternatives))
         return grammar.build(
             f"{literal(head)} act {literal('}}' + chr(10))}",

@@ -25,7 +25,7 @@ FILE = '''
 import re
 
 from model.dialects.base import Conversation, Detection
-from model.dialects.parts.call_parser import CallParser
+from model.wire.call_parser import CallParser
 from model.dialects.parts.coordinates import SCALE_1000
 from model.dialects.parts.fields import AmountField, PointField, TextField
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from actions import CONTROL_ACTIONS, Screen
 from model.chat_model import load_chat
 from model.checkpoints.weights import EMBEDDED_FOLDER
-from model.dialects.base import DialectDefaults
+from model.dialects import base
 from model.dialects.qwen25 import Dialect
 from model.engine.call_grammar import integer_below_regex
 from model.engine.grammar import GrammarCompiler
@@ -199,7 +199,7 @@ def test_valid_free_reply_is_unchanged_by_grammar() -> None:
 
 
 def test_dialect_without_grammar_is_unconstrained() -> None:
-    class Other(DialectDefaults):
-        pass
+    class Other(base.Dialect):
+        """A dialect that defines no grammar."""
 
     assert Other().grammar(BROWSER, screen(28, 28)) is None

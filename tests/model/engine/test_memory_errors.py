@@ -108,7 +108,9 @@ def test_shrinking_policy_fits_budget(tiny_folder: Path) -> None:
         "Go.", history(past_screens), screen, VERBS
     )
     chat.session = PrefixCachedSession(chat.model, budget_tokens=first.prompt_tokens + 4)
-    with pytest.raises(ContextLengthError, match=f"tokens and the budget is {first.prompt_tokens + 4}; .*--auto-shrink-history"):
+    with pytest.raises(
+        ContextLengthError, match=f"tokens and the budget is {first.prompt_tokens + 4}; .*--auto-shrink-history"
+    ):
         make_policy(chat).decide("Go.", history(past_screens), screen, VERBS)
     allowed = make_policy(chat, auto_shrink_history=True)
     assert allowed.decide("Go.", history(past_screens), screen, VERBS).text == first.text

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from model.dialects.parts.coordinates import FULLWIDTH_TABLE, NUMBER, parse_number
+from model.wire.points import FULLWIDTH_TABLE, NUMBER, parse_number
 
 MAX_CALLS = 20
 MAX_VALUES = 32

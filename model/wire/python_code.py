@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from actions import InvalidActionError
-from model.dialects.parts.arguments import unknown_name
-from model.dialects.parts.coordinates import FULLWIDTH_TABLE
-from model.dialects.parts.dialect import MAX_ACTIONS
+from model.wire.points import FULLWIDTH_TABLE
 
+MAX_VALUES = 60  # of a list
 MAX_CODE = 30_000  # characters; a typed text has 10,000 at most
 EXAMPLE = "pyautogui.click(x=100, y=200)"
 _FENCE = re.compile(r"```[A-Za-z]*+[ \t]*+\n?(.*?)(?:```|\Z)", re.DOTALL)
@@ -42,11 +41,11 @@ def find_code(text: str) -> tuple[str, str]:
     return text[inside.start() :].partition("\n")[0].rstrip("`. "), text[: inside.start()]
 
 
-def parse_code(code: str, signatures: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield the calls of a piece of code, their positional arguments named by the signatures.
+def parse_code(code: str, signature: Callable[[str], tuple[str, ...]]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the calls of a piece of code, their positional arguments named by the call's signature.
 
     Raises:
-        InvalidActionError: for anything but imports and calls of those names with literal arguments.
+        InvalidActionError: for anything but imports and calls with literal arguments, or a name unknown to `signature`.
     """
     for statement in _parse_tree(code).body:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -55,9 +54,7 @@ def parse_code(code: str, signatures: Mapping[str, tuple[str, ...]]) -> Iterator
         if not isinstance(call, ast.Call) or not isinstance(call.func, (ast.Attribute, ast.Name)):
             raise InvalidActionError(f"the code may hold calls such as {EXAMPLE} only, nothing else")
         name = _dotted_name(call.func)
-        if name not in signatures:
-            raise unknown_name(name, [*signatures], "call")
-        yield name, _arguments(name, call, signatures[name])
+        yield name, _arguments(name, call, signature(name))
 
 
 def _parse_tree(code: str) -> ast.Module:
@@ -125,5 +122,5 @@ def _literal(node: ast.AST, depth: int = 0) -> object:
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             return -number if isinstance(node.op, ast.USub) else number
     if isinstance(node, (ast.List, ast.Tuple)) and depth < 2:
-        return [_literal(element, depth + 1) for element in node.elts[:MAX_ACTIONS]]
+        return [_literal(element, depth + 1) for element in node.elts[:MAX_VALUES]]
     raise InvalidActionError("an argument is no plain value; write numbers, strings and lists of these only")
