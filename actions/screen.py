@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from dataclasses import dataclass, field
+import weakref
+from collections.abc import Callable
 from functools import cached_property
 from os import PathLike
 from typing import Any
@@ -14,29 +15,67 @@ import numpy as np
 
 from actions.errors import InvalidActionError, SurfaceError, UsageError
 
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
-@dataclass(frozen=True, eq=False)
+
 class Screen:
-    """One captured screen.
+    """One captured screen, immutable.
 
-    Attributes:
-        pixels: uint8 [H, W, 3], RGB, read-only; copied when the array is still writable.
-        timestamp: seconds since the epoch.
+    Args:
+        pixels: uint8 [H, W, 3], RGB; copied when the array is still writable.
+        timestamp: Seconds since the epoch; now by default.
 
     Raises:
-        SurfaceError: the array is not such an image, so that a failed capture never becomes a Screen.
+        SurfaceError: The array is not such an image, so that a failed capture never becomes a Screen.
     """
 
-    pixels: np.ndarray[Any, np.dtype[np.uint8]]
-    timestamp: float = field(default_factory=time.time)
-
-    def __post_init__(self) -> None:
-        shape, dtype = getattr(self.pixels, "shape", None), getattr(self.pixels, "dtype", None)
+    def __init__(self, pixels: Pixels, timestamp: float | None = None) -> None:
+        shape, dtype = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
         if dtype != np.uint8 or shape is None or len(shape) != 3 or shape[2] != 3 or 0 in shape:
             raise SurfaceError(f"a screen must be uint8 [height, width, 3], got {dtype} {shape}; check the capture")
-        frozen = np.array(self.pixels, order="C", copy=True if self.pixels.flags.writeable else None)
+        frozen = np.array(pixels, order="C", copy=True if pixels.flags.writeable else None)
         frozen.flags.writeable = False
-        object.__setattr__(self, "pixels", frozen)
+        self._height, self._width = int(shape[0]), int(shape[1])
+        self._timestamp = time.time() if timestamp is None else timestamp
+        self._pixels: Pixels | None = frozen  # None while they are offloaded
+        self._load: Callable[[], Pixels] | None = None
+        self._loaded: weakref.ref[Pixels] | None = None  # the offloaded pixels, while somebody uses them
+
+    @property
+    def pixels(self) -> Pixels:
+        """The image, uint8 [H, W, 3], RGB, read-only."""
+        if self._pixels is not None:
+            return self._pixels
+        loaded = self._loaded() if self._loaded is not None else None
+        if loaded is None:
+            assert self._load is not None
+            loaded = np.ascontiguousarray(self._load())
+            loaded.flags.writeable = False
+            self._loaded = weakref.ref(loaded)
+        return loaded
+
+    @property
+    def timestamp(self) -> float:
+        """Time of the capture, in seconds since the epoch."""
+        return self._timestamp
+
+    def offload(self, load: Callable[[], Pixels]) -> None:
+        """Release the memory of the pixels.
+
+        Args:
+            load: Returns the same pixels; called whenever they are accessed again.
+        """
+        _ = self.digest  # cached before the pixels go
+        self._load, self._pixels = load, None
+
+    @property
+    def is_offloaded(self) -> bool:
+        """Whether the pixels are loaded on access."""
+        return self._pixels is None
+
+    def __reduce__(self) -> tuple[type[Screen], tuple[Pixels, float]]:
+        """Copy and pickle the pixels themselves: a loader is of use in its own process alone."""
+        return type(self), (self.pixels, self.timestamp)
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Screen:
@@ -71,12 +110,12 @@ class Screen:
     @property
     def width(self) -> int:
         """Width in pixels."""
-        return int(self.pixels.shape[1])
+        return self._width
 
     @property
     def height(self) -> int:
         """Height in pixels."""
-        return int(self.pixels.shape[0])
+        return self._height
 
     @cached_property
     def digest(self) -> str:

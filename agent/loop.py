@@ -17,6 +17,7 @@ from actions import Screen, Step, SurfaceError, UsageError
 from agent.env import BaseEnv, Env
 from agent.policies.base import Policy
 from agent.safety.signals import defer_interrupts
+from agent.screen_archive import ScreenArchive
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
 from agent.turn_executor import AskUser, TurnExecutor
@@ -27,7 +28,11 @@ OnEvent = Callable[[EventFacts], None]  # receives {"event": name, **facts}; see
 
 @dataclass(frozen=True)
 class Episode:
-    """A finished run."""
+    """A finished run.
+
+    The screenshots of all but the last steps are read from disk when their pixels are accessed: from the trace, or from
+    temporary files that are deleted with the last of them.
+    """
 
     status: Status
     reward: float | None  # the task's own; None when it gave none
@@ -75,6 +80,7 @@ def run(
         raise UsageError(f"--max-steps must be at least 1, not {max_steps}")
     steps: list[Step] = []
     monitor = TerminationMonitor(max_steps, stop_limits)
+    archive = ScreenArchive(trace)
     state: TurnResult | None = None
     ending: Termination | None = None
     start = time.perf_counter()
@@ -103,6 +109,7 @@ def run(
                 step, state = executor.execute(turn, reply, state, turn_start, think_s)
                 steps.append(step)
                 ending = monitor.check(steps, state)
+                archive.offload_old(steps)
         except SurfaceError as error:
             ending = Termination("error", "machine", str(error))
         except KeyboardInterrupt:

@@ -18,10 +18,10 @@ from actions import (
     Screen,
     Step,
     SurfaceError,
-    Wait,
 )
 from actions.rewards import is_success
 from agent.env import Info
+from agent.repetition import RepetitionCounter
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
 StopReason = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
@@ -68,8 +68,13 @@ class StopLimits:
 
     bad_calls: int = 5  # invalid replies in a row
     denials: int = 3  # actions denied by the guard, in all
-    repeat_notice: int = 3  # same action on the same screen: the model gets a notice
-    repeats: int = 5  # same action on the same screen: the run ends
+    repeat_notice: int = 3  # same action, or same few actions in turn, on the same screen: the model gets a notice
+    repeats: int = 5  # the same: the run ends
+    wait_notice: int = 6  # waits in a row without a change: the model gets a notice
+    waits: int = 10  # waits in a row without a change: the run ends
+
+
+MIN_COUNTED = 20  # repetitions; more than any notice needs
 
 
 class TerminationMonitor:
@@ -77,30 +82,31 @@ class TerminationMonitor:
 
     def __init__(self, max_steps: int, limits: StopLimits) -> None:
         self.max_steps, self.limits = max_steps, limits
-        self.denials = self.bad_calls = self.repeats = 0
-        self._last_turn: tuple[tuple[Action, ...], str] | None = None  # actions, and the digest of the screen after
+        self.denials = self.bad_calls = 0
+        self.repetition = RepetitionCounter(limits.repeat_notice, max(limits.repeats, MIN_COUNTED))
 
     def check_progress(self, actions: tuple[Action, ...], screen: Screen, result: TurnResult) -> TurnResult:
         """Return the result of a turn, with a notice when the same actions repeatedly changed nothing.
 
         Args:
-            actions: The actions of the turn.
+            actions: The actions of the turn; () for an invalid reply.
             screen: The screen before them.
             result: The state after them.
         """
-        if all(isinstance(action, Wait) for action in actions):  # waiting on a still screen is no repetition
+        counter = self.repetition
+        counter.add(actions, screen, result.screen, is_error=result.error is not None)
+        if result.error is not None:
             return result
-        is_unchanged = screen.digest == result.screen.digest
-        if is_unchanged and self._last_turn == (actions, screen.digest):
-            self.repeats += 1
-        else:
-            self.repeats = int(is_unchanged)
-        self._last_turn = (actions, result.screen.digest)
-        if self.repeats < self.limits.repeat_notice:
-            return result
-        return result.with_notice(
-            f"This action was done {self.repeats} times and nothing changed on the screen; do another."
-        )
+        if counter.count >= self.limits.repeat_notice:
+            return result.with_notice(_repetition_notice(counter.count, counter.period))
+        if counter.waits >= self.limits.wait_notice:
+            return result.with_notice(f"{counter.waits} waits and nothing changed on the screen; do another action.")
+        if counter.moving_waits >= 2 * self.limits.wait_notice:
+            return result.with_notice(
+                f"{counter.moving_waits} waits and almost nothing changed on the screen; do another action if this "
+                "leads nowhere."
+            )
+        return result
 
     def check(self, steps: Sequence[Step], result: TurnResult) -> Termination | None:
         """Return how the run ended with the last step, None to continue.
@@ -130,11 +136,21 @@ class TerminationMonitor:
             return Termination("stopped", "denied", f"the guard denied {self.denials} actions, the last one: {mistake}")
         if self.bad_calls >= self.limits.bad_calls:
             return Termination("failure", "bad calls", f"{self.bad_calls} invalid replies in a row: {mistake}")
-        if self.repeats >= self.limits.repeats:
-            return Termination("failure", "no progress", f"the same action {self.repeats} times without a change")
+        counter = self.repetition
+        if counter.count >= self.limits.repeats:
+            cycle = "the same action" if counter.period == 1 else f"the same {counter.period} actions in turn"
+            return Termination("failure", "no progress", f"{cycle} {counter.count} times without a change")
+        if counter.waits >= self.limits.waits:
+            return Termination("failure", "no progress", f"{counter.waits} waits without a change")
         if result.is_over or len(steps) >= self.max_steps:
             return Termination("budget", "budget", f"not finished after {len(steps)} of {self.max_steps} steps")
         return None
+
+
+def _repetition_notice(count: int, period: int) -> str:
+    if period == 1:
+        return f"This action was done {count} times and nothing changed on the screen; do another."
+    return f"The last {period} actions were done {count} times in turn and nothing changed on the screen; do another."
 
 
 def _task_verdict(reward: float | None) -> Termination:

@@ -111,6 +111,10 @@ class TraceWriter:
             self.broken = error  # no line may follow an incomplete one
             raise
 
+    def frame_path(self, screen: Screen) -> Path | None:
+        """Return the file of a screenshot, None before an event with it was written."""
+        return self.folder / FRAMES / f"{screen.digest}.png" if screen.digest in self._frames else None
+
     def close(self) -> None:
         """Close the file. Safe to call twice."""
         if self._file >= 0:
@@ -144,7 +148,7 @@ class TraceWriter:
     def _store_frame(self, screen: Screen) -> str:
         if screen.digest not in self._frames:
             path = self.folder / FRAMES / f"{screen.digest}.png"
-            _write_atomically(path, _png(screen))
+            _write_atomically(path, encode_png(screen))
             self._frames.add(screen.digest)
         return screen.digest
 
@@ -347,7 +351,8 @@ def _to_line(data: JsonObject, indent: int | None = None) -> bytes:
     return json.dumps(data, allow_nan=False, indent=indent).encode()  # ASCII keeps lone surrogates
 
 
-def _png(screen: Screen) -> bytes:
+def encode_png(screen: Screen) -> bytes:
+    """Return a screenshot as the bytes of a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from actions import (
     Action,
@@ -26,8 +26,9 @@ from actions import (
     Wait,
 )
 from actions.history import merge_parts
-from agent.env import Env
+from agent.env import BaseEnv, Env
 from agent.policies.base import Policy
+from agent.repetition import WATCH_S
 from agent.safety.approval import NO, YES, region_unchanged
 from agent.safety.signals import InterruptShield
 from agent.termination import TerminationMonitor, TurnResult
@@ -73,6 +74,8 @@ class TurnExecutor:
         if reply.uncertainty and actions and not self.approves_each:
             state = self._confirm_uncertain(reply.uncertainty, actions[0], state)
             actions = () if state.error is not None else actions
+        if self.monitor.repetition.needs_watch(actions):
+            self._watch(screen)
         timings_s: Mapping[str, float] = {"think": think_s, **reply.timings_s}
         parts: list[Step] = []
         for number, action in enumerate(actions or (None,), 1):
@@ -202,6 +205,20 @@ class TurnExecutor:
         guard = getattr(self.env.unwrapped, "guard", None)
         return self._asked_s + (guard.waited_s if isinstance(guard, TracksUserWait) else 0.0)
 
+    def _watch(self, screen: Screen) -> None:
+        """Look for pixels that move although nothing is done, such as a clock; the model's time counts as well."""
+        surface = cast(BaseEnv, self.env.unwrapped).surface if hasattr(self.env.unwrapped, "surface") else None
+        screens = [screen]
+        if surface is not None:
+            with suppress(SurfaceError), self.shield.allow_interrupts():  # the action itself meets the failure again
+                for _ in range(2):
+                    elapsed_s = time.time() - screens[-1].timestamp
+                    time.sleep(min(max(0.0, WATCH_S - elapsed_s), WATCH_S))
+                    screens.append(surface.capture())
+                    if screens[-1].digest == screens[-2].digest:
+                        break
+        self.monitor.repetition.watch(screens)
+
     def _recapture(self, state: TurnResult) -> TurnResult:
         """Return the current state after the user was asked; the old one where the environment cannot wait."""
         try:
@@ -214,7 +231,7 @@ class TurnExecutor:
     def _finalize(self, state: TurnResult, screen: Screen, actions: tuple[Action, ...], number: int) -> TurnResult:
         """Return the state after a turn's last action, with notices about skipped actions and lack of progress."""
         if state.error is not None:
-            return state
+            return self.monitor.check_progress(actions[:number], screen, state)
         if number < len(actions) and not state.is_over:
             rest = f"the last {len(actions) - number} of the {len(actions)} actions were not done"
             state = state.with_notice(f"The screen is another now: {rest}.")

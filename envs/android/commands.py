@@ -24,6 +24,7 @@ TEXT_EXTRAS = {  # the extra with the text, by broadcast action
 
 SHAPES: tuple[tuple[str, ...], ...] = (
     ("screencap", "-p"),
+    ("screencap", "-p", "-d", r"\d+"),
     ("dumpsys", "(display|window|power|input_method)"),
     ("wm", "(size|density)"),
     ("getprop", PROPERTY),
@@ -86,6 +87,11 @@ def key_event(*names: str) -> Command:
 def input_text(words: str) -> Command:
     """Return the typing of ASCII text."""
     return Command(("input", "text", words))
+
+
+def screencap(physical_display: str = "") -> Command:
+    """Return a screenshot of a display, by its physical id; of the phone's default display without one."""
+    return Command(("screencap", "-p", "-d", physical_display)) if physical_display else SCREENCAP
 
 
 SCREENCAP = Command(("screencap", "-p"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from PIL import Image
 
 VIEWPORT = re.compile(r"DisplayViewport\{(.*?)\}(?=[,\]\s]|$)", re.DOTALL)
 LOGICAL_FRAME = re.compile(r"logicalFrame=Rect\(0, 0 - (\d+), (\d+)\)")
+UNIQUE_ID = re.compile(r"uniqueId='local:(\d+)'")
 SIZE = re.compile(r"(Override|Physical) size: (\d+)x(\d+)")
 DENSITY = re.compile(r"(Override|Physical) density: (\d+)")
 FOCUS = re.compile(r"mCurrentFocus=(Window\{[^}]*\})")
@@ -32,11 +33,16 @@ class ScreenshotError(Exception):
 
 @dataclass(frozen=True)
 class DisplayState:
-    """The display's rotation in quarter turns, and its size in the pixels that touches are given in."""
+    """The display's rotation in quarter turns, and its size in the pixels that touches are given in.
+
+    `physical_id` is the id for `screencap -d` on a phone with several internal displays (a foldable), whose default
+    display may be the one that is switched off; "" on others.
+    """
 
     rotation: int
     width: int
     height: int
+    physical_id: str = field(default="", compare=False)
 
 
 def parse_display_state(display_dump: str, size_dump: str = "") -> DisplayState | None:
@@ -56,23 +62,45 @@ def parse_display_state(display_dump: str, size_dump: str = "") -> DisplayState 
             continue
         ranked.append((2 * ("type=INTERNAL" in viewport) + ("displayId=0" in viewport), viewport))
     viewport = max(ranked, key=lambda pair: pair[0])[1] if ranked else display_dump
+    physical_id = _physical_id(viewport, display_dump)
     orientation = re.search(r"orientation=(\d)", viewport) or re.search(r"mCurrentOrientation=(\d)", display_dump)
     if orientation is None:
         return None
     rotation = int(orientation[1])
     if frame := LOGICAL_FRAME.search(viewport):
-        return DisplayState(rotation, int(frame[1]), int(frame[2]))
+        return DisplayState(rotation, int(frame[1]), int(frame[2]), physical_id)
     sizes = {kind: (int(width), int(height)) for kind, width, height in SIZE.findall(size_dump)}
     if not sizes:
         return None
     width, height = sizes.get("Override") or sizes["Physical"]
-    return DisplayState(rotation, height, width) if rotation % 2 else DisplayState(rotation, width, height)
+    width, height = (height, width) if rotation % 2 else (width, height)
+    return DisplayState(rotation, width, height, physical_id)
+
+
+def _physical_id(viewport: str, display_dump: str) -> str:
+    """Return the physical id of an active internal viewport when the dump lists several, "" otherwise."""
+    internal = [match[1] for match in VIEWPORT.finditer(display_dump) if "type=INTERNAL" in match[1]]
+    unique_id = UNIQUE_ID.search(viewport)
+    if unique_id is None or "isActive=true" not in viewport or len(set(map(_identity, internal))) < 2:
+        return ""
+    return unique_id[1]
+
+
+def _identity(viewport: str) -> str:
+    """Return the id of a viewport's display, or the viewport itself where it has none."""
+    unique_id = UNIQUE_ID.search(viewport)
+    return unique_id[1] if unique_id is not None else viewport
 
 
 def parse_density(density_dump: str) -> int:
     """Return the dots per inch in the output of `wm density`, 160 if it has none."""
     densities = {kind: int(dots) for kind, dots in DENSITY.findall(density_dump)}
     return densities.get("Override") or densities.get("Physical") or 160
+
+
+def has_png(output: bytes) -> bool:
+    """Return whether the output of `screencap` contains the start of a PNG."""
+    return output.find(PNG_START, 0, 4096) >= 0  # some phones write a warning before the image
 
 
 def decode_png(png: bytes) -> Pixels:

@@ -119,7 +119,7 @@ class Surface:
                 self._read_rotation()
             )  # before the screenshot: if the phone is turned in between, touches are refused
             try:
-                pixels = self._take_screenshot()
+                pixels = self._take_screenshot(state.physical_id)
             except ScreenshotError as error:
                 broken += 1
                 if broken >= MAX_BROKEN:
@@ -344,7 +344,7 @@ class Surface:
     def _read_pixels(self) -> display.Pixels | None:
         """Return a screenshot; None if it fails or is dark, as that of a secure window."""
         try:
-            pixels = self._take_screenshot()
+            pixels = self._take_screenshot(self._state.physical_id if self._state is not None else "")
         except ScreenshotError:
             return None
         return None if display.is_dark(pixels) else pixels
@@ -393,8 +393,10 @@ class Surface:
         if failures.has_failed(result):
             raise error(f"the phone did not open {url[:200]}: {result.message}")
 
-    def _take_screenshot(self) -> display.Pixels:
-        result = self._phone.query(commands.SCREENCAP)
+    def _take_screenshot(self, physical_display: str) -> display.Pixels:
+        result = self._phone.query(commands.screencap(physical_display))
+        if physical_display and (result.code or not display.has_png(result.out)):
+            result = self._phone.query(commands.SCREENCAP)  # this phone takes no such id
         if result.code:
             raise ScreenshotError(f"screencap failed: {result.message}")
         return display.decode_png(result.out)

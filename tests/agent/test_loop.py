@@ -165,7 +165,8 @@ def test_repetition_gets_notice_then_ends_run() -> None:
 
 
 def test_different_action_resets_repetition() -> None:
-    episode = run_script(FakeEnv(), *[MISS, MISS, action_json(verb="click", x=6, y=6)] * 3, max_steps=9)
+    others = [action_json(verb="click", x=60 + 20 * number, y=60) for number in range(3)]
+    episode = run_script(FakeEnv(), *[reply for other in others for reply in (MISS, MISS, other)], max_steps=9)
     assert episode.status == "budget"
     assert not any(step.notice for step in episode.steps)
 
@@ -247,7 +248,7 @@ def test_exhausted_script_raises_usage_error() -> None:
         run_script(FakeEnv(), MISS)
 
 
-def test_waiting_is_no_repetition() -> None:
+def test_few_waits_do_not_end_run() -> None:
     replies = ['{"verb": "wait", "seconds": 0}'] * 7 + ['{"verb": "done"}']
     episode = run("goal", FakeEnv(), ScriptPolicy(replies), max_steps=9)
     assert len(episode.steps) == 8

@@ -47,6 +47,7 @@ class Shell:
         self.input_methods = InputMethods(screen, self.settings, keyboards)
         self.input = InputCommand(screen, faults)
         self.locked = False
+        self.physical_displays: set[str] = {"0"}  # ids that `screencap -d` accepts
         self.log: list[tuple[str, ...]] = []  # the words of every command
         self.commands: dict[str, Callable[[list[str]], Awaitable[ShellResult]]] = {
             name.removeprefix("cmd_"): getattr(self, name) for name in dir(self) if name.startswith("cmd_")
@@ -109,6 +110,12 @@ class Shell:
         """Take a screenshot, to standard output or to a file."""
         if self.faults.consume("nocapture"):
             raise CommandError("Status: -22")
+        if "-d" in words:
+            option = words.index("-d")
+            physical_id = "".join(words[option + 1 : option + 2])
+            words = words[:option] + words[option + 2 :]
+            if physical_id not in self.physical_displays:
+                raise CommandError(f"Display Id '{physical_id}' is not valid.")
         png = await self.screen.screenshot()
         if self.input.asleep or self.screen.current_app.secure or self.faults.consume("black"):
             png = await asyncio.to_thread(_black_png, *self.screen.size)

@@ -105,7 +105,34 @@ def test_split_text_adds_up(text: str) -> None:
 
 
 def test_display_state_is_of_active_internal_display() -> None:
-    assert display.parse_display_state(FOLDABLE) == DisplayState(3, 1600, 2560)
+    state = display.parse_display_state(FOLDABLE)
+    assert state == DisplayState(3, 1600, 2560)
+    assert state is not None
+    assert state.physical_id == "1"
+
+
+@pytest.mark.parametrize(
+    "dump",
+    [
+        OLD + "  mInternalViewport=DisplayViewport{valid=true, uniqueId='local:0', orientation=0, "
+        "logicalFrame=Rect(0, 0 - 1080, 1920)}",
+        "DisplayViewport{type=INTERNAL, valid=true, isActive=true, uniqueId='local:7', orientation=0, "
+        "logicalFrame=Rect(0, 0 - 1080, 1920)}",
+        "DisplayViewport{type=INTERNAL, valid=true, isActive=true, uniqueId='local:7', orientation=0, "
+        "logicalFrame=Rect(0, 0 - 1080, 1920)}, DisplayViewport{type=EXTERNAL, valid=true, isActive=true, "
+        "uniqueId='local:8', orientation=0, logicalFrame=Rect(0, 0 - 1920, 1080)}",
+    ],
+)
+def test_phone_with_one_display_needs_no_display_id(dump: str) -> None:
+    state = display.parse_display_state(dump)
+    assert state is None or state.physical_id == ""
+
+
+def test_screencap_of_display_is_in_closed_list() -> None:
+    assert commands.screencap("4630947043778501762").words == ("screencap", "-p", "-d", "4630947043778501762")
+    assert commands.screencap() == commands.SCREENCAP
+    with pytest.raises(ValueError, match="closed list"):
+        commands.screencap("1;reboot")
 
 
 def test_display_state_without_size_uses_wm_size() -> None:

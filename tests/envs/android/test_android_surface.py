@@ -31,6 +31,7 @@ from actions import (
 )
 from envs.android.display import DisplayState
 from envs.options import SurfaceOptions
+from envs.simulators.android import dumpsys
 from envs.simulators.android.phone import SimulatedPhone
 from envs.simulators.android.shell_result import CommandError, ShellResult
 from envs.surface_check import check_surface
@@ -374,3 +375,22 @@ def test_screenshot_of_other_size_is_mapped(surface: Surface) -> None:
     points = surface._map_to_display(DisplayState(0, 540, 1080), Point(0, 0), Point(269, 539))
     assert points == [(1, 1), (539, 1079)]
     assert np.array(surface.capture().pixels).shape == (1080, 540, 3)
+
+
+@pytest.mark.parametrize("accepts_id", [True, False])
+def test_foldable_captures_its_active_display(
+    phone: SimulatedPhone, surface: Surface, monkeypatch: pytest.MonkeyPatch, accepts_id: bool
+) -> None:
+    """The default display of `screencap` may be the one that is folded away."""
+    folded = (
+        "  mViewports=[DisplayViewport{type=INTERNAL, valid=true, isActive=false, displayId=0, uniqueId='local:41', "
+        "orientation=0, logicalFrame=Rect(0, 0 - 2208, 1840)}]\n"
+    )
+    dump = dumpsys.dump_display(phone.screen, False).replace("local:0", "local:42")
+    monkeypatch.setattr(dumpsys, "dump_display", lambda screen, asleep: folded + dump)
+    monkeypatch.setattr(phone.shell, "physical_displays", {"41", "42"} if accepts_id else set())
+    screen = surface.capture()
+    assert (screen.width, screen.height) == phone.screen.size
+    captures = [words for words in phone.shell.log if words[0] == "screencap"]
+    assert captures[0] == ("screencap", "-p", "-d", "42")
+    assert (("screencap", "-p") in captures) is not accepts_id
