@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import json
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from envs.miniwob import pages
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
 PAGE_JS = Path(__file__).with_name("page.js")
+PICKERS_JS = Path(__file__).with_name("pickers.js")
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
@@ -72,7 +74,7 @@ class BrowserSession:
             device_scale_factor=self._scale,
             accept_downloads=False,
         )
-        await context.add_init_script(path=PAGE_JS)
+        await context.add_init_script(page_script())
         self.tabs = Tabs(context, self._width, self._height, self._scale)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
         await self.goto(self.home)
@@ -412,6 +414,12 @@ class BrowserSession:
     def _css(self, point: Point) -> input.CssPoint:
         """Return the whole CSS pixel under the middle of a screen pixel: in Chromium (39.5, y) hits what begins at 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
+
+
+def page_script() -> str:
+    """Return the script that runs in every page before the page's own."""
+    pickers = PICKERS_JS.read_text().replace("PRACTICE_PAGES", json.dumps(pages.folder_url()))
+    return PAGE_JS.read_text() + pickers
 
 
 def decode_png(png: bytes) -> Pixels:
