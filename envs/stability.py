@@ -18,8 +18,8 @@ class SettleOptions:
     Args:
         first_s: Before the first capture.
         interval_s: From the start of one capture to the start of the next, at least.
-        cap_s: Limit for a screen that keeps changing.
-        busy_cap_s: Limit while the surface is busy.
+        cap_s: Limit for a screen that keeps changing while the surface is not busy.
+        busy_cap_s: Limit of everything.
     """
 
     first_s: float = 0.02
@@ -71,15 +71,16 @@ def settle(
 ) -> SettleResult:
     """Capture until two consecutive screens are equal and the surface is not busy, or until the limit."""
     options = options or SettleOptions()
-    start = time.monotonic()
+    start = idle_since = time.monotonic()
     time.sleep(options.first_s)
     captured_at = time.monotonic()
     screen, frames = capture(), 1
     while True:
-        elapsed_s = time.monotonic() - start
         is_busy = busy is not None and busy()
-        if elapsed_s >= (options.busy_cap_s if is_busy else options.cap_s):
-            return SettleResult(screen, False, elapsed_s, frames)
+        now = time.monotonic()
+        idle_since = now if is_busy else idle_since  # what was awaited may show only in the next captures
+        if now - idle_since >= options.cap_s or now - start >= max(options.busy_cap_s, options.cap_s):
+            return SettleResult(screen, False, now - start, frames)
         time.sleep(max(0.0, captured_at + options.interval_s - time.monotonic()))
         captured_at = time.monotonic()
         previous, screen, frames = screen, capture(), frames + 1

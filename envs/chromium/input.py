@@ -7,7 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from playwright.async_api import Page
+from playwright.async_api import Error, Page
 
 from actions import Action, Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText
 from actions.keys import KEYS, to_platform_key
@@ -16,6 +16,11 @@ NOTCH_PX = 100  # CSS pixels of one notch of the wheel
 DRAG_STEPS = 8  # pointer moves between two points of a drag: pages react to moves
 LONG_TEXT = 300  # characters: a longer text is inserted at once, as if pasted; key by key each takes 3 ms
 CHORD_KEYS = ("ctrl", "alt", "meta")
+FIELD_VALUE = re.compile(  # as a date, month, week, time, date and time, or color
+    r"(?:\d{4}-\d\d(?:-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)?|\d{4}-W\d\d|\d\d:\d\d(?::\d\d)?|#[\da-fA-F]{6})(?=[\n\t]|$)"
+)
+_FOCUSED_FRAME_JS = "() => document.activeElement instanceof HTMLIFrameElement ? document.activeElement : null"
+_TYPE_VALUE_JS = "text => window[Symbol.for('pixelhand.typeValue')]?.(text) ?? false"  # of pickers.js
 TEXT_RUNS = re.compile(r"\n|\t|[\x20-\x7e]+|[^\x20-\x7e\n\t]+")
 
 CssPoint = tuple[float, float]
@@ -128,6 +133,9 @@ async def _type(page: Page, text: str) -> None:
 
     Each "\n" and "\t" is a stroke of its own in long texts too: pages act on them.
     """
+    typed = FIELD_VALUE.match(text)
+    if typed and await _set_field(page, typed[0]):
+        text = text[typed.end() :]
     for run in TEXT_RUNS.findall(text):
         if run == "\n":
             await page.keyboard.press("Enter")
@@ -137,6 +145,20 @@ async def _type(page: Page, text: str) -> None:
             await page.keyboard.type(run)
         else:
             await page.keyboard.insert_text(run)
+
+
+async def _set_field(page: Page, text: str) -> bool:
+    """Give the focused field a value in HTML's form if it is a date, time or color field; return whether it is."""
+    frame = page.main_frame
+    try:
+        while inner := (await frame.evaluate_handle(_FOCUSED_FRAME_JS)).as_element():
+            content = await inner.content_frame()
+            if content is None:
+                break
+            frame = content
+        return await frame.evaluate(_TYPE_VALUE_JS, text) is True
+    except Error:  # the page navigates
+        return False
 
 
 async def _press(page: Page, keys: Sequence[str]) -> None:

@@ -22,8 +22,51 @@
     'box-sizing': 'border-box', color: '#111', background: '#fff', border: '1px solid #767676',
     'box-shadow': '0 2px 6px rgba(0, 0, 0, .3)', overflow: 'hidden auto', 'z-index': '2147483647', cursor: 'default',
   };
+  const later = setTimeout; // before the page, or a test, replaces it
+  const roots = new WeakMap(); // closed shadow roots by host
   let list = null; // the open list, one at a time
   let typedAt = -Infinity; // a space soon after a letter is part of the search by typing
+
+  const attachShadow = Element.prototype.attachShadow;
+  Element.prototype.attachShadow = { attachShadow(options) {
+    const root = attachShadow.apply(this, arguments);
+    if (root.mode === 'closed') roots.set(this, root);
+    return root;
+  } }.attachShadow;
+  const shadowRoot = (host) => host.shadowRoot ?? roots.get(host);
+
+  // Returns the element of an event, also in closed shadow roots, which events do not reveal.
+  function innermost(event) {
+    let node = event.composedPath()[0];
+    for (let root; node instanceof Element && (root = shadowRoot(node)); ) {
+      const inner = event instanceof MouseEvent && (event.clientX || event.clientY)
+        ? root.elementFromPoint(event.clientX, event.clientY) : root.activeElement;
+      if (!inner || inner === node || !root.contains(inner)) break;
+      node = inner;
+    }
+    return node;
+  }
+
+  // Prevents the browser's default action and takes its place: `act` runs after the page's listeners, unless one of them
+  // prevents it. The page sees an event that nobody else prevented.
+  function deferDefault(event, act) {
+    let isPrevented = false;
+    let isDone = false;
+    event.preventDefault();
+    Object.defineProperties(event, {
+      preventDefault: { value: () => { isPrevented = true; } },
+      defaultPrevented: { get: () => isPrevented },
+      returnValue: { get: () => !isPrevented, set: (value) => { isPrevented ||= !value; } },
+    });
+    const last = (other) => {
+      if (isDone || (other && other !== event)) return;
+      isDone = true;
+      removeEventListener(event.type, last);
+      if (!isPrevented) act();
+    };
+    addEventListener(event.type, last);
+    later(last); // a listener may have stopped the event on its way
+  }
 
   const isMenu = (node) =>
     node instanceof HTMLSelectElement && !node.multiple && node.size <= 1 && !node.matches(':disabled') &&
@@ -45,7 +88,13 @@
       try { this.host.showPopover(); } catch { /* an old browser: the z-index serves */ }
       this.place();
       this.mark(select.selectedIndex);
+      this.at = JSON.stringify(select.getBoundingClientRect());
       this.watch = setInterval(() => { if (!select.isConnected || !isMenu(select)) close(); }, 250);
+      select.addEventListener('focusout', close);
+    }
+
+    hasMoved() {
+      return JSON.stringify(this.select.getBoundingClientRect()) !== this.at;
     }
 
     fill() {
@@ -89,7 +138,8 @@
       const size = this.host.getBoundingClientRect();
       const below = height - at.bottom;
       const down = below >= Math.min(size.height, 80) || below >= at.top;
-      const room = Math.max(40, Math.floor(down ? below : at.top));
+      const beside = Math.floor(down ? below : at.top);
+      const room = beside < 60 && window !== window.top ? height : Math.max(40, beside); // a low frame: over the <select>
       const tall = Math.min(size.height, room);
       const top = Math.max(0, Math.min(down ? at.bottom : at.top - tall, height - tall));
       const left = Math.max(0, Math.min(at.left, width - size.width));
@@ -187,50 +237,54 @@
 
   function close() {
     if (!list) return;
-    clearInterval(list.watch);
-    list.host.remove();
+    const { host, select, watch } = list;
     list = null;
+    clearInterval(watch);
+    select.removeEventListener('focusout', close);
+    host.remove();
   }
 
   for (const type of POINTER_EVENTS) {
     addEventListener(type, (event) => {
       if (list && event.target === list.host) return void list.pointer(event);
       if (type !== 'mousedown' || !event.isTrusted) return;
-      const menu = event.composedPath()[0];
+      const menu = innermost(event);
       const again = list?.select === menu;
       close();
       if (event.button !== 0 || !isMenu(menu)) return;
-      event.preventDefault(); // keeps the native list shut
-      menu.focus({ preventScroll: true });
-      if (!again) show(menu, event.clientX, event.clientY);
+      deferDefault(event, () => { // keeps the native list shut
+        menu.focus({ preventScroll: true });
+        if (!again) show(menu, event.clientX, event.clientY);
+      });
     }, true);
   }
 
   addEventListener('keydown', (event) => {
     if (list) return void list.key(event);
-    const menu = event.composedPath()[0];
+    const menu = innermost(event);
     if (!event.isTrusted || !isMenu(menu)) return;
     const { key, altKey, ctrlKey, metaKey } = event;
     const opens = (key === ' ' && event.timeStamp - typedAt > 1000) || key === 'F4' ||
       ((altKey || MAC) && (key === 'ArrowDown' || key === 'ArrowUp'));
     if (key.length === 1 && key !== ' ' && !ctrlKey && !metaKey) typedAt = event.timeStamp;
-    if (!opens) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    show(menu);
+    if (opens) deferDefault(event, () => show(menu));
   }, true);
 
   const inList = (event) => list && event.target === list.host;
   addEventListener('wheel', (event) => { if (inList(event)) event.stopImmediatePropagation(); }, { capture: true, passive: true });
   addEventListener('scroll', (event) => {
-    if (list && !inList(event) && event.target.contains(list.select)) close();
+    if (list && !inList(event) && (event.target.contains(list.select) || list.hasMoved())) close();
   }, true);
   addEventListener('resize', close);
-  addEventListener('focusout', (event) => { if (event.target === list?.select) close(); }, true);
 
   window.print = function print() {};
 
   HTMLSelectElement.prototype.showPicker = function showPicker() {
     if (isMenu(this)) show(this);
   };
+
+  // For pickers.js, which removes it.
+  Object.defineProperty(window, Symbol.for('pixelhand'), {
+    value: { innermost, deferDefault, shadowRoot, LOOK, POINTER_EVENTS }, configurable: true,
+  });
 })();

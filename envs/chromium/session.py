@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import json
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 
 from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
 from envs.chromium import input
+from envs.chromium.activity import has_timers
 from envs.chromium.dialog import DialogPage, button_labels, check_text
 from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
@@ -25,12 +27,13 @@ from envs.chromium.tabs import Tabs, ignore_result
 from envs.miniwob import pages
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
-PAGE_JS = Path(__file__).with_name("page.js")
+SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("page", "pickers", "activity")]
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
 NAVIGATION_S = 2.0  # added to the limit of navigations, whose own timeout must come first: that page is not hung
 CLOSE_S = 10.0
+PDF_BAR_PX, SCROLL_BAR_PX = 64, 20  # CSS pixels of the PDF viewer
 
 
 class BrowserSession:
@@ -72,7 +75,7 @@ class BrowserSession:
             device_scale_factor=self._scale,
             accept_downloads=False,
         )
-        await context.add_init_script(path=PAGE_JS)
+        await context.add_init_script(page_script())
         self.tabs = Tabs(context, self._width, self._height, self._scale)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
         await self.goto(self.home)
@@ -136,6 +139,33 @@ class BrowserSession:
         self._captured = dialog
         return decode_png(png)
 
+    async def busy(self) -> bool:
+        """Return whether the shown page loads its next document, or has not ended what the last action started.
+
+        After `activity.CAP_S` it is not awaited any more, and a notice says so. Practice pages start nothing.
+        """
+        page, tabs = self.tabs.shown, self.tabs
+        if page is None or tabs.dialogs or tabs.page_failure or tabs.browser_failure:
+            return False
+        if page in tabs.loading:
+            return True
+        practice_pages = pages.folder_url()
+        if practice_pages and page.url.startswith(practice_pages):
+            return False
+        is_busy = tabs.activity.has_requests(page) or tabs.activity.is_drawing_pdf(page, self._is_blank())
+        if is_busy and tabs.activity.is_late():
+            tabs.activity.give_up(page)
+            tabs.add_notice("the page is still loading")
+            return False
+        return is_busy or (not tabs.activity.is_late() and await has_timers(page))
+
+    def _is_blank(self) -> bool:
+        """Return whether the last screenshot has one color below the PDF viewer's tool bar."""
+        if self._pixels is None:
+            return True
+        below = self._pixels[round(PDF_BAR_PX * self._scale) :, : -round(SCROLL_BAR_PX * self._scale)]
+        return below.size > 0 and bool((below == below[:1, :1]).all())
+
     # actions
 
     async def perform(self, action: Action, address: str, own_s: float) -> str:
@@ -150,6 +180,7 @@ class BrowserSession:
         if isinstance(action, Wait):
             await asyncio.sleep(action.seconds)
             return self.tabs.pop_notices()
+        self.tabs.activity.start()
         if self.tabs.page_failure or self.tabs.shown is None:
             await self._recover(self.tabs.page_failure or "closed itself")
             self.tabs.add_notice(f"'{action.verb}' was not done; look again")
@@ -326,6 +357,7 @@ class BrowserSession:
         """
         self._check_alive()
         self._failures = 0
+        self.tabs.activity.start()
         self._drop_pending()
         for dialog in self.tabs.dialogs:
             self.tabs.run_in_background(dialog.dismiss())
@@ -412,6 +444,12 @@ class BrowserSession:
     def _css(self, point: Point) -> input.CssPoint:
         """Return the CSS pixel under the middle of a screen pixel; Chromium rounds (39.5, y) to 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
+
+
+def page_script() -> str:
+    """Return the script that runs in every page before the page's own."""
+    practice_pages = json.dumps(pages.folder_url())
+    return "".join(path.read_text().replace("PRACTICE_PAGES", practice_pages) for path in SCRIPTS)
 
 
 def decode_png(png: bytes) -> Pixels:

@@ -12,8 +12,9 @@ import weakref
 from collections.abc import Coroutine
 from typing import Any
 
-from playwright.async_api import BrowserContext, CDPSession, Dialog, Error, Page, Request
+from playwright.async_api import BrowserContext, CDPSession, Dialog, Error, Page, Request, Response
 
+from envs.chromium.activity import Activity
 from envs.chromium.dialog import describe, quoted
 
 MAX_TABS = 10  # a page may open tabs without limit
@@ -34,6 +35,7 @@ class Tabs:
         self.order: list[Page] = []  # in the order of opening, as a tab strip shows them
         self.dialogs: list[Dialog] = []  # the last one is drawn
         self.loading: dict[Page, Request] = {}  # the document request of a page that navigates
+        self.activity = Activity()
         self.navigating: set[Page] = set()  # by an action that reports failures itself
         self.page_failure = ""  # of the shown page: "crashed", "closed itself"
         self.browser_failure = ""
@@ -83,6 +85,7 @@ class Tabs:
             "download", lambda file: self.add_notice(f"a download was refused: {quoted(file.suggested_filename, 80)}")
         )
         page.on("request", lambda request: self._on_request(page, request))
+        page.on("response", lambda response: self._on_response(page, response))
         page.on("requestfailed", lambda request: self._on_request_failed(page, request))
         page.on("requestfinished", lambda request: self._on_loaded(page, request))
         page.on("domcontentloaded", lambda _: self._on_loaded(page, None))
@@ -121,11 +124,16 @@ class Tabs:
         self._changed.set()
 
     def _on_request(self, page: Page, request: Request) -> None:
+        self.activity.add(page, request)
         try:
             if request.is_navigation_request() and request.frame.parent_frame is None:
                 self.loading[page] = request
         except Error:  # the request is older than its frame: the tab is about to open
             pass
+
+    def _on_response(self, page: Page, response: Response) -> None:
+        if self.loading.get(page) is response.request:
+            self.activity.replace_document(page, response)
 
     def _on_request_failed(self, page: Page, request: Request) -> None:
         is_document = self.loading.get(page) is request
@@ -138,6 +146,8 @@ class Tabs:
             self.add_notice(f"{quoted(request.url, 200)} was not opened ({request.failure})")
 
     def _on_loaded(self, page: Page, request: Request | None) -> None:
+        if request is not None:
+            self.activity.remove(request)
         if request is None or self.loading.get(page) is request:
             self.loading.pop(page, None)
 
@@ -148,6 +158,7 @@ class Tabs:
         self.dialogs = [dialog for dialog in self.dialogs if dialog.page is not page]
         self.loading.pop(page, None)
         self._sessions.pop(page, None)
+        self.activity.forget(page)
 
     def _close_abandoned(self) -> bool:
         """Close the tab that Back left first; return False if there is none."""

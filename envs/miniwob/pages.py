@@ -82,6 +82,14 @@ def page(task: str) -> Page:
     return Page(task, _pages_folder() / f"{task}.html")
 
 
+def folder_url() -> str:
+    """Return the address that those of all practice pages begin with, "" if they are not installed."""
+    try:
+        return _pages_folder().as_uri() + "/"
+    except UsageError:
+        return ""
+
+
 @cache
 def init_js() -> str:
     """Return the script to run before the page's own: registers the fonts, hides the scoreboard, prevents scrolling."""

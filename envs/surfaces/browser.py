@@ -143,9 +143,8 @@ class Surface:
         return bool(self._session.tabs.dialogs)
 
     def busy(self) -> bool:
-        """Return whether the shown page waits for its next document: an unchanged screen may not be the last one."""
-        page = self._session.tabs.shown
-        return page is not None and page in self._session.tabs.loading
+        """Return whether what the last action started has not ended: an unchanged screen may not be the last one."""
+        return not self._closed and self._call(self._session.busy(), self._limit_s(), "the state of the page")
 
     def pop_notices(self) -> str:
         """Return what happened since perform() returned (a late dialog, a new tab, a crash), "" if nothing."""

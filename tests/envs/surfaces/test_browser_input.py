@@ -267,7 +267,7 @@ def test_busy_while_next_page_loads(browser, site):
     slow = site.add("<title>slow", delay_s=0.6)
     browser.goto(site.add(f"<a href='{slow}' style='position:fixed;inset:0'>go</a>"))
     browser.capture()
-    assert not browser.busy()
+    eventually(lambda: not browser.busy())
     browser.perform(Click(x=100, y=100))
     eventually(browser.busy)
     eventually(lambda: not browser.busy())

@@ -1,0 +1,111 @@
+"""What an action started in a page and has not ended: requests, short timers, the drawing of a PDF."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+from playwright.async_api import Error, Frame, Page, Request, Response
+
+CAP_S = 8.0  # from the action on; a page that is still loading is shown as it is
+DRAWN_S = 0.1  # from a response to the screen
+PDF_DRAWN_S = 0.4  # from the first page that the PDF viewer draws to its text
+QUERY_S = 0.25
+MAX_FRAMES = 8  # whose timers are looked at
+MAX_REPEATS = 4  # requests of one address after one action; more are polls
+# A stream, a beacon and a video are open without end.
+ENDLESS_TYPES = frozenset({"eventsource", "websocket", "ping", "beacon", "cspviolationreport", "media", "prefetch"})
+_HAS_TIMERS_JS = "() => window[Symbol.for('pixelhand.hasTimers')]?.() ?? false"  # of activity.js
+
+
+class Activity:
+    """The requests of all pages since the last action."""
+
+    def __init__(self) -> None:
+        self.started_at = time.monotonic()
+        self.is_reported = False  # the model knows that the page is still loading
+        self._open: dict[Request, Page] = {}
+        self._counts: Counter[str] = Counter()
+        self._polls: set[str] = set()  # addresses whose requests stay open
+        self._ended_at = 0.0  # of the last counted request
+        self._pdfs: dict[Page, float | None] = {}  # when its first page was seen
+
+    def start(self) -> None:
+        """Begin an action: what older ones started does not count any more."""
+        self.started_at = time.monotonic()
+        self.is_reported = False
+        self._open.clear()
+        self._counts.clear()
+
+    def add(self, page: Page, request: Request) -> None:
+        """Count a request that began."""
+        address = request.url.partition("?")[0]
+        self._counts[address] += 1
+        if self._counts[address] > MAX_REPEATS or address in self._polls or request.resource_type in ENDLESS_TYPES:
+            return
+        if not address.startswith(("data:", "blob:")):
+            self._open[request] = page
+
+    def remove(self, request: Request) -> None:
+        """Count a request that ended or failed."""
+        if self._open.pop(request, None):
+            self._ended_at = time.monotonic()
+
+    def replace_document(self, page: Page, response: Response) -> None:
+        """Forget the requests of the document that this response replaces."""
+        self._open = {
+            request: owner for request, owner in self._open.items() if owner is not page or request is response.request
+        }
+        self._pdfs.pop(page, None)
+        if response.headers.get("content-type", "").startswith("application/pdf"):
+            self._pdfs[page] = None
+
+    def forget(self, page: Page) -> None:
+        """Forget a closed page."""
+        self._open = {request: owner for request, owner in self._open.items() if owner is not page}
+        self._pdfs.pop(page, None)
+
+    def is_late(self) -> bool:
+        """Return whether the action's time is over."""
+        return time.monotonic() - self.started_at >= CAP_S
+
+    def has_requests(self, page: Page) -> bool:
+        """Return whether a request of the page is open, or ended so recently that its effect may not be drawn."""
+        now = time.monotonic()
+        if page in self._open.values():
+            return True
+        return self._ended_at > self.started_at and now - self._ended_at < DRAWN_S
+
+    def is_drawing_pdf(self, page: Page, is_blank: bool) -> bool:
+        """Return whether the page is a PDF that is not drawn yet; `is_blank` says so of the last screenshot."""
+        if page not in self._pdfs:
+            return False
+        now = time.monotonic()
+        if is_blank:
+            return True
+        seen_at = self._pdfs[page]
+        if seen_at is None:
+            self._pdfs[page] = seen_at = now
+        return now - seen_at < PDF_DRAWN_S
+
+    def give_up(self, page: Page) -> None:
+        """Do not await the page's open requests again, nor later ones of the same addresses."""
+        for request in [request for request, owner in self._open.items() if owner is page]:
+            if request.resource_type in ("fetch", "xhr"):
+                self._polls.add(request.url.partition("?")[0])
+            del self._open[request]
+        self._pdfs.pop(page, None)
+
+
+async def has_timers(page: Page) -> bool:
+    """Return whether a short timer that input started is not due yet, in any frame of the page."""
+    results = await asyncio.gather(*(_query(frame) for frame in page.frames[:MAX_FRAMES]))
+    return any(results)
+
+
+async def _query(frame: Frame) -> bool:
+    try:
+        return await asyncio.wait_for(frame.evaluate(_HAS_TIMERS_JS), QUERY_S) is True
+    except (Error, TimeoutError):  # it navigates, or is gone
+        return False
