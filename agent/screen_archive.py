@@ -1,4 +1,4 @@
-"""ScreenArchive: keeps the older screenshots of a run on disk, so that the memory of a run does not grow with its steps."""
+"""Keep the older screenshots of a run on disk, so that its memory does not grow with its steps."""
 
 from __future__ import annotations
 
