@@ -111,6 +111,7 @@ def check_unknown(name: str, values: Mapping[str, object], known: Sequence[str],
 
 
 def unknown_name(name: object, known: Sequence[str], kind: str = "action") -> InvalidActionError:
+    """Return the error for a name that is not among the known ones, with the nearest."""
     hint = suggest(name[:40], known) if isinstance(name, str) else ""
     return InvalidActionError(
         f"there is no {kind} {show(name)}{f'.{hint}' if hint else '; the ' + kind + 's are ' + ', '.join(known)}"

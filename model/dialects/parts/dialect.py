@@ -225,6 +225,7 @@ def _next_calls(call: Call) -> list[tuple[str, Mapping[str, object]]]:
 
 
 def check_count(count: int, items: str = "actions") -> None:
+    """Raise InvalidActionError when a reply asks for too many actions."""
     if count > MAX_ACTIONS:
         raise InvalidActionError(f"the reply asks for more than {MAX_ACTIONS} {items}; ask for fewer at a time")
 
@@ -238,6 +239,7 @@ def check_surrogates(value: object) -> None:
 
 
 def click(point: tuple[int, int], **attributes: object) -> Action:
+    """Return a click at a point."""
     return make_action("click", x=point[0], y=point[1], **attributes)
 
 

@@ -158,6 +158,7 @@ def write_point(form: str, point: Sequence[object]) -> str:
 
 
 def literal(text: str) -> str:
+    """Return a text as a Lark literal."""
     return json.dumps(text)
 
 

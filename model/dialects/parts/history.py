@@ -14,10 +14,12 @@ Message = dict[str, Any]
 
 
 def text_part(text: str) -> Message:
+    """Return the text as a part of a message."""
     return {"type": "text", "text": text}
 
 
 def image_part(screen: Screen) -> Message:
+    """Return the screenshot as a part of a message."""
     return {"type": "image", "image": screen}
 
 

@@ -1,4 +1,4 @@
-"""Pickers of date, time and color fields and lists of suggestions work by clicks, and nothing is clicked through them."""
+"""Date, time and color pickers and suggestion lists are chosen by clicks; no click goes through them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,8 @@ def test_click_on_text_opens_no_picker(browser, page):
 
 
 def test_indicator_stretched_over_field_opens_picker(browser, page):
-    style = "<style>#i::-webkit-calendar-picker-indicator {{ position: absolute; inset: 0; width: 100%; opacity: 0 }}</style>"
+    rule = "{{ position: absolute; inset: 0; width: 100%; opacity: 0 }}"
+    style = f"<style>#i::-webkit-calendar-picker-indicator {rule}</style>"
     before = page("type=date value=2024-03-15", style.format())
     browser.perform(Click(x=40, y=23))
     assert picker_box(browser, before) is not None

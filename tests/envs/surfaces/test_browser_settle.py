@@ -55,7 +55,8 @@ def test_request_of_frame_is_awaited(browser, site):
     frame = site.add("<body style='background:#fff'>")
     browser.goto(
         site.add(
-            f"<button style='position:fixed;inset:0' onclick=\"f.location='{slow}'\"></button><iframe name=f src={frame}>"
+            f"<button style='position:fixed;inset:0' onclick=\"f.location='{slow}'\"></button>"
+            f"<iframe name=f src={frame}>"
         )
     )
     env = LiveEnv(browser)
