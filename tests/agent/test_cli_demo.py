@@ -153,7 +153,7 @@ def test_demo_without_task_shows_reliable_one(
         add_figures(card, name, count, 50)
     agent("demo")
     ((goal, settings),) = sessions
-    assert (goal, settings.url, settings.model) == ("", f"practice:{task}", "embedded")
+    assert (goal, settings.url, settings.model) == ("", f"miniwob:{task}", "embedded")
 
 
 def test_embedded_card_has_reliable_first_task() -> None:
@@ -166,4 +166,4 @@ def test_embedded_card_has_reliable_first_task() -> None:
 def test_demo_accepts_surface(agent: Agent, sessions: list[Any]) -> None:
     assert agent("demo", "click-dialog-2", "--on", "android:127.0.0.1:5555")[0] == 0
     assert sessions[0][1].surface == "android:127.0.0.1:5555"
-    assert sessions[0][1].url == "practice:click-dialog-2"
+    assert sessions[0][1].url == "miniwob:click-dialog-2"

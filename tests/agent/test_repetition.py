@@ -189,7 +189,7 @@ def test_different_texts_and_distant_clicks_are_progress() -> None:
 @pytest.mark.parametrize(
     "other", [click(50, 90, button="right"), click(50, 90, count=2), click(56, 90), {"verb": "move", "x": 50, "y": 90}]
 )
-def test_other_action_at_same_place_is_part_of_cycle(other: dict[str, Any]) -> None:
+def test_other_action_at_same_place_joins_cycle(other: dict[str, Any]) -> None:
     episode, _ = run_actions([A, other])
     assert (episode.cause, len(episode.steps)) == ("no progress", 10)
 
