@@ -124,7 +124,7 @@ def run(
 
     if approve not in ("", "each", "never"):
         raise UsageError(f"approve must be 'each', 'never' or '', not {approve!r}")
-    base = cast(BaseEnv, env.unwrapped)
+    base = cast("BaseEnv", env.unwrapped)
     is_user_owned = requires_approval(base.surface)
     if approver is None and (approve == "each" or (is_user_owned and approve == "")):
         raise UsageError(

@@ -103,7 +103,7 @@ def test_practice_task_is_solved_through_x11(chrome: str) -> None:
 DROP_PAGE = """data:text/html,<style>div{position:absolute;width:120px;height:60px}</style>
 <div id=card draggable=true style="left:50px;top:250px;background:skyblue"></div>
 <div id=bin style="left:450px;top:240px;background:orange"></div>
-<script>window.drops=0;card.ondragstart=e=>e.dataTransfer.setData('text/plain','card');
+<script>window.drops=window.ends=0;card.ondragend=e=>ends++;card.ondragstart=e=>e.dataTransfer.setData('text/plain','card');
 bin.ondragover=e=>e.preventDefault();bin.ondrop=e=>{e.preventDefault();drops++}</script>"""
 
 
@@ -113,8 +113,9 @@ def test_drag_drops_an_element(chrome: str) -> None:
         assert isinstance(offset, list)
         dx, dy = map(int, offset)
         for count in (1, 2, 3):
-            surface.perform(Drag(path=((110 + dx, 280 + dy), (510 + dx, 270 + dy))))
-            eventually(lambda count=count: surface.evaluate("drops") == count, timeout_s=5)
+            start = (60 + 25 * count + dx, 280 + dy)  # a second press at the same place is a double click
+            surface.perform(Drag(path=(start, (510 + dx, 270 + dy))))
+            eventually(lambda count=count: surface.evaluate("[drops, ends]") == [count, count], timeout_s=15)
 
 
 def test_killed_chromium_is_named(chrome: str) -> None:
