@@ -207,15 +207,15 @@ class Predictor:
         broken = ""
         for place, name in enumerate(ids):
             self.prefetch(ids[place + 1 : place + 2])
-            shown = recorded_step(self.dataset, self.tasks[name])
+            recorded = recorded_step(self.dataset, self.tasks[name])
             if broken:
                 yield PredictionResult(name, None, broken=broken)
                 continue
             try:
                 if name in known:
-                    history.append(self._replay(shown, known[name], len(history) + 1))
+                    history.append(self._replay(recorded, known[name], len(history) + 1))
                     continue
-                result, step = self._predict_step(shown, history)
+                result, step = self._predict_step(recorded, history)
             except Exception as error:  # any failure here is the machine's, not the model's answer
                 result, step = PredictionResult(name, None, broken=_error_text(error)), None
             if step is None:
@@ -224,33 +224,33 @@ class Predictor:
                 history.append(step)
             yield result
 
-    def _predict_step(self, shown: RecordedStep, history: Sequence[Step]) -> tuple[PredictionResult, Step | None]:
+    def _predict_step(self, recorded: RecordedStep, history: Sequence[Step]) -> tuple[PredictionResult, Step | None]:
         policy = EpisodeHistoryPolicy(self.policy, history)
-        task = self.tasks[shown.id]
+        task = self.tasks[recorded.id]
         env: RecordedEpisodeEnv
         if self.bench.has_episodes:
-            episode = RecordedEpisode(task.episode, task.goal, (shown,))
+            episode = RecordedEpisode(task.episode, task.goal, (recorded,))
             env = RecordedEpisodeEnv(
                 [episode], _no_reward, level=self.level, verbs=self.bench.verbs, read=self.images.load
             )
         else:
-            env = GroundingEnv([shown], _no_reward, read=self.images.load)
+            env = GroundingEnv([recorded], _no_reward, read=self.images.load)
         outcome = run("", env, policy, max_steps=1, seed=0)
         if outcome.cause == "interrupted":
             raise KeyboardInterrupt
         if outcome.status == "error" or not outcome.steps:
-            return PredictionResult(shown.id, None, broken=outcome.message), None
+            return PredictionResult(recorded.id, None, broken=outcome.message), None
         (step,) = outcome.steps
         actions = () if step.error else policy.last_actions
-        line = to_prediction(self.bench, shown.id, actions, step.reply.text)
+        line = to_prediction(self.bench, recorded.id, actions, step.reply.text)
         if step.error:
             line["error"] = step.error
-        result = PredictionResult(shown.id, line, self.bench.score_sample(task, line, self.protocol), step.seconds)
+        result = PredictionResult(recorded.id, line, self.bench.score_sample(task, line, self.protocol), step.seconds)
         return result, _history_step(len(history) + 1, step.screen, step.call, actions, line)
 
-    def _replay(self, shown: RecordedStep, line: Prediction, index: int) -> Step:
+    def _replay(self, recorded: RecordedStep, line: Prediction, index: int) -> Step:
         """Return the history step of a prediction that an earlier run made."""
-        screen = self.images.load(shown.picture)
+        screen = self.images.load(recorded.picture)
         call, actions = None, tuple[Action, ...]()
         try:
             call = self.policy.parse(Reply(str(line["reply"])))

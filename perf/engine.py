@@ -259,9 +259,9 @@ class EngineBench:
             screens.append(random_screenshot(rng, size))
             turns.append([self._image_segment(screens[-1]), TextSegment(random_token_ids(rng, TURN_TOKENS))])
             first = 0 if images is None else evicted_count(number, images)
-            shown = screens[first:]
+            visible_screens = screens[first:]
             context: list[Segment] = [system, *(segment for turn in turns[first:] for segment in turn)]
-            screens_by_key = {self._image_segment(screen).key: screen for screen in shown}
+            screens_by_key = {self._image_segment(screen).key: screen for screen in visible_screens}
 
             def encode(image: ImageSegment, screens_by_key: dict[str, Screen] = screens_by_key) -> Tensor:
                 def compute() -> Tensor:
@@ -277,7 +277,7 @@ class EngineBench:
             engine_ms.append(now_ms(self.device) - start_ms)
             if self._has_baseline:
                 start_ms = now_ms(self.device)
-                reference_ids = self._reference_reply(context, shown, reply_tokens)
+                reference_ids = self._reference_reply(context, visible_screens, reply_tokens)
                 baseline_ms.append(now_ms(self.device) - start_ms)
                 result.same = bool(result.same) and reference_ids == reply.ids
             # not the reply itself: a random model's tokens might be image placeholders

@@ -78,11 +78,11 @@ class Dialect(ToolCallDialect):
         messages: list[dict[str, Any]] = []
         screens = [(earlier.step.screen, earlier.picture) for earlier in steps] + [(screen, True)]
         size = self.size(screens[0][0])
-        for (shown, visible), earlier in zip(screens, [*steps, None], strict=True):
-            if self.size(shown) != size:
-                width, height = size = self.size(shown)
+        for (step_screen, has_image), earlier in zip(screens, [*steps, None], strict=True):
+            if self.size(step_screen) != size:
+                width, height = size = self.size(step_screen)
                 parts.append(text_part(NEW_SIZE.replace("{width}", str(width)).replace("{height}", str(height))))
-            parts.append(image_part(shown) if visible else text_part(IMAGE_OMITTED))
+            parts.append(image_part(step_screen) if has_image else text_part(IMAGE_OMITTED))
             messages.append({"role": "user", "content": parts})
             if earlier is not None:
                 reply = text_part(escape(earlier.step.reply.text))

@@ -64,8 +64,8 @@ def parse_line(line: str) -> list[ShellCommand]:
         elif character in "$`":
             raise _substitution_error(line, position)
         elif character in UNSUPPORTED:
-            found = line[position : position + 20]
-            raise ShellSyntaxError(f"sh: the simulated phone has no {UNSUPPORTED[character]}: {found!r}")
+            excerpt = line[position : position + 20]
+            raise ShellSyntaxError(f"sh: the simulated phone has no {UNSUPPORTED[character]}: {excerpt!r}")
         elif character == "#" and word is None:
             break
         else:
