@@ -47,7 +47,7 @@ _TO_X |= {key: key.capitalize() for key in ("tab", "escape", "delete", "home", "
 
 
 def _parse_chord(text: str) -> tuple[str, ...]:
-    """Return the keys of one combination in xdotool's spelling, by our names."""
+    """Return the normalized keys of one combination in xdotool's spelling."""
     names = [text] if len(text) == 1 else text[:400].split("+")
     keys = [name if len(name) == 1 else _FROM_X.get(name.lower(), name) for name in names[:9]]
     return tuple(make_action("press", keys=keys).keys)

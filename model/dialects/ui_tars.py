@@ -29,7 +29,7 @@ LIMITS = ImageLimits(100 * 28 * 28, 16384 * 28 * 28)  # action_parser.py
 
 NOTCHES = 5
 WAIT_S = 5.0
-LONG_PRESS_S = 1.0  # our own: theirs has no number
+LONG_PRESS_S = 1.0  # not specified by the authors
 PROMPT = load_prompt("ui_tars")
 _KEY_SEPARATOR = re.compile(r"(?<=.)\+(?=.)|\s+")
 _THOUGHT = re.compile(r"\A\s*(?:Thought|Reflection|Action_Summary)[ \t]*[:：]\s*")

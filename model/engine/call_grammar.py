@@ -32,7 +32,7 @@ class CallGrammar:
     ends_itself: bool = True
 
 
-# The fields' names in requests to our server (`pixelhand_form`), where they differ.
+# Names of the fields in requests to `agent serve` (`pixelhand_form`), where they differ.
 WIRE_NAMES = {"longest_calls": "samples", "closing_strings": "closers", "open_when_short": "roomy"}
 
 

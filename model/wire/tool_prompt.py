@@ -1,7 +1,7 @@
 """Render tool schemas as text, for chat templates that cannot.
 
 Qwen2.5-VL's vision template renders no tools, its text template does. The structure is that of the latter (heading,
-<tools> with one JSON object per line, the form of a call in <tool_call>); the sentences are our own.
+<tools> with one JSON object per line, the form of a call in <tool_call>); the sentences are this project's.
 """
 
 from __future__ import annotations

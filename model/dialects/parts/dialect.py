@@ -85,7 +85,7 @@ class BaseDialect(Dialect):
 
     def parse_call(self, text: str) -> Call:
         """Return the call in a reply that is valid Unicode, or raise InvalidActionError."""
-        raise NotImplementedError
+        raise NotImplementedError  # each syntax overrides it
 
     def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
         """Return the action of one call, or several, or raise InvalidActionError."""
@@ -93,7 +93,7 @@ class BaseDialect(Dialect):
 
     def write_call(self, name: str, values: Values) -> str:
         """Return a call as the family writes it; only what `format_action` needs."""
-        raise NotImplementedError
+        raise NotImplementedError  # overridden wherever format_action uses it
 
     def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
         """Return the grammar of the replies; `verbs` include the control actions."""

@@ -2,7 +2,7 @@
 
 A reply is one item, a list of them, several one after the other, or the whole response; through chat completions it is
 a <tool_call>. These protocols have no call for the end: items with text alone are the answer, and a refusal is a
-failure. The function `finish` (ours, offered beside theirs) ends a task explicitly. Text outside of JSON is no call.
+failure. The function `finish` (not of the provider) ends a task explicitly. Text outside of JSON is no call.
 """
 
 from __future__ import annotations

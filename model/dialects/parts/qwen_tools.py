@@ -1,7 +1,7 @@
 """The functions computer_use and mobile_use of Qwen2.5-VL and Qwen3-VL, for the families that use them.
 
 Names, parameters, enums and formats follow the authors' cookbook (agent_function_call.py: 2025-01 to 2025-09 for
-Qwen2.5-VL; triple_click, hscroll and answer are of the Qwen3-VL era); the descriptions are our own.
+Qwen2.5-VL; triple_click, hscroll and answer are of the Qwen3-VL era); the descriptions are this project's.
 """
 
 from __future__ import annotations
