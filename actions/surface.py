@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from actions.facts import ActionFacts
 from actions.screen import Screen
 from actions.types import Action
 
@@ -77,6 +78,15 @@ class SupportsOwnership(Protocol):
     """A surface that declares whether its screen belongs to the user or to the agent alone."""
 
     is_user_owned: bool
+
+
+@runtime_checkable
+class SupportsFacts(Protocol):
+    """A surface that knows what an action would touch, and whether that is what the last capture showed."""
+
+    def facts(self, action: Action) -> ActionFacts:
+        """Return what `action` would touch if it were performed now, compared with the last captured Screen."""
+        ...
 
 
 @runtime_checkable
