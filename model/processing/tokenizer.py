@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,6 +17,8 @@ from model.wire.tool_prompt import tools_block
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+    from model.processing.template_sandbox import TemplateEnvironment
 
 Message: TypeAlias = dict[str, Any]  # {"role": ..., "content": a text or a list of parts}; see Tokenizer.render
 _SPECIAL = re.compile(r"<\|(?=[a-z0-9_]+\|>)")
@@ -103,23 +104,22 @@ class Tokenizer:
 
     @cached_property
     def _template(self) -> Template:
-        from jinja2.ext import loopcontrols
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        return self._environment.from_string(self.template_source)
 
-        def refuse(message: str) -> None:
-            raise UsageError(f"the chat template of {self.folder.name} rejects this conversation: {message}")
+    @cached_property
+    def _environment(self) -> TemplateEnvironment:
+        from model.processing.template_sandbox import TemplateEnvironment
 
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-        environment.globals["raise_exception"] = refuse
-        return environment.from_string(self.template_source)
+        return TemplateEnvironment()
 
     def _render_template(self, **values: object) -> str:
         """Render the template, which is code of the checkpoint and may raise anything."""
+        from model.processing.template_sandbox import TemplateRefusedError
+
         try:
-            return str(self._template.render(**values))
-        except UsageError:
-            raise
+            return self._environment.render(self._template, values)
+        except TemplateRefusedError as error:
+            raise UsageError(f"the chat template of {self.folder.name} rejects this conversation: {error}") from None
         except Exception as error:
             reason = f"{type(error).__name__}: {str(error)[:120]}"
             raise UsageError(
