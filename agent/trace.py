@@ -276,7 +276,7 @@ def read_trace(folder: Path) -> Trace:
         manifest_bytes = (folder / MANIFEST).read_bytes()
         lines = path.read_bytes().split(b"\n")
         manifest = json.loads(manifest_bytes)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{folder} is not the folder of a run ({error}); `agent runs list` lists them") from None
     is_truncated = lines.pop() != b""  # a complete file ends with a line break
     previous = hashlib.sha256(manifest_bytes).hexdigest()
@@ -285,7 +285,7 @@ def read_trace(folder: Path) -> Trace:
         try:
             event = json.loads(line)
             is_linked = event["prev"] == previous
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             is_linked = False
         if not is_linked:
             raise UsageError(f"line {number} of {path} does not follow from the line before it; the file was changed")

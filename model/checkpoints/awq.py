@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from actions import UsageError
+from model.json_file import read_text
 
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 KINDS = ("qweight", "qzeros", "scales")
@@ -30,8 +31,8 @@ def read_group_size(folder: Path) -> int | None:
     """
     path = folder / "config.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        data = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
         return None  # read_config reports the damage
     quantization = data.get("quantization_config") if isinstance(data, Mapping) else None
     if quantization is None:

@@ -16,6 +16,7 @@ from typing import Any
 from actions import UsageError, plugins
 from model.checkpoints.settings import image_processor_config, stated_bounds
 from model.dialects.base import Detection
+from model.json_file import read_text
 from model.processing.image import ImageLimits
 
 SETTINGS = "pixelhand.json"
@@ -140,9 +141,9 @@ def _load_text(path: Path) -> str:
 
 def _load_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read ({error}); download the checkpoint again") from None
     return data if isinstance(data, dict) else {}

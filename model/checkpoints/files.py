@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from actions import UsageError
-from model.json_file import read_json_object
+from model.json_file import read_json_object, read_text
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "embedded"
@@ -82,10 +82,10 @@ def shard_files(folder: Path) -> list[Path]:
             return [folder / SINGLE]
         raise UsageError(f"{folder} has neither {SINGLE} nor {INDEX}; only safetensors checkpoints can be loaded")
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(json.loads(read_text(index))["weight_map"].values()))
         if not names or any(name != Path(name).name for name in names):
             raise ValueError("weight_map must name files of this folder")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise UsageError(f"{index} cannot be read ({error}); download the checkpoint again") from None
     missing = [name for name in names if not (folder / name).exists()]
     if missing:

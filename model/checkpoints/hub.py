@@ -11,6 +11,7 @@ from pathlib import Path
 from actions import UsageError
 from model.checkpoints.files import HUB_FILES
 from model.checkpoints.model_zoo import FAMILIES, parameters
+from model.json_file import read_text
 from model.nn.config import OFFICIAL, VARIANTS
 
 HUB_TIMEOUT_S = 20.0
@@ -105,7 +106,7 @@ def pull(hub_id: str, report: Callable[[str], None]) -> Path:
 
 def _is_supported(config: Path) -> bool:
     try:
-        model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
+        model_type = json.loads(read_text(config)).get("model_type")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
     return isinstance(model_type, str) and model_type in VARIANTS

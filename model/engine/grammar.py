@@ -19,6 +19,7 @@ from torch import Tensor
 
 from actions import UsageError
 from model.engine.call_grammar import CallGrammar
+from model.json_file import read_text
 
 MARGIN = 16  # spare tokens to finish an open key name, escape or 4-byte character when max_new_tokens is near
 
@@ -37,9 +38,7 @@ class GrammarCompiler:
 
     def __init__(self, file: Path, stop_ids: tuple[int, ...], text: str = "") -> None:
         try:
-            self._tokens = llguidance.LLTokenizer(
-                text or file.read_text(encoding="utf-8"), eos_token=list(stop_ids) or None
-            )
+            self._tokens = llguidance.LLTokenizer(text or read_text(file), eos_token=list(stop_ids) or None)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{file} cannot be used with a grammar ({str(error)[:120]}); download the checkpoint again, or set "

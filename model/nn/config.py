@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actions import UsageError
+from model.json_file import read_text
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,10 @@ def read_config(folder: Path) -> Config:
     """
     path = folder / "config.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path))
     except FileNotFoundError:
         raise UsageError(f"{path} is missing: a checkpoint folder has config.json beside its .safetensors") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read ({error}); download the checkpoint again") from None
     return config_from_dict(data, str(path))
 

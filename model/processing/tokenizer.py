@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tokenizers import Tokenizer as Tokens
 
 from actions import UsageError
-from model.json_file import JsonObject, read_json_object
+from model.json_file import JsonObject, read_json_object, read_text
 from model.processing import tiktoken_loader
 from model.wire.tool_prompt import tools_block
 
@@ -44,7 +44,7 @@ class Tokenizer:
             self._tokens = tiktoken_loader.load_tokenizer(folder, read_json_object(folder / "tokenizer_config.json"))
         try:
             if self.file.suffix == ".json":
-                self._tokens = Tokens.from_file(str(self.file))
+                self._tokens = Tokens.from_str(read_text(self.file))
             self.size = max(self._tokens.get_vocab(with_added_tokens=True).values()) + 1
         except Exception as error:  # tokenizers raises bare Exceptions
             raise UsageError(
@@ -90,7 +90,7 @@ class Tokenizer:
         path = self.folder / "chat_template.jinja"
         if path.exists():
             try:
-                return path.read_text(encoding="utf-8")
+                return read_text(path)
             except (OSError, ValueError) as error:
                 raise UsageError(f"{path} cannot be read ({error}); download the checkpoint again") from None
         for name in ("chat_template.json", "tokenizer_config.json"):

@@ -26,10 +26,17 @@ from model.checkpoints.detect_dialect import detect_dialect
 from model.serve.auth import AuthMiddleware
 from model.serve.completion import Completion, CompletionService, PreparedRequest
 from model.serve.errors import ApiError
+from model.serve.limits import (
+    BODY_S,
+    MAX_BODY_BYTES,
+    MAX_HELD_BYTES,
+    MAX_HELD_PIXELS,
+    Budget,
+    count_pixels,
+)
 from model.serve.queue import QueuedRequest, RequestQueue
 from model.serve.request import ChatRequest, parse_json, parse_request
 
-MAX_BODY_BYTES = 64 * 2**20
 EXTENSION_KEY = "pixelhand"  # of a model in /v1/models: fields that OpenAI's API does not have
 T = TypeVar("T")
 
@@ -112,6 +119,8 @@ class ChatServer:
     def __init__(self, chat: ChatModel, name: str, waiting: int) -> None:
         self.service, self.name, self.limits = CompletionService(chat), name, chat.limits
         self.queue = RequestQueue(waiting)
+        self.held_bytes, self.held_pixels = Budget(MAX_HELD_BYTES, "bytes"), Budget(MAX_HELD_PIXELS, "pixels")
+        self._decoding = asyncio.Lock()  # decoding takes several times the memory of the image
         self.started_at = int(time.time())
         self.profile = model_profile(chat)
 
@@ -147,7 +156,7 @@ class ChatServer:
 
     async def complete(self, request: Request) -> Response:
         """Serve a chat completion, as JSON or as server-sent events."""
-        chat_request, queued = await self._submit(await _read_json(request))
+        chat_request, queued = await self._submit(await self._read_json(request))
         items = queued.stream()
         if not chat_request.stream:
             completion = await _unless_disconnected(request, queued, _last(items))
@@ -159,9 +168,48 @@ class ChatServer:
         def prepare() -> PreparedRequest:
             return self.service.prepare(parse_request(data, self.name, self.limits))
 
-        prepared = await run_in_threadpool(prepare)
-        queued = self.queue.submit(lambda on_delta: self.service.complete(prepared, on_delta))
+        pixels = await run_in_threadpool(count_pixels, data)
+        slot = self.queue.reserve()
+        try:
+            self.held_pixels.take(pixels)
+        except ApiError:
+            slot.release()
+            raise
+        slot.on_release(lambda: self.held_pixels.give_back(pixels))
+        try:
+            async with self._decoding:
+                prepared = await run_in_threadpool(prepare)
+        except BaseException:
+            slot.release()
+            raise
+        queued = self.queue.submit(lambda on_delta: self.service.complete(prepared, on_delta), slot)
         return prepared.request, queued
+
+    async def _read_json(self, request: Request) -> object:
+        """Return the JSON value of a body.
+
+        Raises:
+            ApiError: It is too large (413), arrives too slowly (408), or others hold too much memory (429).
+        """
+        body, parts = bytearray(), aiter(request.stream())
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(BODY_S):
+                        part = await anext(parts)
+                except StopAsyncIteration:
+                    break
+                except TimeoutError:
+                    raise ApiError(408, f"no part of the body arrived within {BODY_S:g} s; send it faster") from None
+                if len(body) + len(part) > MAX_BODY_BYTES:
+                    raise ApiError(
+                        413, f"a request may have {MAX_BODY_BYTES} bytes at most; send fewer or smaller images"
+                    )
+                self.held_bytes.take(len(part))
+                body += part
+            return await run_in_threadpool(parse_json, bytes(body))
+        finally:
+            self.held_bytes.give_back(len(body))
 
     def _head(self, object_type: str) -> dict[str, object]:
         return {
@@ -241,15 +289,6 @@ def _unknown_model(requested: str, served: str) -> ApiError:
 
 def _to_api_error(error: ApiError | UsageError) -> ApiError:
     return error if isinstance(error, ApiError) else ApiError(500, str(error))
-
-
-async def _read_json(request: Request) -> object:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise ApiError(413, f"a request may have {MAX_BODY_BYTES} bytes at most; send fewer or smaller images")
-    return parse_json(bytes(body))
 
 
 async def _last(items: AsyncIterator[str | Completion]) -> Completion:

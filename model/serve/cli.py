@@ -105,9 +105,11 @@ def _run(
     import uvicorn
 
     from model.serve.app import make_app
+    from model.serve.limits import TimedProtocol
 
     config = uvicorn.Config(
         make_app(chat, name, token=token, hosts=hosts, origins=origins, waiting=waiting),
+        http=TimedProtocol,
         log_level="warning",
         timeout_graceful_shutdown=5,
         server_header=False,

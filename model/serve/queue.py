@@ -41,18 +41,25 @@ class RequestQueue:
         """Requests that wait beside the running one."""
         return self._size - self.running
 
-    def submit(self, work: Work) -> QueuedRequest:
-        """Queue a request; it occupies a slot until its work is done or it is canceled.
-
-        Requests are served in the order in which their `stream` is started. Every request must be canceled in the end.
+    def reserve(self) -> Slot:
+        """Reserve a slot before a request is prepared; it must be released, or passed to `submit`.
 
         Raises:
             ApiError: The queue is full (429).
         """
         if self._size > self.max_waiting:
             raise ApiError(429, f"{self.waiting} requests are waiting already; try again later", code="line_is_full")
-        self._size += 1
-        return QueuedRequest(self, work)
+        return Slot(self)
+
+    def submit(self, work: Work, slot: Slot | None = None) -> QueuedRequest:
+        """Queue a request; it occupies a slot until its work is done or it is canceled.
+
+        Requests are served in the order in which their `stream` is started. Every request must be canceled in the end.
+
+        Raises:
+            ApiError: The queue is full (429); never with a reserved slot.
+        """
+        return QueuedRequest(self, work, slot or self.reserve())
 
     def close(self) -> None:
         """Cancel the running request and stop the worker."""
@@ -61,25 +68,41 @@ class RequestQueue:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
+class Slot:
+    """A place in a queue."""
+
+    def __init__(self, queue: RequestQueue) -> None:
+        self._queue = queue
+        self._callbacks: list[Callable[[], None]] = []
+        self._is_released = False
+        queue._size += 1
+
+    def on_release(self, callback: Callable[[], None]) -> None:
+        """Call a function when the slot is released."""
+        self._callbacks.append(callback)
+
+    def release(self) -> None:
+        """Release the slot, once."""
+        if not self._is_released:
+            self._is_released = True
+            self._queue._size -= 1
+            for callback in self._callbacks:
+                callback()
+
+
 class QueuedRequest:
     """A request in a queue; `cancel` may be called at any time."""
 
-    def __init__(self, queue: RequestQueue, work: Work) -> None:
-        self._queue, self._work = queue, work
+    def __init__(self, queue: RequestQueue, work: Work, slot: Slot) -> None:
+        self._queue, self._work, self._slot = queue, work, slot
         self._canceled = threading.Event()
-        self._is_started = self._is_released = False
+        self._is_started = False
 
     def cancel(self) -> None:
         """Stop at the next token; the slot is released once the worker has stopped."""
         self._canceled.set()
         if not self._is_started:
-            self._release()
-
-    def _release(self) -> None:
-        """Release the slot, once."""
-        if not self._is_released:
-            self._is_released = True
-            self._queue._size -= 1
+            self._slot.release()
 
     async def stream(self) -> AsyncIterator[str | Completion]:
         """Wait for the worker, then yield the text deltas of the reply and last the whole completion.
@@ -94,7 +117,7 @@ class QueuedRequest:
         try:
             await queue._lock.acquire()
         except BaseException:
-            self._release()
+            self._slot.release()
             raise
 
         def on_delta(delta: str) -> None:
@@ -105,7 +128,7 @@ class QueuedRequest:
 
         def on_done(done: asyncio.Future[Completion]) -> None:
             queue._running.discard(self)
-            self._release()
+            self._slot.release()
             queue._lock.release()
             items.put_nowait(done)
             if not done.cancelled():
@@ -114,7 +137,7 @@ class QueuedRequest:
         try:
             future = loop.run_in_executor(queue._executor, self._work, on_delta)
         except RuntimeError:  # the executor is shut down
-            self._release()
+            self._slot.release()
             queue._lock.release()
             raise ApiError(503, "the server is closing") from None
         queue._running.add(self)

@@ -60,12 +60,15 @@ def serve_model(chat: Any, name: str = "embedded", **options: Any) -> Iterator[S
     import uvicorn
 
     from model.serve.app import make_app
+    from model.serve.limits import TimedProtocol
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)  # connections wait here until the server runs
         app = make_app(chat, name, **{"token": TOKEN, "hosts": ["127.0.0.1"], **options})
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        server = uvicorn.Server(
+            uvicorn.Config(app, http=TimedProtocol, log_level="warning", timeout_graceful_shutdown=2)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
