@@ -17,9 +17,11 @@ import numpy as np
 from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 
 from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
+from actions.facts import ActionFacts
 from envs.chromium import input
 from envs.chromium.activity import has_timers
 from envs.chromium.dialog import DialogPage, button_labels, check_text
+from envs.chromium.facts import FactsReader, read_dialog
 from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
 from envs.chromium.shortcuts import LAST_TAB, NO_CONTEXT_MENU, Shortcut, find_shortcut, is_handled_by_page
@@ -31,6 +33,7 @@ SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("page", "pickers"
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
+MAX_DIALOG = 300  # characters of a dialog's message in facts
 NAVIGATION_S = 2.0  # added to the limit of navigations, whose own timeout must come first: that page is not hung
 CLOSE_S = 10.0
 PDF_BAR_PX, SCROLL_BAR_PX = 64, 20  # CSS pixels of the PDF viewer
@@ -62,6 +65,8 @@ class BrowserSession:
         self._png: bytes | None = None  # the last screenshot of a page
         self._pixels: Pixels | None = None  # decoded from it
         self._captured: Page | Dialog | None = None  # what the last screenshot showed
+        self._facts = FactsReader(timeout_s)
+        self._is_seen = False  # what the last capture showed is remembered
         self._failures = 0
         self._has_miniwob_script = False
 
@@ -122,6 +127,8 @@ class BrowserSession:
                 await asyncio.sleep(PAUSE_S)
                 continue
             png, pixels = task.result(), self._pixels
+            if not self._is_seen or png != self._png:
+                await self._remember(page)
             if pixels is None or png != self._png:  # equal screens give equal bytes
                 pixels = decode_png(png)
             size = round(self._width * self._scale), round(self._height * self._scale)
@@ -139,6 +146,31 @@ class BrowserSession:
         self._captured = dialog
         return decode_png(png)
 
+    async def _remember(self, page: Page) -> None:
+        """Remember what the page shows, to notice when something else is there as an action is due."""
+        self._is_seen = True
+        if not _is_practice(page):
+            await self._facts.remember(page, await self.tabs.session(page))
+
+    async def facts(self, action: Action) -> ActionFacts:
+        """Return what an action would touch now, compared with the last capture."""
+        self._check_alive()
+        self._is_seen = False
+        dialog, page = self.tabs.dialogs[-1] if self.tabs.dialogs else None, self.tabs.shown
+        points = [self._css(point) for point in action.points()]
+        url = page.url if page else ""
+        shown = dialog or page
+        changes = () if self._captured in (None, shown) else ("another page or dialog is shown",)
+        if dialog is not None and not changes:
+            dialog_page = self.dialog_page.page
+            elements = await asyncio.wait_for(read_dialog(dialog_page, dialog_page.context, points), self._timeout_s)
+            return ActionFacts(
+                url, document=f"dialog {id(dialog)}", window=dialog.message[:MAX_DIALOG], elements=elements
+            )
+        if page is None or self.tabs.page_failure or changes or _is_practice(page):
+            return ActionFacts(url, document=str(id(shown)), changes=changes)
+        return await self._facts.read(page, await self.tabs.session(page), action, points)
+
     async def busy(self) -> bool:
         """Return whether the shown page loads its next document, or has not ended what the last action started.
 
@@ -149,8 +181,7 @@ class BrowserSession:
             return False
         if page in tabs.loading:
             return True
-        practice_pages = pages.folder_url()
-        if practice_pages and page.url.startswith(practice_pages):
+        if _is_practice(page):
             return False
         is_busy = tabs.activity.has_requests(page) or tabs.activity.is_drawing_pdf(page, self._is_blank())
         if is_busy and tabs.activity.is_late():
@@ -444,6 +475,11 @@ class BrowserSession:
     def _css(self, point: Point) -> input.CssPoint:
         """Return the CSS pixel under the middle of a screen pixel; Chromium rounds (39.5, y) to 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
+
+
+def _is_practice(page: Page) -> bool:
+    folder = pages.folder_url()
+    return bool(folder) and page.url.startswith(folder)
 
 
 def page_script() -> str:

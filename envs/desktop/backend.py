@@ -16,6 +16,7 @@ from envs.desktop.input import InputController
 from envs.desktop.screen_capture import ScreenCapture
 
 if TYPE_CHECKING:
+    from envs.desktop.x11.facts import WindowFacts
     from envs.desktop.x11.windows import Windows
 
 
@@ -25,6 +26,7 @@ class DesktopBackend:
     screen_capture: ScreenCapture
     input: InputController
     windows: Windows | None = None
+    window_facts: WindowFacts | None = None
 
     def is_device_error(self, error: BaseException) -> bool:
         """Return whether an exception means that the display failed, as opposed to a bug in this program."""
@@ -77,6 +79,7 @@ class X11Backend(DesktopBackend):
         from Xlib import error
 
         from envs.desktop.x11.connection import connect
+        from envs.desktop.x11.facts import WindowFacts
         from envs.desktop.x11.input import X11Input
         from envs.desktop.x11.windows import Windows
 
@@ -89,6 +92,7 @@ class X11Backend(DesktopBackend):
             process.register(display=display)
             self.input = X11Input(self._connection, process)
             self.windows = Windows(self._connection)
+            self.window_facts = WindowFacts(self._connection, self.windows.title)
             self.screen_capture = ScreenCapture(display, authority)
         except BaseException:
             self._connection.close()

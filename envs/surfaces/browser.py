@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from playwright.async_api import Error
 
 from actions import Action, Back, Home, InvalidActionError, Open, PressKeys, Screen, SurfaceError, UsageError, Wait
+from actions.facts import ActionFacts
 from envs.chromium import input
 from envs.chromium.address import model_address, person_address
 from envs.chromium.launch import START_S
@@ -145,6 +146,13 @@ class Surface:
     def busy(self) -> bool:
         """Return whether what the last action started has not ended: an unchanged screen may not be the last one."""
         return not self._closed and self._call(self._session.busy(), self._limit_s(), "the state of the page")
+
+    def facts(self, action: Action) -> ActionFacts:
+        """Return what an action would touch now, and how that differs from the last capture.
+
+        Practice pages have no facts: they are files of the package, and only their address is returned.
+        """
+        return self._call(self._session.facts(action), self._limit_s(), "what an action would touch")
 
     def pop_notices(self) -> str:
         """Return what happened since perform() returned (a late dialog, a new tab, a crash), "" if nothing."""

@@ -17,13 +17,16 @@ from actions import (
     Drag,
     Error,
     InvalidActionError,
+    PressKeys,
     Screen,
     Scroll,
     SurfaceError,
     SurfaceTimeout,
+    TypeText,
     UsageError,
     Wait,
 )
+from actions.facts import ActionFacts
 from envs.chromium.address import person_address
 from envs.desktop.backend import DesktopBackend, X11Backend, open_backend, require_windows
 from envs.desktop.geometry import Box, Monitor, Viewport, select_monitor
@@ -144,6 +147,13 @@ class Surface:
                 self._virtual.close()  # the surface's thread is stuck, as with a server that hangs
         self._closed = True
         self._thread.stop()
+
+    def facts(self, action: Action) -> ActionFacts:
+        """Return which windows an action would reach, and how they differ from the last capture.
+
+        On platforms whose windows cannot be told apart all facts are empty.
+        """
+        return self._call(lambda: self._facts(action), CALL_S, "what an action would touch")
 
     def pop_notices(self) -> str:
         """Return what happened since the last call, such as a closed program or a covered window; "" if nothing."""
@@ -318,6 +328,8 @@ class Surface:
             if self._virtual is None and _is_black(pixels):
                 pixels = self._capture_after_wake(viewport)
         self._last_viewport = viewport
+        if self._backend.window_facts is not None:
+            self._backend.window_facts.remember()
         return pixels
 
     def _capture_after_wake(self, viewport: Viewport) -> Pixels:
@@ -345,6 +357,14 @@ class Surface:
         if covers:
             self._notices.append("another program covers a part of the window, which is shown gray")
         return screen_capture.resize(pixels, viewport.width, viewport.height)
+
+    def _facts(self, action: Action) -> ActionFacts:
+        window_facts = self._backend.window_facts
+        if window_facts is None:
+            return ActionFacts()
+        viewport = self._viewport()
+        points = [viewport.point(*point) for point in action.points()]
+        return window_facts.read(points, has_keys=isinstance(action, TypeText | PressKeys))
 
     def _perform(self, action: Action) -> str:
         if action.verb not in VERBS:

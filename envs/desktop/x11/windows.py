@@ -96,6 +96,10 @@ class Windows:
             return False
         return True
 
+    def title(self, window_id: int) -> str:
+        """Return the title of a window, "" if it has none."""
+        return self._title(self._window(window_id))
+
     def covers(self, window_id: int, box: Box) -> list[Box]:
         """Return the parts of a box of this window that windows of other programs cover."""
         from Xlib import X

@@ -1,0 +1,193 @@
+// Script of the isolated world "pixelhand": what pages show at a capture, and what an action would touch.
+//
+// Pages cannot reach an isolated world, nor change the functions that it calls.
+(() => {
+  'use strict';
+
+  const GRID_PX = 64; // between the points whose topmost element is remembered; each costs some 25 µs
+  const MAX_LABEL = 120;
+  const MAX_BOXES = 1500; // elements whose place is remembered
+  const MAX_SHIFT_PX = 3; // of an element that still counts as being at its place
+  const FIELDS = {
+    password: 'password', email: 'email', number: 'number', search: 'search', tel: 'text', url: 'text', text: 'text',
+    date: 'text', time: 'text', month: 'text', week: 'text', 'datetime-local': 'text',
+  };
+  const INTERACTIVE =
+    'a[href], area[href], button, input, select, textarea, option, summary, label, iframe, [role], [onclick], ' +
+    '[tabindex], [contenteditable]';
+  const ROLES = {
+    A: 'link', AREA: 'link', BUTTON: 'button', SELECT: 'combobox', TEXTAREA: 'textbox', OPTION: 'option', SUMMARY: 'button',
+    IFRAME: 'document', IMG: 'img', LABEL: 'label',
+  };
+  const INPUT_ROLES = {
+    button: 'button', submit: 'button', reset: 'button', image: 'button', checkbox: 'checkbox', radio: 'radio',
+    range: 'slider', file: 'button', color: 'button',
+  };
+  const token = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join('');
+  const ids = new WeakMap();
+  let count = 0;
+  let seen = null; // of the last capture
+
+  const identity = (element) => {
+    if (!ids.has(element)) ids.set(element, ++count);
+    return `${token}.${ids.get(element)}`;
+  };
+  const squeeze = (text) => (text ?? '').slice(0, 4 * MAX_LABEL).replace(/\s+/g, ' ').trim().slice(0, MAX_LABEL);
+  // The flat tree's parent: out of slots and shadow roots.
+  const parent = (node) => node.assignedSlot ?? node.parentElement ?? node.getRootNode?.().host ?? null;
+
+  function control(element) {
+    for (let node = element; node; node = parent(node)) if (node.matches(INTERACTIVE)) return node;
+    return element;
+  }
+
+  function field(element) {
+    if (element.isContentEditable) return 'text';
+    if (element instanceof HTMLTextAreaElement) return 'text';
+    if (!(element instanceof HTMLInputElement)) return '';
+    const kind = FIELDS[element.type] ?? '';
+    const purpose = element.autocomplete.toLowerCase();
+    if (kind && /one-time-code/.test(purpose)) return 'otp';
+    if (kind && /(current|new)-password/.test(purpose)) return 'password';
+    return kind;
+  }
+
+  function label(element) {
+    const named = element.getAttribute('aria-labelledby')?.split(/\s+/)
+      .map((id) => element.getRootNode().getElementById?.(id)?.textContent ?? '').join(' ');
+    if (squeeze(named)) return squeeze(named);
+    if (squeeze(element.ariaLabel)) return squeeze(element.ariaLabel);
+    if (element instanceof HTMLInputElement) {
+      if (['button', 'submit', 'reset'].includes(element.type)) {
+        return squeeze(element.value || { submit: 'Submit', reset: 'Reset' }[element.type] || '');
+      }
+      if (element.type === 'image') return squeeze(element.alt || element.value || 'Submit');
+    }
+    if (element.labels?.length) return squeeze(Array.from(element.labels, (item) => item.textContent).join(' '));
+    if (field(element)) return squeeze(element.placeholder || element.title || element.name);
+    if (element instanceof HTMLSelectElement) return squeeze(element.name);
+    const text = squeeze(element.textContent);
+    if (text) return text;
+    const image = element.matches('img, [aria-label], [title]') ? element : element.querySelector?.('img, [aria-label], [title]');
+    return squeeze(image?.ariaLabel || image?.alt || image?.title || element.title);
+  }
+
+  function form(element) {
+    const owner = element.form ?? element.closest?.('form') ?? null;
+    if (!owner) return { target: '', method: '' };
+    // A form's own fields may be called "action" and "method".
+    const read = (name, node) => Object.getOwnPropertyDescriptor(HTMLFormElement.prototype, name).get.call(node);
+    const isSubmit = element.matches('button:not([type=button]):not([type=reset]), input[type=submit], input[type=image]');
+    const target = isSubmit && element.hasAttribute('formaction') ? element.formAction : read('action', owner);
+    const method = isSubmit && element.hasAttribute('formmethod') ? element.formMethod : read('method', owner);
+    return { target: String(target), method: String(method).toUpperCase() };
+  }
+
+  function describe(element) {
+    const node = control(element);
+    const link = node.closest('a[href], area[href]');
+    const { target, method } = form(node);
+    return {
+      role: squeeze(node.getAttribute('role')).toLowerCase().split(' ')[0] ||
+        (field(node) && 'textbox') || (node instanceof HTMLInputElement && INPUT_ROLES[node.type]) || ROLES[node.tagName] || '',
+      label: label(node),
+      target: link ? String(link.href.baseVal ?? link.href) : target,
+      method: link ? 'GET' : method,
+      field: field(node),
+      identity: identity(node),
+    };
+  }
+
+  function focused() {
+    let element = document.activeElement;
+    while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+    return element && element !== document.body ? element : null;
+  }
+
+  function topmost(x, y) {
+    let element = document.elementFromPoint(x, y);
+    for (let inner; element?.shadowRoot && (inner = element.shadowRoot.elementFromPoint(x, y)) && inner !== element; ) {
+      element = inner;
+    }
+    return element;
+  }
+
+  const box = (element) => {
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return [x, y, width, height];
+  };
+  const summary = (element) => {
+    const { role, label: name, target, method, field: kind } = describe(element);
+    return [role, name, target, method, kind].join('|');
+  };
+
+  // Remembers what is shown now. Called after each screenshot that differs from the one before.
+  function remember() {
+    const columns = Math.ceil(innerWidth / GRID_PX);
+    const rows = Math.ceil(innerHeight / GRID_PX);
+    const grid = [];
+    const shown = new Map();
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        const element = topmost(column * GRID_PX + GRID_PX / 2, row * GRID_PX + GRID_PX / 2);
+        grid.push(element);
+        if (element && !shown.has(element)) shown.set(element, null);
+      }
+    }
+    for (const element of document.querySelectorAll(INTERACTIVE)) shown.set(element, null);
+    for (const element of [...shown.keys()]) shown.set(control(element), null);
+    for (const element of shown.keys()) shown.set(element, { box: box(element), summary: summary(element) });
+    const present = new WeakMap();
+    let left = MAX_BOXES;
+    for (const element of document.getElementsByTagName('*')) present.set(element, left-- > 0 ? box(element) : null);
+    seen = { grid, columns, rows, shown, present, focus: focused() };
+    return token;
+  }
+
+  const near = (a, b) => a.every((value, index) => Math.abs(value - b[index]) <= MAX_SHIFT_PX);
+
+  // Returns how the place differs from the last capture, '' if it does not.
+  function difference(element, x, y) {
+    if (!seen) return '';
+    const node = control(element);
+    const before = seen.shown.get(node);
+    if (before) {
+      if (before.summary !== summary(node)) return 'the element there has another label or target';
+      if (!near(before.box, box(node))) return 'the element there was somewhere else';
+    }
+    if (element.getRootNode() === document) {
+      if (!seen.present.has(element)) return 'a new element is there';
+      const place = seen.present.get(element);
+      if (place && !near(place, box(element))) return 'the element there was somewhere else';
+    }
+    if (x === null) return '';
+    const column = Math.min(Math.max(Math.floor(x / GRID_PX), 0), seen.columns - 1);
+    const row = Math.min(Math.max(Math.floor(y / GRID_PX), 0), seen.rows - 1);
+    const was = seen.grid[row * seen.columns + column];
+    const is = topmost(column * GRID_PX + GRID_PX / 2, row * GRID_PX + GRID_PX / 2);
+    if (was !== is) return 'another element is there';
+    return '';
+  }
+
+  globalThis.pixelhandFacts = {
+    remember,
+    // `element` is what the browser's own hit test returns, in closed shadow roots too; x and y are null in frames.
+    at(element, x, y) {
+      const node = element instanceof Element ? element : element?.parentElement;
+      if (!node) return null;
+      const { x: left, y: top } = node.getBoundingClientRect();
+      const origin = [left + node.clientLeft, top + node.clientTop];
+      return { ...describe(node), change: difference(node, x, y), frame: node instanceof HTMLIFrameElement, origin };
+    },
+    focus() {
+      const element = focused();
+      return {
+        token,
+        element: element ? describe(element) : null,
+        moved: seen !== null && seen.focus !== element,
+        frame: element instanceof HTMLIFrameElement,
+        active: document.hasFocus(),
+      };
+    },
+  };
+})();

@@ -1,0 +1,303 @@
+"""Read what an action would touch in a page, and how it differs from the last capture.
+
+The script runs in an isolated world of each document, which the page's own scripts cannot reach, and the element under
+a point comes from the browser's own hit test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from playwright.async_api import BrowserContext, CDPSession, Error, Frame, Page
+
+from actions import Action, PressKeys, TypeText
+from actions.facts import ActionFacts, ElementFacts
+
+SCRIPT = Path(__file__).with_name("facts.js").read_text()
+WORLD = "pixelhand"
+MAX_FRAMES = 8  # of a page that are looked at
+CssPoint = tuple[float, float]
+
+
+class _Element(TypedDict):
+    role: str
+    label: str
+    target: str
+    method: str
+    field: str
+    identity: str
+
+
+class _Focus(TypedDict):
+    token: str
+    element: _Element | None
+    moved: bool
+    frame: bool
+    active: bool  # the frame has the page's focus
+
+
+@dataclass
+class _World:
+    """The isolated world of one frame's document."""
+
+    session: CDPSession
+    frame_id: str
+    context_id: int = 0
+    has_script: bool = False
+
+    async def evaluate(self, expression: str) -> Any:
+        """Return the JSON value of an expression, in the document that the frame shows now."""
+        for is_last in (False, True):
+            try:
+                if not self.has_script:
+                    await self._create()
+                options = {"expression": expression, "contextId": self.context_id, "returnByValue": True}
+                return _value(await self.session.send("Runtime.evaluate", options))
+            except Error:  # another document is shown
+                self.has_script = False
+                if is_last:
+                    raise
+        return None
+
+    async def _create(self) -> None:
+        options: dict[str, Any] = {"frameId": self.frame_id, "worldName": WORLD}
+        self.context_id = (await self.session.send("Page.createIsolatedWorld", options))["executionContextId"]
+        _value(await self.session.send("Runtime.evaluate", {"expression": SCRIPT, "contextId": self.context_id}))
+        self.has_script = True
+
+    async def call(self, function: str, backend_node_id: int, *arguments: float | None) -> Any:
+        """Return the JSON value of a function that is called on a node."""
+        node = {"backendNodeId": backend_node_id, "executionContextId": self.context_id}
+        resolved = await self.session.send("DOM.resolveNode", node)
+        options = {
+            "functionDeclaration": function,
+            "objectId": resolved["object"]["objectId"],
+            "arguments": [{"value": argument} for argument in arguments],
+            "returnByValue": True,
+        }
+        return _value(await self.session.send("Runtime.callFunctionOn", options))
+
+
+@dataclass
+class PageFacts:
+    """The facts of one page.
+
+    Args:
+        page: The page.
+        session: Its CDP session.
+    """
+
+    page: Page
+    session: CDPSession
+    _worlds: dict[str, _World] = field(default_factory=dict)  # by frame id
+    _sessions: dict[Frame, CDPSession | None] = field(default_factory=dict)  # of frames; None in the page's process
+    _main_id: str = ""
+    _token: str = ""  # of the document at the last capture
+
+    async def remember(self) -> None:
+        """Remember what is shown now, in the page and its frames."""
+        worlds = await self._all_worlds()
+        tokens = await asyncio.gather(*(self._remember(world) for world in worlds))
+        self._token = tokens[0]
+
+    async def read(self, action: Action, points: Sequence[CssPoint]) -> ActionFacts:
+        """Return what the action would touch now.
+
+        Args:
+            action: The action.
+            points: Its points in CSS pixels.
+        """
+        focus = await self._focus()
+        hits = [await self._at(await self._main(), x, y) for x, y in points]
+        changes = []
+        has_input = bool(points) or isinstance(action, TypeText | PressKeys)
+        if self._token and has_input and focus.token != self._token:
+            changes.append("another page is shown")
+        else:
+            for point, (_, change) in zip(action.points(), hits, strict=True):
+                if change:
+                    changes.append(f"{change} ({point.x}, {point.y})")
+            if isinstance(action, TypeText | PressKeys) and focus.is_moved:
+                changes.append("the keyboard focus is somewhere else")
+        return ActionFacts(
+            url=self.page.url,
+            document=focus.token,
+            elements=tuple(element for element, _ in hits),
+            focus=focus.element,
+            changes=tuple(changes),
+        )
+
+    async def _main(self) -> _World:
+        if not self._main_id:
+            tree = await self.session.send("Page.getFrameTree")
+            self._main_id = tree["frameTree"]["frame"]["id"]
+        return self._world(self.session, self._main_id)
+
+    def _world(self, session: CDPSession, frame_id: str) -> _World:
+        if frame_id not in self._worlds or self._worlds[frame_id].session is not session:
+            self._worlds[frame_id] = _World(session, frame_id)
+        return self._worlds[frame_id]
+
+    async def _all_worlds(self) -> list[_World]:
+        """Return the world of the page, then those of its frames."""
+        worlds = [await self._main()]
+        if len(self.page.frames) == 1:
+            return worlds
+        tree = await self.session.send("Page.getFrameTree")
+        worlds += [self._world(self.session, frame_id) for frame_id in _descendants(tree["frameTree"])]
+        for frame in self.page.frames[1:]:
+            if world := await self._own_process_world(frame):
+                worlds.append(world)
+        return worlds[: MAX_FRAMES + 1]
+
+    async def _own_process_world(self, frame: Frame) -> _World | None:
+        """Return the world of a frame of another site, None if the frame shares its parent's process."""
+        if frame not in self._sessions:
+            try:
+                self._sessions[frame] = await self.page.context.new_cdp_session(frame)
+            except Error:  # "This frame does not have a separate CDP session"
+                self._sessions[frame] = None
+        session = self._sessions[frame]
+        if session is None:
+            return None
+        try:
+            tree = await session.send("Page.getFrameTree")
+        except Error:  # it is gone, or navigated to another process
+            self._sessions.pop(frame, None)
+            return None
+        return self._world(session, tree["frameTree"]["frame"]["id"])
+
+    async def _remember(self, world: _World) -> str:
+        try:
+            return str(await world.evaluate("pixelhandFacts.remember()"))
+        except Error:
+            if world.frame_id == self._main_id:
+                raise
+            return ""  # the frame is gone
+
+    async def _focus(self) -> _FocusResult:
+        worlds = await self._all_worlds()
+        main = cast(_Focus, await worlds[0].evaluate("pixelhandFacts.focus()"))
+        element, is_moved = main["element"], main["moved"]
+        if main["frame"]:
+            for world in reversed(worlds[1:]):
+                try:
+                    inner = cast(_Focus, await world.evaluate("pixelhandFacts.focus()"))
+                except Error:
+                    continue
+                if inner["active"] and inner["element"] is not None and not inner["frame"]:
+                    element, is_moved = inner["element"], is_moved or inner["moved"]
+                    break
+        return _FocusResult(main["token"], ElementFacts(**element) if element else None, is_moved)
+
+    async def _at(self, world: _World, x: float, y: float, depth: int = 0) -> tuple[ElementFacts, str]:
+        """Return the element at a point of a frame, and how the place differs from the last capture."""
+        await world.evaluate("0")  # a world of the document that is shown now
+        options = {"x": round(x), "y": round(y), "includeUserAgentShadowDOM": False}
+        try:
+            hit = await world.session.send("DOM.getNodeForLocation", options)
+        except Error:  # no node, as in a PDF
+            return ElementFacts(), ""
+        frame_id, is_local = hit.get("frameId", world.frame_id), True
+        if frame_id != world.frame_id:  # a frame in the same process
+            world, is_local = self._world(world.session, frame_id), False
+            await world.evaluate("0")
+        result = await world.call(
+            "function(x, y) { return pixelhandFacts.at(this, x, y) }",
+            hit["backendNodeId"],
+            *((x, y) if is_local else (None, None)),
+        )
+        if result is None:
+            return ElementFacts(), ""
+        change, frame, origin = result.pop("change"), result.pop("frame"), result.pop("origin")
+        if frame and depth < MAX_FRAMES and not change:
+            inner = await self._frame_at(origin, x, y, is_local=is_local and depth == 0)
+            if inner is not None:
+                return await self._at(inner, x - origin[0], y - origin[1], depth + 1)
+        return ElementFacts(**result), change
+
+    async def _frame_at(self, origin: Sequence[float], x: float, y: float, *, is_local: bool) -> _World | None:
+        """Return the world of the frame of another site whose content begins at `origin`."""
+        for frame in self.page.frames[1:]:
+            world = await self._own_process_world(frame)
+            if world is None:
+                continue
+            try:
+                box = await (await frame.frame_element()).bounding_box()
+            except Error:
+                continue
+            if box is None or not is_local:
+                continue
+            is_inside = box["x"] <= x < box["x"] + box["width"] and box["y"] <= y < box["y"] + box["height"]
+            if is_inside and abs(box["x"] - origin[0]) <= 40 and abs(box["y"] - origin[1]) <= 40:  # borders
+                return world
+        return None
+
+
+@dataclass(frozen=True)
+class _FocusResult:
+    token: str
+    element: ElementFacts | None
+    is_moved: bool
+
+
+class FactsReader:
+    """The facts of all pages of a browser context.
+
+    Args:
+        timeout_s: Seconds after which a page that does not answer counts as hung.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._pages: dict[Page, PageFacts] = {}
+
+    async def remember(self, page: Page, session: CDPSession) -> None:
+        """Remember what a page shows, for the comparison with what is there when an action is due."""
+        try:
+            await asyncio.wait_for(self._of(page, session).remember(), self._timeout_s)
+        except (Error, TimeoutError):  # it navigates or hangs: the next capture shows it
+            self._pages.pop(page, None)
+
+    async def read(self, page: Page, session: CDPSession, action: Action, points: Sequence[CssPoint]) -> ActionFacts:
+        """Return what an action would touch on a page now."""
+        try:
+            return await asyncio.wait_for(self._of(page, session).read(action, points), self._timeout_s)
+        except (Error, TimeoutError):
+            self._pages.pop(page, None)
+            return ActionFacts(url=page.url, changes=("the page does not answer",))
+
+    def _of(self, page: Page, session: CDPSession) -> PageFacts:
+        self._pages = {known: facts for known, facts in self._pages.items() if not known.is_closed()}
+        if page not in self._pages:
+            self._pages[page] = PageFacts(page, session)
+        return self._pages[page]
+
+
+async def read_dialog(page: Page, context: BrowserContext, points: Sequence[CssPoint]) -> tuple[ElementFacts, ...]:
+    """Return the elements of a drawn dialog under points in CSS pixels."""
+    session = await context.new_cdp_session(page)
+    facts = PageFacts(page, session)
+    try:
+        world = await facts._main()
+        return tuple([(await facts._at(world, x, y))[0] for x, y in points])
+    finally:
+        await session.detach()
+
+
+def _descendants(tree: dict[str, Any]) -> list[str]:
+    ids = []
+    for child in tree.get("childFrames", ()):
+        ids += [child["frame"]["id"], *_descendants(child)]
+    return ids
+
+
+def _value(result: dict[str, Any]) -> Any:
+    if "exceptionDetails" in result:
+        details = result["exceptionDetails"]
+        raise Error(str(details.get("exception", {}).get("description", details.get("text", "a script failed"))))
+    return result["result"].get("value")
