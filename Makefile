@@ -11,7 +11,7 @@ test: browser screens    ## the whole test suite
 	.venv/bin/python -m pytest
 
 test-fast: env           ## the pure tests: no browser, desktop, phone or large model
-	.venv/bin/python -m pytest -m "not slow and not browser and not desktop and not android and not model" -n 2
+	.venv/bin/python -m pytest --fast -n 2
 
 test-all: browser screens  ## with the slow proofs
 	.venv/bin/python -m pytest -m "slow or not slow" --timeout 1800

@@ -172,17 +172,7 @@ def make_env(settings: Settings, guard: UrlGuard) -> Env:
         UsageError: The surface cannot be opened with these settings.
         SurfaceError: The surface failed.
     """
-    from envs import live
-    from envs.miniwob.env import miniwob_env
-
-    surface = open_surface(settings)
-    try:
-        if not is_practice(settings.url):
-            return live.LiveEnv(surface, guard=guard)
-        return miniwob_env(pages.task_name(settings.url), guard=guard, surface=surface)
-    except BaseException:
-        surface.close()
-        raise
+    return factory.open_env(settings.surface, surface_options(settings), guard=guard)
 
 
 def open_surface(settings: Settings) -> Surface:
@@ -192,9 +182,12 @@ def open_surface(settings: Settings) -> Surface:
         UsageError: The surface cannot be opened with these settings.
         SurfaceError: The surface failed.
     """
-    name, _, location = settings.surface.partition(":")
-    options = SurfaceOptions(
-        where=location,
+    return factory.open_surface(settings.surface, surface_options(settings))
+
+
+def surface_options(settings: Settings) -> SurfaceOptions:
+    """Return the settings that concern the surface."""
+    return SurfaceOptions(
         url=settings.url,
         width=settings.width,
         height=settings.height,
@@ -202,7 +195,6 @@ def open_surface(settings: Settings) -> Surface:
         window=settings.window,
         program=settings.program,
     )
-    return factory.open_surface(name, options)
 
 
 def install_approval(env: Env, settings: Settings, folder: Path, record: EventWriter, person: Approver | None) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from actions import Error, SurfaceError, UsageError, parse_action
+from agent.ui.formatting import describe_action
 from envs.surfaces.image import load_screenshot
 from evals.files import write_text
 from evals.formatting import flatten_groups
@@ -28,6 +29,7 @@ TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
 MAX_WIDTH, MAX_HEIGHT = 760, 620  # pixels of an embedded image
 JPEG_QUALITY = 72
 MAX_REPLY_CHARS = 700
+CLUSTER_NAMES = {"picture": "image"}  # name in result.json: name in the report
 MAX_IDS = 200  # ids listed of missing or broken samples
 
 
@@ -92,7 +94,7 @@ def _run_context(folder: Path, summary: Mapping[str, Any], data: Path | None, fa
         "revision": summary["revision"],
         "protocol": summary["protocol"],
         "level": request.get("level", ""),
-        "limit": request.get("limit") or "none",
+        "samples": request.get("limit") or "all",
         "seed": request.get("seed", ""),
         **request.get("options", {}),
         **summary["about"],
@@ -103,24 +105,30 @@ def _run_context(folder: Path, summary: Mapping[str, Any], data: Path | None, fa
         "rate": format_rate(summary["accuracy"], total),
         "interval": (
             f"{format_rate(interval['low'], total)} to {format_rate(interval['high'], total)}, "
-            f"{interval['clusters']:,} clusters by {interval['clustered_by']}"
+            f"samples clustered by {CLUSTER_NAMES.get(interval['clustered_by'], interval['clustered_by'])}, "
+            f"{interval['clusters']:,} in all"
         ),
         "notes": summary["notes"],
         "counts": [
             ("correct", f"{summary['correct']:,} of {total:,}"),
             ("wrong format", f"{summary['wrong_format']:,}"),
-            ("missing, counted as wrong", f"{summary['missing']:,}"),
-            ("broken, in no figure", f"{summary['broken']:,}"),
+            ("no prediction, counted as wrong", f"{summary['missing']:,}"),
+            ("not scored, because of an error", f"{summary['broken']:,}"),
         ],
         "averages": [(name, format_rate(value, total)) for name, value in summary["averages"].items()],
-        "configuration": [(key, str(value)) for key, value in configuration.items()],
-        "groups": [row for row in flatten_groups(summary["cells"]) if row[2]],
-        "baselines": [row for row in flatten_groups(summary["baselines"]) if row[2]],
+        "configuration": [(key.replace("_", " "), str(value)) for key, value in configuration.items()],
+        "groups": _rate_rows(summary["cells"]),
+        "baselines": _rate_rows(summary["baselines"]),
         "metrics": json.dumps(summary["metrics"], indent=1),
         "missing": summary["missing_ids"],
         "broken": [f"{task['id']}: {task['why']}" for task in summary["broken_ids"]],
         **_failures_context(folder, summary, data, failures),
     }
+
+
+def _rate_rows(groups: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (name, rate, count) of the groups that have a count."""
+    return [(name.replace("_", " "), rate, count) for name, rate, count in flatten_groups(groups) if count]
 
 
 def _is_numeric(cell: str) -> bool:
@@ -213,15 +221,19 @@ def predicted_points(prediction: Prediction) -> list[Point]:
 
 def _describe_prediction(prediction: Prediction) -> str:
     if "actions" in prediction:
-        descriptions = [
-            " ".join(str(value) for value in action.values() if value not in ((), [], None, ""))
-            for action in prediction["actions"]
-        ]
-        return "; ".join(descriptions) or "no action could be parsed"
+        return "; ".join(map(_describe_action, prediction["actions"])) or "no action could be parsed"
     if prediction.get("refused"):
         return "a refusal"
     point = parse_point(prediction.get("point"))
-    return f"{point[0]:g}, {point[1]:g}" if point else "no point"
+    return f"({point[0]:g}, {point[1]:g}), in pixels of the image" if point else "no point"
+
+
+def _describe_action(action: Mapping[str, Any]) -> str:
+    """Return a predicted action as a run displays it, or its values where it is invalid."""
+    try:
+        return describe_action(parse_action(action))
+    except Error:
+        return " ".join(str(value) for value in action.values() if value not in ((), [], None, ""))
 
 
 def _encode_jpeg(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> str:

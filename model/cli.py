@@ -87,9 +87,9 @@ def recommend(
 def pull(hub_id: Annotated[str, typer.Argument(help="Like Qwen/Qwen2.5-VL-7B-Instruct.", metavar="ID")]) -> None:
     """Fetch a checkpoint from the Hugging Face Hub."""
     from model.checkpoints.hub import pull as pull_checkpoint
-    from model.checkpoints.model_zoo import FAMILIES
+    from model.checkpoints.model_zoo import families
 
-    for checkpoint in (checkpoint for family in FAMILIES for checkpoint in family.checkpoints):
+    for checkpoint in (checkpoint for family in families() for checkpoint in family.checkpoints):
         if checkpoint.hub_id == hub_id:
             print(f"license: {checkpoint.license}", file=sys.stderr)
     folder = pull_checkpoint(hub_id, lambda line: print(line, file=sys.stderr))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perf.miniwob import miniwob
+from perf.startup import startup
 from perf.surfaces import surfaces
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("miniwob")(miniwob)
+app.command("startup")(startup)
 app.command("surfaces")(surfaces)
 
 DTYPES = ("float32", "bfloat16", "float16", "int8", "int4")

@@ -57,30 +57,13 @@ def open_env(
         SurfaceError: the machine failed, such as a browser that does not start.
     """
     from agent.safety.url_policy import UrlGuard
-    from envs.factory import open_surface
-    from envs.live import LiveEnv
-    from envs.miniwob import pages
+    from envs import factory
     from envs.options import SurfaceOptions
 
-    name, _, where = surface.partition(":")
-    guard = UrlGuard(tuple(allow_schemes), None if allow_hosts is None else tuple(allow_hosts), apps=name != "browser")
-    task = pages.task_name(url) if pages.is_miniwob_address(url) else None
-    if task is not None and goal:
-        raise UsageError(f"goal cannot be set for {url}: a practice page has its own goal")
-    options = SurfaceOptions(
-        where=where, url=url, width=width, height=height, headed=headed, window=window, program=program
-    )
-    with ExitStack() as stack:
-        machine = open_surface(name, options)
-        stack.callback(machine.close)
-        if task is None:
-            env = LiveEnv(machine, goal=goal, guard=guard)
-        else:
-            from envs.miniwob.env import miniwob_env
-
-            env = miniwob_env(task, guard=guard, surface=machine)
-        stack.pop_all()
-        return env
+    options = SurfaceOptions(url=url, width=width, height=height, headed=headed, window=window, program=program)
+    is_browser = surface.partition(":")[0] == "browser"
+    guard = UrlGuard(tuple(allow_schemes), None if allow_hosts is None else tuple(allow_hosts), apps=not is_browser)
+    return factory.open_env(surface, options, goal=goal, guard=guard)
 
 
 def run(

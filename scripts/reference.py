@@ -268,12 +268,12 @@ def _schema_type(field: dict[str, Any], schema: dict[str, Any]) -> str:
 def dialects_page() -> str:
     """Return the page of the dialects and of the checkpoints that are known to use each."""
     from actions.plugins import list_plugins, load_plugin
-    from model.checkpoints.model_zoo import FAMILIES
+    from model.checkpoints.model_zoo import families, serve_commands
 
     parts = [
         "# Dialects and checkpoints\n",
         "The dialect is chosen from the checkpoint's own files. Prompts, coordinate spaces and reply syntax of each",
-        "are in [dialects](../dialects.md); the commands that serve them with vLLM in [scaling](../scaling.md).\n",
+        "are in [dialects](../dialects.md); how to serve them with vLLM is in [scaling](../scaling.md).\n",
     ]
     rows = []
     for name in list_plugins("model.dialects"):
@@ -285,17 +285,29 @@ def dialects_page() -> str:
     parts.append(
         "`agent models pull ID` downloads one; `agent models family DIALECT` prints memory and published scores.\n"
     )
+    known = families()
     rows = [
         (
             f"`{checkpoint.hub_id}`",
             f"`{family.dialect}`",
             "in process" if family.runs == "here" else "behind a server",
-            _cell(getattr(checkpoint, "license", None) or getattr(checkpoint, "licence", "")),
+            _cell(checkpoint.license),
         )
-        for family in FAMILIES
+        for family in known
         for checkpoint in family.checkpoints
     ]
     parts.append(_table(("checkpoint", "dialect", "runs", "license"), rows))
+    parts.append("## Served by vLLM\n")
+    parts.append(
+        "Replace MODEL and MORE in the command of [scaling](../scaling.md#vllm-as-the-engine) by the second column, "
+        "and append the third to the server's address.\n"
+    )
+    rows = [
+        (family.name, f"`{f'{command.hub_id} {command.arguments}'.strip()}`", f"`{command.query}`")
+        for family in known
+        for command in serve_commands(family)
+    ]
+    parts.append(_table(("family", "MODEL and MORE", "after `--model http://127.0.0.1:8000/v1`"), rows))
     return "\n".join(parts)
 
 

@@ -46,10 +46,28 @@ FILES = {  # marker: patterns of files below tests/
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --fast."""
+    parser.addoption(
+        "--fast", action="store_true", help="leave out the files that have a marker, without importing them"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files that have a marker if --fast is given."""
+    if config.getoption("--fast") and collection_path.is_relative_to(HERE) and markers_of(collection_path):
+        return True
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Add the markers of `FILES`."""
     for item in items:
-        path = item.path.relative_to(HERE).as_posix()
-        for marker, patterns in FILES.items():
-            if any(fnmatch(path, pattern) for pattern in patterns):
-                item.add_marker(marker)
+        for marker in markers_of(item.path):
+            item.add_marker(marker)
+
+
+def markers_of(path: Path) -> list[str]:
+    """Return the markers of a test file."""
+    name = path.relative_to(HERE).as_posix()
+    return [marker for marker, patterns in FILES.items() if any(fnmatch(name, pattern) for pattern in patterns)]

@@ -10,7 +10,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"torch", "transformers", "playwright", "cv2", "gymnasium", "mss", "pyautogui", "adbutils", "huggingface_hub"}
+HEAVY = {
+    "torch",
+    "matplotlib",
+    "scipy",
+    "pandas",
+    "mcp",
+    "starlette",
+    "uvicorn",
+    "openpyxl",
+    "transformers",
+    "playwright",
+    "cv2",
+    "gymnasium",
+    "mss",
+    "pyautogui",
+    "adbutils",
+    "huggingface_hub",
+}
 MEDIUM = {"numpy", "rich", "httpx", "PIL"}  # without pydantic, which typer imports for a command with arguments
 REPORT = (
     "; import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)"

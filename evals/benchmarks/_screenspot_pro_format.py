@@ -31,30 +31,46 @@ def read_tasks(files: Iterable[Path], to_target: Callable[[Sequence[float]], Tar
     Raises:
         UsageError: A record does not have the format; the message names it.
     """
+
+    def to_task(record: Any, path: Path) -> GroundingTask:
+        numbers = tuple(float(number) for number in record["bbox"])
+        width, height = (int(side) for side in record["img_size"])
+        return GroundingTask(
+            id=str(record["id"]),
+            image=str(record["img_filename"]),
+            size=(width, height),
+            instruction=str(record["instruction"]),
+            target=to_target(numbers),
+            labels={
+                **{key: record.get(key) for key in ("platform", "application", "group", "ui_type")},
+                "instruction_cn": record.get("instruction_cn") or "",
+                "bbox": numbers,
+            },
+        )
+
+    return convert_records(files, to_task, "ScreenSpot-Pro")
+
+
+def convert_records(
+    files: Iterable[Path], to_task: Callable[[Any, Path], GroundingTask], name: str
+) -> list[GroundingTask]:
+    """Return the task of each record of annotation files.
+
+    Args:
+        files: JSON files, each a list of records.
+        to_task: Converts a record of a file; raises KeyError, TypeError or ValueError where it has another format.
+        name: Name of the format, for the error.
+
+    Raises:
+        UsageError: A record does not have the format; the message names it.
+    """
     tasks = []
     for path in files:
         for index, record in enumerate(read_records(path)):
             try:
-                numbers = tuple(float(number) for number in record["bbox"])
-                width, height = (int(side) for side in record["img_size"])
-                tasks.append(
-                    GroundingTask(
-                        id=str(record["id"]),
-                        image=str(record["img_filename"]),
-                        size=(width, height),
-                        instruction=str(record["instruction"]),
-                        target=to_target(numbers),
-                        labels={
-                            **{key: record.get(key) for key in ("platform", "application", "group", "ui_type")},
-                            "instruction_cn": record.get("instruction_cn") or "",
-                            "bbox": numbers,
-                        },
-                    )
-                )
+                tasks.append(to_task(record, path))
             except (KeyError, TypeError, ValueError) as error:
-                raise UsageError(
-                    f"{path}, record {index}: not in ScreenSpot-Pro's format ({format_error(error)})"
-                ) from None
+                raise UsageError(f"{path}, record {index}: not in {name}'s format ({format_error(error)})") from None
     return tasks
 
 

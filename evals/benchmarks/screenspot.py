@@ -19,9 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from actions import UsageError
 from evals.benchmarks import _screenspot_pro_format as pro_format
-from evals.files import annotation_files, format_error, revision
+from evals.files import annotation_files, revision
 from evals.metrics import grounding
 from evals.metrics.grounding import GroundingTask, Target
 from evals.stats import mean
@@ -40,37 +39,29 @@ def read_v1(folder: Path) -> Dataset:
     """Read the annotations of v1."""
     files = annotation_files(folder, ("screenspot_*.jsonl", "re_gpt-*.jsonl", "screenspot_*.json"), SOURCE_V1)
     counts: Counter[str] = Counter()
-    tasks = []
-    for path in files:
-        file_platform = path.stem.removeprefix("screenspot_")
-        for index, record in enumerate(pro_format.read_records(path)):
-            try:
-                platform = str(record["platform"]) if "platform" in record else file_platform
-                if platform not in PLATFORMS:
-                    raise ValueError(f"platform {platform!r} is none of {', '.join(PLATFORMS)}")
-                x, y, width, height = (float(number) for number in record["bbox"])
-                labels = {
-                    "platform": platform,
-                    "ui_type": str(record["data_type"]),
-                    "application": str(record.get("data_source") or record.get("data_souce")),
-                    "group": None,
-                }
-                tasks.append(
-                    GroundingTask(
-                        id=f"screenspot_{platform}_{counts[platform]}",
-                        image=str(record["image"] if "image" in record else record["img_filename"]),
-                        size=None,
-                        instruction=str(record["instruction"]),
-                        target=Target("box", (x, y, x + width, y + height)),
-                        labels=labels,
-                    )
-                )
-                counts[platform] += 1
-            except (KeyError, TypeError, ValueError) as error:
-                raise UsageError(
-                    f"{path}, record {index}: not in ScreenSpot's format ({format_error(error)})"
-                ) from None
-    return Dataset(folder, revision(files), tasks)
+
+    def to_task(record: Any, path: Path) -> GroundingTask:
+        platform = str(record["platform"] if "platform" in record else path.stem.removeprefix("screenspot_"))
+        if platform not in PLATFORMS:
+            raise ValueError(f"platform {platform!r} is none of {', '.join(PLATFORMS)}")
+        x, y, width, height = (float(number) for number in record["bbox"])
+        task = GroundingTask(
+            id=f"screenspot_{platform}_{counts[platform]}",
+            image=str(record["image"] if "image" in record else record["img_filename"]),
+            size=None,
+            instruction=str(record["instruction"]),
+            target=Target("box", (x, y, x + width, y + height)),
+            labels={
+                "platform": platform,
+                "ui_type": str(record["data_type"]),
+                "application": str(record.get("data_source") or record.get("data_souce")),
+                "group": None,
+            },
+        )
+        counts[platform] += 1
+        return task
+
+    return Dataset(folder, revision(files), pro_format.convert_records(files, to_task, "ScreenSpot"))
 
 
 def read_v2(folder: Path) -> Dataset:

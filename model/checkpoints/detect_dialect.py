@@ -7,16 +7,14 @@ cannot be told from its base; the match is then not certain.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from actions import UsageError, plugins
 from model.checkpoints.settings import image_processor_config, stated_bounds
 from model.dialects.base import Detection
-from model.json_file import read_text
+from model.json_file import read_json_object
 from model.processing.image import ImageLimits
 
 SETTINGS = "pixelhand.json"
@@ -61,10 +59,10 @@ def detect_dialect(folder: Path) -> DialectMatch:
     Raises:
         UsageError: if one of its files cannot be read.
     """
-    setting = _load_json(folder / SETTINGS).get("dialect")
+    setting = read_json_object(folder / SETTINGS).get("dialect")
     if setting:
         return DialectMatch(str(setting), f"it is set in {SETTINGS}")
-    config = _load_json(folder / "config.json")
+    config = read_json_object(folder / "config.json")
     model_type = str(config.get("model_type", ""))
     known = detections()
     for architecture in config.get("architectures") or ():
@@ -137,13 +135,3 @@ def _load_text(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error}); download the checkpoint again") from None
     return text.replace('\\"', '"')  # quotes are escaped inside JSON
-
-
-def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(read_text(path))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); download the checkpoint again") from None
-    return data if isinstance(data, dict) else {}

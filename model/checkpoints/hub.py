@@ -10,7 +10,8 @@ from pathlib import Path
 
 from actions import UsageError
 from model.checkpoints.files import HUB_FILES
-from model.checkpoints.model_zoo import FAMILIES, parameters
+from model.checkpoints.model_zoo import parameters
+from model.dialects import qwen25
 from model.json_file import read_text
 from model.nn.config import OFFICIAL, VARIANTS
 
@@ -28,7 +29,7 @@ class HubCheckpoint:
 
 KNOWN = tuple(
     HubCheckpoint(checkpoint.hub_id, round(2 * sum(parameters(OFFICIAL[checkpoint.size])) / 1e9, 1), checkpoint.license)
-    for checkpoint in FAMILIES[0].checkpoints
+    for checkpoint in qwen25.MODELS.checkpoints
 )
 
 

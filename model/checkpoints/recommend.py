@@ -9,7 +9,8 @@ from typing import Literal
 from actions import UsageError
 from actions.suggest import suggest
 from model.checkpoints.hub import KNOWN
-from model.checkpoints.model_zoo import FAMILIES, GRID_TOKENS, Checkpoint, ModelFamily, UseCase, required_bytes
+from model.checkpoints.model_zoo import GRID_TOKENS, families, required_bytes, serve_commands
+from model.dialects.parts.model_family import Checkpoint, ModelFamily, UseCase
 
 BENCHMARKS: dict[UseCase, tuple[str, ...]] = {  # whose published scores rank the families for a use
     "desktop": ("OSWorld", "OSWorld-Verified"),
@@ -64,9 +65,9 @@ def recommend(hardware: Hardware, use: UseCase) -> list[Recommendation]:
     Families are ordered by their best published score on the benchmarks of the use, those without a score last. A GPU
     is preferred to the CPU, and bf16 to int8 to int4.
     """
-    families = [family for family in FAMILIES if use in family.use and family.runs == "here"]
-    families.sort(key=lambda family: -_best_score(family, use))
-    candidates = (_largest_that_fits(family, hardware, use) for family in families)
+    suitable = [family for family in families() if use in family.use and family.runs == "here"]
+    suitable.sort(key=lambda family: -_best_score(family, use))
+    candidates = (_largest_that_fits(family, hardware, use) for family in suitable)
     return [candidate for candidate in candidates if candidate is not None]
 
 
@@ -92,7 +93,7 @@ def _largest_that_fits(family: ModelFamily, hardware: Hardware, use: UseCase) ->
 def family_table() -> str:
     """Return a table of the families, one per line."""
     lines = [f"{'dialect':12} {'family':26} {'runs':7} {'sizes':14} good at"]
-    for family in FAMILIES:
+    for family in families():
         sizes = " ".join(checkpoint.size or f"{checkpoint.billions:g}B" for checkpoint in family.checkpoints) or "-"
         lines.append(f"{family.dialect:12} {family.name:26} {family.runs:7} {sizes:14} {family.good_at}")
     return "\n".join(lines)
@@ -104,8 +105,8 @@ def family_card(name: str) -> str:
     Raises:
         UsageError: There is no such family.
     """
-    by_dialect = {family.dialect: family for family in FAMILIES}
-    by_name = {family.name.lower(): family for family in FAMILIES}
+    by_dialect = {family.dialect: family for family in families()}
+    by_name = {family.name.lower(): family for family in by_dialect.values()}
     family = by_dialect.get(name) or by_name.get(name.lower())
     if family is None:
         raise UsageError(f"no family '{name}'; have {', '.join(by_dialect)}.{suggest(name, by_dialect)}")
@@ -125,6 +126,11 @@ def family_card(name: str) -> str:
     lines += ["", "  published scores in percent, with their sources:" if family.scores else "  no published scores"]
     for score in family.scores:
         lines.append(f"  {score.checkpoint:12} {score.benchmark:18} {score.value:6.1f}  {score.source}")
+    commands = serve_commands(family)
+    if commands:
+        lines += ["", "  serve it with vLLM (docs/scaling.md), and add the query to the address in --model:"]
+    for command in commands:
+        lines.append(f"  vllm serve {' '.join(filter(None, (command.hub_id, command.arguments)))}   {command.query}")
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS
 from model.dialects.parts.fields import MAX_NOTCHES, DirectionField, Field, PathField, SecondsField, Values, scroll_by
+from model.dialects.parts.model_family import ModelFamily
 from model.dialects.parts.provider_items import COMPUTER, ParsedItems, ProviderItemDialect
 from model.dialects.parts.qwen_tools import AT, CLICK, DOUBLE, MAYBE_AT, MIDDLE, MOVE, RIGHT, TRIPLE, TYPE
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
@@ -150,6 +151,15 @@ TABLE = ActionTable(
     _unsupported("left_mouse_up", "drag with left_click_drag"),
     _unsupported("zoom", "the screen is shown as large as it gets"),
 )  # fmt: skip
+
+
+MODELS = ModelFamily(
+    "Anthropic's computer use",
+    (),
+    "the blocks of Anthropic's computer tool; its models are not released as weights",
+    ("desktop", "browser"),
+    "server",
+)
 
 
 class Dialect(ProviderItemDialect):

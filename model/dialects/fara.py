@@ -30,6 +30,7 @@ from model.dialects.parts.fields import (
 )
 from model.dialects.parts.grammar import CHARACTERS, GrammarBuilder, Rule
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.model_family import FARA_README, SEE_MODEL_CARD, Checkpoint, ModelFamily, published
 from model.dialects.parts.qwen_tools import AT, CLICK, KEY, MAYBE_AT, MOVE, TERMINATE, TEXT, WAIT
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.dialects.parts.tool_call import ToolCallDialect
@@ -158,6 +159,21 @@ TABLE = ActionTable(
     replace(constant_row("reload", "press", keys=("f5",)), offered=False, writes=False),
     replace(TYPE, name="input_text", offered=False),
 )  # fmt: skip
+
+
+MODELS = ModelFamily(
+    "Fara",
+    (Checkpoint("microsoft/Fara-7B", "7B", f"{SEE_MODEL_CARD} (repository: MIT)"),),
+    "errands on the web: shopping, bookings, searches",
+    ("browser",),
+    scores=published(
+        FARA_README,
+        ("7B", "WebVoyager", 73.5),
+        ("7B", "Online-Mind2Web", 34.1),
+        ("7B", "DeepShop", 26.2),
+        ("7B", "WebTailBench", 38.4),
+    ),
+)
 
 
 class Dialect(ToolCallDialect):

@@ -12,11 +12,24 @@ from actions import Screen
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.dialect import load_prompt
 from model.dialects.parts.history import escape, image_part, message, text_part
+from model.dialects.parts.model_family import SEE_MODEL_CARD, VENUS_README, Checkpoint, ModelFamily, published
 from model.dialects.parts.point import POINT_TABLE, PointDialect
 from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(3136, 4096 * 2160)  # README
 SYSTEM = load_prompt("gta1").removesuffix("\n")
+
+
+MODELS = ModelFamily(
+    "GTA1",
+    (
+        Checkpoint("HelloKKMe/GTA1-7B", "7B", SEE_MODEL_CARD),
+        Checkpoint("HelloKKMe/GTA1-32B", "32B", SEE_MODEL_CARD),
+    ),
+    "finding what is described; plans nothing",
+    ("grounding",),
+    scores=published(VENUS_README, ("7B", "ScreenSpot-Pro", 50.1)),
+)
 
 
 class Dialect(PointDialect):

@@ -18,6 +18,7 @@ from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import type_actions
 from model.dialects.parts.fields import AmountField, FlagField, PathField, TextField, Values
 from model.dialects.parts.history import escape, image_part, message, outcome_text, tagged_texts, text_part
+from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily, published
 from model.dialects.parts.qwen_tools import CLICK, DESCRIPTION, DOUBLE, KEY, MIDDLE, MOVE, RIGHT, SYSTEM, TERMINATE
 from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.dialects.parts.tool_call import ToolCallDialect
@@ -89,6 +90,18 @@ TABLES = {
         TERMINATE,
     ),
 }
+
+
+MODELS = ModelFamily(
+    "GUI-Owl",
+    (
+        Checkpoint("mPLUG/GUI-Owl-7B", "7B", f"{SEE_MODEL_CARD} (repository: MIT)"),
+        Checkpoint("mPLUG/GUI-Owl-32B", "32B", f"{SEE_MODEL_CARD} (repository: MIT)"),
+    ),
+    "phones, and desktop programs as well",
+    ("phone", "desktop"),
+    scores=published("arXiv 2508.15144", ("7B", "AndroidWorld", 66.4), ("7B", "OSWorld", 29.4)),
+)
 
 
 class Dialect(ToolCallDialect):

@@ -26,6 +26,7 @@ from model.dialects.parts.dialect import BaseDialect, check_surrogates, load_pro
 from model.dialects.parts.fields import DIRECTIONS, DirectionField, Field, SecondsField, TextField, Values, XYField
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, write_point
 from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily, VllmExample, published
 from model.dialects.parts.schema import Schema, object_schema
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.engine.call_grammar import CallGrammar
@@ -129,6 +130,20 @@ TABLE = ActionTable(
     *CLICK_ROWS,
 )  # fmt: skip
 LOCALIZER = ActionTable(*CLICK_ROWS)
+
+
+MODELS = ModelFamily(
+    "Holo1, Holo1.5",
+    (
+        Checkpoint("Hcompany/Holo1-3B", "3B", SEE_MODEL_CARD),
+        Checkpoint("Hcompany/Holo1-7B", "7B", "Apache-2.0"),
+        Checkpoint("Hcompany/Holo1.5-7B", "7B", f"{SEE_MODEL_CARD} (reported: Apache-2.0)"),
+    ),
+    "finding things on web pages; with a planner, whole tasks on the web",
+    ("grounding", "browser"),
+    scores=published("Holo1-7B model card (with Surfer-H and its validator)", ("Holo1-7B", "WebVoyager", 92.2)),
+    vllm=(VllmExample(), VllmExample("Hcompany/Holo1.5-7B", "click_absolute", ImageLimits(LIMITS.min_pixels, 3686400))),
+)
 
 
 class Dialect(BaseDialect):

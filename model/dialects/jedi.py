@@ -11,6 +11,7 @@ from typing import ClassVar
 from actions import Call, Screen
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.history import escape, image_part, message, text_part
+from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily
 from model.dialects.parts.qwen_tools import COMPUTER, DESCRIPTION, PROPERTIES
 from model.dialects.parts.tool_call import ToolCallDialect
 from model.processing.image import ImageLimits
@@ -20,6 +21,17 @@ LIMITS = ImageLimits(3136, 2700 * 28 * 28)  # jedi_7b_agent.py
 
 GLYPH = "⚗"  # sometimes written for either tag
 SYSTEM = "You point at things on a person's screen: make the one function call that does what is asked."
+
+
+MODELS = ModelFamily(
+    "Jedi",
+    (
+        Checkpoint("xlangai/Jedi-3B-1080p", "3B", SEE_MODEL_CARD),
+        Checkpoint("xlangai/Jedi-7B-1080p", "7B", SEE_MODEL_CARD),
+    ),
+    "finding what is described, at 1080p; plans nothing",
+    ("grounding",),
+)
 
 
 class Dialect(ToolCallDialect):

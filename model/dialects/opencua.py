@@ -32,6 +32,7 @@ from model.dialects.parts.fields import (
 )
 from model.dialects.parts.grammar import GrammarBuilder, literal
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
+from model.dialects.parts.model_family import OPENCUA_README, Checkpoint, ModelFamily, VllmExample, published
 from model.dialects.parts.table import ActionSpec, ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
@@ -153,6 +154,30 @@ TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     ActionSpec("computer.wait", "wait", (SecondsField("seconds", default=WAIT_S),)),
     ActionSpec("computer.terminate", "done", (ChoiceField("status"),)),
 )  # fmt: skip
+
+
+MODELS = ModelFamily(
+    "OpenCUA",
+    (
+        Checkpoint("xlangai/OpenCUA-7B", "7B", "MIT"),
+        Checkpoint("xlangai/OpenCUA-32B", "32B", "MIT"),
+        Checkpoint("xlangai/OpenCUA-72B-preview", "72B", "MIT"),
+    ),
+    "long tasks in desktop programs, with thoughts",
+    ("desktop", "grounding"),
+    scores=published(
+        OPENCUA_README,
+        ("7B", "OSWorld-Verified", 26.6),
+        ("7B", "ScreenSpot-Pro", 50.0),
+        ("7B", "OSWorld-G", 55.3),
+        ("32B", "OSWorld-Verified", 34.8),
+        ("32B", "ScreenSpot-Pro", 55.3),
+        ("32B", "OSWorld-G", 59.6),
+        ("72B", "OSWorld-Verified", 45.0),
+        ("72B", "ScreenSpot-Pro", 60.8),
+    ),
+    vllm=(VllmExample(arguments="--trust-remote-code"),),
+)
 
 
 class Dialect(BaseDialect):

@@ -17,6 +17,7 @@ from actions import Call, Reply, Screen, Step
 from model.dialects.base import Conversation, Detection, HistoryStep, Steps, Verbs
 from model.dialects.parts.fields import KeysField
 from model.dialects.parts.history import escape, image_part, message, text_part
+from model.dialects.parts.model_family import OPENCUA_README, Checkpoint, ModelFamily, published
 from model.dialects.parts.qwen_tools import BUTTONS, COMPUTER, DESCRIPTION, KEY, MOBILE, PROPERTIES, SYSTEM
 from model.dialects.parts.schema import Schema
 from model.dialects.parts.table import ActionTable
@@ -29,6 +30,37 @@ QUERY = "The user query: "  # the cookbook's words before the task
 IMAGE_OMITTED = "\n(This picture is left out.)"
 NEW_SIZE = "\nThe screen's resolution is now {width}x{height}."
 STEPS_OMITTED = "\n(The first {count} steps are left out.)"
+
+
+MODELS = ModelFamily(
+    "Qwen2.5-VL",
+    (
+        Checkpoint("Qwen/Qwen2.5-VL-3B-Instruct", "3B", "Qwen Research License (not for commercial use)"),
+        Checkpoint("Qwen/Qwen2.5-VL-7B-Instruct", "7B", "Apache-2.0"),
+        Checkpoint("Qwen/Qwen2.5-VL-32B-Instruct", "32B", "Apache-2.0"),
+        Checkpoint("Qwen/Qwen2.5-VL-72B-Instruct", "72B", "Qwen License (its own terms)"),
+    ),
+    "pointing at things and reading screens; seldom finishes long tasks",
+    ("grounding", "phone"),
+    scores=published(
+        "Qwen2.5-VL README f0af299",
+        ("3B", "ScreenSpot", 55.5),
+        ("3B", "ScreenSpot-Pro", 23.9),
+        ("7B", "ScreenSpot", 84.7),
+        ("7B", "ScreenSpot-Pro", 29.0),
+        ("72B", "ScreenSpot", 87.1),
+        ("72B", "ScreenSpot-Pro", 43.6),
+        ("72B", "AndroidWorld", 35.0),
+        ("72B", "OSWorld", 8.83),
+    )
+    + published(
+        OPENCUA_README,
+        ("32B", "ScreenSpot-v2", 87.0),
+        ("32B", "ScreenSpot-Pro", 39.4),
+        ("32B", "OSWorld-Verified", 3.9),
+        ("72B", "OSWorld-Verified", 5.0),
+    ),
+)
 
 
 class Dialect(ToolCallDialect):

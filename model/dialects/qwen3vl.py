@@ -13,6 +13,7 @@ from actions import Screen, Step
 from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.coordinates import SCALE_999
 from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
+from model.dialects.parts.model_family import Checkpoint, ModelFamily, VllmExample
 from model.dialects.parts.qwen_tools import COMPUTER, DESCRIPTION, MOBILE, PROPERTIES, SYSTEM, restrict
 from model.dialects.parts.tool_call import ToolCallDialect
 from model.processing.image import ImageLimits
@@ -23,6 +24,19 @@ LIMITS = ImageLimits(max_pixels=16 * 16 * 4 * 12800, factor=32)  # OSWorld's qwe
 SIZES = {"computer_use": (1000, 1000), "mobile_use": (999, 999)}
 FORM = "\n\nAnswer in this form: Thought: what you see and plan. Action: what you do, in words. Then the <tool_call>."
 NEW_ACTIONS = ("triple_click", "hscroll", "answer")
+
+
+MODELS = ModelFamily(
+    "Qwen3-VL",
+    (
+        Checkpoint("Qwen/Qwen3-VL-8B-Instruct", "", "Apache-2.0", 8.8),
+        Checkpoint("Qwen/Qwen3-VL-32B-Instruct", "", "Apache-2.0", 33.4),
+    ),
+    "pointing and tools; of another architecture",
+    ("grounding",),
+    "server",
+    vllm=(VllmExample(arguments=""),),
+)
 
 
 class Dialect(ToolCallDialect):

@@ -20,6 +20,14 @@ from model.dialects.parts.dialect import chain_calls, load_prompt
 from model.dialects.parts.fields import DirectionField, Field, PathField, PointField, TextField, Values
 from model.dialects.parts.grammar import LONGEST_KEY, GrammarBuilder, Rule
 from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
+from model.dialects.parts.model_family import (
+    FARA_README,
+    OPENCUA_README,
+    SEE_MODEL_CARD,
+    Checkpoint,
+    ModelFamily,
+    published,
+)
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, constant_row
 from model.processing.image import ImageLimits
@@ -128,6 +136,17 @@ def _table(tool: str, other: str) -> ActionTable:
     names = {row.name for row in ROWS[tool]}
     others = [replace(row, offered=False) for row in ROWS[other] if row.name not in names]
     return ActionTable(*ROWS[tool], *others, *UNDERSTOOD)
+
+
+MODELS = ModelFamily(
+    "UI-TARS-1.5",
+    (Checkpoint("ByteDance-Seed/UI-TARS-1.5-7B", "7B", f"{SEE_MODEL_CARD} (repository: Apache-2.0)"),),
+    "desktop programs, and web pages as well",
+    ("desktop", "browser", "phone"),
+    scores=published("UI-TARS README 09a8b4b", ("7B", "OSWorld", 27.5), ("7B", "ScreenSpot-Pro", 49.6))
+    + published(OPENCUA_README, ("7B", "OSWorld-Verified", 27.4))
+    + published(FARA_README, ("7B", "WebVoyager", 66.4), ("7B", "Online-Mind2Web", 31.3), ("7B", "WebTailBench", 19.5)),
+)
 
 
 class Dialect(PythonCallDialect):

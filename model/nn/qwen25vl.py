@@ -118,13 +118,19 @@ class Qwen25VL(nn.Module):
         positions, deltas = position_ids(
             input_ids,
             self.config,
-            attention_mask,
-            image_grid_thw,
-            video_grid_thw,
-            second_per_grid_ts,
-            self.mrope,
+            attention_mask=attention_mask,
+            image_grid_thw=image_grid_thw,
+            video_grid_thw=video_grid_thw,
+            second_per_grid_ts=second_per_grid_ts,
+            rule=self.mrope,
         )
-        embeddings = self.embed(input_ids, pixel_values, image_grid_thw, pixel_values_videos, video_grid_thw)
+        embeddings = self.embed(
+            input_ids,
+            pixel_values=pixel_values,
+            image_grid_thw=image_grid_thw,
+            pixel_values_videos=pixel_values_videos,
+            video_grid_thw=video_grid_thw,
+        )
         mask = make_mask(attention_mask, input_ids.shape[1], 0, self.device)
         return self.model(embeddings, positions, mask, cache), deltas
 
@@ -157,11 +163,11 @@ class Qwen25VL(nn.Module):
         """
         hidden, _ = self.prefill(
             input_ids.to(self.device),
-            attention_mask,
-            pixel_values,
-            image_grid_thw,
-            pixel_values_videos,
-            video_grid_thw,
-            second_per_grid_ts,
+            attention_mask=attention_mask,
+            pixel_values=pixel_values,
+            image_grid_thw=image_grid_thw,
+            pixel_values_videos=pixel_values_videos,
+            video_grid_thw=video_grid_thw,
+            second_per_grid_ts=second_per_grid_ts,
         )
         return self.logits(hidden)

@@ -207,7 +207,7 @@ def test_environment_guard_checks_allowed_hosts(monkeypatch: pytest.MonkeyPatch)
     from agent.safety.url_policy import UrlGuard
 
     guards: list[UrlGuard] = []
-    monkeypatch.setattr(session, "open_surface", lambda settings: None)
+    monkeypatch.setattr("envs.factory.open_surface", lambda name, options: None)
     monkeypatch.setattr("envs.miniwob.env.miniwob_env", lambda task, guard, surface: guards.append(guard))
     session.make_env(Settings(url="practice:click-test"), UrlGuard(hosts=("a.org",)))
     with pytest.raises(ActionDeniedError):

@@ -120,10 +120,8 @@ def test_interrupt_closes_browser_and_keeps_trace(command: Any, tmp_path: Path) 
     while json.loads(process.stdout.readline())["event"] != "step":
         pass
     time.sleep(0.5)  # until the wait has started
-    children, deadline = [], time.monotonic() + 10
-    while len(children) < 2 and time.monotonic() < deadline:
-        children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 2, f"the process ended with {process.poll()}"
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2, f"the process ended with {process.poll()}"  # the driver and the browser
     os.killpg(process.pid, signal.SIGINT)
     out, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -131,7 +129,7 @@ def test_interrupt_closes_browser_and_keeps_trace(command: Any, tmp_path: Path) 
     end = json.loads(out.splitlines()[-1])
     assert set(end) == END_KEYS
     assert (end["status"], end["steps"]) == ("stopped", 1)
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     record = read_trace(only_run(tmp_path))
     assert record.status == "stopped"

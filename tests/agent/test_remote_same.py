@@ -9,13 +9,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from helpers.eventually import eventually
 
 pytest.importorskip("starlette", reason="the package starlette is missing (extra [serve])")
 pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [serve])")
@@ -217,15 +217,15 @@ def transformers_serve(unconstrained_checkpoint: Path, tmp_path_factory: pytest.
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **local_metadata})
     try:
-        end = time.monotonic() + START_TIMEOUT_S
-        while True:
+
+        def is_healthy() -> bool:
             assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < end, log.read_text()[-2000:]
             try:
-                if httpx.get(f"http://127.0.0.1:{port}/health", timeout=5, trust_env=False).status_code == 200:
-                    break
+                return httpx.get(f"http://127.0.0.1:{port}/health", timeout=5, trust_env=False).status_code == 200
             except httpx.TransportError:
-                time.sleep(0.5)
+                return False
+
+        eventually(is_healthy, START_TIMEOUT_S, interval_s=0.5)
         yield f"http://127.0.0.1:{port}/v1{files}#{folder}"
     finally:
         process.terminate()

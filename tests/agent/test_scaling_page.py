@@ -1,4 +1,4 @@
-"""docs/scaling.md has a serve command for each family whose weights can be had, with the budget of its dialect."""
+"""The serve command of each family whose weights can be had has the budget of its dialect."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ import pytest
 
 from agent.policies.remote.endpoint import parse_endpoint
 from agent.policies.remote.profile import resolve_profile
-from model.checkpoints.model_zoo import FAMILIES
+from model.checkpoints.model_zoo import families, serve_commands
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| ([^|]+) \| `(\S+/[^`]+)`[^|]* \| `(\?dialect=[^`]+)` \|$", PAGE, re.MULTILINE)
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "dialects.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| ([^|]+) \| `(\S+/[^`]+)` \| `(\?dialect=[^`]+)` \|$", PAGE, re.MULTILINE)
 
 
 def test_served_families_have_a_command() -> None:
-    served = {family.dialect for family in FAMILIES if family.checkpoints}
-    named = {parse_endpoint(f"http://h/v1{query}#x").options["dialect"] for _, _, query in ROWS}
-    assert served == named
-    known = {checkpoint.hub_id: family.dialect for family in FAMILIES for checkpoint in family.checkpoints}
+    expected = {family.dialect for family in families() if family.checkpoints}
+    assert expected == {parse_endpoint(f"http://h/v1{query}#x").options["dialect"] for _, _, query in ROWS}
+    known = {checkpoint.hub_id: family.dialect for family in families() for checkpoint in family.checkpoints}
     for _, line, query in ROWS:
         assert known[shlex.split(line)[0]] == parse_endpoint(f"http://h/v1{query}#x").options["dialect"]
+
+
+def test_page_has_the_commands_of_the_dialects() -> None:
+    commands = [command for family in families() for command in serve_commands(family)]
+    assert [(line, query) for _, line, query in ROWS] == [
+        (f"{command.hub_id} {command.arguments}".strip(), command.query) for command in commands
+    ]
 
 
 @pytest.mark.parametrize(("line", "query"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])

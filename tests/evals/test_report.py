@@ -65,6 +65,8 @@ def test_report_shows_score_and_configuration(runs: Path) -> None:
     assert "plain" in page
     assert "micro (over samples)" in page
     assert "baseline" in page.lower()
+    assert f"{100 * summary['accuracy']:.2f} % correct" in page
+    assert "clustered by image" in page
 
 
 def test_report_escapes_all_texts(runs: Path) -> None:
@@ -84,7 +86,15 @@ def test_report_loads_nothing(runs: Path) -> None:
 
 def test_report_of_several_runs_has_overview(runs: Path, tmp_path: Path) -> None:
     page = write_report(runs, tmp_path / "all.html").read_text()
-    for text in ("2 runs", "action click", "goal 0", "do 1", "reference: click"):
+    for text in (
+        "2 runs",
+        "action click",
+        "goal 0",
+        "do 1",
+        "reference: click",
+        "prediction: done",
+        "centre click, step success",
+    ):
         assert text in page
     assert page.count("<h2>") == 2
     with pytest.raises(UsageError, match="has 2 runs"):

@@ -8,20 +8,20 @@ import torch
 from actions import UsageError, plugins
 from model.checkpoints import hub
 from model.checkpoints import recommend as recommend_module
-from model.checkpoints.model_zoo import FAMILIES, GRID_TOKENS, GROUP, memory_bytes, parameters, required_bytes
+from model.checkpoints.model_zoo import GRID_TOKENS, GROUP, families, memory_bytes, parameters, required_bytes
 from model.checkpoints.recommend import Hardware, detect_hardware, family_card, family_table, recommend
 from model.nn.config import OFFICIAL
 
 
 def test_every_dialect_has_one_family() -> None:
-    assert sorted(family.dialect for family in FAMILIES) == plugins.list_plugins("model.dialects")
+    assert [family.dialect for family in families()] == plugins.list_plugins("model.dialects")
 
 
 def test_families_are_complete_and_scores_have_sources() -> None:
-    ids = [checkpoint.hub_id for family in FAMILIES for checkpoint in family.checkpoints]
+    ids = [checkpoint.hub_id for family in families() for checkpoint in family.checkpoints]
     assert len(ids) == len(set(ids))
     assert all("/" in hub_id for hub_id in ids)
-    for family in FAMILIES:
+    for family in families():
         assert family.good_at
         assert family.use
         assert family.name
@@ -58,7 +58,7 @@ def test_memory_is_weights_and_cache() -> None:
     assert memory_bytes(config, "bf16") == 2 * (linear + others) + cache
     assert memory_bytes(config, "int4") == int(linear * (4 + 16 / GROUP) / 8) + 2 * others + cache
     assert memory_bytes(config, "bf16", 0) < memory_bytes(config, "bf16", 1)
-    for family in FAMILIES:
+    for family in families():
         for checkpoint in family.checkpoints:
             sizes = list(required_bytes(checkpoint).values())
             assert sizes == sorted(sizes, reverse=True)
@@ -113,8 +113,10 @@ def test_family_card_has_memory_license_and_sources() -> None:
     for text in ("microsoft/Fara-7B", "17.5 GB", "WebTailBench", "38.4", "Fara README", "MIT", "bf16"):
         assert text in card
     assert "no published scores" in family_card("jedi")
+    assert "vllm serve xlangai/Jedi-7B-1080p --mm-processor-kwargs" in family_card("jedi")
+    assert "vllm" not in family_card("openai")
     assert "runs locally" in family_card("OpenCUA")
-    assert len(family_table().splitlines()) == len(FAMILIES) + 1
+    assert len(family_table().splitlines()) == len(families()) + 1
     with pytest.raises(UsageError, match=r"no family 'farra'.*Did you mean 'fara'"):
         family_card("farra")
 

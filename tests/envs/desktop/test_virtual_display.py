@@ -150,7 +150,7 @@ def test_cleanup_ends_only_its_own_tag() -> None:
         cleanup = CleanupProcess()
         cleanup.register(pids=[], tag="/tmp/this desktop")
         cleanup.close()
-        assert tagged.wait(5) < 0
+        assert tagged.wait(30) < 0
         assert other.poll() is None
     finally:
         for process in (tagged, other):
@@ -163,7 +163,7 @@ def test_cleanup_ends_registered_processes() -> None:
     cleanup = CleanupProcess()
     cleanup.register(pids=[process.pid])
     cleanup.close()
-    assert process.wait(5) == -signal.SIGTERM
+    assert process.wait(30) == -signal.SIGTERM
 
 
 def test_reused_process_id_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_reused_process_id_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
             end_processes([handle])
             assert process.poll() is None
         end_processes([handle])
-        assert process.wait(5) == -signal.SIGTERM
+        assert process.wait(30) == -signal.SIGTERM
     finally:
         process.kill()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import statistics
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,8 @@ from helpers.eventually import eventually
 from actions import Action, Click, Done, Drag, Move, PressKeys, Screen, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy
+from envs.desktop.geometry import Box
+from envs.desktop.screen_capture import Pixels, ScreenCapture
 from envs.live import LiveEnv
 from envs.miniwob.task import MiniWobTask
 from envs.options import SurfaceOptions
@@ -236,21 +236,20 @@ def read_clipboard(surface: Surface) -> str:
         return value.decode() if isinstance(value, bytes) else str(value)
 
 
-@pytest.mark.slow
-def test_step_of_1080p_is_fast() -> None:
-    """Measure capture and dispatch without settling; the best of several rounds, since other programs only slow it."""
+def test_move_and_capture_take_one_screenshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = []
+    grab = ScreenCapture._grab
+
+    def count(capture: ScreenCapture, box: Box) -> Pixels:
+        boxes.append(box)
+        return grab(capture, box)
+
+    monkeypatch.setattr(ScreenCapture, "_grab", count)
     with Surface("virtual", program="mousepad", width=1920, height=1080) as surface:
-        rounds = []
-        for _ in range(8):
-            durations = []
-            for offset in range(25):
-                start = time.perf_counter()
-                surface.perform(Move(x=200 + offset, y=300))
-                surface.capture()
-                durations.append(time.perf_counter() - start)
-            rounds.append(statistics.median(durations))
-    print(f"capture + dispatch, 1920x1080: {[round(1000 * median, 1) for median in rounds]} ms")
-    assert min(rounds) <= 0.010
+        boxes.clear()
+        surface.perform(Move(x=200, y=300))
+        surface.capture()
+    assert [(box.width, box.height) for box in boxes] == [(1920, 1080)]
 
 
 def test_closed_surface_leaves_no_files() -> None:

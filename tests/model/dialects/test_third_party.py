@@ -12,8 +12,11 @@ from helpers.model_families import actions_of, screen_of
 from actions import ACTION_TYPES, Click, Done, InvalidActionError, Scroll, TypeText, UsageError, plugins
 from agent.policies.base import load_dialect
 from model.checkpoints.detect_dialect import _detection, detect_dialect
+from model.checkpoints.model_zoo import ServeCommand, _family, families, serve_commands
+from model.checkpoints.recommend import Hardware, family_card, family_table, recommend
 from model.checkpoints.weights import EMBEDDED_FOLDER
 from model.dialects.base import Dialect
+from model.dialects.parts.model_family import Checkpoint, ModelFamily
 from model.engine.grammar import GrammarCompiler
 from model.processing.image import ImageLimits
 
@@ -69,12 +72,30 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dialect:
     yield load_dialect("acme", ImageLimits())
     sys.modules.pop("acme_gui", None)
     _detection.cache_clear()
+    _family.cache_clear()
 
 
 def test_checkpoint_is_detected_by_its_model_card(acme: Dialect, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}', encoding="utf-8")
     (tmp_path / "README.md").write_text("It replies <do>tap(at=(1, 2))</do>.", encoding="utf-8")
     assert detect_dialect(tmp_path).require() == "acme"
+
+
+def test_models_list_has_the_family(acme: Dialect) -> None:
+    row = next(line for line in family_table().splitlines() if line.startswith("acme "))
+    assert "server" in row
+    assert "Acme-GUI" in row
+
+
+def test_declared_checkpoints_are_listed_and_served(acme: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = ModelFamily("Acme", (Checkpoint("acme/gui-7b", "7B", "MIT"),), "taps", ("phone",))
+    monkeypatch.setattr(sys.modules["acme_gui"], "MODELS", models, raising=False)
+    assert "acme/gui-7b" in family_card("acme")
+    (command,) = serve_commands(next(family for family in families() if family.dialect == "acme"))
+    assert command == ServeCommand(
+        "acme/gui-7b", '--mm-processor-kwargs \'{"min_pixels": 3136, "max_pixels": 12845056}\'', "?dialect=acme"
+    )
+    assert "acme/gui-7b" in [item.checkpoint.hub_id for item in recommend(Hardware(0, 10**12, "X"), "phone")]
 
 
 def test_prompt_lists_what_the_surface_can_do(acme: Dialect) -> None:
