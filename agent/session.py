@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import randbelow
 from typing import Protocol, cast
 
-from actions import Error, Surface, UsageError, plugins
+from actions import Error, Surface, UsageError
 from agent import config, trace
 from agent.config import Settings
 from agent.crash_report import report_crashes
@@ -66,8 +66,6 @@ def run_session(
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
     guard = UrlGuard(settings.allow_schemes, settings.allow_hosts, apps=surface_name(settings) != "browser")
-    if surface_name(settings) not in plugins.list_plugins("envs.surfaces"):
-        plugins.load_plugin("envs.surfaces", surface_name(settings))  # raises UsageError with the available names
     policy: Policy
     if script is None:
         display.message(f"loading {settings.model} …")
@@ -192,9 +190,13 @@ def open_surface(settings: Settings) -> Surface:
         UsageError: The surface cannot be opened with these settings.
         SurfaceError: The surface failed.
     """
-    name, _, location = settings.surface.partition(":")
-    options = SurfaceOptions(
-        where=location,
+    return factory.open_surface(surface_name(settings), surface_options(settings))
+
+
+def surface_options(settings: Settings) -> SurfaceOptions:
+    """Return the settings that concern the surface."""
+    return SurfaceOptions(
+        where=settings.surface.partition(":")[2],
         url=settings.url,
         width=settings.width,
         height=settings.height,
@@ -202,7 +204,6 @@ def open_surface(settings: Settings) -> Surface:
         window=settings.window,
         program=settings.program,
     )
-    return factory.open_surface(name, options)
 
 
 def install_approval(env: Env, settings: Settings, folder: Path, record: EventWriter, person: Approver | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import cast
 
 from actions import Surface, UsageError, plugins
@@ -27,7 +28,24 @@ def open_surface(name: str, options: SurfaceOptions | None = None) -> Surface:
         UsageError: There is no such surface, or an option does not apply to it.
         SurfaceError: The surface does not start.
     """
+    return cast(Surface, _load_surface(name).open_surface(options or SurfaceOptions()))
+
+
+def check_options(name: str, options: SurfaceOptions) -> list[str]:
+    """Return every reason for which a surface could not be opened now, one sentence each, without opening it.
+
+    Raises:
+        SurfaceError: The machine failed.
+    """
+    try:
+        check = getattr(_load_surface(name), "check_options", None)
+    except UsageError as error:
+        return [str(error)]
+    return list(check(options)) if check is not None else []
+
+
+def _load_surface(name: str) -> ModuleType:
     module = plugins.load_plugin(PACKAGE, ALIASES.get(name, name))
     if not hasattr(module, "open_surface"):
         raise UsageError(f"surface '{name}' cannot be opened by name: its module has no open_surface")
-    return cast(Surface, module.open_surface(options or SurfaceOptions()))
+    return module
