@@ -85,7 +85,7 @@ def toggle(pixels: np.ndarray, count: int) -> None:
 
 
 def video(pixels: np.ndarray, count: int) -> None:
-    pixels[190:340] = count * 37 % 251  # about 40 % of the screen, below the buttons
+    pixels[210:320] = count * 37 % 251  # 30 % of the screen, below the buttons
 
 
 def focus_ring(pixels: np.ndarray, count: int) -> None:

@@ -73,6 +73,10 @@ class X11Input:
         """Type a text exactly."""
         self._keyboard.type(text)
 
+    def program_delay_s(self, limit_s: float) -> float:
+        """Return how long the focused program takes to process the input so far; 0.0 if it does not answer pings."""
+        return self._keyboard.program_delay_s(limit_s)
+
     def release_all(self) -> None:
         """Release the buttons and keys that an interrupted action left pressed."""
         for button in reversed(self._pressed_buttons):

@@ -85,7 +85,8 @@ def test_every_drag_drops_in_toolkit(toolkit: str, tmp_path: Path) -> None:
         missed = []
         for drag in drags():
             line = " ".join(map(str, drag))
-            placing.write_text(line)
+            placing.with_suffix(".part").write_text(line)
+            placing.with_suffix(".part").replace(placing)
             eventually(lambda line=line: path.exists() and path.read_text() == f"0 {line}", timeout_s=20)
             x, y, to_x, to_y = drag
             surface.perform(Drag(path=((x + box.left, y + box.top), (to_x + box.left, to_y + box.top))))
