@@ -24,6 +24,7 @@ class Recorder:
     def __init__(self, fail_at: str = "") -> None:
         self.calls: list[tuple[object, ...]] = []
         self.fail_at = fail_at
+        self.is_data_dragged = False
         self.delay_s = 0.0  # of the program under the pointer
 
     def _record(self, *call: object) -> None:
@@ -59,6 +60,9 @@ class Recorder:
 
     def program_delay_s(self, limit_s: float) -> float:
         return min(self.delay_s, limit_s)
+
+    def is_dragging(self) -> bool:
+        return self.is_data_dragged
 
     def release_all(self) -> None:
         self._record("release_all")
@@ -152,3 +156,16 @@ def test_drag_gives_slow_program_more_time(monkeypatch: pytest.MonkeyPatch, dela
         round(extra_s, 3),
         round(desktop_input.DROP_S + extra_s, 3),
     ]
+
+
+def test_dragged_data_is_moved_over_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target accepts data in an answer to a move; a release before that drops nothing."""
+    monkeypatch.setattr(desktop_input.time, "sleep", lambda seconds: None)
+    recorder = Recorder()
+    recorder.is_data_dragged = True
+    perform(recorder, Drag(path=((10, 10), (90, 10))), lambda point: VIEWPORT.point(*point))
+    *_, last, up, _ = recorder.calls
+    x, y = last[1:]
+    assert up == ("up", "left")
+    assert recorder.calls.count(("move", x, y)) == 1 + desktop_input.DROP_MOVES
+    assert recorder.calls.count(("move", x + 1, y)) >= desktop_input.DROP_MOVES

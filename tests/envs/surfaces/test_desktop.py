@@ -106,7 +106,7 @@ def test_minimized_window_comes_back() -> None:
         surface._call(minimize, 5, "minimizing the window")
         eventually(lambda: surface._call(windows.minimized, 5, "reading states") == [window])
         surface.capture()
-        assert "was minimized, and is shown again" in surface.pop_notices()
+        assert "was minimized; it is shown again" in surface.pop_notices()
         eventually(lambda: window.title in visible_titles(surface))
 
 
