@@ -10,7 +10,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, Protocol, TextIO, runtime_checkable
 
 import typer
 from typer.core import TyperCommand
@@ -78,20 +78,20 @@ class CommandLineError(Protocol):
 class CheckedCommand(TyperCommand):
     """A command that reports all invalid values at once; the parser itself stops at the first."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Parse the arguments; the error has one line for each invalid value."""
-        given = list(args)
+        arguments = list(args)  # the parser empties it
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
             if not isinstance(error, CommandLineError):
                 raise
-            messages = self._value_problems(ctx, given)
+            messages = self._value_problems(ctx, arguments)
             if len(messages) > 1:
                 ctx.fail("\n".join(messages))
             raise
 
-    def _value_problems(self, ctx: Any, args: list[str]) -> list[str]:
+    def _value_problems(self, ctx: typer.Context, args: list[str]) -> list[str]:
         """Return a message for each parameter whose value is missing or invalid, none where the syntax is wrong."""
         try:
             values, _, _ = self.make_parser(ctx).parse_args(args=args)

@@ -6,11 +6,10 @@ from actions import InvalidActionError, UsageError
 from envs.android import commands, display
 from envs.android.adb import AdbServer, Phone, select_device
 from envs.android.commands import Command
-from envs.miniwob import pages
 from envs.simulators.android.control_server import PROPERTY
 
 
-def check_phone(serial: str, url: str) -> None:
+def check_phone(serial: str, *, is_practice: bool) -> None:
     """Check that a phone can be used now and, for a practice page, that it is a simulated one.
 
     Raises:
@@ -20,7 +19,7 @@ def check_phone(serial: str, url: str) -> None:
     server = AdbServer()
     phone = Phone(server, select_device(server, serial))
     check_ready(phone)
-    if pages.is_miniwob_address(url) and not phone.query(commands.getprop(PROPERTY)).text:
+    if is_practice and not phone.query(commands.getprop(PROPERTY)).text:
         raise UsageError(needs_simulator("a practice page", phone.serial))
 
 

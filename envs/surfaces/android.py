@@ -484,9 +484,9 @@ def open_surface(opening: SurfaceOptions) -> Surface:
 
 def check_options(options: SurfaceOptions) -> list[str]:
     """Return every reason for which the phone could not be used now; see envs.options."""
-    url = options.url
-    checks: list[Callable[[], object]] = [lambda: check_phone(options.where, url)]
-    if pages.is_miniwob_address(url):
+    url, is_practice = options.url, pages.is_miniwob_address(options.url)
+    checks: list[Callable[[], object]] = [lambda: check_phone(options.where, is_practice=is_practice)]
+    if is_practice:
         checks.append(lambda: pages.page(pages.task_name(url)))
     elif url:
         checks.append(lambda: view_command(person_address(url), UsageError))

@@ -34,7 +34,7 @@ def test_thousand_steps_grow_little(tmp_path: Path, record_property: Any) -> Non
             gc.collect()
             used[event["step"]] = process.memory_info().rss
 
-    replies = [json.dumps({"verb": "type", "text": f"step {number} "}) for number in range(STEPS)]
+    replies = [json.dumps({"verb": "press", "keys": [chr(ord("a") + number % 26)]}) for number in range(STEPS)]
     program = f"{tk_python()} {TK_PAD} {tmp_path / 'pad.txt'} 1900x1000+0+0"
     folder = tmp_path / "run"
     folder.mkdir()
