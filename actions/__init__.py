@@ -10,6 +10,7 @@ from actions.errors import (
     SurfaceError,
     SurfaceTimeout,
     UsageError,
+    usage_problems,
 )
 from actions.history import Call, Reply, Step
 from actions.screen import Screen
@@ -76,4 +77,5 @@ __all__ = [
     "dispatch",
     "make_action",
     "parse_action",
+    "usage_problems",
 ]

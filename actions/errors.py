@@ -1,5 +1,9 @@
 """Exceptions: the model's mistakes, the machine's failures, and wrong usage."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 
 class Error(Exception):
     """Base of the errors that pixelhand raises; the message is one sentence for a person."""
@@ -39,3 +43,14 @@ class SurfaceTimeout(SurfaceError):  # noqa: N818 - as TimeoutError is named in 
 
 class UsageError(Error):
     """Wrong usage or a missing requirement; the command line prints the message and exits with code 2."""
+
+
+def usage_problems(*checks: Callable[[], object]) -> list[str]:
+    """Run checks; return the messages of those that raise UsageError."""
+    problems: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except UsageError as error:
+            problems.append(str(error))
+    return problems

@@ -56,6 +56,15 @@ class SupportsBusy(Protocol):
 
 
 @runtime_checkable
+class SupportsWork(Protocol):
+    """A surface that knows whether something that was started, and is not awaited any more, still runs."""
+
+    def is_working(self) -> bool:
+        """Return whether it does: an unchanged screen is no lack of progress then."""
+        ...
+
+
+@runtime_checkable
 class SupportsPointer(Protocol):
     """A surface with a pointer that a person may move too."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, Protocol, TextIO, runtime_checkable
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from agent.calibrate import CalibrationResult
@@ -33,7 +34,6 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
 EXIT_CODES = {"success": 0, "failure": 1, "budget": 4, "error": 5}
 STOPPED_EXIT_CODES = {"denied": 3, "interrupted": 130}
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "fast", "int8", "int4"]
-PRACTICE_HINT = "Or see the embedded model on a practice page: agent demo book-flight"
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
@@ -75,6 +75,43 @@ class CommandLineError(Protocol):
         ...
 
 
+class CheckedCommand(TyperCommand):
+    """A command that reports all invalid values at once; the parser itself stops at the first."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the arguments; the error has one line for each invalid value."""
+        arguments = list(args)  # the parser empties it
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if not isinstance(error, CommandLineError):
+                raise
+            messages = self._value_problems(ctx, arguments)
+            if len(messages) > 1:
+                ctx.fail("\n".join(messages))
+            raise
+
+    def _value_problems(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Return a message for each parameter whose value is missing or invalid, none where the syntax is wrong."""
+        try:
+            values, _, _ = self.make_parser(ctx).parse_args(args=args)
+        except Exception as error:
+            if not isinstance(error, CommandLineError):
+                raise
+            return []
+        messages: list[str] = []
+        for parameter in self.get_params(ctx):
+            if parameter.is_eager:
+                continue
+            try:
+                parameter.handle_parse_result(ctx, values, [])
+            except Exception as error:
+                if not isinstance(error, CommandLineError):
+                    raise
+                messages.append(error.format_message())
+        return messages
+
+
 def _print_version(value: bool) -> None:
     if value:
         from importlib.metadata import version
@@ -92,7 +129,7 @@ def options(
     """Parse the options of `agent` itself."""
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def run(
     goal: Annotated[str, typer.Argument(help='The task; "" for the own instruction of a practice page.')],
     surface: Surface = None,
@@ -181,7 +218,7 @@ def run(
     _run(goal, flags, json, script)
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def demo(
     task: Annotated[str, typer.Argument(help="A practice task; --list shows them.")] = "",
     surface: Surface = None,
@@ -215,7 +252,7 @@ def demo(
     _run("", flags, json, None, is_demo=True)
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def calibrate(
     surface: Surface = None,
     model: Annotated[str | None, typer.Option(help="Also have a model click the markers and name a color.")] = None,
@@ -233,11 +270,15 @@ def calibrate(
     from agent import config
     from agent.calibrate import calibrate, format_table
     from agent.policies.base import Policy
-    from agent.session import policy_from_settings
+    from agent.preflight import model_problems, target_problems
+    from agent.session import policy_from_settings, surface_name
 
     settings = config.load({"surface": surface, "model": model, "grounder": grounder})
-    if grounder and not settings.model:
-        raise UsageError("--grounder refines the points of another model; name that one with --model")
+    problems = model_problems(settings)
+    if surface_name(settings) == "desktop":
+        problems += target_problems(settings)
+    if problems:
+        raise UsageError("\n".join(problems))
     json_out = _capture_stdout() if json else None
     with ExitStack() as stack:
 
@@ -307,12 +348,13 @@ def _run(goal: str, flags: dict[str, object], json: bool, script: Path | None, i
     json_out = _capture_stdout() if json else None
     with display(json_out, sys.stdout) as output:
         from agent import config
+        from agent.preflight import resolve_settings
         from agent.session import run_session
 
         settings = config.load(flags)
         if is_demo:
             settings = _pick_demo_seed(settings, output)
-        settings = _resolve_settings(settings, goal, script)
+        settings = resolve_settings(settings, goal, script)
         person = output if isinstance(output, TextDisplay) and sys.stdin.isatty() else None
         ask = person.ask if person else None
         episode = run_session(goal, settings, output, ask=ask, person=person, script=script)
@@ -343,47 +385,6 @@ def _pick_demo_seed(settings: Settings, output: Display) -> Settings:
 def exit_code(episode: Episode) -> int:
     """Return the process's exit code for a finished run."""
     return STOPPED_EXIT_CODES[episode.cause] if episode.status == "stopped" else EXIT_CODES[episode.status]
-
-
-def _resolve_settings(settings: Settings, goal: str, script: Path | None) -> Settings:
-    """Fill in what follows from other settings; raise UsageError where something is wrong or missing."""
-    from dataclasses import replace
-
-    from actions import UsageError, plugins
-    from agent.session import is_practice, surface_name
-    from envs.miniwob.pages import page, task_name
-
-    if surface_name(settings) not in plugins.list_plugins("envs.surfaces"):
-        plugins.load_plugin("envs.surfaces", surface_name(settings))  # raises UsageError with the available names
-    has_practice_page = is_practice(settings.url)
-    if has_practice_page:
-        page(task_name(settings.url))  # raises UsageError for an unknown task
-    if not settings.model and script is None:
-        if not has_practice_page:
-            raise UsageError(_model_needed())
-        settings = replace(settings, model="embedded")
-    if not settings.url and surface_name(settings) == "browser":
-        raise UsageError("--url is missing: give the page to start from, like --url https://example.org")
-    if not goal and not has_practice_page:
-        raise UsageError("the goal is empty; describe the task in quotes")
-    return settings
-
-
-def _model_needed() -> str:
-    from model.checkpoints.hub import cached
-    from model.checkpoints.recommend import choose_model_message, get_model_message
-
-    checkpoints = cached() if _has_hub_cache() else ()
-    names = list(dict.fromkeys(checkpoint.hub_id for checkpoint in checkpoints))  # a model may have several revisions
-    message = choose_model_message(names) if names else get_model_message()
-    return f"{message}\n{PRACTICE_HINT}"
-
-
-def _has_hub_cache() -> bool:
-    """Return whether any model was downloaded, without importing huggingface_hub."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    return any(cache.glob("models--*"))
 
 
 def _capture_stdout() -> TextIO:

@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from actions import Action, Point, Screen, Wait
+from actions import Action, Open, Point, Screen, TypeText, Wait
 
 Tiles = np.ndarray[Any, np.dtype[np.bool_]]  # [rows, columns] of the screen's tiles
 
-MAX_PERIOD = 4  # turns in a cycle
+MAX_PERIOD = 6  # turns in a cycle
 POINT_TOLERANCE_PX = 5  # clicks this close to each other are the same
 TILE_PX = 16
-MAX_MOVING_SHARE = 0.2  # of the screen that a clock or a spinner covers
+MAX_MOVING_SHARE = 0.4  # of the screen that a clock, a spinner or a video covers
+MAX_IDLE_SHARE = 0.2  # of the screen that changes during a wait without progress
+MIN_RETYPED = 3  # characters of a text that is hardly typed several times on purpose
 WATCH_S = 1.2  # a clock that shows seconds changes within it
 _TOLERATED_FIELDS = {"x", "y", "path", "seconds", "down", "right"}  # compared otherwise, or not at all
 
@@ -55,10 +57,14 @@ class RepetitionCounter:
         period: The number of turns in this cycle.
         waits: The last waits in a row during which nothing changed.
         moving_waits: The same, but with pixels that move by themselves.
+        typed: How often the last text was typed in a row, alone or in turn with one other action, whether or not it
+            changed the screen.
     """
 
     def __init__(self, notice_count: int, max_count: int) -> None:
         self.count, self.period, self.waits, self.moving_waits = 0, 1, 0, 0
+        self.typed = 0
+        self._typed_lengths = dict.fromkeys((1, 2), 0)  # turns in a row that repeat one with a text
         self._notice_count = notice_count
         self._turns: deque[_Turn] = deque(maxlen=MAX_PERIOD)  # screens are compared with these alone
         # for each of the last turns in a row that may repeat the turn `period` turns earlier: the tiles that differ
@@ -87,6 +93,16 @@ class RepetitionCounter:
             self._waited_region = None
         self._add_turn(_Turn(actions, before, after, is_error))
         self._update_count()
+
+    def reset(self) -> None:
+        """Forget all turns, as after an action that changes the screen."""
+        self.count, self.period, self.waits, self.moving_waits, self.typed = 0, 1, 0, 0, 0
+        self._turns.clear()
+        for differences in self._differences.values():
+            differences.clear()
+        self._typed_lengths = dict.fromkeys(self._typed_lengths, 0)
+        self._moving = self._waited_region = None
+        self._watch_from = 0
 
     def needs_watch(self, actions: tuple[Action, ...]) -> bool:
         """Return whether to look, before these actions, for pixels of the screen that move by themselves.
@@ -124,7 +140,7 @@ class RepetitionCounter:
             return True
         self.waits = 0
         changed = changed_tiles(before, after)
-        if changed is None or changed.mean() > MAX_MOVING_SHARE:
+        if changed is None or changed.mean() > MAX_IDLE_SHARE:
             self.moving_waits, self._waited_region = 0, None
             return False
         if not _is_within(changed, self._waited_region):  # a progress bar leaves the place where it was
@@ -149,7 +165,21 @@ class RepetitionCounter:
                 self._differences[period].append(differences)
         if not any(self._differences.values()):
             self._watch_from, self._moving = 0, None  # what moved on another screen may be content here
+        self._count_typed(turn)
         self._turns.append(turn)
+
+    def _count_typed(self, turn: _Turn) -> None:
+        """Count how often the same text is typed, into a field that grows with it."""
+        for period in self._typed_lengths:
+            turns = [turn, *list(self._turns)[-period + 1 :]] if period > 1 else [turn]
+            is_repeated = (
+                len(self._turns) >= period
+                and any(_has_retyped_text(part) for part in turns)
+                and not (turn.is_error or self._turns[-period].is_error)
+                and _is_same_actions(turn.actions, self._turns[-period].actions)
+            )
+            self._typed_lengths[period] = self._typed_lengths[period] + 1 if is_repeated else 0
+        self.typed = max(length // period + 1 if length else 0 for period, length in self._typed_lengths.items())
 
     def _compare(self, turn: _Turn, period: int) -> Tiles | None:
         """Return the tiles in which a turn differs from the one `period` turns earlier, None where it is another."""
@@ -165,6 +195,8 @@ class RepetitionCounter:
         differences: Tiles = np.logical_or.reduce(small)
         if any(_has_point(differences, point) for action in turn.actions for point in action.points()):
             return None  # the place of the action itself changed
+        if all(isinstance(action, Open) for action in turn.actions):
+            return np.zeros_like(differences)  # a page that is opened again shows the time of day, at most
         return differences
 
     def _is_unexplained(self, differences: Tiles) -> bool:
@@ -222,6 +254,12 @@ def _has_point(tiles: Tiles, point: Point) -> bool:
     rows, columns = tiles.shape
     row, column = point.y // TILE_PX, point.x // TILE_PX
     return 0 <= row < rows and 0 <= column < columns and bool(tiles[row, column])
+
+
+def _has_retyped_text(turn: _Turn) -> bool:
+    """Return whether a turn types a text that stays in its field: a line break or a tab leads to the next one."""
+    texts = [action.text for action in turn.actions if isinstance(action, TypeText)]
+    return any(len(text) >= MIN_RETYPED and not text.endswith(("\n", "\t")) for text in texts)
 
 
 def _is_wait(actions: Sequence[Action]) -> bool:

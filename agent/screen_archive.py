@@ -13,7 +13,7 @@ from actions import Screen, Step, SurfaceError
 from actions.screen import Pixels
 from agent.trace import TraceWriter, encode_png
 
-RECENT_STEPS = 6  # steps whose screenshots stay in memory: what a prompt and the no-progress rule mostly need
+RECENT_STEPS = 7  # steps whose screenshots stay in memory: what a prompt and the no-progress rule mostly need
 
 
 class ScreenArchive:

@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import randbelow
 from typing import Protocol, cast
 
-from actions import Error, Surface, UsageError, plugins
+from actions import Error, Surface, UsageError
 from agent import config, trace
 from agent.config import Settings
 from agent.crash_report import report_crashes
@@ -66,8 +66,6 @@ def run_session(
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
     guard = UrlGuard(settings.allow_schemes, settings.allow_hosts, apps=surface_name(settings) != "browser")
-    if surface_name(settings) not in plugins.list_plugins("envs.surfaces"):
-        plugins.load_plugin("envs.surfaces", surface_name(settings))  # raises UsageError with the available names
     policy: Policy
     if script is None:
         display.message(f"loading {settings.model} …")

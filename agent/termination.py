@@ -48,6 +48,7 @@ class TurnResult:
     notice: str = ""  # what the machine reported beyond its pixels
     timings_s: Mapping[str, float] = field(default_factory=dict)
     error: Error | None = None
+    is_busy: bool = False  # something that was started still runs
 
     @classmethod
     def from_info(cls, info: Info, reward: float = 0.0, is_over: bool = False) -> TurnResult:
@@ -55,7 +56,8 @@ class TurnResult:
         verdict = info["verdict"]
         if verdict is not None and verdict["reward"] is not None:
             verdict = {**verdict, "reward": float(verdict["reward"])}
-        return cls(info["screen"], verdict, float(reward), is_over, info["note"], info.get("timings_s", {}))
+        timings_s, is_busy = info.get("timings_s", {}), bool(info.get("busy"))
+        return cls(info["screen"], verdict, float(reward), is_over, info["note"], timings_s, is_busy=is_busy)
 
     def with_notice(self, text: str) -> TurnResult:
         """Return the same result with `text` before its notice."""
@@ -91,9 +93,12 @@ class TerminationMonitor:
         Args:
             actions: The actions of the turn; () for an invalid reply.
             screen: The screen before them.
-            result: The state after them.
+            result: The state after them. While something runs, an unchanged screen is no lack of progress.
         """
         counter = self.repetition
+        if result.is_busy and result.error is None:
+            counter.reset()
+            return result
         counter.add(actions, screen, result.screen, is_error=result.error is not None)
         if result.error is not None:
             return result
@@ -105,6 +110,10 @@ class TerminationMonitor:
             return result.with_notice(
                 f"{counter.moving_waits} waits and almost nothing changed on the screen; do another action if this "
                 "leads nowhere."
+            )
+        if counter.typed >= self.limits.repeat_notice:
+            return result.with_notice(
+                f"The same text was typed {counter.typed} times; look whether it is there more than once."
             )
         return result
 

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ import numpy as np
 
 from actions import Action, BaseAction, Call, Reply, Screen, Step, SurfaceError, UsageError, parse_action
 from actions.history import merge_parts
+from actions.screen import Pixels
 
 JsonObject = Mapping[str, Any]  # an object as json.loads returns it
 MANIFEST, EVENTS, FRAMES, CRASH = "manifest.json", "steps.jsonl", "frames", "error.txt"
@@ -239,8 +241,11 @@ class Trace:
             raise UsageError(f"the pixels of {path} do not match its name; the file was changed")
         return screen
 
+    def _load_pixels(self, digest: str) -> Pixels:
+        return self.screen(digest).pixels
+
     def steps(self) -> list[Step]:
-        """Return the finished steps with their screenshots, as the loop had them."""
+        """Return the finished steps, as the loop had them; the pixels of a screenshot are read when accessed."""
         return [merge_parts([self._to_step(result) for result in results]) for results in self._results_by_step()]
 
     def _results_by_step(self) -> list[list[JsonObject]]:
@@ -248,13 +253,15 @@ class Trace:
 
     def _to_step(self, result: JsonObject) -> Step:
         event = self.reply(result["step"])
+        screen = self.screen(event["screen"])
+        screen.offload(partial(self._load_pixels, event["screen"]))  # a long run has more pixels than memory
         reply = dict(event["reply"])
         reply["image_digests"] = tuple(reply.pop("pictures"))
         reply["localizations"] = tuple(reply.pop("looks", ()))  # absent in old traces
         reply["uncertainty"] = reply.pop("doubt", "")
         return Step(
             index=result["step"],
-            screen=self.screen(event["screen"]),
+            screen=screen,
             reply=Reply(**reply),
             call=Call(**result["call"]) if result["call"] else None,
             action=self.action(result),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from actions import Surface, UsageError, plugins
@@ -38,10 +39,7 @@ def open_surface(name: str, options: SurfaceOptions | None = None) -> Surface:
     name, colon, where = name.partition(":")
     if colon:
         options = replace(options, where=where)
-    module = plugins.load_plugin(PACKAGE, ALIASES.get(name, name))
-    if not hasattr(module, "open_surface"):
-        raise UsageError(f"surface '{name}' cannot be opened by name: its module has no open_surface")
-    return cast(Surface, module.open_surface(options))
+    return cast(Surface, _load_surface(name).open_surface(options))
 
 
 def open_env(name: str, options: SurfaceOptions, *, goal: str = "", guard: GuardFn | None = None) -> LiveEnv:
@@ -71,3 +69,26 @@ def open_env(name: str, options: SurfaceOptions, *, goal: str = "", guard: Guard
     except BaseException:
         surface.close()
         raise
+
+
+def check_options(name: str, options: SurfaceOptions) -> list[str]:
+    """Return every reason for which a surface could not be opened now, one sentence each, without opening it.
+
+    Raises:
+        SurfaceError: The machine failed.
+    """
+    name, colon, where = name.partition(":")
+    if colon:
+        options = replace(options, where=where)
+    try:
+        check = getattr(_load_surface(name), "check_options", None)
+    except UsageError as error:
+        return [str(error)]
+    return list(check(options)) if check is not None else []
+
+
+def _load_surface(name: str) -> ModuleType:
+    module = plugins.load_plugin(PACKAGE, ALIASES.get(name, name))
+    if not hasattr(module, "open_surface"):
+        raise UsageError(f"surface '{name}' cannot be opened by name: its module has no open_surface")
+    return module

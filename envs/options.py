@@ -1,7 +1,9 @@
 """SurfaceOptions: what a surface is opened with.
 
 A plugin, that is a module of `envs.surfaces`, exports `open_surface(options: SurfaceOptions) -> Surface`, which raises
-UsageError for options that do not apply to its kind of screen.
+UsageError for options that do not apply to its kind of screen. It may export `check_options(options) -> list[str]`,
+which opens nothing and returns every reason for which the surface could not be opened now, one sentence each: a run
+asks for it before a model is loaded.
 
 Beyond the contract in `actions/surface.py` a surface may have:
 
@@ -11,6 +13,7 @@ Beyond the contract in `actions/surface.py` a surface may have:
     keep_focus() -> Callable       return a function that gives the keyboard focus back to where it is at this call; it
                                    returns False on failure, and nothing is typed then
     goto(address), evaluate(js), url   a page for a task or the user, never for a model; MiniWoB++ pages need them
+    is_working() -> bool           whether something that was started and is not awaited any more still runs
     busy() -> bool, pop_notices() -> str  whether something is loading; what happened since perform() returned
 """
 

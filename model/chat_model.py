@@ -13,7 +13,7 @@ import numpy as np
 
 from actions import Reply, Screen, UsageError
 from model.checkpoints.files import resolve_checkpoint
-from model.checkpoints.settings import fingerprint, read_limits, read_settings
+from model.checkpoints.settings import DTYPES, fingerprint, read_limits, read_settings
 from model.checkpoints.weights import load_model
 from model.engine.point_uncertainty import POINT_PATTERN
 from model.json_file import JsonObject
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from model.nn.qwen25vl import Qwen25VL
 
 MAX_PREFETCHED = 6  # screenshots preprocessed ahead, at most
-DTYPES = ("auto", "fast", "float32", "bfloat16", "float16", "int8", "int4")
 
 
 @dataclass(frozen=True)

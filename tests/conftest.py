@@ -10,6 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 FILES = {  # marker: patterns of files below tests/
     "browser": (
+        "agent/test_big_screens.py",
         "agent/test_mcp_browser.py",
         "agent/test_pixels_only.py",
         "agent/test_real_browser.py",
@@ -24,8 +25,9 @@ FILES = {  # marker: patterns of files below tests/
     ),
     "desktop": (
         "agent/test_calibrate.py",
+        "agent/test_long_run_memory.py",
         "envs/desktop/*",
-        "envs/surfaces/test_desktop.py",
+        "envs/surfaces/test_desktop*",
         "perf/test_surfaces.py",
     ),
     "android": ("envs/android/*",),

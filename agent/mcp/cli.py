@@ -54,13 +54,14 @@ def mcp(
 
     from agent import config
     from agent.mcp.server import serve
+    from agent.preflight import model_problems, target_problems
     from agent.session import is_practice
 
     flags: dict[str, object] = {"surface": on, "url": url, "window": window, "program": program, "model": model}
     flags |= {"max_steps": max_steps, "seed": seed, "headed": headed, "approve": approve, "runs": runs}
     settings = config.load(flags | {"allow_hosts": tuple(allow_host) if allow_host else None})
-    if not settings.url and settings.surface == "browser":
-        raise UsageError("no start page: give one with --url https://example.org, or --url practice:click-dialog-2")
     if not settings.model and is_practice(settings.url):
         settings = replace(settings, model="embedded")
+    if problems := target_problems(settings) + model_problems(settings):
+        raise UsageError("\n".join(problems))
     serve(settings)

@@ -172,11 +172,20 @@ def load_dialect(
     Raises:
         UsageError: The name is unknown, or the prompt cannot be read or used.
     """
-    text = None
-    if prompt:
-        try:
-            text = Path(prompt).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise UsageError(f"the prompt {prompt} cannot be read ({error}); give a text file in UTF-8") from None
+    text = read_prompt(prompt)
     module = plugins.load_plugin("model.dialects", name)
     return module.Dialect(limits, prompt=text, tool=tool, history=history)
+
+
+def read_prompt(path: str) -> str | None:
+    """Return the text of a prompt file; None for "".
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the prompt {path} cannot be read ({error}); give a text file in UTF-8") from None

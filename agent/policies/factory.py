@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from actions import UsageError
+from actions import UsageError, usage_problems
 from agent.history_window import HistoryWindow
-from agent.policies.base import OnStatus, OnText, Policy, load_dialect
+from agent.policies.base import ConfiguredDialect, OnStatus, OnText, Policy, load_dialect, read_prompt
 from agent.policies.local import LocalPolicy
-from agent.policies.remote.endpoint import is_endpoint
+from agent.policies.remote.endpoint import is_endpoint, parse_endpoint
 
 ZOOM_MODES = ("off", "on", "auto")
+DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 
 
 @dataclass(frozen=True)
@@ -77,27 +79,60 @@ def load_policy(
     if unknown := sorted(overrides.keys() - {field.name for field in fields(PolicyOptions)}):
         raise TypeError(f"load_policy() got an unexpected option '{unknown[0]}'")
     options = replace(options, **cast(dict[str, Any], overrides))
-    if options.zoom not in ZOOM_MODES:
-        raise UsageError(f"zoom must be one of {', '.join(ZOOM_MODES)}, not {options.zoom!r}")
-    _check_local_options(options, model, grounder)
+    if problems := _option_problems(model, options, grounder):
+        raise UsageError("\n".join(problems))
     if not grounder:
         return _load_single(model, options, on_text, on_status)
     return _load_planner_grounder(model, grounder, options, on_text, on_status)
 
 
-def _check_local_options(options: PolicyOptions, model: str, grounder: str) -> None:
-    """Refuse options of local models when none of the models is local; zoom applies to the model that points."""
+def policy_problems(model: str, options: PolicyOptions, grounder: str = "") -> list[str]:
+    """Return every reason for which `load_policy` would refuse these options that is known before weights are read.
+
+    Args:
+        model: As of `load_policy`.
+        options: As of `load_policy`.
+        grounder: As of `load_policy`.
+    """
+    problems = _option_problems(model, options, grounder)
+    problems += _model_problems(model, options, is_pointing=not grounder)
+    if grounder:
+        problems += _model_problems(grounder, replace(options, dialect="", prompt=""), is_pointing=True)
+    return list(dict.fromkeys(problems))
+
+
+def _model_problems(model: str, options: PolicyOptions, *, is_pointing: bool) -> list[str]:
+    if is_endpoint(model):
+        return usage_problems(lambda: parse_endpoint(model), lambda: read_prompt(options.prompt))
+    if not is_pointing or options.zoom not in ZOOM_MODES:
+        options = replace(options, zoom="off")
+    return usage_problems(lambda: resolve_local_dialect(model, options))
+
+
+def _option_problems(model: str, options: PolicyOptions, grounder: str) -> list[str]:
+    """Return which options are invalid or cannot be applied to these models, one sentence each."""
+    from model.checkpoints.settings import DTYPES
+
+    problems: list[str] = []
+    if options.zoom not in ZOOM_MODES:
+        problems.append(f"zoom must be one of {', '.join(ZOOM_MODES)}, not {options.zoom!r}")
+    is_local = not is_endpoint(model) or bool(grounder and not is_endpoint(grounder))
+    if options.dtype not in DTYPES:
+        problems.append(f"dtype must be one of {', '.join(DTYPES)}, not {options.dtype!r}")
+    if is_local and (problem := _device_problem(options.device)):
+        problems.append(problem)
     defaults = PolicyOptions()
     changed = [name for name in LOCAL_ONLY if getattr(options, name) != getattr(defaults, name)]
-    if not is_endpoint(model) or (grounder and not is_endpoint(grounder)):
+    if is_local:  # zoom applies to the model that points
         changed = [name for name in changed if name == "zoom" and is_endpoint(grounder or model)]
     if changed:
         names = ", ".join(LOCAL_ONLY[name] for name in changed)
         server = grounder if grounder and is_endpoint(grounder) else model
-        raise UsageError(
+        problems.append(
             f"{names} cannot be applied to the server {server.partition('#')[0]}: "
             "only models in this process have these options; remove them, or use a local model"
         )
+    return problems
 
 
 def _load_single(model: str, options: PolicyOptions, on_text: OnText | None, on_status: OnStatus | None) -> Policy:
@@ -158,24 +193,9 @@ def load_local_policy(
         UsageError: The checkpoint is missing or unusable, or an option cannot be applied to it.
     """
     from model.chat_model import load_chat
-    from model.checkpoints.detect_dialect import detect_dialect
-    from model.checkpoints.settings import read_limits, read_settings
-    from model.checkpoints.weights import resolve_checkpoint
 
     options = replace(options, **cast(dict[str, Any], overrides))
-    folder = resolve_checkpoint(model)
-    name = options.dialect or detect_dialect(folder).require()
-    settings = read_settings(folder)
-    limits = read_limits(folder)
-    dialect = load_dialect(name, limits, options.prompt, tool=settings.tool, history=settings.history)
-    if options.zoom != "off":
-        from agent.policies.zoom import supports_zoom
-
-        if not supports_zoom(dialect):
-            raise UsageError(
-                f"--zoom {options.zoom} cannot be applied to {model}: replies of the dialect '{name}' have no point "
-                "that can be refined; use --zoom off"
-            )
+    name, dialect = resolve_local_dialect(model, options)
     chat = load_chat(model, options.device, options.dtype, options.budget_tokens)
     chat.warm_up()
     chat.settings = replace(
@@ -200,6 +220,52 @@ def load_local_policy(
 
         return ZoomPolicy(chat, dialect, history, zoom=options.zoom, **common)
     return LocalPolicy(chat, dialect, history, **common)
+
+
+def resolve_local_dialect(model: str, options: PolicyOptions) -> tuple[str, ConfiguredDialect]:
+    """Return the name and the dialect of a checkpoint on this machine, without reading its weights.
+
+    Args:
+        model: As of `load_local_policy`.
+        options: As of `load_local_policy`.
+
+    Raises:
+        UsageError: The checkpoint is missing, its dialect is unknown, or an option cannot be applied to it.
+    """
+    from model.checkpoints.detect_dialect import detect_dialect
+    from model.checkpoints.files import check_format, resolve_checkpoint
+    from model.checkpoints.settings import read_limits, read_settings
+
+    folder = resolve_checkpoint(model)
+    check_format(folder)
+    name = options.dialect or detect_dialect(folder).require()
+    settings = read_settings(folder)
+    limits = read_limits(folder)
+    dialect = load_dialect(name, limits, options.prompt, tool=settings.tool, history=settings.history)
+    if options.zoom != "off":
+        from agent.policies.zoom import supports_zoom
+
+        if not supports_zoom(dialect):
+            raise UsageError(
+                f"--zoom {options.zoom} cannot be applied to {model}: replies of the dialect '{name}' have no point "
+                "that can be refined; use --zoom off"
+            )
+    return name, dialect
+
+
+def _device_problem(device: str) -> str:
+    """Return why a device cannot be used, "" if it can."""
+    if not re.fullmatch(DEVICES, device):
+        return f"device must be auto, cpu, cuda, cuda:N or mps, not {device!r}"
+    if device in ("auto", "cpu"):
+        return ""
+    import torch
+
+    kind, _, number = device.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if int(number or 0) < count:
+        return ""
+    return f"device {device} cannot be used: PyTorch finds {count} {kind} devices here; use --device auto or cpu"
 
 
 def _first_set(value: int | None, default: int) -> int:

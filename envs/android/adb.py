@@ -301,6 +301,7 @@ class Phone:
     def _try_reconnect(self) -> bool:
         self.server.ensure_running()
         state = self.server.devices().get(self.serial, "absent")
+        self._check_authorized(state)
         if state != "device":
             if NETWORK.fullmatch(self.serial):
                 if state != "absent":
@@ -308,8 +309,12 @@ class Phone:
                 self.server.connect(self.serial)
             elif state == "offline":
                 self.server.host_query(f"host-serial:{self.serial}:reconnect")
-            if self.server.devices().get(self.serial) != "device":
+            state = self.server.devices().get(self.serial, "absent")
+            self._check_authorized(state)
+            if state != "device":
                 return False
+        features = self.server.host_query(f"host-serial:{self.serial}:features")
+        self._has_shell_v2 = "shell_v2" in features.split(",")  # an update of the phone may have changed it
         if self._identity:
             identity = tuple(self._run(getprop(name)).text for name in IDENTITY)
             if identity != self._identity:
@@ -318,6 +323,13 @@ class Phone:
                     "the run stops before anything is done on it"
                 )
         return True
+
+    def _check_authorized(self, state: str) -> None:
+        if state == "unauthorized":
+            raise SurfaceError(
+                f"the phone {self.serial} does not authorize this computer any more; confirm it on the phone's screen, "
+                "and start the run again"
+            )
 
 
 def _read_packets(connection: ServerConnection, timeout_s: float) -> CommandResult:

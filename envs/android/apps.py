@@ -69,6 +69,19 @@ def is_package(target: str) -> bool:
     return False
 
 
+def describe_unreadable_list(message: str) -> str:
+    """Return the message for a phone that does not list its apps; `message` is its own."""
+    return f"the phone's list of apps could not be read ({message or 'it is empty'}); open the app from the home screen"
+
+
+def is_address(target: str, components: list[str]) -> bool:
+    """Return whether a target is an address for the browser, rather than one of these apps or the name of one."""
+    name = target.strip()
+    if name in components or name in {component.partition("/")[0] for component in components} or is_package(target):
+        return False
+    return "://" in target or name == "about:blank" or ("." in target and " " not in target)
+
+
 def find_component(target: str, components: list[str]) -> str:
     """Return the component of the app that `target` names.
 

@@ -39,6 +39,7 @@ SHAPES: tuple[tuple[str, ...], ...] = (
     ("am", "start", "-n", COMPONENT),
     ("am", "start", "-a", "android.intent.action.VIEW", "-d", ADDRESS),
     LAUNCHABLE_WORDS,
+    ("uiautomator", "dump", "/dev/tty"),
     ("input", "text", ANY),
     ("input", "keyevent", KEYCODE),
     *(("input", "keycombination", *[KEYCODE] * keys) for keys in range(2, 9)),
@@ -99,6 +100,7 @@ DISPLAY = Command(("dumpsys", "display"))
 WINDOW = Command(("dumpsys", "window"))
 POWER = Command(("dumpsys", "power"))
 INPUT_METHOD = Command(("dumpsys", "input_method"))
+UI_DUMP = Command(("uiautomator", "dump", "/dev/tty"))
 SIZE = Command(("wm", "size"))
 DENSITY = Command(("wm", "density"))
 CURRENT_IME = Command(("settings", "get", "secure", "default_input_method"))

@@ -22,6 +22,7 @@ DENSITY = re.compile(r"(Override|Physical) density: (\d+)")
 FOCUS = re.compile(r"mCurrentFocus=(Window\{[^}]*\})")
 SECURE_BIT = 0x2000  # WindowManager.LayoutParams.FLAG_SECURE
 DARK, DARK_SHARE = 8, 0.99
+CRLF_PNG_START = b"\x89PNG\r\r\n\x1a\r\n"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 Pixels = NDArray[np.uint8]
@@ -100,7 +101,8 @@ def parse_density(density_dump: str) -> int:
 
 def has_png(output: bytes) -> bool:
     """Return whether the output of `screencap` contains the start of a PNG."""
-    return output.find(PNG_START, 0, 4096) >= 0  # some phones write a warning before the image
+    start = output[:4096]  # some phones write a warning before the image
+    return PNG_START in start or CRLF_PNG_START in start
 
 
 def decode_png(png: bytes) -> Pixels:
@@ -109,6 +111,8 @@ def decode_png(png: bytes) -> Pixels:
     Raises:
         ScreenshotError: if it is not a complete PNG.
     """
+    if CRLF_PNG_START in png[:4096]:  # a terminal on the phone has replaced the line breaks
+        png = png.replace(b"\r\n", b"\n")
     start = png.find(PNG_START, 0, 4096)  # some phones write a warning before the image
     if start < 0:
         raise ScreenshotError(f"{len(png)} bytes that are no PNG: {png[:60]!r}")

@@ -155,10 +155,17 @@ class KeyboardManager:
         deadline = time.monotonic() + READY_S
         while True:
             dump = self._phone.query(commands.INPUT_METHOD).text
-            if f"mCurMethodId={method.ime}" in dump and "mBoundToMethod=false" not in dump:
+            is_selected = f"mCurMethodId={method.ime}" in dump
+            if is_selected and "mBoundToMethod=false" not in dump:
                 time.sleep(BOUND_PAUSE_S)
                 return
             if time.monotonic() > deadline:
+                current = self._phone.query(commands.CURRENT_IME).text
+                if not is_selected and current != method.ime:
+                    raise InvalidActionError(
+                        f"the phone kept its own keyboard ({current[:80]}) although {method.ime} was selected, and "
+                        "nothing was typed; tap the keys of its keyboard instead"
+                    )
                 raise InvalidActionError(
                     "no text field has the focus, and nothing was typed; tap a text field, look, and type again"
                 )

@@ -9,6 +9,7 @@ from collections import Counter
 from playwright.async_api import Error, Frame, Page, Request, Response
 
 CAP_S = 8.0  # from the action on; a page that is still loading is shown as it is
+LATE_S = 120.0  # a request that is open for longer is a poll or lost
 DRAWN_S = 0.1  # from a response to the screen
 PDF_DRAWN_S = 0.4  # from the first page that the PDF viewer draws to its text
 QUERY_S = 0.25
@@ -28,6 +29,7 @@ class Activity:
         self._open: dict[Request, Page] = {}
         self._counts: Counter[str] = Counter()
         self._polls: set[str] = set()  # addresses whose requests stay open
+        self._late: dict[Request, tuple[Page, float]] = {}  # requests that are not awaited any more, and since when
         self._ended_at = 0.0  # of the last counted request
         self._pdfs: dict[Page, float | None] = {}  # when its first page was seen
 
@@ -49,6 +51,7 @@ class Activity:
 
     def remove(self, request: Request) -> None:
         """Count a request that ended or failed."""
+        self._late.pop(request, None)
         if self._open.pop(request, None):
             self._ended_at = time.monotonic()
 
@@ -57,12 +60,14 @@ class Activity:
         self._open = {
             request: owner for request, owner in self._open.items() if owner is not page or request is response.request
         }
+        self._late = {request: late for request, late in self._late.items() if late[0] is not page}
         self._pdfs.pop(page, None)
         if response.headers.get("content-type", "").startswith("application/pdf"):
             self._pdfs[page] = None
 
     def forget(self, page: Page) -> None:
         """Forget a closed page."""
+        self._late = {request: late for request, late in self._late.items() if late[0] is not page}
         self._open = {request: owner for request, owner in self._open.items() if owner is not page}
         self._pdfs.pop(page, None)
 
@@ -76,6 +81,11 @@ class Activity:
         if page in self._open.values():
             return True
         return self._ended_at > self.started_at and now - self._ended_at < DRAWN_S
+
+    def is_working(self, page: Page) -> bool:
+        """Return whether a request of the page that is not awaited any more is open, for LATE_S at most."""
+        now = time.monotonic()
+        return any(owner is page and now - since < LATE_S for owner, since in self._late.values())
 
     def is_drawing_pdf(self, page: Page, is_blank: bool) -> bool:
         """Return whether the page is a PDF that is not drawn yet; `is_blank` says so of the last screenshot."""
@@ -94,6 +104,7 @@ class Activity:
         for request in [request for request, owner in self._open.items() if owner is page]:
             if request.resource_type in ("fetch", "xhr"):
                 self._polls.add(request.url.partition("?")[0])
+            self._late[request] = page, time.monotonic()
             del self._open[request]
         self._pdfs.pop(page, None)
 

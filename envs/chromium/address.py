@@ -6,13 +6,18 @@ A model may open http, https, about:blank and MiniWoB++ addresses; a user may op
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from actions import InvalidActionError, UsageError
+from actions.suggest import suggest
 from envs.miniwob import pages
 
 SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*):(.*)", re.DOTALL)
 PORT = re.compile(r"\d{1,5}(?:[/?#].*)?", re.DOTALL)
+OTHER_SCHEMES = ("about", "data", "file", "chrome", "view-source", "blob")  # that a user may open
+EXAMPLES = "give one like https://example.com, or miniwob:click-test"
 LOOPBACK = re.compile(
     r"(?:localhost|(?:[^/?#]+\.)?localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?(?:[/?#].*)?", re.IGNORECASE
 )
@@ -37,14 +42,9 @@ def model_address(text: str) -> str:
     if scheme not in ("", "http", "https"):
         raise InvalidActionError(f"addresses with the scheme '{scheme}:' cannot be opened; use http or https")
     address = text if scheme else _add_scheme(text)
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidActionError(f"{text[:200]!r} is not an address: {error}") from None
-    has_space = re.search(r"[\s\\]", address) is not None
-    if not host or has_space or not (scheme or "." in host or _is_loopback(text) or ":" in host):
-        raise InvalidActionError(f"{text[:200]!r} is not an address; give one like https://example.com/page")
+    if (reason := _malformed(address)) or not (scheme or _has_host_form(text)):
+        why = f": {reason}" if reason else ""
+        raise InvalidActionError(f"{text[:200]!r} is not an address{why}; give one like https://example.com/page")
     return address
 
 
@@ -52,12 +52,58 @@ def person_address(text: str) -> str:
     """Return an address that a user gave, with its scheme; one without a scheme gets https, or http on this machine.
 
     Raises:
-        UsageError: It is empty.
+        UsageError: It is no address that a browser opens.
     """
     text = text.strip()
     if not text:
-        raise UsageError("the address is empty; give one like https://example.com, or miniwob:click-test")
-    return text if _split_scheme(text)[0] else _add_scheme(text)
+        raise UsageError(f"the address is empty; {EXAMPLES}")
+    scheme, rest = _split_scheme(text)
+    if pages.is_miniwob_address(f"{scheme}:") or (scheme and scheme in OTHER_SCHEMES):
+        return f"{scheme}:{rest}"
+    if scheme not in ("", "http", "https"):
+        names = ("http", "https", *OTHER_SCHEMES)
+        hint = suggest(scheme, names) or f" Available: {', '.join(names)}."
+        raise UsageError(f"{text[:200]!r} cannot be opened: the browser has no scheme '{scheme}:'.{hint}")
+    address = text if scheme else _add_scheme(text)
+    if reason := _malformed(address):
+        raise UsageError(f"{text[:200]!r} is not an address: {reason}; {EXAMPLES}")
+    if not scheme and not _has_host_form(text):
+        raise UsageError(
+            f"{text[:200]!r} is not an address: it has neither a scheme nor a dot; {EXAMPLES}, "
+            f"or {address} for a host of that name"
+        )
+    return address
+
+
+def check_reachable(address: str) -> None:
+    """Check what can be known of an address before a browser opens it: that a file exists.
+
+    Raises:
+        UsageError: The file is missing.
+    """
+    if not address.startswith("file:"):
+        return
+    path = Path(url2pathname(urlsplit(address).path))
+    if not path.exists():
+        raise UsageError(f"{address[:200]!r} cannot be opened: there is no file {path}; check the path")
+
+
+def _malformed(address: str) -> str:
+    """Return why a web address cannot be opened, "" if it can."""
+    if re.search(r"[\s\\]", address):
+        return "it contains a space or a backslash"
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return str(error)
+    return "" if host else "it names no host"
+
+
+def _has_host_form(text: str) -> bool:
+    """Return whether a text without a scheme looks like a host rather than a word."""
+    host = re.split(r"[/?#]", text.removeprefix("//"), maxsplit=1)[0]
+    return "." in host or ":" in host or _is_loopback(text)
 
 
 def _split_scheme(text: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from playwright.async_api import Error, Page
 
 from actions import Action, Click, Drag, InvalidActionError, LongPress, Move, Point, PressKeys, Scroll, TypeText
 from actions.keys import KEYS, to_platform_key
+from envs.chromium.typed_text import focused_frame
 
 NOTCH_PX = 100  # CSS pixels of one notch of the wheel
 DRAG_STEPS = 8  # pointer moves between two points of a drag: pages react to moves
@@ -19,7 +20,6 @@ CHORD_KEYS = ("ctrl", "alt", "meta")
 FIELD_VALUE = re.compile(  # as a date, month, week, time, date and time, or color
     r"(?:\d{4}-\d\d(?:-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)?|\d{4}-W\d\d|\d\d:\d\d(?::\d\d)?|#[\da-fA-F]{6})(?=[\n\t]|$)"
 )
-_FOCUSED_FRAME_JS = "() => document.activeElement instanceof HTMLIFrameElement ? document.activeElement : null"
 _TYPE_VALUE_JS = "text => window[Symbol.for('pixelhand.typeValue')]?.(text) ?? false"  # of pickers.js
 TEXT_RUNS = re.compile(r"\n|\t|[\x20-\x7e]+|[^\x20-\x7e\n\t]+")
 
@@ -149,13 +149,8 @@ async def _type(page: Page, text: str) -> None:
 
 async def _set_field(page: Page, text: str) -> bool:
     """Give the focused field a value in HTML's form if it is a date, time or color field; return whether it is."""
-    frame = page.main_frame
     try:
-        while inner := (await frame.evaluate_handle(_FOCUSED_FRAME_JS)).as_element():
-            content = await inner.content_frame()
-            if content is None:
-                break
-            frame = content
+        frame = await focused_frame(page)
         return await frame.evaluate(_TYPE_VALUE_JS, text) is True
     except Error:  # the page navigates
         return False

@@ -24,6 +24,13 @@ def use_sandbox() -> bool:
     return setting == "on" and not is_root
 
 
+def require_display(headed: bool) -> None:
+    """Raise UsageError for a browser window on Linux without a display to show it on."""
+    has_display = not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if headed and not has_display:
+        raise UsageError("--headed needs a display: DISPLAY is not set; leave --headed out, or set DISPLAY")
+
+
 async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Browser]:
     """Start a browser with a temporary profile.
 

@@ -26,6 +26,7 @@ from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
 from envs.chromium.shortcuts import LAST_TAB, NO_CONTEXT_MENU, Shortcut, find_shortcut, is_handled_by_page
 from envs.chromium.tabs import Tabs, ignore_result
+from envs.chromium.typed_text import TypedTextCheck
 from envs.miniwob import pages
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
@@ -149,7 +150,7 @@ class BrowserSession:
     async def _remember(self, page: Page) -> None:
         """Remember what the page shows, to notice when something else is there as an action is due."""
         self._is_seen = True
-        if not _is_practice(page):
+        if not _is_practice(page.url):
             await self._facts.remember(page, await self.tabs.session(page))
 
     async def facts(self, action: Action) -> ActionFacts:
@@ -167,7 +168,7 @@ class BrowserSession:
             return ActionFacts(
                 url, document=f"dialog {id(dialog)}", window=dialog.message[:MAX_DIALOG], elements=elements
             )
-        if page is None or self.tabs.page_failure or changes or _is_practice(page):
+        if page is None or self.tabs.page_failure or changes or _is_practice(page.url):
             return ActionFacts(url, document=str(id(shown)), changes=changes)
         return await self._facts.read(page, await self.tabs.session(page), action, points)
 
@@ -181,7 +182,7 @@ class BrowserSession:
             return False
         if page in tabs.loading:
             return True
-        if _is_practice(page):
+        if _is_practice(page.url):
             return False
         is_busy = tabs.activity.has_requests(page) or tabs.activity.is_drawing_pdf(page, self._is_blank())
         if is_busy and tabs.activity.is_late():
@@ -249,7 +250,11 @@ class BrowserSession:
         pointer = self._pointer
         if points := action.points():
             self._pointer = self._css(points[-1])
+        text = action.text if isinstance(action, TypeText) and not _is_practice(page.url) else ""
+        check = TypedTextCheck(page, text)
+        await check.start()
         await input.act(page, action, self._css, pointer)
+        self._notify(await check.notice())
 
     async def _perform_on_dialog(self, dialog: Dialog, action: Action, own_s: float) -> None:
         ok, cancel = button_labels(dialog)
@@ -477,9 +482,10 @@ class BrowserSession:
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
 
 
-def _is_practice(page: Page) -> bool:
-    folder = pages.folder_url()
-    return bool(folder) and page.url.startswith(folder)
+def _is_practice(url: str) -> bool:
+    """Return whether an address is that of a practice page."""
+    practice_pages = pages.folder_url()
+    return bool(practice_pages) and url.startswith(practice_pages)
 
 
 def page_script() -> str:

@@ -7,6 +7,7 @@ in logical pixels; `Monitor.scale` is the number of pointer points per logical p
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,6 +88,17 @@ class Viewport:
             self.box.left + (2 * x + 1) * self.box.width // (2 * self.width),
             self.box.top + (2 * y + 1) * self.box.height // (2 * self.height),
         )
+
+
+def is_monitor_name(where: str) -> bool:
+    """Return whether a text is "" or "monitor:N"."""
+    return re.fullmatch(r"(monitor:\d+)?", where) is not None
+
+
+def check_monitor_name(where: str) -> None:
+    """Raise UsageError for a name of a desktop that no machine has."""
+    if not is_monitor_name(where):
+        raise UsageError(f"unknown desktop '{where}': use --on desktop, --on desktop:monitor:N or --on desktop:virtual")
 
 
 def select_monitor(monitors: list[Monitor], where: str) -> Monitor:

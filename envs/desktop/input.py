@@ -16,6 +16,9 @@ STEP_S = 0.008  # between two pointer moves of a drag
 STEP_PX = 16  # of one move
 MIN_DRAG_S, MAX_SEGMENT_S = 0.25, 2.0  # programs start drag and drop only after some moves and some time
 DROP_S = 0.05  # at the last point before the release, for the drop target to react
+DROP_MOVES = 3  # at the last point, while a program drags data
+START_MOVES = 4  # of a drag, after which a program has begun it
+SLOW_FACTOR, MAX_SLOW_S = 3.0, 2.0  # a slow program gets this multiple of its delay to begin a drag, and to drop
 CHORD_KEYS = ("ctrl", "alt", "meta")
 
 NativePoint = tuple[int, int]  # pointer coordinates
@@ -61,6 +64,14 @@ class InputController(Protocol):
         """
         ...
 
+    def program_delay_s(self, limit_s: float) -> float:
+        """Return how long the focused program takes to process the input so far, at most `limit_s`; 0.0 if unknown."""
+        ...
+
+    def is_dragging(self) -> bool:
+        """Return whether a program may be dragging data to another window or element, as far as the platform tells."""
+        ...
+
     def release_all(self) -> None:
         """Release the keys and buttons that an interrupted action left pressed."""
         ...
@@ -73,7 +84,7 @@ def duration_s(action: Action) -> float:
     if isinstance(action, TypeText):
         return 0.1 * len(action.text) + 0.5 * action.text.count("\n")
     if isinstance(action, Drag):
-        return 4 * MAX_SEGMENT_S * len(action.path)
+        return 4 * MAX_SEGMENT_S * len(action.path) + 4 * MAX_SLOW_S
     return 0.0
 
 
@@ -159,7 +170,21 @@ def _pressed(controller: InputController, button: str) -> Iterator[None]:
 def _drag(controller: InputController, path: Sequence[NativePoint]) -> None:
     controller.move(*path[0])
     with _pressed(controller, "left"):
-        for position in drag_moves(path):
+        for number, position in enumerate(drag_moves(path), 1):
             time.sleep(STEP_S)
             controller.move(*position)
-        time.sleep(DROP_S)
+            if number == START_MOVES:
+                time.sleep(_extra_time_s(controller))
+        if controller.is_dragging():  # a target accepts what is dragged in an answer to a move
+            x, y = path[-1]
+            for _ in range(DROP_MOVES):
+                time.sleep(DROP_S + _extra_time_s(controller))
+                controller.move(x + 1, y)
+                time.sleep(STEP_S)
+                controller.move(x, y)
+        time.sleep(DROP_S + _extra_time_s(controller))
+
+
+def _extra_time_s(controller: InputController) -> float:
+    """Return what a program on a busy machine needs beyond the usual pauses of a drag."""
+    return min(SLOW_FACTOR * controller.program_delay_s(MAX_SLOW_S), MAX_SLOW_S)

@@ -182,6 +182,14 @@ class PyAutoGuiInput:
         if line:
             self._type_text(line)
 
+    def program_delay_s(self, limit_s: float) -> float:
+        """Return 0.0: these platforms do not tell."""
+        return 0.0
+
+    def is_dragging(self) -> bool:
+        """Return False: these platforms do not tell."""
+        return False
+
     def release_all(self) -> None:
         """Release the keys and buttons that an interrupted action left pressed."""
         self._release_keys()

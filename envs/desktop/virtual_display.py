@@ -337,6 +337,15 @@ class VirtualDesktop:
         return f" ({lines[-1].strip()[:200]})" if lines else ""
 
 
+def check_virtual_desktop(program: str) -> None:
+    """Raise UsageError where a virtual desktop with this program could not be started."""
+    _find_tools()
+    if program:
+        _parse_command(program)
+    else:
+        find_chrome()
+
+
 def read_line(descriptor: int, timeout_s: float) -> bytes:
     """Return the line that Xvfb writes to -displayfd, b"" if none arrives in time.
 

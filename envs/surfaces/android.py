@@ -8,7 +8,8 @@ known. Functions of a simulated phone (practice pages and their state) go throug
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 
@@ -27,10 +28,12 @@ from actions import (
     TypeText,
     UsageError,
     Wait,
+    usage_problems,
 )
 from actions.keys import to_platform_key
-from envs.android import apps, commands, display, failures
+from envs.android import apps, commands, display, failures, text_confirmation
 from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
+from envs.android.checks import check_phone, check_ready, needs_simulator, view_command
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
 from envs.android.gestures import SWIPE_S, scroll_swipes
@@ -38,10 +41,8 @@ from envs.android.keyboard import KeyboardManager, is_field_focused, restore_key
 from envs.android.text_input import needs_keyboard, split_text
 from envs.chromium.address import model_address, person_address
 from envs.miniwob import pages
+from envs.options import SurfaceOptions
 from envs.simulators.android.control_server import PROPERTY, ControlClient
-
-if TYPE_CHECKING:
-    from envs.options import SurfaceOptions
 
 VERBS = frozenset({"click", "drag", "scroll", "long_press", "type", "press", "open", "back", "home", "wait"})
 HELD_SWIPE_S = 1.0  # of a drag whose start is held
@@ -52,6 +53,7 @@ TYPED_S = 1.0  # for a text to appear on the screen
 BLACK_S = 5.0  # how long an unexplained black screenshot is repeated
 MAX_BROKEN = 6  # broken screenshots in a row
 MAX_TARGET, MAX_REPLY = 80, 120  # characters of an app's name and of a phone's reply in messages
+NOT_TYPED = ", so the text may not have been typed; look again"
 ALLOW_INPUT = "allow it in the phone's developer options: USB debugging (Security settings)"
 
 
@@ -87,14 +89,14 @@ class Surface:
         self._keyboards = KeyboardManager(self._phone)
         self._closed = False
         self._notices: list[str] = []
-        self._state: DisplayState | None = None  # of the last screenshot
-        self._size = (0, 0)  # width and height of the last screenshot
+        self._state: DisplayState | None = None  # of the last screenshot, as is the size
+        self._size = (0, 0)  # width and height
         self._sent_parts = 0  # commands of the present action that were sent
         self._known_reconnects = self._phone.reconnect_count  # at the last screenshot
         self.serial = self._phone.serial
         if restore_keyboard(self._phone):
             self._add_notice("an earlier run had left its keyboard selected on the phone; the phone's own is restored")
-        self._check_ready()
+        check_ready(self._phone)
         self._density = display.parse_density(self._phone.query(commands.DENSITY).text)
         endpoint = self._phone.query(commands.getprop(PROPERTY)).text
         self._control = ControlClient(endpoint) if endpoint else None
@@ -115,9 +117,7 @@ class Surface:
         self._check_open()
         broken, black_since = 0, 0.0
         while True:
-            state = (
-                self._read_rotation()
-            )  # before the screenshot: if the phone is turned in between, touches are refused
+            state = self._read_rotation()  # first: if the phone is turned in between, touches are refused
             try:
                 pixels = self._take_screenshot(state.physical_id)
             except ScreenshotError as error:
@@ -161,7 +161,7 @@ class Surface:
         """
         self._check_open()
         if action.verb not in VERBS:
-            raise InvalidActionError(f"the android surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
+            raise InvalidActionError(f"a phone cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
         self._sent_parts = 0
         try:
             self._perform(action)
@@ -318,7 +318,9 @@ class Surface:
         else:
             self._type_ascii(text)
             if text and not is_field_focused(self._phone):
-                self._add_notice("no text field had the focus, so the text may not have been typed; look again")
+                self._add_notice(f"no text field had the focus{NOT_TYPED}")
+            elif text_confirmation.is_fragile(text):
+                self._add_notice(text_confirmation.mismatch(self._phone, text) or "")
 
     def _type_ascii(self, text: str) -> None:
         for chunk in split_text(text):
@@ -338,8 +340,11 @@ class Surface:
                     self._start_part()
                     self._keyboards.commit_text(method, chunk.text)
             time.sleep(KEY_PAUSE_S)
-            if before is not None and not self._has_changed(before):
-                self._add_notice("the screen did not change, so the text may not have been typed; look again")
+            notice = None if method.confirms else text_confirmation.mismatch(self._phone, text)
+            if notice:
+                self._add_notice(notice)
+            elif notice is None and before is not None and not self._has_changed(before):
+                self._add_notice(f"the screen did not change{NOT_TYPED}")
 
     def _read_pixels(self) -> display.Pixels | None:
         """Return a screenshot; None if it fails or is dark, as that of a secure window."""
@@ -371,25 +376,21 @@ class Surface:
         self._execute(commands.key_event(*(to_platform_key(key, "android") for key in keys)))
 
     def _open(self, target: str) -> None:
-        components = apps.parse_components(self._phone.query(commands.LAUNCHABLE).text)
-        packages = {component.partition("/")[0] for component in components}
-        is_named = target.strip() in packages | set(components) or apps.is_package(target)
-        is_address = "://" in target or target.strip() == "about:blank" or ("." in target and " " not in target)
-        if is_address and not is_named:
+        listing = self._phone.query(commands.LAUNCHABLE)
+        components = apps.parse_components(listing.text)
+        if apps.is_address(target, components):
             if pages.is_miniwob_address(target.strip()):
                 raise InvalidActionError("practice pages are opened by a tap on their link in this phone's browser")
             self._view(model_address(target), InvalidActionError)
             return
+        if not components:
+            raise InvalidActionError(apps.describe_unreadable_list(listing.message))
         result = self._send(commands.start_app(apps.find_component(target, components)))
         if failures.has_failed(result):
             raise InvalidActionError(f"the phone did not open {target[:MAX_TARGET]!r}: {result.message}")
 
     def _view(self, url: str, error: type[InvalidActionError] | type[UsageError]) -> None:
-        try:
-            command = commands.view_url(url)
-        except ValueError:
-            raise error(f"a phone's browser opens http and https addresses without spaces, not {url[:200]!r}") from None
-        result = self._send(command)
+        result = self._send(view_command(url, error))
         if failures.has_failed(result):
             raise error(f"the phone did not open {url[:200]}: {result.message}")
 
@@ -447,25 +448,17 @@ class Surface:
             raise SurfaceError("the phone's screen is off; wake and unlock it, and start the run again")
         return False
 
-    def _check_ready(self) -> None:
-        if display.is_asleep(self._phone.query(commands.POWER).text):
-            raise UsageError(f"the screen of the phone {self.serial} is off; wake and unlock it")
-        if display.is_locked(self._phone.query(commands.WINDOW).text):
-            raise UsageError(f"the phone {self.serial} is locked; unlock it")
-
     def _check_open(self) -> None:
         if self._closed:
             raise SurfaceError("the android surface is closed")
 
     def _require_control(self, feature: str) -> ControlClient:
         if self._control is None:
-            raise UsageError(
-                f"{feature} needs a simulated phone, and {self.serial} is none; start one with `agent phone`"
-            )
+            raise UsageError(needs_simulator(feature, self.serial))
         return self._control
 
     def _add_notice(self, notice: str) -> None:
-        if notice not in self._notices:
+        if notice and notice not in self._notices:
             self._notices.append(notice)
 
     def _report_reconnect(self) -> None:
@@ -484,8 +477,24 @@ def open_surface(opening: SurfaceOptions) -> Surface:
     Raises:
         UsageError: for options that do not apply to a phone.
     """
-    if opening.window or opening.program or opening.headed:
-        raise UsageError("--window, --open and --headed do not apply to a phone; leave them out")
-    if (opening.width, opening.height) != (type(opening).width, type(opening).height):
-        raise UsageError("--width and --height do not apply to a phone, whose screen has its own size; leave them out")
+    if problems := _foreign_options(opening):
+        raise UsageError("\n".join(problems))
     return Surface(opening.where, opening.url)
+
+
+def check_options(options: SurfaceOptions) -> list[str]:
+    """Return every reason for which the phone could not be used now; see envs.options."""
+    url, is_practice = options.url, pages.is_miniwob_address(options.url)
+    checks: list[Callable[[], object]] = [lambda: check_phone(options.where, is_practice=is_practice)]
+    if is_practice:
+        checks.append(lambda: pages.page(pages.task_name(url)))
+    elif url:
+        checks.append(lambda: view_command(person_address(url), UsageError))
+    return _foreign_options(options) + usage_problems(*checks)
+
+
+def _foreign_options(options: SurfaceOptions) -> list[str]:
+    """Return a sentence for the options of other surfaces."""
+    names = [f"--{name}" for name in ("window", "program", "headed") if getattr(options, name)]
+    names += [name for name in ("width", "height") if getattr(options, name) != getattr(SurfaceOptions, name)]
+    return [f"{', '.join(names)} cannot be used with a phone; leave it out"] if names else []

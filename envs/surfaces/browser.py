@@ -13,11 +13,24 @@ from typing import Any, Self, TypeVar
 
 from playwright.async_api import Error
 
-from actions import Action, Back, Home, InvalidActionError, Open, PressKeys, Screen, SurfaceError, UsageError, Wait
+from actions import (
+    Action,
+    Back,
+    Home,
+    InvalidActionError,
+    Open,
+    PressKeys,
+    Screen,
+    SurfaceError,
+    UsageError,
+    Wait,
+    usage_problems,
+)
 from actions.facts import ActionFacts
 from envs.chromium import input
-from envs.chromium.address import model_address, person_address
-from envs.chromium.launch import START_S
+from envs.chromium.address import check_reachable, model_address, person_address
+from envs.chromium.executable import find_chrome
+from envs.chromium.launch import START_S, require_display, use_sandbox
 from envs.chromium.navigation import LOAD_S, first_line
 from envs.chromium.session import CLOSE_S, NAVIGATION_S, BrowserSession
 from envs.loop_thread import LoopThread
@@ -154,6 +167,11 @@ class Surface:
         """
         return self._call(self._session.facts(action), self._limit_s(), "what an action would touch")
 
+    def is_working(self) -> bool:
+        """Return whether the shown page still loads, or has open requests that a step does not await any more."""
+        page, tabs = self._session.tabs.shown, self._session.tabs
+        return page is not None and (page in tabs.loading or tabs.activity.is_working(page))
+
     def pop_notices(self) -> str:
         """Return what happened since perform() returned (a late dialog, a new tab, a crash), "" if nothing."""
         return self._session.tabs.pop_notices()
@@ -189,17 +207,33 @@ def open_surface(options: SurfaceOptions) -> Surface:
     Raises:
         UsageError: An option belongs to other surfaces.
     """
-    for flag, value in (
-        ("--on browser:", options.where),
-        ("--window ", options.window),
-        ("--program ", options.program),
-    ):
-        if value:
-            raise UsageError(f"{flag}{value} does not apply to the browser surface; leave it out")
+    if problems := _foreign_options(options):
+        raise UsageError("\n".join(problems))
     url = options.url or "about:blank"
     if pages.is_miniwob_address(url):
         return Surface(url, headed=options.headed)  # the page brings its own size
     return Surface(url, width=options.width, height=options.height, headed=options.headed)
+
+
+def check_options(options: SurfaceOptions) -> list[str]:
+    """Return every reason for which the browser could not be opened now; see envs.options."""
+    url, size = options.url or "about:blank", (options.width, options.height)
+    is_task = pages.is_miniwob_address(url)
+    checks = [
+        (lambda: pages.page(pages.task_name(url))) if is_task else (lambda: check_reachable(person_address(url))),
+        find_chrome,
+        use_sandbox,
+        lambda: require_display(options.headed),
+    ]
+    if not is_task:
+        checks.append(lambda: _check_size(*size, DEFAULT_SCALE))
+    return _foreign_options(options) + usage_problems(*checks)
+
+
+def _foreign_options(options: SurfaceOptions) -> list[str]:
+    """Return a sentence for each option of other surfaces."""
+    flags = (("--on browser:", options.where), ("--window ", options.window), ("--program ", options.program))
+    return [f"{flag}{value} does not apply to the browser surface; leave it out" for flag, value in flags if value]
 
 
 def _check_size(width: int, height: int, scale: float) -> None:

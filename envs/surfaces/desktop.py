@@ -25,11 +25,14 @@ from actions import (
     TypeText,
     UsageError,
     Wait,
+    usage_problems,
 )
 from actions.facts import ActionFacts
-from envs.chromium.address import person_address
+from envs.chromium.address import check_reachable, person_address
+from envs.code_text import CODE_NOTICE, is_changed_by_editors
 from envs.desktop.backend import DesktopBackend, X11Backend, open_backend, require_windows
-from envs.desktop.geometry import Box, Monitor, Viewport, select_monitor
+from envs.desktop.checks import HEADED, VIRTUAL, check_display, combination_problems
+from envs.desktop.geometry import Box, Monitor, Viewport, check_monitor_name, is_monitor_name, select_monitor
 from envs.desktop.input import VERBS, ActionInterruptedError, NativePoint, duration_s, perform
 from envs.desktop.screen_capture import Pixels
 from envs.desktop.x11.windows import Window, Windows, visible_box
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
     from envs.desktop.virtual_display import VirtualDesktop
 
 T = TypeVar("T")
-VIRTUAL = "virtual"
 CALL_S = 15.0
 START_S = 120.0
 CLOSE_S = 15.0
@@ -88,10 +90,8 @@ class Surface:
             UsageError: if the desktop cannot be opened as asked.
             SurfaceError: if it fails.
         """
-        if where == VIRTUAL and window:
-            raise UsageError("--window does not apply to a virtual desktop, which shows only what it opens")
-        if where != VIRTUAL and (url or program):
-            raise UsageError("only a virtual desktop opens an address or a program: --on desktop:virtual")
+        if problems := combination_problems(where, window, url, program):
+            raise UsageError("\n".join(problems))
         self._where, self._title, self._scale = where, window, scale
         self.is_user_owned = where != VIRTUAL
         self._opened: DesktopBackend | None = None
@@ -272,12 +272,11 @@ class Surface:
         if self._where == VIRTUAL:
             self._opened = backend = self._open_virtual(address, program, width, height)
         else:
+            check_monitor_name(self._where)  # before a missing display is reported
             self._opened = backend = open_backend(display)
         self._monitors = backend.monitors()
         monitor = select_monitor(self._monitors, "" if self._where == VIRTUAL else self._where)
         if self._title:
-            if self._where:
-                raise UsageError("give a monitor or --window, not both: a window is found on any monitor")
             windows = require_windows(backend)
             self._window = windows.find(self._title)
             windows.bring_to_front(self._window.id)
@@ -320,6 +319,7 @@ class Surface:
 
     def _capture(self) -> Pixels:
         self._check_processes()
+        self._restore_minimized()
         viewport = self._viewport()
         if self._window is not None:
             pixels = self._capture_window(self._window, viewport)
@@ -332,14 +332,31 @@ class Surface:
             self._backend.window_facts.remember()
         return pixels
 
+    def _restore_minimized(self) -> None:
+        """Show the minimized windows of a virtual desktop again, which has no task bar to do so."""
+        windows = self._backend.windows
+        if self._virtual is None or self._virtual.page is not None or windows is None:
+            return
+        for window in windows.minimized():
+            windows.bring_to_front(window.id)
+            self._notices.append(
+                f"the window '{window.title}' was minimized; it is shown again, as there is no task bar"
+            )
+
     def _capture_after_wake(self, viewport: Viewport) -> Pixels:
         deadline = time.monotonic() + BLACK_S
-        while time.monotonic() < deadline:
+        while True:
             time.sleep(0.1)
             pixels = self._backend.screen_capture.capture(viewport.box, viewport.width, viewport.height)
             if not _is_black(pixels):
                 return pixels
-        raise SurfaceError(BLACK)
+            if time.monotonic() > deadline:
+                break
+        windows = self._backend.windows
+        if windows is None or windows.has_visible(viewport.box):
+            raise SurfaceError(BLACK)
+        self._notices.append("the desktop is black and shows no window")
+        return pixels
 
     def _capture_window(self, window: Window, viewport: Viewport) -> Pixels:
         """Return the window alone; parts that are covered or off the screen are gray."""
@@ -389,6 +406,8 @@ class Surface:
             with self._backend.ignore_device_errors():
                 self._backend.release_all()
             raise
+        if isinstance(action, TypeText) and is_changed_by_editors(action.text):
+            self._notices.append(CODE_NOTICE)
         self._check_processes()
         return self.pop_notices()
 
@@ -437,7 +456,7 @@ def open_surface(opening: SurfaceOptions) -> Surface:
         UsageError: for options that do not apply to a desktop.
     """
     if opening.headed:
-        raise UsageError("--headed does not apply to a desktop; leave it out")
+        raise UsageError(HEADED)
     return Surface(
         opening.where,
         window=opening.window,
@@ -446,6 +465,22 @@ def open_surface(opening: SurfaceOptions) -> Surface:
         width=opening.width,
         height=opening.height,
     )
+
+
+def check_options(options: SurfaceOptions) -> list[str]:
+    """Return every reason for which the desktop could not be opened now; see envs.options."""
+    problems = [HEADED] if options.headed else []
+    problems += combination_problems(options.where, options.window, options.url, options.program)
+    if options.where == VIRTUAL:
+        from envs.desktop.virtual_display import check_virtual_desktop
+
+        checks: list[Callable[[], object]] = [lambda: check_virtual_desktop(options.program)]
+        if options.url:
+            checks.append(lambda: check_reachable(person_address(options.url)))
+        return problems + usage_problems(*checks)
+    if not is_monitor_name(options.where):
+        return problems + usage_problems(lambda: check_monitor_name(options.where))
+    return problems + usage_problems(lambda: check_display(options))
 
 
 def _receives_clicks(windows: Windows, window: Window, points: list[NativePoint]) -> bool:

@@ -80,11 +80,29 @@ def open_surface(options: SurfaceOptions) -> Surface:
     Raises:
         UsageError: No image is named, it cannot be read, or an address is given.
     """
-    if not options.where:
-        raise UsageError("no image is named: --on image:screenshot.png")
-    if options.url:
-        raise UsageError(f"--url {options.url} does not apply to the image surface; leave it out")
+    if problems := _foreign_options(options):
+        raise UsageError("\n".join(problems))
     try:
         return Surface(options.where)
     except SurfaceError as error:
         raise UsageError(str(error)) from None
+
+
+def check_options(options: SurfaceOptions) -> list[str]:
+    """Return every reason for which the image could not be opened; see envs.options."""
+    problems = _foreign_options(options)
+    if options.where:
+        try:
+            load_screenshot(Path(options.where))
+        except SurfaceError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _foreign_options(options: SurfaceOptions) -> list[str]:
+    """Return a sentence for a missing image, and one for each option of other surfaces."""
+    problems = [] if options.where else ["no image is named: --on image:screenshot.png"]
+    flags = (("--url", options.url), ("--window", options.window), ("--program", options.program))
+    return problems + [
+        f"{flag} {value} does not apply to the image surface; leave it out" for flag, value in flags if value
+    ]

@@ -17,6 +17,7 @@ SETTINGS = "pixelhand.json"
 PREPROCESSOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"  # written by transformers 5, with the image processor nested in it
 WHOLE_FILE_BYTES = 64 << 20  # weight files up to this size are hashed whole
+DTYPES = ("auto", "fast", "float32", "bfloat16", "float16", "int8", "int4")
 SAMPLES, SAMPLE_BYTES = 16, 64 << 10  # of larger files
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from agent.loop import Episode, run
 from agent.policies.scripted import ScriptPolicy
 from agent.repetition import RepetitionCounter
 
-VERBS = frozenset({"click", "type", "wait", "scroll", "press", "move", "long_press", "drag"})
+VERBS = frozenset({"click", "type", "wait", "scroll", "press", "move", "long_press", "drag", "open"})
 Effect = Callable[[np.ndarray, int], None]  # (pixels, number of actions so far), called after each action
 
 
@@ -43,6 +43,19 @@ class ScriptedSurface(ButtonSurface):
         if self.moving is not None:
             self.moving(self.pixels, self.captures)
         return Screen(self.pixels.copy())
+
+
+class WorkingEnv(FakeEnv):
+    """An environment in which something runs during the first steps."""
+
+    def __init__(self, busy_steps: int) -> None:
+        super().__init__(task=False)
+        self.busy_steps = busy_steps
+
+    def step(self, action: Action) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        *result, info = super().step(action)
+        self.busy_steps -= 1
+        return (*result, info | {"busy": self.busy_steps >= 0})
 
 
 def clock(pixels: np.ndarray, count: int) -> None:
@@ -71,6 +84,16 @@ def toggle(pixels: np.ndarray, count: int) -> None:
     pixels[20:80, 200:260] = 10 if count % 2 else 200
 
 
+def video(pixels: np.ndarray, count: int) -> None:
+    pixels[210:320] = count * 37 % 251  # 30 % of the screen, below the buttons
+
+
+def focus_ring(pixels: np.ndarray, count: int) -> None:
+    pixels[20:340, 20:24] = 200
+    y = 20 + 24 * count % 320
+    pixels[y : y + 20, 20:24] = 0
+
+
 def growing_bar(pixels: np.ndarray, count: int) -> None:
     pixels[320:330, : 6 * count] = 30
 
@@ -93,9 +116,14 @@ def _short_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_actions(
-    actions: Sequence[dict[str, Any]], *, effect: Effect | None = None, moving: Effect | None = None, steps: int = 30
+    actions: Sequence[dict[str, Any]],
+    *,
+    effect: Effect | None = None,
+    moving: Effect | None = None,
+    steps: int = 30,
+    busy_steps: int = 0,
 ) -> tuple[Episode, ScriptedSurface]:
-    env = FakeEnv(task=False)
+    env = WorkingEnv(busy_steps)
     surface = env.surface = ScriptedSurface(effect, moving)
     replies = [json.dumps(action) for action in itertools.islice(itertools.cycle(actions), steps)]
     return run("", env, ScriptPolicy(replies), max_steps=steps), surface
@@ -114,6 +142,11 @@ A, B, C, D = click(50, 90), click(50, 170), press("enter"), click(200, 90)
         ([A, B, C], 3),
         ([A, A, B], 3),
         ([A, B, C, D], 4),
+        ([A, B, C, D, click(200, 170)], 5),
+        ([A, B, C, D, click(200, 170), press("escape")], 6),
+        ([{"verb": "open", "target": "https://example.org"}], 1),
+        ([{"verb": "scroll", "down": 3}, {"verb": "scroll", "down": -3}], 2),
+        ([{"verb": "type", "text": "hello"}], 1),
         ([A, click(51, 90)], 1),
         ([A, click(55, 94), click(52, 90)], 1),
         ([{"verb": "scroll", "down": 3}, {"verb": "scroll", "down": 5}], 1),
@@ -131,6 +164,53 @@ def test_cycle_gets_notice_then_ends(cycle: list[dict[str, Any]], period: int, m
     if WAIT not in cycle:
         assert len(episode.steps) == 5 * period
         assert [bool(step.notice) for step in episode.steps] == [False] * (3 * period - 1) + [True] * (2 * period + 1)
+
+
+def test_reopened_page_with_its_time_is_no_progress() -> None:
+    """The page shows when it was loaded, which changes with each action and not by itself."""
+    episode, _ = run_actions([{"verb": "open", "target": "https://example.org"}], effect=counter)
+    assert (episode.cause, len(episode.steps)) == ("no progress", 5)
+
+
+def test_cycle_beside_large_video_ends() -> None:
+    episode, _ = run_actions([A, B], moving=video)
+    assert episode.cause == "no progress"
+
+
+def test_text_typed_again_gets_notice() -> None:
+    """The field grows, so the screen changes; the model does not see that it has typed the text before."""
+    for actions in ([{"verb": "type", "text": "hello"}], [click(60, 66), {"verb": "type", "text": "hello"}]):
+        episode, _ = run_actions(actions, effect=caret, steps=8)
+        assert episode.cause == "budget"
+        assert "The same text was typed 3 times" in episode.steps[3 * len(actions) - 1].notice
+        assert not any(step.notice for step in episode.steps[: 3 * len(actions) - 1])
+
+
+def test_same_text_in_many_cells_is_progress() -> None:
+    """A line break or a tab leads to the next cell."""
+    for text in ("n/a\n", "n/a\t", "0"):
+        episode, _ = run_actions([{"verb": "type", "text": text}], effect=caret, steps=12)
+        assert not any(step.notice for step in episode.steps)
+
+
+def test_moving_focus_ring_is_progress() -> None:
+    episode, _ = run_actions([press("tab")], effect=focus_ring, steps=12)
+    assert episode.cause == "budget"
+    assert not any(step.notice for step in episode.steps)
+
+
+@pytest.mark.parametrize("cycle", [[A], [A, B], [WAIT], [A, WAIT]])
+def test_nothing_is_said_while_something_runs(cycle: list[dict[str, Any]]) -> None:
+    """A request is open for long: an unchanged screen is no lack of progress."""
+    episode, _ = run_actions(cycle, steps=20, busy_steps=20)
+    assert episode.cause == "budget"
+    assert not any(step.notice for step in episode.steps)
+
+
+def test_rule_speaks_after_work_has_ended() -> None:
+    episode, _ = run_actions([A], steps=20, busy_steps=6)
+    assert (episode.cause, len(episode.steps)) == ("no progress", 11)
+    assert not any(step.notice for step in episode.steps[:8])
 
 
 def test_toggled_screen_is_no_progress() -> None:

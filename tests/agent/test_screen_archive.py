@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from helpers.agent_fakes import ButtonSurface, FakeEnv
 
-from actions import Action, Screen, SurfaceError
+from actions import Action, Screen, SurfaceError, make_action
+from agent.config import Settings
 from agent.loop import Episode, run
+from agent.mcp.session import McpSession
 from agent.policies.scripted import ScriptPolicy
 from agent.screen_archive import RECENT_STEPS
-from agent.trace import TraceWriter
+from agent.trace import Trace, TraceWriter
 
 FIRST, STEPS = 20, 60
 MAX_GROWTH = 50 * 2**20  # bytes, of 1,000 steps at 1920 x 1080
@@ -142,3 +144,33 @@ def test_lost_screenshot_raises_surface_error(change: str, tmp_path: Path) -> No
         Screen(np.zeros((4, 4, 3), np.uint8)).save(path)
     with pytest.raises(SurfaceError, match=path.name):
         _ = screen.pixels
+
+
+def test_steps_of_trace_do_not_keep_pixels(tmp_path: Path) -> None:
+    run_typing(FullHdEnv(), 30, make_writer(tmp_path / "run"))
+    tracemalloc.start()
+    try:
+        steps = Trace.open(tmp_path / "run").steps()
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(steps) == 30
+    assert used < 2 * steps[0].screen.pixels.nbytes
+
+
+def test_mcp_actions_do_not_keep_pixels(tmp_path: Path) -> None:
+    settings = Settings(surface="browser", url="http://127.0.0.1/", approve="never", runs=str(tmp_path))
+    session = McpSession(settings, open_env=lambda settings, guard: FullHdEnv())
+    used: list[int] = []
+    session.screenshot()
+    tracemalloc.start()
+    try:
+        for number in range(FIRST, STEPS):
+            session.act(make_action("type", text=str(number)))
+            gc.collect()
+            used.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+        session.close()
+    growth = (used[-1] - used[FIRST // 2]) / (len(used) - FIRST // 2) * 1000
+    assert growth < MAX_GROWTH

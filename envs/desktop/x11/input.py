@@ -73,6 +73,14 @@ class X11Input:
         """Type a text exactly."""
         self._keyboard.type(text)
 
+    def program_delay_s(self, limit_s: float) -> float:
+        """Return how long the focused program takes to process the input so far; 0.0 if it does not answer pings."""
+        return self._keyboard.program_delay_s(limit_s)
+
+    def is_dragging(self) -> bool:
+        """Return whether a program owns the selection of drag and drop. Source: freedesktop.org's XDND."""
+        return bool(self._display.get_selection_owner(self._display.intern_atom("XdndSelection")))
+
     def release_all(self) -> None:
         """Release the buttons and keys that an interrupted action left pressed."""
         for button in reversed(self._pressed_buttons):

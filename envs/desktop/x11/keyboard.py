@@ -62,6 +62,10 @@ class Keyboard:
         """Type a text exactly; see TextTyper.type."""
         self._text.type(text)
 
+    def program_delay_s(self, limit_s: float) -> float:
+        """Return how long the focused program takes to process the input so far; 0.0 if it does not answer pings."""
+        return self._sync.delay_s(limit_s)
+
     def release_all(self) -> None:
         """Release the keys that an interrupted action left pressed."""
         for keycode in reversed(self._pressed):

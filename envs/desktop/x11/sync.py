@@ -90,13 +90,27 @@ class InputSync:
             pass
         return None
 
-    def wait_until_processed(self, window: XWindow | None, strokes: int, after_enter: bool = False) -> None:
+    def delay_s(self, limit_s: float) -> float:
+        """Return how long the focused program takes to answer a ping, at most `limit_s`; 0.0 without pings."""
+        start, window = time.monotonic(), self.find_pingable()
+        if window is None:
+            return 0.0
+        try:
+            self.wait_until_processed(window, 0, timeout_s=limit_s)
+        except SurfaceError:  # a program in a drag may answer late
+            return limit_s
+        return time.monotonic() - start
+
+    def wait_until_processed(
+        self, window: XWindow | None, strokes: int, after_enter: bool = False, timeout_s: float = PING_S
+    ) -> None:
         """Wait until a program has processed its input or its window is gone.
 
         Args:
             window: from find_pingable() before the strokes; for None, a time per stroke is waited instead.
             strokes: number of keys since the last wait.
             after_enter: whether the last key was Enter, on which a window may close.
+            timeout_s: seconds after which a program that does not answer hangs.
 
         Raises:
             SurfaceError: if the program does not answer in time.
@@ -119,12 +133,14 @@ class InputSync:
             on_error = CatchError()
             window.send_event(message, onerror=on_error)
             self._display.sync()
-            deadline = time.monotonic() + PING_S
+            deadline = time.monotonic() + timeout_s
             while not on_error.get_error():
                 if self._receive_pong(timestamp):
                     return
                 if time.monotonic() > deadline:
-                    raise SurfaceError(f"the focused program hangs: it did not process its input within {PING_S:.0f} s")
+                    raise SurfaceError(
+                        f"the focused program hangs: it did not process its input within {timeout_s:.0f} s"
+                    )
                 if not select.select([self._display.fileno()], [], [], 0.05)[0]:
                     window.get_attributes()  # raises if the window is gone
         except XError:  # it closed on the input, so nothing will answer

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from Xlib.xobject.drawable import Window as XWindow
 
 FOCUS_TIMEOUT_S = 1.5
+ICONIC_STATE = 3  # of WM_STATE. Source: ICCCM 4.1.3.1
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,30 @@ class Windows:
             if cover.width and cover.height:
                 covers.append(cover)
         return covers
+
+    def has_visible(self, box: Box) -> bool:
+        """Return whether any window but a desktop's background is visible in a part of the screen."""
+        from Xlib import X
+        from Xlib.error import XError
+
+        background = self._atom("_NET_WM_WINDOW_TYPE_DESKTOP")
+        for window in self._top_windows():
+            try:
+                size = window.get_geometry()
+                part = box.intersection(Box(size.x, size.y, size.width, size.height))
+                kinds = self._property(window, "_NET_WM_WINDOW_TYPE")
+                is_drawn = window.get_attributes().win_class != X.InputOnly
+            except XError:  # it was closed meanwhile
+                continue
+            is_background = kinds is not None and background in kinds
+            if is_drawn and not is_background and part.width > 1 and part.height > 1:
+                return True
+        return False
+
+    def minimized(self) -> list[Window]:
+        """Return the windows that the window manager has minimized."""
+        states = [(window, self._property(self._window(window.id), "WM_STATE")) for window in self.all()]
+        return [window for window, state in states if state is not None and len(state) and state[0] == ICONIC_STATE]
 
     def receives_click(self, window_id: int, x: int, y: int) -> bool:
         """Return whether a click at a point of the screen reaches this window's program."""

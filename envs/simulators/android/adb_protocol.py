@@ -1,7 +1,7 @@
 """The device's side of the adb protocol: messages, and streams over one connection.
 
 Source: AOSP packages/modules/adb/protocol.txt. A message is six little-endian words (command, two arguments, the
-payload's length, its checksum, the command's complement) and a payload. Authentication and TLS are not implemented.
+payload's length, its checksum, the command's complement) and a payload. Keys are not checked; there is no TLS.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Callable, Coroutine
 from typing import NamedTuple
 
 HEADER = struct.Struct("<6I")
-CNXN, OPEN, OKAY, WRTE, CLSE = (
-    int.from_bytes(name, "little") for name in (b"CNXN", b"OPEN", b"OKAY", b"WRTE", b"CLSE")
+CNXN, AUTH, OPEN, OKAY, WRTE, CLSE = (
+    int.from_bytes(name, "little") for name in (b"CNXN", b"AUTH", b"OPEN", b"OKAY", b"WRTE", b"CLSE")
 )
+AUTH_TOKEN, AUTH_SIGNATURE, TOKEN_BYTES = 1, 2, 20
 VERSION = 0x01000001  # from this version on, payloads need no checksum
 MAX_PAYLOAD = 1024 * 1024
 WORD = 0xFFFFFFFF
@@ -114,6 +115,7 @@ class AdbConnection:
         writer: asyncio.StreamWriter,
         banner: Callable[[], str],
         find_service: Callable[[str], Service | None],
+        is_authorized: Callable[[], bool] = lambda: True,
     ) -> None:
         """Use an accepted connection.
 
@@ -122,9 +124,10 @@ class AdbConnection:
             writer: of the connection.
             banner: returns the device's description.
             find_service: returns what runs a service by its name, None for an unknown one.
+            is_authorized: returns whether the user has allowed this computer; no key is ever accepted otherwise.
         """
         self._reader, self._writer = reader, writer
-        self._banner, self._find_service = banner, find_service
+        self._banner, self._find_service, self._is_authorized = banner, find_service, is_authorized
         self._streams: dict[int, Stream] = {}
         self._ids = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,7 +156,9 @@ class AdbConnection:
 
     async def _handle(self, message: Message) -> None:
         command, arg0, arg1, data = message
-        if command == CNXN:
+        if (command == CNXN or (command == AUTH and arg0 == AUTH_SIGNATURE)) and not self._is_authorized():
+            await self.send(Message(AUTH, AUTH_TOKEN, 0, bytes(TOKEN_BYTES)))
+        elif command == CNXN:
             self.max_payload = min(MAX_PAYLOAD, arg1)
             await self.send(Message(CNXN, VERSION, MAX_PAYLOAD, self._banner().encode()))
         elif command == OPEN:

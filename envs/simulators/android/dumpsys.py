@@ -5,17 +5,26 @@ Sources: AOSP DisplayViewport.java, WindowManagerService.java, PowerManagerServi
 
 from __future__ import annotations
 
+from xml.sax.saxutils import quoteattr
+
+from envs.simulators.android.deviations import INNER_DISPLAY, OUTER_DISPLAY
 from envs.simulators.android.screen import App, PhoneScreen
 
 
-def dump_display(screen: PhoneScreen, asleep: bool) -> str:
-    """Return the output of `dumpsys display`."""
+def dump_display(screen: PhoneScreen, asleep: bool, is_foldable: bool = False) -> str:
+    """Return the output of `dumpsys display`; the outer display of an unfolded foldable is listed, but not active."""
     width, height = screen.size
     device_width, device_height = (height, width) if screen.rotation % 2 else (width, height)
+    outer = (
+        "DisplayViewport{type=INTERNAL, valid=true, isActive=false, displayId=0, "
+        f"uniqueId='local:{OUTER_DISPLAY}', physicalPort=1, orientation=0, "
+        "logicalFrame=Rect(0, 0 - 400, 900), physicalFrame=Rect(0, 0 - 400, 900), deviceWidth=400, deviceHeight=900}, "
+    )
+    inner_id = INNER_DISPLAY if is_foldable else 0
     return (
         "DISPLAY MANAGER (dumpsys display)\n"
-        "  mViewports=[DisplayViewport{type=INTERNAL, valid=true, isActive=true, displayId=0, "
-        f"uniqueId='local:0', physicalPort=0, orientation={screen.rotation}, "
+        f"  mViewports=[{outer if is_foldable else ''}DisplayViewport{{type=INTERNAL, valid=true, isActive=true, "
+        f"displayId=0, uniqueId='local:{inner_id}', physicalPort=0, orientation={screen.rotation}, "
         f"logicalFrame=Rect(0, 0 - {width}, {height}), physicalFrame=Rect(0, 0 - {width}, {height}), "
         f"deviceWidth={device_width}, deviceHeight={device_height}}}]\n"
         "Display States: size=1\n  Display Id=0\n"
@@ -23,9 +32,9 @@ def dump_display(screen: PhoneScreen, asleep: bool) -> str:
     )
 
 
-def dump_window(app: App, locked: bool) -> str:
+def dump_window(app: App, locked: bool, is_secure: bool = False) -> str:
     """Return the output of `dumpsys window`."""
-    flags = "LAYOUT_IN_SCREEN " + ("SECURE " if app.secure else "") + "HARDWARE_ACCELERATED"
+    flags = "LAYOUT_IN_SCREEN " + ("SECURE " if app.secure or is_secure else "") + "HARDWARE_ACCELERATED"
     window = f"Window{{5f3a1c2 u0 {app.package}/{app.package}.MainActivity}}"
     return (
         "WINDOW MANAGER POLICY STATE (dumpsys window policy)\n"
@@ -59,3 +68,20 @@ def dump_input_method(ime: str, bound: bool) -> str:
     """Return the output of `dumpsys input_method`."""
     state = f"mCurMethodId={ime}\n  mHaveConnection=true mBoundToMethod={str(bound).lower()}"
     return f"Current Input Method Manager state:\n  {state}"
+
+
+def dump_ui(field: tuple[str, bool] | None) -> str:
+    """Return the output of `uiautomator dump /dev/tty` for the text field with the focus.
+
+    Args:
+        field: its text and whether it is a password; None without one.
+    """
+    text, is_password = field or ("", False)
+    node = (
+        f'<node index="0" text={quoteattr(text, {chr(34): "&quot;"})} class="android.widget.EditText" '
+        f'package="org.pixelhand" focused="true" password="{str(is_password).lower()}" bounds="[0,0][1,1]" />'
+    )
+    return (
+        "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>"
+        f'<hierarchy rotation="0">{node if field else ""}</hierarchy>UI hierchary dumped to: /dev/tty'
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actions import UsageError
 from actions.suggest import suggest
@@ -23,7 +23,33 @@ KINDS = {  # default amount and meaning
     ),
     "asleep": (1, "1: the screen is off; 0: it is on"),
     "locked": (1, "1: the phone is locked; 0: it is not"),
+    "unauthorized": (1, "1: the phone has not authorized this computer; 0: it has"),
+    "adbdrestart": (1, "commands that are executed, but whose answer is lost because adbd restarts"),
+    "exitzero": (1, "1: every command exits with status 0; 0: with its own"),
+    "noshellv2": (1, "1: the phone lacks shell_v2, so that there is no exit status; 0: it has it"),
+    "crlf": (1, "1: each line break of an output becomes CR LF; 0: it stays"),
+    "capturewarning": (1, "1: screencap writes a warning before the PNG; 0: it does not"),
+    "slowcapture": (2.0, "seconds that each screencap takes, until slowcapture:0"),
+    "turning": (1, "screenshots in whose middle the screen is turned by a quarter; -1 for all until turning:0"),
+    "secure": (1, "1: every window is secure and black in screenshots; 0: only the bank's"),
+    "foldable": (1, "1: the outer display is folded away, and the second one is shown; 0: there is one display"),
+    "noinput": (1, "1: the phone forbids `input` from adb; 0: it allows it"),
+    "dropquotes": (1, "1: `input text` loses quotes and backslashes; 0: it types them"),
+    "noime": (1, "1: the phone refuses the command `ime`; 0: it accepts it"),
+    "nokeyboard": (1, "1: no keyboard that takes text over adb is installed; 0: the installed ones are back"),
+    "stickyime": (1, "1: the maker's keyboard stays selected although `ime set` succeeds; 0: it can be replaced"),
+    "lostbroadcast": (1, "1: no broadcast is delivered; 0: they are"),
+    "namedbroadcast": (1, "1: only broadcasts that name their package are delivered; 0: all are"),
+    "nostart": (1, "1: `am start` prints an error with exit status 0; 0: it starts apps"),
+    "workprofile": (1, "1: apps belong to a work profile, which adb may not start; 0: they do not"),
+    "launchers": (1, "1: each app has a second launcher activity; 0: one"),
+    "nolist": (1, "1: the list of apps cannot be read; 0: it can"),
 }
+SWITCHES = frozenset(  # kinds whose amount is 0 or 1 and that are read where they apply
+    {"exitzero", "noshellv2", "crlf", "capturewarning", "secure", "foldable", "noinput", "dropquotes", "noime"}
+    | {"nokeyboard", "stickyime", "lostbroadcast", "namedbroadcast", "nostart", "workprofile", "launchers", "nolist"}
+    | {"unauthorized"}
+)
 
 
 @dataclass
@@ -37,6 +63,14 @@ class Faults:
     truncated: int = 0
     nocapture: int = 0
     oldinput: int = 0
+    turning: int = 0
+    adbdrestart: int = 0
+    slowcapture_s: float = 0.0
+    switches: set[str] = field(default_factory=set)  # of SWITCHES
+
+    def has(self, kind: str) -> bool:
+        """Return whether a switch is on."""
+        return kind in self.switches
 
     @property
     def offline(self) -> bool:

@@ -10,6 +10,7 @@ import binascii
 import time
 from collections.abc import Mapping, Sequence
 
+from envs.simulators.android.faults import Faults
 from envs.simulators.android.screen import PhoneScreen
 from envs.simulators.android.shell_result import CommandError, ShellResult, text_result
 
@@ -24,10 +25,11 @@ RESULT_OK = -1  # Activity.RESULT_OK
 class InputMethods:
     """The installed, enabled and selected input methods."""
 
-    def __init__(self, screen: PhoneScreen, settings: dict[str, str], keyboards: Sequence[str]) -> None:
+    def __init__(self, screen: PhoneScreen, settings: dict[str, str], keyboards: Sequence[str], faults: Faults) -> None:
         """Install keyboards beside the default one; the selected and enabled ones are kept in the settings."""
         self._screen = screen
         self._settings = settings
+        self._faults = faults
         self.installed = [LATIN_IME, *keyboards]
         self.enabled = [LATIN_IME]
         self._bound_at = 0.0  # time.monotonic() at which the selected keyboard is ready
@@ -46,10 +48,11 @@ class InputMethods:
     def run_command(self, words: Sequence[str]) -> ShellResult:
         """Run `ime list`, `enable`, `disable` or `set`."""
         verb, arguments = words[0], [word for word in words[1:] if not word.startswith("-")]
+        installed = [LATIN_IME] if self._faults.has("nokeyboard") else self.installed
         if verb == "list":
-            return text_result("\n".join(self.installed if "-a" in words else self.enabled))
+            return text_result("\n".join(installed if "-a" in words else self.enabled))
         ime = arguments[0]
-        if ime not in self.installed:
+        if ime not in installed:
             raise CommandError(f"Unknown input method {ime} cannot be {verb}d for user #0", 255)
         if verb == "enable":
             self.enabled = [*self.enabled, ime] if ime not in self.enabled else self.enabled
@@ -86,6 +89,6 @@ class InputMethods:
         return text_result(f"{first_line}\nBroadcast completed: result={result}")
 
     def _select(self, ime: str) -> None:
-        if self.current != ime:
+        if self.current != ime and not self._faults.has("stickyime"):
             self._settings[DEFAULT] = ime
             self._bound_at = time.monotonic() + BIND_S

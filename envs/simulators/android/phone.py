@@ -25,7 +25,8 @@ from envs.loop_thread import LoopThread
 from envs.miniwob import pages
 from envs.simulators.android.adb_protocol import AdbConnection, Service, Stream
 from envs.simulators.android.control_server import PROPERTY, serve_control
-from envs.simulators.android.faults import Faults, parse_fault
+from envs.simulators.android.deviations import distort_output
+from envs.simulators.android.faults import SWITCHES, Faults, parse_fault
 from envs.simulators.android.input_methods import ADB_KEYBOARD
 from envs.simulators.android.screen import BY_PACKAGE, PhoneScreen
 from envs.simulators.android.shell import TABLES, Shell
@@ -213,6 +214,14 @@ class SimulatedPhone:
             self.faults.silent_until_s = time.monotonic() + amount
         elif kind == "slow":
             self.faults.slow_s = amount
+        elif kind == "slowcapture":
+            self.faults.slowcapture_s = amount
+        elif kind in SWITCHES:
+            has_changed = self.faults.has(kind) != bool(amount)
+            (self.faults.switches.add if amount else self.faults.switches.discard)(kind)
+            if has_changed and kind in ("noshellv2", "unauthorized"):  # these are settled when adb connects
+                for connection in list(self._connections):
+                    connection.abort()
         elif kind == "rotate":
             await self._with_screen(self.screen.rotate(int(amount)))
         elif kind == "asleep":
@@ -225,13 +234,16 @@ class SimulatedPhone:
     def _banner(self) -> str:
         props = self.shell.props
         product = "".join(f"ro.product.{key}={props[f'ro.product.{key}']};" for key in ("name", "model", "device"))
-        return f"device::{product}features=shell_v2,cmd"
+        return f"device::{product}features={'cmd' if self.faults.has('noshellv2') else 'shell_v2,cmd'}"
+
+    def _is_authorized(self) -> bool:
+        return not self.faults.has("unauthorized")
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.faults.offline:
             writer.transport.abort()
             return
-        connection = AdbConnection(reader, writer, self._banner, self._find_service)
+        connection = AdbConnection(reader, writer, self._banner, self._find_service, self._is_authorized)
         self._connections.add(connection)
         try:
             await connection.run()
@@ -242,7 +254,8 @@ class SimulatedPhone:
         kind, _, line = name.partition(":")
         kind, *options = kind.split(",")
         if kind in ("shell", "exec") and line:
-            return lambda stream: self._serve_shell(stream, line, "v2" in options)
+            with_packets = "v2" in options and not self.faults.has("noshellv2")
+            return lambda stream: self._serve_shell(stream, line, with_packets)
         return self.shell.files.serve if kind == "sync" else None
 
     async def _serve_shell(self, stream: Stream, line: str, with_packets: bool) -> None:
@@ -253,6 +266,11 @@ class SimulatedPhone:
             result = await self._with_screen(self.shell.run(line))
         except (PageError, TimeoutError) as error:  # the page hangs or Chromium has ended
             result = ShellResult(err=f"Error: the screen does not answer: {error}\n".encode(), code=1)
+        result = distort_output(self.faults, result)
+        if self.faults.consume("adbdrestart"):
+            for connection in list(self._connections):
+                connection.abort()
+            return
         if not with_packets:
             await stream.write(result.out + result.err)
             return

@@ -225,6 +225,15 @@ class PhoneScreen:
         """Return the JSON value of an expression evaluated in the current app's page; promises are awaited."""
         return await (await self._front_page()).evaluate(js)
 
+    async def focused_field(self) -> tuple[str, bool] | None:
+        """Return the text of the field with the focus and whether it is a password; None without one."""
+        script = "(e => [String(e?.value ?? ''), e?.type === 'password'])(document.activeElement)"
+        if not await self.has_text_field():
+            return None
+        value = await self.evaluate(script)
+        assert isinstance(value, list)
+        return str(value[0]), bool(value[1])
+
     async def has_text_field(self) -> bool:
         """Return whether a text field has the focus."""
         return bool(

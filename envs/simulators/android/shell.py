@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from envs.simulators.android import dumpsys
+from envs.simulators.android import deviations, dumpsys
 from envs.simulators.android.faults import Faults
 from envs.simulators.android.input_command import InputCommand
 from envs.simulators.android.input_methods import InputMethods
@@ -44,7 +44,7 @@ class Shell:
             "system screen_brightness": "102",
             "system haptic_feedback_enabled": "1",
         }
-        self.input_methods = InputMethods(screen, self.settings, keyboards)
+        self.input_methods = InputMethods(screen, self.settings, keyboards, faults)
         self.input = InputCommand(screen, faults)
         self.locked = False
         self.physical_displays: set[str] = {"0"}  # ids that `screencap -d` accepts
@@ -69,7 +69,9 @@ class Shell:
 
     async def _run_command(self, words: list[str]) -> ShellResult:
         self.log.append(tuple(words))
-        name, *arguments = words
+        if (refusal := deviations.refuse(self.faults, words)) is not None:
+            return refusal
+        name, *arguments = deviations.change_words(self.faults, words)
         if name not in self.commands:
             return ShellResult(err=f"/system/bin/sh: {name}: inaccessible or not found\n".encode(), code=127)
         try:
@@ -108,16 +110,22 @@ class Shell:
 
     async def cmd_screencap(self, words: list[str]) -> ShellResult:
         """Take a screenshot, to standard output or to a file."""
+        await asyncio.sleep(self.faults.slowcapture_s)
         if self.faults.consume("nocapture"):
             raise CommandError("Status: -22")
+        if self.faults.consume("turning"):
+            await self.screen.rotate(self.screen.rotation + 1)
+        is_folded_away = self.faults.has("foldable")
         if "-d" in words:
             option = words.index("-d")
             physical_id = "".join(words[option + 1 : option + 2])
             words = words[:option] + words[option + 2 :]
-            if physical_id not in self.physical_displays:
+            is_folded_away = is_folded_away and physical_id != deviations.INNER_DISPLAY
+            if physical_id not in self._display_ids():
                 raise CommandError(f"Display Id '{physical_id}' is not valid.")
         png = await self.screen.screenshot()
-        if self.input.asleep or self.screen.current_app.secure or self.faults.consume("black"):
+        is_secure = self.screen.current_app.secure or self.faults.has("secure")
+        if self.input.asleep or is_secure or is_folded_away or self.faults.consume("black"):
             png = await asyncio.to_thread(_black_png, *self.screen.size)
         if self.faults.consume("truncated"):
             png = png[: len(png) * 3 // 5]
@@ -125,7 +133,11 @@ class Shell:
         if paths:
             self.files.contents[paths[0]] = png, int(time.time())
             return ShellResult()
-        return ShellResult(png)
+        return ShellResult((deviations.WARNING if self.faults.has("capturewarning") else b"") + png)
+
+    def _display_ids(self) -> set[str]:
+        ids = {deviations.INNER_DISPLAY, deviations.OUTER_DISPLAY} if self.faults.has("foldable") else set()
+        return ids | self.physical_displays
 
     async def cmd_wm(self, words: list[str]) -> ShellResult:
         """Print the screen's size or density."""
@@ -143,14 +155,20 @@ class Shell:
             is_bound = await self.screen.has_text_field() and self.input_methods.is_bound
             return text_result(dumpsys.dump_input_method(self.input_methods.current, is_bound))
         if service == "display":
-            return text_result(dumpsys.dump_display(self.screen, self.input.asleep))
+            return text_result(dumpsys.dump_display(self.screen, self.input.asleep, self.faults.has("foldable")))
         if service == "window":
-            return text_result(dumpsys.dump_window(self.screen.current_app, self.locked))
+            return text_result(dumpsys.dump_window(self.screen.current_app, self.locked, self.faults.has("secure")))
         if service == "power":
             return text_result(dumpsys.dump_power(self.input.asleep))
         if service == "activity":
             return text_result(dumpsys.dump_activity(self.screen.current_app))
         return ShellResult(err=f"Can't find service: {' '.join(words)}\n".encode(), code=0)  # Android's exit status
+
+    async def cmd_uiautomator(self, words: list[str]) -> ShellResult:
+        """Dump the element with the focus as XML."""
+        if words != ["dump", "/dev/tty"]:
+            raise CommandError(f"Error: the simulated phone has no uiautomator {' '.join(words)}", 255)
+        return text_result(dumpsys.dump_ui(await self.screen.focused_field()))
 
     async def cmd_input(self, words: list[str]) -> ShellResult:
         """Send touches and keys."""
@@ -194,7 +212,10 @@ class Shell:
     async def cmd_cmd(self, words: list[str]) -> ShellResult:
         """List the apps of the launcher, or run `input`."""
         if words[:2] == ["package", "query-activities"] and LAUNCHER_CATEGORY in words:
-            return text_result("\n".join(app.component for app in APPS))
+            names = [app.component for app in APPS]
+            if self.faults.has("launchers"):
+                names += [f"{app.package}/.SecondActivity" for app in APPS]
+            return text_result("\n".join(names))
         if words[:1] == ["input"]:
             return await self.cmd_input(words[1:])
         raise CommandError(f"cmd: Can't find service: {' '.join(words[:2])}", 20)

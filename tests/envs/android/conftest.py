@@ -11,10 +11,9 @@ import pytest
 from helpers.adb_server import Adb
 from helpers.eventually import eventually
 
+from envs.simulators.android.faults import KINDS
 from envs.simulators.android.phone import SimulatedPhone
 from envs.surfaces.android import Surface
-
-FAULTS = ("offline", "silent", "slow", "black", "truncated", "nocapture", "oldinput", "rotate", "asleep", "locked")
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +46,7 @@ def shared_phone(adb: Adb, chrome: str) -> Iterator[SimulatedPhone]:
 @pytest.fixture
 def phone(shared_phone: SimulatedPhone, adb: Adb) -> SimulatedPhone:
     """Return a connected phone at its home screen, upright, without faults, its command log empty."""
-    for kind in FAULTS:
+    for kind in KINDS:
         shared_phone.fault(f"{kind}:0")
 
     def is_connected() -> bool:

@@ -53,7 +53,7 @@ def select_adb_keyboard(phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch) 
 def test_ascii_text_is_exact(surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, text: str) -> None:
     assert surface.perform(TypeText(text=text)) == ""
     assert read_note() == text
-    assert {words[0] for words in phone.shell.log} <= {"input", "dumpsys"}
+    assert {words[0] for words in phone.shell.log} <= {"input", "dumpsys", "uiautomator"}
 
 
 @pytest.mark.parametrize("text", UNICODE)
@@ -152,11 +152,25 @@ def test_lost_broadcast_is_a_notice(
     async def lose(words: list[str]) -> ShellResult:
         return ShellResult(b"Broadcasting: Intent { }\nBroadcast completed: result=0\n")
 
+    monkeypatch.setitem(phone.shell.commands, "am", lose)
+    assert "the text field reads ''" in surface.perform(TypeText(text="红色的船"))
+    assert read_note() == ""
+
+
+def test_lost_broadcast_without_dump_is_a_notice(
+    surface: Surface, read_note: Callable[[], str], phone: SimulatedPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a dump of the field, an unchanged screen tells that the text is missing."""
+
+    async def fail(words: list[str]) -> ShellResult:
+        return ShellResult(err=b"ERROR: could not get idle state.\n")
+
     phone.evaluate(
         "document.head.append(Object.assign(document.createElement('style'), "
         "{textContent: '* {caret-color: transparent}'}))"
     )
-    monkeypatch.setitem(phone.shell.commands, "am", lose)
+    monkeypatch.setitem(phone.shell.commands, "uiautomator", fail)
+    phone.fault("lostbroadcast:1")
     assert "the text may not have been typed" in surface.perform(TypeText(text="红色的船"))
     assert read_note() == ""
 

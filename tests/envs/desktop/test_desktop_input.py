@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from actions import Action, Click, Drag, LongPress, Move, PressKeys, Scroll, SurfaceError, TypeText
+from envs.desktop import input as desktop_input
 from envs.desktop import input as module
 from envs.desktop.geometry import Box, Viewport
 from envs.desktop.input import drag_moves, perform
@@ -23,6 +24,8 @@ class Recorder:
     def __init__(self, fail_at: str = "") -> None:
         self.calls: list[tuple[object, ...]] = []
         self.fail_at = fail_at
+        self.is_data_dragged = False
+        self.delay_s = 0.0  # of the program under the pointer
 
     def _record(self, *call: object) -> None:
         self.calls.append(call)
@@ -54,6 +57,12 @@ class Recorder:
 
     def type(self, text: str) -> None:
         self._record("type", text)
+
+    def program_delay_s(self, limit_s: float) -> float:
+        return min(self.delay_s, limit_s)
+
+    def is_dragging(self) -> bool:
+        return self.is_data_dragged
 
     def release_all(self) -> None:
         self._record("release_all")
@@ -132,3 +141,31 @@ def test_drag_moves_follow_distance_and_time(end: tuple[int, int]) -> None:
 def test_drag_moves_of_long_path_are_limited() -> None:
     assert len(drag_moves([(0, 0), (100_000, 0)])) * module.STEP_S <= module.MAX_SEGMENT_S
     assert drag_moves([(5, 5), (5, 5)]) == [(5, 5)] * math.ceil(module.MIN_DRAG_S / module.STEP_S)
+
+
+@pytest.mark.parametrize(("delay_s", "extra_s"), [(0.0, 0.0), (0.1, 0.3), (60.0, 2.0)])
+def test_drag_gives_slow_program_more_time(monkeypatch: pytest.MonkeyPatch, delay_s: float, extra_s: float) -> None:
+    """On a busy machine, a release can come before the program has begun the drag."""
+    pauses: list[float] = []
+    monkeypatch.setattr(desktop_input.time, "sleep", pauses.append)
+    recorder = Recorder()
+    recorder.delay_s = delay_s
+    perform(recorder, Drag(path=((10, 10), (90, 10))), lambda point: VIEWPORT.point(*point))
+    is_step = [pause == desktop_input.STEP_S for pause in pauses]
+    assert [round(pause, 3) for pause, step in zip(pauses, is_step, strict=True) if not step] == [
+        round(extra_s, 3),
+        round(desktop_input.DROP_S + extra_s, 3),
+    ]
+
+
+def test_dragged_data_is_moved_over_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target accepts data in an answer to a move; a release before that drops nothing."""
+    monkeypatch.setattr(desktop_input.time, "sleep", lambda seconds: None)
+    recorder = Recorder()
+    recorder.is_data_dragged = True
+    perform(recorder, Drag(path=((10, 10), (90, 10))), lambda point: VIEWPORT.point(*point))
+    *_, last, up, _ = recorder.calls
+    x, y = last[1:]
+    assert up == ("up", "left")
+    assert recorder.calls.count(("move", x, y)) == 1 + desktop_input.DROP_MOVES
+    assert recorder.calls.count(("move", x + 1, y)) >= desktop_input.DROP_MOVES

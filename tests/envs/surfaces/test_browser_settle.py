@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from helpers.eventually import eventually
 
-from actions import Click
+from actions import Click, Wait
 from envs.chromium import activity
 from envs.live import LiveEnv
 from envs.stability import SettleOptions
@@ -68,6 +69,28 @@ def test_request_of_frame_is_awaited(browser, site):
 def test_page_that_loads_too_long_is_reported_once(click, monkeypatch):
     monkeypatch.setattr(activity, "CAP_S", 0.5)
     assert click("answer()", 1.5) == ("", "the page is still loading")
+
+
+def test_open_request_counts_as_work_until_it_ends(browser, site, monkeypatch):
+    """The no-progress rule asks for it: waiting for a slow answer, or clicking again, is no loop."""
+    monkeypatch.setattr(activity, "CAP_S", 0.3)
+    browser.goto(site.add(BUTTON.format(url=site.add("done", delay_s=4.0), act="answer()")))
+    env = LiveEnv(browser)
+    env.reset()
+    assert env.step(ON_BUTTON)[4]["busy"]
+    assert env.step(Wait(seconds=0.1))[4]["busy"]
+    eventually(lambda: browser.evaluate("out.textContent") == "done")
+    assert not env.step(Wait(seconds=0.1))[4]["busy"]
+
+
+def test_lost_request_is_no_work_for_ever(browser, site, monkeypatch):
+    monkeypatch.setattr(activity, "CAP_S", 0.3)
+    monkeypatch.setattr(activity, "LATE_S", 0.2)
+    browser.goto(site.add(BUTTON.format(url=site.add("done", delay_s=4.0), act="answer()")))
+    env = LiveEnv(browser)
+    env.reset()
+    env.step(ON_BUTTON)
+    assert not env.step(Wait(seconds=0.3))[4]["busy"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.desktop_programs import require_programs, require_window_manager
+from helpers.desktop_programs import connect_to, require_programs, require_window_manager, x_server
 from helpers.eventually import eventually
+from Xlib import X
+from Xlib.protocol.event import ClientMessage
 
 from actions import Action, Click, Done, Drag, Move, PressKeys, Screen, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
@@ -21,6 +23,7 @@ from envs.live import LiveEnv
 from envs.miniwob.task import MiniWobTask
 from envs.options import SurfaceOptions
 from envs.surface_check import check_surface
+from envs.surfaces import desktop
 from envs.surfaces.desktop import Surface, open_surface
 
 SUM = 1234 + 5678
@@ -68,6 +71,50 @@ def test_black_screenshot_is_an_error_on_real_screens(monkeypatch: pytest.Monkey
             patch.setattr(surface, "_virtual", None)
             with pytest.raises(SurfaceError, match="all black: the screen is locked or asleep"):
                 surface.capture()
+
+
+def test_empty_black_desktop_is_shown_with_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desktop, "BLACK_S", 0.1)
+    with x_server("320x240") as display:
+        connection = connect_to(display)
+        connection.screen().root.change_attributes(background_pixel=0)
+        connection.screen().root.clear_area()
+        connection.sync()
+        with Surface(display=display) as surface:
+            assert not surface.capture().pixels.any()
+            assert surface.pop_notices() == "the desktop is black and shows no window"
+        window = connection.screen().root.create_window(0, 0, 320, 240, 0, 24, background_pixel=0)
+        window.map()  # such as that of a screen lock
+        connection.sync()
+        with Surface(display=display) as surface, pytest.raises(SurfaceError, match="locked or asleep"):
+            surface.capture()
+        connection.close()
+
+
+def test_minimized_window_comes_back() -> None:
+    with Surface("virtual", program="mousepad", width=640, height=480) as surface:
+        windows = surface._backend.windows
+        assert windows is not None
+        window = windows.all()[0]
+
+        def minimize() -> None:
+            message = windows._atom("WM_CHANGE_STATE")
+            event = ClientMessage(window=windows._window(window.id), client_type=message, data=(32, [3, 0, 0, 0, 0]))
+            windows._root.send_event(event, event_mask=X.SubstructureRedirectMask | X.SubstructureNotifyMask)
+            windows._display.sync()
+
+        surface._call(minimize, 5, "minimizing the window")
+        eventually(lambda: surface._call(windows.minimized, 5, "reading states") == [window])
+        surface.capture()
+        assert "was minimized; it is shown again" in surface.pop_notices()
+        eventually(lambda: window.title in visible_titles(surface))
+
+
+def test_code_typed_into_a_program_is_reported() -> None:
+    with Surface("virtual", program="mousepad", width=640, height=480) as surface:
+        surface.perform(Click(x=300, y=300))
+        assert surface.perform(TypeText(text="one (1)\ntwo")) == ""
+        assert "an editor that indents" in surface.perform(TypeText(text="if a:\n    b\n"))
 
 
 def center(surface: Surface, selector: str) -> Click:

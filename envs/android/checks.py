@@ -1,0 +1,44 @@
+"""Checks of a phone before it is used: that it is there, awake and unlocked, and that it can open an address."""
+
+from __future__ import annotations
+
+from actions import InvalidActionError, UsageError
+from envs.android import commands, display
+from envs.android.adb import AdbServer, Phone, select_device
+from envs.android.commands import Command
+from envs.simulators.android.control_server import PROPERTY
+
+
+def check_phone(serial: str, *, is_practice: bool) -> None:
+    """Check that a phone can be used now and, for a practice page, that it is a simulated one.
+
+    Raises:
+        UsageError: It is missing, off or locked, or cannot show the page.
+        SurfaceError: The adb server or the phone fails.
+    """
+    server = AdbServer()
+    phone = Phone(server, select_device(server, serial))
+    check_ready(phone)
+    if is_practice and not phone.query(commands.getprop(PROPERTY)).text:
+        raise UsageError(needs_simulator("a practice page", phone.serial))
+
+
+def check_ready(phone: Phone) -> None:
+    """Raise UsageError for a phone whose screen is off or locked."""
+    if display.is_asleep(phone.query(commands.POWER).text):
+        raise UsageError(f"the screen of the phone {phone.serial} is off; wake and unlock it")
+    if display.is_locked(phone.query(commands.WINDOW).text):
+        raise UsageError(f"the phone {phone.serial} is locked; unlock it")
+
+
+def needs_simulator(feature: str, serial: str) -> str:
+    """Return the message for a feature that a real phone does not have."""
+    return f"{feature} needs a simulated phone, and {serial} is none; start one with `agent phone`"
+
+
+def view_command(url: str, error: type[InvalidActionError] | type[UsageError]) -> Command:
+    """Return the command that opens an address; raise `error` for one that no phone's browser opens."""
+    try:
+        return commands.view_url(url)
+    except ValueError:
+        raise error(f"a phone's browser opens http and https addresses without spaces, not {url[:200]!r}") from None
