@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 import envs
 from actions import CONTROL_ACTIONS, Action, InvalidActionError, Screen, Surface, UsageError, dispatch
 from actions.dispatch import GuardFn
-from actions.surface import SupportsBusy, SupportsNotices
+from actions.surface import SupportsBusy, SupportsNotices, SupportsVirtualTime
 from envs.spaces import ActionSpace, screen_space
 from envs.stability import SettleOptions, settle
 from envs.task import Resumable, Task
@@ -111,6 +111,9 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
         self.surface.close()
 
     def _settle(self) -> bool:
+        if isinstance(self.surface, SupportsVirtualTime) and self.surface.is_frozen():
+            self.screen = self.surface.capture()
+            return True
         busy = self.surface.busy if isinstance(self.surface, SupportsBusy) else None
         result = settle(self.surface.capture, self.options, busy)
         self.screen = result.screen

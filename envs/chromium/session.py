@@ -24,10 +24,11 @@ from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
 from envs.chromium.shortcuts import LAST_TAB, NO_CONTEXT_MENU, Shortcut, find_shortcut, is_handled_by_page
 from envs.chromium.tabs import Tabs, ignore_result
+from envs.chromium.virtual_time import VirtualTime, has_virtual_time
 from envs.miniwob import pages
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
-SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("page", "pickers", "activity")]
+SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("clock", "page", "pickers", "activity")]
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
@@ -77,6 +78,7 @@ class BrowserSession:
         )
         await context.add_init_script(page_script())
         self.tabs = Tabs(context, self._width, self._height, self._scale)
+        self._time = VirtualTime(self.tabs)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
         await self.goto(self.home)
 
@@ -105,7 +107,7 @@ class BrowserSession:
                 await self._recover(self.tabs.page_failure or "closed itself")
                 deadline = clock() + self._timeout_s
                 continue
-            task = asyncio.ensure_future(self.tabs.screenshot(page))
+            task = asyncio.ensure_future(self._screenshot(page))
             task.add_done_callback(ignore_result)
             try:
                 await self.tabs.race(task, max(deadline - clock(), PAUSE_S))
@@ -131,6 +133,10 @@ class BrowserSession:
             self._captured = page
             return pixels
 
+    async def _screenshot(self, page: Page) -> bytes:
+        await self._time.draw_loaded(page)
+        return await self.tabs.screenshot(page)
+
     async def _capture_dialog(self, dialog: Dialog) -> Pixels:
         if self._drawn_dialog is not dialog:
             await asyncio.wait_for(self.dialog_page.show(dialog, self._png), self._timeout_s)
@@ -149,8 +155,7 @@ class BrowserSession:
             return False
         if page in tabs.loading:
             return True
-        practice_pages = pages.folder_url()
-        if practice_pages and page.url.startswith(practice_pages):
+        if has_virtual_time(page):
             return False
         is_busy = tabs.activity.has_requests(page) or tabs.activity.is_drawing_pdf(page, self._is_blank())
         if is_busy and tabs.activity.is_late():
@@ -158,6 +163,13 @@ class BrowserSession:
             tabs.add_notice("the page is still loading")
             return False
         return is_busy or (not tabs.activity.is_late() and await has_timers(page))
+
+    def is_frozen(self) -> bool:
+        """Return whether the shown page cannot change before the next action, as its time is virtual."""
+        tabs = self.tabs
+        page = tabs.shown
+        is_usual = not (tabs.dialogs or tabs.page_failure or tabs.browser_failure or page in tabs.loading)
+        return is_usual and has_virtual_time(page)
 
     def _is_blank(self) -> bool:
         """Return whether the last screenshot has one color below the PDF viewer's tool bar."""
@@ -178,7 +190,10 @@ class BrowserSession:
         """
         self._check_alive()
         if isinstance(action, Wait):
-            await asyncio.sleep(action.seconds)
+            if self.is_frozen() and self.tabs.shown is not None:
+                await self._do(self._time.wait(self.tabs.shown, action.seconds), own_s)
+            else:
+                await asyncio.sleep(action.seconds)
             return self.tabs.pop_notices()
         self.tabs.activity.start()
         if self.tabs.page_failure or self.tabs.shown is None:
@@ -213,12 +228,13 @@ class BrowserSession:
                 self._notify(NO_CONTEXT_MENU)
         else:
             await self._input(page, action)
+        await self._time.settle(self.tabs.shown)
 
     async def _input(self, page: Page, action: Action) -> None:
         pointer = self._pointer
         if points := action.points():
             self._pointer = self._css(points[-1])
-        await input.act(page, action, self._css, pointer)
+        await input.act(page, action, self._css, pointer, lambda seconds: self._time.pause(page, seconds))
 
     async def _perform_on_dialog(self, dialog: Dialog, action: Action, own_s: float) -> None:
         ok, cancel = button_labels(dialog)
@@ -396,9 +412,11 @@ class BrowserSession:
             if not self._has_miniwob_script:
                 await self.tabs.context.add_init_script(pages.init_js())
                 self._has_miniwob_script = True
+        session = await self.tabs.session(page)
+        await self._time.prepare(page, pages.is_miniwob_address(address))
         self.tabs.navigating.add(page)
         try:
-            failure = await open_address(page, await self.tabs.session(page), url, self._timeout_s, shown_as=address)
+            failure = await open_address(page, session, url, self._timeout_s, shown_as=address)
         finally:
             self.tabs.navigating.discard(page)
         self._notify(failure)

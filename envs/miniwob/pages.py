@@ -114,8 +114,11 @@ def start_js(seed: int) -> str:
         Math.seedrandom({int(seed)});
         core.startEpisodeReal();
         scrollTo(0, 0);
-        for (let n = 0; n < 200 && !WOB_TASK_READY; n++) await new Promise(done => setTimeout(done, 50));
+        const clock = window[Symbol.for('pixelhand.clock')]; // where time is virtual
+        const pause = ms => clock ? clock.wait(ms) : new Promise(done => setTimeout(done, ms));
+        for (let n = 0; n < 200 && !WOB_TASK_READY; n++) await pause(50);
         if (!WOB_TASK_READY) throw new Error('the practice page did not become ready');
+        await clock?.settle();
         return core.getUtterance();
     }})()"""
 

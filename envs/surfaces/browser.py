@@ -146,6 +146,10 @@ class Surface:
         """Return whether what the last action started has not ended: an unchanged screen may not be the last one."""
         return not self._closed and self._call(self._session.busy(), self._limit_s(), "the state of the page")
 
+    def is_frozen(self) -> bool:
+        """Return whether the shown page is a practice page, which does not change before the next action."""
+        return not self._closed and self._session.is_frozen()
+
     def pop_notices(self) -> str:
         """Return what happened since perform() returned (a late dialog, a new tab, a crash), "" if nothing."""
         return self._session.tabs.pop_notices()
