@@ -95,7 +95,7 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
         if isinstance(self.task, Resumable):
             notice = _join(notice, self.task.resume(self.surface))
         acted = time.perf_counter()
-        is_stable = self._settle() if not self._is_over() else self._capture_once()
+        is_stable = self._settle() if self._is_frozen() or not self._is_over() else self._capture_once()
         info = self._info(_join(notice, self._pop_notices()))
         info["timings_s"] = {"act": acted - start, "settle": time.perf_counter() - acted}
         info["still"] = is_stable
@@ -111,13 +111,16 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
         self.surface.close()
 
     def _settle(self) -> bool:
-        if isinstance(self.surface, SupportsVirtualTime) and self.surface.is_frozen():
-            self.screen = self.surface.capture()
+        if self._is_frozen():
+            self._capture_once()
             return True
         busy = self.surface.busy if isinstance(self.surface, SupportsBusy) else None
         result = settle(self.surface.capture, self.options, busy)
         self.screen = result.screen
         return result.still
+
+    def _is_frozen(self) -> bool:
+        return isinstance(self.surface, SupportsVirtualTime) and self.surface.is_frozen()
 
     def _is_over(self) -> bool:
         return self.task is not None and self.task.verdict(self.surface).done

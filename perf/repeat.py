@@ -6,9 +6,11 @@ import json as json_
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
@@ -64,10 +66,12 @@ def repeat(
     for name in names:
         pages.page(name)
     with busy_processes(busy):
-        results = [compare_runs(name, range(SEED_START, SEED_START + seeds), runs, steps) for name in names]
+        results = compare_runs(names, range(SEED_START, SEED_START + seeds), runs, steps)
     total, different = sum(result.screens for result in results), sum(result.different for result in results)
     if json:
-        print(json_.dumps({"seeds": seeds, "runs": runs, "busy": busy, "found": [asdict(result) for result in results]}))
+        print(
+            json_.dumps({"seeds": seeds, "runs": runs, "busy": busy, "found": [asdict(result) for result in results]})
+        )
     else:
         for result in results:
             print(f"{result.task:24} {result.screens:5} screens  {result.different:5} different")
@@ -88,37 +92,37 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
-def compare_runs(task: str, seeds: Sequence[int], runs: int, steps: int) -> RepeatResult:
-    """Run each seed `runs` times, each time in a new browser, and count the screens that differ from the first run."""
+def compare_runs(tasks: Sequence[str], seeds: Sequence[int], runs: int, steps: int) -> list[RepeatResult]:
+    """Run each task and seed `runs` times, each run in a new browser, and count what differs from the first run."""
+    expected: dict[tuple[str, int, Kind], EpisodeRecord] = {}
+    screens: Counter[str] = Counter()
+    different: Counter[str] = Counter()
+    for _ in range(runs):
+        for key, record in record_run(tasks, seeds, steps):
+            first = expected.setdefault(key, record)
+            task = key[0]
+            screens[task] += len(record.steps)
+            is_comparable = record.goal == first.goal and len(record.steps) == len(first.steps)
+            pairs = zip(record.steps, first.steps, strict=False)
+            different[task] += sum(a != b for a, b in pairs) if is_comparable else len(record.steps)
+    return [RepeatResult(task, screens[task], different[task]) for task in tasks]
+
+
+def record_run(
+    tasks: Sequence[str], seeds: Sequence[int], steps: int
+) -> Iterator[tuple[tuple[str, int, Kind], EpisodeRecord]]:
+    """Yield the records of all episodes in one browser, each with its task, seed and the kind of its actions."""
+    from envs.miniwob import pages
+    from envs.miniwob.env import miniwob_env
+    from envs.surfaces.browser import Surface
     from training.oracles import ORACLES
 
-    kinds: list[Kind] = ["scripted", "oracle"] if task in ORACLES else ["scripted"]
-    first: dict[tuple[int, Kind], EpisodeRecord] = {}
-    screens = different = 0
-    for _ in range(runs):
-        for key, record in record_episodes(task, seeds, kinds, steps):
-            expected = first.setdefault(key, record)
-            screens += len(record.steps)
-            if record.goal != expected.goal or len(record.steps) != len(expected.steps):
-                different += len(record.steps)
-            else:
-                different += sum(a != b for a, b in zip(record.steps, expected.steps, strict=True))
-    return RepeatResult(task, screens, different)
-
-
-def record_episodes(
-    task: str, seeds: Sequence[int], kinds: Sequence[Kind], steps: int
-) -> Iterator[tuple[tuple[int, Kind], EpisodeRecord]]:
-    """Yield the records of episodes in one browser, each with its seed and the kind of its actions."""
-    from envs.miniwob.env import miniwob_env
-
-    env = miniwob_env(task)
-    try:
-        for seed in seeds:
-            for kind in kinds:
-                yield (seed, kind), record_episode(env, task, seed, kind, steps)
-    finally:
-        env.close()
+    with Surface(pages.ADDRESS_PREFIX + tasks[0]) as surface:
+        for task in tasks:
+            env = miniwob_env(task, surface=surface)
+            kinds: list[Kind] = ["scripted", "oracle"] if task in ORACLES else ["scripted"]
+            for seed, kind in product(seeds, kinds):
+                yield (task, seed, kind), record_episode(env, task, seed, kind, steps)
 
 
 def record_episode(env: LiveEnv, task: str, seed: int, kind: Kind, steps: int) -> EpisodeRecord:

@@ -8,6 +8,7 @@
 
   if (!PRACTICE_PAGES || !location.href.startsWith(PRACTICE_PAGES)) return;
   const START_MS = Date.UTC(2026, 0, 1, 12); // of every page
+  const EPISODE_MS = 2000; // when an episode starts, whatever happened since the page was loaded
   const FRAME_MS = 16;
   const INPUT_MS = 8; // of one event of input: keys and pointer moves follow each other at this pace
   const ACTION_MS = 100; // of an action whose effect shows at once
@@ -111,10 +112,13 @@
     poseAll();
   }
 
-  // Returns when the next thing that belongs to an action is due, Infinity if there is none.
+  // Returns the time up to which an action lasts at least: the next due time within the window, else now.
   function nextAwaited() {
     const awaited = [...timers.values()].filter((timer) => !timer.interval || timer.interval < FAST_INTERVAL_MS);
-    return Math.min(first(awaited.map((timer) => timer.due)), nextFrame(), first(poseAll().filter((time) => time > now)));
+    const isRunning = poseAll().some((end) => end > now && end < Infinity); // however long it takes
+    const time = Math.min(first(awaited.map((timer) => timer.due)), nextFrame());
+    if (time <= now + WINDOW_MS) return time;
+    return isRunning ? now + FRAME_MS : now;
   }
 
   async function loadImages() {
@@ -125,6 +129,11 @@
   }
 
   const clock = {
+    // Advances to the start of an episode.
+    async begin() {
+      if (now < EPISODE_MS) await advance(EPISODE_MS);
+      isMoving = false;
+    },
     // Advances to the end of what an action started, and draws it.
     async settle() {
       const end = now + (isMoving ? MOVING_CAP_MS : CAP_MS);
@@ -132,10 +141,9 @@
       for (;;) {
         await draw();
         await loadImages();
-        const time = nextAwaited();
-        isMoving = time <= now + WINDOW_MS;
+        isMoving = nextAwaited() > now;
         if (!isMoving || now >= end) break;
-        while (now < end && nextAwaited() <= now + WINDOW_MS) await advance(Math.min(nextAwaited(), end));
+        for (let time; now < end && (time = nextAwaited()) > now; ) await advance(Math.min(time, end));
       }
     },
     // Advances by exactly `ms`, and draws what is shown then.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 
-from playwright.async_api import Page
+from playwright.async_api import Error, Page
 
 from envs.chromium.tabs import Tabs
 from envs.miniwob import pages
@@ -41,13 +41,17 @@ class VirtualTime:
         await session.send("Emulation.setTimezoneOverride", {"timezoneId": "UTC" if is_practice else ""})
 
     async def settle(self, page: Page | None) -> None:
-        """Advance a practice page to the end of what an action started; leave other pages alone."""
-        if page is None:
+        """Advance a practice page to the end of what an action started; leave other and loading pages alone."""
+        if page is None or page in self._tabs.loading:
             return
         is_practice = has_virtual_time(page)
         await self.prepare(page, is_practice)
         if is_practice:
-            await page.evaluate(_SETTLE_JS)
+            try:
+                await page.evaluate(_SETTLE_JS)
+            except Error as error:
+                if "context was destroyed" not in error.message:  # else the next document takes its place
+                    raise
 
     async def wait(self, page: Page, seconds: float) -> None:
         """Advance by `seconds`."""

@@ -46,7 +46,6 @@ def miniwob_env(
         env.spec = EnvSpec(
             envs.MINIWOB_ID,
             entry_point=envs.MINIWOB_ENTRY_POINT,
-            nondeterministic=True,
             kwargs={"task": task, "headed": headed},
         )
         return env
