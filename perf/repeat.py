@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from envs.live import LiveEnv
 
 SEED_START = 900_000
+TIMEOUT_S = 60.0  # a page without an answer may only be short of processor time
 # Motion, timers, animations, lists, drags, scrolling, native fields, and plain pages.
 TASKS = (
     "book-flight", "button-delay", "chase-circle", "choose-date", "choose-list", "click-button", "click-checkboxes",
@@ -117,7 +118,7 @@ def record_run(
     from envs.surfaces.browser import Surface
     from training.oracles import ORACLES
 
-    with Surface(pages.ADDRESS_PREFIX + tasks[0]) as surface:
+    with Surface(pages.ADDRESS_PREFIX + tasks[0], timeout_s=TIMEOUT_S) as surface:
         for task in tasks:
             env = miniwob_env(task, surface=surface)
             kinds: list[Kind] = ["scripted", "oracle"] if task in ORACLES else ["scripted"]
