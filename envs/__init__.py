@@ -22,11 +22,10 @@ def register() -> None:
     """
     from gymnasium.envs import registration
 
-    if MINIWOB_ID not in registration.registry:
-        registration.register(MINIWOB_ID, entry_point=MINIWOB_ENTRY_POINT)
-    if LIVE_ID not in registration.registry:
-        # A live screen: timings differ from run to run.
-        registration.register(LIVE_ID, entry_point=LIVE_ENTRY_POINT, nondeterministic=True)
+    for env_id, entry_point in ((MINIWOB_ID, MINIWOB_ENTRY_POINT), (LIVE_ID, LIVE_ENTRY_POINT)):
+        if env_id not in registration.registry:
+            # Timings in `info` differ from run to run, on practice pages too, where the screens do not.
+            registration.register(env_id, entry_point=entry_point, nondeterministic=True)
 
 
 if "gymnasium" in sys.modules:

@@ -145,20 +145,21 @@ def record_episode(env: LiveEnv, task: str, seed: int, kind: Kind, steps: int) -
 
 def scripted_actions(task: str, seed: int, screen: Screen, verbs: frozenset[str]) -> Iterator[Action]:
     """Yield random actions that depend on the task and the seed only."""
-    from actions import Click, Drag, Move, PressKeys, Scroll, TypeText, Wait
+    from actions import Click, Drag, Move, Point, PressKeys, Scroll, TypeText, Wait
 
     rng = random.Random(f"{task}-{seed}")
 
-    def point() -> tuple[int, int]:
-        return rng.randrange(screen.width), rng.randrange(screen.height)
+    def point() -> Point:
+        return Point(x=rng.randrange(screen.width), y=rng.randrange(screen.height))
 
     while True:
-        x, y = point()
+        target = point()
+        x, y = target.x, target.y
         match rng.randrange(10):
             case 0:
                 yield Move(x=x, y=y)
             case 1:
-                yield Drag(path=((x, y), point()))
+                yield Drag(path=(target, point()))
             case 2:
                 yield Scroll(x=x, y=y, down=rng.choice((-3, 3)))
             case 3:

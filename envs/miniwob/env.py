@@ -46,6 +46,7 @@ def miniwob_env(
         env.spec = EnvSpec(
             envs.MINIWOB_ID,
             entry_point=envs.MINIWOB_ENTRY_POINT,
+            nondeterministic=True,
             kwargs={"task": task, "headed": headed},
         )
         return env
