@@ -65,6 +65,15 @@ class SupportsWork(Protocol):
 
 
 @runtime_checkable
+class SupportsVirtualTime(Protocol):
+    """A surface whose screen may stand still between actions, because its time is virtual."""
+
+    def is_frozen(self) -> bool:
+        """Return whether the screen cannot change before the next action: one capture is the stable screen."""
+        ...
+
+
+@runtime_checkable
 class SupportsPointer(Protocol):
     """A surface with a pointer that a person may move too."""
 

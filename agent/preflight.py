@@ -50,7 +50,7 @@ def resolve_settings(settings: Settings, goal: str, script: Path | None = None) 
 def target_problems(settings: Settings) -> list[str]:
     """Return every reason for which the screen could not be opened now, one sentence each."""
     name = surface_name(settings)
-    problems = factory.check_options(name, surface_options(settings))
+    problems = factory.check_options(settings.surface, surface_options(settings))
     if not settings.url and name == "browser":
         problems.append(NO_URL)
     return problems

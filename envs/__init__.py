@@ -24,7 +24,7 @@ def register() -> None:
 
     for env_id, entry_point in ((MINIWOB_ID, MINIWOB_ENTRY_POINT), (LIVE_ID, LIVE_ENTRY_POINT)):
         if env_id not in registration.registry:
-            # A live screen: timings differ from run to run.
+            # Timings in `info` differ from run to run, on practice pages too, where the screens do not.
             registration.register(env_id, entry_point=entry_point, nondeterministic=True)
 
 

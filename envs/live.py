@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 import envs
 from actions import CONTROL_ACTIONS, Action, InvalidActionError, Screen, Surface, UsageError, dispatch
 from actions.dispatch import GuardFn
-from actions.surface import SupportsBusy, SupportsNotices, SupportsWork
+from actions.surface import SupportsBusy, SupportsNotices, SupportsVirtualTime, SupportsWork
 from envs.spaces import ActionSpace, screen_space
 from envs.stability import SettleOptions, settle
 from envs.task import Resumable, Task
@@ -96,7 +96,7 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
         if isinstance(self.task, Resumable):
             notice = _join(notice, self.task.resume(self.surface))
         acted = time.perf_counter()
-        is_stable = self._settle() if not self._is_over() else self._capture_once()
+        is_stable = self._settle() if self._is_frozen() or not self._is_over() else self._capture_once()
         info = self._info(_join(notice, self._pop_notices()))
         info["timings_s"] = {"act": acted - start, "settle": time.perf_counter() - acted}
         info["still"] = is_stable
@@ -113,6 +113,9 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
         self.surface.close()
 
     def _settle(self) -> bool:
+        if self._is_frozen():
+            self._capture_once()
+            return True
         busy = self.surface.busy if isinstance(self.surface, SupportsBusy) else None
         result = settle(self.surface.capture, self.options, busy)
         self.screen = result.screen
@@ -120,6 +123,9 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
 
     def _is_working(self) -> bool:
         return isinstance(self.surface, SupportsWork) and self.surface.is_working()
+
+    def _is_frozen(self) -> bool:
+        return isinstance(self.surface, SupportsVirtualTime) and self.surface.is_frozen()
 
     def _is_over(self) -> bool:
         return self.task is not None and self.task.verdict(self.surface).done

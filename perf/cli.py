@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perf.miniwob import miniwob
+from perf.repeat import repeat
 from perf.startup import startup
 from perf.surfaces import surfaces
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("miniwob")(miniwob)
 app.command("startup")(startup)
 app.command("surfaces")(surfaces)
+app.command("repeat")(repeat)
 
 DTYPES = ("float32", "bfloat16", "float16", "int8", "int4")
 Model = Annotated[

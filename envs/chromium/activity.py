@@ -87,6 +87,10 @@ class Activity:
         now = time.monotonic()
         return any(owner is page and now - since < LATE_S for owner, since in self._late.values())
 
+    def is_loading(self, page: Page) -> bool:
+        """Return whether a request of the page is open."""
+        return page in self._open.values()
+
     def is_drawing_pdf(self, page: Page, is_blank: bool) -> bool:
         """Return whether the page is a PDF that is not drawn yet; `is_blank` says so of the last screenshot."""
         if page not in self._pdfs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from playwright.async_api import Error, Page
 
@@ -53,7 +53,13 @@ def check_keys(action: PressKeys) -> list[str]:
     return names
 
 
-async def act(page: Page, action: Action, css: Callable[[Point], CssPoint], pointer: CssPoint) -> None:
+async def act(
+    page: Page,
+    action: Action,
+    css: Callable[[Point], CssPoint],
+    pointer: CssPoint,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Perform a pointer or keyboard action.
 
     Args:
@@ -61,6 +67,7 @@ async def act(page: Page, action: Action, css: Callable[[Point], CssPoint], poin
         action: The action.
         css: Converts a point of the screen to CSS pixels.
         pointer: Where the pointer was left.
+        pause: Lets seconds of the page's time pass.
 
     Raises:
         InvalidActionError: A page cannot perform this action.
@@ -76,7 +83,7 @@ async def act(page: Page, action: Action, css: Callable[[Point], CssPoint], poin
         case LongPress():
             await page.mouse.move(*css(action.points()[0]))
             async with _button_down(page):
-                await asyncio.sleep(action.seconds)
+                await pause(action.seconds)
         case Drag():
             path = [css(point) for point in action.path]
             await _drag(page, path if len(path) > 1 else [pointer, *path], _modifiers(action.modifiers))

@@ -27,10 +27,11 @@ from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, op
 from envs.chromium.shortcuts import LAST_TAB, NO_CONTEXT_MENU, Shortcut, find_shortcut, is_handled_by_page
 from envs.chromium.tabs import Tabs, ignore_result
 from envs.chromium.typed_text import TypedTextCheck
+from envs.chromium.virtual_time import VirtualTime, has_virtual_time
 from envs.miniwob import pages
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
-SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("page", "pickers", "activity")]
+SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("clock", "page", "pickers", "activity")]
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
@@ -83,6 +84,7 @@ class BrowserSession:
         )
         await context.add_init_script(page_script())
         self.tabs = Tabs(context, self._width, self._height, self._scale)
+        self._time = VirtualTime(self.tabs)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
         await self.goto(self.home)
 
@@ -111,7 +113,7 @@ class BrowserSession:
                 await self._recover(self.tabs.page_failure or "closed itself")
                 deadline = clock() + self._timeout_s
                 continue
-            task = asyncio.ensure_future(self.tabs.screenshot(page))
+            task = asyncio.ensure_future(self._screenshot(page))
             task.add_done_callback(ignore_result)
             try:
                 await self.tabs.race(task, max(deadline - clock(), PAUSE_S))
@@ -139,6 +141,10 @@ class BrowserSession:
             self._captured = page
             return pixels
 
+    async def _screenshot(self, page: Page) -> bytes:
+        await self._time.draw_loaded(page)
+        return await self.tabs.screenshot(page)
+
     async def _capture_dialog(self, dialog: Dialog) -> Pixels:
         if self._drawn_dialog is not dialog:
             await asyncio.wait_for(self.dialog_page.show(dialog, self._png), self._timeout_s)
@@ -150,7 +156,7 @@ class BrowserSession:
     async def _remember(self, page: Page) -> None:
         """Remember what the page shows, to notice when something else is there as an action is due."""
         self._is_seen = True
-        if not _is_practice(page.url):
+        if not has_virtual_time(page):
             await self._facts.remember(page, await self.tabs.session(page))
 
     async def facts(self, action: Action) -> ActionFacts:
@@ -168,7 +174,7 @@ class BrowserSession:
             return ActionFacts(
                 url, document=f"dialog {id(dialog)}", window=dialog.message[:MAX_DIALOG], elements=elements
             )
-        if page is None or self.tabs.page_failure or changes or _is_practice(page.url):
+        if page is None or self.tabs.page_failure or changes or has_virtual_time(page):
             return ActionFacts(url, document=str(id(shown)), changes=changes)
         return await self._facts.read(page, await self.tabs.session(page), action, points)
 
@@ -182,7 +188,7 @@ class BrowserSession:
             return False
         if page in tabs.loading:
             return True
-        if _is_practice(page.url):
+        if has_virtual_time(page):
             return False
         is_busy = tabs.activity.has_requests(page) or tabs.activity.is_drawing_pdf(page, self._is_blank())
         if is_busy and tabs.activity.is_late():
@@ -190,6 +196,13 @@ class BrowserSession:
             tabs.add_notice("the page is still loading")
             return False
         return is_busy or (not tabs.activity.is_late() and await has_timers(page))
+
+    def is_frozen(self) -> bool:
+        """Return whether the shown page cannot change before the next action, as its time is virtual."""
+        tabs = self.tabs
+        page = tabs.shown
+        is_usual = not (tabs.dialogs or tabs.page_failure or tabs.browser_failure or page in tabs.loading)
+        return is_usual and has_virtual_time(page)
 
     def _is_blank(self) -> bool:
         """Return whether the last screenshot has one color below the PDF viewer's tool bar."""
@@ -210,7 +223,10 @@ class BrowserSession:
         """
         self._check_alive()
         if isinstance(action, Wait):
-            await asyncio.sleep(action.seconds)
+            if self.is_frozen() and self.tabs.shown is not None:
+                await self._do(self._time.wait(self.tabs.shown, action.seconds), own_s)
+            else:
+                await asyncio.sleep(action.seconds)
             return self.tabs.pop_notices()
         self.tabs.activity.start()
         if self.tabs.page_failure or self.tabs.shown is None:
@@ -245,15 +261,16 @@ class BrowserSession:
                 self._notify(NO_CONTEXT_MENU)
         else:
             await self._input(page, action)
+        await self._time.settle(self.tabs.shown)
 
     async def _input(self, page: Page, action: Action) -> None:
         pointer = self._pointer
         if points := action.points():
             self._pointer = self._css(points[-1])
-        text = action.text if isinstance(action, TypeText) and not _is_practice(page.url) else ""
+        text = action.text if isinstance(action, TypeText) and not has_virtual_time(page) else ""
         check = TypedTextCheck(page, text)
         await check.start()
-        await input.act(page, action, self._css, pointer)
+        await input.act(page, action, self._css, pointer, lambda seconds: self._time.pause(page, seconds))
         self._notify(await check.notice())
 
     async def _perform_on_dialog(self, dialog: Dialog, action: Action, own_s: float) -> None:
@@ -432,9 +449,11 @@ class BrowserSession:
             if not self._has_miniwob_script:
                 await self.tabs.context.add_init_script(pages.init_js())
                 self._has_miniwob_script = True
+        session = await self.tabs.session(page)
+        await self._time.prepare(page, pages.is_miniwob_address(address))
         self.tabs.navigating.add(page)
         try:
-            failure = await open_address(page, await self.tabs.session(page), url, self._timeout_s, shown_as=address)
+            failure = await open_address(page, session, url, self._timeout_s, shown_as=address)
         finally:
             self.tabs.navigating.discard(page)
         self._notify(failure)
@@ -480,12 +499,6 @@ class BrowserSession:
     def _css(self, point: Point) -> input.CssPoint:
         """Return the CSS pixel under the middle of a screen pixel; Chromium rounds (39.5, y) to 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
-
-
-def _is_practice(url: str) -> bool:
-    """Return whether an address is that of a practice page."""
-    practice_pages = pages.folder_url()
-    return bool(practice_pages) and url.startswith(practice_pages)
 
 
 def page_script() -> str:

@@ -110,13 +110,18 @@ def start_js(seed: int) -> str:
     """
     return f"""(async () => {{
         await Promise.all([...document.fonts].map(face => face.load().catch(() => null)));
+        const clock = window[Symbol.for('pixelhand.clock')]; // where time is virtual
+        await clock?.begin();
         core.EPISODE_MAX_TIME = {MAX_EPISODE_MS};
         Math.seedrandom({int(seed)});
         core.startEpisodeReal();
         scrollTo(0, 0);
-        for (let n = 0; n < 200 && !WOB_TASK_READY; n++) await new Promise(done => setTimeout(done, 50));
+        const pause = ms => clock ? clock.wait(ms) : new Promise(done => setTimeout(done, ms));
+        for (let n = 0; n < 200 && !WOB_TASK_READY; n++) await pause(50);
         if (!WOB_TASK_READY) throw new Error('the practice page did not become ready');
-        return core.getUtterance();
+        const goal = core.getUtterance();
+        await clock?.settle();
+        return goal;
     }})()"""
 
 

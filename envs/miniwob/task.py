@@ -64,7 +64,9 @@ class MiniWobTask:
     def _start(self, surface: SupportsPages) -> str:
         # Home navigates without waiting: before the load event there is no episode to start.
         goal = surface.evaluate(f"""(async () => {{
-            while (document.readyState !== 'complete') await new Promise(done => setTimeout(done, 20));
+            if (document.readyState !== 'complete') {{
+                await new Promise(done => addEventListener('load', () => queueMicrotask(done), {{ once: true }}));
+            }}
             const goal = await {pages.start_js(self._seed)};
             window.{EPISODE_MARKER} = true;
             return typeof goal === 'string' ? goal : goal.utterance; // some pages add their fields

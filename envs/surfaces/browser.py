@@ -172,6 +172,10 @@ class Surface:
         page, tabs = self._session.tabs.shown, self._session.tabs
         return page is not None and (page in tabs.loading or tabs.activity.is_working(page))
 
+    def is_frozen(self) -> bool:
+        """Return whether the shown page is a practice page, which does not change before the next action."""
+        return not self._closed and self._session.is_frozen()
+
     def pop_notices(self) -> str:
         """Return what happened since perform() returned (a late dialog, a new tab, a crash), "" if nothing."""
         return self._session.tabs.pop_notices()
