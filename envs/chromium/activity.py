@@ -89,13 +89,15 @@ class Activity:
             self._pdfs[page] = seen_at = now
         return now - seen_at < PDF_DRAWN_S
 
-    def give_up(self, page: Page) -> None:
-        """Do not await the page's open requests again, nor later ones of the same addresses."""
-        for request in [request for request, owner in self._open.items() if owner is page]:
+    def give_up(self, page: Page) -> list[Request]:
+        """Do not await the page's open requests again, nor later ones of the same addresses; return them."""
+        requests = [request for request, owner in self._open.items() if owner is page]
+        for request in requests:
             if request.resource_type in ("fetch", "xhr"):
                 self._polls.add(request.url.partition("?")[0])
             del self._open[request]
         self._pdfs.pop(page, None)
+        return requests
 
 
 async def has_timers(page: Page) -> bool:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import json
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,15 +17,16 @@ from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
 from envs.chromium import input
 from envs.chromium.activity import has_timers
-from envs.chromium.dialog import DialogPage, button_labels, check_text
+from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
 from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
+from envs.chromium.page_scripts import browser_script
 from envs.chromium.shortcuts import LAST_TAB, NO_CONTEXT_MENU, Shortcut, find_shortcut, is_handled_by_page
+from envs.chromium.sign_in import find_challenge
 from envs.chromium.tabs import Tabs, ignore_result
 from envs.miniwob import pages
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
-SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("page", "pickers", "activity")]
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
@@ -58,10 +57,10 @@ class BrowserSession:
         self._timeout_s = timeout_s
         self._pointer: input.CssPoint = (0.0, 0.0)
         self._pending: asyncio.Future[Any] | None = None  # an action that waits for a dialog
-        self._drawn_dialog: Dialog | None = None
+        self._drawn_dialog: Dialog | SignIn | None = None
         self._png: bytes | None = None  # the last screenshot of a page
         self._pixels: Pixels | None = None  # decoded from it
-        self._captured: Page | Dialog | None = None  # what the last screenshot showed
+        self._captured: Page | Dialog | SignIn | None = None  # what the last screenshot showed
         self._failures = 0
         self._has_miniwob_script = False
 
@@ -75,7 +74,7 @@ class BrowserSession:
             device_scale_factor=self._scale,
             accept_downloads=False,
         )
-        await context.add_init_script(page_script())
+        await context.add_init_script(browser_script())
         self.tabs = Tabs(context, self._width, self._height, self._scale)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
         await self.goto(self.home)
@@ -131,7 +130,7 @@ class BrowserSession:
             self._captured = page
             return pixels
 
-    async def _capture_dialog(self, dialog: Dialog) -> Pixels:
+    async def _capture_dialog(self, dialog: Dialog | SignIn) -> Pixels:
         if self._drawn_dialog is not dialog:
             await asyncio.wait_for(self.dialog_page.show(dialog, self._png), self._timeout_s)
             self._drawn_dialog = dialog
@@ -154,8 +153,8 @@ class BrowserSession:
             return False
         is_busy = tabs.activity.has_requests(page) or tabs.activity.is_drawing_pdf(page, self._is_blank())
         if is_busy and tabs.activity.is_late():
-            tabs.activity.give_up(page)
-            tabs.add_notice("the page is still loading")
+            challenge = await find_challenge(tabs.context, tabs.activity.give_up(page))
+            tabs.add_notice(challenge or "the page is still loading")
             return False
         return is_busy or (not tabs.activity.is_late() and await has_timers(page))
 
@@ -220,7 +219,7 @@ class BrowserSession:
             self._pointer = self._css(points[-1])
         await input.act(page, action, self._css, pointer)
 
-    async def _perform_on_dialog(self, dialog: Dialog, action: Action, own_s: float) -> None:
+    async def _perform_on_dialog(self, dialog: Dialog | SignIn, action: Action, own_s: float) -> None:
         ok, cancel = button_labels(dialog)
         if isinstance(action, Open | Home | Back):
             choices = f"{ok} or {cancel}" if cancel else ok
@@ -240,13 +239,20 @@ class BrowserSession:
         self.tabs.dialogs.remove(dialog)
         self._drawn_dialog = None
         self.tabs.add_notice(f"{ok if reply.ok else cancel or ok} was chosen in the dialog")
+        await self._answer(dialog, reply)
+        if self._pending:
+            await self._await_pending(self._timeout_s)
+
+    async def _answer(self, dialog: Dialog | SignIn, reply: DialogReply) -> None:
+        if isinstance(dialog, SignIn):
+            credentials = (reply.text, reply.password) if reply.ok else None
+            await self._do(self.tabs.sign_in(dialog, credentials, self._timeout_s), NAVIGATION_S)
+            return
         text = reply.text if dialog.type == "prompt" else None
         try:
             await asyncio.wait_for(dialog.accept(text) if reply.ok else dialog.dismiss(), self._timeout_s)
         except Error as error:
             self.tabs.add_notice(f"the page had closed its dialog already ({first_line(error)})")
-        if self._pending:
-            await self._await_pending(self._timeout_s)
 
     async def _run_shortcut(self, page: Page, shortcut: Shortcut) -> None:
         match shortcut.command:
@@ -359,9 +365,7 @@ class BrowserSession:
         self._failures = 0
         self.tabs.activity.start()
         self._drop_pending()
-        for dialog in self.tabs.dialogs:
-            self.tabs.run_in_background(dialog.dismiss())
-        self.tabs.dialogs.clear()
+        self.tabs.dismiss_dialogs()
         page = await self._open_page(list(self.tabs.pages))
         self._pointer, self._captured, self._png, self._pixels = (0.0, 0.0), None, None, None
         self.tabs.pop_notices()
@@ -444,12 +448,6 @@ class BrowserSession:
     def _css(self, point: Point) -> input.CssPoint:
         """Return the CSS pixel under the middle of a screen pixel; Chromium rounds (39.5, y) to 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
-
-
-def page_script() -> str:
-    """Return the script that runs in every page before the page's own."""
-    practice_pages = json.dumps(pages.folder_url())
-    return "".join(path.read_text().replace("PRACTICE_PAGES", practice_pages) for path in SCRIPTS)
 
 
 def decode_png(png: bytes) -> Pixels:
