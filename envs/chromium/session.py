@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 
 from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
 from envs.chromium import input
-from envs.chromium.activity import has_timers
+from envs.chromium.activity import forget_work, is_busy
 from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
 from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
@@ -151,12 +151,18 @@ class BrowserSession:
         practice_pages = pages.folder_url()
         if practice_pages and page.url.startswith(practice_pages):
             return False
-        is_busy = tabs.activity.has_requests(page) or tabs.activity.is_drawing_pdf(page, self._is_blank())
-        if is_busy and tabs.activity.is_late():
-            challenge = await find_challenge(tabs.context, tabs.activity.give_up(page))
+        activity = tabs.activity
+        if activity.is_reported:
+            return False
+        has_requests = activity.has_requests(page) or activity.is_drawing_pdf(page, self._is_blank())
+        is_open = has_requests or await is_busy(page, activity.wall_time)
+        if is_open and activity.is_late():
+            activity.is_reported = True
+            challenge = await find_challenge(tabs.context, activity.give_up(page))
+            await forget_work(page)
             tabs.add_notice(challenge or "the page is still loading")
             return False
-        return is_busy or (not tabs.activity.is_late() and await has_timers(page))
+        return is_open
 
     def _is_blank(self) -> bool:
         """Return whether the last screenshot has one color below the PDF viewer's tool bar."""
