@@ -39,8 +39,9 @@ def follow(browser, site, kind, number):
     notes.append(browser.perform(CENTER))
 
     def is_shown(title):
-        browser.capture()
-        return browser.evaluate("document.title") == title
+        has_title = browser.evaluate("document.title") == title
+        browser.capture()  # after the title: the next action is done on what was captured last
+        return has_title
 
     eventually(lambda: is_shown(f"target {number}"))
     if kind in TABS:
