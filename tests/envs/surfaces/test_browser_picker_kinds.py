@@ -11,14 +11,17 @@ from actions import Click
 from envs.stability import find_change, settle
 
 DOCUMENT = """<style>body {{ margin: 0 }} #under {{ position: fixed; inset: 0 }}
-dialog {{ position: fixed; inset: 0; margin: 0; padding: 0; border: 0; width: 600px; height: 460px; max-width: none }}
+dialog {{ position: fixed; inset: 0; margin: 0; padding: 0; border: 0; outline: 0; width: 600px; height: 460px;
+  max-width: none }}
 </style><div id=under></div><div id=place></div><script>
 const log = [];
 let pressed = 0, field = null;
 const report = () => top.postMessage({{ value: field.multiple ? [...field.selectedOptions].map(o => o.value).join() :
   field.value, log, pressed }}, '*');
 for (const type of ['mousedown', 'mouseup', 'click']) {{
-  addEventListener(type, (event) => {{ if (event.composedPath().includes(under)) {{ pressed++; report() }} }});
+  addEventListener(type, (event) => {{
+    if ([under, root].includes(event.composedPath()[0])) {{ pressed++; report() }}
+  }});
 }}
 const html = `<style>.f {{ position: fixed; left: 10px; top: 10px; width: 180px; height: {height}px;
   box-sizing: border-box }}
@@ -70,7 +73,7 @@ PLACES = {
     "plain": Place(),
     "closed_shadow": Place("place.attachShadow({ mode: 'closed' })"),
     "modal": Place(
-        "(() => { const d = document.createElement('dialog'); under.append(d); d.showModal(); return d })()"
+        "(() => { const d = document.createElement('dialog'); document.body.append(d); d.showModal(); return d })()"
     ),
     "low_frame": Place(frame="left: 0; top: 360px; width: 400px; height: 110px", top=360),
     "other_origin": Place(
