@@ -25,7 +25,7 @@ class SettleOptions:
     first_s: float = 0.02
     interval_s: float = 0.05
     cap_s: float = 1.5
-    busy_cap_s: float = 10.0
+    busy_cap_s: float = 12.0
 
 
 @dataclass(frozen=True)

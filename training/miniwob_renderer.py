@@ -17,6 +17,7 @@ import numpy as np
 
 from actions import Action, Point, Screen, SurfaceError, UsageError
 from envs.chromium import input
+from envs.chromium.page_scripts import drawing_script
 from envs.miniwob import pages
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper
@@ -27,7 +28,6 @@ from training.dataset import DatasetWriter
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-PAGE_JS = Path(input.__file__).parent / "page.js"  # the browser surface runs it in every page
 MAX_QUESTIONS = 12  # of a screen
 ON_GOAL_RATE = 0.75  # fraction of steps that follow the page's own goal
 RANDOM_CLICK_RATE = 0.1  # fraction of steps that are random clicks
@@ -120,7 +120,7 @@ class MiniWobRenderer:
         self._context = browser.new_context(
             viewport={"width": page.width, "height": page.height}, device_scale_factor=page.scale
         )
-        self._context.add_init_script(path=PAGE_JS)
+        self._context.add_init_script(drawing_script())
         for script in (_TIMERS_JS, pages.init_js(), oracles.script(), _NO_EFFECTS_JS):
             self._context.add_init_script(script)
         self._tab = self._context.new_page()

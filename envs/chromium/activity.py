@@ -1,4 +1,4 @@
-"""What an action started in a page and has not ended: requests, short timers, the drawing of a PDF."""
+"""What an action started in a page and has not ended: requests, timers, questions to workers, the drawing of a PDF."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 
 from playwright.async_api import Error, Frame, Page, Request, Response
 
-CAP_S = 8.0  # from the action on; a page that is still loading is shown as it is
 LATE_S = 120.0  # a request that is open for longer is a poll or lost
+CAP_S = 10.0  # from the action on; a page that is still loading is shown as it is
 DRAWN_S = 0.1  # from a response to the screen
 PDF_DRAWN_S = 0.4  # from the first page that the PDF viewer draws to its text
 QUERY_S = 0.25
@@ -17,7 +17,8 @@ MAX_FRAMES = 8  # whose timers are looked at
 MAX_REPEATS = 4  # requests of one address after one action; more are polls
 # A stream, a beacon and a video are open without end.
 ENDLESS_TYPES = frozenset({"eventsource", "websocket", "ping", "beacon", "cspviolationreport", "media", "prefetch"})
-_HAS_TIMERS_JS = "() => window[Symbol.for('pixelhand.hasTimers')]?.() ?? false"  # of activity.js
+_IS_BUSY_JS = "startedAt => window[Symbol.for('pixelhand.activity')]?.isBusy(startedAt) ?? false"  # of activity.js
+_GIVE_UP_JS = "() => window[Symbol.for('pixelhand.activity')]?.giveUp()"
 
 
 class Activity:
@@ -25,7 +26,8 @@ class Activity:
 
     def __init__(self) -> None:
         self.started_at = time.monotonic()
-        self.is_reported = False  # the model knows that the page is still loading
+        self.wall_time = time.time()  # the same in the clock that pages have
+        self.is_reported = False  # what was open at the end of its time was reported
         self._open: dict[Request, Page] = {}
         self._counts: Counter[str] = Counter()
         self._polls: set[str] = set()  # addresses whose requests stay open
@@ -35,7 +37,7 @@ class Activity:
 
     def start(self) -> None:
         """Begin an action: what older ones started does not count any more."""
-        self.started_at = time.monotonic()
+        self.started_at, self.wall_time = time.monotonic(), time.time()
         self.is_reported = False
         self._open.clear()
         self._counts.clear()
@@ -103,24 +105,34 @@ class Activity:
             self._pdfs[page] = seen_at = now
         return now - seen_at < PDF_DRAWN_S
 
-    def give_up(self, page: Page) -> None:
-        """Do not await the page's open requests again, nor later ones of the same addresses."""
-        for request in [request for request, owner in self._open.items() if owner is page]:
+    def give_up(self, page: Page) -> list[Request]:
+        """Do not await the page's open requests again, nor later ones of the same addresses; return them."""
+        requests = [request for request, owner in self._open.items() if owner is page]
+        for request in requests:
             if request.resource_type in ("fetch", "xhr"):
                 self._polls.add(request.url.partition("?")[0])
             self._late[request] = page, time.monotonic()
             del self._open[request]
         self._pdfs.pop(page, None)
+        return requests
 
 
-async def has_timers(page: Page) -> bool:
-    """Return whether a short timer that input started is not due yet, in any frame of the page."""
-    results = await asyncio.gather(*(_query(frame) for frame in page.frames[:MAX_FRAMES]))
+async def is_busy(page: Page, started_at: float) -> bool:
+    """Return whether work that input started after a time of `time.time()` is open in any frame of the page."""
+    frames = page.frames[:MAX_FRAMES]
+    results = await asyncio.gather(*(_evaluate(frame, _IS_BUSY_JS, started_at * 1000) for frame in frames))
     return any(results)
 
 
-async def _query(frame: Frame) -> bool:
+async def forget_work(page: Page) -> None:
+    """Do not await the page's open work again, nor connections that never answer."""
+    await asyncio.gather(*(_evaluate(frame, _GIVE_UP_JS) for frame in page.frames[:MAX_FRAMES]))
+
+
+async def _evaluate(frame: Frame, js: str, argument: float | None = None) -> bool:
     try:
-        return await asyncio.wait_for(frame.evaluate(_HAS_TIMERS_JS), QUERY_S) is True
-    except (Error, TimeoutError):  # it navigates, or is gone
+        return await asyncio.wait_for(frame.evaluate(js, argument), QUERY_S) is True
+    except TimeoutError:  # its scripts run
+        return frame.parent_frame is None
+    except Error:  # it navigates, or is gone
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,10 +18,26 @@ MAX_QUOTED_CHARS = 300  # of a page's message in a notice
 
 @dataclass(frozen=True)
 class DialogReply:
-    """The button that was chosen, and the text in the field."""
+    """The button that was chosen, the text in the field, and a password."""
 
     ok: bool
     text: str
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class SignIn:
+    """A page's request for credentials.
+
+    Args:
+        page: The page, whose document failed to load.
+        origin: Scheme, host and port that asked; the credentials are sent nowhere else.
+        is_repeated: Whether credentials were entered already, and not accepted.
+    """
+
+    page: Page
+    origin: str
+    is_repeated: bool = False
 
 
 def quoted(text: str, limit: int = MAX_QUOTED_CHARS) -> str:
@@ -30,15 +46,23 @@ def quoted(text: str, limit: int = MAX_QUOTED_CHARS) -> str:
     return f'"{line if len(line) <= limit else line[:limit] + "…"}"'
 
 
-def button_labels(dialog: Dialog) -> tuple[str, str | None]:
+def button_labels(dialog: Dialog | SignIn) -> tuple[str, str | None]:
     """Return the labels of the accepting and of the dismissing button; an alert has no second one."""
+    if isinstance(dialog, SignIn):
+        return "Sign in", "Cancel"
     if dialog.type == "beforeunload":
         return "Leave", "Stay"
     return "OK", None if dialog.type == "alert" else "Cancel"
 
 
-def describe(dialog: Dialog) -> str:
+def describe(dialog: Dialog | SignIn) -> str:
     """Return the notice of a dialog: its message and how to answer it."""
+    if isinstance(dialog, SignIn):
+        rejected = "the user name and password were not accepted; " if dialog.is_repeated else ""
+        return (
+            f"{rejected}{quoted(dialog.origin)} asks for a user name and password in a dialog; enter them (Tab moves "
+            "to the password) and choose Sign in (Enter), or choose Cancel (Escape)"
+        )
     if dialog.type == "beforeunload":
         return "the page asks whether to leave it, as what was entered may be lost; choose Leave or Stay (Escape)"
     if dialog.type == "alert":
@@ -72,7 +96,7 @@ class DialogPage:
         assert self._page is not None, "call show() first"
         return self._page
 
-    async def show(self, dialog: Dialog, behind_png: bytes | None) -> None:
+    async def show(self, dialog: Dialog | SignIn, behind_png: bytes | None) -> None:
         """Draw the dialog over the last screenshot of its page, or over white if there is none."""
         if self._page is None or self._page.is_closed():
             context = await self._browser.new_context(
@@ -81,22 +105,33 @@ class DialogPage:
             )
             self._page = await context.new_page()
         await self._page.goto(HTML.as_uri())
-        ok, cancel = button_labels(dialog)
-        host = urlsplit(dialog.page.url).hostname if dialog.page else ""
-        message = "Leave this page? What was entered may be lost." if dialog.type == "beforeunload" else dialog.message
-        await self._page.evaluate(
-            "async (what) => { await ask(what); }",
-            {
-                "who": f"{host or 'This page'} {'says' if dialog.type == 'alert' else 'asks'}",
-                "words": message[:MAX_DRAWN_CHARS],
-                "ok": ok,
-                "cancel": cancel,
-                "text": dialog.default_value[:MAX_DRAWN_CHARS] if dialog.type == "prompt" else None,
-                "behind": base64.b64encode(behind_png).decode() if behind_png else None,
-            },
-        )
+        behind = base64.b64encode(behind_png).decode() if behind_png else None
+        await self._page.evaluate("async (what) => { await ask(what); }", {**_content(dialog), "behind": behind})
 
     async def reply(self) -> DialogReply | None:
         """Return the reply, or None while there is none."""
         answer = await self.page.evaluate("window.answer")
-        return None if answer is None else DialogReply(bool(answer["ok"]), str(answer["text"]))
+        return None if answer is None else DialogReply(bool(answer["ok"]), str(answer["text"]), str(answer["secret"]))
+
+
+def _content(dialog: Dialog | SignIn) -> dict[str, str | bool | None]:
+    """Return the arguments of the page's ask()."""
+    ok, cancel = button_labels(dialog)
+    if isinstance(dialog, SignIn):
+        rejected = "The user name and password were not accepted. " if dialog.is_repeated else ""
+        message = f"{rejected}Enter a user name and a password."
+        text: str | None = ""
+        who = f"{dialog.origin} asks you to sign in"
+    else:
+        host = urlsplit(dialog.page.url).hostname if dialog.page else ""
+        who = f"{host or 'This page'} {'says' if dialog.type == 'alert' else 'asks'}"
+        message = "Leave this page? What was entered may be lost." if dialog.type == "beforeunload" else dialog.message
+        text = dialog.default_value[:MAX_DRAWN_CHARS] if dialog.type == "prompt" else None
+    return {
+        "who": who,
+        "words": message[:MAX_DRAWN_CHARS],
+        "ok": ok,
+        "cancel": cancel,
+        "text": text,
+        "secret": isinstance(dialog, SignIn),
+    }

@@ -140,9 +140,7 @@ async def _type(page: Page, text: str) -> None:
 
     Each "\n" and "\t" is a stroke of its own in long texts too: pages act on them.
     """
-    typed = FIELD_VALUE.match(text)
-    if typed and await _set_field(page, typed[0]):
-        text = text[typed.end() :]
+    text = await set_field_value(page, text)
     for run in TEXT_RUNS.findall(text):
         if run == "\n":
             await page.keyboard.press("Enter")
@@ -152,6 +150,12 @@ async def _type(page: Page, text: str) -> None:
             await page.keyboard.type(run)
         else:
             await page.keyboard.insert_text(run)
+
+
+async def set_field_value(page: Page, text: str) -> str:
+    """Give a focused date, time or color field the value that text begins with in HTML's form; return what is left."""
+    typed = FIELD_VALUE.match(text)
+    return text[typed.end() :] if typed and await _set_field(page, typed[0]) else text
 
 
 async def _set_field(page: Page, text: str) -> bool:

@@ -12,6 +12,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 from envs.chromium.dialog import quoted
 
 SWAP_ATTEMPTS, SWAP_PAUSE_S = 20, 0.05
+AUTHENTICATION_FAILED = "net::ERR_INVALID_AUTH_CREDENTIALS"  # a prompt is drawn then
 LOAD_S = 5.0  # for images and scripts after the document; a slower page is shown as far as it got
 
 
@@ -32,6 +33,8 @@ async def open_address(page: Page, session: CDPSession, address: str, timeout_s:
         reason = first_line(error)
         if "Download is starting" in reason:
             return f"{quoted(shown_as or address, 200)} is a download, and was refused"
+        if AUTHENTICATION_FAILED in reason:
+            return ""
         return f"{quoted(shown_as or address, 200)} was not opened ({_error_code(reason)})"
     return ""
 
@@ -74,7 +77,8 @@ async def _navigate(work: Awaitable[object], session: CDPSession, timeout_s: flo
         await _send(session, "Page.stopLoading")
         return f"{subject} did not answer within {timeout_s:.0f} s"
     except Error as error:
-        return f"the page stayed ({_error_code(first_line(error))})"
+        reason = first_line(error)
+        return "" if AUTHENTICATION_FAILED in reason else f"the page stayed ({_error_code(reason)})"
     return ""
 
 

@@ -15,6 +15,7 @@
   const POINTER_EVENTS = [
     'pointerdown', 'pointerup', 'pointermove', 'pointerover', 'pointerout', 'pointerenter', 'pointerleave',
     'mousedown', 'mouseup', 'mousemove', 'mouseover', 'mouseout', 'click', 'auxclick', 'dblclick', 'contextmenu',
+    ...(navigator.maxTouchPoints ? ['touchstart', 'touchmove', 'touchend', 'touchcancel'] : []),
   ];
   const PAGE_ROWS = 8;
   const LOOK = { // isolated from the page's own styles

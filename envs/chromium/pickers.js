@@ -1,4 +1,4 @@
-// Script that runs in every page but practice pages, after page.js and before the page's own.
+// Script that runs in every page, after page.js and before the page's own.
 //
 // Pickers of <input> (date, month, week, datetime-local, time, color) and lists of suggestions (<datalist>) are drawn in
 // the page. The native ones are windows of their own: they show in screenshots, but clicks sent through the DevTools
@@ -8,7 +8,6 @@
 
   const { innermost, deferDefault, shadowRoot, LOOK, POINTER_EVENTS } = window[Symbol.for('pixelhand')];
   delete window[Symbol.for('pixelhand')];
-  if (PRACTICE_PAGES && location.href.startsWith(PRACTICE_PAGES)) return;
   const HINTS = {
     date: 'YYYY-MM-DD', month: 'YYYY-MM', week: 'YYYY-Www', time: 'HH:MM (24 h)', color: '#rrggbb',
     'datetime-local': 'YYYY-MM-DDTHH:MM',
@@ -22,6 +21,7 @@
     'December',
   ];
   const TEXT_TYPES = ['text', 'search', 'url', 'tel', 'email', 'number'];
+  const SMALLEST = 0.6; // of a picker that is larger than its window; then it scrolls
   const HUES = [0, 30, 60, 120, 180, 210, 240, 270, 300, 330];
   const DAY_MS = 864e5;
   // Frameworks that follow a field's value redefine `value` on the element, and overlook what their own setter is told.
@@ -296,8 +296,15 @@
         const rules = { ...LOOK, overflow: 'auto', 'overscroll-behavior': 'contain', ...list, ...extra };
         for (const [name, value] of Object.entries(rules)) this.host.style.setProperty(name, value, 'important');
       };
+      const box = this.root.firstChild;
+      box.style.zoom = 1;
       style({});
-      const size = this.host.getBoundingClientRect();
+      let size = this.host.getBoundingClientRect();
+      if (this.kind !== 'list') {
+        const fits = Math.min((seen.right - seen.left) / size.width, (seen.bottom - seen.top) / size.height);
+        box.style.zoom = Math.max(SMALLEST, Math.min(1, Math.floor(fits * 50) / 50));
+        size = this.host.getBoundingClientRect();
+      }
       const [below, above] = [seen.bottom - at.bottom, at.top - seen.top];
       const beside = this.kind !== 'list' && Math.max(below, above) < size.height; // then it may cover the field
       const down = below >= size.height || below >= above;
@@ -399,7 +406,7 @@
       const input = innermost(event);
       const kind = kindOf(input);
       if (!kind || (kind !== 'color' && !event.isTrusted) || (!event.isTrusted && !navigator.userActivation.isActive)) return;
-      const opens = kind === 'color' || kind === 'list' || isIndicator(input, ':hover');
+      const opens = kind === 'color' || kind === 'list' || event.pointerType === 'touch' || isIndicator(input, ':hover');
       const open = () => { if (opens && closedAtPress !== input && kindOf(input)) show(input); };
       if (kind === 'list') later(() => { if (!event.defaultPrevented) open(); });
       else deferDefault(event, open);

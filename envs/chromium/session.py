@@ -8,30 +8,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import json
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 
 from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
 from actions.facts import ActionFacts
 from envs.chromium import input
-from envs.chromium.activity import has_timers
-from envs.chromium.dialog import DialogPage, button_labels, check_text
+from envs.chromium.activity import forget_work, is_busy
+from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
 from envs.chromium.facts import FactsReader, read_dialog
 from envs.chromium.launch import launch
-from envs.chromium.navigation import LOAD_S, first_line, go_back, go_forward, open_address, reload, wait_loaded
-from envs.chromium.shortcuts import LAST_TAB, NO_CONTEXT_MENU, Shortcut, find_shortcut, is_handled_by_page
+from envs.chromium.navigation import LOAD_S, first_line, go_back, open_address, wait_loaded
+from envs.chromium.page_scripts import browser_script
+from envs.chromium.png import Pixels, decode_png
+from envs.chromium.shortcuts import NO_CONTEXT_MENU, find_shortcut, is_handled_by_page
+from envs.chromium.sign_in import find_challenge
+from envs.chromium.tab_shortcuts import run_shortcut
 from envs.chromium.tabs import Tabs, ignore_result
 from envs.chromium.typed_text import TypedTextCheck
 from envs.chromium.virtual_time import VirtualTime, has_virtual_time
 from envs.miniwob import pages
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
-SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("clock", "page", "pickers", "activity")]
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
@@ -63,12 +62,12 @@ class BrowserSession:
         self._timeout_s = timeout_s
         self._pointer: input.CssPoint = (0.0, 0.0)
         self._pending: asyncio.Future[Any] | None = None  # an action that waits for a dialog
-        self._drawn_dialog: Dialog | None = None
+        self._drawn_dialog: Dialog | SignIn | None = None
         self._png: bytes | None = None  # the last screenshot of a page
         self._pixels: Pixels | None = None  # decoded from it
-        self._captured: Page | Dialog | None = None  # what the last screenshot showed
         self._facts = FactsReader(timeout_s)
         self._is_seen = False  # what the last capture showed is remembered
+        self._captured: Page | Dialog | SignIn | None = None  # what the last screenshot showed
         self._failures = 0
         self._has_miniwob_script = False
 
@@ -82,7 +81,7 @@ class BrowserSession:
             device_scale_factor=self._scale,
             accept_downloads=False,
         )
-        await context.add_init_script(page_script())
+        await context.add_init_script(browser_script())
         self.tabs = Tabs(context, self._width, self._height, self._scale)
         self._time = VirtualTime(self.tabs)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
@@ -145,7 +144,7 @@ class BrowserSession:
         await self._time.draw_loaded(page)
         return await self.tabs.screenshot(page)
 
-    async def _capture_dialog(self, dialog: Dialog) -> Pixels:
+    async def _capture_dialog(self, dialog: Dialog | SignIn) -> Pixels:
         if self._drawn_dialog is not dialog:
             await asyncio.wait_for(self.dialog_page.show(dialog, self._png), self._timeout_s)
             self._drawn_dialog = dialog
@@ -190,12 +189,18 @@ class BrowserSession:
             return True
         if has_virtual_time(page):
             return False
-        is_busy = tabs.activity.has_requests(page) or tabs.activity.is_drawing_pdf(page, self._is_blank())
-        if is_busy and tabs.activity.is_late():
-            tabs.activity.give_up(page)
-            tabs.add_notice("the page is still loading")
+        activity = tabs.activity
+        if activity.is_reported:
             return False
-        return is_busy or (not tabs.activity.is_late() and await has_timers(page))
+        has_requests = activity.has_requests(page) or activity.is_drawing_pdf(page, self._is_blank())
+        is_open = has_requests or await is_busy(page, activity.wall_time)
+        if is_open and activity.is_late():
+            activity.is_reported = True
+            challenge = await find_challenge(tabs.context, activity.give_up(page))
+            await forget_work(page)
+            tabs.add_notice(challenge or "the page is still loading")
+            return False
+        return is_open
 
     def is_frozen(self) -> bool:
         """Return whether the shown page cannot change before the next action, as its time is virtual."""
@@ -255,7 +260,7 @@ class BrowserSession:
             await self._back(page)
         elif shortcut is not None:
             if shortcut.is_reserved or not await is_handled_by_page(page, lambda: self._input(page, action), "keydown"):
-                await self._run_shortcut(page, shortcut)
+                self._notify(await run_shortcut(self.tabs, page, shortcut, self._timeout_s, lambda: self._back(page)))
         elif isinstance(action, Click) and action.button == "right":
             if not await is_handled_by_page(page, lambda: self._input(page, action), "contextmenu"):
                 self._notify(NO_CONTEXT_MENU)
@@ -273,7 +278,7 @@ class BrowserSession:
         await input.act(page, action, self._css, pointer, lambda seconds: self._time.pause(page, seconds))
         self._notify(await check.notice())
 
-    async def _perform_on_dialog(self, dialog: Dialog, action: Action, own_s: float) -> None:
+    async def _perform_on_dialog(self, dialog: Dialog | SignIn, action: Action, own_s: float) -> None:
         ok, cancel = button_labels(dialog)
         if isinstance(action, Open | Home | Back):
             choices = f"{ok} or {cancel}" if cancel else ok
@@ -293,49 +298,20 @@ class BrowserSession:
         self.tabs.dialogs.remove(dialog)
         self._drawn_dialog = None
         self.tabs.add_notice(f"{ok if reply.ok else cancel or ok} was chosen in the dialog")
+        await self._answer(dialog, reply)
+        if self._pending:
+            await self._await_pending(self._timeout_s)
+
+    async def _answer(self, dialog: Dialog | SignIn, reply: DialogReply) -> None:
+        if isinstance(dialog, SignIn):
+            credentials = (reply.text, reply.password) if reply.ok else None
+            await self._do(self.tabs.sign_in(dialog, credentials, self._timeout_s), NAVIGATION_S)
+            return
         text = reply.text if dialog.type == "prompt" else None
         try:
             await asyncio.wait_for(dialog.accept(text) if reply.ok else dialog.dismiss(), self._timeout_s)
         except Error as error:
             self.tabs.add_notice(f"the page had closed its dialog already ({first_line(error)})")
-        if self._pending:
-            await self._await_pending(self._timeout_s)
-
-    async def _run_shortcut(self, page: Page, shortcut: Shortcut) -> None:
-        match shortcut.command:
-            case "back":
-                await self._back(page)
-            case "forward":
-                notice = await go_forward(page, await self.tabs.session(page), self._timeout_s)
-                self._notify("there is no page to go forward to" if notice is None else notice)
-            case "reload":
-                self._notify(await reload(page, await self.tabs.session(page), self._timeout_s))
-            case "close_tab" if len(self.tabs.pages) > 1:
-                await self.tabs.close_shown()
-                self._notify("the tab was closed; the one before it is shown")
-            case "close_tab":
-                self._notify("the only tab cannot be closed")
-            case "cycle_tab":
-                order = self.tabs.order
-                await self._select_tab((order.index(page) + shortcut.number) % len(order))
-            case "step_tab":
-                index = self.tabs.order.index(page) + shortcut.number
-                await self._select_tab(min(max(index, 0), len(self.tabs.order) - 1))
-            case "select_tab":
-                is_last = shortcut.number == LAST_TAB
-                await self._select_tab(len(self.tabs.order) - 1 if is_last else shortcut.number - 1)
-            case _:
-                self._notify(shortcut.notice)
-
-    async def _select_tab(self, index: int) -> None:
-        order = self.tabs.order
-        if index >= len(order):
-            self._notify(f"there is no tab {index + 1}; {len(order)} open")
-        elif order[index] is self.tabs.shown:
-            self._notify(f"tab {index + 1} of {len(order)} is shown already")
-        else:
-            await self.tabs.show(order[index])
-            self._notify(f"tab {index + 1} of {len(order)} is shown")
 
     def _notify(self, notice: str) -> None:
         if notice:
@@ -412,9 +388,7 @@ class BrowserSession:
         self._failures = 0
         self.tabs.activity.start()
         self._drop_pending()
-        for dialog in self.tabs.dialogs:
-            self.tabs.run_in_background(dialog.dismiss())
-        self.tabs.dialogs.clear()
+        self.tabs.dismiss_dialogs()
         page = await self._open_page(list(self.tabs.pages))
         self._pointer, self._captured, self._png, self._pixels = (0.0, 0.0), None, None, None
         self.tabs.pop_notices()
@@ -499,20 +473,3 @@ class BrowserSession:
     def _css(self, point: Point) -> input.CssPoint:
         """Return the CSS pixel under the middle of a screen pixel; Chromium rounds (39.5, y) to 40."""
         return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
-
-
-def page_script() -> str:
-    """Return the script that runs in every page before the page's own."""
-    practice_pages = json.dumps(pages.folder_url())
-    return "".join(path.read_text().replace("PRACTICE_PAGES", practice_pages) for path in SCRIPTS)
-
-
-def decode_png(png: bytes) -> Pixels:
-    """Decode a PNG to read-only RGB pixels, which a Screen takes without a copy."""
-    import cv2  # decodes an image of 1920x1080 in half of Pillow's time
-
-    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if pixels is None:
-        raise SurfaceError(f"the browser returned {len(png)} bytes that are not an image; start it again")
-    pixels.flags.writeable = False
-    return np.asarray(pixels, np.uint8)

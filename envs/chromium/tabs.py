@@ -15,14 +15,15 @@ from typing import Any
 from playwright.async_api import BrowserContext, CDPSession, Dialog, Error, Page, Request, Response
 
 from envs.chromium.activity import Activity
-from envs.chromium.dialog import describe, quoted
+from envs.chromium.dialog import SignIn, describe, quoted
+from envs.chromium.navigation import AUTHENTICATION_FAILED
+from envs.chromium.sign_in import load_with, load_without, part_notice, site_origin
 
 MAX_TABS = 10  # a page may open tabs without limit
 MAX_NOTICES = 20
 TERMINATE_S = 1.0
 CLOSE_S = 8.0
 ABORTED = "net::ERR_ABORTED"  # by another navigation, a download or a script
-AUTHENTICATION_FAILED = "net::ERR_INVALID_AUTH_CREDENTIALS"
 SCREENSHOT_RETRY_S = 1.5  # an answer may get lost while a navigation replaces the page's process
 
 
@@ -33,13 +34,15 @@ class Tabs:
         self.context = context
         self.pages: list[Page] = []  # the shown one last
         self.order: list[Page] = []  # in the order of opening, as a tab strip shows them
-        self.dialogs: list[Dialog] = []  # the last one is drawn
+        self.dialogs: list[Dialog | SignIn] = []  # the last one is drawn
         self.loading: dict[Page, Request] = {}  # the document request of a page that navigates
         self.activity = Activity()
         self.navigating: set[Page] = set()  # by an action that reports failures itself
         self.page_failure = ""  # of the shown page: "crashed", "closed itself"
         self.browser_failure = ""
         self.notices: list[str] = []
+        self._early_failures: list[Request] = []  # of documents whose tabs are not reported yet
+        self._signing_in: dict[Page, str] = {}  # pages that are loaded with credentials, and for which origin
         self._discarded: weakref.WeakSet[Page] = weakref.WeakSet()  # closing; their dialogs are dismissed
         self._abandoned: list[Page] = []  # left by Back, the oldest first
         self._is_opening = False  # a page is being opened here, not by another page
@@ -50,6 +53,7 @@ class Tabs:
         self._background: set[asyncio.Future[Any]] = set()
         context.on("page", self._on_page)
         context.on("dialog", self._on_dialog)
+        context.on("requestfailed", self._on_early_failure)
         context.on("close", lambda _: self._on_browser_failure("the browser was closed"))
         if context.browser:
             context.browser.on("disconnected", lambda _: self._on_browser_failure("the browser ended"))
@@ -91,6 +95,9 @@ class Tabs:
         page.on("domcontentloaded", lambda _: self._on_loaded(page, None))
         if not self._is_opening:
             self.add_notice(f"a new tab opened and is shown: {quoted(page.url, 200)}")
+        for request in [request for request in self._early_failures if is_document_of(request, page)]:
+            self._early_failures.remove(request)
+            self._report_failed_document(page, request)
         self._changed.set()
 
     def _on_close(self, page: Page) -> None:
@@ -114,7 +121,10 @@ class Tabs:
     def _on_dialog(self, dialog: Dialog) -> None:
         if dialog.page in self._discarded:
             self.run_in_background(dialog.dismiss())
-            return
+        else:
+            self._add_dialog(dialog)
+
+    def _add_dialog(self, dialog: Dialog | SignIn) -> None:
         self.dialogs.append(dialog)
         self.add_notice(describe(dialog))
         self._changed.set()
@@ -128,6 +138,7 @@ class Tabs:
         try:
             if request.is_navigation_request() and request.frame.parent_frame is None:
                 self.loading[page] = request
+                self.dialogs = [one for one in self.dialogs if not (isinstance(one, SignIn) and one.page is page)]
         except Error:  # the request is older than its frame: the tab is about to open
             pass
 
@@ -138,11 +149,26 @@ class Tabs:
     def _on_request_failed(self, page: Page, request: Request) -> None:
         is_document = self.loading.get(page) is request
         self._on_loaded(page, request)
-        if not is_document or page in self.navigating or request.failure in (None, ABORTED):
-            return
+        if is_document:
+            self._report_failed_document(page, request)
+        elif request.failure == AUTHENTICATION_FAILED and page is self.shown:
+            self.add_notice(part_notice(request.url))
+
+    def _on_early_failure(self, request: Request) -> None:
+        """Keep a failed request of a tab that is about to open."""
+        try:
+            is_early = request.is_navigation_request() and request.frame.page not in self.order
+        except Error:  # it is older than its frame
+            is_early = True
+        if is_early:
+            self._early_failures = [*self._early_failures, request][-MAX_TABS:]
+
+    def _report_failed_document(self, page: Page, request: Request) -> None:
         if request.failure == AUTHENTICATION_FAILED:
-            self.add_notice(f"{quoted(request.url, 200)} asks for a user name and password, which cannot be entered")
-        else:
+            origin = site_origin(request.url)
+            if page not in self._discarded:
+                self._add_dialog(SignIn(page, origin, is_repeated=self._signing_in.get(page) == origin))
+        elif page not in self.navigating and request.failure not in (None, ABORTED):
             self.add_notice(f"{quoted(request.url, 200)} was not opened ({request.failure})")
 
     def _on_loaded(self, page: Page, request: Request | None) -> None:
@@ -214,6 +240,30 @@ class Tabs:
         finally:
             self._is_opening = False
 
+    def dismiss_dialogs(self) -> None:
+        """Dismiss all dialogs; for a page that is replaced."""
+        for dialog in self.dialogs:
+            if not isinstance(dialog, SignIn):
+                self.run_in_background(dialog.dismiss())
+        self.dialogs.clear()
+
+    async def sign_in(self, dialog: SignIn, credentials: tuple[str, str] | None, timeout_s: float) -> None:
+        """Load the page that asked for credentials with a name and a password, or as it is without any."""
+        page = dialog.page
+        self.navigating.add(page)
+        try:
+            session = await self.session(page)
+            if credentials is None:
+                notice = await load_without(page, session, dialog.origin, timeout_s)
+            else:
+                self._signing_in[page] = dialog.origin
+                notice = await load_with(credentials, page, session, dialog.origin, timeout_s)
+        finally:
+            self.navigating.discard(page)
+            self._signing_in.pop(page, None)
+        if notice:
+            self.add_notice(notice)
+
     async def close_shown(self) -> None:
         """Close the shown page, hung or not; the one below it is shown then."""
         page = self.pages[-1]
@@ -275,6 +325,14 @@ class Tabs:
             await page.bring_to_front()
             self._sessions[page] = session
         return self._sessions[page]
+
+
+def is_document_of(request: Request, page: Page) -> bool:
+    """Return whether a navigation request is for the page itself, not for a frame in it."""
+    try:
+        return request.frame.page is page and request.frame.parent_frame is None
+    except Error:  # its frame is gone
+        return False
 
 
 def ignore_result(task: asyncio.Future[Any]) -> None:

@@ -51,6 +51,10 @@ def site() -> Iterator[Site]:
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.do_GET()
+
         def log_message(self, *_: Any) -> None:
             pass
 

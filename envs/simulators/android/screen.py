@@ -18,11 +18,12 @@ from urllib.parse import quote
 from playwright.async_api import Browser, BrowserContext, CDPSession, Error, Page, Playwright
 
 from actions.keys import KEYS
+from envs.chromium.input import set_field_value
 from envs.chromium.launch import launch
+from envs.chromium.page_scripts import drawing_script
 from envs.miniwob import pages
 
 PAGES = Path(__file__).parent / "pages"
-PAGE_JS = Path(__file__).parents[2] / "chromium" / "page.js"
 # The script of practice pages runs in every file: page; the phone's own pages must not get it, since they scroll.
 NOT_PRACTICE_JS = f"if (location.href.startsWith('{PAGES.as_uri()}/')) window.__pixelhandFonts = true;"
 LONG_PRESS_S = 0.5  # ViewConfiguration.getLongPressTimeout()
@@ -124,7 +125,7 @@ class PhoneScreen:
             has_touch=True,
             accept_downloads=False,
         )
-        await self._context.add_init_script(path=PAGE_JS)
+        await self._context.add_init_script(drawing_script())
         await self._context.add_init_script(NOT_PRACTICE_JS)
         await self._context.add_init_script(pages.init_js())
         if home is LAUNCHER:
@@ -317,11 +318,13 @@ class PhoneScreen:
 
     async def type(self, text: str) -> None:
         """Type a text key by key."""
-        await (await self._front_page()).keyboard.type(text)
+        page = await self._front_page()
+        await page.keyboard.type(await set_field_value(page, text))
 
     async def insert(self, text: str) -> None:
         """Insert a text at once, as an input method commits it."""
-        await (await self._front_page()).keyboard.insert_text(text)
+        page = await self._front_page()
+        await page.keyboard.insert_text(await set_field_value(page, text))
 
     def _css_size(self) -> tuple[int, int]:
         return (self.height, self.width) if self.rotation % 2 else (self.width, self.height)

@@ -12,6 +12,7 @@ from envs.miniwob.task import MiniWobTask
 from envs.options import SurfaceOptions
 from envs.simulators.android.control_server import PROPERTY, ControlClient
 from envs.simulators.android.phone import SimulatedPhone
+from envs.stability import find_change
 from envs.surfaces.android import Surface, open_surface
 
 
@@ -50,6 +51,19 @@ def test_right_click_solves_task(make_env: Callable[[str], LiveEnv], phone: Simu
         _, reward, terminated, _, _ = env.step(click_on(env, js))
         assert (reward, terminated) == (1.0, True), info["goal"]
     assert sum(words[:2] == ("input", "tap") for words in phone.shell.log) == 3
+
+
+def test_taps_in_drawn_picker_choose_date(make_env: Callable[[str], LiveEnv]) -> None:
+    env = make_env("enter-date")
+    _, before = env.reset(seed=900_001)
+    x, y = env.surface.evaluate("(({right, y, height}) => [right - 10, y + height / 2])(tt.getBoundingClientRect())")
+    opened = env.step(Click(x=int(x * 1.75), y=int(y * 1.75)))[4]["screen"]
+    box = find_change(before["screen"], opened)
+    assert box is not None
+    assert box.right - box.left > 200
+    env.step(Click(x=(box.left + box.right) // 2, y=box.top + (box.bottom - box.top) * 2 // 3))
+    assert env.surface.evaluate("tt.value") != ""
+    assert env.surface.evaluate("WOB_DONE_GLOBAL") is False
 
 
 def test_wrong_click_is_judged(make_env: Callable[[str], LiveEnv]) -> None:

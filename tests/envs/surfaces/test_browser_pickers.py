@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actions import Click, PressKeys, TypeText
+from envs.miniwob.pages import start_js
 from envs.stability import SettleOptions, find_change, settle
 
 FIELD = """<style>body {{ margin: 0 }} #i {{ position: fixed; left: 10px; top: 10px; width: 180px; height: 26px }}
@@ -221,8 +222,30 @@ def test_datalist_keys_choose(browser, page):
     assert browser.evaluate("i.value") == "London"
 
 
-def test_practice_pages_have_no_drawn_picker(chrome):
+@pytest.mark.parametrize("task", ["enter-date", "enter-time"])
+def test_practice_page_picker_chooses(chrome, task):
+    from envs.surfaces.browser import Surface
+
+    with Surface(f"miniwob:{task}", executable=chrome) as surface:
+        surface.evaluate(start_js(900_000))
+        before = surface.capture()
+        field = surface.evaluate(
+            "(({right, top, height}) => [right - 10, top + height / 2])(tt.getBoundingClientRect())"
+        )
+        x, y = (int(side * 1.75) for side in field)
+        surface.perform(Click(x=x, y=y))
+        box = find_change(before, settle(surface.capture, SettleOptions(first_s=0.1)).screen)
+        assert box is not None
+        assert box.right - box.left > 200  # the whole picker is in the narrow page
+        surface.perform(Click(x=box.left + (box.right - box.left) // 2, y=box.top + (box.bottom - box.top) * 2 // 3))
+        assert surface.evaluate("tt.value") != ""
+        assert surface.evaluate("WOB_DONE_GLOBAL") is False
+
+
+def test_typed_date_on_practice_page(chrome):
     from envs.surfaces.browser import Surface
 
     with Surface("miniwob:enter-date", executable=chrome) as surface:
-        assert surface.evaluate("Symbol.for('pixelhand.typeValue') in window") is False
+        surface.evaluate("tt.focus()")
+        surface.perform(TypeText(text="03152024"))
+        assert surface.evaluate("tt.value") == "2024-03-15"
