@@ -99,6 +99,7 @@ class Surface:
         self._monitors: list[Monitor] = []
         self._last_viewport: Viewport | None = None  # of the last captured Screen
         self._notices: list[str] = []
+        self._keyboard_target = 0  # the only window that may read the keys of the next action; 0 for any
         self._stuck = ""
         self._closed = False
         self._thread = LoopThread("pixelhand-desktop")
@@ -167,7 +168,8 @@ class Surface:
     def keep_focus(self) -> Callable[[], bool]:
         """Return a function that gives the focus back to the window that has it now, and returns whether it worked.
 
-        On platforms whose windows cannot be told apart the function does nothing.
+        Keys and text of the action that follows reach no other window then. On platforms whose windows cannot be told
+        apart the function does nothing.
         """
         windows = self._backend.windows
         if windows is None:
@@ -175,7 +177,10 @@ class Surface:
         window_id = self._call(windows.active, CALL_S, "reading the focus")
 
         def has_focus() -> bool:
-            return windows.give_focus(window_id) if window_id else windows.active() == 0
+            if not window_id:
+                return windows.active() == 0
+            self._keyboard_target = window_id if windows.give_focus(window_id) else 0
+            return self._keyboard_target != 0
 
         return lambda: self._call(has_focus, CALL_S, "giving the focus back")
 
@@ -349,6 +354,7 @@ class Surface:
     def _perform(self, action: Action) -> str:
         if action.verb not in VERBS:
             raise InvalidActionError(f"the desktop surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
+        target, self._keyboard_target = self._keyboard_target, 0
         self._check_processes()
         if isinstance(action, Wait):
             time.sleep(action.seconds)
@@ -362,7 +368,8 @@ class Surface:
             self._notices.append(f"{reason}: '{action.verb}' was not done")
             return self.pop_notices()
         try:
-            perform(self._backend.input, action, lambda point: viewport.point(*point))
+            with self._backend.keys_only_to(0 if points else target):  # a click moves the focus itself
+                perform(self._backend.input, action, lambda point: viewport.point(*point))
         except ActionInterruptedError as error:
             self._notices.append(f"{error}; look again")
         except BaseException:
