@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
@@ -45,6 +46,7 @@ START_S = 120.0
 CLOSE_S = 15.0
 BLACK_S = 1.0  # a display that wakes up is black for a moment
 RAISE_S = 0.1  # for a window to be drawn above the others
+NOT_ISOLATED = "this virtual desktop is not isolated: its programs can read the user's files"
 GRAY = 128  # shown in place of other programs
 BLACK = (
     "the screenshot is all black: the screen is locked or asleep, or this program may not record it "
@@ -68,6 +70,7 @@ class Surface:
         height: int = 728,
         scale: float | None = None,
         display: str | None = None,
+        shared: Sequence[str | Path] = (),
     ) -> None:
         """Open a desktop.
 
@@ -80,6 +83,7 @@ class Surface:
             height: of a virtual desktop, in pixels.
             scale: pointer points per Screen pixel; measured if None.
             display: name of an X11 display; DISPLAY if None.
+            shared: folders that the programs of a virtual desktop may read and write.
 
         Raises:
             UsageError: if the desktop cannot be opened as asked.
@@ -105,8 +109,14 @@ class Surface:
         self._thread = LoopThread("pixelhand-desktop")
         atexit.register(self.close)
         address = person_address(url) if url else ""
+
+        def start_virtual() -> VirtualDesktop:
+            from envs.desktop.virtual_display import VirtualDesktop
+
+            return VirtualDesktop(address, program, width, height, shared=[Path(path) for path in shared])
+
         try:
-            self._call(lambda: self._open(display, address, program, width, height), START_S, "opening the desktop")
+            self._call(lambda: self._open(display, start_virtual), START_S, "opening the desktop")
         except BaseException:
             self.close()
             raise
@@ -263,9 +273,9 @@ class Surface:
             return str(error)
         return ""
 
-    def _open(self, display: str | None, address: str, program: str, width: int, height: int) -> None:
+    def _open(self, display: str | None, start_virtual: Callable[[], VirtualDesktop]) -> None:
         if self._where == VIRTUAL:
-            self._opened = backend = self._open_virtual(address, program, width, height)
+            self._opened = backend = self._open_virtual(start_virtual)
         else:
             self._opened = backend = open_backend(display)
         self._monitors = backend.monitors()
@@ -280,16 +290,17 @@ class Surface:
             self._box = monitor.box
         self._points = monitor.scale if self._scale is None else self._scale
 
-    def _open_virtual(self, address: str, program: str, width: int, height: int) -> DesktopBackend:
-        from envs.desktop.virtual_display import VirtualDesktop
-
-        self._virtual = desktop = VirtualDesktop(address, program, width, height)
+    def _open_virtual(self, start: Callable[[], VirtualDesktop]) -> DesktopBackend:
+        self._virtual = desktop = start()
+        if desktop.isolation.problem:
+            self.is_user_owned = True
+            self._notices.append(f"{NOT_ISOLATED}: {desktop.isolation.problem}")
         backend = X11Backend(desktop.display, desktop.environ, desktop.authority, desktop.cleanup)
         self._opened = backend  # closed if the page does not load
         if desktop.page and desktop.devtools:
             desktop.devtools.goto(desktop.page.url)
             backend.input.move(0, 0)
-        elif desktop.devtools and address and not address.startswith("about:"):
+        elif desktop.devtools and not desktop.url.startswith("about:"):
             desktop.devtools.wait_for_first_page()
         return backend
 
