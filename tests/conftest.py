@@ -14,6 +14,7 @@ FILES = {  # marker: patterns of files below tests/
         "agent/test_pixels_only.py",
         "agent/test_real_browser.py",
         "envs/surfaces/test_browser*",
+        "envs/test_display_filter.py",
         "envs/test_live.py",
         "envs/test_miniwob_task.py",
         "envs/test_surface_check.py",
@@ -25,7 +26,8 @@ FILES = {  # marker: patterns of files below tests/
     "desktop": (
         "agent/test_calibrate.py",
         "envs/desktop/*",
-        "envs/surfaces/test_desktop.py",
+        "envs/surfaces/test_desktop*",
+        "envs/test_display_filter.py",
         "perf/test_surfaces.py",
     ),
     "android": ("envs/android/*",),

@@ -19,6 +19,7 @@ from envs.chromium.address import model_address, person_address
 from envs.chromium.launch import START_S
 from envs.chromium.navigation import LOAD_S, first_line
 from envs.chromium.session import CLOSE_S, NAVIGATION_S, BrowserSession
+from envs.display_filter import has_private_selections
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
 from envs.options import SurfaceOptions
@@ -48,7 +49,6 @@ class Surface:
     """
 
     name = "browser"
-    is_user_owned = False  # a window of its own with an empty profile
 
     def __init__(
         self,
@@ -69,6 +69,8 @@ class Surface:
         scale = (page.scale if page else DEFAULT_SCALE) if scale is None else float(scale)
         _check_size(width, height, scale)
         self._timeout_s = timeout_s
+        # A window of its own with an empty profile; where it cannot have a clipboard of its own, it is not isolated.
+        self.is_user_owned = headed and not has_private_selections()
         self._closed = False
         self._session = BrowserSession(self.home, (width, height), scale, timeout_s)
         self._thread = LoopThread("pixelhand-browser")
