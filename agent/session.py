@@ -201,6 +201,7 @@ def open_surface(settings: Settings) -> Surface:
         headed=settings.headed,
         window=settings.window,
         program=settings.program,
+        share=settings.share,
     )
     return factory.open_surface(name, options)
 

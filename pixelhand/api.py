@@ -32,6 +32,7 @@ def open_env(
     headed: bool = False,
     window: str = "",
     program: str = "",
+    share: Sequence[str] = (),
     allow_hosts: Sequence[str] | None = None,
     allow_schemes: Sequence[str] = ("http", "https"),
 ) -> LiveEnv:
@@ -46,6 +47,7 @@ def open_env(
         headed: show the browser's window.
         window: restrict "desktop" to the window with this title.
         program: command to start on "desktop:virtual".
+        share: folders that programs of "desktop:virtual" may read and write.
         allow_hosts: hosts that the policy may open ("example.org", "*.example.org"); None allows every host.
         allow_schemes: URL schemes that the policy may open.
 
@@ -68,7 +70,14 @@ def open_env(
     if task is not None and goal:
         raise UsageError(f"goal cannot be set for {url}: a practice page has its own goal")
     options = SurfaceOptions(
-        where=where, url=url, width=width, height=height, headed=headed, window=window, program=program
+        where=where,
+        url=url,
+        width=width,
+        height=height,
+        headed=headed,
+        window=window,
+        program=program,
+        share=tuple(share),
     )
     with ExitStack() as stack:
         machine = open_surface(name, options)

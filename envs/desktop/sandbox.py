@@ -121,13 +121,15 @@ def check_shared(folder: Path) -> Path:
     resolved, home = path.resolve(), Path.home().resolve()
     if home.is_relative_to(resolved) or any(Path(root).is_relative_to(resolved) for root in ("/usr", "/etc", "/tmp")):
         raise UsageError(f"the folder {folder} holds your own files and keys; name a folder inside it with --share")
-    if (
-        any(part.startswith(".") for part in resolved.relative_to(home).parts)
-        if resolved.is_relative_to(home)
-        else False
-    ):
+    if is_hidden(resolved):
         raise UsageError(f"the folder {folder} is hidden, as settings and keys are; name another with --share")
     return path
+
+
+def is_hidden(path: Path) -> bool:
+    """Return whether a path lies in the hidden part of the user's home, where settings and keys are."""
+    home = Path.home().resolve()
+    return path.is_relative_to(home) and any(part.startswith(".") for part in path.relative_to(home).parts)
 
 
 def named_files(command: Sequence[str]) -> tuple[list[str], list[Path]]:
@@ -135,6 +137,9 @@ def named_files(command: Sequence[str]) -> tuple[list[str], list[Path]]:
 
     Args:
         command: The program, as found on PATH, and its arguments.
+
+    Raises:
+        UsageError: An argument names a hidden file of the user.
     """
     program = Path(shutil.which(command[0]) or command[0]).absolute()
     paths = list(program_paths(program))
@@ -142,6 +147,11 @@ def named_files(command: Sequence[str]) -> tuple[list[str], list[Path]]:
     for word in command[1:]:
         path = Path(word).expanduser()
         if path.is_file():
+            if is_hidden(path.resolve()):
+                raise UsageError(
+                    f"{path} is hidden, as settings and keys are, and a virtual desktop does not show it; "
+                    "name a copy of it in --program"
+                )
             paths += [] if is_system_path(path) else [path.absolute()]
             word = str(path.absolute())
         words.append(word)

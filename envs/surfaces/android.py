@@ -484,8 +484,8 @@ def open_surface(opening: SurfaceOptions) -> Surface:
     Raises:
         UsageError: for options that do not apply to a phone.
     """
-    if opening.window or opening.program or opening.headed:
-        raise UsageError("--window, --open and --headed do not apply to a phone; leave them out")
+    if opening.window or opening.program or opening.headed or opening.share:
+        raise UsageError("--window, --open, --share and --headed do not apply to a phone; leave them out")
     if (opening.width, opening.height) != (type(opening).width, type(opening).height):
         raise UsageError("--width and --height do not apply to a phone, whose screen has its own size; leave them out")
     return Surface(opening.where, opening.url)

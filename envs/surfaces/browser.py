@@ -187,6 +187,7 @@ def open_surface(options: SurfaceOptions) -> Surface:
         ("--on browser:", options.where),
         ("--window ", options.window),
         ("--program ", options.program),
+        ("--share ", ", ".join(options.share)),
     ):
         if value:
             raise UsageError(f"{flag}{value} does not apply to the browser surface; leave it out")

@@ -93,6 +93,8 @@ class Surface:
             raise UsageError("--window does not apply to a virtual desktop, which shows only what it opens")
         if where != VIRTUAL and (url or program):
             raise UsageError("only a virtual desktop opens an address or a program: --on desktop:virtual")
+        if where != VIRTUAL and shared:
+            raise UsageError("--share applies to a virtual desktop only: programs of your own desktop see all folders")
         self._where, self._title, self._scale = where, window, scale
         self.is_user_owned = where != VIRTUAL
         self._opened: DesktopBackend | None = None
@@ -441,6 +443,7 @@ def open_surface(opening: SurfaceOptions) -> Surface:
         window=opening.window,
         url=opening.url,
         program=opening.program,
+        shared=opening.share,
         width=opening.width,
         height=opening.height,
     )
