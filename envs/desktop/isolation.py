@@ -54,7 +54,7 @@ class Isolation:
     ) -> None:
         self.problem = sandbox_problem()  # "" if programs are kept from the user's files
         self.home = PrivateHome(folder)
-        self._folder, self._shown, self._shared, self._proxy_port = folder, list(shown), list(shared), proxy_port
+        self._folder, self._shown, self._shared, self.proxy_port = folder, list(shown), list(shared), proxy_port
         self._sandbox_pids: list[int] = []
         self._forwarders: list[PortForwarder] = []
         self._bus: subprocess.Popen[bytes] | None = None
@@ -120,7 +120,7 @@ class Isolation:
         """
         if self.problem:
             return _popen([*prefix, *LIMITS, *command], environ, log, pass_fds)
-        is_forwarded = has_network and self._proxy_port is not None
+        is_forwarded = has_network and self.proxy_port is not None
         sandbox = self._sandbox(
             environ["DISPLAY"], Path(environ["XAUTHORITY"]), is_offline=is_forwarded or not has_network
         )
@@ -134,8 +134,8 @@ class Isolation:
             if pid := read_child_pid(info[0].fileno()):
                 self._sandbox_pids.append(pid)
                 if is_forwarded:
-                    assert self._proxy_port is not None
-                    self._forwarders.append(PortForwarder(pid, self._proxy_port))
+                    assert self.proxy_port is not None
+                    self._forwarders.append(PortForwarder(pid, self.proxy_port))
             block[1].write(b"\n")  # the program starts
         return process
 
