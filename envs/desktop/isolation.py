@@ -54,7 +54,9 @@ class Isolation:
     ) -> None:
         self.problem = sandbox_problem()  # "" if programs are kept from the user's files
         self.home = PrivateHome(folder)
-        self._folder, self._shown, self._shared, self.proxy_port = folder, list(shown), list(shared), proxy_port
+        self.proxy_port = proxy_port
+        self._shared = list(shared)
+        self._shown = [path for path in shown if not any(path.is_relative_to(other) for other in self._shared)]
         self._sandbox_pids: list[int] = []
         self._forwarders: list[PortForwarder] = []
         self._bus: subprocess.Popen[bytes] | None = None

@@ -26,7 +26,7 @@ NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts
 ETC = (  # what programs need of /etc; none of it is secret
     *("alternatives", "ca-certificates", "ca-certificates.conf", "pki", "crypto-policies"),
     *("chromium.d", "dbus-1", "dconf", "default/locale", "dictionaries-common", "fonts", "ghostscript", "glvnd"),
-    *("gtk-2.0", "gtk-3.0", "gtk-4.0", "host.conf", "hosts", "inputrc", "java-17-openjdk", "ld.so.cache"),
+    *("gtk-2.0", "gtk-3.0", "gtk-4.0", "host.conf", "hosts", "inputrc", "ld.so.cache"),
     *("ld.so.conf", "ld.so.conf.d", "libreoffice", "locale.alias", "locale.conf", "localtime", "magic", "magic.mime"),
     *("mailcap", "mime.types", "nsswitch.conf", "os-release", "pango", "papersize", "protocols", "resolv.conf"),
     *("services", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "vulkan", "X11", "xdg"),
@@ -180,8 +180,13 @@ def browser_paths(chrome: Path) -> Iterator[Path]:
     """Yield the folder of a browser outside of the system, such as Playwright's.
 
     Raises:
-        UsageError: The folder also holds the user's own files.
+        UsageError: The browser is a snap, or its folder also holds the user's own files.
     """
+    if chrome.is_relative_to("/snap"):
+        raise UsageError(
+            f"the browser {chrome} is a snap, which runs only in the user's own home; install another one, "
+            "and set PIXELHAND_CHROME to its path"
+        )
     if is_system_path(chrome):
         return
     folder = chrome.resolve().parent
@@ -196,8 +201,8 @@ def _system_mounts() -> Iterator[str]:
             yield from ("--symlink", os.readlink(folder), str(folder))
         elif folder.is_dir():
             yield from ("--ro-bind", str(folder), str(folder))
-    for name in ETC:
-        path = Path("/etc") / name
+    etc = Path("/etc")
+    for path in (*(etc / name for name in ETC), *sorted(etc.glob("java-*"))):
         if path.exists():
             yield from ("--ro-bind", str(path.resolve()), str(path))
     fonts = Path("/var/cache/fontconfig")

@@ -386,7 +386,7 @@ def _local_files(url: str, page: pages.Page | None) -> tuple[list[Path], list[st
     """
     if page:
         folder = page.path.parent.parent  # scripts that the pages share lie beside their folder
-        return [folder], [f"{folder.as_uri()}/*"]
+        return [folder], [f"{folder.as_uri()}/"]  # a prefix
     if urlsplit(url).scheme.lower() != "file":
         return [], []
     path = Path(unquote(urlsplit(url).path))

@@ -17,7 +17,7 @@ from helpers.eventually import eventually
 from actions import UsageError
 from agent.safety.approval import requires_approval
 from envs.desktop import isolation
-from envs.desktop.sandbox import check_shared, sandbox_problem
+from envs.desktop.sandbox import browser_paths, check_shared, sandbox_problem
 from envs.desktop.virtual_display import VirtualDesktop
 from envs.surfaces.desktop import Surface
 
@@ -277,6 +277,17 @@ def test_sandbox_makes_screen_the_agents_own(user: Path) -> None:
     with Surface("virtual", program="mousepad", width=400, height=300) as surface:
         assert not requires_approval(surface)
         assert surface.pop_notices() == ""
+
+
+def test_browser_among_own_files_is_refused(user: Path) -> None:
+    with pytest.raises(UsageError, match="is a snap"):
+        list(browser_paths(Path("/snap/bin/chromium")))
+    with pytest.raises(UsageError, match="among your own files"):
+        list(browser_paths(user / "chrome"))
+    assert list(browser_paths(user / "chrome-linux" / "chrome")) == [
+        user / "chrome-linux" / "chrome",
+        user / "chrome-linux",
+    ]
 
 
 def test_sandbox_problem_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
