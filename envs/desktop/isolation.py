@@ -37,7 +37,7 @@ class Isolation:
 
     Args:
         folder: Folder of the desktop's files.
-        shown: Files and folders that programs may read, beside the system's.
+        readable: Files and folders that programs may read, beside the system's.
         shared: Folders of the user that programs may read and write.
         allowed_urls: Patterns of addresses that Chromium opens although their scheme is blocked.
         proxy_port: Port on 127.0.0.1 that is the only way into the network; None to share the machine's network.
@@ -47,7 +47,7 @@ class Isolation:
         self,
         folder: Path,
         *,
-        shown: Sequence[Path] = (),
+        readable: Sequence[Path] = (),
         shared: Sequence[Path] = (),
         allowed_urls: Sequence[str] = (),
         proxy_port: int | None = None,
@@ -56,7 +56,7 @@ class Isolation:
         self.home = PrivateHome(folder)
         self.proxy_port = proxy_port
         self._shared = list(shared)
-        self._shown = [path for path in shown if not any(path.is_relative_to(other) for other in self._shared)]
+        self._readable = [path for path in readable if not any(path.is_relative_to(other) for other in self._shared)]
         self._sandbox_pids: list[int] = []
         self._forwarders: list[PortForwarder] = []
         self._bus: subprocess.Popen[bytes] | None = None
@@ -154,7 +154,7 @@ class Isolation:
         socket = X_SOCKETS / f"X{display.removeprefix(':')}"
         return Sandbox(
             self.home,
-            read_only=[*self._shown, socket, authority, self.home.system],
+            read_only=[*self._readable, socket, authority, self.home.system],
             writable=self._shared,
             replaced=dict.fromkeys(MANAGED_FOLDERS, self._policies),
             is_offline=is_offline,

@@ -69,15 +69,15 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 def _listen_in_network_of(pid: int, port: int) -> socket.socket:
     """Return a socket that listens in the network of a process; a helper enters it, since a whole process has to."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with ours, theirs:
-        command = [sys.executable, "-I", "-S", str(LISTENER), str(pid), str(port), str(theirs.fileno())]
+    parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with parent_end, child_end:
+        command = [sys.executable, "-I", "-S", str(LISTENER), str(pid), str(port), str(child_end.fileno())]
         helper = subprocess.run(
-            command, pass_fds=(theirs.fileno(),), capture_output=True, text=True, timeout=HELPER_S, check=False
+            command, pass_fds=(child_end.fileno(),), capture_output=True, text=True, timeout=HELPER_S, check=False
         )
         if helper.returncode:
             lines = helper.stderr.strip().splitlines()
             reason = lines[-1][:200] if lines else f"exit code {helper.returncode}"
             raise SurfaceError(f"the network of the sandbox cannot be entered: {reason}; start the run again")
-        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+        _, descriptors, _, _ = socket.recv_fds(parent_end, 1, 1)
     return socket.socket(fileno=descriptors[0])

@@ -121,12 +121,12 @@ class VirtualDesktop:
         if url and program:
             raise UsageError("a virtual desktop opens an address or a program, not both; give one")
         page = pages.page(pages.task_name(url)) if pages.is_miniwob_address(url) else None
-        command, shown = named_files(_parse_command(program)) if program else ([], [])
+        command, readable = named_files(_parse_command(program)) if program else ([], [])
         shared = [check_shared(path) for path in shared]
         server, manager = _find_tools()
         if not program:
             self._chrome = find_chrome()
-            shown = list(browser_paths(self._chrome))
+            readable = list(browser_paths(self._chrome))
         self.width, self.height = page.screen_size if page else (width, height)
         self.page = page
         self.url = page.url if page else "" if program else url or "about:blank"  # of Chromium's first page
@@ -141,7 +141,7 @@ class VirtualDesktop:
             local_files, allowed_urls = _local_files(url, page)
             self.isolation = Isolation(
                 self._folder,
-                shown=[*shown, *local_files],
+                readable=[*readable, *local_files],
                 shared=shared,
                 allowed_urls=allowed_urls,
                 proxy_port=proxy_port,
