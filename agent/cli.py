@@ -141,6 +141,12 @@ def run(
         str | None,
         typer.Option("--program", "--open", help="Program to start on a virtual desktop.", metavar="COMMAND"),
     ] = None,
+    share: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder that programs of a virtual desktop may read and write; repeatable.", metavar="FOLDER"
+        ),
+    ] = None,
     approve: Annotated[
         Literal["each", "never"] | None,
         typer.Option(
@@ -199,6 +205,7 @@ def run(
         "url": url,
         "window": window,
         "program": program,
+        "share": tuple(share) if share else None,
         "approve": approve,
         "model": model,
         "grounder": grounder,

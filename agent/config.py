@@ -34,7 +34,9 @@ PREFIX = "PIXELHAND_"
 NOT_SETTINGS = frozenset(  # environment variables that other modules read
     {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY"}
 )
-USER_ONLY_KEYS = frozenset({"runs", "prompt", "model", "grounder", "program"})  # what runs, and where traces go
+USER_ONLY_KEYS = frozenset(
+    {"runs", "prompt", "model", "grounder", "program", "share"}
+)  # what runs, and where traces go
 OLD_NAMES = {"on": "surface", "shrink": "auto_shrink_history"}  # still accepted in files and the environment
 
 
@@ -72,6 +74,7 @@ class Settings:
     url: str = Field(default="", description="The page to start from; practice:TASK is a practice page.")
     window: str = Field(default="", description="Title of the only desktop window to see and act in.")
     program: str = Field(default="", description="The program to start on a virtual desktop.")
+    share: Texts = Field(default=(), description="Folders that programs of a virtual desktop may read and write.")
     approve: Literal["", "each", "never"] = Field(
         default="", description="When to ask before an action; empty: each on the user's own screen."
     )

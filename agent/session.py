@@ -192,6 +192,7 @@ def surface_options(settings: Settings) -> SurfaceOptions:
         headed=settings.headed,
         window=settings.window,
         program=settings.program,
+        share=settings.share,
     )
 
 

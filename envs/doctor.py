@@ -171,6 +171,22 @@ def check_virtual(host: DeviceHost) -> Iterator[Finding]:
         yield Finding("virtual", "ok", f"Xvfb and {manager} are installed for --on desktop:virtual")
 
 
+def check_isolation(host: DeviceHost) -> Iterator[Finding]:
+    """Check the sandbox that keeps the programs of desktop:virtual from the user's files."""
+    from envs.desktop.sandbox import INSTALL, sandbox_problem
+
+    if not host.platform.startswith("linux"):
+        return
+    if not host.which("bwrap"):
+        message = "bubblewrap is missing: each action on desktop:virtual is asked for, since it is not isolated"
+        yield Finding("isolation", "warning", message, INSTALL)
+    elif problem := sandbox_problem():
+        message = f"{problem}; each action on desktop:virtual is asked for, since it is not isolated"
+        yield Finding("isolation", "warning", message, "allow unprivileged user namespaces")
+    else:
+        yield Finding("isolation", "ok", "programs of desktop:virtual are kept from your files")
+
+
 def check_chromium(host: DeviceHost) -> Iterator[Finding]:
     """Check the browser, and the shared memory that its pages need."""
     from envs.chromium.executable import find_chrome, install_command
@@ -297,4 +313,4 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-CHECKS = (check_python, check_display, check_virtual, check_chromium, check_adb, check_disk)
+CHECKS = (check_python, check_display, check_virtual, check_isolation, check_chromium, check_adb, check_disk)

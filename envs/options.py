@@ -34,6 +34,7 @@ class SurfaceOptions:
         headed: Show the browser's window.
         window: Title of the only window to see and act in.
         program: Command line of a program to start on a virtual desktop.
+        share: Folders that the programs of a virtual desktop may read and write.
     """
 
     where: str = ""
@@ -43,3 +44,4 @@ class SurfaceOptions:
     headed: bool = False
     window: str = ""
     program: str = ""
+    share: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ def open_env(
     headed: bool = False,
     window: str = "",
     program: str = "",
+    share: Sequence[str] = (),
     allow_hosts: Sequence[str] | None = None,
     allow_schemes: Sequence[str] = ("http", "https"),
 ) -> LiveEnv:
@@ -46,6 +47,7 @@ def open_env(
         headed: show the browser's window.
         window: restrict "desktop" to the window with this title.
         program: command to start on "desktop:virtual".
+        share: folders that programs of "desktop:virtual" may read and write.
         allow_hosts: hosts that the policy may open ("example.org", "*.example.org"); None allows every host.
         allow_schemes: URL schemes that the policy may open.
 
@@ -60,7 +62,9 @@ def open_env(
     from envs import factory
     from envs.options import SurfaceOptions
 
-    options = SurfaceOptions(url=url, width=width, height=height, headed=headed, window=window, program=program)
+    options = SurfaceOptions(
+        url=url, width=width, height=height, headed=headed, window=window, program=program, share=tuple(share)
+    )
     is_browser = surface.partition(":")[0] == "browser"
     guard = UrlGuard(tuple(allow_schemes), None if allow_hosts is None else tuple(allow_hosts), apps=not is_browser)
     return factory.open_env(surface, options, goal=goal, guard=guard)

@@ -16,6 +16,7 @@ missing=""
 has Xvfb || missing="$missing xvfb"
 # jwm is one package; openbox, which is used where it is there, brings 18, among them fonts that change how pages look
 has openbox || has jwm || missing="$missing jwm"
+has bwrap || missing="$missing bubblewrap" # keeps the programs of a virtual desktop from the user's files
 has mousepad || missing="$missing mousepad"
 has galculator || missing="$missing galculator"
 has scrot || missing="$missing scrot" # what pyautogui takes its screenshots with, in the comparison of speeds

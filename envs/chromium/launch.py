@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 from playwright.async_api import Browser, Error, Playwright, async_playwright
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
 from envs.chromium.flags import BROWSER_FLAGS
+from envs.display_filter import DisplayFilter, open_display_filter
 
 SANDBOX_VARIABLE = "PIXELHAND_CHROME_SANDBOX"  # "off" where the system forbids user namespaces
 START_S = 60.0
+X11_FLAGS = ("--ozone-platform=x11",)
 
 
 def use_sandbox() -> bool:
@@ -40,12 +43,14 @@ async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Brow
     """
     path = find_chrome(executable)
     sandbox = use_sandbox()
+    display = open_display_filter() if headed else None  # a visible window must not share the user's clipboard
     playwright = await async_playwright().start()
     try:
         browser = await playwright.chromium.launch(
             executable_path=path,
             headless=not headed,
-            args=list(BROWSER_FLAGS),
+            args=[*BROWSER_FLAGS, *(X11_FLAGS if display else ())],
+            env={**_without_wayland(os.environ), **display.environ} if display else None,
             ignore_default_args=["--hide-scrollbars"],  # a scroll bar shows the model that there is more
             chromium_sandbox=sandbox,
             handle_sigint=False,  # the loop handles signals and closes its surfaces
@@ -54,12 +59,24 @@ async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Brow
             timeout=START_S * 1000,
         )
     except Error as error:
+        _close(display)
         await playwright.stop()
         raise SurfaceError(_explain(str(path), error.message, headed)) from None
     except BaseException:  # cancelled
+        _close(display)
         await playwright.stop()
         raise
+    browser.on("disconnected", lambda _: _close(display))
     return playwright, browser
+
+
+def _without_wayland(environ: Mapping[str, str]) -> dict[str, str | float | bool]:
+    return {name: value for name, value in environ.items() if not name.startswith("WAYLAND_")}
+
+
+def _close(display: DisplayFilter | None) -> None:
+    if display is not None:
+        display.close()
 
 
 def _explain(path: str, message: str, headed: bool) -> str:

@@ -41,6 +41,10 @@ class DesktopBackend:
             if not self.is_device_error(error):
                 raise
 
+    def keys_only_to(self, window_id: int) -> contextlib.AbstractContextManager[None]:
+        """Send keys and text to no other window during the block, where windows can be told apart; 0 for any."""
+        return contextlib.nullcontext()
+
     def monitors(self) -> list[Monitor]:
         """Return the monitors found at the start."""
         return self.screen_capture.monitors()
@@ -90,7 +94,7 @@ class X11Backend(DesktopBackend):
             process = cleanup or self._own_cleanup
             assert process is not None
             process.register(display=display)
-            self.input = X11Input(self._connection, process)
+            self.input = self._x11_input = X11Input(self._connection, process)
             self.windows = Windows(self._connection)
             self.window_facts = WindowFacts(self._connection, self.windows.title)
             self.screen_capture = ScreenCapture(display, authority)
@@ -106,6 +110,10 @@ class X11Backend(DesktopBackend):
         This includes a TypeError from inside python3-xlib, which indexes the error of a broken pipe as in Python 2.
         """
         return isinstance(error, self._errors) or (isinstance(error, TypeError) and _is_raised_in(error, "Xlib"))
+
+    def keys_only_to(self, window_id: int) -> contextlib.AbstractContextManager[None]:
+        """Send keys and text to no other window during the block; 0 for any."""
+        return self._x11_input.keys_only_to(window_id)
 
     def close(self) -> None:
         """Close the display; let the clean-up process of this backend finish."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from envs.desktop.backend import open_backend, require_windows
 from envs.desktop.geometry import is_monitor_name, select_monitor
 from envs.options import SurfaceOptions
@@ -10,7 +12,7 @@ VIRTUAL = "virtual"  # the desktop of its own, in `--on desktop:virtual`
 HEADED = "--headed does not apply to a desktop; leave it out"
 
 
-def combination_problems(where: str, window: str, url: str, program: str) -> list[str]:
+def combination_problems(where: str, window: str, url: str, program: str, shared: Sequence[object] = ()) -> list[str]:
     """Return which options do not go together, one sentence each."""
     problems: list[str] = []
     if where == VIRTUAL:
@@ -26,6 +28,8 @@ def combination_problems(where: str, window: str, url: str, program: str) -> lis
         problems.append(
             f"{flags} cannot be used here: only a virtual desktop opens something; use --on desktop:virtual"
         )
+    if shared:
+        problems.append("--share applies to a virtual desktop only: programs of your own desktop see all folders")
     if where and window:
         problems.append("give a monitor or --window, not both: a window is found on any monitor")
     return problems

@@ -1,8 +1,8 @@
 """A virtual desktop: Xvfb, a window manager, and Chromium or another program.
 
 Every process leads a process group of its own and is ended by its id; a clean-up process does so when this process is
-killed. Programs that those processes start and detach from are found by a tag in their environment. All of them are cut
-off from the user's session (no session bus, settings or Wayland), so that no program can open its window there.
+killed. Programs that those processes start and detach from end with their sandbox, and are found by a tag in their
+environment where there is none. `envs/desktop/isolation.py` separates all of them from the user's files and session.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
@@ -32,6 +33,8 @@ from envs.desktop.cleanup_process import (
     tagged_processes,
 )
 from envs.desktop.devtools import Devtools
+from envs.desktop.isolation import Isolation, exit_reason
+from envs.desktop.sandbox import browser_paths, check_shared, named_files
 from envs.desktop.x11.connection import connect, write_cookie
 from envs.desktop.x11.windows import Windows
 from envs.miniwob import pages
@@ -43,18 +46,9 @@ START_S = 20.0
 BROWSER_START_S = 60.0
 SERVER, MANAGER, CHROMIUM = "the X server", "the window manager", "Chromium"  # names of processes in messages
 INSTALL = "as root: apt-get install xvfb jwm"
+MANAGER_CONFIG = "manager.xml"
+PROFILE = ".config/chromium"  # Chromium's, below the desktop's home
 BACKGROUND = 0x6B7780  # not black, since a failed screenshot is black
-USER_SESSION = frozenset(  # variables that lead a program to the user's own desktop
-    {
-        "WAYLAND_DISPLAY",
-        "WAYLAND_SOCKET",
-        "SESSION_MANAGER",
-        "AT_SPI_BUS_ADDRESS",
-        "XDG_ACTIVATION_TOKEN",
-        "DESKTOP_STARTUP_ID",
-    }
-)
-SCALE_AND_INPUT_METHOD = ("GTK_IM_MODULE", "QT_IM_MODULE", "XMODIFIERS", "GDK_SCALE", "QT_SCALE_FACTOR")
 PIPES = 'exec 3<"/dev/fd/$1" 4>"/dev/fd/$2"; shift 2; exec "$@"'  # Chromium expects its pipes at these descriptors
 
 OPENBOX = """<?xml version="1.0"?>
@@ -101,14 +95,25 @@ JWM_BARE = "<Group><Class>.*</Class><Option>noborder</Option><Option>notitle</Op
 class VirtualDesktop:
     """An X server of its own with a window manager and one program."""
 
-    def __init__(self, url: str = "", program: str = "", width: int = 1288, height: int = 728) -> None:
+    def __init__(
+        self,
+        url: str = "",
+        program: str = "",
+        width: int = 1288,
+        height: int = 728,
+        *,
+        shared: Sequence[Path] = (),
+        proxy_port: int | None = None,
+    ) -> None:
         """Start everything and wait until the program shows a window.
 
         Args:
             url: what Chromium opens; a practice address brings its own screen size.
-            program: command line of a program to start in Chromium's place.
+            program: command line of a program to start in Chromium's place; it may read the files named there.
             width: of the screen, in pixels.
             height: of the screen, in pixels.
+            shared: folders of the user that programs may read and write.
+            proxy_port: port on 127.0.0.1 that is the programs' only way into the network; None for the whole network.
 
         Raises:
             UsageError: if a program is missing or cannot be started.
@@ -116,10 +121,15 @@ class VirtualDesktop:
         if url and program:
             raise UsageError("a virtual desktop opens an address or a program, not both; give one")
         page = pages.page(pages.task_name(url)) if pages.is_miniwob_address(url) else None
-        command = _parse_command(program) if program else []
+        command, readable = named_files(_parse_command(program)) if program else ([], [])
+        shared = [check_shared(path) for path in shared]
         server, manager = _find_tools()
+        if not program:
+            self._chrome = find_chrome()
+            readable = list(browser_paths(self._chrome))
         self.width, self.height = page.screen_size if page else (width, height)
         self.page = page
+        self.url = page.url if page else "" if program else url or "about:blank"  # of Chromium's first page
         self.devtools: Devtools | None = None
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._reported: set[str] = set()  # names of processes whose end is known
@@ -128,11 +138,20 @@ class VirtualDesktop:
         self.cleanup = CleanupProcess()
         self.cleanup.register(folders=[str(self._folder)], pids=[], tag=str(self._folder))
         try:
+            local_files, allowed_urls = _local_files(url, page)
+            self.isolation = Isolation(
+                self._folder,
+                readable=[*readable, *local_files],
+                shared=shared,
+                allowed_urls=allowed_urls,
+                proxy_port=proxy_port,
+            )
             self.authority = self._folder / "cookie"
             self.display = self._start_server(server)
-            self._environ = self._make_environ()
+            self._environ = self.isolation.environment(self.display, self.authority) | {PROCESS_TAG: str(self._folder)}
             connection = connect(self.display, self._environ)
             try:
+                self._start_bus()
                 self._start_manager(connection, manager)
                 self._start_program(connection, url, command)
             finally:
@@ -163,8 +182,9 @@ class VirtualDesktop:
             if code == 0 and name not in (SERVER, MANAGER):
                 self._reported.add(name)
                 return f"{name} was closed"
-            reason = f"was killed (signal {-code})" if code < 0 else f"exited with code {code}"
-            raise SurfaceError(f"{name} of the virtual desktop {reason}{self._last_output(name)}; start the run again")
+            raise SurfaceError(
+                f"{name} of the virtual desktop {exit_reason(code)}{self._last_output(name)}; start the run again"
+            )
         return ""
 
     def close(self) -> None:
@@ -172,7 +192,8 @@ class VirtualDesktop:
         if self._is_closed:
             return
         self._is_closed = True
-        end_processes([*find_processes(self.pids()), *tagged_processes(str(self._folder))])
+        pids = [*self.pids(), *(self.isolation.pids() if hasattr(self, "isolation") else [])]
+        end_processes([*find_processes(pids), *tagged_processes(str(self._folder))])
         for _, process in self._processes:
             try:
                 process.wait(1.0)
@@ -180,6 +201,8 @@ class VirtualDesktop:
                 continue
         if self.devtools:
             self.devtools.close()
+        if hasattr(self, "isolation"):
+            self.isolation.close()
         self.cleanup.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -192,7 +215,7 @@ class VirtualDesktop:
         command = [program, "-displayfd", str(write), "-screen", "0", size, "-auth", str(self.authority)]
         command += ["-nolisten", "tcp", "-noreset", "-dpi", "96"]
         try:
-            self._start(SERVER, command, dict(os.environ), pass_fds=(write,))
+            self._start_outside(SERVER, command, pass_fds=(write,))
             os.close(write)
             number = read_line(read, START_S)
         finally:
@@ -202,36 +225,17 @@ class VirtualDesktop:
             raise SurfaceError(f"Xvfb printed no display number within {START_S:.0f} s{self._last_output(SERVER)}")
         return f":{number.decode()}"
 
-    def _make_environ(self) -> dict[str, str]:
-        """Return the user's environment without what leads to their own session."""
-        environ = {name: value for name, value in os.environ.items() if name not in USER_SESSION}
-        runtime = self._folder / "runtime"  # a Wayland client without WAYLAND_DISPLAY tries wayland-0 in this folder
-        runtime.mkdir(mode=0o700, exist_ok=True)
-        environ |= {
-            PROCESS_TAG: str(self._folder),
-            "XDG_RUNTIME_DIR": str(runtime),
-            "DISPLAY": self.display,
-            "XAUTHORITY": str(self.authority),
-            "XDG_SESSION_TYPE": "x11",
-            "GDK_BACKEND": "x11",
-            "QT_QPA_PLATFORM": "xcb",
-            "DBUS_SESSION_BUS_ADDRESS": "disabled:",
-            "GSETTINGS_BACKEND": "memory",
-            "NO_AT_BRIDGE": "1",
-        }
-        for name in SCALE_AND_INPUT_METHOD:
-            environ.pop(name, None)
-        locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
-        if "utf" not in locale.lower():  # otherwise older toolkits accept ASCII only from the keyboard
-            environ.pop("LC_ALL", None)
-            environ["LC_CTYPE"] = "C.UTF-8"
-        return environ
+    def _start_bus(self) -> None:
+        with open(self._log_path("the message bus"), "wb") as log:
+            if not self.isolation.start_bus(self._environ, log):
+                return
+        self._wait_for(self.isolation.is_bus_ready, START_S, "the message bus does not start")
 
     def _start_manager(self, connection: Display, manager: str) -> None:
         """Start the window manager and wait until it is ready."""
         root = connection.screen().root
         self._configure_root(connection)
-        config = self._folder / "manager.xml"
+        config = self.isolation.home.system / MANAGER_CONFIG
         is_bare = self.page is not None
         if Path(manager).name == "openbox":
             config.write_text(OPENBOX.format(rules=OPENBOX_BARE if is_bare else ""))
@@ -239,7 +243,7 @@ class VirtualDesktop:
         else:
             config.write_text(JWM.format(rules=JWM_BARE if is_bare else ""))
             command = [manager, "-f", str(config)]
-        self._start(MANAGER, command, self._environ)
+        self._start(MANAGER, command, has_network=False)
         check = connection.intern_atom("_NET_SUPPORTING_WM_CHECK")
         self._wait_for(lambda: root.get_full_property(check, 0) is not None, START_S, "the window manager is not ready")
 
@@ -253,14 +257,14 @@ class VirtualDesktop:
         """Start the program or Chromium and wait for its window."""
         windows = Windows(connection)
         if command:
-            self._start(Path(command[0]).name, command, self._environ)
+            self._start(Path(command[0]).name, command)
             self._wait_for(lambda: _has_visible_window(windows), START_S, f"{command[0]} shows no window")
             return
         to_read, to_write = os.pipe()
         from_read, from_write = os.pipe()
         shell = ["/bin/sh", "-c", PIPES, "sh", str(to_read), str(from_write)]
         try:
-            self._start(CHROMIUM, [*shell, *self._browser_command(url)], self._environ, pass_fds=(to_read, from_write))
+            self._start(CHROMIUM, self._browser_command(url), prefix=shell, pass_fds=(to_read, from_write))
         finally:
             os.close(to_read)
             os.close(from_write)
@@ -278,10 +282,10 @@ class VirtualDesktop:
 
     def _browser_command(self, url: str) -> list[str]:
         """Return Chromium's command line; a practice page is drawn as on the browser surface, without a frame."""
-        command = [str(find_chrome()), *BROWSER_FLAGS]
+        command = [str(self._chrome), *BROWSER_FLAGS]
         command += [
             "--remote-debugging-pipe",
-            f"--user-data-dir={self._folder / 'profile'}",
+            f"--user-data-dir={self.isolation.home.home / PROFILE}",
             "--no-default-browser-check",
             "--force-color-profile=srgb",
             "--password-store=basic",
@@ -300,13 +304,32 @@ class VirtualDesktop:
         return [*command, f"--window-size={self.width},{self.height}", "--start-maximized", url or "about:blank"]
 
     def _start(
-        self, name: str, command: Sequence[str], environ: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        prefix: Sequence[str] = (),
+        pass_fds: tuple[int, ...] = (),
+        has_network: bool = True,
     ) -> None:
+        """Start a program inside of the isolation."""
+        with open(self._log_path(name), "wb") as log:
+            try:
+                process = self.isolation.start(
+                    command, self._environ, log, prefix=prefix, pass_fds=pass_fds, has_network=has_network
+                )
+            except OSError as error:
+                raise UsageError(f"{command[0]} does not start: {error.strerror or error}") from None
+        self._register(name, process)
+
+    def _start_outside(self, name: str, command: Sequence[str], pass_fds: tuple[int, ...]) -> None:
+        """Start the X server, whose socket this process needs too; it has the same environment as the programs."""
+        environ = self.isolation.home.environment(os.environ) | {PROCESS_TAG: str(self._folder)}
         with open(self._log_path(name), "wb") as log:
             try:
                 process = subprocess.Popen(
                     list(command),
-                    env=dict(environ),
+                    env=environ,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -315,8 +338,11 @@ class VirtualDesktop:
                 )
             except OSError as error:
                 raise UsageError(f"{command[0]} does not start: {error.strerror or error}") from None
+        self._register(name, process)
+
+    def _register(self, name: str, process: subprocess.Popen[bytes]) -> None:
         self._processes.append((name, process))
-        self.cleanup.register(pids=self.pids())
+        self.cleanup.register(pids=[*self.pids(), *self.isolation.pids()])
 
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float, failure: str) -> None:
         deadline = time.monotonic() + timeout_s
@@ -359,6 +385,23 @@ def read_line(descriptor: int, timeout_s: float) -> bytes:
             return b""
         line += data
     return line.strip()
+
+
+def _local_files(url: str, page: pages.Page | None) -> tuple[list[Path], list[str]]:
+    """Return the files that Chromium is started with, and patterns of their addresses.
+
+    Raises:
+        UsageError: The file does not exist.
+    """
+    if page:
+        folder = page.path.parent.parent  # scripts that the pages share lie beside their folder
+        return [folder], [f"{folder.as_uri()}/"]  # a prefix
+    if urlsplit(url).scheme.lower() != "file":
+        return [], []
+    path = Path(unquote(urlsplit(url).path))
+    if not path.is_file():
+        raise UsageError(f"{url} names no file; give the address of an existing one with --url")
+    return [path.absolute()], [url]
 
 
 def _viewport_js(page: pages.Page) -> str:

@@ -495,6 +495,6 @@ def check_options(options: SurfaceOptions) -> list[str]:
 
 def _foreign_options(options: SurfaceOptions) -> list[str]:
     """Return a sentence for the options of other surfaces."""
-    names = [f"--{name}" for name in ("window", "program", "headed") if getattr(options, name)]
+    names = [f"--{name}" for name in ("window", "program", "headed", "share") if getattr(options, name)]
     names += [name for name in ("width", "height") if getattr(options, name) != getattr(SurfaceOptions, name)]
     return [f"{', '.join(names)} cannot be used with a phone; leave it out"] if names else []

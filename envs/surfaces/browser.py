@@ -33,6 +33,7 @@ from envs.chromium.executable import find_chrome
 from envs.chromium.launch import START_S, require_display, use_sandbox
 from envs.chromium.navigation import LOAD_S, first_line
 from envs.chromium.session import CLOSE_S, NAVIGATION_S, BrowserSession
+from envs.display_filter import has_private_selections
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
 from envs.options import SurfaceOptions
@@ -62,7 +63,6 @@ class Surface:
     """
 
     name = "browser"
-    is_user_owned = False  # a window of its own with an empty profile
 
     def __init__(
         self,
@@ -83,6 +83,8 @@ class Surface:
         scale = (page.scale if page else DEFAULT_SCALE) if scale is None else float(scale)
         _check_size(width, height, scale)
         self._timeout_s = timeout_s
+        # A window of its own with an empty profile; where it cannot have a clipboard of its own, it is not isolated.
+        self.is_user_owned = headed and not has_private_selections()
         self._closed = False
         self._session = BrowserSession(self.home, (width, height), scale, timeout_s)
         self._thread = LoopThread("pixelhand-browser")
@@ -236,7 +238,12 @@ def check_options(options: SurfaceOptions) -> list[str]:
 
 def _foreign_options(options: SurfaceOptions) -> list[str]:
     """Return a sentence for each option of other surfaces."""
-    flags = (("--on browser:", options.where), ("--window ", options.window), ("--program ", options.program))
+    flags = (
+        ("--on browser:", options.where),
+        ("--window ", options.window),
+        ("--program ", options.program),
+        ("--share ", ", ".join(options.share)),
+    )
     return [f"{flag}{value} does not apply to the browser surface; leave it out" for flag, value in flags if value]
 
 

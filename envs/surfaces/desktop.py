@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
@@ -50,6 +51,7 @@ START_S = 120.0
 CLOSE_S = 15.0
 BLACK_S = 1.0  # a display that wakes up is black for a moment
 RAISE_S = 0.1  # for a window to be drawn above the others
+NOT_ISOLATED = "this virtual desktop is not isolated: its programs can read the user's files"
 GRAY = 128  # shown in place of other programs
 BLACK = (
     "the screenshot is all black: the screen is locked or asleep, or this program may not record it "
@@ -73,6 +75,7 @@ class Surface:
         height: int = 728,
         scale: float | None = None,
         display: str | None = None,
+        shared: Sequence[str | Path] = (),
     ) -> None:
         """Open a desktop.
 
@@ -85,12 +88,13 @@ class Surface:
             height: of a virtual desktop, in pixels.
             scale: pointer points per Screen pixel; measured if None.
             display: name of an X11 display; DISPLAY if None.
+            shared: folders that the programs of a virtual desktop may read and write.
 
         Raises:
             UsageError: if the desktop cannot be opened as asked.
             SurfaceError: if it fails.
         """
-        if problems := combination_problems(where, window, url, program):
+        if problems := combination_problems(where, window, url, program, shared):
             raise UsageError("\n".join(problems))
         self._where, self._title, self._scale = where, window, scale
         self.is_user_owned = where != VIRTUAL
@@ -102,13 +106,20 @@ class Surface:
         self._monitors: list[Monitor] = []
         self._last_viewport: Viewport | None = None  # of the last captured Screen
         self._notices: list[str] = []
+        self._keyboard_target = 0  # the only window that may read the keys of the next action; 0 for any
         self._stuck = ""
         self._closed = False
         self._thread = LoopThread("pixelhand-desktop")
         atexit.register(self.close)
         address = person_address(url) if url else ""
+
+        def start_virtual() -> VirtualDesktop:
+            from envs.desktop.virtual_display import VirtualDesktop
+
+            return VirtualDesktop(address, program, width, height, shared=[Path(path) for path in shared])
+
         try:
-            self._call(lambda: self._open(display, address, program, width, height), START_S, "opening the desktop")
+            self._call(lambda: self._open(display, start_virtual), START_S, "opening the desktop")
         except BaseException:
             self.close()
             raise
@@ -177,7 +188,8 @@ class Surface:
     def keep_focus(self) -> Callable[[], bool]:
         """Return a function that gives the focus back to the window that has it now, and returns whether it worked.
 
-        On platforms whose windows cannot be told apart the function does nothing.
+        Keys and text of the action that follows reach no other window then. On platforms whose windows cannot be told
+        apart the function does nothing.
         """
         windows = self._backend.windows
         if windows is None:
@@ -185,7 +197,10 @@ class Surface:
         window_id = self._call(windows.active, CALL_S, "reading the focus")
 
         def has_focus() -> bool:
-            return windows.give_focus(window_id) if window_id else windows.active() == 0
+            if not window_id:
+                return windows.active() == 0
+            self._keyboard_target = window_id if windows.give_focus(window_id) else 0
+            return self._keyboard_target != 0
 
         return lambda: self._call(has_focus, CALL_S, "giving the focus back")
 
@@ -268,9 +283,9 @@ class Surface:
             return str(error)
         return ""
 
-    def _open(self, display: str | None, address: str, program: str, width: int, height: int) -> None:
+    def _open(self, display: str | None, start_virtual: Callable[[], VirtualDesktop]) -> None:
         if self._where == VIRTUAL:
-            self._opened = backend = self._open_virtual(address, program, width, height)
+            self._opened = backend = self._open_virtual(start_virtual)
         else:
             check_monitor_name(self._where)  # before a missing display is reported
             self._opened = backend = open_backend(display)
@@ -284,16 +299,17 @@ class Surface:
             self._box = monitor.box
         self._points = monitor.scale if self._scale is None else self._scale
 
-    def _open_virtual(self, address: str, program: str, width: int, height: int) -> DesktopBackend:
-        from envs.desktop.virtual_display import VirtualDesktop
-
-        self._virtual = desktop = VirtualDesktop(address, program, width, height)
+    def _open_virtual(self, start: Callable[[], VirtualDesktop]) -> DesktopBackend:
+        self._virtual = desktop = start()
+        if desktop.isolation.problem:
+            self.is_user_owned = True
+            self._notices.append(f"{NOT_ISOLATED}: {desktop.isolation.problem}")
         backend = X11Backend(desktop.display, desktop.environ, desktop.authority, desktop.cleanup)
         self._opened = backend  # closed if the page does not load
         if desktop.page and desktop.devtools:
             desktop.devtools.goto(desktop.page.url)
             backend.input.move(0, 0)
-        elif desktop.devtools and address and not address.startswith("about:"):
+        elif desktop.devtools and not desktop.url.startswith("about:"):
             desktop.devtools.wait_for_first_page()
         return backend
 
@@ -386,6 +402,7 @@ class Surface:
     def _perform(self, action: Action) -> str:
         if action.verb not in VERBS:
             raise InvalidActionError(f"the desktop surface cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
+        target, self._keyboard_target = self._keyboard_target, 0
         self._check_processes()
         if isinstance(action, Wait):
             time.sleep(action.seconds)
@@ -399,7 +416,8 @@ class Surface:
             self._notices.append(f"{reason}: '{action.verb}' was not done")
             return self.pop_notices()
         try:
-            perform(self._backend.input, action, lambda point: viewport.point(*point))
+            with self._backend.keys_only_to(0 if points else target):  # a click moves the focus itself
+                perform(self._backend.input, action, lambda point: viewport.point(*point))
         except ActionInterruptedError as error:
             self._notices.append(f"{error}; look again")
         except BaseException:
@@ -462,6 +480,7 @@ def open_surface(opening: SurfaceOptions) -> Surface:
         window=opening.window,
         url=opening.url,
         program=opening.program,
+        shared=opening.share,
         width=opening.width,
         height=opening.height,
     )
@@ -470,7 +489,7 @@ def open_surface(opening: SurfaceOptions) -> Surface:
 def check_options(options: SurfaceOptions) -> list[str]:
     """Return every reason for which the desktop could not be opened now; see envs.options."""
     problems = [HEADED] if options.headed else []
-    problems += combination_problems(options.where, options.window, options.url, options.program)
+    problems += combination_problems(options.where, options.window, options.url, options.program, options.share)
     if options.where == VIRTUAL:
         from envs.desktop.virtual_display import check_virtual_desktop
 

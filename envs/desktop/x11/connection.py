@@ -50,16 +50,10 @@ def connect(display: str, environ: Mapping[str, str] = os.environ) -> Display:
     Raises:
         UsageError: if there is no server, it refuses the connection, lacks XTEST, or is Xwayland.
     """
-    from Xlib import error
-    from Xlib.display import Display
-
     try:
-        with _find_cookies_in(environ):
-            connection = Display(display)
-    except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:
-        reason = getattr(failure, "msg", str(failure))
-        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise UsageError(f"display {display} cannot be used ({reason.strip()[:200]}); {ALTERNATIVES}") from None
+        connection = open_connection(display, environ)
+    except UsageError as error:
+        raise UsageError(f"{error}; {ALTERNATIVES}") from None
     if _is_wayland(connection):
         connection.close()
         raise UsageError(WAYLAND)
@@ -67,6 +61,24 @@ def connect(display: str, environ: Mapping[str, str] = os.environ) -> Display:
         connection.close()
         raise UsageError(f"display {display} cannot be controlled: it lacks the XTEST extension; {ALTERNATIVES}")
     return connection
+
+
+def open_connection(display: str, environ: Mapping[str, str] = os.environ) -> Display:
+    """Connect to a display of any kind.
+
+    Raises:
+        UsageError: if there is no server, or it refuses the connection.
+    """
+    from Xlib import error
+    from Xlib.display import Display
+
+    try:
+        with _find_cookies_in(environ):
+            return Display(display)
+    except (error.DisplayError, error.ConnectionClosedError, OSError) as failure:
+        reason = getattr(failure, "msg", str(failure))
+        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        raise UsageError(f"display {display} cannot be used ({reason.strip()[:200]})") from None
 
 
 def _is_wayland(connection: Display) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from envs.desktop.cleanup_process import CleanupProcess
@@ -80,6 +80,15 @@ class X11Input:
     def is_dragging(self) -> bool:
         """Return whether a program owns the selection of drag and drop. Source: freedesktop.org's XDND."""
         return bool(self._display.get_selection_owner(self._display.intern_atom("XdndSelection")))
+
+    @contextlib.contextmanager
+    def keys_only_to(self, window_id: int) -> Iterator[None]:
+        """Send keys and text to no other window during the block; 0 for the window that has the focus."""
+        self._keyboard.target = window_id
+        try:
+            yield
+        finally:
+            self._keyboard.target = 0
 
     def release_all(self) -> None:
         """Release the buttons and keys that an interrupted action left pressed."""

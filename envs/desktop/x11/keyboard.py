@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from envs.desktop.cleanup_process import CleanupProcess
+from envs.desktop.input import ActionInterruptedError
 from envs.desktop.x11.keymap import KEYSYMS, KeyMap, assign_free_keycodes, keysym_of_key
 from envs.desktop.x11.modifiers import Modifiers
 from envs.desktop.x11.strokes import press, release
@@ -35,6 +36,7 @@ class Keyboard:
         self._modifiers = Modifiers(connection, self._keymap, cleanup)
         self._text = TextTyper(connection, self._keymap, self._sync, self._modifiers)
         self._pressed: list[int] = []
+        self.target = 0  # the only window that may read the keys; 0 for the one that has the focus
 
     def check_keys(self, keys: Sequence[str]) -> None:
         """Raise InvalidActionError for a key that does not exist; press nothing."""
@@ -46,6 +48,7 @@ class Keyboard:
         """Press keys in order for the duration of the block and release them in reverse.
 
         Raises:
+            ActionInterruptedError: if `target` does not have the focus; nothing was pressed then.
             SurfaceError: if the user holds a key that would change the chord; nothing was pressed then.
         """
         if not keys:
@@ -60,7 +63,7 @@ class Keyboard:
 
     def type(self, text: str) -> None:
         """Type a text exactly; see TextTyper.type."""
-        self._text.type(text)
+        self._text.type(text, self.target)
 
     def program_delay_s(self, limit_s: float) -> float:
         """Return how long the focused program takes to process the input so far; 0.0 if it does not answer pings."""
@@ -90,8 +93,7 @@ class Keyboard:
                 stroke = strokes[keysym]
                 downs.append(stroke.keycode if stroke else keycodes[keysym])
             try:
-                for keycode in downs:
-                    self._press(keycode)
+                self._press_all(downs)
                 yield
             finally:
                 for keycode in reversed(downs):
@@ -107,6 +109,18 @@ class Keyboard:
             keycodes = {keysym: code for keysym in keysyms if (code := self._keymap.us_keycode(keysym))}
         remaining = [keysym for keysym in keysyms if keysym not in keycodes]
         return keycodes | assign_free_keycodes(remaining, self._keymap.free_keycodes())
+
+    def _press_all(self, keycodes: Sequence[int]) -> None:
+        """Press keys while `target` has the focus; no other program acts between the check and the last key."""
+        self._display.grab_server()
+        try:
+            if self.target and self._sync.focused_window() != self.target:
+                raise ActionInterruptedError("the window lost the keyboard focus; no key was pressed")
+            for keycode in keycodes:
+                self._press(keycode)
+        finally:
+            self._display.ungrab_server()
+            self._display.sync()
 
     def _press(self, keycode: int) -> None:
         self._pressed.append(keycode)

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from actions import SurfaceError
+from envs.desktop.x11.focus import focused_window
 
 if TYPE_CHECKING:
     from Xlib.display import Display
@@ -34,33 +35,13 @@ class InputSync:
         self._root = connection.screen().root
         self._ping = connection.intern_atom("_NET_WM_PING")
         self._protocols = connection.intern_atom("WM_PROTOCOLS")
-        self._state = connection.intern_atom("WM_STATE")
         self._type = connection.intern_atom("_NET_WM_WINDOW_TYPE")
         self._dialog = connection.intern_atom("_NET_WM_WINDOW_TYPE_DIALOG")
         self._ping_count = 0
 
     def focused_window(self) -> int:
-        """Return the id of the program window that keys reach; 0 for none.
-
-        A window manager gives it the property WM_STATE (ICCCM, 4.1.3.1). Its frame has none, and keeps the focus for a
-        moment when the window inside has closed. Without a window manager, it is the topmost ancestor.
-        """
-        from Xlib import X
-        from Xlib.error import XError
-
-        window = self._display.get_input_focus().focus
-        if window == X.PointerRoot:
-            window = self._root.query_pointer().child
-        window_id = 0
-        try:
-            while window != X.NONE and window.id != self._root.id:
-                window_id = int(window.id)
-                if window.get_full_property(self._state, X.AnyPropertyType) is not None:
-                    break
-                window = window.query_tree().parent
-        except XError:  # it was closed meanwhile
-            return 0
-        return window_id
+        """Return the id of the program window that keys reach; 0 for none."""
+        return focused_window(self._display)
 
     def is_dialog(self, window_id: int) -> bool:
         """Return whether a window is a dialog, or is transient for another one."""

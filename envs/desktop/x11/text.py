@@ -36,8 +36,12 @@ class TextTyper:
         self._sync = sync
         self._modifiers = modifiers
 
-    def type(self, text: str) -> None:
+    def type(self, text: str, window_id: int = 0) -> None:
         """Type every character of a text.
+
+        Args:
+            text: the text.
+            window_id: the window that must have the focus; 0 for the one that has it now.
 
         Raises:
             InvalidActionError: if a character cannot be typed; nothing was typed then.
@@ -49,7 +53,7 @@ class TextTyper:
             return
         self._keymap.refresh()
         self._modifiers.wait_for_release()
-        window, pingable, typed = self._sync.focused_window(), self._sync.find_pingable(), 0
+        window, pingable, typed = window_id or self._sync.focused_window(), self._sync.find_pingable(), 0
         is_dialog = "\n" in text and self._sync.is_dialog(window)
         with self._modifiers.caps_lock_off():
             free = self._keymap.free_keycodes()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from actions import SurfaceError, UsageError
 from envs.desktop.geometry import Box
+from envs.desktop.x11.focus import focused_window
 
 if TYPE_CHECKING:
     from Xlib.display import Display
@@ -169,14 +170,8 @@ class Windows:
         return self._is_same_program(focus, window_id) or self._contains(focus, window_id)
 
     def active(self) -> int:
-        """Return the id of the window that keys reach; 0 for none."""
-        from Xlib import X
-
-        active = self._property(self._root, "_NET_ACTIVE_WINDOW")
-        if active is not None and len(active) and active[0]:
-            return int(active[0])
-        focus = self._display.get_input_focus().focus
-        return 0 if focus in (X.NONE, X.PointerRoot) or focus.id == self._root.id else int(focus.id)
+        """Return the id of the program window that keys reach; 0 for none."""
+        return focused_window(self._display)
 
     def bring_to_front(self, window_id: int) -> bool:
         """Ask the window manager to show and focus a window; return whether its program gets the focus in time."""
@@ -201,6 +196,8 @@ class Windows:
             )
             mask = X.SubstructureRedirectMask | X.SubstructureNotifyMask
             self._root.send_event(message, event_mask=mask, onerror=on_error)
+            if self._is_announced_as_active(window_id):  # a window manager does nothing for the window it holds active
+                window.set_input_focus(X.RevertToParent, X.CurrentTime, onerror=on_error)
         else:
             window.configure(stack_mode=X.Above, onerror=on_error)
             window.set_input_focus(X.RevertToParent, X.CurrentTime, onerror=on_error)
@@ -208,6 +205,10 @@ class Windows:
         while not (success := is_active()) and time.monotonic() < deadline:
             time.sleep(0.02)
         return success
+
+    def _is_announced_as_active(self, window_id: int) -> bool:
+        active = self._property(self._root, "_NET_ACTIVE_WINDOW")
+        return active is not None and len(active) > 0 and active[0] == window_id
 
     def _window(self, window_id: int) -> XWindow:
         return self._display.create_resource_object("window", window_id)

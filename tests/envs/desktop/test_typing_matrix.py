@@ -44,7 +44,7 @@ class Editor(NamedTuple):
 
 def open_tk(tmp_path: Path) -> Editor:
     path = tmp_path / "text"
-    surface = Surface("virtual", program=f"{tk_python()} {TK_PAD} {path}", width=600, height=400)
+    surface = Surface("virtual", program=f"{tk_python()} {TK_PAD} {path}", width=600, height=400, shared=[tmp_path])
     surface.perform(Click(x=300, y=200))
 
     def clear() -> None:
@@ -58,7 +58,7 @@ def open_gtk(tmp_path: Path) -> Editor:
     require_programs("mousepad")
     path = tmp_path / "text.txt"
     path.write_text("")
-    surface = Surface("virtual", program=f"mousepad {path}", width=600, height=400)
+    surface = Surface("virtual", program=f"mousepad {path}", width=600, height=400, shared=[tmp_path])
     surface.perform(Click(x=300, y=250))
 
     def clear() -> None:

@@ -47,7 +47,7 @@ def test_program_is_isolated_from_the_session(monkeypatch: pytest.MonkeyPatch) -
     desktop = VirtualDesktop(program="mousepad", width=640, height=480)
     try:
         environ = psutil.Process(desktop.pids()[-1]).environ()
-        assert environ["DBUS_SESSION_BUS_ADDRESS"] == "disabled:"
+        assert environ["DBUS_SESSION_BUS_ADDRESS"] in ("disabled:", desktop.isolation.home.bus_address)
         assert environ["DISPLAY"] == desktop.display
         assert [name for name, value in environ.items() if "their-session" in value] == []
         # A Wayland client without WAYLAND_DISPLAY uses the socket wayland-0 of this folder: the user's own has one.
@@ -126,10 +126,11 @@ def test_ended_owner_leaves_nothing(request: pytest.FixtureRequest, end: str) ->
 
 def test_detached_programs_are_ended(tmp_path: Path) -> None:
     """A launcher that ends leaves programs that are nobody's children, some in a session of their own."""
-    launcher, signal_file = tmp_path / "launcher", tmp_path / "signal"
+    launcher, signal_file = tmp_path / "launcher", tmp_path / "shared" / "signal"
+    signal_file.parent.mkdir()
     launcher.write_text(f"#!/bin/sh\nsetsid sleep 600 &\nmousepad &\nuntil test -e {signal_file}; do sleep 0.1; done\n")
     launcher.chmod(0o755)
-    desktop = VirtualDesktop(program=str(launcher), width=400, height=300)
+    desktop = VirtualDesktop(program=str(launcher), width=400, height=300, shared=[signal_file.parent])
     signal_file.touch()
     eventually(lambda: desktop.check() == "launcher was closed")
     tag = str(desktop.authority.parent)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,9 +43,11 @@ def programs() -> None:
         ({"url": "about:blank"}, "only a virtual desktop opens"),
         ({"program": "mousepad"}, "only a virtual desktop opens"),
         ({"where": "virtual", "headed": True}, "--headed does not apply"),
+        ({"share": ("/srv",)}, "--share applies to a virtual desktop only"),
+        ({"where": "virtual", "program": "mousepad", "share": ("/no-such-folder",)}, "does not exist"),
     ],
 )
-def test_inapplicable_options_are_usage_errors(fields: dict[str, str | bool], message: str) -> None:
+def test_inapplicable_options_are_usage_errors(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         open_surface(SurfaceOptions(**fields))
 
@@ -215,7 +218,7 @@ def visible_titles(surface: Surface) -> list[str]:
 
 def test_mousepad_writes_and_saves_a_file(tmp_path: Path) -> None:
     path = tmp_path / "grüße 漢字.txt"
-    with Surface("virtual", program="mousepad", width=800, height=600) as surface:
+    with Surface("virtual", program="mousepad", width=800, height=600, shared=[tmp_path]) as surface:
         run_through_loop(
             surface,
             Click(x=400, y=300),
@@ -237,7 +240,7 @@ def test_mousepad_writes_and_saves_a_file(tmp_path: Path) -> None:
 def test_text_after_closed_dialog_stays_out_of_document(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("one\ntwo\n")
-    with Surface("virtual", program=f"mousepad {path}", width=800, height=600) as surface:
+    with Surface("virtual", program=f"mousepad {path}", width=800, height=600, shared=[tmp_path]) as surface:
         run_through_loop(surface, Click(x=400, y=300), PressKeys(keys=("ctrl", "l")))
         windows = surface._backend.windows
         assert windows is not None
