@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
+
 
 @dataclass(frozen=True)
 class SurfaceOptions:
@@ -31,6 +33,7 @@ class SurfaceOptions:
         headed: Show the browser's window.
         window: Title of the only window to see and act in.
         program: Command line of a program to start on a virtual desktop.
+        network: What the browser of the surface may connect to, besides `url`.
     """
 
     where: str = ""
@@ -40,3 +43,4 @@ class SurfaceOptions:
     headed: bool = False
     window: str = ""
     program: str = ""
+    network: NetworkRules = PUBLIC_HOSTS

@@ -46,7 +46,8 @@ def open_env(
         headed: show the browser's window.
         window: restrict "desktop" to the window with this title.
         program: command to start on "desktop:virtual".
-        allow_hosts: hosts that the policy may open ("example.org", "*.example.org"); None allows every host.
+        allow_hosts: the only hosts to which the browser may connect ("example.org", "example.org:8080",
+            "*.example.org"); None allows every public host. `url` must be among them.
         allow_schemes: URL schemes that the policy may open.
 
     Returns:
@@ -60,15 +61,24 @@ def open_env(
     from envs.factory import open_surface
     from envs.live import LiveEnv
     from envs.miniwob import pages
+    from envs.network.rules import NetworkRules
     from envs.options import SurfaceOptions
 
     name, _, where = surface.partition(":")
-    guard = UrlGuard(tuple(allow_schemes), None if allow_hosts is None else tuple(allow_hosts), apps=name != "browser")
+    network = NetworkRules(None if allow_hosts is None else tuple(allow_hosts))
+    guard = UrlGuard(tuple(allow_schemes), network.hosts, apps=name != "browser", start=url)
     task = pages.task_name(url) if pages.is_miniwob_address(url) else None
     if task is not None and goal:
         raise UsageError(f"goal cannot be set for {url}: a practice page has its own goal")
     options = SurfaceOptions(
-        where=where, url=url, width=width, height=height, headed=headed, window=window, program=program
+        where=where,
+        url=url,
+        width=width,
+        height=height,
+        headed=headed,
+        window=window,
+        program=program,
+        network=network,
     )
     with ExitStack() as stack:
         machine = open_surface(name, options)

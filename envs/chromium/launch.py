@@ -9,7 +9,8 @@ from playwright.async_api import Browser, Error, Playwright, async_playwright
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
-from envs.chromium.flags import BROWSER_FLAGS
+from envs.chromium.flags import BROWSER_FLAGS, proxy_flags
+from envs.network.proxy import NetworkProxy
 
 SANDBOX_VARIABLE = "PIXELHAND_CHROME_SANDBOX"  # "off" where the system forbids user namespaces
 START_S = 60.0
@@ -24,8 +25,13 @@ def use_sandbox() -> bool:
     return setting == "on" and not is_root
 
 
-async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Browser]:
+async def launch(executable: str | None, headed: bool, proxy: NetworkProxy) -> tuple[Playwright, Browser]:
     """Start a browser with a temporary profile.
+
+    Args:
+        executable: Name or path of its program; None searches for one.
+        headed: Show its window.
+        proxy: Its only way to the network.
 
     Raises:
         UsageError: No browser is installed.
@@ -38,7 +44,7 @@ async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Brow
         browser = await playwright.chromium.launch(
             executable_path=path,
             headless=not headed,
-            args=list(BROWSER_FLAGS),
+            args=[*BROWSER_FLAGS, *proxy_flags(proxy.port)],
             ignore_default_args=["--hide-scrollbars"],  # a scroll bar shows the model that there is more
             chromium_sandbox=sandbox,
             handle_sigint=False,  # the loop handles signals and closes its surfaces

@@ -18,11 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
-from envs.chromium.flags import BROWSER_FLAGS
+from envs.chromium.flags import BROWSER_FLAGS, proxy_flags
 from envs.chromium.launch import use_sandbox
 from envs.desktop.cleanup_process import (
     PROCESS_TAG,
@@ -35,6 +36,8 @@ from envs.desktop.devtools import Devtools
 from envs.desktop.x11.connection import connect, write_cookie
 from envs.desktop.x11.windows import Windows
 from envs.miniwob import pages
+from envs.network.proxy import NetworkProxy
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
 
 if TYPE_CHECKING:
     from Xlib.display import Display
@@ -101,7 +104,14 @@ JWM_BARE = "<Group><Class>.*</Class><Option>noborder</Option><Option>notitle</Op
 class VirtualDesktop:
     """An X server of its own with a window manager and one program."""
 
-    def __init__(self, url: str = "", program: str = "", width: int = 1288, height: int = 728) -> None:
+    def __init__(
+        self,
+        url: str = "",
+        program: str = "",
+        width: int = 1288,
+        height: int = 728,
+        network: NetworkRules = PUBLIC_HOSTS,
+    ) -> None:
         """Start everything and wait until the program shows a window.
 
         Args:
@@ -109,18 +119,24 @@ class VirtualDesktop:
             program: command line of a program to start in Chromium's place.
             width: of the screen, in pixels.
             height: of the screen, in pixels.
+            network: what Chromium may connect to, besides `url`.
 
         Raises:
-            UsageError: if a program is missing or cannot be started.
+            UsageError: if a program is missing or cannot be started, or `url` is not among the hosts of the rules.
         """
         if url and program:
             raise UsageError("a virtual desktop opens an address or a program, not both; give one")
+        network = network.with_address(url)
         page = pages.page(pages.task_name(url)) if pages.is_miniwob_address(url) else None
         command = _parse_command(program) if program else []
         server, manager = _find_tools()
         self.width, self.height = page.screen_size if page else (width, height)
         self.page = page
         self.devtools: Devtools | None = None
+        self._proxy: NetworkProxy | None = None  # only where Chromium is started
+        self._network = network
+        self._refusals: SimpleQueue[str] = SimpleQueue()  # one sentence per host, from the proxy's thread
+        self._refused_pages: set[str] = set()  # their URLs at the last pop_refusals()
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._reported: set[str] = set()  # names of processes whose end is known
         self._is_closed = False
@@ -167,6 +183,24 @@ class VirtualDesktop:
             raise SurfaceError(f"{name} of the virtual desktop {reason}{self._last_output(name)}; start the run again")
         return ""
 
+    def allow_address(self, url: str) -> None:
+        """Allow Chromium to connect to the host and port of an address that a task or the user opens."""
+        if self._proxy:
+            self._proxy.allow_address(url)
+
+    def pop_refusal_notices(self) -> list[str]:
+        """Return a sentence for each host that the network rules refused first since the last call."""
+        return [self._refusals.get() for _ in range(self._refusals.qsize())]
+
+    def pop_refusals(self) -> int:
+        """Return how many of Chromium's tabs came to show a refused page since the last call."""
+        if not self._proxy or not self._proxy.has_refused or not self.devtools or self.check():
+            return 0
+        failures = {url: self._proxy.failure(url) for url in self.devtools.tab_urls()}
+        refused = {url for url, failure in failures.items() if failure and failure.is_refusal}
+        new, self._refused_pages = refused - self._refused_pages, refused
+        return len(new)
+
     def close(self) -> None:
         """End the started processes. Safe to call twice."""
         if self._is_closed:
@@ -180,6 +214,8 @@ class VirtualDesktop:
                 continue
         if self.devtools:
             self.devtools.close()
+        if self._proxy:
+            self._proxy.close()
         self.cleanup.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -256,11 +292,17 @@ class VirtualDesktop:
             self._start(Path(command[0]).name, command, self._environ)
             self._wait_for(lambda: _has_visible_window(windows), START_S, f"{command[0]} shows no window")
             return
+        self._proxy = NetworkProxy(self._network, on_refusal=self._refusals.put)
         to_read, to_write = os.pipe()
         from_read, from_write = os.pipe()
         shell = ["/bin/sh", "-c", PIPES, "sh", str(to_read), str(from_write)]
         try:
-            self._start(CHROMIUM, [*shell, *self._browser_command(url)], self._environ, pass_fds=(to_read, from_write))
+            self._start(
+                CHROMIUM,
+                [*shell, *self._browser_command(url, self._proxy.port)],
+                self._environ,
+                pass_fds=(to_read, from_write),
+            )
         finally:
             os.close(to_read)
             os.close(from_write)
@@ -276,16 +318,16 @@ class VirtualDesktop:
             raise
         self._wait_for(lambda: _has_visible_window(windows), BROWSER_START_S, "Chromium shows no window")
 
-    def _browser_command(self, url: str) -> list[str]:
+    def _browser_command(self, url: str, proxy_port: int) -> list[str]:
         """Return Chromium's command line; a practice page is drawn as on the browser surface, without a frame."""
-        command = [str(find_chrome()), *BROWSER_FLAGS]
+        command = [str(find_chrome()), *BROWSER_FLAGS, *proxy_flags(proxy_port)]
         command += [
             "--remote-debugging-pipe",
             f"--user-data-dir={self._folder / 'profile'}",
             "--no-default-browser-check",
             "--force-color-profile=srgb",
             "--password-store=basic",
-            "--disable-features=Translate",
+            "--disable-features=Translate,MediaRouter,DialMediaRouteProvider",  # the last two search the local network
             "--window-position=0,0",
             "--ozone-platform=x11",
         ]

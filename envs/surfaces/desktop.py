@@ -32,6 +32,7 @@ from envs.desktop.screen_capture import Pixels
 from envs.desktop.x11.windows import Window, Windows, visible_box
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
 from envs.options import SurfaceOptions
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Surface:
         height: int = 728,
         scale: float | None = None,
         display: str | None = None,
+        network: NetworkRules = PUBLIC_HOSTS,
     ) -> None:
         """Open a desktop.
 
@@ -80,6 +82,7 @@ class Surface:
             height: of a virtual desktop, in pixels.
             scale: pointer points per Screen pixel; measured if None.
             display: name of an X11 display; DISPLAY if None.
+            network: what Chromium on a virtual desktop may connect to, besides `url` and what `goto` opens.
 
         Raises:
             UsageError: if the desktop cannot be opened as asked.
@@ -99,6 +102,7 @@ class Surface:
         self._monitors: list[Monitor] = []
         self._last_viewport: Viewport | None = None  # of the last captured Screen
         self._notices: list[str] = []
+        self._network = network
         self._stuck = ""
         self._closed = False
         self._thread = LoopThread("pixelhand-desktop")
@@ -149,6 +153,10 @@ class Surface:
         """Return what happened since the last call, such as a closed program or a covered window; "" if nothing."""
         notices, self._notices = "; ".join(dict.fromkeys(self._notices)), []
         return notices
+
+    def pop_refusals(self) -> int:
+        """Return how many pages of a virtual desktop's Chromium the network rules refused since the last call."""
+        return self._virtual.pop_refusals() if self._virtual and not self._closed else 0
 
     def busy(self) -> bool:
         """Return whether a practice page has still to draw its present state, which a screenshot would not show yet."""
@@ -211,6 +219,8 @@ class Surface:
             if self._virtual is None or self._virtual.page is None:
                 raise UsageError(f"this desktop has no practice screen; use --on desktop:virtual with --url {address}")
             address = page.url
+        if self._virtual:
+            self._virtual.allow_address(address)
         self._call(lambda: self._backend.input.move(0, 0), CALL_S, "moving the pointer")
         devtools.goto(address)
 
@@ -278,7 +288,7 @@ class Surface:
     def _open_virtual(self, address: str, program: str, width: int, height: int) -> DesktopBackend:
         from envs.desktop.virtual_display import VirtualDesktop
 
-        self._virtual = desktop = VirtualDesktop(address, program, width, height)
+        self._virtual = desktop = VirtualDesktop(address, program, width, height, self._network)
         backend = X11Backend(desktop.display, desktop.environ, desktop.authority, desktop.cleanup)
         self._opened = backend  # closed if the page does not load
         if desktop.page and desktop.devtools:
@@ -307,6 +317,8 @@ class Surface:
     def _check_processes(self) -> None:
         if self._virtual and (notice := self._virtual.check()):
             self._notices.append(notice)
+        if self._virtual:
+            self._notices += self._virtual.pop_refusal_notices()
 
     def _capture(self) -> Pixels:
         self._check_processes()
@@ -423,6 +435,7 @@ def open_surface(opening: SurfaceOptions) -> Surface:
         window=opening.window,
         url=opening.url,
         program=opening.program,
+        network=opening.network,
         width=opening.width,
         height=opening.height,
     )
