@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 FILES = {  # marker: patterns of files below tests/
     "browser": (
         "agent/test_mcp_browser.py",
+        "agent/test_network_refusals.py",
         "agent/test_pixels_only.py",
         "agent/test_real_browser.py",
         "envs/surfaces/test_browser*",
@@ -25,7 +26,7 @@ FILES = {  # marker: patterns of files below tests/
     "desktop": (
         "agent/test_calibrate.py",
         "envs/desktop/*",
-        "envs/surfaces/test_desktop.py",
+        "envs/surfaces/test_desktop*",
         "perf/test_surfaces.py",
     ),
     "android": ("envs/android/*",),

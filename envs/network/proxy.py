@@ -1,7 +1,6 @@
 """NetworkProxy: a SOCKS5 proxy on the loopback interface that connects only where the rules allow it.
 
 The browser sends the host names, so the proxy looks them up and connects to the very addresses that it has checked.
-Source: RFC 1928, SOCKS Protocol Version 5.
 """
 
 from __future__ import annotations
@@ -9,33 +8,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from actions import ActionDeniedError
+from actions import ActionDeniedError, SurfaceError
 from envs.loop_thread import LoopThread
 from envs.network.addresses import address_kind
 from envs.network.hosts import is_address, is_local_name, normalize_browser_host
 from envs.network.rules import NetworkRules, url_port
+from envs.network.socks import (
+    CHUNK,
+    HOST_UNREACHABLE,
+    SUCCEEDED,
+    Destination,
+    SocksError,
+    Streams,
+    read_request,
+    relay,
+    send_reply,
+)
 
 Resolver = Callable[[str], Awaitable[list[str]]]  # name -> IP addresses; raises OSError if there are none
 OnRefusal = Callable[[str], None]
 
-VERSION, NO_AUTHENTICATION, CONNECT = 5, 0, 1
-IPV4, DOMAIN, IPV6 = 1, 3, 4
-SUCCEEDED, HOST_UNREACHABLE, NO_METHOD = 0, 4, 0xFF
 START_S, STOP_S = 10.0, 5.0
 HANDSHAKE_S = 10.0
 RESOLVE_S = 15.0
 CONNECT_S = 15.0  # of one address
 NEXT_ADDRESS_S = 4.0  # the same where another address is left
-LINGER_S = 10.0  # after one side has ended the connection
-CHUNK = 1 << 16
 MAX_CONNECTIONS = 512
 MAX_LOOKUPS = 32  # at the same time
 CACHED_S = 30.0  # as browsers keep names
@@ -59,8 +65,6 @@ BROWSER_SERVICES = frozenset(  # asked for by Chromium itself: refused without a
         "update.googleapis.com",
     }
 )
-Destination = tuple[str, int]  # host, port
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ class NetworkProxy:
         self._failures: OrderedDict[Destination, ConnectionFailure] = OrderedDict()
         self._reported: set[str] = set()  # hosts
         self._public: OrderedDict[str, bool] = OrderedDict()  # names that have led to a public address
-        self._connections = 0
+        self._tasks: set[asyncio.Task[Any]] = set()  # one per connection
         self._lookups = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="pixelhand-lookup")
         self._thread = LoopThread("pixelhand-proxy")
         self._is_closed = False
@@ -163,34 +167,44 @@ class NetworkProxy:
         if self._is_closed:
             return
         self._is_closed = True
-        if hasattr(self, "_server"):
-            self._thread.loop.call_soon_threadsafe(self._server.close)
-        self._thread.stop()  # cancels the connections
+        with contextlib.suppress(SurfaceError):  # the thread ended, or does not answer
+            self._thread.call(self._stop(), STOP_S, "closing the network proxy")
+        self._thread.stop()
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
     async def _listen(self) -> asyncio.Server:
         asyncio.get_running_loop().set_default_executor(self._lookups)
         return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=CHUNK)
 
+    async def _stop(self) -> None:
+        if hasattr(self, "_server"):
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # in which the transports close their sockets
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         remote: asyncio.StreamWriter | None = None
         try:
-            if self._connections > MAX_CONNECTIONS:
+            if len(self._tasks) > MAX_CONNECTIONS:
                 return
             async with asyncio.timeout(HANDSHAKE_S):
-                host, port = await _read_request(reader, writer)
+                host, port = await read_request(reader, writer)
             result = await self._connect(host, port)
             if isinstance(result, ConnectionFailure):
-                await _reply(writer, HOST_UNREACHABLE)
+                await send_reply(writer, HOST_UNREACHABLE)
                 return
             remote_reader, remote = result
-            await _reply(writer, SUCCEEDED)
-            await _relay((reader, writer), (remote_reader, remote))
-        except (OSError, TimeoutError, EOFError, _ProtocolError):  # the browser or the server ended the connection
+            await send_reply(writer, SUCCEEDED)
+            await relay((reader, writer), (remote_reader, remote))
+        except (OSError, TimeoutError, EOFError, SocksError):  # the browser or the server ended the connection
             pass
         finally:
-            self._connections -= 1
+            self._tasks.discard(task)
             for stream in filter(None, (writer, remote)):
                 with contextlib.suppress(OSError, RuntimeError):
                     stream.close()
@@ -211,7 +225,7 @@ class NetworkProxy:
                 except TimeoutError:
                     failure = ConnectionFailure(f"no answer within {limit_s:.0f} s")
                 except OSError as error:
-                    failure = ConnectionFailure((error.strerror or str(error)).lower())
+                    failure = ConnectionFailure(os.strerror(error.errno).lower() if error.errno else str(error))
         except ActionDeniedError as error:
             failure = ConnectionFailure(str(error), is_refusal=True)
             self._report(host, str(error))
@@ -263,63 +277,6 @@ class NetworkProxy:
         if len(self._reported) > MAX_REPORTED:
             reason = f"more than {MAX_REPORTED} hosts; further ones are refused without a notice"
         self._on_refusal(f"the network refused a connection: {reason}")
-
-
-class _ProtocolError(Exception):
-    """A client that does not follow RFC 1928."""
-
-
-async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Destination:
-    """Read the greeting and the request; return the host as text, and the port."""
-    version, count = await reader.readexactly(2)
-    methods = await reader.readexactly(count)
-    if version != VERSION or NO_AUTHENTICATION not in methods:
-        writer.write(bytes((VERSION, NO_METHOD)))
-        raise _ProtocolError
-    writer.write(bytes((VERSION, NO_AUTHENTICATION)))
-    await writer.drain()
-    version, command, reserved, kind = await reader.readexactly(4)
-    if (version, command, reserved) != (VERSION, CONNECT, 0):
-        raise _ProtocolError
-    if kind == DOMAIN:
-        name = await reader.readexactly((await reader.readexactly(1))[0])
-        if not name.isascii():
-            raise _ProtocolError
-        host = name.decode("ascii").strip("[]")
-    elif kind in (IPV4, IPV6):
-        host = str(ipaddress.ip_address(await reader.readexactly(4 if kind == IPV4 else 16)))
-    else:
-        raise _ProtocolError
-    return host, int.from_bytes(await reader.readexactly(2), "big")
-
-
-async def _reply(writer: asyncio.StreamWriter, status: int) -> None:
-    writer.write(bytes((VERSION, status, 0, IPV4)) + bytes(6))
-    await writer.drain()
-
-
-async def _relay(browser: Streams, server: Streams) -> None:
-    """Copy in both directions until one side has ended and the other had `LINGER_S` for the rest."""
-    copies = {
-        asyncio.ensure_future(_copy(browser[0], server[1])),
-        asyncio.ensure_future(_copy(server[0], browser[1])),
-    }
-    try:
-        done, _ = await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
-        if not any(copy.exception() for copy in done):
-            await asyncio.wait(copies, timeout=LINGER_S)
-    finally:
-        for copy in copies:
-            copy.cancel()
-        await asyncio.gather(*copies, return_exceptions=True)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(CHUNK):
-        writer.write(data)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
 
 
 def _remember(table: OrderedDict[K, V], key: K, value: V) -> None:

@@ -107,8 +107,21 @@ HEADERS = {
     },
 }
 STATUS = {"redirect": 302, "redirect-307": 307}
-# Chromium does not do these by itself, or only for https: even with the canary allowed nothing arrives.
-SILENT = {"dns-prefetch", "xml-entity", "csp-report", "manifest", "prerender", "svg-use", "track"}
+# Held by Chromium itself (service workers and WebTransport by our settings), or done later or for https only: even with
+# the canary allowed nothing arrives.
+SILENT = {
+    "attribution",
+    "csp-report",
+    "dns-prefetch",
+    "manifest",
+    "prerender",
+    "service-worker",
+    "service-worker-frame",
+    "svg-use",
+    "webtransport",
+    "xml-entity",
+    "xslt",
+}
 
 
 def add_pages(sites: CanarySites) -> None:
