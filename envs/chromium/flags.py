@@ -28,3 +28,6 @@ def proxy_flags(port: int) -> tuple[str, ...]:
         "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
         "--webrtc-ip-handling-policy=disable_non_proxied_udp",  # the same in other releases
     )
+
+
+OFFLINE_FLAGS = proxy_flags(1)  # for pages from files: no proxy listens there, so Chromium has no network
