@@ -251,16 +251,16 @@ class NetworkProxy:
         if is_local_name(host):
             return ["127.0.0.1", "::1"]
         async with asyncio.timeout(RESOLVE_S):
-            found = await self._resolve(host)
-        found = [str(ipaddress.ip_address(address.partition("%")[0])) for address in found]
-        kinds = {address: address_kind(address) for address in found}
+            answers = await self._resolve(host)
+        answers = [str(ipaddress.ip_address(address.partition("%")[0])) for address in answers]
+        kinds = {address: address_kind(address) for address in answers}
         if "public" in kinds.values():
             _remember(self._public, host, True)
-        refusals = {address: rules.address_refusal(host, port, address) for address in found}
+        refusals = {address: rules.address_refusal(host, port, address) for address in answers}
         if host in self._public:  # a name that changes sides is the attack known as DNS rebinding
             changed = f"rule 'private': {host} is a public name that leads to a private address now"
-            refusals |= {one: refusals[one] or changed for one, kind in kinds.items() if kind != "public"}
-        allowed = [address for address in found if not refusals[address]]
+            refusals |= {address: refusals[address] or changed for address, kind in kinds.items() if kind != "public"}
+        allowed = [address for address in answers if not refusals[address]]
         if not allowed:
             raise ActionDeniedError(next(iter(refusals.values()))) if refusals else OSError(host)
         return sorted(allowed, key=lambda address: ":" in address)

@@ -82,7 +82,9 @@ class NetworkRules:
             return self
         if port == 0:
             raise UsageError(f"the address {url[:200]!r} cannot be opened: port 0 does not exist")
-        if self.hosts is not None and not any(host_matches(parse_pattern(one).host, host) for one in self.hosts):
+        if self.hosts is not None and not any(
+            host_matches(parse_pattern(pattern).host, host) for pattern in self.hosts
+        ):
             raise UsageError(
                 f"the address {url[:200]!r} cannot be opened: {host} is not in --allow-host "
                 f"({', '.join(self.hosts) or 'empty'}); add --allow-host {format_host(host, port)}"
