@@ -107,13 +107,15 @@ HEADERS = {
     },
 }
 STATUS = {"redirect": 302, "redirect-307": 307}
-# Held by Chromium itself (service workers and WebTransport by our settings), or done later or for https only: even with
-# the canary allowed nothing arrives.
+# Held by Chromium itself (service workers, WebTransport and UDP by our settings), or done later or for https only: even
+# with the canary allowed nothing arrives.
 SILENT = {
     "attribution",
     "csp-report",
     "dns-prefetch",
+    "ice-candidate",
     "manifest",
+    "preconnect",
     "prerender",
     "service-worker",
     "service-worker-frame",
