@@ -108,6 +108,15 @@ class SupportsFacts(Protocol):
 
 
 @runtime_checkable
+class SupportsRefusals(Protocol):
+    """A surface whose network rules refuse pages."""
+
+    def pop_refusals(self) -> int:
+        """Return how many pages were refused since the last call."""
+        ...
+
+
+@runtime_checkable
 class SupportsPages(Protocol):
     """A surface that can open a page and evaluate JavaScript in it."""
 

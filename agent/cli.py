@@ -188,7 +188,10 @@ def run(
         str | None, typer.Option(help="Text file that replaces the system prompt.", metavar="FILE")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Host that the model may open, or *.suffix; repeatable; default: all.")
+        list[str] | None,
+        typer.Option(
+            help="Host that may be connected to, as HOST, HOST:PORT or *.SUFFIX; repeatable; default: all public ones.",
+        ),
     ] = None,
     runs: Runs = None,
     script: Annotated[

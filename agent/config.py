@@ -27,7 +27,8 @@ from pydantic_settings import (
 
 from actions import UsageError
 from actions.suggest import suggest
-from agent.safety.url_policy import WEB_SCHEMES, is_subset, normalize_pattern
+from agent.safety.url_policy import WEB_SCHEMES
+from envs.network.hosts import is_subset, normalize_pattern
 
 PROJECT_FILE = "pixelhand.toml"
 PREFIX = "PIXELHAND_"
@@ -85,7 +86,9 @@ class Settings:
     seed: Annotated[Integer, Field(ge=0)] | None = Field(default=None, description="Random seed.")
     prompt: str = Field(default="", description="Path of a text that replaces the dialect's system prompt.")
     allow_schemes: Texts = Field(default=WEB_SCHEMES, description="URL schemes that the model may open.")
-    allow_hosts: Texts | None = Field(default=None, description="Hosts that the model may open; unset: all.")
+    allow_hosts: Texts | None = Field(
+        default=None, description="Hosts that the browser may connect to; unset: all public ones."
+    )
     runs: str = Field(default="", description="Folder of the traces; empty: the user's data folder.")
 
 

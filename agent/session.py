@@ -29,6 +29,7 @@ from agent.turn_executor import AskUser
 from agent.ui.display import Display
 from envs import factory
 from envs.miniwob import pages
+from envs.network.rules import NetworkRules
 from envs.options import SurfaceOptions
 
 REPORTED_VERSIONS = ("pixelhand", "torch", "transformers", "playwright", "gymnasium", "miniwob", "numpy")
@@ -65,7 +66,7 @@ def run_session(
     """
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
-    guard = UrlGuard(settings.allow_schemes, settings.allow_hosts, apps=surface_name(settings) != "browser")
+    guard = make_guard(settings)
     policy: Policy
     if script is None:
         display.message(f"loading {settings.model} …")
@@ -163,6 +164,16 @@ def surface_name(settings: Settings) -> str:
     return settings.surface.partition(":")[0]
 
 
+def make_guard(settings: Settings) -> UrlGuard:
+    """Create the guard of the URLs that the model opens.
+
+    Raises:
+        UsageError: A host is invalid, or the start address is not among the hosts.
+    """
+    has_apps = surface_name(settings) != "browser"
+    return UrlGuard(settings.allow_schemes, settings.allow_hosts, apps=has_apps, start=settings.url)
+
+
 def make_env(settings: Settings, guard: UrlGuard) -> Env:
     """Create the guarded environment, with a practice task where the URL names one.
 
@@ -193,6 +204,7 @@ def surface_options(settings: Settings) -> SurfaceOptions:
         window=settings.window,
         program=settings.program,
         share=settings.share,
+        network=NetworkRules(settings.allow_hosts),
     )
 
 

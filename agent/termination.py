@@ -49,6 +49,7 @@ class TurnResult:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     error: Error | None = None
     is_busy: bool = False  # something that was started still runs
+    refusals: int = 0  # pages that the network rules refused
 
     @classmethod
     def from_info(cls, info: Info, reward: float = 0.0, is_over: bool = False) -> TurnResult:
@@ -56,8 +57,16 @@ class TurnResult:
         verdict = info["verdict"]
         if verdict is not None and verdict["reward"] is not None:
             verdict = {**verdict, "reward": float(verdict["reward"])}
-        timings_s, is_busy = info.get("timings_s", {}), bool(info.get("busy"))
-        return cls(info["screen"], verdict, float(reward), is_over, info["note"], timings_s, is_busy=is_busy)
+        return cls(
+            info["screen"],
+            verdict,
+            float(reward),
+            is_over,
+            info["note"],
+            info.get("timings_s", {}),
+            is_busy=bool(info.get("busy")),
+            refusals=info.get("refusals", 0),
+        )
 
     def with_notice(self, text: str) -> TurnResult:
         """Return the same result with `text` before its notice."""
@@ -69,7 +78,7 @@ class StopLimits:
     """When a run is ended before its steps are used up."""
 
     bad_calls: int = 5  # invalid replies in a row
-    denials: int = 3  # actions denied by the guard, in all
+    denials: int = 3  # actions denied by the guard, and pages refused by the network rules, in all
     repeat_notice: int = 3  # same action, or same few actions in turn, on the same screen: the model gets a notice
     repeats: int = 5  # the same: the run ends
     wait_notice: int = 6  # waits in a row without a change: the model gets a notice
@@ -131,7 +140,7 @@ class TerminationMonitor:
             error if isinstance(error, InvalidActionError) and not isinstance(error, ActionRejectedError) else None
         )
         self.bad_calls = self.bad_calls + 1 if mistake else 0
-        self.denials += isinstance(mistake, ActionDeniedError)
+        self.denials += isinstance(mistake, ActionDeniedError) + result.refusals
         action = steps[-1].action if error is None else None
         if isinstance(error, SurfaceError):
             return Termination("error", "machine", str(error))
@@ -142,7 +151,10 @@ class TerminationMonitor:
         if isinstance(action, Done | Answer):
             return _own_judgment(action, result.verdict)
         if self.denials >= self.limits.denials:
-            return Termination("stopped", "denied", f"the guard denied {self.denials} actions, the last one: {mistake}")
+            last = mistake or result.notice
+            return Termination(
+                "stopped", "denied", f"{self.denials} actions or pages were denied, the last one: {last}"
+            )
         if self.bad_calls >= self.limits.bad_calls:
             return Termination("failure", "bad calls", f"{self.bad_calls} invalid replies in a row: {mistake}")
         counter = self.repetition

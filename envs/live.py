@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 import envs
 from actions import CONTROL_ACTIONS, Action, InvalidActionError, Screen, Surface, UsageError, dispatch
 from actions.dispatch import GuardFn
-from actions.surface import SupportsBusy, SupportsNotices, SupportsVirtualTime, SupportsWork
+from actions.surface import SupportsBusy, SupportsNotices, SupportsRefusals, SupportsVirtualTime, SupportsWork
 from envs.spaces import ActionSpace, screen_space
 from envs.stability import SettleOptions, settle
 from envs.task import Resumable, Task
@@ -29,8 +29,8 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
 
     `info` has "screen" (Screen), "goal" (str), "note" (str: notices of the surface), "seed" (int or None) and "verdict"
     (None without a task, else {"done": bool, "reward": float or None}); after a step also "timings_s"
-    ({"act", "settle"}, seconds), "still" (bool: the screen became stable) and "busy" (bool: something that was started
-    still runs).
+    ({"act", "settle"}, seconds), "still" (bool: the screen became stable), "busy" (bool: something that was started
+    still runs) and "refusals" (int: pages that the network rules of the surface refused).
 
     Args:
         surface: The surface; closed with the environment.
@@ -101,6 +101,7 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
         info["timings_s"] = {"act": acted - start, "settle": time.perf_counter() - acted}
         info["still"] = is_stable
         info["busy"] = self._is_working()
+        info["refusals"] = self.surface.pop_refusals() if isinstance(self.surface, SupportsRefusals) else 0
         verdict = info["verdict"] or {"done": False, "reward": None}
         return self._observation(), float(verdict["reward"] or 0.0), is_final or verdict["done"], False, info
 

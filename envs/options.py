@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
+
 
 @dataclass(frozen=True)
 class SurfaceOptions:
@@ -35,6 +37,7 @@ class SurfaceOptions:
         window: Title of the only window to see and act in.
         program: Command line of a program to start on a virtual desktop.
         share: Folders that the programs of a virtual desktop may read and write.
+        network: What the browser of the surface may connect to, besides `url`.
     """
 
     where: str = ""
@@ -45,3 +48,4 @@ class SurfaceOptions:
     window: str = ""
     program: str = ""
     share: tuple[str, ...] = ()
+    network: NetworkRules = PUBLIC_HOSTS

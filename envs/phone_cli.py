@@ -26,6 +26,12 @@ def phone(
     fault: Annotated[
         list[str] | None, typer.Option(help="Simulate a fault from the start: black:2, slow:0.5, ...; repeatable.")
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host that its browser may connect to: HOST, HOST:PORT or *.SUFFIX; repeatable; default: public ones.",
+        ),
+    ] = None,
     headed: Annotated[bool, typer.Option("--headed", help="Show the phone's screen in a window.")] = False,
 ) -> None:
     """Start a simulated Android phone that the real adb accepts, and run it until Ctrl-C.
@@ -33,13 +39,17 @@ def phone(
     Its screen is a Chromium page with a launcher, settings, notes, a bank app that blocks screenshots, and a browser
     with the practice pages. Lines typed here simulate faults (offline:5, rotate:1, ...); `help` lists them.
     """
+    from envs.network.rules import NetworkRules
     from envs.simulators.android.faults import parse_fault
     from envs.simulators.android.phone import SimulatedPhone
 
     width, height = _parse_size(size)
+    network = NetworkRules(tuple(allow_host) if allow_host else None)
     for text in fault or []:
         parse_fault(text)  # reject a wrong one before anything starts
-    with SimulatedPhone(page, port=port, width=width, height=height, scale=scale, headed=headed) as simulated_phone:
+    with SimulatedPhone(
+        page, port=port, width=width, height=height, scale=scale, headed=headed, network=network
+    ) as simulated_phone:
         for text in fault or []:
             simulated_phone.fault(text)
         print(f"the simulated phone is running; connect to it and use it:\n  adb connect {simulated_phone.address}")

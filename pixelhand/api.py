@@ -48,7 +48,8 @@ def open_env(
         window: restrict "desktop" to the window with this title.
         program: command to start on "desktop:virtual".
         share: folders that programs of "desktop:virtual" may read and write.
-        allow_hosts: hosts that the policy may open ("example.org", "*.example.org"); None allows every host.
+        allow_hosts: the only hosts to which the browser may connect ("example.org", "example.org:8080",
+            "*.example.org"); None allows every public host. `url` must be among them.
         allow_schemes: URL schemes that the policy may open.
 
     Returns:
@@ -60,13 +61,22 @@ def open_env(
     """
     from agent.safety.url_policy import UrlGuard
     from envs import factory
+    from envs.network.rules import NetworkRules
     from envs.options import SurfaceOptions
 
+    network = NetworkRules(None if allow_hosts is None else tuple(allow_hosts))
     options = SurfaceOptions(
-        url=url, width=width, height=height, headed=headed, window=window, program=program, share=tuple(share)
+        url=url,
+        width=width,
+        height=height,
+        headed=headed,
+        window=window,
+        program=program,
+        share=tuple(share),
+        network=network,
     )
     is_browser = surface.partition(":")[0] == "browser"
-    guard = UrlGuard(tuple(allow_schemes), None if allow_hosts is None else tuple(allow_hosts), apps=not is_browser)
+    guard = UrlGuard(tuple(allow_schemes), network.hosts, apps=not is_browser, start=url)
     return factory.open_env(surface, options, goal=goal, guard=guard)
 
 

@@ -254,9 +254,9 @@ def open_browser(chrome: str, sandbox: bool) -> Iterator[Browser]:
     """Start Chromium with the flags of the browser surface."""
     from playwright.sync_api import sync_playwright
 
-    from envs.chromium.flags import BROWSER_FLAGS
+    from envs.chromium.flags import BROWSER_FLAGS, OFFLINE_FLAGS
 
-    flags = [*BROWSER_FLAGS, *([] if sandbox else ["--no-sandbox"])]
+    flags = [*BROWSER_FLAGS, *OFFLINE_FLAGS, *([] if sandbox else ["--no-sandbox"])]
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=chrome,

@@ -36,7 +36,10 @@ def mcp(
         ),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Host that may be opened, or *.SUFFIX; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Host that may be connected to, as HOST, HOST:PORT or *.SUFFIX; repeatable; default: all public ones.",
+        ),
     ] = None,
     runs: Annotated[str | None, typer.Option(help="Folder for the traces.", metavar="DIR")] = None,
 ) -> None:

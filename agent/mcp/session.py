@@ -18,7 +18,7 @@ from agent.policies.base import Policy
 from agent.policies.scripted import ScriptPolicy
 from agent.safety.signals import InterruptShield
 from agent.safety.url_policy import UrlGuard
-from agent.session import install_approval, make_env, manifest, policy_from_settings, runs_root, surface_name
+from agent.session import install_approval, make_env, make_guard, manifest, policy_from_settings, runs_root
 from agent.termination import StopLimits, TerminationMonitor, TurnResult
 from agent.turn_executor import TurnExecutor
 from agent.ui.formatting import describe_action
@@ -145,8 +145,7 @@ class McpSession:
     def _ensure_open(self) -> Any:
         """Return the unwrapped environment, opened on first use together with its trace."""
         if self._env is None:
-            apps = surface_name(self.settings) != "browser"
-            guard = UrlGuard(self.settings.allow_schemes, self.settings.allow_hosts, apps=apps)
+            guard = make_guard(self.settings)
             folder = trace.new_folder(runs_root(self.settings))
             with ExitStack() as stack:  # closes what was opened if a later part fails
                 writer = trace.TraceWriter(folder, manifest("", self.settings, CLIENT_METADATA))

@@ -9,7 +9,7 @@ import sys
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome, install_command
-from envs.chromium.flags import BROWSER_FLAGS
+from envs.chromium.flags import BROWSER_FLAGS, OFFLINE_FLAGS
 from envs.chromium.launch import use_sandbox
 
 
@@ -19,7 +19,7 @@ def check_start(path: str) -> None:
     Raises:
         SurfaceError: It does not start; the message quotes its first error line.
     """
-    flags = [*BROWSER_FLAGS, *([] if use_sandbox() else ["--no-sandbox"])]
+    flags = [*BROWSER_FLAGS, *OFFLINE_FLAGS, *([] if use_sandbox() else ["--no-sandbox"])]
     command = [path, "--headless", *flags, "--dump-dom", "about:blank"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -13,3 +13,21 @@ BROWSER_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def proxy_flags(port: int) -> tuple[str, ...]:
+    """Return the flags with which Chromium reaches the network only through a SOCKS5 proxy on this machine.
+
+    Args:
+        port: The proxy's port on 127.0.0.1.
+    """
+    return (
+        f"--proxy-server=socks5://127.0.0.1:{port}",
+        "--proxy-bypass-list=<-loopback>",  # otherwise loopback addresses are connected to directly
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # Chromium itself looks up no name
+        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+        "--webrtc-ip-handling-policy=disable_non_proxied_udp",  # the same in other releases
+    )
+
+
+OFFLINE_FLAGS = proxy_flags(1)  # for pages from files: no proxy listens there, so Chromium has no network

@@ -10,8 +10,9 @@ from playwright.async_api import Browser, Error, Playwright, async_playwright
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
-from envs.chromium.flags import BROWSER_FLAGS
+from envs.chromium.flags import BROWSER_FLAGS, proxy_flags
 from envs.display_filter import DisplayFilter, open_display_filter
+from envs.network.proxy import NetworkProxy
 
 SANDBOX_VARIABLE = "PIXELHAND_CHROME_SANDBOX"  # "off" where the system forbids user namespaces
 START_S = 60.0
@@ -34,8 +35,13 @@ def require_display(headed: bool) -> None:
         raise UsageError("--headed needs a display: DISPLAY is not set; leave --headed out, or set DISPLAY")
 
 
-async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Browser]:
+async def launch(executable: str | None, headed: bool, proxy: NetworkProxy) -> tuple[Playwright, Browser]:
     """Start a browser with a temporary profile.
+
+    Args:
+        executable: Name or path of its program; None searches for one.
+        headed: Show its window.
+        proxy: Its only way to the network.
 
     Raises:
         UsageError: No browser is installed.
@@ -49,7 +55,7 @@ async def launch(executable: str | None, headed: bool) -> tuple[Playwright, Brow
         browser = await playwright.chromium.launch(
             executable_path=path,
             headless=not headed,
-            args=[*BROWSER_FLAGS, *(X11_FLAGS if display else ())],
+            args=[*BROWSER_FLAGS, *proxy_flags(proxy.port), *(X11_FLAGS if display else ())],
             env={**_without_wayland(os.environ), **display.environ} if display else None,
             ignore_default_args=["--hide-scrollbars"],  # a scroll bar shows the model that there is more
             chromium_sandbox=sandbox,

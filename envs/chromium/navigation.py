@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from playwright.async_api import CDPSession, Error, Page
@@ -22,8 +22,24 @@ def first_line(error: BaseException) -> str:
     return message.splitlines()[0] if message else type(error).__name__
 
 
-async def open_address(page: Page, session: CDPSession, address: str, timeout_s: float, shown_as: str = "") -> str:
-    """Navigate to `address` and wait until it answers; return what failed, "" if nothing did."""
+async def open_address(
+    page: Page,
+    session: CDPSession,
+    address: str,
+    timeout_s: float,
+    explain: Callable[[str], str],
+    shown_as: str = "",
+) -> str:
+    """Navigate to `address` and wait until it answers; return what failed, "" if nothing did.
+
+    Args:
+        page: The page.
+        session: Its CDP session.
+        address: What to open.
+        timeout_s: Seconds to wait for the answer.
+        explain: Returns the text of a network error from Chromium's error code.
+        shown_as: The address in messages, if it is another.
+    """
     try:
         await page.goto(address, wait_until="commit", timeout=timeout_s * 1000)
     except PlaywrightTimeoutError:
@@ -35,7 +51,7 @@ async def open_address(page: Page, session: CDPSession, address: str, timeout_s:
             return f"{quoted(shown_as or address, 200)} is a download, and was refused"
         if AUTHENTICATION_FAILED in reason:
             return ""
-        return f"{quoted(shown_as or address, 200)} was not opened ({_error_code(reason)})"
+        return f"{quoted(shown_as or address, 200)} was not opened ({explain(_error_code(reason))})"
     return ""
 
 

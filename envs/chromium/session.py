@@ -30,6 +30,8 @@ from envs.chromium.tabs import Tabs, ignore_result
 from envs.chromium.typed_text import TypedTextCheck
 from envs.chromium.virtual_time import VirtualTime, has_virtual_time
 from envs.miniwob import pages
+from envs.network.proxy import NetworkProxy
+from envs.network.rules import NetworkRules
 
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
@@ -48,15 +50,18 @@ class BrowserSession:
         size: Width and height of the viewport, CSS pixels.
         scale: Device pixels per CSS pixel.
         timeout_s: Seconds after which a page that does not answer counts as hung.
+        rules: What the browser may connect to, besides the addresses that `goto` opens.
     """
 
+    proxy: NetworkProxy
     tabs: Tabs
     dialog_page: DialogPage
     browser: Browser
     playwright: Playwright
 
-    def __init__(self, home: str, size: tuple[int, int], scale: float, timeout_s: float) -> None:
+    def __init__(self, home: str, size: tuple[int, int], scale: float, timeout_s: float, rules: NetworkRules) -> None:
         self.home = home
+        self._rules = rules
         self._width, self._height = size
         self._scale = scale
         self._timeout_s = timeout_s
@@ -74,15 +79,23 @@ class BrowserSession:
     async def start(self, executable: str | None, headed: bool) -> None:
         """Start the browser and open the home address."""
         decoder = asyncio.ensure_future(asyncio.to_thread(importlib.import_module, "cv2"))  # while the browser starts
-        self.playwright, self.browser = await launch(executable, headed)
+        loop = asyncio.get_running_loop()
+
+        def report(refusal: str) -> None:  # called in the proxy's thread
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._on_refusal, refusal)
+
+        self.proxy = NetworkProxy(self._rules, on_refusal=report)
+        self.playwright, self.browser = await launch(executable, headed, self.proxy)
         await decoder
         context = await self.browser.new_context(
             viewport={"width": self._width, "height": self._height},
             device_scale_factor=self._scale,
             accept_downloads=False,
+            service_workers="block",  # their requests belong to no page
         )
         await context.add_init_script(browser_script())
-        self.tabs = Tabs(context, self._width, self._height, self._scale)
+        self.tabs = Tabs(context, self._width, self._height, self._scale, self.proxy)
         self._time = VirtualTime(self.tabs)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
         await self.goto(self.home)
@@ -93,6 +106,12 @@ class BrowserSession:
             for close in (self.browser.close, self.playwright.stop):
                 with contextlib.suppress(Error, TimeoutError):  # it may have ended already
                     await asyncio.wait_for(close(), CLOSE_S / 2)
+        if hasattr(self, "proxy"):
+            self.proxy.close()
+
+    def _on_refusal(self, refusal: str) -> None:
+        if hasattr(self, "tabs"):  # otherwise the browser itself asked for it at its start
+            self.tabs.add_notice(refusal)
 
     def failure(self) -> str:
         """Return why the browser cannot be used any more, "" if it can."""
@@ -233,7 +252,7 @@ class BrowserSession:
             else:
                 await asyncio.sleep(action.seconds)
             return self.tabs.pop_notices()
-        self.tabs.activity.start()
+        self.tabs.start_action()
         if self.tabs.page_failure or self.tabs.shown is None:
             await self._recover(self.tabs.page_failure or "closed itself")
             self.tabs.add_notice(f"'{action.verb}' was not done; look again")
@@ -381,12 +400,16 @@ class BrowserSession:
     async def goto(self, url: str) -> None:
         """Open an address in a new tab, close all others and dismiss their dialogs.
 
+        Its host and port are allowed from then on.
+
         Raises:
+            UsageError: The rules have a list of hosts, which does not contain the address.
             SurfaceError: The address did not open.
         """
         self._check_alive()
+        self.proxy.allow_address(url)
         self._failures = 0
-        self.tabs.activity.start()
+        self.tabs.start_action()
         self._drop_pending()
         self.tabs.dismiss_dialogs()
         page = await self._open_page(list(self.tabs.pages))
@@ -427,7 +450,14 @@ class BrowserSession:
         await self._time.prepare(page, pages.is_miniwob_address(address))
         self.tabs.navigating.add(page)
         try:
-            failure = await open_address(page, session, url, self._timeout_s, shown_as=address)
+            failure = await open_address(
+                page,
+                session,
+                url,
+                self._timeout_s,
+                lambda code: self.proxy.explain(self.tabs.requested.get(page, url), code),  # of the last redirect
+                shown_as=address,
+            )
         finally:
             self.tabs.navigating.discard(page)
         self._notify(failure)

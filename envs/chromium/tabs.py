@@ -10,6 +10,7 @@ import asyncio
 import base64
 import weakref
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from playwright.async_api import BrowserContext, CDPSession, Dialog, Error, Page, Request, Response
@@ -18,6 +19,7 @@ from envs.chromium.activity import Activity
 from envs.chromium.dialog import SignIn, describe, quoted
 from envs.chromium.navigation import AUTHENTICATION_FAILED
 from envs.chromium.sign_in import load_with, load_without, part_notice, site_origin
+from envs.network.proxy import NetworkProxy
 
 MAX_TABS = 10  # a page may open tabs without limit
 MAX_NOTICES = 20
@@ -30,8 +32,12 @@ SCREENSHOT_RETRY_S = 1.5  # an answer may get lost while a navigation replaces t
 class Tabs:
     """A stack of pages, the last one shown: a new tab goes on top, and closing it shows the one below."""
 
-    def __init__(self, context: BrowserContext, width: int, height: int, scale: float) -> None:
+    def __init__(self, context: BrowserContext, width: int, height: int, scale: float, proxy: NetworkProxy) -> None:
         self.context = context
+        self.proxy = proxy
+        self.refusals = 0  # documents that the network rules refused
+        self._refused: set[str] = set()  # their URLs, since the last action
+        self.requested: weakref.WeakKeyDictionary[Page, str] = weakref.WeakKeyDictionary()  # URLs of documents
         self.pages: list[Page] = []  # the shown one last
         self.order: list[Page] = []  # in the order of opening, as a tab strip shows them
         self.dialogs: list[Dialog | SignIn] = []  # the last one is drawn
@@ -54,6 +60,7 @@ class Tabs:
         context.on("page", self._on_page)
         context.on("dialog", self._on_dialog)
         context.on("requestfailed", self._on_early_failure)
+        context.on("requestfailed", self._count_refusal)
         context.on("close", lambda _: self._on_browser_failure("the browser was closed"))
         if context.browser:
             context.browser.on("disconnected", lambda _: self._on_browser_failure("the browser ended"))
@@ -139,6 +146,7 @@ class Tabs:
             if request.is_navigation_request() and request.frame.parent_frame is None:
                 self.loading[page] = request
                 self.dialogs = [one for one in self.dialogs if not (isinstance(one, SignIn) and one.page is page)]
+                self.requested[page] = request.url
         except Error:  # the request is older than its frame: the tab is about to open
             pass
 
@@ -169,7 +177,24 @@ class Tabs:
             if page not in self._discarded:
                 self._add_dialog(SignIn(page, origin, is_repeated=self._signing_in.get(page) == origin))
         elif page not in self.navigating and request.failure not in (None, ABORTED):
-            self.add_notice(f"{quoted(request.url, 200)} was not opened ({request.failure})")
+            reason = self.proxy.explain(request.url, request.failure or "")
+            self.add_notice(f"{quoted(request.url, 200)} was not opened ({reason})")
+
+    def _count_refusal(self, request: Request) -> None:
+        """Count a document that the network rules refused, once per action: Chromium tries some again by itself."""
+        failure = self.proxy.failure(request.url) if request.is_navigation_request() else None
+        if failure is None or not failure.is_refusal or request.url in self._refused:
+            return
+        with suppress(Error):  # the document of a tab that is about to open
+            if request.frame.parent_frame is not None:
+                return
+        self._refused.add(request.url)
+        self.refusals += 1
+
+    def start_action(self) -> None:
+        """Begin an action: what is refused from now on counts again."""
+        self.activity.start()
+        self._refused.clear()
 
     def _on_loaded(self, page: Page, request: Request | None) -> None:
         if request is not None:

@@ -67,6 +67,11 @@ class Devtools:
         """The page's address."""
         return str(self.send("Target.getTargetInfo", {"targetId": self._target}, "")["targetInfo"]["url"])
 
+    def tab_urls(self) -> list[str]:
+        """Return the addresses of the browser's tabs."""
+        targets = self.send("Target.getTargets", {}, "")["targetInfos"]
+        return [str(target["url"]) for target in targets if target["type"] == "page"]
+
     def goto(self, url: str) -> None:
         """Open an address and wait until it is loaded.
 

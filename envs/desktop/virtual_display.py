@@ -18,12 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
-from envs.chromium.flags import BROWSER_FLAGS
+from envs.chromium.flags import BROWSER_FLAGS, proxy_flags
 from envs.chromium.launch import use_sandbox
 from envs.desktop.cleanup_process import (
     PROCESS_TAG,
@@ -38,6 +39,8 @@ from envs.desktop.sandbox import browser_paths, check_shared, named_files
 from envs.desktop.x11.connection import connect, write_cookie
 from envs.desktop.x11.windows import Windows
 from envs.miniwob import pages
+from envs.network.proxy import NetworkProxy
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
 
 if TYPE_CHECKING:
     from Xlib.display import Display
@@ -103,7 +106,7 @@ class VirtualDesktop:
         height: int = 728,
         *,
         shared: Sequence[Path] = (),
-        proxy_port: int | None = None,
+        network: NetworkRules = PUBLIC_HOSTS,
     ) -> None:
         """Start everything and wait until the program shows a window.
 
@@ -113,13 +116,14 @@ class VirtualDesktop:
             width: of the screen, in pixels.
             height: of the screen, in pixels.
             shared: folders of the user that programs may read and write.
-            proxy_port: port on 127.0.0.1 that is the programs' only way into the network; None for the whole network.
+            network: what Chromium may connect to, besides `url`; other programs have the whole network.
 
         Raises:
-            UsageError: if a program is missing or cannot be started.
+            UsageError: if a program is missing or cannot be started, or `url` is not among the hosts of the rules.
         """
         if url and program:
             raise UsageError("a virtual desktop opens an address or a program, not both; give one")
+        network = network.with_address(url)
         page = pages.page(pages.task_name(url)) if pages.is_miniwob_address(url) else None
         command, readable = named_files(_parse_command(program)) if program else ([], [])
         shared = [check_shared(path) for path in shared]
@@ -131,6 +135,9 @@ class VirtualDesktop:
         self.page = page
         self.url = page.url if page else "" if program else url or "about:blank"  # of Chromium's first page
         self.devtools: Devtools | None = None
+        self._proxy: NetworkProxy | None = None  # only where Chromium is started
+        self._refusals: SimpleQueue[str] = SimpleQueue()  # one sentence per host, from the proxy's thread
+        self._refused_pages: set[str] = set()  # their URLs at the last pop_refusals()
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._reported: set[str] = set()  # names of processes whose end is known
         self._is_closed = False
@@ -138,13 +145,15 @@ class VirtualDesktop:
         self.cleanup = CleanupProcess()
         self.cleanup.register(folders=[str(self._folder)], pids=[], tag=str(self._folder))
         try:
+            if not program:
+                self._proxy = NetworkProxy(network, on_refusal=self._refusals.put)
             local_files, allowed_urls = _local_files(url, page)
             self.isolation = Isolation(
                 self._folder,
                 readable=[*readable, *local_files],
                 shared=shared,
                 allowed_urls=allowed_urls,
-                proxy_port=proxy_port,
+                proxy_port=self._proxy.port if self._proxy else None,
             )
             self.authority = self._folder / "cookie"
             self.display = self._start_server(server)
@@ -187,6 +196,24 @@ class VirtualDesktop:
             )
         return ""
 
+    def allow_address(self, url: str) -> None:
+        """Allow Chromium to connect to the host and port of an address that a task or the user opens."""
+        if self._proxy:
+            self._proxy.allow_address(url)
+
+    def pop_refusal_notices(self) -> list[str]:
+        """Return a sentence for each host that the network rules refused first since the last call."""
+        return [self._refusals.get() for _ in range(self._refusals.qsize())]
+
+    def pop_refusals(self) -> int:
+        """Return how many of Chromium's tabs came to show a refused page since the last call."""
+        if not self._proxy or not self._proxy.has_refused or not self.devtools or self.check():
+            return 0
+        failures = {url: self._proxy.failure(url) for url in self.devtools.tab_urls()}
+        refused = {url for url, failure in failures.items() if failure and failure.is_refusal}
+        new, self._refused_pages = refused - self._refused_pages, refused
+        return len(new)
+
     def close(self) -> None:
         """End the started processes. Safe to call twice."""
         if self._is_closed:
@@ -201,6 +228,8 @@ class VirtualDesktop:
                 continue
         if self.devtools:
             self.devtools.close()
+        if self._proxy:
+            self._proxy.close()
         if hasattr(self, "isolation"):
             self.isolation.close()
         self.cleanup.close()
@@ -260,11 +289,14 @@ class VirtualDesktop:
             self._start(Path(command[0]).name, command)
             self._wait_for(lambda: _has_visible_window(windows), START_S, f"{command[0]} shows no window")
             return
+        assert self._proxy is not None
         to_read, to_write = os.pipe()
         from_read, from_write = os.pipe()
         shell = ["/bin/sh", "-c", PIPES, "sh", str(to_read), str(from_write)]
         try:
-            self._start(CHROMIUM, self._browser_command(url), prefix=shell, pass_fds=(to_read, from_write))
+            self._start(
+                CHROMIUM, self._browser_command(url, self._proxy.port), prefix=shell, pass_fds=(to_read, from_write)
+            )
         finally:
             os.close(to_read)
             os.close(from_write)
@@ -280,16 +312,16 @@ class VirtualDesktop:
             raise
         self._wait_for(lambda: _has_visible_window(windows), BROWSER_START_S, "Chromium shows no window")
 
-    def _browser_command(self, url: str) -> list[str]:
+    def _browser_command(self, url: str, proxy_port: int) -> list[str]:
         """Return Chromium's command line; a practice page is drawn as on the browser surface, without a frame."""
-        command = [str(self._chrome), *BROWSER_FLAGS]
+        command = [str(self._chrome), *BROWSER_FLAGS, *proxy_flags(proxy_port)]
         command += [
             "--remote-debugging-pipe",
             f"--user-data-dir={self.isolation.home.home / PROFILE}",
             "--no-default-browser-check",
             "--force-color-profile=srgb",
             "--password-store=basic",
-            "--disable-features=Translate",
+            "--disable-features=Translate,MediaRouter,DialMediaRouteProvider",  # the last two search the local network
             "--window-position=0,0",
             "--ozone-platform=x11",
         ]

@@ -36,6 +36,7 @@ from envs.chromium.session import CLOSE_S, NAVIGATION_S, BrowserSession
 from envs.display_filter import has_private_selections
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
 from envs.options import SurfaceOptions
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Surface:
         headed: Show the browser's window.
         executable: Path of the browser's program; None searches for one.
         timeout_s: Seconds after which a page that does not answer counts as hung.
+        network: What the browser may connect to, besides the start address and what `goto` opens.
 
     Raises:
         UsageError: There is no browser, or an argument is out of range.
@@ -74,6 +76,7 @@ class Surface:
         headed: bool = False,
         executable: str | None = None,
         timeout_s: float = 10.0,
+        network: NetworkRules = PUBLIC_HOSTS,
     ) -> None:
         self.home = person_address(url)
         page = pages.page(pages.task_name(self.home)) if pages.is_miniwob_address(self.home) else None
@@ -82,11 +85,12 @@ class Surface:
         height = default_height if height is None else height
         scale = (page.scale if page else DEFAULT_SCALE) if scale is None else float(scale)
         _check_size(width, height, scale)
+        network = network.with_address(self.home)
         self._timeout_s = timeout_s
         # A window of its own with an empty profile; where it cannot have a clipboard of its own, it is not isolated.
         self.is_user_owned = headed and not has_private_selections()
         self._closed = False
-        self._session = BrowserSession(self.home, (width, height), scale, timeout_s)
+        self._session = BrowserSession(self.home, (width, height), scale, timeout_s, network)
         self._thread = LoopThread("pixelhand-browser")
         atexit.register(self.close)
         try:
@@ -182,6 +186,12 @@ class Surface:
         """Return what happened since perform() returned (a late dialog, a new tab, a crash), "" if nothing."""
         return self._session.tabs.pop_notices()
 
+    def pop_refusals(self) -> int:
+        """Return how many pages the network rules refused since the last call."""
+        tabs = self._session.tabs
+        refusals, tabs.refusals = tabs.refusals, 0
+        return refusals
+
     def goto(self, url: str) -> None:
         """Open an address in the only tab and dismiss open dialogs; for a user or a task, never for a model."""
         self._call(self._session.goto(person_address(url)), self._limit_s() + LOAD_S, f"opening {url}")
@@ -217,8 +227,8 @@ def open_surface(options: SurfaceOptions) -> Surface:
         raise UsageError("\n".join(problems))
     url = options.url or "about:blank"
     if pages.is_miniwob_address(url):
-        return Surface(url, headed=options.headed)  # the page brings its own size
-    return Surface(url, width=options.width, height=options.height, headed=options.headed)
+        return Surface(url, headed=options.headed, network=options.network)  # the page brings its own size
+    return Surface(url, width=options.width, height=options.height, headed=options.headed, network=options.network)
 
 
 def check_options(options: SurfaceOptions) -> list[str]:

@@ -39,6 +39,7 @@ from envs.desktop.screen_capture import Pixels
 from envs.desktop.x11.windows import Window, Windows, visible_box
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
 from envs.options import SurfaceOptions
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Surface:
         scale: float | None = None,
         display: str | None = None,
         shared: Sequence[str | Path] = (),
+        network: NetworkRules = PUBLIC_HOSTS,
     ) -> None:
         """Open a desktop.
 
@@ -89,6 +91,7 @@ class Surface:
             scale: pointer points per Screen pixel; measured if None.
             display: name of an X11 display; DISPLAY if None.
             shared: folders that the programs of a virtual desktop may read and write.
+            network: what Chromium on a virtual desktop may connect to, besides `url` and what `goto` opens.
 
         Raises:
             UsageError: if the desktop cannot be opened as asked.
@@ -116,7 +119,9 @@ class Surface:
         def start_virtual() -> VirtualDesktop:
             from envs.desktop.virtual_display import VirtualDesktop
 
-            return VirtualDesktop(address, program, width, height, shared=[Path(path) for path in shared])
+            return VirtualDesktop(
+                address, program, width, height, shared=[Path(path) for path in shared], network=network
+            )
 
         try:
             self._call(lambda: self._open(display, start_virtual), START_S, "opening the desktop")
@@ -170,6 +175,10 @@ class Surface:
         """Return what happened since the last call, such as a closed program or a covered window; "" if nothing."""
         notices, self._notices = "; ".join(dict.fromkeys(self._notices)), []
         return notices
+
+    def pop_refusals(self) -> int:
+        """Return how many pages of a virtual desktop's Chromium the network rules refused since the last call."""
+        return self._virtual.pop_refusals() if self._virtual and not self._closed else 0
 
     def busy(self) -> bool:
         """Return whether a practice page has still to draw its present state, which a screenshot would not show yet."""
@@ -236,6 +245,8 @@ class Surface:
             if self._virtual is None or self._virtual.page is None:
                 raise UsageError(f"this desktop has no practice screen; use --on desktop:virtual with --url {address}")
             address = page.url
+        if self._virtual:
+            self._virtual.allow_address(address)
         self._call(lambda: self._backend.input.move(0, 0), CALL_S, "moving the pointer")
         devtools.goto(address)
 
@@ -332,6 +343,8 @@ class Surface:
     def _check_processes(self) -> None:
         if self._virtual and (notice := self._virtual.check()):
             self._notices.append(notice)
+        if self._virtual:
+            self._notices += self._virtual.pop_refusal_notices()
 
     def _capture(self) -> Pixels:
         self._check_processes()
@@ -481,6 +494,7 @@ def open_surface(opening: SurfaceOptions) -> Surface:
         url=opening.url,
         program=opening.program,
         shared=opening.share,
+        network=opening.network,
         width=opening.width,
         height=opening.height,
     )

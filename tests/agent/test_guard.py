@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actions import ActionDeniedError, Click, Open, Screen, UsageError
-from agent.safety.url_policy import UrlGuard, host_matches, is_subset
+from agent.safety.url_policy import UrlGuard
 
 SCREEN = Screen(np.zeros((8, 8, 3), np.uint8))
 GUARD = UrlGuard(hosts=("example.com", "*.müller.de", "127.0.0.1"))
@@ -26,7 +26,7 @@ def is_allowed(guard: UrlGuard, target: str) -> bool:
     "target",
     [
         "https://example.com/a?b#c",
-        "http://example.com:8080",
+        "http://example.com:80/",
         "example.com",
         "//example.com/x",
         "HTTPS://EXAMPLE.COM",
@@ -34,8 +34,8 @@ def is_allowed(guard: UrlGuard, target: str) -> bool:
         "https://b.a.xn--mller-kva.de",
         "https://ｅｘａｍｐｌｅ.com",
         "https://example。com",
-        "example.com:8080/a:b",
-        "http://127.0.0.1:9/",
+        "example.com:443/a:b",
+        "http://127.0.0.1/",
     ],
 )
 def test_listed_hosts_are_allowed_in_every_spelling(target: str) -> None:
@@ -53,14 +53,48 @@ def test_listed_hosts_are_allowed_in_every_spelling(target: str) -> None:
         "https://evil.test?example.com",
         "https://evil.test#example.com",
         "https://xmüller.de",
-        "http://localhost",
-        "https://[::1]/",
         "https://example.org",
+        "http://example.com:8080",
+        "example.com:22",
     ],
 )
 def test_unlisted_hosts_are_denied(target: str) -> None:
     assert not is_allowed(GUARD, target)
     assert is_allowed(UrlGuard(), target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://127.0.0.1:8642/v1/models",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://192.168.1.1/",
+        "http://[::1]:631/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://0.0.0.0/",
+        "http://localhost",
+        "http://a.localhost:8000",
+        "localhost:8000",
+        "http://example.com:0/",
+    ],
+)
+def test_private_addresses_are_denied_without_host_list(target: str) -> None:
+    assert not is_allowed(UrlGuard(), target)
+    assert not is_allowed(GUARD, target)
+
+
+def test_start_address_allows_its_port_only() -> None:
+    guard = UrlGuard(hosts=("127.0.0.1",), start="http://127.0.0.1:8000/x")
+    assert is_allowed(guard, "http://127.0.0.1:8000/y")
+    assert not is_allowed(guard, "http://127.0.0.1:22/")
+    assert is_allowed(UrlGuard(start="localhost:8000"), "http://localhost:8000/y")
+    assert not is_allowed(UrlGuard(start="localhost:8000"), "http://127.0.0.1:8000/y")
+
+
+def test_start_address_must_be_listed() -> None:
+    with pytest.raises(UsageError, match=r"--allow-host a\.org:8080"):
+        UrlGuard(hosts=("b.org",), start="http://a.org:8080")
+    assert UrlGuard(hosts=("b.org",), start="miniwob:click-test").hosts == ("b.org",)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +164,7 @@ def test_only_open_actions_are_checked() -> None:
 
 @pytest.mark.parametrize("host", ["http://example.com", "exa mple.com", "", "*", "*.", "a.*", "example.com/path"])
 def test_invalid_host_pattern_raises_usage_error(host: str) -> None:
-    with pytest.raises(UsageError, match="is not a host"):
+    with pytest.raises(UsageError, match=r"is not a host.*--allow-host"):
         UrlGuard(hosts=(host,))
 
 
@@ -143,26 +177,6 @@ def test_any_text_is_either_allowed_or_denied(target: str) -> None:
             continue
         host = url.lower().removeprefix("http://").removeprefix("https://").removeprefix("//")
         assert host.startswith(("example", "127.0.0.1", "ｅ")) or "ller.de" in host
-
-
-def test_suffix_pattern_matches_subdomains_only() -> None:
-    assert host_matches("*.a.org", "b.a.org")
-    assert not host_matches("*.a.org", "a.org")
-    assert not host_matches("*.a.org", "ba.org")
-
-
-@pytest.mark.parametrize(
-    ("pattern", "allowed", "expected"),
-    [
-        ("b.a.org", ["*.a.org"], True),
-        ("*.b.a.org", ["*.a.org"], True),
-        ("*.a.org", ["*.a.org"], True),
-        ("a.org", ["*.a.org"], False),
-        ("*.a.org", ["a.org", "b.a.org"], False),
-    ],
-)
-def test_is_subset(pattern: str, allowed: list[str], expected: bool) -> None:
-    assert is_subset(pattern, allowed) is expected
 
 
 @pytest.mark.parametrize("name", ["Calculator", "My Files", "微信"])

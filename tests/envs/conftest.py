@@ -15,6 +15,9 @@ from helpers.eventually import eventually
 
 from actions import UsageError
 from envs.chromium.executable import find_chrome
+from envs.network.rules import NetworkRules
+
+LOCAL_SITES = NetworkRules(named=("127.0.0.1:*", "localhost:*"))  # the pages of `site`
 
 
 @dataclass
@@ -79,7 +82,7 @@ def chrome() -> str:
 def browser(chrome: str) -> Iterator[Any]:
     from envs.surfaces.browser import Surface
 
-    with Surface(width=400, height=300, executable=chrome) as surface:
+    with Surface(width=400, height=300, executable=chrome, network=LOCAL_SITES) as surface:
         yield surface
 
 
@@ -88,7 +91,7 @@ def quick(chrome: str) -> Iterator[Any]:
     """Return a browser in which a page counts as hung after 1.5 s."""
     from envs.surfaces.browser import Surface
 
-    with Surface(width=400, height=300, executable=chrome, timeout_s=1.5) as surface:
+    with Surface(width=400, height=300, executable=chrome, network=LOCAL_SITES, timeout_s=1.5) as surface:
         yield surface
 
 

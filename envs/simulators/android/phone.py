@@ -23,6 +23,7 @@ from actions import SurfaceError, UsageError
 from envs.chromium.launch import START_S
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
 from envs.simulators.android.adb_protocol import AdbConnection, Service, Stream
 from envs.simulators.android.control_server import PROPERTY, serve_control
 from envs.simulators.android.deviations import distort_output
@@ -53,6 +54,7 @@ class SimulatedPhone:
         keyboards: Sequence[str] = (ADB_KEYBOARD,),
         headed: bool = False,
         executable: str | None = None,
+        network: NetworkRules = PUBLIC_HOSTS,
     ) -> None:
         """Start the phone.
 
@@ -65,6 +67,7 @@ class SimulatedPhone:
             keyboards: installed input methods that take text over adb.
             headed: whether Chromium shows its pages in windows.
             executable: path of Chromium; found if None.
+            network: what its browser may connect to.
 
         Raises:
             UsageError: if the phone cannot start.
@@ -74,7 +77,7 @@ class SimulatedPhone:
         if not all(side * scale == int(side * scale) > 0 for side in (width, height)):
             raise UsageError(f"{width}x{height} CSS pixels at scale {scale} are no whole number of screen pixels")
         self.faults = Faults()
-        self.screen = PhoneScreen(self._on_page_request)
+        self.screen = PhoneScreen(self._on_page_request, network)
         self.serialno = f"SIM{secrets.token_hex(4).upper()}"
         self.shell = Shell(self.screen, self.faults, self._system_properties(), keyboards)
         self._connections: set[AdbConnection] = set()

@@ -22,6 +22,8 @@ from envs.chromium.input import set_field_value
 from envs.chromium.launch import launch
 from envs.chromium.page_scripts import drawing_script
 from envs.miniwob import pages
+from envs.network.proxy import NetworkProxy
+from envs.network.rules import PUBLIC_HOSTS, NetworkRules
 
 PAGES = Path(__file__).parent / "pages"
 # The script of practice pages runs in every file: page; the phone's own pages must not get it, since they scroll.
@@ -80,13 +82,18 @@ KEY_NAMES = {key.android: key.playwright for key in KEYS.values() if key.android
 class PhoneScreen:
     """A phone's screen."""
 
-    def __init__(self, on_page_request: Callable[[dict[str, str]], Awaitable[None]]) -> None:
+    def __init__(
+        self, on_page_request: Callable[[dict[str, str]], Awaitable[None]], rules: NetworkRules = PUBLIC_HOSTS
+    ) -> None:
         """Make a screen that is not started yet.
 
         Args:
             on_page_request: called with the requests of the phone's own pages, {"open": package} or
                 {"set": key, "to": value}.
+            rules: what its Chromium may connect to.
         """
+        self._rules = rules
+        self._proxy: NetworkProxy | None = None
         self._on_page_request = on_page_request
         self.width, self.height = 0, 0  # in CSS pixels
         self.scale = 1.0  # pixels per CSS pixel
@@ -103,7 +110,8 @@ class PhoneScreen:
 
     async def start(self, executable: str | None, headed: bool) -> None:
         """Start Chromium."""
-        self._playwright, self._browser = await launch(executable, headed)
+        self._proxy = NetworkProxy(self._rules)
+        self._playwright, self._browser = await launch(executable, headed, self._proxy)
 
     async def stop(self) -> None:
         """End Chromium."""
@@ -111,6 +119,8 @@ class PhoneScreen:
             for close in (self._browser.close, self._playwright.stop):
                 with contextlib.suppress(Error, TimeoutError):  # it may have ended already
                     await asyncio.wait_for(close(), CLOSE_S / 2)
+        if self._proxy is not None:
+            self._proxy.close()
 
     async def power_on(self, width: int, height: int, scale: float, home: App = LAUNCHER) -> None:
         """Start with a screen of this size (CSS pixels); every app is closed and loses its state."""
@@ -124,6 +134,7 @@ class PhoneScreen:
             device_scale_factor=scale,
             has_touch=True,
             accept_downloads=False,
+            service_workers="block",
         )
         await self._context.add_init_script(drawing_script())
         await self._context.add_init_script(NOT_PRACTICE_JS)

@@ -11,6 +11,7 @@ import pytest
 from helpers.adb_server import Adb
 from helpers.eventually import eventually
 
+from envs.network.rules import NetworkRules
 from envs.simulators.android.faults import KINDS
 from envs.simulators.android.phone import SimulatedPhone
 from envs.surfaces.android import Surface
@@ -37,7 +38,7 @@ def own_environment(adb: Adb, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 @pytest.fixture(scope="module")
 def shared_phone(adb: Adb, chrome: str) -> Iterator[SimulatedPhone]:
     """Return a connected simulated phone in any state."""
-    with SimulatedPhone(executable=chrome) as phone:
+    with SimulatedPhone(executable=chrome, network=NetworkRules(named=("127.0.0.1:*",))) as phone:
         adb("connect", phone.address)
         yield phone
         subprocess.run(["adb", "disconnect", phone.address], env=adb.environ, capture_output=True, timeout=30)
