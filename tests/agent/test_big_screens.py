@@ -34,7 +34,7 @@ def resized(width: int, height: int, largest: int) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "size", [(1920, 1080), (3840, 2160), (5120, 1440), (1366, 768), (1080, 2400)], ids="{0[0]}x{0[1]}".format
 )
-def test_resized_points_hit_small_targets(size: tuple[int, int], chrome: str, tmp_path: Path) -> None:
+def test_resized_points_hit_small_targets(size: tuple[int, int], chromium: None, tmp_path: Path) -> None:
     width, height = size
     corners = [(3, 3), (width - 12, height - 12), (width // 3, height // 2), (width - 12, 3)]
     boxes = "".join(
@@ -44,7 +44,7 @@ def test_resized_points_hit_small_targets(size: tuple[int, int], chrome: str, tm
     )
     path = tmp_path / "page.html"
     path.write_text(f"<style>body{{margin:0}}</style>{boxes}<script>window.hits = new Set()</script>")
-    with Surface(path.as_uri(), width=width, height=height, executable=chrome) as surface:
+    with Surface(path.as_uri(), width=width, height=height) as surface:
         for dialect, limits, template, shown in (
             (qwen25.Dialect, ImageLimits(max_pixels=LARGEST), QWEN, resized(width, height, LARGEST)),
             (qwen25.Dialect, ImageLimits(max_pixels=1280 * 784), QWEN, resized(width, height, 1280 * 784)),
