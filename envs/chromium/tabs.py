@@ -145,7 +145,9 @@ class Tabs:
         try:
             if request.is_navigation_request() and request.frame.parent_frame is None:
                 self.loading[page] = request
-                self.dialogs = [one for one in self.dialogs if not (isinstance(one, SignIn) and one.page is page)]
+                self.dialogs = [
+                    dialog for dialog in self.dialogs if not (isinstance(dialog, SignIn) and dialog.page is page)
+                ]
                 self.requested[page] = request.url
         except Error:  # the request is older than its frame: the tab is about to open
             pass
