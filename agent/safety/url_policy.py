@@ -1,6 +1,6 @@
 """Allow or deny the URLs that the model opens, by scheme and host.
 
-The guard is called by `actions.dispatch.dispatch` before every action and checks `open` actions only. It does not
+The rules are part of the guard (agent/safety/guard.py) and check `open` actions only. They do not
 confine the browser: links, redirects, scripts, frames and downloads of a page are not checked, nor is what is typed
 or clicked.
 """
@@ -42,7 +42,7 @@ class UrlGuard:
 
     def __call__(self, action: Action, screen: Screen) -> None:
         """Raise ActionDeniedError, which names the rule and the remedy, if the action opens a URL that is denied."""
-        if isinstance(action, Open) and not (self.apps and _APP.fullmatch(action.target)):
+        if isinstance(action, Open) and not (self.apps and is_app_name(action.target)):
             self.check_url(action.target)
 
     def check_url(self, target: str) -> None:
@@ -52,8 +52,7 @@ class UrlGuard:
                 f"rule 'address': {target[:80]!r} contains spaces, control characters or backslashes; "
                 "percent-encode them"
             )
-        if _HOST_AND_PORT.fullmatch(target) or not _SCHEME.match(target):
-            target = "https://" + target.removeprefix("//")
+        target = add_scheme(target)
         try:
             parts = urlsplit(target)
             host, scheme = parts.hostname or "", parts.scheme.lower()
@@ -77,6 +76,18 @@ class UrlGuard:
                 f"rule 'hosts': {name} is not allowed, only {', '.join(self.hosts) or 'none'}; "
                 f"the user can allow it with --allow-host {name}"
             )
+
+
+def add_scheme(target: str) -> str:
+    """Return a target of `open` as a URL: one without a scheme is treated as https."""
+    if _HOST_AND_PORT.fullmatch(target) or not _SCHEME.match(target):
+        return "https://" + target.removeprefix("//")
+    return target
+
+
+def is_app_name(target: str) -> bool:
+    """Return whether a target of `open` cannot be a URL, such as "Calculator"."""
+    return _APP.fullmatch(target) is not None
 
 
 def host_matches(pattern: str, host: str) -> bool:

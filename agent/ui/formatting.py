@@ -25,7 +25,12 @@ from actions import (
 
 MAX_TEXT_CHARS = 200  # of a text within an action
 NO_LIMIT = 100_000  # longer than any text within an action: an approval must not hide its end
-_NOT_DONE_ANSWERS = {"refused": "refused", "stopped": "not done", "nobody": "not done"}  # of an `approval` event
+_NOT_DONE_ANSWERS = {
+    "refused": "refused",
+    "stopped": "not done",
+    "nobody": "not done",
+    "taken over": "not done",
+}  # of an `approval` event
 _KEYS = str.maketrans({"\n": "⏎", "\t": "⇥"})
 
 
