@@ -202,8 +202,9 @@ class ApprovalPrompt:
         start = time.monotonic()
         try:
             while True:
+                line = self._ask_once(request)
                 try:
-                    return parse_answer(self._ask_once(request), request.action)
+                    return parse_answer(line, request.action)
                 except InvalidActionError as error:
                     request = replace(request, problem=str(error))
         finally:

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from actions import (
@@ -119,7 +119,7 @@ class ActionGuard:
                 self.limits.check_time()
             return None
         self.limits.check_time()
-        current = action
+        current: Action = action
         while True:
             proposal = self._propose(current, screen)
             self.limits.check(proposal, screen)
@@ -136,7 +136,6 @@ class ActionGuard:
         self._remember(current)
         if current is action:
             return None
-        self._protect_text(proposal)
         shown = self.redactor.redact({"action": current})["action"]
         return Replacement(current, f"the person had this done instead: {describe_action(shown)}")  # type: ignore[arg-type]
 
@@ -261,6 +260,7 @@ class ActionGuard:
             self._record(action, decision, picture, "approved", f"but {problem}")
             raise ActionRejectedError(f"the person was asked, and meanwhile {problem}, {LOOK_AGAIN}")
         if answer.action is not None:
+            self._protect_text(replace(proposal, action=answer.action))
             self._record(action, decision, picture, "edited", "", edited=answer.action)
             return answer.action
         if answer.kind == "kind" and can_approve_kind:

@@ -33,8 +33,8 @@ class LimitCounter:
         now = time.monotonic()
         self._start = now if self._start is None else self._start
         minutes = (now - self._start - self.paused_s) / 60
-        if self.limits.minutes is not None and minutes > self.limits.minutes:
-            raise self._error("minutes", f"the run takes longer than {self.limits.minutes:g} minutes")
+        if self.limits.minutes is not None and minutes >= self.limits.minutes:
+            raise self._error("minutes", f"the run took {self.limits.minutes:g} minutes")
         self._check_refusals()
 
     def check(self, proposal: Proposal, screen: Screen) -> None:

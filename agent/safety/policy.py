@@ -24,7 +24,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from actions import Click, UsageError
 from actions.suggest import suggest
@@ -304,7 +304,7 @@ def user_policy_file() -> Path:
 EACH_ACTION = PolicyFile(
     default="allow", rules=(Rule(name="each-action", effect="ask", reason="--approve each was given"),)
 )
-_KEYS = {"allow": AllowLists, "limits": Limits, "rules": Rule}
+_KEYS: dict[str, type[BaseModel]] = {"allow": AllowLists, "limits": Limits, "rules": Rule}
 
 
 def _describe_problem(kind: str, location: Sequence[str | int], message: str, source: str) -> str:

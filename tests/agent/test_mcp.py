@@ -123,7 +123,7 @@ def test_screenshot_and_act_are_traced(env: FakeEnv, tmp_path: Path) -> None:
     assert (image_of(after)[0, 0] == (0, 200, 0)).all()
     assert (image_of(before)[0, 0] != (0, 200, 0)).any()
     (run,) = read_traces(tmp_path)
-    assert [event["event"] for event in run.events] == ["start", "reply", "act.intent", "act.result", "end"]
+    assert [event["event"] for event in run.events] == ["start", "reply", "act.intent", "decision", "act.result", "end"]
     assert run.check_frames() == 2
     assert run.manifest["policy"]["model"] == "mcp client"
 

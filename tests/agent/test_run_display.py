@@ -331,7 +331,7 @@ def test_question_mark_prints_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display_module, "_read_fresh_line", lambda prompt: next(answers))
     out = io.StringIO()
     assert TextDisplay(out).approve(request("click (1, 2)", "0001.png")) == "y"
-    assert out.getvalue().count("do not ask again for actions of its kind") == 2
+    assert out.getvalue().count("do not ask again in this run for actions of its kind") == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
