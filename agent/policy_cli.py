@@ -101,8 +101,8 @@ def test(
 ) -> None:
     """Print what the policy says about each action of a recorded run.
 
-    The exit code is 1 if an action that was done would be denied. Facts are those that the run recorded. A trace without
-    them, such as that of a surface that has no facts, matches no rule about elements and pages.
+    The exit code is 1 if an action that was done would be denied. The facts are those that the run recorded; without
+    them, as on a surface that has no facts, no rule about elements and pages matches.
     """
     from agent import config
     from agent.session import runs_root
@@ -175,14 +175,17 @@ def _to_facts(data: object) -> ActionFacts:
     Raises:
         UsageError: The data are not facts; the message names the first key that is wrong.
     """
+    from dataclasses import fields
+
     from pydantic import TypeAdapter, ValidationError
 
     from actions import UsageError
     from actions.facts import ActionFacts, ElementFacts
 
-    def closed(value: object, cls: type) -> None:
-        if isinstance(value, dict) and (unknown := sorted(map(str, value.keys() - set(cls.__dataclass_fields__)))):
-            raise UsageError(f"facts have no key '{unknown[0][:40]}'; keys: {', '.join(cls.__dataclass_fields__)}")
+    def closed(value: object, cls: type[ActionFacts] | type[ElementFacts]) -> None:
+        names = [item.name for item in fields(cls)]
+        if isinstance(value, dict) and (unknown := sorted(map(str, value.keys() - {*names}))):
+            raise UsageError(f"facts have no key '{unknown[0][:40]}'; keys: {', '.join(names)}")
 
     closed(data, ActionFacts)
     if isinstance(data, dict):
