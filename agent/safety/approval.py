@@ -95,8 +95,8 @@ def covers_kind(proposal: Proposal, decision: Decision) -> bool:
     """Return whether an answer may cover later actions of the kind: never for secrets and effects."""
     return not (
         decision.each_time
-        or proposal.field_kinds() & SECRET_FIELDS
-        or any(has_word(label, EFFECT_SETS) for label in proposal.labels())
+        or proposal.field_kinds & SECRET_FIELDS
+        or any(has_word(label, EFFECT_SETS) for label in proposal.labels)
     )
 
 
@@ -163,7 +163,7 @@ def describe_target(proposal: Proposal) -> str:
     place = str(proposal.host) if proposal.host is not None else proposal.facts.window or proposal.app
     text = " and ".join(filter(None, parts))
     preposition = "on" if proposal.action.points() else "into"
-    targets = {element.target for element in proposal.targets() if not proposal.is_same_origin(element.target)}
+    targets = {element.target for element in proposal.targets if not proposal.is_same_origin(element.target)}
     return (
         (f" {preposition} {text}" if text else "")
         + (f" at {sanitize(place, MAX_LABEL_CHARS)}" if place else "")

@@ -167,7 +167,7 @@ class ActionGuard:
         proposal = Proposal(known, self.surface.name, self.is_user_owned, facts)
         if before is not None and not before.points():
             return facts is not None and facts.focus is not None  # Tab or Enter: the next field is known only later
-        return bool(proposal.field_kinds() & SECRET_FIELDS)
+        return bool(proposal.field_kinds & SECRET_FIELDS)
 
     # facts and decision
 
@@ -344,7 +344,7 @@ class ActionGuard:
         """Keep the text of the action out of all events if it goes into a field for secrets."""
         action = proposal.action
         if isinstance(action, TypeText):
-            if proposal.field_kinds() & SECRET_FIELDS:
+            if proposal.field_kinds & SECRET_FIELDS:
                 self.redactor.add(action.text)
             first, _, rest = action.text.partition("\t")
             if proposal.facts is not None and first and rest.strip("\t\n"):  # Tab leads to a field that is not known

@@ -80,7 +80,7 @@ class LimitCounter:
         if first is None and proposal.url:
             page = host_of(proposal.url)
             first = str(page) if page is not None else ""
-        hosts = {str(host) for host in (proposal.host, *(host_of(e.target) for e in proposal.targets())) if host}
+        hosts = {str(host) for host in (proposal.host, *(host_of(e.target) for e in proposal.targets)) if host}
         return hosts - {first}
 
     def _error(self, name: str, what: str) -> RunStoppedError:

@@ -126,12 +126,14 @@ class Proposal:
             return tuple(element for element in self.touched if not element.field)
         return ()
 
+    @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Return the labels that name an effect: of activated controls, not of text fields and plain links."""
+        """The labels that name an effect: of activated controls, not of text fields and plain links."""
         return tuple(element.label for element in self.activated if element.label and self._is_control(element))
 
+    @cached_property
     def field_kinds(self) -> frozenset[str]:
-        """Return the kinds of the editable fields that the action touches, also those that their labels name."""
+        """The kinds of the editable fields that the action touches, also those that their labels name."""
         kinds: set[str] = set()
         for element in self.touched:
             if element.field:
@@ -139,8 +141,9 @@ class Proposal:
                 kinds.update(filter(None, (has_word(element.label, [kind]) for kind in ("password", "otp", "card"))))
         return frozenset(kinds)
 
+    @cached_property
     def targets(self) -> tuple[ElementFacts, ...]:
-        """Return the activated elements that lead somewhere."""
+        """The activated elements that lead somewhere."""
         return tuple(element for element in self.activated if element.target)
 
     def is_same_origin(self, target: str) -> bool:

@@ -199,13 +199,13 @@ class Rule(_Closed):
 
     def _matches_element(self, proposal: Proposal) -> bool:
         is_permission = self.effect == "allow"
-        activated, labels = proposal.activated, proposal.labels()
+        activated, labels = proposal.activated, proposal.labels
         if self.target is not None:
-            same = [proposal.is_same_origin(element.target) for element in proposal.targets()]
+            same = [proposal.is_same_origin(element.target) for element in proposal.targets]
             if not (all(same) and same if self.target == "same" else not all(same)):
                 return False
         if self.targets is not None:
-            hosts = [host_of(element.target) for element in proposal.targets()]
+            hosts = [host_of(element.target) for element in proposal.targets]
             quantifier = all if is_permission else any
             if not hosts or not quantifier(matches_host(host, self.targets, is_permission) for host in hosts):
                 return False
@@ -213,7 +213,7 @@ class Rule(_Closed):
             bool(activated) and all(map(proposal.is_plain_link, activated))
         ):
             return False
-        kinds = proposal.field_kinds()
+        kinds = proposal.field_kinds
         return (
             (self.methods is None or any(element.method in self.methods for element in activated))
             and (self.words is None or any(has_word(label, self.words) for label in labels))
@@ -274,7 +274,7 @@ class AllowLists(_Closed):
             hosts += [] if is_app else [proposal.host]
         elif not is_page_without_host(proposal.url) and (proposal.url or proposal.surface == BROWSER):
             hosts.append(proposal.host)
-        for element in proposal.targets():
+        for element in proposal.targets:
             host = host_of(element.target)
             if host is not None or not proposal.is_same_origin(element.target):
                 hosts.append(host)

@@ -161,6 +161,7 @@ WORD_SETS: dict[str, Words] = {
         "ja": "カード番号, クレジットカード, セキュリティコード, 有効期限, 口座番号",
     },
 }
+MAX_LABEL_CHARS = 20_000  # of a label; what follows is not searched
 EFFECT_SETS = ("pay", "send", "delete", "publish", "grant", "install")
 
 _TOKEN = re.compile(r"[^\W\d_]+")
@@ -168,6 +169,7 @@ _TOKEN = re.compile(r"[^\W\d_]+")
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁһԛԝνοραιτкмнвηυ", "aeopcyxijsdhqwvopaitkmhbnu")
 
 
+@lru_cache(maxsize=1000)
 def tokenize(text: str) -> tuple[str, ...]:
     """Return the words of a label in lower case, without accents and invisible characters."""
     visible = "".join(
@@ -183,31 +185,37 @@ def tokenize(text: str) -> tuple[str, ...]:
 
 def has_word(text: str, sets: Iterable[str]) -> str:
     """Return the first set of WORD_SETS of which the text has a word, "" if there is none."""
+    text = text[:MAX_LABEL_CHARS]
+    return next((name for name in sets if _has_word_of(text, name)), "")
+
+
+@lru_cache(maxsize=2000)
+def _has_word_of(text: str, name: str) -> bool:
     tokens = tokenize(text)
     latin = tuple(token.translate(_LOOKALIKES) for token in tokens)
     compact = _compact(text)
-    for name in sets:
-        phrases, parts = _compiled(name)
-        if any(part in compact for part in parts):
-            return name
-        if any(_has_phrase(words, phrase) for words in {tokens, latin} for phrase in phrases):
-            return name
-    return ""
+    phrases, parts = _compiled(name)
+    if any(part in compact for part in parts):
+        return True
+    longest = max(map(len, phrases))
+    runs = {
+        words[start : start + width]
+        for words in {tokens, latin}
+        for width in range(1, longest + 1)
+        for start in range(len(words) - width + 1)
+    }
+    return not phrases.isdisjoint(runs)
 
 
 def _fold(text: str) -> str:
     return text.casefold().replace("ł", "l").replace("ø", "o")
 
 
+@lru_cache(maxsize=1000)
 def _compact(text: str) -> str:
     """Return a text without spaces and invisible characters, for languages that are written without spaces."""
     normalized = unicodedata.normalize("NFKC", text).casefold()
     return "".join(c for c in normalized if not c.isspace() and unicodedata.category(c) != "Cf")
-
-
-def _has_phrase(tokens: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
-    width = len(phrase)
-    return any(tokens[start : start + width] == phrase for start in range(len(tokens) - width + 1))
 
 
 @lru_cache

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from helpers.facts_surface import CANCEL, LINK, PASSWORD, PAY, SEARCH, FactsSurface, PixelSurface
@@ -25,9 +26,16 @@ from actions import (
     dispatch,
 )
 from actions.facts import ElementFacts
+from agent.config import Settings
+from agent.loop import run
+from agent.policies.scripted import ScriptPolicy
 from agent.safety.approval import ApprovalRequest
 from agent.safety.guard import ActionGuard
-from agent.safety.policy import PolicyLayer, SafetyPolicy, load_preset, parse_policy
+from agent.safety.policy import PolicyLayer, SafetyPolicy, load_preset, load_safety_policy, parse_policy
+from agent.session import install_guard, manifest
+from agent.trace import TraceWriter, new_folder, read_trace
+from envs.live import LiveEnv
+from envs.stability import SettleOptions
 
 CLICK = Click(x=150, y=125)
 TYPE = TypeText(text="hello")
@@ -432,3 +440,29 @@ def test_other_text_is_not_masked(tmp_path: Path) -> None:
     bench.guard.protect([TYPE])
     bench.do(TYPE)
     assert bench.guard.redact({"action": TYPE}) == {"action": TYPE}
+
+
+def test_password_is_in_no_byte_of_a_run(tmp_path: Path) -> None:
+    surface = FactsSurface({(100, 100, 200, 150): PASSWORD})
+    surface.state = replace(surface.state, focus=PASSWORD)
+    folder = new_folder(tmp_path)
+    writer = TraceWriter(folder, {"goal": "log in", "policy": {}})
+    env = LiveEnv(surface, settle=SettleOptions(0.0, 0.0, 0.0, 0.0))
+    install_guard(env, load_safety_policy("sandbox"), folder, writer.write, None)
+    secret = 'hün"ter\\2 PASSWORD'
+    replies = [json.dumps({"verb": "type", "text": secret, "thought": f"the password is {secret}"}), '{"verb": "done"}']
+    shown: list[Any] = []
+    run("log in", env, ScriptPolicy(replies), max_steps=3, trace=writer, on_event=shown.append)
+    writer.close()
+    assert [action.text for action in surface.performed if isinstance(action, TypeText)] == [secret]
+    spellings = [secret, json.dumps(secret)[1:-1], json.dumps(json.dumps(secret))[3:-3], "PASSWORD", quote(secret)]
+    data = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    for spelling in spellings:
+        assert spelling.encode() not in data
+        assert spelling not in str(shown)
+    assert [event["action"]["text"] for event in read_trace(folder).finished if "text" in event["action"]] == ["•••"]
+
+
+def test_manifest_has_hash_of_policy(tmp_path: Path) -> None:
+    policy = load_safety_policy("cautious")
+    assert manifest("g", Settings(), {}, policy)["safety_policy"]["sha256"] == policy.sha256  # type: ignore[index]
