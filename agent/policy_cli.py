@@ -31,6 +31,7 @@ PolicyName = Annotated[
 def check(file: Annotated[Path, typer.Argument(help="A policy file (TOML).")]) -> None:
     """Check a policy file: print its rules, or what is wrong with it and where."""
     from agent.safety.policy import read_policy_file
+    from agent.ui.formatting import sanitize
 
     content = read_policy_file(file)
     assert content is not None
@@ -40,10 +41,10 @@ def check(file: Annotated[Path, typer.Argument(help="A policy file (TOML).")]) -
         if (values := getattr(content.allow, name)) is not None
     }
     for name, values in lists.items():
-        print(f"allow.{name}  {', '.join(values) or 'nothing: every action is denied'}")
+        print(sanitize(f"allow.{name}  {', '.join(values) or 'nothing: every action is denied'}"))
     for rule in content.rules:
         keys = rule.model_dump(exclude_none=True, exclude={"name", "effect", "each_time", "reason"})
-        print(f"{rule.effect:5}  {rule.name}: {', '.join(keys) or 'every action'}")
+        print(sanitize(f"{rule.effect:5}  {rule.name}: {', '.join(keys) or 'every action'}"))
     limits = content.limits.model_dump(exclude_none=True)
     for name, value in limits.items():
         print(f"limit  {name}: {value:g}")
@@ -72,6 +73,7 @@ def explain(
     """Print what the policy decides about an action, by which rule of which layer."""
     from actions import InvalidActionError, UsageError, parse_action
     from agent.safety.proposal import Proposal
+    from agent.ui.formatting import sanitize
 
     data = _read_json(action, "the action")
     if isinstance(data, dict) and "action" in data:
@@ -86,10 +88,10 @@ def explain(
     proposal = Proposal(proposed, surface, screen == "own", _to_facts(known) if known is not None else None)
     safety = _load(policy, approve)
     decision = safety.decide(proposal)
-    print(f"{decision.effect}  {_describe(decision)}")
+    print(sanitize(f"{decision.effect}  {_describe(decision)}"))
     for layer in safety.layers:
         inside = layer.decide(proposal)
-        print(f"  {layer.name:12} {layer.source}: {inside.effect} ({inside.rule})")
+        print(sanitize(f"  {layer.name:12} {layer.source}: {inside.effect} ({inside.rule})"))
     print(f"policy sha256 {safety.sha256}")
 
 
@@ -107,12 +109,13 @@ def test(
     from agent import config
     from agent.session import runs_root
     from agent.trace import find_run, read_trace
+    from agent.ui.formatting import NO_LIMIT, sanitize
 
     record = read_trace(find_run(runs_root(config.load({"runs": runs})), trace))
     safety = _load(policy, None, str(record.manifest.get("url") or ""))
     denied = 0
     for step, action, result, decision in evaluate_trace(record, safety):
-        print(f"step {step:3}  {decision.effect:5}  {action}  [{result}; {_describe(decision)}]")
+        print(sanitize(f"step {step:3}  {decision.effect:5}  {action}  [{result}; {_describe(decision)}]", NO_LIMIT))
         denied += decision.effect == "deny" and result == "did"
     print(f"{denied} of the actions that were done would be denied; policy sha256 {safety.sha256}")
     raise typer.Exit(1 if denied else 0)
@@ -122,7 +125,7 @@ def evaluate_trace(record: Trace, safety: SafetyPolicy) -> Iterator[tuple[int, s
     """Yield (step, action in words, what became of it, decision) for each action of a recorded run."""
     from actions import CONTROL_ACTIONS
     from agent.safety.proposal import Proposal
-    from agent.ui.formatting import describe_action, outcome_label
+    from agent.ui.formatting import decision_outcome, describe_action, outcome_label
 
     surface = str(record.manifest.get("surface") or "browser").partition(":")[0]
     facts: ActionFacts | None = None
@@ -132,6 +135,7 @@ def evaluate_trace(record: Trace, safety: SafetyPolicy) -> Iterator[tuple[int, s
         if event["event"] == "act.intent":
             facts, answer, performed, is_user_owned = None, "", None, False
         elif event["event"] == "decision":
+            answer = decision_outcome(event)
             performed = record.action(event)
             is_user_owned = event["screen_owner"] == "user"
             facts = _to_facts(event["facts"]) if event["facts"] is not None else None

@@ -139,8 +139,8 @@ def configuration_page() -> str:
         'allow_hosts = ["example.org", "*.example.org"]',
         "```\n",
         "A project's file comes with somebody else's code, so it may only narrow what the user's own settings allow:",
-        "it may shorten `allow_hosts` and `allow_schemes`, set `approve` to `each`, lower `max_steps` and choose a start",
-        "page on your hosts, but not the other way round. It may not set "
+        "it may shorten `allow_hosts` and `allow_schemes`, set `approve` to `each`, lower `max_steps` and choose a",
+        "start page on your hosts, but not the other way round. It may not set "
         + ", ".join(f"`{key}`" for key in sorted(config.USER_ONLY_KEYS))
         + ".\n",
         "An unknown key, or a value of the wrong type, is an error that names the file and the nearest key.\n",

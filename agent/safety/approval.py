@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from actions import Action, InvalidActionError, RunStoppedError, parse_action
+from actions import Action, InvalidActionError, PressKeys, RunStoppedError, TypeText, parse_action
 from actions.facts import ActionFacts, ElementFacts
 from agent.safety.policy import Decision
-from agent.safety.proposal import SECRET_FIELDS, Proposal
+from agent.safety.proposal import SECRET_FIELDS, Proposal, submits
 from agent.safety.signals import defer_interrupts
 from agent.safety.words import EFFECT_SETS, has_word
 from agent.ui.formatting import sanitize
@@ -20,6 +20,7 @@ from agent.ui.formatting import sanitize
 YES, ALWAYS, STOP, NO = ("y", "yes"), ("a", "always"), ("s", "stop"), ("n", "no")
 TAKE_OVER, EDIT = ("t", "take over"), ("e", "edit")
 MAX_LABEL_CHARS = 120
+CHORD_KEYS = frozenset({"ctrl", "alt", "meta", "delete"})  # with them a key does more than to move or to type
 
 AnswerKind = Literal["once", "kind", "edit", "no", "take over", "stop"]
 
@@ -85,10 +86,15 @@ class ApprovalKind(NamedTuple):
 
 
 def kind_of(proposal: Proposal) -> ApprovalKind:
-    """Return the kind of an action."""
+    """Return the kind of an action; input that submits something and each chord are kinds of their own."""
     place = str(proposal.host) if proposal.host is not None else proposal.url or proposal.app
     roles = ",".join(element.role for element in proposal.touched)
-    return ApprovalKind(proposal.action.verb, place, roles)
+    action, verb = proposal.action, proposal.action.verb
+    if isinstance(action, PressKeys) and (submits(action) or CHORD_KEYS & {*action.keys}):
+        verb = f"press {'+'.join(action.keys)}"
+    elif isinstance(action, TypeText) and submits(action):
+        verb = "type and submit"
+    return ApprovalKind(verb, place, roles)
 
 
 def covers_kind(proposal: Proposal, decision: Decision) -> bool:

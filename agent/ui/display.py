@@ -21,6 +21,7 @@ from actions import UsageError
 from agent.trace import FRAMES
 from agent.ui.formatting import (
     NO_LIMIT,
+    decision_outcome,
     describe_action,
     format_duration,
     format_timings,
@@ -186,6 +187,8 @@ class TextDisplay:
                 self.uncertainty = event["reply"].uncertainty
             case "act.intent":
                 self.approval = ""
+            case "decision":
+                self.approval = decision_outcome(event)
             case "approval":
                 self.approval = event["answer"]
             case "act.result":
