@@ -37,6 +37,8 @@ NOT_SETTINGS = frozenset(  # environment variables that other modules read
 USER_ONLY_KEYS = frozenset(  # what runs, where traces go, and which policy is the task's
     {"runs", "prompt", "model", "grounder", "program", "policy"}
 )
+MAX_FILE_BYTES = 1_000_000
+MAX_PROJECT_SIDE_PX = 4096  # what a project may choose, unless the user's own settings have more
 MAX_SIDE_PX = 16_384  # of a page; Chromium draws none that is larger
 OLD_NAMES = {"on": "surface", "shrink": "auto_shrink_history"}  # still accepted in files and the environment
 
@@ -183,8 +185,10 @@ def _merge(layers: list[dict[str, object]]) -> Settings:
 
 def _read_toml(path: Path) -> dict[str, object]:
     try:
+        if path.exists() and (not path.is_file() or path.stat().st_size > MAX_FILE_BYTES):
+            raise UsageError(f"{path} is not a regular file of at most {MAX_FILE_BYTES} bytes; remove it or rename it")
         return _rename_old(TomlConfigSettingsSource(BaseSettings, path)())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -239,6 +243,11 @@ def _widened_by_project(own_layers: list[dict[str, object]], project: dict[str, 
         wider.append(f"{with_project.max_steps} steps instead of {own.max_steps} (max_steps)")
     if "surface" in used and with_project.surface not in (own.surface, "browser"):
         wider.append(f"the surface {with_project.surface} (surface)")
+    wider += [
+        f"a page of {getattr(with_project, key)} pixels ({key})"
+        for key in ("width", "height")
+        if key in used and getattr(with_project, key) > max(getattr(own, key), MAX_PROJECT_SIDE_PX)
+    ]
     if "headed" in used and with_project.headed and not own.headed:
         wider.append("a browser window on your screen (headed)")
     if "url" in used and with_project.url != own.url:

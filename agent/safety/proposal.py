@@ -119,7 +119,7 @@ class Proposal:
         """The elements that the action would activate, as a click on a button or Enter in a form does."""
         action = self.action
         if isinstance(action, TypeText | PressKeys):
-            return self.touched if submits(action) else ()
+            return tuple(element for element in self.touched if _activates(action, element))
         if isinstance(action, Click) and action.button == "right":
             return ()
         if isinstance(action, Click | LongPress | Drag):
@@ -174,10 +174,14 @@ class Proposal:
 
 
 def submits(action: TypeText | PressKeys) -> bool:
-    """Return whether keyboard input activates the focused element or submits its form: Enter, or a space alone."""
-    if isinstance(action, TypeText):
-        return "\n" in action.text
-    return bool({"enter", "space"} & set(action.keys))
+    """Return whether keyboard input has an Enter, which submits a form and activates a control."""
+    return "\n" in action.text if isinstance(action, TypeText) else "enter" in action.keys
+
+
+def _activates(action: TypeText | PressKeys, element: ElementFacts) -> bool:
+    """Return whether keyboard input activates the focused element: by Enter, or a control by a space."""
+    has_space = " " in action.text if isinstance(action, TypeText) else "space" in action.keys
+    return submits(action) or (has_space and not element.field)
 
 
 def _split(url: str) -> SplitResult | None:

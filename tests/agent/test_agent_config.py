@@ -137,6 +137,8 @@ def test_project_cannot_set_user_only_key(tmp_path: Path, name: str) -> None:
         "url = 'file:///etc/passwd'",
         "url = 'javascript:alert(1)'",
         "headed = true",
+        "width = 16000",
+        "height = 16000",
     ],
 )
 def test_project_cannot_widen_the_run(project: str, tmp_path: Path) -> None:
@@ -148,6 +150,17 @@ def test_project_cannot_move_own_screens_to_practice(tmp_path: Path) -> None:
     """On a practice page nothing is asked."""
     with pytest.raises(UsageError, match="a project can only restrict"):
         load_layers(tmp_path, "", "url = 'practice:click-test'", surface="desktop")
+
+
+def test_endless_or_nested_file_is_rejected(tmp_path: Path) -> None:
+    project = tmp_path / "pixelhand.toml"
+    project.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="not a regular file"):
+        config.load({}, environment={}, user=tmp_path / "none", project=project)
+    project.unlink()
+    project.write_text("seed = " + "[" * 100_000)
+    with pytest.raises(UsageError, match="not valid TOML"):
+        config.load({}, environment={}, user=tmp_path / "none", project=project)
 
 
 def test_project_may_choose_within_own_settings(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from agent.safety.words import LANGUAGES, WORD_SETS, has_word
 CLICK = Click(x=1, y=2)
 TYPE = TypeText(text="hello")
 ENTER = PressKeys(keys=("enter",))
+SPACE = PressKeys(keys=("space",))
 PAGE = ActionFacts(url="https://shop.test/cart", document="d")
 BUTTON = ElementFacts(role="button", label="Cancel")
 PAY = replace(BUTTON, label="Pay now")
@@ -99,6 +100,8 @@ def decide(rule: str, proposal: Proposal, effect: str = "deny") -> str:
         ("plain_link = false", on_page(CLICK, BUTTON), on_page(CLICK, LINK)),
         ("words = ['pay']", on_page(CLICK, PAY), on_page(CLICK, BUTTON)),
         ("words = ['pay']", on_page(ENTER, focus=PAY), on_page(TYPE, focus=PAY)),
+        ("words = ['pay']", on_page(TypeText(text=" "), focus=PAY), on_page(TypeText(text=" "), focus=FIELD)),
+        ("methods = ['POST']", on_page(PressKeys(keys=("space",)), focus=SUBMIT), on_page(SPACE, focus=FIELD)),
         ("words = ['pay']", on_page(Drag(path=((1, 2), (3, 4))), BUTTON, PAY), on_page(Scroll(x=1, y=2, down=1), PAY)),
         ("words = ['pay']", on_page(CLICK, PAY), on_page(Click(x=1, y=2, button="right"), PAY)),
         (
