@@ -148,7 +148,7 @@ def load_with_origins(
         if name.startswith(PREFIX) and name not in NOT_SETTINGS
     }
     layers = {
-        str(user): _read_toml(user),
+        str(user): _with_own_policy(_read_toml(user), user.parent),
         str(project): _read_toml(project),
         "the environment": _rename_old(variables),
         "the command line": {name: value for name, value in flags.items() if value is not None},
@@ -190,6 +190,20 @@ def _read_toml(path: Path) -> dict[str, object]:
         return _rename_old(TomlConfigSettingsSource(BaseSettings, path)())
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
+
+
+def _with_own_policy(values: dict[str, object], folder: Path) -> dict[str, object]:
+    """Return the user's settings with a relative path of a policy resolved in the folder of their file.
+
+    The working directory may be somebody else's, and a file in it must not become the user's policy.
+    """
+    name = values.get("policy")
+    if isinstance(name, str) and name:
+        from agent.safety.policy import PRESETS
+
+        if name not in PRESETS:
+            return {**values, "policy": str(folder / Path(name).expanduser())}
+    return values
 
 
 def _rename_old(values: Mapping[str, object]) -> dict[str, object]:

@@ -136,12 +136,8 @@ class ActionGuard:
         self._remember(current)
         if current is action:
             return None
-        shown = self.redactor.redact({"action": current})["action"]
-        return Replacement(current, f"the person had this done instead: {describe_action(shown)}")  # type: ignore[arg-type]
-
-    def decide(self, action: Action, facts: ActionFacts | None) -> Decision:
-        """Return what the policy says about an action, without counting or recording it."""
-        return self.policy.decide(Proposal(action, self.surface.name, self.is_user_owned, facts))
+        description = describe_action(self.redactor.redact_action(current))
+        return Replacement(current, f"the person had this done instead: {description}")
 
     def redact(self, facts: Mapping[str, object]) -> dict[str, object]:
         """Return the facts of an event without what was typed into fields for secrets."""
@@ -300,9 +296,9 @@ class ActionGuard:
 
     def _no_approver(self, action: Action, decision: Decision, picture: str = "") -> RunStoppedError:
         self._record(action, decision, picture, "nobody", "")
-        shown = self.redactor.redact({"action": action})["action"]
+        description = describe_action(self.redactor.redact_action(action))
         return RunStoppedError(
-            f"'{describe_action(shown)}' needs a person's approval ({decision.describe()}), and there is no "  # type: ignore[arg-type]
+            f"'{description}' needs a person's approval ({decision.describe()}), and there is no "
             "terminal to ask at; run the command in a terminal, or choose --policy unattended, which denies such "
             "actions, or --approve never, which allows them"
         )

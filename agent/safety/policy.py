@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 from actions import Click, UsageError
 from actions.suggest import suggest
 from agent.safety.proposal import Proposal
-from agent.safety.rules import SEVERITY, AllowLists, Effect, Limits, PolicyFile, Rule
+from agent.safety.rules import SEVERITY, AllowLists, Effect, Limits, PolicyFile, PolicyRule
 
 ORG_VARIABLE = "PIXELHAND_ORG_POLICY"
 PROJECT_POLICY = Path(".pixelhand") / "policy.toml"
@@ -302,9 +302,9 @@ def user_policy_file() -> Path:
 
 
 EACH_ACTION = PolicyFile(
-    default="allow", rules=(Rule(name="each-action", effect="ask", reason="--approve each was given"),)
+    default="allow", rules=(PolicyRule(name="each-action", effect="ask", reason="--approve each was given"),)
 )
-_KEYS: dict[str, type[BaseModel]] = {"allow": AllowLists, "limits": Limits, "rules": Rule}
+_KEYS: dict[str, type[BaseModel]] = {"allow": AllowLists, "limits": Limits, "rules": PolicyRule}
 
 
 def _describe_problem(kind: str, location: Sequence[str | int], message: str, source: str) -> str:
@@ -321,7 +321,7 @@ def _describe_problem(kind: str, location: Sequence[str | int], message: str, so
     return f"{source}: '{place}': {message.removeprefix('Value error, ').replace('Input should', 'it should')}"
 
 
-def _strictness(rule: Rule) -> tuple[int, bool]:
+def _strictness(rule: PolicyRule) -> tuple[int, bool]:
     return SEVERITY[rule.effect], rule.each_time
 
 

@@ -21,7 +21,7 @@ _NO_PAGES = ("about:blank", "about:srcdoc", "chrome-error://chromewebdata/")
 
 
 @dataclass(frozen=True)
-class Host:
+class HostAndPort:
     """A host and its port, normalized.
 
     Args:
@@ -38,7 +38,7 @@ class Host:
         return self.name if self.is_default_port else f"{self.name}:{self.port}"
 
 
-def host_of(url: str) -> Host | None:
+def host_of(url: str) -> HostAndPort | None:
     """Return the host of a web address, None for other addresses and invalid ones."""
     try:
         parts = urlsplit(url)
@@ -49,7 +49,7 @@ def host_of(url: str) -> Host | None:
             return None
         default = DEFAULT_PORTS[scheme]
         port = default if parts.port is None else parts.port
-        return Host(normalize_host(parts.hostname or ""), port, port == default)
+        return HostAndPort(normalize_host(parts.hostname or ""), port, port == default)
     except (ValueError, ActionDeniedError):
         return None
 
@@ -88,7 +88,7 @@ class Proposal:
         return self.facts.app if self.facts is not None else ""
 
     @cached_property
-    def host(self) -> Host | None:
+    def host(self) -> HostAndPort | None:
         """The host of the page that is acted on; for an action that opens an address, of that address."""
         if not isinstance(self.action, Open):
             return host_of(self.url)

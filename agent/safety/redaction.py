@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
-from actions import BaseAction, Call, Reply, TypeText
+from actions import Action, BaseAction, Call, Reply, TypeText
 
 MASK = "•••"  # of a fixed length, so that the length of a secret stays unknown
 MIN_CHARS = 4  # shorter texts are replaced only where they are quoted: "1" would be found everywhere
@@ -31,14 +32,18 @@ class EventRedactor:
         """Return the facts of an event without the secrets."""
         return {name: self._redact(value) for name, value in facts.items()} if self._secrets else dict(facts)
 
+    def redact_action(self, action: Action) -> Action:
+        """Return an action without the secrets in its texts."""
+        if isinstance(action, TypeText) and action.text in self._secrets:
+            return action.model_copy(update={"text": MASK})
+        fields = {name: self._redact_text(field) for name, field in action if isinstance(field, str) and name != "verb"}
+        return action.model_copy(update=fields) if fields else action
+
     def _redact(self, value: object) -> object:
         if isinstance(value, str):
             return self._redact_text(value)
-        if isinstance(value, TypeText) and value.text in self._secrets:
-            return value.model_copy(update={"text": MASK})
         if isinstance(value, BaseAction):
-            fields = {name: self._redact(field) for name, field in value if isinstance(field, str) and name != "verb"}
-            return value.model_copy(update=fields) if fields else value
+            return self.redact_action(cast(Action, value))
         if isinstance(value, Reply):
             return replace(value, text=self._redact_text(value.text), prompt=self._redact_text(value.prompt))
         if isinstance(value, Call):

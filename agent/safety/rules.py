@@ -14,7 +14,7 @@ from pydantic_core import SchemaError
 from actions import ACTION_TYPES, CONTROL_ACTIONS, InvalidActionError, Open, PressKeys, TypeText
 from actions.keys import normalize_key
 from actions.suggest import suggest
-from agent.safety.proposal import BROWSER, Host, Proposal, host_of, is_page_without_host
+from agent.safety.proposal import BROWSER, HostAndPort, Proposal, host_of, is_page_without_host
 from agent.safety.url_policy import host_matches, is_app_name, normalize_pattern
 from agent.safety.words import WORD_SETS, has_word
 
@@ -105,7 +105,7 @@ class HostPattern(BaseModel):
         except UsageError as error:
             raise ValueError(str(error)) from None
 
-    def matches(self, host: Host, *, is_permission: bool) -> bool:
+    def matches(self, host: HostAndPort, *, is_permission: bool) -> bool:
         """Return whether a host matches.
 
         Without a port the pattern means every port where it forbids something, and the scheme's own port where it
@@ -132,7 +132,7 @@ class _Closed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ignored_types=(cached_property,))
 
 
-class Rule(_Closed):
+class PolicyRule(_Closed):
     """One rule: what it matches and what it decides. All keys that are given must match; of a list, one entry.
 
     An empty list matches nothing.
@@ -268,7 +268,7 @@ class AllowLists(_Closed):
 
     def _allows_hosts(self, proposal: Proposal) -> bool:
         assert self.hosts is not None
-        hosts: list[Host | None] = []
+        hosts: list[HostAndPort | None] = []
         if isinstance(proposal.action, Open):
             is_app = proposal.surface != BROWSER and is_app_name(proposal.action.target)
             hosts += [] if is_app else [proposal.host]
@@ -310,7 +310,7 @@ class PolicyFile(_Closed):
     )
     allow: AllowLists = AllowLists()
     limits: Limits = Limits()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[PolicyRule, ...] = ()
 
 
 def matches_glob(text: str, patterns: Sequence[str]) -> bool:
@@ -323,7 +323,7 @@ def _glob(pattern: str, text: str) -> bool:
     return compile(translate(literal), IGNORECASE).fullmatch(text) is not None
 
 
-def matches_host(host: Host | None, patterns: Sequence[str], is_permission: bool) -> bool:
+def matches_host(host: HostAndPort | None, patterns: Sequence[str], is_permission: bool) -> bool:
     """Return whether a host matches one of the patterns; see HostPattern.matches."""
     return host is not None and any(
         HostPattern.parse(pattern).matches(host, is_permission=is_permission) for pattern in patterns

@@ -152,6 +152,12 @@ def test_project_cannot_move_own_screens_to_practice(tmp_path: Path) -> None:
         load_layers(tmp_path, "", "url = 'practice:click-test'", surface="desktop")
 
 
+def test_policy_of_user_is_not_searched_in_project(tmp_path: Path) -> None:
+    assert load_layers(tmp_path, "policy = 'mine.toml'").policy == str(tmp_path / "mine.toml")
+    assert load_layers(tmp_path, "policy = 'unattended'").policy == "unattended"
+    assert load_layers(tmp_path, policy="task.toml").policy == "task.toml"
+
+
 def test_endless_or_nested_file_is_rejected(tmp_path: Path) -> None:
     project = tmp_path / "pixelhand.toml"
     project.symlink_to("/dev/zero")

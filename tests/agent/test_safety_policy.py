@@ -22,7 +22,7 @@ from agent.safety.policy import (
     read_policy_file,
 )
 from agent.safety.proposal import Proposal
-from agent.safety.rules import SEVERITY, AllowLists, Effect, Limits, Rule
+from agent.safety.rules import SEVERITY, AllowLists, Effect, Limits, PolicyRule
 from agent.safety.words import LANGUAGES, WORD_SETS, has_word
 
 CLICK = Click(x=1, y=2)
@@ -459,7 +459,7 @@ def test_named_file_must_exist_and_be_regular(tmp_path: Path) -> None:
 
 def test_page_lists_every_key() -> None:
     page = (Path(__file__).parents[2] / "docs" / "safety.md").read_text(encoding="utf-8")
-    for model in (Rule, Limits, AllowLists):
+    for model in (PolicyRule, Limits, AllowLists):
         for key in model.model_fields:
             assert f"`{key}`" in page or f"{key} = " in page, key
     for preset in PRESETS:
