@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from actions.errors import InvalidActionError
 from actions.screen import Screen
 from actions.surface import Surface
 from actions.types import CONTROL_ACTIONS, Action
 
-GuardFn = Callable[[Action, Screen], None]  # raises ActionDeniedError to deny
+
+@dataclass(frozen=True)
+class Replacement:
+    """An action that a person put in the place of the proposed one.
+
+    Args:
+        action: The action to perform.
+        notice: What the model reads about it.
+    """
+
+    action: Action
+    notice: str
+
+
+GuardFn = Callable[[Action, Screen], Replacement | None]  # raises ActionDeniedError to deny
 
 
 def validate(action: Action, surface: Surface, screen: Screen) -> None:
@@ -29,7 +44,8 @@ def dispatch(action: Action, surface: Surface, screen: Screen, guard: GuardFn | 
     """Validate the action against the screen it was meant for, call the guard, and perform it.
 
     Returns:
-        The surface's notice of what its pixels may not show (a dialog, a new tab), "" if there is none.
+        The surface's notice of what its pixels may not show (a dialog, a new tab), "" if there is none; with the
+        guard's, where a person had another action done.
 
     Raises:
         InvalidActionError: the action does not fit the surface or the screen; nothing was done.
@@ -37,6 +53,9 @@ def dispatch(action: Action, surface: Surface, screen: Screen, guard: GuardFn | 
         SurfaceError: the machine failed; part of the action may have been done.
     """
     validate(action, surface, screen)
-    if guard is not None:
-        guard(action, screen)
-    return surface.perform(action)
+    replacement = guard(action, screen) if guard is not None else None
+    if replacement is None:
+        return surface.perform(action)
+    validate(replacement.action, surface, screen)
+    notice = surface.perform(replacement.action)
+    return "; ".join(filter(None, (replacement.notice, notice)))

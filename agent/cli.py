@@ -27,6 +27,7 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
     "bench": ("perf.cli", "Benchmark models and surfaces on this machine, from a source checkout."),
     "serve": ("model.serve.cli", "Serve a model with an OpenAI-compatible API."),
+    "policy": ("agent.policy_cli", "Check safety policies, and explain what they decide."),
     "mcp": ("agent.mcp.cli", "Give other agents a screen, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
     "doctor": ("agent.doctor_cli", "Check what this machine supports, and how to fix what is missing."),
@@ -150,7 +151,15 @@ def run(
     approve: Annotated[
         Literal["each", "never"] | None,
         typer.Option(
-            help="Ask before each action, or never; default: each on your own screen, never elsewhere.",
+            help="Ask before each action, or never; default: as the policy says (each on your own screen).",
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="What the guard allows, asks and denies: read-only, cautious, unattended, sandbox, or a policy file; "
+            "default: cautious, or sandbox on practice pages.",
+            metavar="NAME|FILE",
         ),
     ] = None,
     model: Model = None,
@@ -210,6 +219,7 @@ def run(
         "program": program,
         "share": tuple(share) if share else None,
         "approve": approve,
+        "policy": policy,
         "model": model,
         "grounder": grounder,
         "max_steps": max_steps,

@@ -25,19 +25,22 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from actions import UsageError
+from actions import ActionDeniedError, UsageError
 from actions.suggest import suggest
-from agent.safety.url_policy import WEB_SCHEMES
+from agent.safety.url_policy import WEB_SCHEMES, UrlGuard
 from envs.network.hosts import is_subset, normalize_pattern
 
 PROJECT_FILE = "pixelhand.toml"
 PREFIX = "PIXELHAND_"
 NOT_SETTINGS = frozenset(  # environment variables that other modules read
-    {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY"}
+    {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY", "PIXELHAND_ORG_POLICY"}
 )
-USER_ONLY_KEYS = frozenset(
-    {"runs", "prompt", "model", "grounder", "program", "share"}
-)  # what runs, and where traces go
+USER_ONLY_KEYS = frozenset(  # what runs, where traces go, what it may see, and which policy is the task's
+    {"runs", "prompt", "model", "grounder", "program", "share", "policy"}
+)
+MAX_FILE_BYTES = 1_000_000
+MAX_PROJECT_SIDE_PX = 4096  # what a project may choose, unless the user's own settings have more
+MAX_SIDE_PX = 16_384  # of a page; Chromium draws none that is larger
 OLD_NAMES = {"on": "surface", "shrink": "auto_shrink_history"}  # still accepted in files and the environment
 
 
@@ -77,10 +80,15 @@ class Settings:
     program: str = Field(default="", description="The program to start on a virtual desktop.")
     share: Texts = Field(default=(), description="Folders that programs of a virtual desktop may read and write.")
     approve: Literal["", "each", "never"] = Field(
-        default="", description="When to ask before an action; empty: each on the user's own screen."
+        default="", description="When to ask before an action; empty: as the policy says."
     )
-    width: Integer = Field(default=1288, ge=1, description="Width of the browser's page in CSS pixels.")
-    height: Integer = Field(default=728, ge=1, description="Height of the browser's page in CSS pixels.")
+    policy: str = Field(
+        default="", description="read-only, cautious, unattended, sandbox, or the path of a policy file."
+    )
+    width: Integer = Field(default=1288, ge=1, le=MAX_SIDE_PX, description="Width of the browser's page in CSS pixels.")
+    height: Integer = Field(
+        default=728, ge=1, le=MAX_SIDE_PX, description="Height of the browser's page in CSS pixels."
+    )
     headed: bool = Field(default=False, description="Show the browser's window.")
     max_steps: Integer = Field(default=30, ge=1, description="Steps after which a run ends unfinished.")
     seed: Annotated[Integer, Field(ge=0)] | None = Field(default=None, description="Random seed.")
@@ -144,14 +152,15 @@ def load_with_origins(
         if name.startswith(PREFIX) and name not in NOT_SETTINGS
     }
     layers = {
-        str(user): _read_toml(user),
+        str(user): _with_own_policy(_read_toml(user), user.parent),
         str(project): _read_toml(project),
         "the environment": _rename_old(variables),
         "the command line": {name: value for name, value in flags.items() if value is not None},
     }
     problems = [problem for origin, values in layers.items() for problem in _problems(values, origin)]
     if not problems:
-        problems = _widened_by_project(layers[str(user)], layers[str(project)], project)
+        own = [layers[str(user)], layers["the environment"], layers["the command line"]]
+        problems = _widened_by_project(own, layers[str(project)], project)
     if problems:
         raise UsageError("\n".join(problems))
     origins = {name: origin for origin, values in layers.items() for name in values}
@@ -180,9 +189,25 @@ def _merge(layers: list[dict[str, object]]) -> Settings:
 
 def _read_toml(path: Path) -> dict[str, object]:
     try:
+        if path.exists() and (not path.is_file() or path.stat().st_size > MAX_FILE_BYTES):
+            raise UsageError(f"{path} is not a regular file of at most {MAX_FILE_BYTES} bytes; remove it or rename it")
         return _rename_old(TomlConfigSettingsSource(BaseSettings, path)())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
+
+
+def _with_own_policy(values: dict[str, object], folder: Path) -> dict[str, object]:
+    """Return the user's settings with a relative path of a policy resolved in the folder of their file.
+
+    The working directory may be somebody else's, and a file in it must not become the user's policy.
+    """
+    name = values.get("policy")
+    if isinstance(name, str) and name:
+        from agent.safety.policy import PRESETS
+
+        if name not in PRESETS:
+            return {**values, "policy": str(folder / Path(name).expanduser())}
+    return values
 
 
 def _rename_old(values: Mapping[str, object]) -> dict[str, object]:
@@ -211,25 +236,61 @@ def _describe(problem: ErrorDetails, origin: str) -> str:
     return f"invalid value {problem['input']!r:.60} for '{name}' in {origin}: {message}"
 
 
-def _widened_by_project(user: dict[str, object], project: dict[str, object], path: Path) -> list[str]:
-    """Return what the project's file sets or allows against the user's own settings, one sentence each."""
+def _widened_by_project(own_layers: list[dict[str, object]], project: dict[str, object], path: Path) -> list[str]:
+    """Return what the project's file sets or allows against the user's own settings, one sentence each.
+
+    Args:
+        own_layers: The user's file, the environment and the command line.
+        project: The project's file.
+        path: The path of the project's file.
+    """
     problems = [
         f"'{key}' cannot be set in {path}; set it in {user_file()} or by its flag"
         for key in sorted(USER_ONLY_KEYS & project.keys())
     ]
-    own, merged = _merge([user]), _merge([user, project])
-    wider = [scheme for scheme in merged.allow_schemes if scheme not in own.allow_schemes]
-    if own.allow_hosts is not None and merged.allow_hosts is not None:
-        allowed = [normalize_pattern(host) for host in own.allow_hosts]
-        wider += [host for host in merged.allow_hosts if not is_subset(normalize_pattern(host), allowed)]
-    if own.approve != "never" and merged.approve not in ("each", own.approve):
+    own, of_user = _merge(own_layers), _merge(own_layers[:1])
+    with_project = _merge([own_layers[0], project])
+    wider = [scheme for scheme in with_project.allow_schemes if scheme not in of_user.allow_schemes]
+    if of_user.allow_hosts is not None and with_project.allow_hosts is not None:
+        allowed = [normalize_pattern(host) for host in of_user.allow_hosts]
+        wider += [host for host in with_project.allow_hosts if not is_subset(normalize_pattern(host), allowed)]
+    if of_user.approve != "never" and with_project.approve not in ("each", of_user.approve):
         wider.append("actions without approval (approve)")
+    used = project.keys() - own_layers[1].keys() - own_layers[2].keys()  # the others are overridden
+    if "max_steps" in used and with_project.max_steps > own.max_steps:
+        wider.append(f"{with_project.max_steps} steps instead of {own.max_steps} (max_steps)")
+    if "surface" in used and with_project.surface not in (own.surface, "browser"):
+        wider.append(f"the surface {with_project.surface} (surface)")
+    wider += [
+        f"a page of {getattr(with_project, key)} pixels ({key})"
+        for key in ("width", "height")
+        if key in used and getattr(with_project, key) > max(getattr(own, key), MAX_PROJECT_SIDE_PX)
+    ]
+    if "headed" in used and with_project.headed and not own.headed:
+        wider.append("a browser window on your screen (headed)")
+    if "url" in used and with_project.url != own.url:
+        wider += _wider_url(with_project.url, own)
     if wider:
         problems.append(
             f"{path} allows {', '.join(wider)}, which your own settings do not; a project can only restrict them: "
             f"allow it in {user_file()} or by a flag"
         )
     return problems
+
+
+def _wider_url(url: str, own: Settings) -> list[str]:
+    """Return why a project may not choose a start page; [] if it may."""
+    if own.surface != "browser":
+        return [f"another page on {own.surface} (url)"]
+    from envs.miniwob.pages import is_miniwob_address
+
+    if is_miniwob_address(url):
+        return []
+    try:
+        UrlGuard(own.allow_schemes, own.allow_hosts).check_url(url)
+    except ActionDeniedError as error:
+        return [f"the start page {url[:80]!r} (url: {error})"]
+    return []
 
 
 _ADAPTER = TypeAdapter(Settings)

@@ -20,7 +20,7 @@ from agent.safety.signals import defer_interrupts
 from agent.screen_archive import ScreenArchive
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
-from agent.turn_executor import AskUser, TurnExecutor
+from agent.turn_executor import AskUser, TurnExecutor, redact_event
 
 EventFacts = Mapping[str, Any]
 OnEvent = Callable[[EventFacts], None]  # receives {"event": name, **facts}; see agent/trace.py
@@ -86,6 +86,7 @@ def run(
     start = time.perf_counter()
 
     def record(event: str, **facts: object) -> None:
+        facts = redact_event(env, facts)
         try:
             if trace is not None and not trace.broken:
                 trace.write(event, **facts)
@@ -105,6 +106,7 @@ def run(
                 with shield.allow_interrupts():
                     reply = policy.decide(goal, steps, screen, verbs)
                 think_s = time.perf_counter() - turn_start
+                executor.protect(reply, screen)
                 record("reply", step=turn, screen=screen, reply=reply)
                 step, state = executor.execute(turn, reply, state, turn_start, think_s)
                 steps.append(step)

@@ -21,7 +21,9 @@ from agent.loop import Episode, run
 from agent.policies.base import OnStatus, OnText, Policy
 from agent.policies.factory import PolicyOptions, load_policy
 from agent.policies.scripted import load_script
-from agent.safety.approval import ApprovalGuard, Approver, requires_approval
+from agent.safety.approval import Approver
+from agent.safety.guard import ActionGuard
+from agent.safety.policy import SafetyPolicy, load_safety_policy
 from agent.safety.signals import defer_interrupts
 from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
@@ -67,6 +69,7 @@ def run_session(
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
     guard = make_guard(settings)
+    safety = safety_policy(settings)
     policy: Policy
     if script is None:
         display.message(f"loading {settings.model} …")
@@ -78,7 +81,7 @@ def run_session(
         stack.callback(policy.close)
         folder = trace.new_folder(runs_root(settings))
         stack.enter_context(report_crashes(folder))
-        writer = trace.TraceWriter(folder, manifest(goal, settings, policy.metadata))
+        writer = trace.TraceWriter(folder, manifest(goal, settings, policy.metadata, safety))
         stack.callback(writer.close)
         display(
             {
@@ -103,7 +106,7 @@ def run_session(
             writer.write(event, **facts)
             display({"event": event, **facts})
 
-        approves_each = install_approval(env, settings, folder, record, person)
+        approves_each = install_guard(env, safety, folder, record, person)
         return run(
             goal,
             env,
@@ -129,13 +132,14 @@ def _abort_before_start(error: Error | KeyboardInterrupt, writer: trace.TraceWri
     return Episode(ending.status, None, (), ending.message, str(writer.folder), ending.cause)
 
 
-def manifest(goal: str, settings: Settings, policy: Mapping[str, object]) -> dict[str, object]:
+def manifest(goal: str, settings: Settings, policy: Mapping[str, object], safety: SafetyPolicy) -> dict[str, object]:
     """Return the manifest of a trace: what was asked, of which policy, with which settings and versions.
 
     Args:
         goal: The task; "" for a practice page's own.
         settings: The settings of the run.
-        policy: The policy's metadata.
+        policy: The metadata of the policy that chooses the actions.
+        safety: The policy of the guard.
     """
     return {
         "goal": goal,
@@ -143,6 +147,7 @@ def manifest(goal: str, settings: Settings, policy: Mapping[str, object]) -> dic
         "url": settings.url,
         "seed": settings.seed,
         "policy": dict(policy),
+        "safety_policy": safety.as_manifest(),
         "settings": config.as_dict(settings),
         "versions": {name: _version(name) for name in REPORTED_VERSIONS} | {"python": platform.python_version()},
         "platform": platform.platform(),
@@ -208,25 +213,30 @@ def surface_options(settings: Settings) -> SurfaceOptions:
     )
 
 
-def install_approval(env: Env, settings: Settings, folder: Path, record: EventWriter, person: Approver | None) -> bool:
-    """Add the user's approval to the environment's guard; return whether each action needs it.
+def safety_policy(settings: Settings) -> SafetyPolicy:
+    """Load the policy of the guard that the settings describe, with the layers of this machine.
 
-    Unless `settings.approve` decides, each action needs approval on the user's own screen and none elsewhere.
+    Raises:
+        UsageError: A policy file is missing or not valid.
+    """
+    return load_safety_policy(settings.policy, approve=settings.approve, is_practice=is_practice(settings.url))
+
+
+def install_guard(env: Env, safety: SafetyPolicy, folder: Path, record: EventWriter, person: Approver | None) -> bool:
+    """Put the guard between the loop and the environment's screen; return whether it asks about every action.
 
     Args:
-        env: The environment whose guard is replaced.
-        settings: The settings of the run.
+        env: The environment; its present guard becomes the first rule of the new one.
+        safety: The policy of the guard.
         folder: The run's folder, for screenshots of the actions to approve.
-        record: Records approvals.
+        record: Records decisions and approvals.
         person: Approves actions; None when nobody can.
     """
-    approve = settings.approve or ("never" if is_practice(settings.url) else "")
     base = cast(BaseEnv, env.unwrapped)
-    is_user_owned = requires_approval(base.surface)
-    approves_each = approve == "each" or (is_user_owned and not approve)
-    if is_user_owned or approves_each:
-        base.guard = ApprovalGuard(base.guard, base.surface, folder, record, each=approves_each, person=person)
-    return approves_each
+    rules = base.guard.rules if isinstance(base.guard, ActionGuard) else base.guard
+    guard = ActionGuard(safety, base.surface, folder, record, person=person, rules=rules)
+    base.guard = guard
+    return safety.asks_each(base.surface.name, guard.is_user_owned)
 
 
 def policy_from_settings(

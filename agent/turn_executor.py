@@ -8,7 +8,7 @@ tab), the end of the task, or a change of the screen's size.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast, runtime_checkable
@@ -29,7 +29,8 @@ from actions.history import merge_parts
 from agent.env import BaseEnv, Env
 from agent.policies.base import Policy
 from agent.repetition import WATCH_S
-from agent.safety.approval import NO, YES, region_unchanged
+from agent.safety.approval import NO, YES
+from agent.safety.freshness import region_unchanged
 from agent.safety.signals import InterruptShield
 from agent.termination import TerminationMonitor, TurnResult
 from agent.ui.formatting import describe_action
@@ -42,6 +43,25 @@ class TracksUserWait(Protocol):
     """A guard that measures how long the user took to answer its questions."""
 
     waited_s: float  # in all
+
+
+@runtime_checkable
+class RedactsEvents(Protocol):
+    """A guard that keeps texts for secret fields out of the events of a run."""
+
+    def protect(self, actions: Sequence[Action]) -> None:
+        """Find such texts among the actions of a reply."""
+        ...
+
+    def redact(self, facts: Mapping[str, object]) -> dict[str, object]:
+        """Return the facts of an event without them."""
+        ...
+
+
+def redact_event(env: Env, facts: Mapping[str, object]) -> dict[str, object]:
+    """Return the facts of an event without the texts that the environment's guard protects."""
+    guard = getattr(env.unwrapped, "guard", None)
+    return guard.redact(facts) if isinstance(guard, RedactsEvents) else dict(facts)
 
 
 @dataclass
@@ -119,6 +139,13 @@ class TurnExecutor:
             if is_last:
                 break
         return merge_parts(parts), state
+
+    def protect(self, reply: Reply, screen: Screen) -> None:
+        """Keep texts of a reply that go into fields for secrets out of all events; call it before recording one."""
+        guard = getattr(self.env.unwrapped, "guard", None)
+        if isinstance(guard, RedactsEvents):
+            with suppress(InvalidActionError):  # an invalid reply is not performed
+                guard.protect(self.policy.to_actions(self.policy.parse(reply), screen))
 
     def _parse(self, reply: Reply, state: TurnResult) -> tuple[Call | None, tuple[Action, ...], TurnResult]:
         """Return the call and the actions of a reply; for an invalid one no actions, and a state with the error."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from actions import SurfaceError
@@ -19,6 +20,8 @@ from actions.rewards import is_success
 from agent.env import Env
 from agent.loop import run
 from agent.policies.base import Policy
+from agent.safety.policy import load_safety_policy
+from agent.session import install_guard
 from evals.journal import open_journal
 from evals.live.base import LiveBenchmark, LiveReport, LiveTaskScore, check_tasks, load_live_benchmark, parse_seeds
 from evals.run_folder import check_same_model, check_same_run
@@ -55,6 +58,7 @@ def evaluate_task(
         KeyboardInterrupt: The run was interrupted; half of the seeds would be another benchmark.
     """
     score, step_s = LiveTaskScore(), list[float]()
+    safety = load_safety_policy("sandbox", is_practice=True)
     env: Env | None = None
     try:
         for seed in seeds:
@@ -64,7 +68,9 @@ def evaluate_task(
                 score.broken.append(seed)
                 on_result(task, seed, "error")
                 continue
-            episode = run("", env, policy, max_steps=max_steps or bench.max_steps, seed=seed)
+            with TemporaryDirectory() as folder:  # nobody is asked, so it stays empty
+                install_guard(env, safety, Path(folder), _ignore_event, None)
+                episode = run("", env, policy, max_steps=max_steps or bench.max_steps, seed=seed)
             if episode.cause == "interrupted":
                 raise KeyboardInterrupt
             if episode.status == "error":
@@ -84,6 +90,10 @@ def evaluate_task(
             env.close()
     score.step_ms = round(median(step_s) * 1000, 1) if step_s else None
     return score
+
+
+def _ignore_event(event: str, **facts: object) -> None:
+    """Record no decisions: an evaluation keeps no trace."""
 
 
 def evaluate_live(

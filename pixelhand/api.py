@@ -90,6 +90,7 @@ def run(
     trace: str | PathLike[str] | None = None,
     approve: Literal["", "each", "never"] = "",
     approver: Approver | None = None,
+    safety: str = "",
     on_event: OnEvent | None = None,
     ask: AskUser | None = None,
 ) -> Episode:
@@ -102,8 +103,10 @@ def run(
         max_steps: turns at most.
         seed: seed of the environment's task; None draws one.
         trace: folder of runs. The run is recorded in a new folder in it; None records nothing.
-        approve: "each" asks `approver` before every action, "never" asks nobody, "" asks on a screen of the user.
-        approver: answers the questions of `approve`.
+        approve: "each" asks `approver` before every action, "never" asks nobody, "" asks as `safety` says.
+        approver: answers the questions. Without one, an action that needs approval ends the run.
+        safety: what is allowed, asked and denied: "read-only", "cautious", "unattended", "sandbox" or the path of a
+            policy file; "" is "sandbox" where the environment has a task of its own, else "cautious".
         on_event: called with each event of the run, after it was recorded.
         ask: called with a question of the policy; returns the answer.
 
@@ -115,25 +118,28 @@ def run(
     """
     from agent import loop
     from agent.config import Settings
-    from agent.safety.approval import requires_approval
-    from agent.session import install_approval, manifest
+    from agent.safety.guard import requires_approval
+    from agent.safety.policy import load_safety_policy
+    from agent.session import install_guard, manifest
     from agent.trace import TraceWriter, new_folder
 
     if approve not in ("", "each", "never"):
         raise UsageError(f"approve must be 'each', 'never' or '', not {approve!r}")
     base = cast("BaseEnv", env.unwrapped)
     is_user_owned = requires_approval(base.surface)
-    if approver is None and (approve == "each" or (is_user_owned and approve == "")):
+    is_practice = getattr(base, "task", None) is not None
+    policy_of_guard = load_safety_policy(safety, approve=approve, is_practice=is_practice)
+    if approver is None and policy_of_guard.asks_each(base.surface.name, is_user_owned):
         raise UsageError(
             "the screen is the user's own, so each action needs approval: pass approver=, or approve='never'"
-            if is_user_owned
+            if approve != "each"
             else "approve='each' needs approver="
         )
-    settings = Settings(surface=base.surface.name, seed=seed, max_steps=max_steps, approve=approve)
+    settings = Settings(surface=base.surface.name, seed=seed, max_steps=max_steps, approve=approve, policy=safety)
     with ExitStack() as stack:
         writer = None
         if trace is not None:
-            writer = TraceWriter(new_folder(Path(trace)), manifest(goal, settings, policy.metadata))
+            writer = TraceWriter(new_folder(Path(trace)), manifest(goal, settings, policy.metadata, policy_of_guard))
             stack.callback(writer.close)
             folder = writer.folder
         else:
@@ -146,7 +152,7 @@ def run(
                 on_event({"event": event, **facts})
 
         stack.callback(setattr, base, "guard", base.guard)
-        approves_each = install_approval(env, settings, folder, record, approver)
+        approves_each = install_guard(env, policy_of_guard, folder, record, approver)
         return loop.run(
             goal,
             env,

@@ -34,6 +34,7 @@ OTHER_VARIABLES = {
     "PIXELHAND_API_KEY": "Bearer token sent to a model server, and the token that `agent serve` requires.",
     "PIXELHAND_CHROME": "Path of the Chrome or Chromium to start.",
     "PIXELHAND_CHROME_SANDBOX": "`off` starts Chromium without its sandbox.",
+    "PIXELHAND_ORG_POLICY": "Path of a policy file that no other layer can widen (see [safety](../safety.md)).",
     "PIXELHAND_DEBUG": "`1` prints the traceback of an unexpected error.",
     "ANDROID_ADB_SERVER_PORT": "Port of the adb server (default 5037).",
 }
@@ -138,9 +139,10 @@ def configuration_page() -> str:
         'allow_hosts = ["example.org", "*.example.org"]',
         "```\n",
         "A project's file comes with somebody else's code, so it may only narrow what the user's own settings allow:",
-        "it may shorten `allow_hosts` and `allow_schemes` and set `approve` to `each`, but not the other way",
-        "round. It may",
-        "not set " + ", ".join(f"`{key}`" for key in sorted(config.USER_ONLY_KEYS)) + ".\n",
+        "it may shorten `allow_hosts` and `allow_schemes`, set `approve` to `each`, lower `max_steps` and choose a",
+        "start page on your hosts, but not the other way round. It may not set "
+        + ", ".join(f"`{key}`" for key in sorted(config.USER_ONLY_KEYS))
+        + ".\n",
         "An unknown key, or a value of the wrong type, is an error that names the file and the nearest key.\n",
         "## Settings\n",
     ]

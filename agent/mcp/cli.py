@@ -32,7 +32,16 @@ def mcp(
     approve: Annotated[
         str | None,
         typer.Option(
-            help="each or never. There is no terminal to ask at, so each refuses every action.", metavar="WHEN"
+            help="each or never. There is no terminal to ask at, so each refuses every action.",
+            metavar="WHEN",
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="read-only, cautious, unattended, sandbox, or a policy file; default: cautious, or sandbox on "
+            "practice pages.",
+            metavar="NAME|FILE",
         ),
     ] = None,
     allow_host: Annotated[
@@ -61,7 +70,14 @@ def mcp(
     from agent.session import is_practice
 
     flags: dict[str, object] = {"surface": on, "url": url, "window": window, "program": program, "model": model}
-    flags |= {"max_steps": max_steps, "seed": seed, "headed": headed, "approve": approve, "runs": runs}
+    flags |= {
+        "max_steps": max_steps,
+        "seed": seed,
+        "headed": headed,
+        "approve": approve,
+        "policy": policy,
+        "runs": runs,
+    }
     settings = config.load(flags | {"allow_hosts": tuple(allow_host) if allow_host else None})
     if not settings.model and is_practice(settings.url):
         settings = replace(settings, model="embedded")

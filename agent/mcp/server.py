@@ -88,6 +88,7 @@ def serve(settings: Settings) -> None:
     if settings.seed is None:
         settings = replace(settings, seed=0)
     session = McpSession(settings)
+    session.safety()  # an invalid policy is reported at once, not to the client at its first action
     try:
         make_server(session).run("stdio")
     finally:

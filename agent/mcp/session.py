@@ -16,11 +16,20 @@ from agent.env import Env
 from agent.loop import Episode, run
 from agent.policies.base import Policy
 from agent.policies.scripted import ScriptPolicy
+from agent.safety.policy import SafetyPolicy
 from agent.safety.signals import InterruptShield
 from agent.safety.url_policy import UrlGuard
-from agent.session import install_approval, make_env, make_guard, manifest, policy_from_settings, runs_root
+from agent.session import (
+    install_guard,
+    make_env,
+    make_guard,
+    manifest,
+    policy_from_settings,
+    runs_root,
+    safety_policy,
+)
 from agent.termination import StopLimits, TerminationMonitor, TurnResult
-from agent.turn_executor import TurnExecutor
+from agent.turn_executor import TurnExecutor, redact_event
 from agent.ui.formatting import describe_action
 
 MAX_WAIT_S = 300.0  # of one tool call; a task continues in the background after it
@@ -48,6 +57,7 @@ class McpSession:
         self._lock = threading.RLock()
         self._env: Env | None = None
         self._policy: Policy | None = None
+        self._safety: SafetyPolicy | None = None
         self._trace: trace.TraceWriter | None = None
         self._executor: TurnExecutor | None = None
         self._action_count = 0
@@ -78,6 +88,7 @@ class McpSession:
             self._action_count += 1
             screen, start = env.screen, time.perf_counter()
             reply = Reply(action.model_dump_json(), prompt="act", image_digests=(screen.digest,))
+            self._executor.protect(reply, screen)
             self._emit("reply", step=self._action_count, screen=screen, reply=reply)
             _, result = self._executor.execute(self._action_count, reply, TurnResult(screen, None), start, 0.0)
             if result.error is not None:
@@ -134,6 +145,12 @@ class McpSession:
             self._policy.on_text = on_text
         return self._policy
 
+    def safety(self) -> SafetyPolicy:
+        """Return the policy of the guard, loaded on first use."""
+        if self._safety is None:
+            self._safety = safety_policy(self.settings)
+        return self._safety
+
     def env(self) -> Env:
         """Return the environment for the loop of a task; call it after the first screenshot or action."""
         assert self._env is not None
@@ -148,11 +165,12 @@ class McpSession:
             guard = make_guard(self.settings)
             folder = trace.new_folder(runs_root(self.settings))
             with ExitStack() as stack:  # closes what was opened if a later part fails
-                writer = trace.TraceWriter(folder, manifest("", self.settings, CLIENT_METADATA))
+                safety = self.safety()
+                writer = trace.TraceWriter(folder, manifest("", self.settings, CLIENT_METADATA, safety))
                 stack.callback(writer.close)
                 env = self._open_env(self.settings, guard)
                 stack.callback(env.close)
-                install_approval(env, self.settings, folder, self._emit, None)
+                install_guard(env, safety, folder, self._emit, None)
                 _, info = env.reset(seed=self.settings.seed)
                 facts = {"goal": info["goal"], "seed": self.settings.seed, "max_steps": 0}
                 writer.write("start", **facts, screen=info["screen"], note=info["note"])
@@ -164,6 +182,7 @@ class McpSession:
 
     def _emit(self, event: str, **facts: Any) -> None:
         assert self._trace is not None
+        facts = redact_event(self._env, facts) if self._env is not None else facts
         self._trace.write(event, **facts)
 
 
@@ -205,7 +224,9 @@ class BackgroundTask:
         try:
             policy = session.policy(self._on_text)
             self._folder = trace.new_folder(runs_root(session.settings))
-            writer = trace.TraceWriter(self._folder, manifest(self.goal, session.settings, policy.metadata))
+            writer = trace.TraceWriter(
+                self._folder, manifest(self.goal, session.settings, policy.metadata, session.safety())
+            )
             try:
                 self._episode = run(
                     self.goal,

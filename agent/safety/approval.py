@@ -1,41 +1,59 @@
-"""Ask the user before each action, and pause the run when the user moves the mouse.
-
-The guard runs after the URL rules, in `actions.dispatch.dispatch`. It uses three optional capabilities of a surface,
-declared in `actions.surface`: SupportsOwnership, SupportsPointer and SupportsFocus.
-"""
+"""Questions to the person: what an answer means, what it covers, and how long it is valid."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
-import numpy as np
-
-from actions import Action, ActionRejectedError, Click, PressKeys, RunStoppedError, Screen, TypeText, Wait
-from actions.dispatch import GuardFn
-from actions.surface import SupportsFocus, SupportsOwnership, SupportsPointer, Surface
+from actions import Action, InvalidActionError, PressKeys, RunStoppedError, TypeText, parse_action
+from actions.facts import ActionFacts, ElementFacts
+from agent.safety.policy import Decision
+from agent.safety.proposal import SECRET_FIELDS, Proposal, submits
 from agent.safety.signals import defer_interrupts
-from agent.trace import disk_errors
-from agent.ui.annotate import draw_action
-from agent.ui.formatting import NO_LIMIT, describe_action
+from agent.safety.words import EFFECT_SETS, has_word
+from agent.ui.formatting import sanitize
 
-SCREENSHOT_FOLDER = "approvals"  # within the run's folder
-POINTER_TOLERANCE_PX = 5  # a pointer this near to where the run left it was not moved by the user
-REST_S, POLL_S = 3.0, 0.1  # without a terminal: how long the mouse must rest before the run goes on
-REGION_RADIUS_PX = 24  # half the side of the square around a target that is compared
-LEVEL_TOLERANCE = 48  # a pixel has changed where a channel differs by more
-CHANGED_FRACTION = 0.25  # a region has changed where this fraction of its pixels has
 YES, ALWAYS, STOP, NO = ("y", "yes"), ("a", "always"), ("s", "stop"), ("n", "no")
+TAKE_OVER, EDIT = ("t", "take over"), ("e", "edit")
+MAX_LABEL_CHARS = 120
+CHORD_KEYS = frozenset({"ctrl", "alt", "meta", "delete"})  # with them a key does more than to move or to type
 
-EmitFn = Callable[..., None]  # emit(event, **facts) writes one event to the trace and the display
+AnswerKind = Literal["once", "kind", "edit", "no", "take over", "stop"]
+
+
+@dataclass(frozen=True)
+class ApprovalRequest:
+    """A question to the person, whether an action may be carried out.
+
+    Args:
+        description: The whole action and what it would touch, in words.
+        screenshot: The screen that the model saw, with the action drawn on it.
+        action: The action.
+        facts: What it would touch; None where the surface does not know.
+        rule: The rule that asks, and its source.
+        reason: Why it asks; "" without.
+        can_approve_kind: Whether "all of its kind" is a possible answer.
+        problem: What was wrong with the last answer; "" for the first question.
+    """
+
+    description: str
+    screenshot: Path
+    action: Action
+    facts: ActionFacts | None = None
+    rule: str = ""
+    reason: str = ""
+    can_approve_kind: bool = True
+    problem: str = ""
 
 
 class Approver(Protocol):
-    """The user at a terminal. Each method returns the line that was typed, and raises EOFError at end of input."""
+    """The person who answers. Each method returns the line that was typed, and raises EOFError at end of input."""
 
-    def approve(self, description: str, screenshot: Path) -> str:
+    def approve(self, request: ApprovalRequest) -> str:
         """Ask whether an action may be carried out."""
         ...
 
@@ -44,201 +62,182 @@ class Approver(Protocol):
         ...
 
 
-def requires_approval(surface: Surface) -> bool:
-    """Return whether the surface is the user's own screen or device, which one that does not declare it counts as."""
-    return surface.is_user_owned if isinstance(surface, SupportsOwnership) else True
-
-
-class ApprovalGuard:
-    """A guard that applies the rules and then, on the user's own screen, asks the user.
+@dataclass(frozen=True)
+class ApprovalAnswer:
+    """What the person decided.
 
     Args:
-        rules: Guard that runs first; None for none.
-        surface: The surface the actions are carried out on.
-        folder: The run's folder, where the screenshots shown to the user are stored.
-        emit: Writes `approval` and `paused` events.
-        each: Ask before every action; if False, a moved mouse pauses the run instead.
-        person: The user; None without a terminal, in which case `each` ends the run at the first action.
+        kind: once, kind (this action and all of its kind in this run), edit, no, take over or stop.
+        reason: Why not; "" without.
+        action: The action of an edit.
     """
 
-    def __init__(
-        self,
-        rules: GuardFn | None,
-        surface: Surface,
-        folder: Path,
-        emit: EmitFn,
-        *,
-        each: bool,
-        person: Approver | None,
-    ) -> None:
-        self.rules, self.surface, self.folder, self.emit = rules, surface, folder, emit
-        self.each, self.person = each, person
-        self.waited_s = 0.0  # total time the user took to answer
-        self._question_s = 0.0  # the part of it that the next approval event reports
-        self._approved_verbs: set[str] = set()
-        self._screenshot_count = 0
-        self._pointer_before: tuple[int, int] | None = None  # position when the last action started
-        self._pointer_target: tuple[int, int] | None = None  # position the last action moves it to
-        self._last_click: tuple[int, int] | None = None  # where typed text most likely goes
+    kind: AnswerKind
+    reason: str = ""
+    action: Action | None = None
 
-    def __call__(self, action: Action, screen: Screen) -> None:
-        """Raise ActionDeniedError, ActionRejectedError or RunStoppedError if the action must not be carried out."""
-        if self.rules is not None:
-            self.rules(action, screen)
-        if isinstance(action, Wait):  # does not touch the machine
-            if action.seconds == 0:  # the loop captures the screen again after the user was asked
-                self._pointer_before = self._pointer()
-            return
-        if self.each and action.verb not in self._approved_verbs:
-            self._approve(action, screen)
-        else:
-            self._pause_if_moved()
-            if self.each:
-                self._record(action, "", "approved", "this kind of action was approved for the run")
-        self._pointer_before, points = self._pointer(), action.points()
-        self._pointer_target = (points[-1].x, points[-1].y) if points else None
-        if isinstance(action, Click):
-            self._last_click = self._pointer_target
-        elif not isinstance(action, TypeText):  # a key, a scroll or a new page may move the focus elsewhere
-            self._last_click = None
 
-    def _approve(self, action: Action, screen: Screen) -> None:
-        if self.person is None:
-            raise self._no_approver(action)
-        name = self._store_screenshot(action, screen)
-        restore_focus = self.surface.keep_focus() if isinstance(self.surface, SupportsFocus) else None
-        description = describe_action(action, NO_LIMIT) + self._focus_note(action)
+class ApprovalKind(NamedTuple):
+    """What "all of its kind" covers: the same verb in the same app or on the same host, on elements of one role."""
+
+    verb: str
+    place: str
+    role: str
+
+
+def kind_of(proposal: Proposal) -> ApprovalKind:
+    """Return the kind of an action; input that submits something and each chord are kinds of their own."""
+    place = str(proposal.host) if proposal.host is not None else proposal.url or proposal.app
+    roles = ",".join(element.role for element in proposal.touched)
+    action, verb = proposal.action, proposal.action.verb
+    if isinstance(action, PressKeys) and (submits(action) or CHORD_KEYS & {*action.keys}):
+        verb = f"press {'+'.join(action.keys)}"
+    elif isinstance(action, TypeText) and submits(action):
+        verb = "type and submit"
+    return ApprovalKind(verb, place, roles)
+
+
+def covers_kind(proposal: Proposal, decision: Decision) -> bool:
+    """Return whether an answer may cover later actions of the kind: never for secrets and effects."""
+    return not (
+        decision.each_time
+        or proposal.field_kinds & SECRET_FIELDS
+        or any(has_word(label, EFFECT_SETS) for label in proposal.labels)
+    )
+
+
+def parse_answer(line: str, action: Action) -> ApprovalAnswer:
+    """Return what a typed line means.
+
+    Raises:
+        InvalidActionError: The line edits the action and is not a valid edit.
+    """
+    text = line.strip()
+    word = text.lower()
+    if word in YES:
+        return ApprovalAnswer("once")
+    if word in ALWAYS:
+        return ApprovalAnswer("kind")
+    if word in STOP:
+        return ApprovalAnswer("stop")
+    if word in TAKE_OVER:
+        return ApprovalAnswer("take over")
+    if word in NO:
+        return ApprovalAnswer("no")
+    first, _, rest = text.partition(" ")
+    if first.lower() in EDIT:
+        return ApprovalAnswer("edit", action=edit_action(action, rest.strip()))
+    return ApprovalAnswer("no", reason=text)
+
+
+def edit_action(action: Action, text: str) -> Action:
+    """Return an action with what the person typed in place of its text, keys, target or point.
+
+    Args:
+        action: The proposed action.
+        text: The new text, keys ("ctrl+s"), address, or point ("120 80"); or a whole action as a JSON object.
+
+    Raises:
+        InvalidActionError: The text does not fit the action.
+    """
+    if text.startswith("{"):
         try:
-            line = self._ask(lambda person: person.approve(description, self.folder / name))
-        except EOFError:
-            raise self._no_approver(action, name) from None
-        if line.lower() in YES + ALWAYS:
-            if restore_focus is not None and restore_focus() is False and not action.points():
-                self._record_not_done(action, name, "but the keyboard focus did not come back")
-                raise ActionRejectedError(
-                    "not done: the keyboard focus moved elsewhere while the person was asked; look again"
-                )
-            self._check_target_unchanged(action, screen, name)
-            if line.lower() in ALWAYS:
-                self._approved_verbs.add(action.verb)
-            self._record(action, name, "approved", "")
-            return
-        if line.lower() in STOP:
-            self._record(action, name, "stopped", "")
-            raise RunStoppedError("a person stopped the run", by_person=True)
-        reason = "" if line.lower() in NO else line
-        self._record(action, name, "refused", reason)
-        sentence = f"the person refused this: {reason}" if reason else "the person refused this and gave no reason"
-        raise ActionRejectedError(f"{sentence}; do something else, or ask them")
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidActionError(f"the edit is not valid JSON: {error}") from None
+        return parse_action(data)
+    fields = action.model_dump()
+    if not text:
+        raise InvalidActionError("the edit is empty; type e and the new text or point, such as: e 120 80")
+    if "text" in fields or "target" in fields:
+        return parse_action({**fields, "text" if "text" in fields else "target": text})
+    if "keys" in fields:
+        return parse_action({**fields, "keys": tuple(text.split("+")) if text != "+" else ("+",)})
+    numbers = text.replace(",", " ").split()
+    if "x" in fields and len(numbers) == 2 and all(number.isascii() and number.isdecimal() for number in numbers):
+        return parse_action({**fields, "x": int(numbers[0]), "y": int(numbers[1])})
+    raise InvalidActionError(
+        f"'{text[:60]}' does not fit {action.verb}; type e and a point (e 120 80), or a JSON action"
+    )
 
-    def _store_screenshot(self, action: Action, screen: Screen) -> str:
-        """Store the screen with the action drawn on it and return its path within the run's folder."""
-        self._screenshot_count += 1
-        name = f"{SCREENSHOT_FOLDER}/{self._screenshot_count:04}.png"
-        focus = self._last_click if isinstance(action, TypeText | PressKeys) else None
-        with disk_errors(self.folder):
-            (self.folder / SCREENSHOT_FOLDER).mkdir(exist_ok=True)
-            draw_action(screen, action, focus).save(self.folder / name)
-        return name
 
-    def _focus_note(self, action: Action) -> str:
-        """Return where the keyboard input of an action most likely goes, "" for an action with a point."""
-        if not isinstance(action, TypeText | PressKeys):
-            return ""
-        if self._last_click is None:
-            return ", into whatever has the keyboard focus"
-        return f", after the click at ({self._last_click[0]}, {self._last_click[1]})"
+def describe_target(proposal: Proposal) -> str:
+    """Return what an action would touch, in words; "" where nothing is known."""
+    if proposal.facts is None:
+        return ""
+    parts = [_describe_element(element) for element in proposal.touched]
+    place = str(proposal.host) if proposal.host is not None else proposal.facts.window or proposal.app
+    text = " and ".join(filter(None, parts))
+    preposition = "on" if proposal.action.points() else "into"
+    targets = {element.target for element in proposal.targets if not proposal.is_same_origin(element.target)}
+    return (
+        (f" {preposition} {text}" if text else "")
+        + (f" at {sanitize(place, MAX_LABEL_CHARS)}" if place else "")
+        + "".join(f", which leads to {sanitize(target, MAX_LABEL_CHARS)}" for target in sorted(targets))
+    )
 
-    def _no_approver(self, action: Action, screenshot: str = "") -> RunStoppedError:
-        self._record(action, screenshot, "nobody", "")
-        return RunStoppedError(
-            f"'{describe_action(action)}' needs a person's approval on this screen, and there is no terminal to ask "
-            "at; run the command in a terminal, or allow all actions with --approve never"
-        )
 
-    def _ask(self, prompt: Callable[[Approver], str]) -> str:
-        """Return the first line that is not blank; Ctrl-C stops the run. Raise EOFError at end of input."""
-        assert self.person is not None
+def _describe_element(element: ElementFacts) -> str:
+    kind = f"{element.field} field" if element.field else element.role or ("control" if element.label else "")
+    label = f' "{sanitize(element.label, MAX_LABEL_CHARS)}"' if element.label else ""
+    return f"the {sanitize(kind, 40)}{label}" if kind else ""
+
+
+class ApprovalPrompt:
+    """Asks the person and measures how long the answers took.
+
+    Args:
+        person: The person; None where nobody can be asked.
+
+    Attributes:
+        waited_s: Total time of all answers.
+        question_s: Time of the last answer.
+    """
+
+    def __init__(self, person: Approver | None) -> None:
+        self.person = person
+        self.waited_s = self.question_s = 0.0
+
+    def ask(self, request: ApprovalRequest) -> ApprovalAnswer:
+        """Return the answer to a request; ask again after a blank line and an invalid edit.
+
+        Raises:
+            EOFError: Nobody answers.
+            RunStoppedError: Ctrl-C.
+        """
         start = time.monotonic()
+        try:
+            while True:
+                line = self._ask_once(request)
+                try:
+                    return parse_answer(line, request.action)
+                except InvalidActionError as error:
+                    request = replace(request, problem=str(error))
+        finally:
+            self.question_s = time.monotonic() - start
+            self.waited_s += self.question_s
+
+    def confirm_pause(self, reason: str) -> None:
+        """Wait until the person lets a paused run go on; raise RunStoppedError if they stop it."""
+        start = time.monotonic()
+        try:
+            line = self._read(lambda person: person.paused(reason) or "continue")
+        finally:
+            self.waited_s += time.monotonic() - start
+        if line.lower() in STOP:
+            raise RunStoppedError("a person stopped the run", by_person=True)
+
+    def _ask_once(self, request: ApprovalRequest) -> str:
+        return self._read(lambda person: person.approve(request))
+
+    def _read(self, prompt: Callable[[Approver], str]) -> str:
+        """Return the first line that is not blank."""
+        if self.person is None:
+            raise EOFError
         try:
             with defer_interrupts() as shield, shield.allow_interrupts():
                 while not (line := prompt(self.person).strip()):
                     pass
         except KeyboardInterrupt:
             raise RunStoppedError("a person stopped the run", by_person=True) from None
-        finally:
-            self._question_s = time.monotonic() - start
-            self.waited_s += self._question_s
         return line
-
-    def _check_target_unchanged(self, action: Action, screen: Screen, screenshot: str) -> None:
-        """Raise ActionRejectedError if the screen around the target has changed since the model saw it."""
-        if not action.points():
-            return
-        current = self.surface.capture()
-        if all(region_unchanged(screen, current, point.x, point.y) for point in action.points()):
-            return
-        self._record_not_done(action, screenshot, "but the target had changed")
-        raise ActionRejectedError(
-            "the screen changed at this place while the person was asked, so it was not done; look again"
-        )
-
-    def _record(self, action: Action, screenshot: str, answer: str, reason: str) -> None:
-        waited_s, self._question_s = round(self._question_s, 3), 0.0
-        self.emit("approval", action=action, picture=screenshot, answer=answer, reason=reason, waited_s=waited_s)
-
-    def _record_not_done(self, action: Action, screenshot: str, reason: str) -> None:
-        """Record that an approved action was not carried out."""
-        self._record(action, screenshot, "approved", reason)
-
-    def _pointer(self) -> tuple[int, int] | None:
-        if not isinstance(self.surface, SupportsPointer):
-            return None
-        x, y = self.surface.pointer()
-        return x, y
-
-    def _pause_if_moved(self) -> None:
-        """Pause and raise ActionRejectedError if the pointer is not where the last action left it."""
-        position = self._pointer()
-        expected = [point for point in (self._pointer_before, self._pointer_target) if point is not None]
-        if position is None or self._pointer_before is None or any(_is_near(position, point) for point in expected):
-            return
-        self.emit("paused", why="the user moved the mouse", rests_s=REST_S if self.person is None else None)
-        try:
-            if self.person is None:
-                raise EOFError
-            if self._ask(lambda person: person.paused("you moved the mouse") or "continue").lower() in STOP:
-                raise RunStoppedError("a person stopped the run", by_person=True)
-        except EOFError:
-            self._wait_until_still()
-        self._pointer_before = self._pointer()
-        raise ActionRejectedError("the person used the mouse meanwhile, so this was not done; look again")
-
-    def _wait_until_still(self) -> None:
-        """Wait until the pointer has not moved for REST_S seconds."""
-        position, since = self._pointer(), time.monotonic()
-        try:
-            with defer_interrupts() as shield, shield.allow_interrupts():
-                while time.monotonic() - since < REST_S:
-                    time.sleep(POLL_S)
-                    if (current := self._pointer()) != position:
-                        position, since = current, time.monotonic()
-        except KeyboardInterrupt:
-            raise RunStoppedError("a person stopped the run", by_person=True) from None
-
-
-def _is_near(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= POINTER_TOLERANCE_PX
-
-
-def region_unchanged(before: Screen, after: Screen, x: int, y: int) -> bool:
-    """Return whether the square around a point looks much the same on both screens.
-
-    A blinking caret or a hover border does not count as a change.
-    """
-    if before.pixels.shape != after.pixels.shape:
-        return False
-    rows = slice(max(0, y - REGION_RADIUS_PX), y + REGION_RADIUS_PX + 1)
-    columns = slice(max(0, x - REGION_RADIUS_PX), x + REGION_RADIUS_PX + 1)
-    old, new = before.pixels[rows, columns].astype(np.int16), after.pixels[rows, columns].astype(np.int16)
-    return bool((np.abs(old - new).max(axis=2) > LEVEL_TOLERANCE).mean() < CHANGED_FRACTION)

@@ -1,7 +1,7 @@
 """Allow or deny the URLs that the model opens, by scheme, host and port.
 
-The guard is called by `actions.dispatch.dispatch` before every action and checks `open` actions only. What the pages of
-a browser load is checked by the same rules in `envs.network.proxy`.
+The rules are part of the guard (agent/safety/guard.py) and check `open` actions only. What the pages of a browser load
+is checked by the same rules in `envs.network.proxy`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class UrlGuard:
 
     def __call__(self, action: Action, screen: Screen) -> None:
         """Raise ActionDeniedError, which names the rule and the remedy, if the action opens a URL that is denied."""
-        if isinstance(action, Open) and not (self.apps and _APP.fullmatch(action.target)):
+        if isinstance(action, Open) and not (self.apps and is_app_name(action.target)):
             self.check_url(action.target)
 
     def check_url(self, target: str) -> None:
@@ -63,8 +63,7 @@ class UrlGuard:
                 f"rule 'address': {target[:80]!r} contains spaces, control characters or backslashes; "
                 "percent-encode them"
             )
-        if _HOST_AND_PORT.fullmatch(target) or not _SCHEME.match(target):
-            target = "https://" + target.removeprefix("//")
+        target = add_scheme(target)
         try:
             parts = urlsplit(target)
             host, scheme = parts.hostname or "", parts.scheme.lower()
@@ -84,3 +83,15 @@ class UrlGuard:
             raise ActionDeniedError("rule 'address': the URL must not contain a user name ('@'); leave it out")
         if refusal := self.rules.refusal(normalize_host(host), port):
             raise ActionDeniedError(refusal)
+
+
+def add_scheme(target: str) -> str:
+    """Return a target of `open` as a URL: one without a scheme is treated as https."""
+    if _HOST_AND_PORT.fullmatch(target) or not _SCHEME.match(target):
+        return "https://" + target.removeprefix("//")
+    return target
+
+
+def is_app_name(target: str) -> bool:
+    """Return whether a target of `open` cannot be a URL, such as "Calculator"."""
+    return _APP.fullmatch(target) is not None

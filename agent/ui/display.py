@@ -21,6 +21,7 @@ from actions import UsageError
 from agent.trace import FRAMES
 from agent.ui.formatting import (
     NO_LIMIT,
+    decision_outcome,
     describe_action,
     format_duration,
     format_timings,
@@ -33,12 +34,18 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.panel import Panel
 
+    from agent.safety.approval import ApprovalRequest
+
 MAX_FINISHED_ROWS = 8  # finished steps in the panel
 COLORS = {"success": "green", "failure": "red", "error": "red", "budget": "yellow", "stopped": "yellow"}
 APPROVAL_KEYS = "y: do it; a: do it, and all of its kind in this run; s: stop the run; ?: help"
+APPROVAL_KEYS_ONCE = "y: do it; s: stop the run; ?: help"
 APPROVAL_HELP = """\
 y or yes     do this action
-a or always  do it, and do not ask again for actions of its kind (click, type, press, ...) in this run
+a or always  do it, and do not ask again in this run for actions of its kind: the same verb (click, type, press, ...)
+             in the same app or on the same host, on elements of the same role; never for secrets and effects
+e TEXT       change the action and ask again: e and the new text, keys (ctrl+s), address or point (120 80)
+t            take over: act on the screen yourself, then let the run go on; the model looks again
 n or no      do not do it; the model tries something else
 s or stop    do not do it, and end the run
 other text   do not do it; the model reads the text as the reason
@@ -180,6 +187,8 @@ class TextDisplay:
                 self.uncertainty = event["reply"].uncertainty
             case "act.intent":
                 self.approval = ""
+            case "decision":
+                self.approval = decision_outcome(event)
             case "approval":
                 self.approval = event["answer"]
             case "act.result":
@@ -204,13 +213,17 @@ class TextDisplay:
         self.message(f"{'asks':8} {sanitize(question)}")
         return _read_fresh_line("answer   ")
 
-    def approve(self, description: str, screenshot: Path) -> str:
+    def approve(self, request: ApprovalRequest) -> str:
         """Return the line the user types about a proposed action; raise EOFError at end of input."""
-        self.message(f"{'wants':8} {sanitize(description, NO_LIMIT)}")
+        if request.problem:
+            self.message(f"{'':8} {sanitize(request.problem)}")
+        self.message(f"{'wants':8} {sanitize(request.description, NO_LIMIT)}")
+        if request.reason:
+            self.message(f"{'why':8} {sanitize(request.reason)} ({sanitize(request.rule)})")
         if self.uncertainty:
             self.message(f"{'unsure':8} the model is not sure of the place: {sanitize(self.uncertainty)}")
-        self.message(f"{'picture':8} {screenshot}")
-        self.message(f"{'':8} {APPROVAL_KEYS}")
+        self.message(f"{'picture':8} {request.screenshot}")
+        self.message(f"{'':8} {APPROVAL_KEYS if request.can_approve_kind else APPROVAL_KEYS_ONCE}")
         self.message(f"{'':8} anything else: not done, and the model reads what you write")
         while (line := _read_fresh_line("approve? ")).strip() == "?":
             self.message(APPROVAL_HELP)
@@ -281,9 +294,9 @@ class LiveDisplay(TextDisplay):
         with self._suspended():
             return super().ask(question)
 
-    def approve(self, description: str, screenshot: Path) -> str:
+    def approve(self, request: ApprovalRequest) -> str:
         with self._suspended():
-            return super().approve(description, screenshot)
+            return super().approve(request)
 
     def paused(self, reason: str) -> str:
         with self._suspended():

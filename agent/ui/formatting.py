@@ -25,7 +25,14 @@ from actions import (
 
 MAX_TEXT_CHARS = 200  # of a text within an action
 NO_LIMIT = 100_000  # longer than any text within an action: an approval must not hide its end
-_NOT_DONE_ANSWERS = {"refused": "refused", "stopped": "not done", "nobody": "not done"}  # of an `approval` event
+_NOT_DONE_ANSWERS = {  # answer of an `approval` event, or outcome of a `decision` event
+    "refused": "refused",
+    "stopped": "not done",
+    "nobody": "not done",
+    "taken over": "not done",
+    "denied": "denied",
+    "changed": "not done",
+}
 _KEYS = str.maketrans({"\n": "⏎", "\t": "⇥"})
 
 
@@ -91,12 +98,19 @@ def _with_modifiers(modifiers: tuple[str, ...]) -> str:
     return "".join(f"{key}+" for key in modifiers)
 
 
+def decision_outcome(event: Mapping[str, object]) -> str:
+    """Return the outcome of a `decision` event: "denied" by a rule, "changed" since the model looked, or ""."""
+    if event["effect"] != "deny":
+        return ""
+    return "changed" if event["layer"] == "guard" else "denied"
+
+
 def outcome_label(error: str, approval: str) -> str:
-    """Return what became of a proposed action: "did", "refused", "not done" or "failed".
+    """Return what became of a proposed action: "did", "refused", "denied", "not done" or "failed".
 
     Args:
         error: The error of its result, "" if it was carried out.
-        approval: The answer of its last `approval` event, "" if the user was not asked.
+        approval: The answer of its last `approval` event, else what `decision_outcome` returns.
     """
     return "did" if not error else _NOT_DONE_ANSWERS.get(approval, "failed")
 

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from actions import UsageError
 from agent.trace import FRAMES, Trace, find_run, list_runs, read_trace
-from agent.ui.formatting import describe_action, format_duration, format_timings, outcome_label, sanitize
+from agent.ui.formatting import (
+    decision_outcome,
+    describe_action,
+    format_duration,
+    format_timings,
+    outcome_label,
+    sanitize,
+)
 
 _EXTRA_FIELDS = (("mistake", "error"), ("machine", "note"))
 
@@ -73,11 +80,13 @@ def _format_steps(run: Trace) -> list[str]:
 
 
 def _approvals_by_action(run: Trace) -> dict[tuple[int, int], str]:
-    """Return the user's answer to each action that was asked about, by (step, part)."""
+    """Return the answer to each action, or what the guard decided without one, by (step, part)."""
     answers, proposed = {}, (0, 1)
     for event in run.events:
         if event["event"] == "act.intent":
             proposed = (event["step"], event.get("part", 1))
+        elif event["event"] == "decision":
+            answers[proposed] = decision_outcome(event)
         elif event["event"] == "approval":
             answers[proposed] = str(event["answer"])
     return answers

@@ -125,6 +125,58 @@ def test_project_cannot_set_user_only_key(tmp_path: Path, name: str) -> None:
         load_layers(tmp_path, "", f"{name} = 'x'")
 
 
+@pytest.mark.parametrize(
+    "project",
+    [
+        "max_steps = 1000000000",
+        "on = 'desktop:virtual'",
+        "surface = 'desktop'",
+        "surface = 'android:emulator-5554'",
+        "url = 'http://evil.test/'",
+        "url = 'http://a.org.evil.test/'",
+        "url = 'file:///etc/passwd'",
+        "url = 'javascript:alert(1)'",
+        "headed = true",
+        "width = 16000",
+        "height = 16000",
+    ],
+)
+def test_project_cannot_widen_the_run(project: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a project can only restrict"):
+        load_layers(tmp_path, "", project, allow_hosts=("a.org",))
+
+
+def test_project_cannot_move_own_screens_to_practice(tmp_path: Path) -> None:
+    """On a practice page nothing is asked."""
+    with pytest.raises(UsageError, match="a project can only restrict"):
+        load_layers(tmp_path, "", "url = 'practice:click-test'", surface="desktop")
+
+
+def test_policy_of_user_is_not_searched_in_project(tmp_path: Path) -> None:
+    assert load_layers(tmp_path, "policy = 'mine.toml'").policy == str(tmp_path / "mine.toml")
+    assert load_layers(tmp_path, "policy = 'unattended'").policy == "unattended"
+    assert load_layers(tmp_path, policy="task.toml").policy == "task.toml"
+
+
+def test_endless_or_nested_file_is_rejected(tmp_path: Path) -> None:
+    project = tmp_path / "pixelhand.toml"
+    project.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="not a regular file"):
+        config.load({}, environment={}, user=tmp_path / "none", project=project)
+    project.unlink()
+    project.write_text("seed = " + "[" * 100_000)
+    with pytest.raises(UsageError, match="not valid TOML"):
+        config.load({}, environment={}, user=tmp_path / "none", project=project)
+
+
+def test_project_may_choose_within_own_settings(tmp_path: Path) -> None:
+    project = "url = 'http://a.org/start'\nmax_steps = 5\nsurface = 'browser'"
+    settings = load_layers(tmp_path, "", project, allow_hosts=("a.org",))
+    assert (settings.url, settings.max_steps) == ("http://a.org/start", 5)
+    overridden = load_layers(tmp_path, "", "url = 'http://b.org'", url="http://a.org", allow_hosts=("a.org",))
+    assert overridden.url == "http://a.org"
+
+
 def test_environment_variables_of_other_modules_are_ignored(tmp_path: Path) -> None:
     assert load_layers(tmp_path, environment=dict.fromkeys(NOT_SETTINGS, "1")) == Settings()
 

@@ -14,13 +14,16 @@ import pytest
 from helpers.agent_fakes import CLICK, DONE, MISS, FakeEnv
 from PIL import Image
 
-from actions import Action, ActionDeniedError, Drag, Reply, Screen, Step, TypeText, make_action
+from actions import Action, ActionDeniedError, ActionRejectedError, Drag, Reply, Screen, Step, TypeText, make_action
 from agent.config import Settings
 from agent.loop import Episode, run
 from agent.policies.scripted import ScriptPolicy
-from agent.safety import approval
-from agent.safety.approval import ApprovalGuard, requires_approval
-from agent.session import install_approval
+from agent.safety import guard as guard_module
+from agent.safety import pointer_watch
+from agent.safety.approval import ApprovalRequest
+from agent.safety.guard import ActionGuard, requires_approval
+from agent.safety.policy import load_safety_policy
+from agent.session import install_guard, safety_policy
 from agent.trace import TraceWriter, new_folder, read_trace
 from agent.ui.annotate import EDGE, LINE, draw_action
 from agent.ui.display import TextDisplay
@@ -40,8 +43,8 @@ class ScriptedApprover:
         self.answers, self.on_question = list(answers), on_question
         self.questions: list[tuple[str, Path | None]] = []
 
-    def approve(self, description: str, screenshot: Path) -> str:
-        return self._answer(description, screenshot)
+    def approve(self, request: ApprovalRequest) -> str:
+        return self._answer(request.description, request.screenshot)
 
     def paused(self, reason: str) -> str:
         return self._answer(reason, None)
@@ -62,7 +65,8 @@ class EventLog(list[tuple[str, dict[str, Any]]]):
     """The events that a guard emits."""
 
     def __call__(self, event: str, **facts: Any) -> None:
-        self.append((event, facts))
+        if event != "decision":
+            self.append((event, facts))
 
     def approvals(self) -> list[dict[str, Any]]:
         return [facts for event, facts in self if event == "approval"]
@@ -88,7 +92,7 @@ def run_with_approval(
     max_steps: int = 9,
 ) -> tuple[Episode, EventLog]:
     events = EventLog()
-    each = install_approval(env, Settings(approve=approve), folder, events, person)
+    each = install_guard(env, safety_policy(Settings(approve=approve)), folder, events, person)
     return run("", env, ScriptPolicy(replies), max_steps=max_steps, approves_each=each), events
 
 
@@ -147,7 +151,7 @@ def test_uncertain_action_is_asked_about_once(tmp_path: Path, approve: str, ques
         asked_questions.append(question)
         return "y"
 
-    each = install_approval(env, Settings(approve=approve), tmp_path, EventLog(), person)
+    each = install_guard(env, safety_policy(Settings(approve=approve)), tmp_path, EventLog(), person)
     episode = run("", env, UncertainPolicy([CLICK, DONE]), max_steps=3, ask=ask, approves_each=each)
     assert episode.status == "success"
     assert performed_verbs(env) == ["click"]
@@ -177,7 +181,7 @@ def test_always_approves_one_kind_for_the_run(tmp_path: Path) -> None:
 def test_moved_mouse_pauses_actions_approved_for_run(tmp_path: Path) -> None:
     env, person = user_owned_env(), ScriptedApprover("a", "", "y")
     mouse = Mouse(env)
-    install_approval(env, Settings(), tmp_path, events := EventLog(), person)
+    install_guard(env, safety_policy(Settings()), tmp_path, events := EventLog(), person)
     policy = PolicyWithMouseMove([MISS, CLICK, CLICK, DONE], mouse, 1)
     episode = run("", env, policy, max_steps=9, approves_each=True)
     assert [event for event, _ in events] == ["approval", "paused", "approval"]
@@ -241,7 +245,7 @@ def test_target_changed_during_question_is_not_clicked(tmp_path: Path) -> None:
     assert performed_verbs(env) == []
     assert "screen changed at this place" in episode.steps[0].error
     assert (episode.steps[1].screen.pixels[110, 120] == (250, 250, 0)).all()
-    assert events[-1][1]["reason"] == "but the target had changed"
+    assert events[-1][1]["reason"] == "but the screen changed at this place"
 
 
 def test_small_or_distant_change_does_not_matter(tmp_path: Path) -> None:
@@ -286,7 +290,7 @@ def test_question_shows_long_text_to_its_end(
     description, screenshot = person.questions[0]
     assert description.startswith(f'type "{text[:-1]}⏎"')
     monkeypatch.setattr("builtins.input", lambda prompt: "no")
-    TextDisplay(sys.stdout).approve(description, screenshot or tmp_path)
+    TextDisplay(sys.stdout).approve(ApprovalRequest(description, screenshot or tmp_path, TypeText(text=text)))
     assert "; rm -rf ~⏎" in capsys.readouterr().out
 
 
@@ -302,7 +306,7 @@ def test_nothing_is_typed_when_focus_is_lost(reply: str, performed: list[str], t
 
 
 def test_disk_error_stops_the_action(tmp_path: Path) -> None:
-    (tmp_path / approval.SCREENSHOT_FOLDER).write_text("not a folder")
+    (tmp_path / guard_module.SCREENSHOT_FOLDER).write_text("not a folder")
     env = user_owned_env()
     episode, _ = run_with_approval(env, ScriptedApprover("y"), tmp_path, [CLICK, DONE])
     assert (episode.status, episode.cause, performed_verbs(env)) == ("error", "machine", [])
@@ -329,7 +333,7 @@ def test_waiting_and_ending_need_no_approval(tmp_path: Path) -> None:
 
 def test_waiting_time_of_user_is_recorded(tmp_path: Path) -> None:
     env, events = user_owned_env(), EventLog()
-    guard = ApprovalGuard(None, env.surface, tmp_path, events, each=True, person=ScriptedApprover("y"))
+    guard = ActionGuard(load_safety_policy(), env.surface, tmp_path, events, person=ScriptedApprover("y"))
     guard(make_action("click", x=5, y=5), env.surface.capture())
     assert guard.waited_s > 0
     assert events[0][1]["waited_s"] == round(guard.waited_s, 3)
@@ -409,7 +413,7 @@ def run_with_mouse_move(
 ) -> tuple[FakeEnv, Episode, EventLog]:
     env, events = user_owned_env(), EventLog()
     policy = PolicyWithMouseMove(replies, Mouse(env), move_at)
-    install_approval(env, Settings(approve="never"), folder, events, person)
+    install_guard(env, safety_policy(Settings(approve="never")), folder, events, person)
     return env, run("", env, policy, max_steps=9), events
 
 
@@ -437,15 +441,15 @@ def test_paused_run_can_be_stopped(tmp_path: Path) -> None:
 
 
 def test_run_without_terminal_waits_for_resting_mouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(approval, "REST_S", 0.1)
-    monkeypatch.setattr(approval, "POLL_S", 0.01)
+    monkeypatch.setattr(pointer_watch, "REST_S", 0.1)
+    monkeypatch.setattr(pointer_watch, "POLL_S", 0.01)
     positions = iter([(0, 0), (40, 40), (80, 80)])
     surface, events = user_owned_env().surface, EventLog()
-    guard = ApprovalGuard(None, surface, tmp_path, events, each=False, person=None)
+    guard = ActionGuard(load_safety_policy(approve="never"), surface, tmp_path, events)
     surface.pointer = lambda: next(positions, (90, 90))  # type: ignore[attr-defined]
     screen = surface.capture()
     guard(make_action("type", text="a"), screen)
-    with pytest.raises(approval.ActionRejectedError, match="look again"):
+    with pytest.raises(ActionRejectedError, match="look again"):
         guard(make_action("type", text="a"), screen)
     guard(make_action("type", text="a"), screen)
     assert [event for event, _ in events] == ["paused"]
@@ -455,11 +459,11 @@ def test_approvals_are_traced_between_intent_and_result(tmp_path: Path) -> None:
     folder = new_folder(tmp_path)
     writer = TraceWriter(folder, {"goal": "", "policy": {}})
     env = user_owned_env()
-    install_approval(env, Settings(), folder, writer.write, ScriptedApprover("the other one", "y"))
+    install_guard(env, safety_policy(Settings()), folder, writer.write, ScriptedApprover("the other one", "y"))
     run("", env, ScriptPolicy([MISS, CLICK, DONE]), max_steps=9, trace=writer)
     writer.close()
     record = read_trace(folder)
-    assert [event["event"] for event in record.events][2:5] == ["act.intent", "approval", "act.result"]
+    assert [event["event"] for event in record.events][2:6] == ["act.intent", "decision", "approval", "act.result"]
     approvals = [event for event in record.events if event["event"] == "approval"]
     answers = [(event["answer"], event["reason"]) for event in approvals]
     assert answers == [("refused", "the other one"), ("approved", "")]

@@ -123,7 +123,7 @@ def test_screenshot_and_act_are_traced(env: FakeEnv, tmp_path: Path) -> None:
     assert (image_of(after)[0, 0] == (0, 200, 0)).all()
     assert (image_of(before)[0, 0] != (0, 200, 0)).any()
     (run,) = read_traces(tmp_path)
-    assert [event["event"] for event in run.events] == ["start", "reply", "act.intent", "act.result", "end"]
+    assert [event["event"] for event in run.events] == ["start", "reply", "act.intent", "decision", "act.result", "end"]
     assert run.check_frames() == 2
     assert run.manifest["policy"]["model"] == "mcp client"
 
@@ -253,3 +253,22 @@ def test_failed_reset_is_retried_from_scratch(env: FakeEnv, tmp_path: Path) -> N
     assert env.seeds == [3], "the page was set up the second time"
     session.close()
     assert sorted(run.status for run in read_traces(tmp_path)) == ["broken off", "stopped"]
+
+
+def test_session_stops_acting_after_refusals(env: FakeEnv, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    rule = "name = 'no-text'\neffect = 'deny'\nverbs = ['type']\n"
+    policy.write_text(f"preset = 'sandbox'\n[limits]\nrefusals = 3\n[[rules]]\n{rule}")
+    session = make_session(env)
+    session.settings = replace(session.settings, policy=str(policy), approve="")
+
+    async def client_calls(client: Client) -> list[Any]:
+        actions = [{"verb": "type", "text": "x"}] * 4 + [CLICK_CALL["action"]]
+        return [await client.call_tool("act", {"action": action}) for action in actions]
+
+    results = call_tools(session, client_calls)
+    assert [result.is_error for result in results] == [True] * 5
+    assert "rule 'no-text'" in text_of(results[0])
+    for result in results[2:]:
+        assert "limit 'refusals'" in text_of(result)
+    assert env.surface.performed == []

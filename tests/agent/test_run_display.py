@@ -17,11 +17,12 @@ import pytest
 from helpers.agent_fakes import CLICK, DONE, HERE, MISS, FakeEnv
 from helpers.eventually import eventually
 
-from actions import Reply, Screen, Step, UsageError, make_action
+from actions import Click, Reply, Screen, Step, UsageError, make_action
 from agent.config import Settings
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy
-from agent.session import install_approval
+from agent.safety.approval import ApprovalRequest
+from agent.session import install_guard, safety_policy
 from agent.trace import TraceWriter, new_folder
 from agent.ui import display as display_module
 from agent.ui.display import Display, JsonDisplay, LiveDisplay, TextDisplay, display, partial_thought
@@ -103,7 +104,7 @@ def test_refused_action_is_not_shown_as_done(tmp_path: Path) -> None:
     observer = TextDisplay(out)
 
     class Refuser:
-        def approve(self, description: str, screenshot: Path) -> str:
+        def approve(self, request: ApprovalRequest) -> str:
             return "no"
 
         def paused(self, reason: str) -> str:
@@ -112,7 +113,7 @@ def test_refused_action_is_not_shown_as_done(tmp_path: Path) -> None:
     def emit(event: str, **facts: Any) -> None:
         observer({"event": event, **facts})
 
-    install_approval(env, Settings(approve="each"), tmp_path, emit, Refuser())
+    install_guard(env, safety_policy(Settings(approve="each")), tmp_path, emit, Refuser())
     show(observer, MISS, DONE, env=env, approves_each=True)
     assert "step     1 of 9: refused: click (5, 5)" in out.getvalue()
 
@@ -297,6 +298,10 @@ def test_display_type_depends_on_stream(monkeypatch: pytest.MonkeyPatch) -> None
 # questions
 
 
+def request(description: str, screenshot: str) -> ApprovalRequest:
+    return ApprovalRequest(description, Path(screenshot), Click(x=1, y=2))
+
+
 @pytest.mark.parametrize("display_type", [TextDisplay, LiveDisplay])
 def test_approval_shows_action_screenshot_and_keys(
     display_type: type[TextDisplay], monkeypatch: pytest.MonkeyPatch
@@ -306,9 +311,9 @@ def test_approval_shows_action_screenshot_and_keys(
     out = Terminal()
     with display_type(out) as observer:
         observer(BEGIN)
-        assert observer.approve("click (1, 2)", Path("/runs/1/approvals/0001.png")) == "y"
+        assert observer.approve(request("click (1, 2)", "/runs/1/approvals/0001.png")) == "y"
         observer({"event": "reply", "reply": Reply("words", uncertainty="a second look was unsure too")})
-        assert observer.approve("type \x1b[2J", Path("/runs/1/approvals/0002.png")) == "the other one"
+        assert observer.approve(request("type \x1b[2J", "/runs/1/approvals/0002.png")) == "the other one"
         assert observer.paused("you moved the mouse") == ""
     text = without_styles(out.getvalue())
     for words in (
@@ -325,8 +330,8 @@ def test_question_mark_prints_help(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter(["?", " ? ", "y"])
     monkeypatch.setattr(display_module, "_read_fresh_line", lambda prompt: next(answers))
     out = io.StringIO()
-    assert TextDisplay(out).approve("click (1, 2)", Path("0001.png")) == "y"
-    assert out.getvalue().count("do not ask again for actions of its kind") == 2
+    assert TextDisplay(out).approve(request("click (1, 2)", "0001.png")) == "y"
+    assert out.getvalue().count("do not ask again in this run for actions of its kind") == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
@@ -372,7 +377,7 @@ def test_report_tells_refused_and_done_apart(tmp_path: Path) -> None:
     class ScriptedApprover:
         answers = iter(["not that one", "y"])
 
-        def approve(self, description: str, screenshot: Path) -> str:
+        def approve(self, request: ApprovalRequest) -> str:
             return next(self.answers)
 
         def paused(self, reason: str) -> str:
@@ -382,7 +387,7 @@ def test_report_tells_refused_and_done_apart(tmp_path: Path) -> None:
     manifest = {"goal": "", "surface": "fake", "url": "", "seed": 0, "policy": {"model": "m", "fingerprint": "f"}}
     writer = TraceWriter(folder, manifest)
     env = FakeEnv()
-    install_approval(env, Settings(approve="each"), folder, writer.write, ScriptedApprover())
+    install_guard(env, safety_policy(Settings(approve="each")), folder, writer.write, ScriptedApprover())
     run("", env, ScriptPolicy(['{"verb": "click", "x": 999, "y": 1}', MISS, CLICK]), max_steps=9, trace=writer)
     writer.close()
     report = format_run(tmp_path, folder.name)

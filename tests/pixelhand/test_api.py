@@ -86,14 +86,15 @@ def test_run_on_user_screen_needs_approver() -> None:
 
 
 def test_approver_is_asked_before_each_action(tmp_path: Path) -> None:
+    from agent.safety.approval import ApprovalRequest
     from pixelhand.testing import FakeSurface, ScriptPolicy
 
     class Approver:
         descriptions: list[str] = []  # noqa: RUF012
 
-        def approve(self, description: str, screenshot: Path) -> str:
-            assert screenshot.is_file()
-            self.descriptions.append(description)
+        def approve(self, request: ApprovalRequest) -> str:
+            assert request.screenshot.is_file()
+            self.descriptions.append(request.description)
             return "n"
 
         def paused(self, reason: str) -> str:

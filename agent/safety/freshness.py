@@ -1,0 +1,71 @@
+"""Whether what an action would touch is still what the model, or the person who approved it, saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from actions import Point, Screen
+from actions.facts import ActionFacts, ElementFacts
+
+REGION_RADIUS_PX = 24  # half the side of the square around a target that is compared
+LEVEL_TOLERANCE = 32  # a pixel has changed where a channel differs by more
+STRICT_FRACTION = 0.02  # a region has changed where this fraction of its pixels has: "Cancel" to "Pay" is 8 to 18 %
+LOOSE_FRACTION = 0.25  # the same where facts tell that the element and its label are the same
+CARET_WIDTH_PX = 3
+
+
+def region_unchanged(before: Screen, after: Screen, x: int, y: int, fraction: float = STRICT_FRACTION) -> bool:
+    """Return whether the square around a point looks the same on both screens; a caret does not count.
+
+    Args:
+        before: One screen.
+        after: The other screen.
+        x: The point's column.
+        y: The point's row.
+        fraction: The share of changed pixels from which on the square has changed.
+    """
+    if before.pixels.shape != after.pixels.shape:
+        return False
+    rows = slice(max(0, y - REGION_RADIUS_PX), y + REGION_RADIUS_PX + 1)
+    columns = slice(max(0, x - REGION_RADIUS_PX), x + REGION_RADIUS_PX + 1)
+    old, new = before.pixels[rows, columns].astype(np.int16), after.pixels[rows, columns].astype(np.int16)
+    changed = np.abs(old - new).max(axis=2) > LEVEL_TOLERANCE
+    if not changed.any():
+        return True
+    changed_columns = np.flatnonzero(changed.any(axis=0))
+    is_caret = changed_columns[-1] - changed_columns[0] < CARET_WIDTH_PX
+    return bool(is_caret or changed.mean() < fraction)
+
+
+def regions_unchanged(before: Screen, after: Screen, points: Iterable[Point], fraction: float) -> bool:
+    """Return whether the squares around all points look the same; screens of other sizes never do."""
+    if before.pixels.shape != after.pixels.shape:
+        return False
+    return all(region_unchanged(before, after, x, y, fraction) for x, y in points)
+
+
+def describe_difference(before: ActionFacts | None, after: ActionFacts | None) -> str:
+    """Return what differs between two facts, "" if they are equal."""
+    if before == after:
+        return ""
+    if before is None or after is None:
+        return "what the action would touch is no longer known"
+    if before.url != after.url or before.document != after.document:
+        return "another page or window is shown"
+    if (before.app, before.window, before.pid) != (after.app, after.window, after.pid):
+        return "another window is in front"
+    if before.focus != after.focus:
+        return f"the keyboard focus moved{_names(before.focus, after.focus)}"
+    if len(before.elements) == len(after.elements):
+        for old, new in zip(before.elements, after.elements, strict=True):
+            if old != new:
+                return f"another element is at this place{_names(old, new)}"
+    return after.changes[0] if after.changes else "the screen changed at this place"
+
+
+def _names(old: ElementFacts | None, new: ElementFacts | None) -> str:
+    """Return the labels of two elements in words, "" where they do not differ."""
+    first, second = ((element.label or element.role if element is not None else "") for element in (old, new))
+    return f' ("{second[:60]}" in place of "{first[:60]}")' if first and second and first != second else ""

@@ -1,0 +1,1 @@
+"""The presets of `--policy`: policy files that come with the package."""

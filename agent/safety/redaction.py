@@ -1,0 +1,93 @@
+"""EventRedactor: keeps what is typed into fields for secrets out of events, traces and displays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
+
+from actions import Action, BaseAction, Call, Reply, TypeText
+
+MASK = "•••"  # of a fixed length, so that the length of a secret stays unknown
+MIN_CHARS = 4  # shorter texts are replaced only where they are quoted: "1" would be found everywhere
+
+
+class EventRedactor:
+    """Replaces known secrets in the facts of events."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._forms: list[tuple[str, str]] = []  # a secret as it is spelled in texts, and its replacement
+
+    def add(self, text: str) -> None:
+        """Replace a text from now on."""
+        for secret in {text, text.strip("\n\t")} - {""} - self._secrets:
+            self._secrets.add(secret)
+            self._forms += _spellings(secret)
+        self._forms.sort(key=lambda form: -len(form[0]))  # the longest first: one may contain another
+
+    def redact(self, facts: Mapping[str, object]) -> dict[str, object]:
+        """Return the facts of an event without the secrets."""
+        return {name: self._redact(value) for name, value in facts.items()} if self._secrets else dict(facts)
+
+    def redact_action(self, action: Action) -> Action:
+        """Return an action without the secrets in its texts."""
+        if isinstance(action, TypeText) and action.text in self._secrets:
+            return action.model_copy(update={"text": MASK})
+        fields = {name: self._redact_text(field) for name, field in action if isinstance(field, str) and name != "verb"}
+        return action.model_copy(update=fields) if fields else action
+
+    def _redact(self, value: object) -> object:
+        if isinstance(value, str):
+            return self._redact_text(value)
+        if isinstance(value, BaseAction):
+            return self.redact_action(cast(Action, value))
+        if isinstance(value, Reply):
+            return replace(value, text=self._redact_text(value.text), prompt=self._redact_text(value.prompt))
+        if isinstance(value, Call):
+            arguments = {name: self._redact_argument(item) for name, item in value.arguments.items()}
+            return replace(value, arguments=arguments, thought=self._redact_text(value.thought))
+        if isinstance(value, Mapping):
+            return {name: self._redact(item) for name, item in value.items()}
+        if isinstance(value, list | tuple) and type(value) in (list, tuple):
+            return type(value)(self._redact(item) for item in value)
+        return value
+
+    def _redact_argument(self, value: object) -> object:
+        return MASK if isinstance(value, str) and value in self._secrets else self._redact(value)
+
+    def _redact_text(self, text: str) -> str:
+        for spelling, replacement in self._forms:
+            text = text.replace(spelling, replacement)
+        return text
+
+
+def _spellings(secret: str) -> list[tuple[str, str]]:
+    """Return how a secret is spelled in replies, prompts and addresses, each with its replacement."""
+    escaped = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    if len(secret) >= MIN_CHARS:
+        return [(spelling, MASK) for spelling in {*escaped, quote(secret, safe=""), quote_plus(secret)}]
+    quotes = ('"', "'")
+    return [(f"{mark}{spelling}{mark}", f"{mark}{MASK}{mark}") for mark in quotes for spelling in escaped]
+
+
+def strip_userinfo(url: str) -> str:
+    """Return an address without a user name and password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url
+
+
+def cut_strings(value: object, limit: int) -> object:
+    """Return plain data with each text cut to `limit` characters."""
+    if isinstance(value, str):
+        return value if len(value) <= limit else value[: limit - 1] + "…"
+    if isinstance(value, Mapping):
+        return {str(name): cut_strings(item, limit) for name, item in value.items()}
+    if isinstance(value, Sequence):
+        return [cut_strings(item, limit) for item in value]
+    return value
