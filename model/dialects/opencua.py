@@ -6,7 +6,7 @@ The code is parsed, never run: it must be a list of calls with literal arguments
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from actions import Action, Call, Click, Drag, InvalidActionError, Screen, Step, make_action
@@ -30,6 +30,10 @@ LIMITS = ImageLimits(3136, 12845056)  # model/README.md
 MAX_CALLS = 6  # of a constrained reply
 WAIT_S = 20.0  # of computer.wait, by its description
 PACE = ("interval", "duration", "tween")  # arguments without an effect: surfaces have a pace of their own
+CLICKS = (  # of a constrained reply
+    *(f"pyautogui.{name}" for name in ("click", "doubleClick", "tripleClick", "rightClick", "middleClick")),
+    "computer.triple_click",
+)
 MODIFIERS = ("ctrl", "shift", "alt", "meta")
 _HEADING = re.compile(r"^[ \t]*#*[ \t]*(Observation|Thought|Action|Code)[ \t]*[:：]?[ \t]*", re.MULTILINE)
 
@@ -115,23 +119,6 @@ TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     ActionSpec("computer.wait", "wait", (SecondsField("seconds", default=WAIT_S),)),
     ActionSpec("computer.terminate", "done", (STATUS,)),
 )  # fmt: skip
-
-CLICKS = [name for name, row in TABLE.rows.items() if row.verb == "click" and name != "computer.tripleClick"]
-FORMS = {  # of the calls of a constrained reply, by verb; the names in angle brackets are rules
-    "click": [
-        *(f"{name}(<at>)" for name in CLICKS),
-        "pyautogui.click(<at>, clicks=<count>)",
-        "pyautogui.click(<at>, button=<button>)",
-        *(f"pyautogui.keyDown('{key}')\npyautogui.click(<at>)\npyautogui.keyUp('{key}')" for key in MODIFIERS),
-    ],
-    "move": ["pyautogui.moveTo(<at>)"],
-    "drag": [f"{start}pyautogui.dragTo(<at>, button='left')" for start in ("", "pyautogui.moveTo(<at>)\n")],
-    "scroll": [f"pyautogui.{name}(<amount>{place})" for name in ("scroll", "hscroll") for place in ("", ", <at>")],
-    "type": ["pyautogui.write(message=<text>)"],
-    "press": [f"pyautogui.{call}" for call in (
-        "press(<key>)", "press(keys=[<key>])", "hotkey(<keys>)", "hotkey(keys=[<keys>])")],
-    "wait": ["time.sleep(<seconds>)"],
-}  # fmt: skip
 
 
 class Dialect(BaseDialect):
@@ -222,8 +209,8 @@ class Dialect(BaseDialect):
     def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         """Return a grammar of up to MAX_CALLS calls; keys are held around a click only, and an end comes last."""
         grammar = GrammarBuilder(verbs, mapper, "single", "x=X, y=Y")
-        alternatives = [_lark(form, grammar) for verb, forms in FORMS.items() if verb in verbs for form in forms]
-        end = grammar.rule("end", _lark("computer.terminate(status=<status>)", grammar))
+        alternatives = _alternatives(grammar)
+        end = grammar.rule("end", f'"computer.terminate(status=" {STATUS.rule(grammar).lark} ")"')
         call = f'{end} "\\n"'
         if alternatives:
             act = grammar.rule("act", " | ".join(alternatives))
@@ -268,25 +255,37 @@ def _literal(value: object) -> str:
     return quoted(value) if isinstance(value, str) else str(value)
 
 
-def _lark(form: str, grammar: GrammarBuilder) -> str:
-    """Return the Lark of a call."""
+def _alternatives(grammar: GrammarBuilder) -> list[str]:
+    """Return the Lark alternatives of a call, for the verbs of the surface."""
+    place = grammar.point().lark
 
-    def key() -> str:
-        return f'"\'" {grammar.key()} "\'"'
+    def call(name: str, *arguments: str) -> str:
+        return " ".join([literal(f"{name}("), *arguments, '")"'])
 
-    rules: dict[str, Callable[[], str]] = {
-        "<at>": lambda: grammar.point().lark,
-        "<count>": lambda: '("1" | "2" | "3")',
-        "<button>": lambda: grammar.choice(("left", "right", "middle")).lark,
-        "<amount>": lambda: SCROLL.rule(grammar).lark,
-        "<text>": lambda: grammar.text().lark,
-        "<key>": key,
-        "<keys>": lambda: f'{key()} (", " {key()}){{0,3}}',
-        "<seconds>": lambda: grammar.seconds().lark,
-        "<status>": lambda: STATUS.rule(grammar).lark,
-    }
-    parts = [part for part in re.split("(<[a-z]+>)", form) if part]
-    return " ".join(rules[part]() if part in rules else literal(part) for part in parts)
+    click, move = call("pyautogui.click", place), call("pyautogui.moveTo", place)
+    drag = call("pyautogui.dragTo", place, "\", button='left'\"")
+    clicks = [call(name, place) for name in CLICKS]
+    clicks.append(call("pyautogui.click", place, '", clicks=" ("1" | "2" | "3")'))
+    clicks.append(call("pyautogui.click", place, '", button="', grammar.choice(("left", "right", "middle")).lark))
+    for key in MODIFIERS:
+        down, up = f"pyautogui.keyDown({key!r})\n", f"\npyautogui.keyUp({key!r})"
+        clicks.append(f"{literal(down)} {click} {literal(up)}")
+    calls = {"click": clicks, "move": [move], "drag": [drag, f'{move} "\\n" {drag}']}
+    alternatives = [lark for verb, larks in calls.items() if verb in grammar.verbs for lark in larks]
+    if "scroll" in grammar.verbs:
+        amount = SCROLL.rule(grammar).lark
+        for name in ("pyautogui.scroll", "pyautogui.hscroll"):
+            alternatives += [call(name, amount), call(name, amount, '", "', place)]
+    if "type" in grammar.verbs:
+        alternatives.append(f'"pyautogui.write(message=" {grammar.text().lark} ")"')
+    if "press" in grammar.verbs:
+        key = f'"\'" {grammar.key()} "\'"'
+        keys = f'{key} (", " {key}){{0,3}}'
+        alternatives.append(call("pyautogui.press", f'({key} | "keys=[" {key} "]")'))
+        alternatives.append(call("pyautogui.hotkey", f'({keys} | "keys=[" {keys} "]")'))
+    if "wait" in grammar.verbs:
+        alternatives.append(call("time.sleep", grammar.seconds().lark))
+    return alternatives
 
 
 def _summary(step: Step) -> str:
