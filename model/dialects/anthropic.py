@@ -1,26 +1,21 @@
-"""Anthropic's computer-use actions: tool_use blocks of the tool `computer`, in pixels of the image that was sent.
-
-Sources: Anthropic's page on the computer use tool and the input schemas of its three versions (20241022, 20250124,
-20251124: names, enums, fields), and the authors' demonstration (keys in xdotool's spelling, notches of a scroll, sizes
-of images). Through chat completions the same inputs are the arguments of a function `computer`. A `screenshot` is a
-wait of no length, since one follows each step anyway. cursor_position, hold_key, left_mouse_down, left_mouse_up and
-zoom have no counterpart here: they are never offered, and refused with an alternative.
-"""
+"""Anthropic's computer-use actions: tool_use blocks of the tool `computer`, in pixels of the image that was sent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from actions import Action, Click, InvalidActionError, PressKeys, make_action
+from model.dialects.base import Values
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS
-from model.dialects.parts.fields import MAX_NOTCHES, DirectionField, Field, PathField, SecondsField, Values, scroll_by
+from model.dialects.parts.fields import MAX_NOTCHES, DirectionField, Field, PathField, SecondsField, scroll_by
 from model.dialects.parts.model_family import ModelFamily
 from model.dialects.parts.provider_items import COMPUTER, ParsedItems, ProviderItemDialect
 from model.dialects.parts.qwen_tools import AT, CLICK, DOUBLE, MAYBE_AT, MIDDLE, MOVE, RIGHT, TRIPLE, TYPE
+from model.dialects.parts.schema import value_schema
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
 from model.dialects.parts.tool_call import COORDINATE
 from model.processing.image import ImageLimits
@@ -41,8 +36,8 @@ _FROM_X = dict(zip(_CHARACTER_NAMES[1::2], _CHARACTER_NAMES[::2], strict=True))
 _TO_X = {character: name for name, character in _FROM_X.items()}
 _FROM_X |= {"prior": "pageup", "next": "pagedown", "print": "printscreen", "kp_enter": "enter", "kp_add": "+"}
 _FROM_X |= {f"kp_{digit}": str(digit) for digit in range(10)}
-_FROM_X |= {f"{name}_{side}": key for side in "lr" for name, key in (
-    ("control", "ctrl"), ("shift", "shift"), ("alt", "alt"), ("super", "meta"), ("meta", "meta"))}  # fmt: skip
+_FROM_X |= {f"{name}_{side}": name for side in "lr" for name in ("control", "shift", "alt", "super")}
+_FROM_X |= {f"meta_{side}": "meta" for side in "lr"}
 _TO_X |= {"enter": "Return", "backspace": "BackSpace", "pageup": "Page_Up", "pagedown": "Page_Down", "meta": "super"}
 _TO_X |= {key: key.capitalize() for key in ("tab", "escape", "delete", "home", "end", "up", "down", "left", "right")}
 
@@ -58,7 +53,6 @@ def _write_chord(keys: tuple[str, ...]) -> str:
     return "+".join(_TO_X.get(key, key) for key in keys)
 
 
-@dataclass(frozen=True)
 class HeldField(Field):
     """The modifiers held during a click."""
 
@@ -77,12 +71,11 @@ class HeldField(Field):
         return {self.key: _write_chord(modifiers)} if modifiers else {}
 
 
-@dataclass(frozen=True)
 class NotchesField(DirectionField):
     """The direction of a scroll, whose amount is the argument `scroll_amount`."""
 
     def parse(self, arguments: Arguments) -> Values:
-        direction = arguments.choice(self.key, SCROLLS)
+        direction = arguments.choice(self.key, self.options)
         amount = arguments.amount("scroll_amount", MAX_NOTCHES)
         if amount < 1:
             raise InvalidActionError(f"'scroll_amount' must be 1 to {MAX_NOTCHES} notches, not {show(amount)}")
@@ -109,38 +102,31 @@ def _parse_keys(arguments: Arguments) -> Result:
     return actions[0] if len(actions) == 1 else actions
 
 
-def _write_keys(action: Action, mapper: CoordinateMapper) -> Values | None:
-    return {"text": _write_chord(action.keys)} if isinstance(action, PressKeys) else None
-
-
 def _unsupported(name: str, alternative: str) -> ActionSpec:
     def refuse(arguments: Arguments) -> Result:
-        raise InvalidActionError(f"there is no {arguments.name} here; {alternative}")
+        raise InvalidActionError(f"there is no {name} here; {alternative}")
 
     keys = ("coordinate", "start_coordinate", "text", "duration", "region", "scroll_direction", "scroll_amount")
     return ActionSpec(name, "", tuple(Field(key) for key in keys), offered=False, writes=False, parse=refuse)
 
 
 HELD = (*AT, HeldField("text"))
+START = PathField("start_coordinate", optional=True, from_end=1)
 TABLE = ActionTable(
     ActionSpec(
         "key", "press", (Field("text"), Field("repeat")), 'Press `text`: "Return", "ctrl+s".', parse=_parse_keys,
-        format=_write_keys,
+        format=lambda action, mapper: {"text": _write_chord(action.keys)} if isinstance(action, PressKeys) else None,
     ),
     TYPE,
     MOVE,
     replace(CLICK, fields=HELD),
     ActionSpec(
-        "left_click_drag", "drag",
-        (PathField("start_coordinate", optional=True, from_end=1), PathField("coordinate")),
+        "left_click_drag", "drag", (START, PathField("coordinate")),
         "Drag with the left button from `start_coordinate` to `coordinate`.",
     ),
-    replace(RIGHT, fields=HELD),
-    replace(MIDDLE, fields=HELD),
-    replace(DOUBLE, fields=HELD),
-    replace(TRIPLE, fields=HELD, offered=True),
+    *(replace(row, fields=HELD, offered=True) for row in (RIGHT, MIDDLE, DOUBLE, TRIPLE)),
     ActionSpec(
-        "scroll", "scroll", (MAYBE_AT, NotchesField("scroll_direction"), Field("scroll_amount")),
+        "scroll", "scroll", (MAYBE_AT, NotchesField("scroll_direction", options=SCROLLS), Field("scroll_amount")),
         "Turn the wheel at `coordinate` by `scroll_amount` notches to `scroll_direction`.",
     ),
     ActionSpec("wait", "wait", (SecondsField("duration", optional=True),), "Wait `duration` seconds."),
@@ -151,6 +137,7 @@ TABLE = ActionTable(
     _unsupported("left_mouse_up", "drag with left_click_drag"),
     _unsupported("zoom", "the screen is shown as large as it gets"),
 )  # fmt: skip
+TEXT = 'What to type, or the keys to press; of a click: the modifiers held, as in "ctrl+shift".'
 
 
 MODELS = ModelFamily(
@@ -176,15 +163,11 @@ class Dialect(ProviderItemDialect):
     PROPERTIES: ClassVar = {
         COMPUTER: {
             "coordinate": COORDINATE,
-            "start_coordinate": {"description": "[x, y] in pixels: where a drag begins.", "type": "array"},
-            "text": {
-                "description": "What to type, or the keys to press; of a click: the modifiers held, as in "
-                '"ctrl+shift".',
-                "type": "string",
-            },
-            "scroll_direction": {"description": "Where to.", "enum": list(SCROLLS), "type": "string"},
-            "scroll_amount": {"description": "Notches of the wheel.", "type": "integer"},
-            "duration": {"description": "Seconds.", "type": "number"},
+            "start_coordinate": value_schema("[x, y] in pixels: where a drag begins.", "array"),
+            "text": value_schema(TEXT),
+            "scroll_direction": value_schema("Where to.", enum=list(SCROLLS)),
+            "scroll_amount": value_schema("Notches of the wheel.", "integer"),
+            "duration": value_schema("Seconds.", "number"),
         }
     }
 

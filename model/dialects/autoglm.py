@@ -1,41 +1,32 @@
-"""AutoGLM-Phone, for servers: `<answer>do(action="Tap", element=[x,y])</answer>`, coordinates from 0 to 1000.
-
-Sources: zai-org/Open-AutoGLM: the actions of its prompts (prompts_zh.py, prompts_en.py), what its handler does with
-them (handler.py: thousandths, a text replaces the field's content) and its turns (agent.py). Their prompt also names
-the app in front, which is not known here. Note and Call_API do nothing, as in their handler. A Tap with a message is a
-tap: whether the person must approve it is decided elsewhere.
-"""
+"""AutoGLM-Phone, for servers: `<answer>do(action="Tap", element=[x,y])</answer>`, coordinates from 0 to 1000."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from actions import Action, InvalidActionError, Screen, make_action
-from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.base import Detection, Steps, Values, Verbs
 from model.dialects.parts.arguments import Arguments, check_seconds, unknown_name
 from model.dialects.parts.coordinates import SCALE_1000, CoordinateMapper
-from model.dialects.parts.dialect import load_prompt, type_actions
-from model.dialects.parts.fields import Field, PathField, PointField, SecondsField, TextField, Values
+from model.dialects.parts.dialect import load_prompt
+from model.dialects.parts.fields import Field, PathField, PointField, SecondsField, TextField
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
-from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
+from model.dialects.parts.history import Message, chat_turns, outcome_text
 from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily, VllmExample
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
-from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
+from model.dialects.parts.table import Actions, ActionSpec, ActionTable, constant_row
 from model.processing.image import ImageLimits
 from model.wire.call_parser import CallParser
 from model.wire.points import parse_number, show
 
 LIMITS = ImageLimits(max_pixels=5_000_000)  # Open-AutoGLM
 
-SYSTEM = load_prompt("autoglm").removesuffix("\n")
 _DURATION = re.compile(r"\s*(\S{1,20}?)\s*(?:s|sec|secs|second|seconds)?\s*")
-_TAGS = re.compile(r"</?(?:think|answer)>")
 
 
-@dataclass(frozen=True)
 class DurationField(SecondsField):
     """Seconds, such as "3 seconds"."""
 
@@ -55,47 +46,41 @@ class DurationField(SecondsField):
         return Rule(f'"\\"" {grammar.seconds().lark} " seconds\\""', '"59.99 seconds"')
 
 
-def _replace_text(arguments: Arguments) -> Result:
-    return type_actions(text=arguments.text("text"), clear=True)
-
-
-ELEMENT = PointField("element", form="[x,y]")
-TEXT = TextField("text", form='"xxx"')
+ELEMENT = (PointField("element", form="[x,y]"),)
+TEXT, WAITS = TextField("text", form='"xxx"'), {"seconds": 0.0}
+APP = replace(TEXT, key="app", attribute="target", nonempty=True)
+MESSAGE = replace(TEXT, key="message", attribute="message", default="")
+QUESTION = "Which one do you want?"
 TABLE = ActionTable(
-    ActionSpec("Launch", "open", (TextField("app", form='"xxx"', attribute="target", nonempty=True),), "Start an app."),
-    ActionSpec("Tap", "click", (ELEMENT, Field("message", optional=True)), "Tap a point."),
+    ActionSpec("Launch", "open", (APP,), "Start an app."),
+    ActionSpec("Tap", "click", (*ELEMENT, Field("message", optional=True)), "Tap a point."),
     ActionSpec(
         "Type", "type", (TEXT,), "Type into the field that has the focus; what stands there goes first.",
-        parse=_replace_text, writes=False,
+        {"clear": True}, writes=False,
     ),
-    ActionSpec("Type_Name", "type", (TEXT,), "The same, for a person's name.", parse=_replace_text, writes=False),
-    replace(
-        constant_row("Interact", "ask", "Ask the person which of several things they want.", question=""), writes=False,
-        parse=lambda arguments: make_action("ask", question=arguments.thought[:2000] or "Which one do you want?"),
+    ActionSpec("Type_Name", "type", (TEXT,), "The same, for a person's name.", {"clear": True}, writes=False),
+    ActionSpec(
+        "Interact", "ask", (), "Ask the person which of several things they want.", writes=False,
+        parse=lambda arguments: make_action("ask", question=arguments.thought[:2000] or QUESTION),
     ),
     ActionSpec(
         "Swipe", "drag", (PathField("start", form="[x1,y1]", from_end=1), PathField("end", form="[x2,y2]")), "Swipe."
     ),
+    ActionSpec("Note", "wait", (Field("message", form='"True"'),), "Note this page for later.", WAITS, writes=False),
     ActionSpec(
-        "Note", "wait", (Field("message", form='"True"'),), "Note this page for later.", {"seconds": 0.0}, writes=False
+        "Call_API", "wait", (Field("instruction", form='"xxx"'),), "Sum up this page or what was noted.", WAITS,
+        writes=False,
     ),
+    ActionSpec("Long Press", "long_press", ELEMENT, "Press and hold a point."),
+    ActionSpec("Double Tap", "click", ELEMENT, "Tap a point twice.", {"count": 2}),
     ActionSpec(
-        "Call_API", "wait", (Field("instruction", form='"xxx"'),), "Sum up this page or what was noted.",
-        {"seconds": 0.0}, writes=False,
-    ),
-    ActionSpec("Long Press", "long_press", (ELEMENT,), "Press and hold a point."),
-    ActionSpec("Double Tap", "click", (ELEMENT,), "Tap a point twice.", {"count": 2}),
-    ActionSpec(
-        "Take_over", "ask", (QuestionField("message", form='"xxx"', default="Which one do you want?"),),
+        "Take_over", "ask", (QuestionField("message", form='"xxx"', default=QUESTION),),
         "Let the person do it: a log-in, a captcha.",
     ),
     constant_row("Back", "back", "Go back."),
     constant_row("Home", "home", "Go to the home screen."),
     ActionSpec("Wait", "wait", (DurationField("duration", form='"x seconds"'),), "Wait."),
-    ActionSpec(
-        "finish", "done", (TextField("message", form='"xxx"', attribute="message", default=""),),
-        "End the task; message is what the person is to read.",
-    ),
+    ActionSpec("finish", "done", (MESSAGE,), "End the task; message is what the person is to read."),
 )  # fmt: skip
 
 
@@ -125,6 +110,7 @@ class Dialect(PythonCallDialect):
     DETECTION = Detection(markers=(('do(action="Tap"',), ("do(action='Tap'",)), nearest_of=("glm4v",))
     TOOLS = ("mobile_use",)
     SPACE = SCALE_1000
+    SYSTEM = load_prompt("autoglm")
     ACTIONS: ClassVar = {"mobile_use": TABLE}
     CALLS = CallParser(("do", "finish"))
     MARK = re.compile(r"<answer>\s*")
@@ -135,18 +121,17 @@ class Dialect(PythonCallDialect):
     point_pattern = r"=\[(\d+), ?(\d+)\]"
     EXAMPLE = '<answer>do(action="Tap", element=[x,y])</answer>'
 
-    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
-        forms = "\n".join(
-            f"- {call_form(_as_written(row))}\n    {row.description}" for row in self.table.offered(verbs)
-        )
-        system = message("system", text_part(self.render_prompt(SYSTEM, actions=forms)))
-        turns = chat_turns(escape(goal), steps, screen, lambda step: outcome_text(step) or "Done.", image_first=True)
-        return Conversation((system, *turns))
+    def prompt_values(self, goal: str, screen: Screen, verbs: Verbs) -> Mapping[str, object]:
+        forms = (f"- {call_form(_as_written(row))}\n    {row.description}" for row in self.table.offered(verbs))
+        return {"actions": "\n".join(forms)}
+
+    def turns(self, goal: str, steps: Steps, screen: Screen) -> Sequence[Message]:
+        return chat_turns(goal, steps, screen, lambda step: outcome_text(step) or "Done.", image_first=True)
 
     def thought(self, text: str, before: str, call_start: int) -> str:
-        return _TAGS.sub("", text[:call_start]).strip()
+        return re.sub(r"</?(?:think|answer)>", "", text[:call_start]).strip()
 
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Actions:
         if name not in ("do", "finish"):
             raise unknown_name(name, ("do", "finish"), "function")
         action = arguments.get("action") if name == "do" else "finish"
@@ -163,16 +148,10 @@ class Dialect(PythonCallDialect):
         return super().call_rules(_as_written(row), grammar)
 
 
-@dataclass(frozen=True)
-class NameField(Field):
-    """The name of a row, as the argument `action`; `form` is how it is written."""
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        return Rule(literal(self.form), self.form)
-
-
 def _as_written(row: ActionSpec) -> ActionSpec:
     """Return the row of the function that is written for a row: `finish`, or `do` with the row's name."""
     if row.name == "finish":
         return row
-    return replace(row, name="do", fields=(NameField("action", form=f'"{row.name}"'), *row.fields))
+    name = f'"{row.name}"'
+    field = Field("action", form=name, lark=lambda grammar: Rule(literal(name), name))
+    return replace(row, name="do", fields=(field, *row.fields))

@@ -21,42 +21,29 @@ class HistoryStep:
 
 Steps = Sequence[HistoryStep]
 Verbs = frozenset[str]
+Values = dict[str, object]  # of the arguments of a call, or of the attributes of an action
+Calls = Sequence[tuple[str, Mapping[str, object]]]  # names and arguments
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """A prompt.
+    """A prompt: messages of texts and screenshots, and schemas of functions for the checkpoint's chat template."""
 
-    Attributes:
-        messages: [{"role", "content": [{"type": "image", "image": Screen} | {"type": "text", "text": str}]}].
-        tools: JSON function schemas, rendered by the checkpoint's chat template where it can.
-    """
-
-    messages: tuple[dict[str, Any], ...]
+    messages: tuple[dict[str, Any], ...]  # {"role", "content": [{"type": "text", "text"} | {"type": "image", "image"}]}
     tools: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class Detection:
-    """What in a checkpoint's files names a dialect.
+    """What in a checkpoint's files names a dialect: texts of its chat template or model card, fields of config.json."""
 
-    Attributes:
-        markers: groups of texts; all of one group occur in the chat template or model card of this family only.
-        model_types: those in config.json to which the markers are restricted.
-        other_model_types: those in config.json for which the markers mean another dialect.
-        architectures: those in config.json that this family alone has.
-        base_of: the model_types whose unchanged base model has this dialect.
-        nearest_of: the model_types without a dialect of their own that are most likely this family.
-        max_pixels: an image budget that only this family is run with; a hint, no proof.
-    """
-
-    markers: tuple[tuple[str, ...], ...] = ()
-    model_types: tuple[str, ...] = ()
-    other_model_types: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
-    base_of: tuple[str, ...] = ()
-    nearest_of: tuple[str, ...] = ()
-    max_pixels: int = 0
+    markers: tuple[tuple[str, ...], ...] = ()  # groups of texts; all of one group occur in files of this family only
+    model_types: tuple[str, ...] = ()  # to which the markers are restricted
+    other_model_types: tuple[str, ...] = ()  # for which the markers mean another dialect
+    architectures: tuple[str, ...] = ()  # that this family alone has
+    base_of: tuple[str, ...] = ()  # the model_types whose unchanged base model has this dialect
+    nearest_of: tuple[str, ...] = ()  # the model_types without a dialect of their own that are most likely this family
+    max_pixels: int = 0  # an image budget that only this family is run with; a hint, no proof
 
     def matches(self, text: str, model_type: str) -> bool:
         """Whether a text of a checkpoint names this dialect."""
@@ -89,35 +76,19 @@ class Dialect(Protocol):
         ...
 
     def parse(self, text: str) -> Call:
-        """Return the call in a reply; further calls of the same reply are in its arguments.
-
-        Raises:
-            InvalidActionError: if there is no call; the message tells the model what to write.
-        """
+        """Return the call in a reply, others being in its arguments, or raise InvalidActionError for the model."""
         ...
 
     def to_action(self, call: Call, screen: Screen) -> Action:
-        """Return the single action of a call, in screen pixels.
-
-        Raises:
-            InvalidActionError: if the call stands for no action or for several.
-        """
+        """Return the single action of a call, in screen pixels, or raise InvalidActionError for none or several."""
         ...
 
     def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
-        """Return all actions of a call and of the calls that follow it in the reply, in screen pixels.
-
-        Raises:
-            InvalidActionError: if any of them is invalid.
-        """
+        """Return the actions of a call and of those that follow it, or raise InvalidActionError if one is invalid."""
         return (self.to_action(call, screen),)
 
     def format_action(self, action: Action, screen: Screen) -> str:
-        """Return the reply that stands for an action.
-
-        Raises:
-            UsageError: if the family cannot express the action.
-        """
+        """Return the reply that stands for an action, or raise UsageError if the family cannot express it."""
         raise UsageError(f"{type(self).__name__} cannot write {action.verb}")
 
     def grammar(self, verbs: frozenset[str], screen: Screen) -> CallGrammar | None:

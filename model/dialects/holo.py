@@ -1,13 +1,6 @@
 """Holo1 and Holo1.5: a navigator that answers in JSON, and two localizers; pixels of the resized image.
 
-Sources: H Company's hai-cookbook (utils/navigation.py, utils/localization.py) and surfer-h-cli (localization.py,
-localization_1_5.py, navigation_step.py): schemas, names, the tags around the parts of a turn. Tool "navigate": Holo1 as
-an agent; "click": Holo1 as a localizer, `Click(x, y)`; "click_absolute": Holo1.5 as a localizer, {"action":
-"click_absolute", "x": .., "y": ..}.
-
-Image budgets: 1280 cells for Holo1's localizer. For Holo1.5 the sources differ (1000x500 in surfer-h, 2560x1440 in
-ScreenSpot-Pro's runner), so the checkpoint's own preprocessor_config.json decides. Not supported: their agent's second
-request that locates an element by name; the navigator's own x and y are used. `restart` goes home.
+Tools: "navigate", Holo1 as an agent; "click", Holo1 as a localizer; "click_absolute", Holo1.5 as a localizer.
 """
 
 from __future__ import annotations
@@ -15,20 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from actions import Action, Call, InvalidActionError, Screen, Step
-from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.base import Conversation, Detection, Steps, Values, Verbs
 from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import BaseDialect, check_surrogates, load_prompt, type_actions
-from model.dialects.parts.fields import DIRECTIONS, DirectionField, Field, SecondsField, TextField, Values, XYField
+from model.dialects.parts.dialect import BaseDialect, check_surrogates, load_prompt
+from model.dialects.parts.fields import DIRECTIONS, DirectionField, Field, SecondsField, TextField, XYField
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, write_point
-from model.dialects.parts.history import escape, image_part, message, outcome_text, text_part
+from model.dialects.parts.history import escape, join_texts, message, outcome_text
 from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily, VllmExample, published
-from model.dialects.parts.schema import Schema, object_schema
-from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
+from model.dialects.parts.schema import Schema, object_schema, value_schema
+from model.dialects.parts.table import Actions, ActionSpec, ActionTable, constant_row
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 from model.wire.call_parser import CallParser, CallSyntaxError
@@ -37,18 +29,11 @@ from model.wire.lenient_json import LenientJsonError, parse_json
 LIMITS = ImageLimits(4 * 28 * 28, 1280 * 28 * 28)  # localization.py, Holo1
 
 WAIT_S = 2  # the schema's default
-SYSTEM = load_prompt("holo")
-QUESTION = {
-    "click": "Find a thing on the picture of a screen and answer with a click on it, as Click(x, y), "
-    "x pixels from the left edge and y from the top edge.\n\n",
-    "click_absolute": "Find a thing on the picture of a screen, and answer with a click on it.\n"
-    " * Answer with JSON of this schema: {schema}\n The thing is:\n\n",
-}
 CLICK_ABSOLUTE = object_schema(
     {
         "action": {"const": "click_absolute", "default": "click_absolute", "type": "string"},
-        "x": {"description": "Pixels from the left edge.", "type": "integer"},
-        "y": {"description": "Pixels from the top edge.", "type": "integer"},
+        "x": value_schema("Pixels from the left edge.", "integer"),
+        "y": value_schema("Pixels from the top edge.", "integer"),
     },
     ["x", "y"],
 )
@@ -59,13 +44,9 @@ REPLY_FORM = {
 }
 POINT_FORM = {"click": "Click(X, Y)", "click_absolute": '{"action": "click_absolute", "x": X, "y": Y}'}
 STRING: Schema = {"type": "string"}
-INTEGER: Schema = {"type": "integer"}
-PROPERTIES: dict[str, Schema] = {
-    "element": STRING,
-    "x": INTEGER,
-    "y": INTEGER,
-    "content": STRING,
-    "url": STRING,
+PROPERTIES: dict[str, Schema] = {  # of the navigator's arguments, where they are no plain text
+    "x": {"type": "integer"},
+    "y": {"type": "integer"},
     "direction": {"enum": list(DIRECTIONS), "type": "string"},
     "seconds": {"default": WAIT_S, "minimum": 0, "maximum": 10, "type": "integer"},
 }
@@ -74,25 +55,6 @@ _FENCE = re.compile(r"```[A-Za-z]*\s*\Z")
 _CLICKS = CallParser(["Click", "click", "Point"])
 
 
-@dataclass(frozen=True)
-class XField(XYField):
-    """x, which stands for the whole place; y has a grammar of its own."""
-
-    aliases: tuple[str, ...] = ()
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        return Rule(grammar.x(), grammar.digits)
-
-
-@dataclass(frozen=True)
-class YField(Field):
-    """y; its value is read and written with x."""
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        return Rule(grammar.y(), grammar.digits)
-
-
-@dataclass(frozen=True)
 class ElementField(Field):
     """The element's name, for people."""
 
@@ -100,36 +62,31 @@ class ElementField(Field):
         return {self.key: ""}
 
 
-@dataclass(frozen=True)
-class WholeSecondsField(SecondsField):
-    """Seconds, 0 to 10 in constrained replies."""
-
-    def rule(self, grammar: GrammarBuilder) -> Rule:
-        return Rule(grammar.terminal("SECONDS", r"([0-9]|10)(\.0)?"), "10.0")
-
-
-def _write(arguments: Arguments) -> Result:
-    return type_actions(place=PLACE[0].place(arguments), text=arguments.text("content"), enter=True)
-
-
-PLACE = (XField(), YField("y"))
-ELEMENT, CONTENT = ElementField("element"), TextField("content")
-CLICK_ROWS = tuple(ActionSpec(name, "click", PLACE, offered=False) for name in ("click_absolute", "click"))
+PLACE = (
+    XYField(aliases=()),
+    Field("y", lark=lambda grammar: Rule(grammar.y(), grammar.digits)),  # its value is read and written with x
+)
+WRITE = (TextField("content"), ElementField("element"), *PLACE)
+SECONDS = SecondsField(
+    "seconds", optional=True, default=WAIT_S,
+    lark=lambda grammar: Rule(grammar.terminal("SECONDS", r"([0-9]|10)(\.0)?"), "10.0"),
+)  # fmt: skip
+ENTER = {"enter": True}
 TABLE = ActionTable(
-    ActionSpec("click_element", "click", (ELEMENT, *PLACE)),
-    ActionSpec("write_element_abs", "type", (CONTENT, ELEMENT, *PLACE), parse=_write, writes=False),
+    ActionSpec("click_element", "click", WRITE[1:]),
+    ActionSpec("write_element_abs", "type", WRITE, constants=ENTER, writes=False),
     ActionSpec("scroll", "scroll", (DirectionField("direction", default="down"),)),
     constant_row("go_back", "back"),
     constant_row("refresh", "press", keys=("f5",)),
-    ActionSpec("wait", "wait", (WholeSecondsField("seconds", optional=True, default=WAIT_S),)),
+    ActionSpec("wait", "wait", (SECONDS,)),
     constant_row("restart", "home"),
     ActionSpec("answer", "answer", (TextField("content", nonempty=True),)),
     ActionSpec("goto", "open", (TextField("url", attribute="target", nonempty=True),)),
-    # the same in surfer-h
-    ActionSpec("write_element", "type", (CONTENT, ELEMENT, *PLACE), offered=False, parse=_write, writes=False),
-    *CLICK_ROWS,
-)  # fmt: skip
-LOCALIZER = ActionTable(*CLICK_ROWS)
+    ActionSpec("write_element", "type", WRITE, constants=ENTER, offered=False, writes=False),  # the same in surfer-h
+    ActionSpec("click_absolute", "click", PLACE, offered=False),
+    ActionSpec("click", "click", PLACE, offered=False),
+)
+LOCALIZER = ActionTable(TABLE.rows["click_absolute"], TABLE.rows["click"])
 
 
 MODELS = ModelFamily(
@@ -151,31 +108,36 @@ class Dialect(BaseDialect):
 
     NAME = "holo"
     FAMILY = "Holo1, Holo1.5"
-    DETECTION = Detection(
-        markers=(("click_absolute",), ("click_element", "write_element")), max_pixels=LIMITS.max_pixels
-    )
+    DETECTION = Detection((("click_absolute",), ("click_element", "write_element")), max_pixels=LIMITS.max_pixels)
     TOOLS = ("navigate", "click", "click_absolute")
     HISTORIES = ("progress",)
+    SYSTEM: ClassVar = {
+        "navigate": load_prompt("holo") + "\n",
+        "click": "Find a thing on the picture of a screen and answer with a click on it, as Click(x, y), "
+        "x pixels from the left edge and y from the top edge.\n\n",
+        "click_absolute": "Find a thing on the picture of a screen, and answer with a click on it.\n"
+        " * Answer with JSON of this schema: {schema}\n The thing is:\n\n",
+    }
     ACTIONS: ClassVar = {"navigate": TABLE, "click": LOCALIZER, "click_absolute": LOCALIZER}
     point_pattern = r'(?:"x": |Click\()(\d+), (?:"y": )?(\d+)[)}]'
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         goal = escape(goal)
         if self.tool != "navigate":
-            prompt = self.render_prompt(QUESTION[self.tool], schema=json.dumps(CLICK_ABSOLUTE)) + goal
-            return Conversation((message("user", image_part(screen), text_part(prompt)),))
-        system = self.render_prompt(SYSTEM, output_format=json.dumps(self._schema(verbs)))
+            prompt = self.render_prompt(self.built_in, schema=json.dumps(CLICK_ABSOLUTE)) + goal
+            return Conversation((message("user", screen, prompt),))
+        system = self.render_prompt(self.built_in, output_format=json.dumps(self._schema(verbs)))
         done = "".join(f"<step number={item.step.index}>\n{_summary(item.step)}\n</step>\n" for item in steps)
         number = steps[-1].step.index + 1 if steps else 1
         user = message(
             "user",
-            text_part(f"<task>\n{goal}\n</task>\n"),
-            text_part(f"<previous_actions>\n{done}</previous_actions>\n" if done else ""),
-            text_part(f"<observation step={number}>\n<screenshot>\n"),
-            image_part(screen),
-            text_part("\n</screenshot>\n\n</observation>\n"),
+            f"<task>\n{goal}\n</task>\n",
+            f"<previous_actions>\n{done}</previous_actions>\n" if done else "",
+            f"<observation step={number}>\n<screenshot>\n",
+            screen,
+            "\n</screenshot>\n\n</observation>\n",
         )
-        return Conversation((message("system", text_part(system)), user))
+        return Conversation((message("system", system), user))
 
     def parse_call(self, text: str) -> Call:
         match = _OBJECT.search(text)
@@ -196,21 +158,20 @@ class Dialect(BaseDialect):
         return Call("click", {"x": place, "y": None}, text[: calls[0].start].strip())
 
     def _parse_object(self, value: Mapping[str, object], before: str) -> Call:
-        action = value.get("action")
-        nested = isinstance(action, dict)
-        inner: Mapping[str, object] = action if isinstance(action, dict) else value
-        name = inner.get("action")
-        if name is None and set(inner) >= {"x", "y"}:
+        action, thoughts = value.get("action"), [_FENCE.sub("", before).strip()]
+        if isinstance(action, dict):
+            thoughts += [part for key in ("thought", "note", "notes") if isinstance(part := value.get(key), str)]
+            value = action
+        name = value.get("action")
+        if name is None and value.keys() >= {"x", "y"}:
             name = "click"
         if not isinstance(name, str):
             raise InvalidActionError(f"the JSON names no action; answer with {REPLY_FORM[self.tool]}")
-        arguments = {key: item for key, item in inner.items() if key not in ("action", "thought", "note", "notes")}
-        parts = [_FENCE.sub("", before).strip(), *(value.get(key) for key in ("thought", "note", "notes") if nested)]
-        thought = "\n".join(part for part in parts if isinstance(part, str) and part)
-        check_surrogates([thought, name, arguments])
-        return Call(name, arguments, thought)
+        arguments = {key: item for key, item in value.items() if key not in ("action", "thought", "note", "notes")}
+        check_surrogates([*thoughts, name, arguments])
+        return Call(name, arguments, join_texts(*thoughts, separator="\n"))
 
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Actions:
         if name not in TABLE.rows:
             offered = [row.name for row in TABLE.rows.values() if row.offered]
             raise unknown_name(name, offered if self.tool == "navigate" else [self.tool])
@@ -221,47 +182,44 @@ class Dialect(BaseDialect):
             return write_point(POINT_FORM[self.tool], [values["x"], values["y"]])
         return json.dumps({"note": "", "thought": "", "action": {"action": name, **values}}, ensure_ascii=False)
 
-    def reply_schema(self, verbs: frozenset[str], screen: Screen) -> Mapping[str, object] | None:
+    def reply_schema(self, verbs: Verbs, screen: Screen) -> Mapping[str, object] | None:
         """Return the JSON schema of a reply, with all fields required and places on the screen."""
         limits = zip("xy", self.mapper(screen).limits, strict=True)
-        place = {key: {**INTEGER, "minimum": 0, "maximum": limit} for key, limit in limits}
+        place = {key: {"type": "integer", "minimum": 0, "maximum": limit} for key, limit in limits}
         if self.tool == "click_absolute":
             return _closed({"action": {"const": "click_absolute"}, **place})
         if self.tool == "click":
             return None
         overrides: Schema = {**place, "url": {**STRING, "minLength": 1}}
         parts = self._schema(verbs)["properties"]
-        choices = [
-            _closed({key: overrides.get(key, value) for key, value in choice["properties"].items()})
-            for choice in parts["action"]["anyOf"]
-        ]
+        choices = [choice["properties"] for choice in parts["action"]["anyOf"]]
+        choices = [_closed({key: overrides.get(key, value) for key, value in fields.items()}) for fields in choices]
         return _closed({**parts, "action": {"anyOf": choices}})
 
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         form = POINT_FORM.get(self.tool, "")
         grammar = GrammarBuilder(verbs, mapper, point_form=form or "[X, Y]")
-        point, digits = grammar.point(), grammar.digits
+        point = grammar.point()
         if form:
-            return grammar.build(point.lark, (point.longest,), closing=(form[-1],))
-        rows = self.table.offered(verbs)
-        if "click" not in verbs:
-            rows = [row for row in rows if row.name != "write_element_abs"]  # it clicks first
-        alternatives = []
-        for row in rows:
-            rules = row.rules(grammar, f'{{"action": "{row.name}"', lambda _, key: f', "{key}": ', "}")
-            alternatives += [rule.lark for rule in rules]
+            return grammar.build(point.lark, (point.longest,), closing_strings=(form[-1],))
+        alternatives = [
+            rule.lark
+            for row in self.table.offered(verbs)
+            if row.verb != "type" or "click" in verbs  # it clicks first
+            for rule in row.rules(grammar, f'{{"action": "{row.name}"', lambda _, key: f', "{key}": ', "}")
+        ]
         grammar.rule("act", " | ".join(alternatives))
         note, thought, action = map(literal, ('{"note": ', ', "thought": ', ', "action": '))
-        text = grammar.text().lark
+        text, digits = grammar.text().lark, grammar.digits
         inner = f'{{"action": "write_element_abs", "content": "", "element": "", "x": {digits}, "y": {digits}}}'
         longest = f'{{"note": "", "thought": "", "action": {inner}}}'
         return grammar.build(f'{note} {text} {thought} {text} {action} act "}}"', (longest,))
 
-    def _schema(self, verbs: frozenset[str]) -> Schema:
+    def _schema(self, verbs: Verbs) -> Schema:
         """Return the navigator's JSON schema as the prompt shows it."""
         choices = []
         for row in self.table.offered(verbs):
-            fields: Schema = {field.key: PROPERTIES[field.key] for field in row.fields}
+            fields: Schema = {field.key: PROPERTIES.get(field.key, STRING) for field in row.fields}
             fields = {"action": {"const": row.name, "type": "string"}, **fields}
             choices.append(object_schema(fields, [key for key, value in fields.items() if "default" not in value]))
         note = {"default": "", "type": "string"}
@@ -277,4 +235,4 @@ def _summary(step: Step) -> str:
     if step.call is not None:
         action = {"action": step.call.name, **step.call.arguments}
         text = json.dumps({"thought": step.call.thought, "action": action}, ensure_ascii=False)
-    return "\n".join(part for part in (escape(text), outcome_text(step)) if part)
+    return join_texts(escape(text), outcome_text(step), separator="\n")

@@ -1,26 +1,20 @@
-"""Jedi (3B, 7B, 1080p), a grounding model: one call of computer_use, in pixels of the resized image.
-
-Source: OSWorld's jedi_7b_agent.py: the official function, the image before the text, at most 2700 cells, and the glyph
-that sometimes replaces the tags. A planner decides what to do; earlier steps are not shown.
-"""
+"""Jedi (3B, 7B, 1080p), a grounding model: one call of computer_use, in pixels of the resized image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from actions import Call, Screen
-from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.history import escape, image_part, message, text_part
+from model.dialects.base import Detection, Steps
+from model.dialects.parts.history import Message, message
 from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily
-from model.dialects.parts.qwen_tools import COMPUTER, DESCRIPTION, PROPERTIES
-from model.dialects.parts.tool_call import ToolCallDialect
+from model.dialects.parts.qwen_tools import COMPUTER, QwenToolDialect
 from model.processing.image import ImageLimits
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 LIMITS = ImageLimits(3136, 2700 * 28 * 28)  # jedi_7b_agent.py
-
 GLYPH = "⚗"  # sometimes written for either tag
-SYSTEM = "You point at things on a person's screen: make the one function call that does what is asked."
 
 
 MODELS = ModelFamily(
@@ -34,22 +28,19 @@ MODELS = ModelFamily(
 )
 
 
-class Dialect(ToolCallDialect):
+class Dialect(QwenToolDialect):
     """Jedi: the goal is what to find, or what to do in one step."""
 
     NAME = "jedi"
     FAMILY = "Jedi 3B, 7B"
     DETECTION = Detection(max_pixels=LIMITS.max_pixels)
+    TOOLS = ("computer_use",)
     HISTORIES = ("none",)
+    SYSTEM = "You point at things on a person's screen: make the one function call that does what is asked."
     ACTIONS: ClassVar = {"computer_use": COMPUTER}
-    PROPERTIES = PROPERTIES
-    DESCRIPTION = DESCRIPTION
 
-    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
-        size = self.size(screen)
-        system = self.render_prompt(SYSTEM, width=size[0], height=size[1])
-        question = message("user", image_part(screen), text_part("\n" + escape(goal)))
-        return Conversation((message("system", text_part(system)), question), self.tools(verbs, size))
+    def turns(self, goal: str, steps: Steps, screen: Screen) -> Sequence[Message]:
+        return [message("user", screen, "\n" + goal)]
 
     def parse_call(self, text: str) -> Call:
         if CALL_OPEN not in text:

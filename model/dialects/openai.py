@@ -1,28 +1,21 @@
-"""OpenAI's computer-use actions: items of type computer_call, in pixels of the image that was sent.
-
-Sources: the types of the openai package (computer_action.py, response_computer_tool_call.py and the items beside them:
-names, fields, enums) and the guide to the computer tool (loop, batches in `actions`, the two seconds of a `wait`, the
-spelling scrollX). Through chat completions the same actions are the arguments of a function `computer`, told apart by
-`type`. A `screenshot` is a wait of no length, since one follows each step anyway. A call with a pending safety check
-asks the person and does nothing else. `forward` has no counterpart here and is refused.
-"""
+"""OpenAI's computer-use actions: items of type computer_call, in pixels of the image that was sent."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from actions import Action, Click, Drag, InvalidActionError, make_action
+from model.dialects.base import Values
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import click
-from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, Values, XYField
+from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, XYField
 from model.dialects.parts.model_family import ModelFamily
 from model.dialects.parts.provider_items import ASK, COMPUTER, ParsedItems, ProviderItemDialect, texts_of
-from model.dialects.parts.schema import object_schema
-from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
+from model.dialects.parts.schema import object_schema, value_schema
+from model.dialects.parts.table import ActionSpec, ActionTable, Result, click, constant_row
 from model.processing.image import ImageLimits
 from model.wire.lenient_json import LenientJsonError
 from model.wire.points import show
@@ -36,21 +29,24 @@ MODIFIERS = {"ctrl": "CTRL", "shift": "SHIFT", "alt": "ALT", "meta": "META"}
 SAFETY = "OpenAI asks for a person's word before this goes on"
 
 
-@dataclass(frozen=True)
 class HeldKeysField(Field):
     """The modifiers that are held."""
 
     ATTRIBUTES: ClassVar = ("modifiers",)
 
     def parse(self, arguments: Arguments) -> Values:
-        return {"modifiers": _held(arguments)}
+        keys = make_action("press", keys=arguments.keys()).keys if arguments.values.get(self.key) else ()
+        for key in keys:
+            if key not in MODIFIERS:
+                names = ", ".join(MODIFIERS.values())
+                raise InvalidActionError(f"'keys' of {arguments.name} are held, and may be {names}, not {key!r}")
+        return {"modifiers": keys}
 
     def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
         modifiers = action.modifiers if isinstance(action, (Click, Drag)) else ()
         return {self.key: [MODIFIERS[key] for key in modifiers]} if modifiers else {}
 
 
-@dataclass(frozen=True)
 class PathsField(Field):
     """The points of a drag, at least two."""
 
@@ -69,15 +65,11 @@ class PathsField(Field):
         return {self.key: points} if len(points) > 1 else None
 
 
-@dataclass(frozen=True)
 class ScrollField(Field):
     """Pixels to scroll; less than one notch is one."""
 
-    attribute: str = "down"
-
     def parse(self, arguments: Arguments) -> Values:
-        value = next((arguments.values[key] for key in (self.key, *self.aliases)
-                      if arguments.values.get(key) is not None), 0)  # fmt: skip
+        value = 0 if self.is_missing(arguments) else arguments.get(self.key, *self.aliases)
         most = MAX_NOTCHES * NOTCH_PIXELS
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not -most <= value <= most:
             raise InvalidActionError(f"'{self.key}' must be -{most} to {most} pixels, not {show(value)}")
@@ -89,24 +81,13 @@ class ScrollField(Field):
         return None if is_zero else {self.key: NOTCH_PIXELS * getattr(action, self.attribute)}
 
 
-def _held(arguments: Arguments) -> tuple[str, ...]:
-    if not arguments.values.get("keys"):
-        return ()
-    keys: tuple[str, ...] = make_action("press", keys=arguments.keys()).keys
-    for key in keys:
-        if key not in MODIFIERS:
-            names = ", ".join(MODIFIERS.values())
-            raise InvalidActionError(f"'keys' of {arguments.name} are held, and may be {names}, not {key!r}")
-    return keys
-
-
 def _parse_click(arguments: Arguments) -> Result:
     button = arguments.choice("button", (*BUTTONS, "back", "forward"), "left")
     if button == "forward":
         raise InvalidActionError("there is no button 'forward' here; press its keys, or click the page's own button")
     place = XY.place(arguments)
     back: Action = make_action("back")
-    return back if button == "back" else click(place, button=BUTTONS[button], modifiers=_held(arguments))
+    return back if button == "back" else click(place, button=BUTTONS[button], **HELD.parse(arguments))
 
 
 def _write_click(action: Action, mapper: CoordinateMapper) -> Values | None:
@@ -128,7 +109,7 @@ def _parse_scroll(arguments: Arguments) -> Result:
 
 XY, HELD = XYField(), HeldKeysField("keys")
 SCROLL_X = ScrollField("scroll_x", ("scrollX",), attribute="right")
-SCROLL_Y = ScrollField("scroll_y", ("scrollY",))
+SCROLL_Y = ScrollField("scroll_y", ("scrollY",), attribute="down")
 TABLE = ActionTable(
     ActionSpec(
         "click", "click", (Field("button"), XY, HELD), "Click `button` at `x`, `y`.", needs=("click", "back"),
@@ -172,24 +153,22 @@ class Dialect(ProviderItemDialect):
     ACTIONS: ClassVar = {COMPUTER: TABLE}
     PROPERTIES: ClassVar = {
         COMPUTER: {
-            "button": {"description": "Which button.", "enum": [*BUTTONS, "back"], "type": "string"},
-            "x": {"description": "Pixels from the screen's left edge.", "type": "integer"},
-            "y": {"description": "Pixels from the screen's top edge.", "type": "integer"},
-            "keys": {
-                "description": 'Names of keys such as "CTRL", "ENTER", "A"; of a click or a drag: those held.',
-                "items": {"type": "string"},
-                "type": "array",
-            },
-            "path": {
-                "description": "The points of a drag.",
-                "items": object_schema({"x": {"type": "integer"}, "y": {"type": "integer"}}),
-                "type": "array",
-            },
-            "scroll_x": {"description": "Positive: to the right.", "type": "integer"},
-            "scroll_y": {"description": "Positive: down.", "type": "integer"},
-            "text": {"description": "What to type.", "type": "string"},
+            "button": value_schema("Which button.", enum=[*BUTTONS, "back"]),
+            "x": value_schema("Pixels from the screen's left edge.", "integer"),
+            "y": value_schema("Pixels from the screen's top edge.", "integer"),
+            "keys": value_schema(
+                'Names of keys such as "CTRL", "ENTER", "A"; of a click or a drag: those held.', "array",
+                items={"type": "string"},
+            ),
+            "path": value_schema(
+                "The points of a drag.", "array",
+                items=object_schema({"x": {"type": "integer"}, "y": {"type": "integer"}}),
+            ),
+            "scroll_x": value_schema("Positive: to the right.", "integer"),
+            "scroll_y": value_schema("Positive: down.", "integer"),
+            "text": value_schema("What to type."),
         }
-    }
+    }  # fmt: skip
 
     def parse_item(self, item: Mapping[str, object], items: ParsedItems) -> None:
         kind, output = item.get("type"), item.get("output")

@@ -1,10 +1,6 @@
 """OpenCUA: a thought, an action in words, and pyautogui code; in pixels of the resized image.
 
-The code is parsed, never run: it must be a list of calls with literal arguments, from a closed list of names. Sources:
-OpenCUA's model/README.md and AgentNetBench agent (prompt layout, history, computer.triple_click and
-computer.terminate; computer.tripleClick and computer.wait of the released models), and pyautogui's signatures for
-positional arguments. This is the 7B, 32B and 72B on Qwen2.5-VL, in the authors' L2 form; OpenCUA-A3B and
-OpenCUA-Qwen2-7B answer in shares, 0 to 1, and are not supported; neither are dragRel, moveRel, mouseDown and mouseUp.
+The code is parsed, never run: it must be a list of calls with literal arguments, from a closed list of names.
 """
 
 from __future__ import annotations
@@ -15,30 +11,20 @@ from typing import ClassVar
 
 from actions import Action, Call, Click, Drag, InvalidActionError, Screen, Step, make_action
 from actions.keys import normalize_key
-from model.dialects.base import Conversation, Detection, Steps, Verbs
+from model.dialects.base import Calls, Detection, Steps, Values, Verbs
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import MAX_ACTIONS, NEXT_CALLS, BaseDialect, chain_calls, check_count, load_prompt
-from model.dialects.parts.fields import (
-    MAX_NOTCHES,
-    AmountField,
-    ChoiceField,
-    Field,
-    KeysField,
-    SecondsField,
-    TextField,
-    Values,
-    XYField,
-)
+from model.dialects.parts.dialect import MAX_ACTIONS, BaseDialect, chain_calls, check_count, load_prompt
+from model.dialects.parts.fields import STATUS, AmountField, Field, KeysField, SecondsField, TextField, XYField
 from model.dialects.parts.grammar import GrammarBuilder, literal
-from model.dialects.parts.history import escape, image_part, image_turns, message, text_part
+from model.dialects.parts.history import Message, escape, image_turns, message
 from model.dialects.parts.model_family import OPENCUA_README, Checkpoint, ModelFamily, VllmExample, published
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.table import Actions, ActionSpec, ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 from model.wire.call_parser import quoted
 from model.wire.points import show
-from model.wire.python_code import find_code, parse_code
+from model.wire.python_code import EXAMPLE, find_code, parse_code
 
 LIMITS = ImageLimits(3136, 12845056)  # model/README.md
 
@@ -50,37 +36,20 @@ CLICKS = (  # of a constrained reply
     "computer.triple_click",
 )
 MODIFIERS = ("ctrl", "shift", "alt", "meta")
-SYSTEM = load_prompt("opencua").removesuffix("\n")
-TASK = (  # the headings are the authors'
-    "\n# Task Instruction:\n{instruction}\n\n"
-    "Say the next step, from the screenshot, the task and the steps before (if there are any).\n"
-)
-EXAMPLE = "pyautogui.click(x=100, y=200)"
 _HEADING = re.compile(r"^[ \t]*#*[ \t]*(Observation|Thought|Action|Code)[ \t]*[:：]?[ \t]*", re.MULTILINE)
 
 
-class _ClickAtPointer:
-    """A click without a place, until it is merged with the moveTo before it."""
-
-    verb = "click at the pointer"
-
-    def __init__(self, attributes: Mapping[str, object]) -> None:
-        self.attributes = attributes
-
-
+POINTER: Values = {"x": -1, "y": -1}  # the place of a click without one, until it is merged with the moveTo before it
 XY, MAYBE_XY = XYField(), XYField(optional=True)
 POSITIONAL = ("clicks", "seconds")  # arguments that are written without their names
 
 
 def _click(arguments: Arguments) -> Result:
-    values, row = arguments.values, TABLE.rows[arguments.name]
-    button = values.get("button", row.constants["button"])
+    values, constants = arguments.values, TABLE.rows[arguments.name].constants
+    button = values.get("button", constants["button"])
     button = {"primary": "left", "secondary": "right"}.get(button, button) if isinstance(button, str) else button
-    count = values.get("clicks", 1) if row.constants["count"] == 1 else row.constants["count"]
-    attributes = {"button": button, "count": count}
-    if not (place := MAYBE_XY.parse(arguments)):
-        return _ClickAtPointer(attributes)  # type: ignore[return-value]
-    return make_action("click", **place, **attributes)
+    count = values.get("clicks", 1) if constants["count"] == 1 else constants["count"]
+    return make_action("click", **(MAYBE_XY.parse(arguments) or POINTER), button=button, count=count)
 
 
 def _drag(arguments: Arguments) -> Result:
@@ -92,7 +61,7 @@ def _drag(arguments: Arguments) -> Result:
 def _write_drag(action: Action, mapper: CoordinateMapper) -> Values | None:
     if not isinstance(action, Drag) or len(action.path) > 1 or action.modifiers:
         return None
-    return {**dict(zip("xy", mapper.to_model(*action.path[0]), strict=True)), "button": "left"}
+    return {**XY.write(mapper.to_model(*action.path[0])), "button": "left"}
 
 
 def _press(arguments: Arguments) -> Result:
@@ -100,10 +69,6 @@ def _press(arguments: Arguments) -> Result:
     if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= MAX_ACTIONS:
         raise InvalidActionError(f"'presses' must be 1 to {MAX_ACTIONS}, not {show(times)}")
     return tuple(make_action("press", keys=(key,)) for key in _key_names(arguments)[:MAX_ACTIONS]) * times
-
-
-def _hotkey(arguments: Arguments) -> Result:
-    return make_action("press", keys=_key_names(arguments)[:9])
 
 
 def _key_names(arguments: Arguments) -> list[str]:
@@ -118,41 +83,42 @@ def _rest(keys: str) -> tuple[Field, ...]:
     return tuple(Field(key) for key in keys.split())
 
 
-def _click_row(name: str, rest: str, button: str = "left", count: int = 1, writes: bool = True) -> ActionSpec:
+def _click_row(name: str, rest: str = "", button: str = "left", count: int = 1, writes: bool = True) -> ActionSpec:
     constants = {"button": button, "count": count}
     return ActionSpec(name, "click", (XY, *_rest(rest)), constants=constants, parse=_click, writes=writes)
 
 
 KEYS, SECONDS = KeysField("keys"), SecondsField("seconds")
-SCROLL = AmountField("clicks", unit=-1, most=MAX_NOTCHES)
-HSCROLL = AmountField("clicks", unit=1, most=MAX_NOTCHES, attribute="right")
+SCROLL = AmountField("clicks", unit=-1)
+HSCROLL = AmountField("clicks", unit=1, attribute="right")
+TYPED = (TextField("message"), Field("interval"))
 TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     _click_row("pyautogui.click", "clicks interval button duration tween"),
     _click_row("pyautogui.doubleClick", "interval button duration tween", count=2),
     _click_row("pyautogui.tripleClick", "interval button duration tween", count=3, writes=False),
     _click_row("pyautogui.rightClick", "interval duration tween", "right"),
     _click_row("pyautogui.middleClick", "interval duration tween", "middle"),
-    _click_row("computer.triple_click", "", count=3),
-    _click_row("computer.tripleClick", "", count=3, writes=False),
+    _click_row("computer.triple_click", count=3),
+    _click_row("computer.tripleClick", count=3, writes=False),
     ActionSpec("pyautogui.moveTo", "move", (XY, *_rest("duration tween"))),
-    ActionSpec(
-        "pyautogui.dragTo", "drag", (XY, *_rest("duration tween button")), parse=_drag, format=_write_drag
-    ),
+    ActionSpec("pyautogui.dragTo", "drag", (XY, *_rest("duration tween button")), parse=_drag, format=_write_drag),
     ActionSpec("pyautogui.scroll", "scroll", (SCROLL, MAYBE_XY)),
     ActionSpec("pyautogui.hscroll", "scroll", (HSCROLL, MAYBE_XY)),
-    ActionSpec("pyautogui.write", "type", (TextField("message"), Field("interval"))),
-    ActionSpec("pyautogui.typewrite", "type", (TextField("message"), Field("interval"))),
+    ActionSpec("pyautogui.write", "type", TYPED),
+    ActionSpec("pyautogui.typewrite", "type", TYPED),
     ActionSpec(
         "pyautogui.press", "press", (KEYS, *_rest("presses interval")), parse=_press,
         format=lambda action, mapper: KEYS.format(action, mapper) if len(getattr(action, "keys", ())) == 1 else None,
     ),
-    ActionSpec("pyautogui.hotkey", "press", (KEYS,), parse=_hotkey),
-    ActionSpec("pyautogui.keyDown", "press", (Field("key"),), writes=False),
-    ActionSpec("pyautogui.keyUp", "press", (Field("key"),), writes=False),
+    ActionSpec(
+        "pyautogui.hotkey", "press", (KEYS,), parse=lambda values: make_action("press", keys=_key_names(values)[:9])
+    ),
+    ActionSpec("pyautogui.keyDown", "press", _rest("key"), writes=False),
+    ActionSpec("pyautogui.keyUp", "press", _rest("key"), writes=False),
     ActionSpec("time.sleep", "wait", (SECONDS,)),
     ActionSpec("pyautogui.sleep", "wait", (SECONDS,)),
     ActionSpec("computer.wait", "wait", (SecondsField("seconds", default=WAIT_S),)),
-    ActionSpec("computer.terminate", "done", (ChoiceField("status"),)),
+    ActionSpec("computer.terminate", "done", (STATUS,)),
 )  # fmt: skip
 
 
@@ -189,14 +155,17 @@ class Dialect(BaseDialect):
         markers=(("computer.triple_click",), ("computer.terminate", "pyautogui.")),
         architectures=("OpenCUAForConditionalGeneration",),
     )
+    SYSTEM = load_prompt("opencua")
     ACTIONS: ClassVar = {"computer_use": TABLE}
     point_pattern = r"\(x=(\d+), y=(\d+)"
 
-    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
-        goal = escape(goal)
-        system = message("system", text_part(self.render_prompt(SYSTEM, goal=goal, instruction=goal)))
-        user = message("user", image_part(screen), text_part(TASK.replace("{instruction}", goal)))
-        return Conversation((system, *image_turns(steps, _summary), user))
+    def prompt_values(self, goal: str, screen: Screen, verbs: Verbs) -> Mapping[str, object]:
+        return {"goal": goal, "instruction": goal}
+
+    def turns(self, goal: str, steps: Steps, screen: Screen) -> Sequence[Message]:
+        text = "Say the next step, from the screenshot, the task and the steps before (if there are any)."
+        user = message("user", screen, f"\n# Task Instruction:\n{goal}\n\n{text}\n")  # the heading is the authors'
+        return [*image_turns(steps, _summary), user]
 
     def parse_call(self, text: str) -> Call:
         code, before = find_code(text)
@@ -209,15 +178,13 @@ class Dialect(BaseDialect):
         """Return the first action of the code; several calls may be one action (moveTo and dragTo)."""
         return self.to_actions(call, screen)[0]
 
-    def merge_calls(
-        self, calls: Sequence[tuple[str, Mapping[str, object]]], mapper: CoordinateMapper, thought: str
-    ) -> tuple[Action, ...]:
+    def merge_calls(self, calls: Calls, mapper: CoordinateMapper, thought: str) -> Actions:
         """Return the actions of calls that depend on each other: keys are held, and the pointer stays where it was."""
         actions: list[Action] = []
         held_keys: list[str] = []
         is_used = True  # whether an action was performed since the last key went down
         for name, arguments in calls:
-            values = Arguments(name, {key: value for key, value in arguments.items() if key != NEXT_CALLS}, mapper)
+            values = Arguments(name, arguments, mapper)
             if name == "pyautogui.keyDown":
                 held_keys.append(normalize_key(values.text("key", "keys")))
                 is_used = False
@@ -230,22 +197,20 @@ class Dialect(BaseDialect):
                     is_used = True
                 held_keys.remove(key)
             else:
-                result = self.actions_of(name, values.values, mapper, thought)
-                for action in result if isinstance(result, tuple) else (result,):
+                for action in self.actions_of(name, arguments, mapper, thought):
                     _append(actions, action, held_keys)
                     is_used = True
             check_count(len(actions))
         if held_keys:
-            raise InvalidActionError(
-                f"keyDown of {held_keys[-1]!r} without its keyUp in the same code; use hotkey or press"
-            )
-        if any(isinstance(action, _ClickAtPointer) for action in actions):
+            key = held_keys[-1]
+            raise InvalidActionError(f"keyDown of {key!r} without its keyUp in the same code; use hotkey or press")
+        if any(_is_at_pointer(action) for action in actions):
             raise InvalidActionError("a click without x and y has no place; say where")
         if not actions:
             raise InvalidActionError(f"the code does nothing; end the reply with a call such as {EXAMPLE}")
         return tuple(actions)
 
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Actions:
         values = {key: value for key, value in arguments.items() if key not in PACE}
         return TABLE.to_actions(TABLE.find(name, "call"), Arguments(name, values, mapper), ("keys",))
 
@@ -266,11 +231,11 @@ class Dialect(BaseDialect):
         texts = [_literal(value) if key in POSITIONAL else f"{key}={_literal(value)}" for key, value in values.items()]
         return f"{name}({', '.join(texts)})"
 
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         """Return a grammar of up to MAX_CALLS calls; keys are held around a click only, and an end comes last."""
         grammar = GrammarBuilder(verbs, mapper, "single", "x=X, y=Y")
         alternatives = _alternatives(grammar)
-        end = grammar.rule("end", f'"computer.terminate(status=" {grammar.choice(("success", "failure")).lark} ")"')
+        end = grammar.rule("end", f'"computer.terminate(status=" {STATUS.rule(grammar).lark} ")"')
         call = f'{end} "\\n"'
         if alternatives:
             act = grammar.rule("act", " | ".join(alternatives))
@@ -279,18 +244,22 @@ class Dialect(BaseDialect):
         drag = f"```python\npyautogui.moveTo({place})\npyautogui.dragTo({place}, button='left')\n```"
         click = f"```python\npyautogui.keyDown('shift')\npyautogui.click({place})\npyautogui.keyUp('shift')\n```"
         closing = ("'", "]", ")", "`", "\n")
-        return grammar.build(call, (drag, click), around=("```python\n", "```"), closing=closing, before="[^`]")
+        return grammar.build(call, (drag, click), ("```python\n", "```"), closing_strings=closing, before="[^`]")
+
+
+def _is_at_pointer(action: Action) -> bool:
+    return isinstance(action, Click) and action.x == POINTER["x"]
 
 
 def _append(actions: list[Action], action: Action, held_keys: Sequence[str]) -> None:
     """Add an action to those before it, at the place that the pointer was moved to and with the keys that are held."""
     moved = actions[-1] if actions and actions[-1].verb == "move" else None
-    if moved is not None and isinstance(action, _ClickAtPointer):
-        actions[-1] = action = make_action("click", x=moved.x, y=moved.y, **action.attributes)
+    if moved is not None and _is_at_pointer(action):
+        actions[-1] = action = action.model_copy(update={"x": moved.x, "y": moved.y})
     elif moved is not None and action.verb == "drag":
         actions[-1] = action = make_action("drag", path=((moved.x, moved.y), *action.path))
     elif moved is not None and action.verb == "scroll" and action.x is None:
-        actions[-1] = action = make_action("scroll", x=moved.x, y=moved.y, down=action.down, right=action.right)
+        actions[-1] = action = action.model_copy(update={"x": moved.x, "y": moved.y})
     else:
         actions.append(action)
     if not held_keys or action.verb == "move":
@@ -329,7 +298,7 @@ def _alternatives(grammar: GrammarBuilder) -> list[str]:
     calls = {"click": clicks, "move": [move], "drag": [drag, f'{move} "\\n" {drag}']}
     alternatives = [lark for verb, larks in calls.items() if verb in grammar.verbs for lark in larks]
     if "scroll" in grammar.verbs:
-        amount = grammar.amount(MAX_NOTCHES).lark
+        amount = SCROLL.rule(grammar).lark
         for name in ("pyautogui.scroll", "pyautogui.hscroll"):
             alternatives += [call(name, amount), call(name, amount, '", "', place)]
     if "type" in grammar.verbs:
@@ -347,12 +316,9 @@ def _alternatives(grammar: GrammarBuilder) -> list[str]:
 def _summary(step: Step) -> str:
     """Return a step as later prompts show it, under the authors' L2 headings: thought and action, no code."""
     thought = step.call.thought if step.call else step.reply.text
-    parts = {"Thought": "", "Action": ""}
     headings = [*_HEADING.finditer(thought)]
     ends = [heading.start() for heading in headings[1:]] + [len(thought)]
+    parts = {"Thought": "" if headings else thought.strip(), "Action": ""}
     for heading, end in zip(headings, ends, strict=False):
-        if heading.group(1) in parts:
-            parts[heading.group(1)] = thought[heading.end() : end].strip()
-    if not headings:
-        parts["Thought"] = thought.strip()
+        parts[heading.group(1)] = thought[heading.end() : end].strip()
     return escape(f"# Step {step.index}:\n## Thought:\n{parts['Thought']}\n\n## Action:\n{parts['Action']}\n")

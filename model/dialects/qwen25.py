@@ -5,23 +5,21 @@ Source: the authors' cookbook (computer_use and mobile_agent notebooks) and arXi
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from actions import Call, Reply, Screen, Step
 from model.dialects.base import Conversation, Detection, HistoryStep, Steps, Verbs
+from model.dialects.parts.dialect import hash_prompt
 from model.dialects.parts.fields import KeysField
-from model.dialects.parts.history import escape, image_part, message, text_part
+from model.dialects.parts.history import Message, escape, image_part, join_texts, message, outcome_text, text_part
 from model.dialects.parts.model_family import OPENCUA_README, Checkpoint, ModelFamily, published
-from model.dialects.parts.qwen_tools import BUTTONS, COMPUTER, DESCRIPTION, KEY, MOBILE, PROPERTIES, SYSTEM
-from model.dialects.parts.schema import Schema
+from model.dialects.parts.qwen_tools import BUTTONS, COMPUTER, KEY, MOBILE, QwenToolDialect
+from model.dialects.parts.schema import Schema, value_schema
 from model.dialects.parts.table import ActionTable
-from model.dialects.parts.tool_call import ToolCallDialect
 from model.wire.tool_prompt import CALL_OPEN, RESPONSE_CLOSE, RESPONSE_OPEN
 
 KEY_OR_CHORD = replace(KEY, fields=(KeysField("keys", chords=True),))  # the embedded model writes ["ctrl+c"]
@@ -63,7 +61,7 @@ MODELS = ModelFamily(
 )
 
 
-class Dialect(ToolCallDialect):
+class Dialect(QwenToolDialect):
     """Qwen2.5-VL as prompted in its authors' cookbook.
 
     history "turns": one turn for each step, append-only. "progress": the mobile cookbook's single turn, without
@@ -73,41 +71,38 @@ class Dialect(ToolCallDialect):
     NAME = "qwen25"
     FAMILY = "Qwen2.5-VL"
     DETECTION = Detection(base_of=("qwen2_5_vl",))
-    TOOLS = ("computer_use", "mobile_use")
     HISTORIES = ("turns", "progress")
     ACTIONS: ClassVar = {
         "computer_use": ActionTable(*{**COMPUTER.rows, "key": KEY_OR_CHORD}.values()),
         "mobile_use": MOBILE,
     }
-    PROPERTIES = PROPERTIES
-    DESCRIPTION = DESCRIPTION
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
-        layout = self._turns if self.history == "turns" else self._progress
         # later turns name a new size themselves, so that earlier messages stay unchanged
-        first = steps[0].step.screen if steps and self.history == "turns" else screen
-        width, height = self.size(first)
-        system = self.render_prompt(SYSTEM[self.tool], width=width, height=height)
-        messages = [message("system", text_part(system)), *layout(goal, steps, screen)]
-        return Conversation(tuple(messages), self.tools(verbs, (width, height)))
+        size = self.size(steps[0].step.screen if steps and self.history == "turns" else screen)
+        system = message("system", self.render_prompt(self.built_in, width=size[0], height=size[1]))
+        return Conversation((system, *self.turns(escape(goal), steps, screen)), self.tools(verbs, size))
 
-    def schema(self, verbs: frozenset[str], size: tuple[int, int]) -> Schema:
+    def schema(self, verbs: Verbs, size: tuple[int, int]) -> Schema:
         """Return the function as the cookbook renders it: with the buttons of the surface, and more keys."""
         schema = super().schema(verbs, size)
         function = schema["function"]
         properties = function["parameters"]["properties"]
         if "button" in properties:
-            buttons = {name: text for name, (text, verb) in BUTTONS.items() if verb in verbs}
+            buttons = {name: text for name, (text, pressed) in BUTTONS.items() if pressed.verb in verbs}
             description = " ".join(f"{name}: {text}" for name, text in buttons.items())
-            properties["button"] = {"description": description, "enum": list(buttons), "type": "string"}
+            properties["button"] = value_schema(description, enum=list(buttons))
         arguments = "Write the arguments as a JSON object."
         return {**schema, "function": {"name_for_human": self.tool, **function, "args_format": arguments}}
 
-    def _turns(self, goal: str, steps: Sequence[HistoryStep], screen: Screen) -> list[dict[str, Any]]:
-        parts = [text_part(escape(goal))]
+    def turns(self, goal: str, steps: Steps, screen: Screen) -> list[Message]:
+        if self.history == "progress":
+            done = "; ".join(f"Step {earlier.step.index}: {_summary(earlier.step)}" for earlier in steps)
+            return [message("user", f"{QUERY}{goal}" + (f" (Done so far: {done})" if done else ""), screen)]
+        parts = [text_part(goal)]
         if steps and steps[0].step.index > 1:
             parts.append(text_part(STEPS_OMITTED.replace("{count}", str(steps[0].step.index - 1))))
-        messages: list[dict[str, Any]] = []
+        messages: list[Message] = []
         screens = [(earlier.step.screen, earlier.picture) for earlier in steps] + [(screen, True)]
         size = self.size(screens[0][0])
         for (step_screen, has_image), earlier in zip(screens, [*steps, None], strict=True):
@@ -122,11 +117,6 @@ class Dialect(ToolCallDialect):
                 parts = [text_part(f"{RESPONSE_OPEN}\n{_outcome(earlier.step)}\n{RESPONSE_CLOSE}")]
         return messages
 
-    def _progress(self, goal: str, steps: Sequence[HistoryStep], screen: Screen) -> list[dict[str, Any]]:
-        done = "; ".join(f"Step {earlier.step.index}: {_summary(earlier.step)}" for earlier in steps)
-        task = f"{QUERY}{escape(goal)}" + (f" (Done so far: {done})" if done else "")
-        return [message("user", text_part(task), image_part(screen))]
-
     def _fingerprint(self) -> str:
         """Return the sha256 of the system text, the functions, and the layout of a sample run."""
         screen = Screen(np.zeros((56, 56, 3), np.uint8), timestamp=0.0)
@@ -134,12 +124,9 @@ class Dialect(ToolCallDialect):
             HistoryStep(Step(2, screen, Reply("reply"), Call(self.tool, {"action": "wait"}), notice="note"), True),
             HistoryStep(Step(3, screen, Reply(CALL_OPEN * 2), error="error")),
         ]
-        layout = self._turns if self.history == "turns" else self._progress
         verbs = frozenset(verb for row in self.table.rows.values() if row.offered for verb in row.verbs)
-        tools = list(self.tools(verbs, (0, 0)))
-        system = self.render_prompt(SYSTEM[self.tool])
-        text = json.dumps([system, tools, NEW_SIZE, layout("goal", steps, screen)], default=lambda _: "picture")
-        return hashlib.sha256(text.encode()).hexdigest()
+        system, tools = self.render_prompt(self.built_in), self.tools(verbs, (0, 0))
+        return hash_prompt([system, tools, NEW_SIZE, self.turns("goal", steps, screen)])
 
 
 def _summary(step: Step) -> str:
@@ -148,7 +135,5 @@ def _summary(step: Step) -> str:
 
 
 def _outcome(step: Step) -> str:
-    parts = [f"Not done: {step.error}." if step.error else "Done.", step.notice]
-    if step.reply.text.count(CALL_OPEN) > 1:
-        parts.append("Only the first call of a reply is carried out.")
-    return escape(" ".join(part for part in parts if part))
+    has_more = step.reply.text.count(CALL_OPEN) > 1
+    return join_texts(outcome_text(step, "Done."), "Only the first call of a reply is carried out." if has_more else "")

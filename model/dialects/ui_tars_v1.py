@@ -1,7 +1,4 @@
-"""UI-TARS 1.0 (on Qwen2-VL: 2B, 7B, 72B and their DPO versions): as 1.5, with coordinates from 0 to 1000.
-
-Sources: the authors' action_parser.py (factor 1000 for any model type but qwen25vl); UI-TARS-desktop for the budget.
-"""
+"""UI-TARS 1.0 (on Qwen2-VL: 2B, 7B, 72B and their DPO versions): as 1.5, with coordinates from 0 to 1000."""
 
 from __future__ import annotations
 

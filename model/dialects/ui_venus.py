@@ -1,11 +1,6 @@
 """UI-Venus-1.0: a navigator for phones, `<action>Click(box=(x,y))</action>`, and a grounder, `[x1,y1,x2,y2]`.
 
-In pixels of the resized image. Sources: inclusionAI/UI-Venus, ui_venus_navi_agent.py and utils.py (actions, history,
-tags) and ui_venus_ground_7b.py (boxes; four times -1 for a missing target; 2 to 4.8 million pixels). Tool "mobile_use":
-the navigator; "ground": the grounder, whose box means its center.
-
-Not supported: Scroll with a direction alone, since the sources give neither its distance nor which way the finger
-moves; PressRecent, which is no known key; UI-Venus-1.5 and later, in thousandths, which are another dialect.
+Tools: "mobile_use", the navigator; "ground", the grounder, whose box means its center. Pixels of the resized image.
 """
 
 from __future__ import annotations
@@ -15,10 +10,9 @@ from typing import ClassVar
 
 from actions import Screen, Step, make_action
 from model.dialects.base import Conversation, Detection, Steps, Verbs
-from model.dialects.parts.arguments import Arguments
-from model.dialects.parts.dialect import click, load_prompt
+from model.dialects.parts.dialect import load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, TextField
-from model.dialects.parts.history import escape, image_part, message, outcome_text, tagged_texts, text_part
+from model.dialects.parts.history import escape, join_texts, message, outcome_text, tagged_texts
 from model.dialects.parts.model_family import (
     SEE_MODEL_CARD,
     VENUS_README,
@@ -29,39 +23,30 @@ from model.dialects.parts.model_family import (
 )
 from model.dialects.parts.point import POINT_TABLE, PointDialect
 from model.dialects.parts.python_calls import PythonCallDialect, call_form
-from model.dialects.parts.table import ActionSpec, ActionTable, Result, constant_row
+from model.dialects.parts.table import ActionSpec, ActionTable, click, constant_row
 from model.processing.image import ImageLimits
 from model.wire.call_parser import CallParser
 
 LIMITS = ImageLimits(3136, 12845056)  # of the navigator
 GROUND_LIMITS = ImageLimits(2_000_000, 4_800_000)  # ui_venus_ground_7b.py
-PROMPT = load_prompt("ui_venus")
-GROUND = (
-    "Give the box of what is described: {instruction}. Answer with [x1,y1,x2,y2] alone. If there is no such thing on "
-    "the picture, answer with [-1,-1,-1,-1]."
-)
 
-
-def _open(arguments: Arguments) -> Result:
-    return make_action("open", target=arguments.text("app", default="") or arguments.text("url"))
-
-
-BOX = PointField("box", form="(x1, y1)")
+BOX = (PointField("box", form="(x1, y1)"),)
 PATH = (PathField("start", form="(x1, y1)", from_end=1), PathField("end", form="(x2, y2)"))
+CONTENT = TextField("content", form="''")
+APP = TextField("app", form="''", attribute="target", nonempty=True)
 TABLE = ActionTable(
-    ActionSpec("Click", "click", (BOX,)),
+    ActionSpec("Click", "click", BOX),
     ActionSpec("Drag", "drag", PATH),
     ActionSpec("Scroll", "drag", (*PATH, Field("direction", in_grammar=False)), writes=False),
-    ActionSpec("Type", "type", (TextField("content", form="''"),)),
+    ActionSpec("Type", "type", (CONTENT,)),
     ActionSpec(
-        "Launch", "open",
-        (TextField("app", form="''", attribute="target", nonempty=True), Field("url", in_grammar=False)),
-        parse=_open,
+        "Launch", "open", (APP, Field("url", in_grammar=False)),
+        parse=lambda values: make_action("open", target=values.text("app", default="") or values.text("url")),
     ),
     constant_row("Wait", "wait"),
     ActionSpec("Finished", "done", (TextField("content", form="''", attribute="message", default=""),)),
     ActionSpec("CallUser", "answer", (TextField("content", form="''", nonempty=True),)),
-    ActionSpec("LongPress", "long_press", (BOX,)),
+    ActionSpec("LongPress", "long_press", BOX),
     constant_row("PressBack", "back"),
     constant_row("PressHome", "home"),
     constant_row("PressEnter", "press", keys=("enter",)),
@@ -105,6 +90,11 @@ class Dialect(PointDialect, PythonCallDialect):
     TOOLS = ("mobile_use", "ground")
     HISTORIES = ("progress",)
     GOAL = ("user_task", "instruction", "goal")
+    SYSTEM: ClassVar = {
+        "mobile_use": load_prompt("ui_venus") + "\n",
+        "ground": "Give the box of what is described: {instruction}. Answer with [x1,y1,x2,y2] alone. If there is no "
+        "such thing on the picture, answer with [-1,-1,-1,-1].",
+    }
     ACTIONS: ClassVar = {"mobile_use": TABLE, "ground": POINT_TABLE}
     CALLS = CallParser(TABLE.rows)
     MARK = re.compile(r"<action>\s*")
@@ -117,29 +107,23 @@ class Dialect(PointDialect, PythonCallDialect):
     EXAMPLE = "<action>Click(box=(x, y))</action>"
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
-        goals = dict.fromkeys(self.GOAL, escape(goal))
-        if self.tool == "ground":
-            prompt = self.render_prompt(GROUND, **goals)
-        else:
-            prompt = self.render_prompt(
-                PROMPT,
-                actions="\n".join(call_form(row) for row in self.table.offered(verbs)),
-                previous_actions="\n".join(_summary(index, earlier.step) for index, earlier in enumerate(steps)),
-                **goals,
-            )
-        return Conversation((message("user", image_part(screen), text_part(prompt)),))
+        values = dict.fromkeys(self.GOAL, escape(goal))
+        if self.tool == "mobile_use":
+            done = "\n".join(_summary(index, earlier.step) for index, earlier in enumerate(steps))
+            actions = "\n".join(call_form(row) for row in self.table.offered(verbs))
+            values = {"actions": actions, "previous_actions": done, **values}
+        return Conversation((message("user", screen, self.render_prompt(self.built_in, **values)),))
 
     def thought(self, text: str, before: str, call_start: int) -> str:
         return tagged_texts(text, "think", "action", "conclusion").get("think") or before.strip()
 
     def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
-        if self.tool == "ground":
-            return self.format_action(click((x, y)), screen)
-        return super().with_point(text, x, y, screen)
+        is_box = self.tool == "ground"
+        return self.format_action(click((x, y)), screen) if is_box else super().with_point(text, x, y, screen)
 
 
 def _summary(index: int, step: Step) -> str:
     """Return a step as later prompts show it; the authors count from 0."""
     tags = tagged_texts(step.reply.text, "think", "action", "conclusion")
     text = f"Step {index}: <think>{tags.get('think', '')}</think><action>{tags.get('action', '')}</action>"
-    return " ".join(part for part in (escape(text), outcome_text(step)) if part)
+    return join_texts(escape(text), outcome_text(step))

@@ -1,14 +1,4 @@
-"""Coordinate spaces of model families, and lenient parsing of points and boxes.
-
-A dialect declares its space; it is never guessed from the size of a number, and nothing is clamped.
-
-Resized pixels: the model sees the screen resized to (W, H) by smart_resize and answers in those pixels. A pixel of the
-resized image maps to the screen pixel that contains its center: x_screen = floor((x + 1/2) * screen_width / W). A
-fractional number is rounded to the nearest pixel first (half to even), except between 0 and 1, which is an error.
-
-Scaled spaces: v maps to the screen pixel at v / scale of the axis: floor(v * pixels / scale), and the far end to the
-last pixel. A box maps to its center.
-"""
+"""Coordinate spaces of model families: how their points and boxes map to the screen (docs/dialects.md)."""
 
 from __future__ import annotations
 
@@ -52,11 +42,7 @@ class CoordinateMapper:
     resized: tuple[int, int]
 
     def to_screen(self, value: object, key: str) -> tuple[int, int]:
-        """Return the screen pixel of a point, or of a box's center.
-
-        Raises:
-            InvalidActionError: if the value is no point, or lies outside the screen.
-        """
+        """Return the screen pixel of a point or of a box's center, or raise InvalidActionError for any other value."""
         values = parse_numbers(value, key)
         for number in values:
             if isinstance(number, float) and self.space.scale != 1 and 0 < number < 1:

@@ -16,23 +16,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from actions import (
-    ACTION_TYPES,
-    CONTROL_ACTIONS,
-    Action,
-    Call,
-    InvalidActionError,
-    Reply,
-    Screen,
-    Step,
-    UsageError,
-    make_action,
-)
-from model.dialects.base import Detection, Dialect, HistoryStep, PointSpan
+from actions import ACTION_TYPES, CONTROL_ACTIONS, Action, Call, InvalidActionError, Reply, Screen, Step, UsageError
+from model.dialects.base import Calls, Conversation, Detection, Dialect, HistoryStep, PointSpan, Steps, Values, Verbs
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper, CoordinateSpace
-from model.dialects.parts.fields import Values
-from model.dialects.parts.table import ActionTable, Result
+from model.dialects.parts.history import Message, chat_turns, escape, message, outcome_text
+from model.dialects.parts.schema import Schema
+from model.dialects.parts.table import Actions, ActionTable
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 from model.wire.points import show
@@ -60,6 +50,8 @@ class BaseDialect(Dialect):
     HISTORIES: ClassVar[tuple[str, ...]] = ("turns",)
     SPACE: ClassVar[CoordinateSpace] = RESIZED_PIXELS
     ACTIONS: ClassVar[Mapping[str, ActionTable]] = {}
+    SYSTEM: ClassVar[str | Mapping[str, str]] = ""  # the built-in prompt, or that of each tool
+    ROLE: ClassVar[str] = "system"  # of the message that holds the prompt
     GOAL: ClassVar[tuple[str, ...]] = ()  # names for the goal, of which a replaced prompt must hold one
     point_pattern: str = r"[(\[]\s*(\d+)\s*,\s*(\d+)\s*[)\]]"  # a point in a reply, with its two numbers as groups
 
@@ -83,35 +75,59 @@ class BaseDialect(Dialect):
         """The action table of the tool."""
         return self.ACTIONS[self.tool]
 
+    @property
+    def built_in(self) -> str:
+        """The built-in prompt of the tool."""
+        return self.SYSTEM if isinstance(self.SYSTEM, str) else self.SYSTEM[self.tool]
+
+    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
+        goal = escape(goal)
+        prompt = message(self.ROLE, self.render_prompt(self.built_in, **self.prompt_values(goal, screen, verbs)))
+        return Conversation((prompt, *self.turns(goal, steps, screen)), self.tools(verbs, self.size(screen)))
+
+    def prompt_values(self, goal: str, screen: Screen, verbs: Verbs) -> Mapping[str, object]:
+        """Return the values for the names in braces of the prompt."""
+        return dict(zip(("width", "height"), self.size(screen), strict=True))
+
+    def turns(self, goal: str, steps: Steps, screen: Screen) -> Sequence[Message]:
+        """Return the messages after the prompt."""
+        return chat_turns(goal, steps, screen, self.next_text)
+
+    def next_text(self, step: Step) -> str:
+        """Return the user's text after a step."""
+        return outcome_text(step)
+
+    def tools(self, verbs: Verbs, size: tuple[int, int]) -> tuple[Schema, ...]:
+        """Return the schemas of the functions, for a surface with these verbs and a screenshot of that size."""
+        return ()
+
     def parse_call(self, text: str) -> Call:
         """Return the call in a reply that is valid Unicode, or raise InvalidActionError."""
         raise NotImplementedError  # each syntax overrides it
 
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
-        """Return the action of one call, or several, or raise InvalidActionError."""
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Actions:
+        """Return the actions of one call, mostly one, or raise InvalidActionError."""
         return self.table.to_actions(self.table.find(name), Arguments(name, arguments, mapper, thought, lenient=True))
 
     def write_call(self, name: str, values: Values) -> str:
         """Return a call as the family writes it; only what `format_action` needs."""
         raise NotImplementedError  # overridden wherever format_action uses it
 
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         """Return the grammar of the replies; `verbs` include the control actions."""
         return None
 
     def parse(self, text: str) -> Call:
-        """Return the call in a reply, or raise InvalidActionError."""
         check_surrogates(text)
         return self.parse_call(text)
 
-    def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
-        """Return all actions of a call and of those that follow it, in screen pixels."""
-        calls = [(call.name, call.arguments), *_next_calls(call)]
+    def to_actions(self, call: Call, screen: Screen) -> Actions:
+        calls = [(call.name, _own_arguments(call.arguments)), *_next_calls(call)]
         return self.merge_calls(calls, self.mapper(screen), call.thought)
 
     def to_action(self, call: Call, screen: Screen) -> Action:
         """Return the only action of a call, without those that follow it."""
-        actions = self.merge_calls([(call.name, call.arguments)], self.mapper(screen), call.thought)
+        actions = self.merge_calls([(call.name, _own_arguments(call.arguments))], self.mapper(screen), call.thought)
         if len(actions) != 1:
             verbs = ", ".join(action.verb for action in actions[:6])
             raise InvalidActionError(
@@ -119,20 +135,15 @@ class BaseDialect(Dialect):
             )
         return actions[0]
 
-    def merge_calls(
-        self, calls: Sequence[tuple[str, Mapping[str, object]]], mapper: CoordinateMapper, thought: str
-    ) -> tuple[Action, ...]:
+    def merge_calls(self, calls: Calls, mapper: CoordinateMapper, thought: str) -> Actions:
         """Return the actions of consecutive calls."""
         actions: list[Action] = []
         for name, arguments in calls:
-            own = {key: value for key, value in arguments.items() if key != NEXT_CALLS}
-            result = self.actions_of(name, own, mapper, thought)
-            actions += result if isinstance(result, tuple) else (result,)
+            actions += self.actions_of(name, arguments, mapper, thought)
             check_count(len(actions))
         return tuple(actions)
 
     def format_action(self, action: Action, screen: Screen) -> str:
-        """Return the reply that stands for an action, or raise UsageError."""
         return self.write_call(*self.call_for(action, screen))
 
     def call_for(self, action: Action, screen: Screen) -> tuple[str, Values]:
@@ -142,22 +153,17 @@ class BaseDialect(Dialect):
             raise self.unsupported(action)
         return call
 
-    def grammar(self, verbs: frozenset[str], screen: Screen) -> CallGrammar | None:
-        """Return the grammar of the replies on a screen; None if decoding is unconstrained."""
+    def grammar(self, verbs: Verbs, screen: Screen) -> CallGrammar | None:
         return self._cached_grammar(verbs | CONTROL_ACTIONS, screen.width, screen.height)
 
     def supports(self, verb: str) -> bool:
-        """Whether a reply can ask for an action of this verb."""
         return any(verb in (row.verb, *row.verbs) for row in self.table.rows.values())
 
     def point_spans(self, text: str) -> tuple[PointSpan, ...]:
-        """Return where a reply writes points."""
-        return tuple(
-            PointSpan(*match.span(), match.span(1), match.span(2)) for match in re.finditer(self.point_pattern, text)
-        )
+        matches = re.finditer(self.point_pattern, text)
+        return tuple(PointSpan(*match.span(), match.span(1), match.span(2)) for match in matches)
 
     def with_point(self, text: str, x: int, y: int, screen: Screen) -> str:
-        """Return a reply with its first point replaced by a screen pixel."""
         span = self.point_spans(text)[0]
         model_x, model_y = self.mapper(screen).to_model(x, y)
         return f"{text[: span.x[0]]}{model_x}{text[span.x[1] : span.y[0]]}{model_y}{text[span.y[1] :]}"
@@ -179,7 +185,7 @@ class BaseDialect(Dialect):
     def unsupported(self, action: Action) -> UsageError:
         return UsageError(f"dialect {self.NAME} has no words for {action!r:.100}; it has other verbs or other fields")
 
-    def _grammar_for_size(self, verbs: frozenset[str], width: int, height: int) -> CallGrammar | None:
+    def _grammar_for_size(self, verbs: Verbs, width: int, height: int) -> CallGrammar | None:
         screen = Screen(np.broadcast_to(np.uint8(0), (height, width, 3)), timestamp=0.0)
         return self.build_grammar(verbs, self.mapper(screen))
 
@@ -194,33 +200,38 @@ class BaseDialect(Dialect):
         ]
         prompts = [self.conversation("goal", some, screen, frozenset(ACTION_TYPES)) for some in ([], steps)]
         self.limits = limits
-        text = json.dumps([[prompt.messages, prompt.tools] for prompt in prompts], default=lambda _: "picture")
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_prompt([[prompt.messages, prompt.tools] for prompt in prompts])
+
+
+def hash_prompt(prompt: object) -> str:
+    """Return the sha256 of messages and schemas, whatever their screenshots."""
+    return hashlib.sha256(json.dumps(prompt, default=lambda _: "picture").encode()).hexdigest()
 
 
 def load_prompt(name: str) -> str:
-    """Return a built-in prompt from the folder `prompts`."""
-    return (PROMPTS / f"{name}.md").read_text(encoding="utf-8")
+    """Return a built-in prompt from the folder `prompts`, without the line break at its end."""
+    return (PROMPTS / f"{name}.md").read_text(encoding="utf-8").removesuffix("\n")
 
 
-def chain_calls(calls: Sequence[tuple[str, Mapping[str, object]]], thought: str) -> Call:
+def chain_calls(calls: Calls, thought: str) -> Call:
     """Return the first call, with the others in its arguments."""
     (name, arguments), *others = calls
     then = {NEXT_CALLS: [{"name": other, "arguments": dict(values)} for other, values in others]} if others else {}
     return Call(name, {**arguments, **then}, thought)
 
 
-def _next_calls(call: Call) -> list[tuple[str, Mapping[str, object]]]:
-    values = call.arguments.get(NEXT_CALLS) or ()
-    calls = [
-        (value["name"], value["arguments"])
-        for value in (values if isinstance(values, (list, tuple)) else ())
-        if isinstance(value, Mapping)
-        and isinstance(value.get("name"), str)
-        and isinstance(value.get("arguments"), Mapping)
-    ]
-    if not isinstance(values, (list, tuple)) or len(calls) != len(values):
-        raise InvalidActionError(f"'{NEXT_CALLS}' must be a list of calls, not {show(values)}")
+def _own_arguments(arguments: Mapping[str, object]) -> Values:
+    return {key: value for key, value in arguments.items() if key != NEXT_CALLS}
+
+
+def _next_calls(call: Call) -> Calls:
+    values, calls = call.arguments.get(NEXT_CALLS) or (), []
+    for value in values if isinstance(values, (list, tuple)) else [None]:
+        match value:
+            case {"name": str(name), "arguments": Mapping() as arguments}:
+                calls.append((name, _own_arguments(arguments)))
+            case _:
+                raise InvalidActionError(f"'{NEXT_CALLS}' must be a list of calls, not {show(values)}")
     return calls
 
 
@@ -236,18 +247,3 @@ def check_surrogates(value: object) -> None:
         (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidActionError(LONE_SURROGATE) from None
-
-
-def click(point: tuple[int, int], **attributes: object) -> Action:
-    """Return a click at a point."""
-    return make_action("click", x=point[0], y=point[1], **attributes)
-
-
-def type_actions(
-    *, text: str, place: tuple[int, int] | None = None, clear: bool = False, enter: bool = False
-) -> Result:
-    """Return the actions that click a field, clear it, type, and press Enter."""
-    cleared = [make_action("press", keys=("ctrl", "a")), make_action("press", keys=("backspace",))] if clear else []
-    typed = make_action("type", text=f"{text}\n" if enter and not text.endswith("\n") else text)
-    actions = (*([click(place)] if place else []), *cleared, typed)
-    return actions if len(actions) > 1 else typed

@@ -141,15 +141,13 @@ class GrammarBuilder:
         self,
         call: str,
         longest: Sequence[str],
-        *,
         around: tuple[str, str] = ("", ""),
-        closing: tuple[str, ...] = ('"', "]", "}"),
-        **options: bool | str,
+        **options: bool | str | tuple[str, ...],
     ) -> CallGrammar:
         """Return the grammar whose start rule is `call`, between the texts `around`."""
         body = "\n".join([f"call: {call}", *self.terminals.values()])
         options = {"open_when_short": True, **options}
-        return CallGrammar(*around, body, tuple(longest), closing_strings=closing, **options)  # type: ignore[arg-type]
+        return CallGrammar(*around, body, tuple(longest), **options)  # type: ignore[arg-type]
 
 
 def write_point(form: str, point: Sequence[object]) -> str:

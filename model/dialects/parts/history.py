@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from actions import Screen, Step
-from model.dialects.base import HistoryStep
+from model.dialects.base import Steps
 from model.wire.tool_prompt import RESPONSE_CLOSE, RESPONSE_OPEN
 
 Message = dict[str, Any]
@@ -23,9 +23,11 @@ def image_part(screen: Screen) -> Message:
     return {"type": "image", "image": screen}
 
 
-def message(role: str, *parts: Message) -> Message:
-    """Return one message; empty texts are left out."""
-    return {"role": role, "content": [part for part in parts if part.get("text") != ""]}
+def message(role: str, *parts: str | Screen | Message) -> Message:
+    """Return one message of texts and screenshots; empty texts are left out."""
+    texts = [text_part(part) if isinstance(part, str) else part for part in parts]
+    content = [image_part(part) if isinstance(part, Screen) else part for part in texts]
+    return {"role": role, "content": [part for part in content if part.get("text") != ""]}
 
 
 def escape(text: str) -> str:
@@ -35,21 +37,25 @@ def escape(text: str) -> str:
     return text
 
 
+def join_texts(*texts: str, separator: str = " ") -> str:
+    """Return the texts that are not empty, joined."""
+    return separator.join(filter(None, texts))
+
+
 def tagged_texts(text: str, *tags: str) -> dict[str, str]:
     """Return the text inside each of the tags that a reply has; the last tag may be left open."""
     pattern = rf"<({'|'.join(tags)})>\s*(.*?)\s*(?:</\1>|\Z)"
     return {match.group(1): match.group(2) for match in re.finditer(pattern, text, re.DOTALL)}
 
 
-def outcome_text(step: Step) -> str:
-    """Return what the next screenshot does not show of a step's outcome; mostly ""."""
-    parts = [f"Not done: {step.error}." if step.error else "", step.notice]
-    return escape(" ".join(part for part in parts if part))
+def outcome_text(step: Step, success: str = "") -> str:
+    """Return what the next screenshot does not show of a step's outcome; `success` stands for no error."""
+    return escape(join_texts(f"Not done: {step.error}." if step.error else success, step.notice))
 
 
 def chat_turns(
     goal: str,
-    steps: Sequence[HistoryStep],
+    steps: Steps,
     screen: Screen,
     next_text: Callable[[Step], str],
     *,
@@ -64,26 +70,22 @@ def chat_turns(
         empty_reply: stands for a reply without text.
     """
 
-    def user(text: str, *image: Message) -> Message:
-        return message("user", *image, text_part(text)) if image_first else message("user", text_part(text), *image)
+    def user(text: str, *image: Screen) -> Message:
+        return message("user", *image, text) if image_first else message("user", text, *image)
 
     messages, text = [], goal
     for earlier in steps:
-        images = (image_part(earlier.step.screen),) if earlier.picture else ()
-        reply = escape(earlier.step.reply.text) or empty_reply
-        messages += [user(text, *images), message("assistant", text_part(reply))]
+        image = [earlier.step.screen] if earlier.picture else []
+        messages += [user(text, *image), message("assistant", escape(earlier.step.reply.text) or empty_reply)]
         text = next_text(earlier.step)
-    return [*messages, user(text, image_part(screen))]
+    return [*messages, user(text, screen)]
 
 
-def image_turns(steps: Sequence[HistoryStep], summary: Callable[[Step], str]) -> list[Message]:
+def image_turns(steps: Steps, summary: Callable[[Step], str]) -> list[Message]:
     """Return a user turn with the screenshot alone, an assistant turn and the outcome, if any, for each step."""
     messages = []
     for earlier in steps:
-        if earlier.picture:
-            messages.append(message("user", image_part(earlier.step.screen)))
-        messages.append(message("assistant", text_part(summary(earlier.step))))
-        outcome = outcome_text(earlier.step)
-        if outcome:
-            messages.append(message("user", text_part(outcome)))
-    return messages
+        step = earlier.step
+        messages += [message("user", step.screen)] if earlier.picture else []
+        messages += [message("assistant", summary(step)), message("user", outcome_text(step))]
+    return [turn for turn in messages if turn["content"] or turn["role"] == "assistant"]

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from actions import Call, make_action
+from model.dialects.base import Values, Verbs
 from model.dialects.parts.arguments import unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.dialect import BaseDialect, click
-from model.dialects.parts.fields import PointField, Values
+from model.dialects.parts.dialect import BaseDialect
+from model.dialects.parts.fields import PointField
 from model.dialects.parts.grammar import GrammarBuilder, literal, write_point
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.table import Actions, ActionSpec, ActionTable, click
 from model.engine.call_grammar import CallGrammar
 from model.wire.points import find_point, parse_numbers
 
@@ -36,15 +37,15 @@ class PointDialect(BaseDialect):
             return super().parse_call(text)
         return Call(self.CALL[0], {self.CALL[1]: find_point(text, self.ANSWER)})
 
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Actions:
         if self.tool != self.POINT_TOOL:
             return super().actions_of(name, arguments, mapper, thought)
         if name != self.CALL[0]:
             raise unknown_name(name, self.CALL[:1])
         place = arguments.get(self.CALL[1])
         if set(parse_numbers(place, self.CALL[1])) == {-1}:
-            return make_action("done", status="failure", message=NOT_FOUND)
-        return click(mapper.to_screen(place, self.CALL[1]))
+            return (make_action("done", status="failure", message=NOT_FOUND),)
+        return (click(mapper.to_screen(place, self.CALL[1])),)
 
     def write_call(self, name: str, values: Values) -> str:
         if self.tool != self.POINT_TOOL:
@@ -52,9 +53,10 @@ class PointDialect(BaseDialect):
         point = values.get("point")
         return write_point(self.POINT, point) if isinstance(point, list) else self.ABSENT
 
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         if self.tool != self.POINT_TOOL:
             return super().build_grammar(verbs, mapper)
         grammar = GrammarBuilder(verbs, mapper, point_form=self.POINT)
         point = grammar.point()
-        return grammar.build(f"{point.lark} | {literal(self.ABSENT)}", (point.longest,), closing=(self.POINT[-1],))
+        call = f"{point.lark} | {literal(self.ABSENT)}"
+        return grammar.build(call, (point.longest,), closing_strings=(self.POINT[-1],))

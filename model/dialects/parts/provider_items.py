@@ -1,8 +1,7 @@
 """Replies that are JSON items of an API: calls of a computer beside texts, reasoning and refusals.
 
 A reply is one item, a list of them, several one after the other, or the whole response; through chat completions it is
-a <tool_call>. These protocols have no call for the end: items with text alone are the answer, and a refusal is a
-failure. The function `finish` (not of the provider) ends a task explicitly. Text outside of JSON is no call.
+a <tool_call>. What each kind of reply means is in docs/dialects.md.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from actions import Action, Call, InvalidActionError, Screen, Step
-from model.dialects.base import Conversation, Steps, Verbs
+from model.dialects.base import Steps, Values, Verbs
 from model.dialects.parts.arguments import Arguments, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import (
@@ -26,10 +25,10 @@ from model.dialects.parts.dialect import (
     check_surrogates,
     load_prompt,
 )
-from model.dialects.parts.fields import ChoiceField, TextField, Values
-from model.dialects.parts.history import chat_turns, escape, message, outcome_text, text_part
-from model.dialects.parts.schema import Schema, function_schema, object_schema
-from model.dialects.parts.table import ActionSpec, ActionTable, Result
+from model.dialects.parts.fields import STATUS, TextField
+from model.dialects.parts.history import Message, chat_turns, join_texts, outcome_text
+from model.dialects.parts.schema import Schema, function_schema, object_schema, value_schema
+from model.dialects.parts.table import Actions, ActionSpec, ActionTable
 from model.dialects.parts.tool_call import ToolCallDialect
 from model.engine.call_grammar import CallGrammar
 from model.wire.lenient_json import LenientJsonError, find_values
@@ -38,18 +37,16 @@ from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 COMPUTER, FINISH, ANSWER, ASK = "computer", "finish", "answer", "ask"
 FUNCTIONS = (COMPUTER, FINISH)  # that a model can call; the others stand for its texts and safety checks
-NEXT = "This is the screen now."
-SYSTEM = load_prompt("provider_items").removesuffix("\n")
 DESCRIPTION = {
     COMPUTER: "Operate a computer by its screen, with mouse and keyboard. The screen has {width}x{height} pixels."
 }
-FINISH_PARAMETERS: Schema = {
-    "status": {"description": "How it ended.", "enum": ["success", "failure"], "type": "string"},
-    "message": {"description": 'What the person should know, or "".', "type": "string"},
+FINISH_PARAMETERS = {
+    "status": value_schema("How it ended.", enum=["success", "failure"]),
+    "message": value_schema('What the person should know, or "".'),
 }
 FINISH_FUNCTION = function_schema(FINISH, "End the task.", object_schema(FINISH_PARAMETERS, ["status"]))
 ENDS = ActionTable(
-    ActionSpec(FINISH, "done", (ChoiceField("status"), TextField("message", attribute="message", default=""))),
+    ActionSpec(FINISH, "done", (STATUS, TextField("message", attribute="message", default=""))),
     ActionSpec(ANSWER, "answer", (TextField("text"),)),
     ActionSpec(ASK, "ask", (TextField("question", attribute="question"),)),
 )
@@ -79,6 +76,7 @@ class ProviderItemDialect(ToolCallDialect):
     """A family of items; a subclass parses each kind of item."""
 
     TOOLS = (COMPUTER,)
+    SYSTEM = load_prompt("provider_items")
     DESCRIPTION = DESCRIPTION
     FIRST_KEYS: ClassVar[tuple[str, ...]] = ()  # with which an object may start
     ITEM_FORM: ClassVar[str] = ""  # an item, for error messages
@@ -87,21 +85,29 @@ class ProviderItemDialect(ToolCallDialect):
     def parse_item(self, item: Mapping[str, object], items: ParsedItems) -> None:
         """Add the contents of one item, or raise InvalidActionError."""
 
-    def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
-        size = self.size(screen)
-        system = message("system", text_part(self.render_prompt(SYSTEM, width=size[0], height=size[1])))
-        turns = chat_turns(escape(goal), steps, screen, _next_text, empty_reply="(no words)")
-        return Conversation((system, *turns), self.tools(verbs, size))
+    @abstractmethod
+    def text_item(self, text: str) -> Values:
+        """Return an item that holds a text, as the API gives it; ids are invented."""
 
-    def tools(self, verbs: frozenset[str], size: tuple[int, int]) -> tuple[Schema, ...]:
+    @abstractmethod
+    def call_item(self, name: str, values: Values) -> Values:
+        """Return an item that calls a function, as the API gives it; ids are invented."""
+
+    def turns(self, goal: str, steps: Steps, screen: Screen) -> Sequence[Message]:
+        return chat_turns(goal, steps, screen, self.next_text, empty_reply="(no words)")
+
+    def next_text(self, step: Step) -> str:
+        return join_texts(outcome_text(step), "This is the screen now.")
+
+    def tools(self, verbs: Verbs, size: tuple[int, int]) -> tuple[Schema, ...]:
         own = super().tools(verbs, size)
         return (*own, FINISH_FUNCTION) if own else ()
 
     def parse_call(self, text: str) -> Call:
         if CALL_OPEN in text:
             return self._parse_tagged(text)
-        values, thought = self._find_items(text)
-        items = ParsedItems(thoughts=[thought] if thought else [])
+        values, around = self._find_items(text)
+        items = ParsedItems(thoughts=[around] if around else [])
         for value in values:
             self.parse_item(value, items)
         check_surrogates([items.calls, items.thoughts, items.texts, items.refusals])
@@ -114,22 +120,13 @@ class ProviderItemDialect(ToolCallDialect):
             raise InvalidActionError(f"the reply has no call and no words; answer with {self.ITEM_FORM}")
         return Call(ANSWER, {"text": "\n".join(items.texts)}, thought)
 
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Actions:
         row = ENDS.rows.get(name)
-        if row is not None:
-            return row.to_actions(Arguments(name, arguments, mapper, thought, lenient=True))
+        if row is not None:  # unknown arguments are ignored
+            return ENDS.to_actions(row, Arguments(name, arguments, mapper, thought, lenient=True), tuple(arguments))
         return super().actions_of(name, arguments, mapper, thought)
 
-    @abstractmethod
-    def text_item(self, text: str) -> Values:
-        """Return an item that holds a text, as the API gives it; ids are invented."""
-
-    @abstractmethod
-    def call_item(self, name: str, values: Values) -> Values:
-        """Return an item that calls a function, as the API gives it; ids are invented."""
-
     def format_action(self, action: Action, screen: Screen) -> str:
-        """Return the item that stands for an action, or raise UsageError."""
         if action.verb == "answer" and action.text:
             item = self.text_item(action.text)
         elif action.verb == "done":
@@ -142,17 +139,16 @@ class ProviderItemDialect(ToolCallDialect):
     def supports(self, verb: str) -> bool:
         return any(verb == row.verb for row in ENDS.rows.values()) or super().supports(verb)
 
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
-        """Return None: these models are behind servers that take no grammar."""
-        return None
+    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
+        return None  # these models are behind servers that take no grammar
 
     def batch(self, arguments: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
         """Return the actions in the arguments of one call of computer."""
         return (arguments,)
 
     def add_function_call(self, name: object, arguments: object, items: ParsedItems) -> None:
-        is_computer = name == COMPUTER and isinstance(arguments, Mapping)
-        for single in self.batch(arguments) if is_computer and isinstance(arguments, Mapping) else (arguments,):
+        is_batch = name == COMPUTER and isinstance(arguments, Mapping)
+        for single in self.batch(arguments) if is_batch else [arguments]:  # type: ignore[arg-type]
             items.add_call(name, single)
 
     def _parse_tagged(self, text: str) -> Call:
@@ -177,8 +173,7 @@ class ProviderItemDialect(ToolCallDialect):
         items: list[Mapping[str, object]] = [value for value in values if isinstance(value, dict)]
         if len(items) != len(values):
             raise InvalidActionError(f"the reply's list holds more than objects; answer with {self.ITEM_FORM}")
-        around = (_FENCE.sub("", part).strip() for part in (text[:start], text[end:]))
-        return items, "\n".join(part for part in around if part)
+        return items, join_texts(*(_FENCE.sub("", part).strip() for part in (text[:start], text[end:])), separator="\n")
 
 
 def texts_of(parts: object, kind: str, key: str) -> list[str]:
@@ -186,7 +181,3 @@ def texts_of(parts: object, kind: str, key: str) -> list[str]:
     items = parts if isinstance(parts, list) else []
     texts = [part.get(key) for part in items if isinstance(part, Mapping) and part.get("type") == kind]
     return [text for text in texts if isinstance(text, str) and text]
-
-
-def _next_text(step: Step) -> str:
-    return " ".join(part for part in (outcome_text(step), NEXT) if part)

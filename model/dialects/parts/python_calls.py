@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from actions import Action, Ask, Call, InvalidActionError
-from model.dialects.base import Verbs
+from model.dialects.base import Values, Verbs
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import BaseDialect
-from model.dialects.parts.fields import TextField, Values
+from model.dialects.parts.fields import TextField
 from model.dialects.parts.grammar import GrammarBuilder, Rule, write_point
 from model.dialects.parts.table import ActionSpec
 from model.engine.call_grammar import CallGrammar
@@ -22,6 +22,7 @@ class PythonCallDialect(BaseDialect):
     """A family whose replies hold calls from a closed list of names."""
 
     CALLS: ClassVar[CallParser]
+    GRAMMAR: ClassVar[type[GrammarBuilder]] = GrammarBuilder
     MARK: ClassVar[re.Pattern[str]]  # what announces the calls
     QUOTES: ClassVar[str] = "single"  # or "double"
     POINT_FORM: ClassVar[str] = "(X, Y)"  # as format_action writes a point
@@ -63,16 +64,13 @@ class PythonCallDialect(BaseDialect):
         return quoted(value, "'" if self.QUOTES == "single" else '"') if isinstance(value, str) else str(value)
 
     def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
-        grammar = GrammarBuilder(verbs, mapper, self.QUOTES, self.POINT_FORM)
+        grammar = self.GRAMMAR(verbs, mapper, self.QUOTES, self.POINT_FORM)
         rules = [rule for row in self.table.offered(verbs) for rule in self.call_rules(row, grammar)]
         longest = max((f"{self.OPEN}{rule.longest}{self.CLOSE}" for rule in rules), key=len)
         return grammar.build(
-            " | ".join(rule.lark for rule in rules),
-            (longest,),
-            around=(self.OPEN, self.CLOSE),
-            closing=self.CLOSING,
-            ends_itself=self.ENDS_WITH_CALL,
-        )
+            " | ".join(rule.lark for rule in rules), (longest,), (self.OPEN, self.CLOSE),
+            closing_strings=self.CLOSING, ends_itself=self.ENDS_WITH_CALL,
+        )  # fmt: skip
 
     def call_rules(self, row: ActionSpec, grammar: GrammarBuilder) -> list[Rule]:
         """Return the alternatives of a row."""

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actions import CONTROL_ACTIONS, Action, make_action
+from model.dialects.base import Values
 from model.dialects.parts.arguments import Arguments, check_unknown, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
-from model.dialects.parts.fields import Field, Values
+from model.dialects.parts.fields import Field
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, orders
 
-Result = Action | tuple[Action, ...]
+Actions = tuple[Action, ...]
+Result = Action | Actions
 
 
 @dataclass(frozen=True)
 class ActionSpec:
     """One row: a call by its name, the action it stands for, and how its arguments map to the action's attributes.
 
-    Attributes:
-        name: as the model writes it.
-        verb: of the action.
-        fields: the arguments, in the order in which they are written.
-        description: for prompts.
-        constants: attributes that the name alone determines.
-        offered: listed in prompts and in the grammar where the surface has the verb; other rows are only understood.
-        needs: verbs of which the surface must have one, if not the row's own.
-        parse: replaces the mapping of fields, for calls that mean several actions or are computed.
-        format: replaces the mapping of fields the other way.
-        writes: whether format_action may use the row.
+    A call that types can also name a place, and clear the field or press Enter: see `type_actions`.
     """
 
-    name: str
-    verb: str
-    fields: tuple[Field, ...] = ()
-    description: str = ""
-    constants: Mapping[str, object] = field(default_factory=dict)
-    offered: bool = True
-    needs: tuple[str, ...] = ()
-    parse: Callable[[Arguments], Result] | None = None
-    format: Callable[[Action, CoordinateMapper], Values | None] | None = None
-    writes: bool = True
+    name: str  # as the model writes it
+    verb: str  # of the action
+    fields: tuple[Field, ...] = ()  # the arguments, in the order in which they are written
+    description: str = ""  # for prompts
+    constants: Mapping[str, object] = field(default_factory=dict)  # attributes that the name alone determines
+    offered: bool = True  # in prompts and the grammar where the surface has the verb; other rows are only understood
+    needs: tuple[str, ...] = ()  # verbs of which the surface must have one, if not the row's own
+    parse: Callable[[Arguments], Result] | None = None  # replaces the mapping of fields
+    format: Callable[[Action, CoordinateMapper], Values | None] | None = None  # replaces it the other way
+    writes: bool = True  # whether format_action may use the row
 
     @property
     def verbs(self) -> tuple[str, ...]:
@@ -61,6 +53,8 @@ class ActionSpec:
             points = values.pop("path", ())
             path += points if isinstance(points, tuple) else ()
             attributes |= values
+        if self.verb == "type":
+            return type_actions(**attributes)  # type: ignore[arg-type]
         return make_action(self.verb, **attributes, **({"path": path} if path else {}))
 
     def arguments_for(self, action: Action, mapper: CoordinateMapper) -> Values | None:
@@ -72,7 +66,7 @@ class ActionSpec:
         if action.verb != self.verb:
             return None
         names = [*self.constants, *(name for argument in self.fields for name in argument.attributes)]
-        expressed = {**{name: getattr(action, name) for name in names}, **self.constants}
+        expressed = {**{name: getattr(action, name) for name in names if hasattr(action, name)}, **self.constants}
         if action != make_action(self.verb, **expressed):
             return None
         values: Values = {}
@@ -100,7 +94,7 @@ class ActionSpec:
         for keys in orders(list(fields), [key for key in fields if fields[key].optional], permute=permute):
             lark, text = [literal(head)], head
             for place, key in enumerate(keys):
-                rule = fields[key].rule(grammar)
+                rule = (fields[key].lark or fields[key].rule)(grammar)
                 lark += [literal(label(place, key)), rule.lark]
                 text += label(place, key) + rule.longest
             yield Rule(" ".join([*lark, literal(tail)] if tail else lark), text + tail)
@@ -117,6 +111,11 @@ class ActionTable:
         available = verbs | CONTROL_ACTIONS
         return [row for row in self.rows.values() if row.offered and available.intersection(row.verbs)]
 
+    def restrict(self, *names: str) -> ActionTable:
+        """Return a table with the rows of these names offered, in this order; the others are only understood."""
+        others = [replace(row, offered=False) for row in self.rows.values() if row.name not in names]
+        return ActionTable(*(replace(self.rows[name], offered=True) for name in names), *others)
+
     def format(self, action: Action, mapper: CoordinateMapper) -> tuple[str, Values] | None:
         """Return the name and the arguments of the first row that can express an action."""
         for row in self.rows.values():
@@ -131,12 +130,28 @@ class ActionTable:
             raise unknown_name(name, [row.name for row in self.rows.values() if row.offered] or [*self.rows], kind)
         return row
 
-    def to_actions(self, row: ActionSpec, arguments: Arguments, ignored: Sequence[str] = ()) -> Result:
+    def to_actions(self, row: ActionSpec, arguments: Arguments, ignored: Sequence[str] = ()) -> Actions:
         check_unknown(row.name, arguments.values, row.keys, ignored)
-        return row.to_actions(arguments)
+        result = row.to_actions(arguments)
+        return result if isinstance(result, tuple) else (result,)
 
 
 def constant_row(name: str, verb: str, description: str = "", **attributes: object) -> ActionSpec:
     """Return the row of a call without arguments."""
     constants = make_action(verb, **attributes).model_dump(exclude={"verb"}, exclude_unset=True)
     return ActionSpec(name, verb, description=description, constants=constants)
+
+
+def click(point: tuple[int, int], **attributes: object) -> Action:
+    """Return a click at a point."""
+    return make_action("click", x=point[0], y=point[1], **attributes)
+
+
+def type_actions(
+    text: str, *, x: int | None = None, y: int | None = None, clear: bool = False, enter: bool = False
+) -> Result:
+    """Return the actions that click a field, clear it, type, and press Enter."""
+    clicked = [click((x, y))] if x is not None and y is not None else []
+    cleared = [make_action("press", keys=keys) for keys in (("ctrl", "a"), ("backspace",))] if clear else []
+    typed = make_action("type", text=f"{text}\n" if enter and not text.endswith("\n") else text)
+    return (*clicked, *cleared, typed) if clicked or cleared else typed

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from actions import Call, InvalidActionError
+from model.dialects.base import Values, Verbs
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import NEXT_CALLS, BaseDialect
-from model.dialects.parts.fields import PointField, Values
+from model.dialects.parts.fields import PointField
 from model.dialects.parts.grammar import GrammarBuilder, literal
-from model.dialects.parts.schema import Schema, function_schema, object_schema
-from model.dialects.parts.table import Result
+from model.dialects.parts.schema import Schema, function_schema, object_schema, value_schema
+from model.dialects.parts.table import Actions
 from model.engine.call_grammar import CallGrammar
 from model.engine.point_uncertainty import POINT_PATTERN
 from model.wire.points import show
@@ -27,31 +28,27 @@ class ToolCallDialect(BaseDialect):
     """A family with one function for each tool."""
 
     ACTION_KEY: ClassVar[str] = "action"  # the argument that names the row of the table
-    PROPERTIES: ClassVar[
-        Mapping[str, Mapping[str, Schema]]
-    ] = {}  # of a tool's arguments; by default those of its fields
+    PROPERTIES: ClassVar[Mapping[str, Schema]] = {}  # of a tool's arguments, if they are not those of its fields
     DESCRIPTION: ClassVar[Mapping[str, str]] = {}
     ENDS_WITH_CALL: ClassVar[bool] = True
     point_pattern: str = POINT_PATTERN
 
-    def schema(self, verbs: frozenset[str], size: tuple[int, int]) -> Schema:
-        """Return the function's schema, for a surface with these verbs and a screenshot of that size."""
+    def schema(self, verbs: Verbs, size: tuple[int, int]) -> Schema:
+        """Return the function's schema."""
         rows = self.table.offered(verbs)
         used = {key for row in rows for key in row.keys}
         choices = "\n".join(f"* `{row.name}`: {row.description}" for row in rows)
-        names = [row.name for row in rows]
-        action = {"description": f"What to do:\n{choices}", "enum": names, "type": "string"}
+        action = value_schema(f"What to do:\n{choices}", enum=[row.name for row in rows])
         fields = [argument for row in self.table.rows.values() for argument in row.fields]
         properties = self.PROPERTIES.get(self.tool) or {argument.key: argument.schema for argument in fields}
         others = {key: value for key, value in properties.items() if key in used}
-        width, height = map(str, size)
-        description = self.DESCRIPTION[self.tool].replace("{width}", width).replace("{height}", height)
+        description = self.DESCRIPTION[self.tool].replace("{width}", str(size[0])).replace("{height}", str(size[1]))
         parameters = object_schema({self.ACTION_KEY: action, **others}, [self.ACTION_KEY])
         return function_schema(self.tool, description, parameters)
 
-    def tools(self, verbs: frozenset[str], size: tuple[int, int]) -> tuple[Schema, ...]:
+    def tools(self, verbs: Verbs, size: tuple[int, int]) -> tuple[Schema, ...]:
         """Return the schema, or nothing if a replaced prompt describes the functions itself."""
-        return () if self.prompt is not None and "<tools>" in self.prompt else (self.schema(verbs, size),)
+        return () if "<tools>" in (self.prompt or "") else (self.schema(verbs, size),)
 
     def parse_call(self, text: str) -> Call:
         try:
@@ -63,7 +60,7 @@ class ToolCallDialect(BaseDialect):
             raise InvalidActionError(f"{self.tool} takes no {NEXT_CALLS!r}")
         return Call(self.tool, call.arguments, call.thought)
 
-    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Result:
+    def actions_of(self, name: str, arguments: Mapping[str, object], mapper: CoordinateMapper, thought: str) -> Actions:
         self._check_function(name)
         row = self.table.find(arguments.get(self.ACTION_KEY))
         return self.table.to_actions(row, Arguments(row.name, arguments, mapper, thought), (self.ACTION_KEY,))
@@ -72,7 +69,7 @@ class ToolCallDialect(BaseDialect):
         call = {"name": self.tool, "arguments": {"action": name, **values}}
         return f"{CALL_OPEN}\n{json.dumps(call, ensure_ascii=False)}\n{CALL_CLOSE}"
 
-    def build_grammar(self, verbs: frozenset[str], mapper: CoordinateMapper) -> CallGrammar | None:
+    def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         grammar = GrammarBuilder(verbs, mapper)
         head = f'\n{{"name": "{self.tool}", "arguments": {{"action": "'
         alternatives, longest = [], []
@@ -82,12 +79,9 @@ class ToolCallDialect(BaseDialect):
                 longest.append(f"{CALL_OPEN}{head}{rule.longest}}}}}\n{CALL_CLOSE}")
         grammar.rule("act", " | ".join(alternatives))
         return grammar.build(
-            f"{literal(head)} act {literal('}}' + chr(10))}",
-            longest,
-            around=(CALL_OPEN, CALL_CLOSE),
-            open_when_short=False,
-            ends_itself=self.ENDS_WITH_CALL,
-        )
+            f"{literal(head)} act {literal('}}' + chr(10))}", longest, (CALL_OPEN, CALL_CLOSE),
+            open_when_short=False, ends_itself=self.ENDS_WITH_CALL,
+        )  # fmt: skip
 
     def call_form(self) -> str:
         """Return the form of a call: a form and no example, which a model might repeat."""
