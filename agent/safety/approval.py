@@ -89,7 +89,8 @@ def kind_of(proposal: Proposal) -> ApprovalKind:
     """Return the kind of an action; input that submits something and each chord are kinds of their own."""
     place = str(proposal.host) if proposal.host is not None else proposal.url or proposal.app
     roles = ",".join(element.role for element in proposal.touched)
-    action, verb = proposal.action, proposal.action.verb
+    action = proposal.action
+    verb: str = action.verb
     if isinstance(action, PressKeys) and (submits(action) or CHORD_KEYS & {*action.keys}):
         verb = f"press {'+'.join(action.keys)}"
     elif isinstance(action, TypeText) and submits(action):
