@@ -14,7 +14,8 @@ class ElementFacts:
         label: The text that a person reads on it, or its accessible name.
         target: Where it leads: a link's URL, or the URL that its form is submitted to; "" if nowhere or unknown.
         method: The HTTP method of its form in upper case, "" outside forms.
-        field: Kind of an editable field ("text", "password", "email", "otp", "number", "search"), "" if not editable.
+        field: Kind of a field ("text", "search", "email", "number", "url", "tel", "date", "file", "password", "otp",
+            "card"), "" if it takes no input.
         identity: Opaque; equal for the same element of the same document, "" if the surface cannot tell.
     """
 

@@ -90,7 +90,7 @@ def kind_of(proposal: Proposal) -> ApprovalKind:
     place = str(proposal.host) if proposal.host is not None else proposal.url or proposal.app
     roles = ",".join(element.role for element in proposal.touched)
     action = proposal.action
-    verb: str = action.verb
+    verb = str(action.verb)
     if isinstance(action, PressKeys) and (submits(action) or CHORD_KEYS & {*action.keys}):
         verb = f"press {'+'.join(action.keys)}"
     elif isinstance(action, TypeText) and submits(action):

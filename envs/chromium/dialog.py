@@ -55,6 +55,11 @@ def button_labels(dialog: Dialog | SignIn) -> tuple[str, str | None]:
     return "OK", None if dialog.type == "alert" else "Cancel"
 
 
+def dialog_text(dialog: Dialog | SignIn) -> str:
+    """Return what a dialog says, or whose sign-in it is."""
+    return f"sign in to {dialog.origin}" if isinstance(dialog, SignIn) else dialog.message
+
+
 def describe(dialog: Dialog | SignIn) -> str:
     """Return the notice of a dialog: its message and how to answer it."""
     if isinstance(dialog, SignIn):

@@ -9,8 +9,8 @@
   const MAX_BOXES = 1500; // elements whose place is remembered
   const MAX_SHIFT_PX = 3; // of an element that still counts as being at its place
   const FIELDS = {
-    password: 'password', email: 'email', number: 'number', search: 'search', tel: 'text', url: 'text', text: 'text',
-    date: 'text', time: 'text', month: 'text', week: 'text', 'datetime-local': 'text',
+    password: 'password', email: 'email', number: 'number', search: 'search', tel: 'tel', url: 'url', text: 'text',
+    date: 'date', time: 'date', month: 'date', week: 'date', 'datetime-local': 'date', file: 'file',
   };
   const INTERACTIVE =
     'a[href], area[href], button, input, select, textarea, option, summary, label, iframe, [role], [onclick], ' +
@@ -49,6 +49,7 @@
     const purpose = element.autocomplete.toLowerCase();
     if (kind && /one-time-code/.test(purpose)) return 'otp';
     if (kind && /(current|new)-password/.test(purpose)) return 'password';
+    if (kind && /\bcc-(number|csc|exp)/.test(purpose)) return 'card';
     return kind;
   }
 

@@ -278,13 +278,16 @@ class FactsReader:
         return self._pages[page]
 
 
-async def read_dialog(page: Page, context: BrowserContext, points: Sequence[CssPoint]) -> tuple[ElementFacts, ...]:
-    """Return the elements of a drawn dialog under points in CSS pixels."""
+async def read_dialog(
+    page: Page, context: BrowserContext, points: Sequence[CssPoint]
+) -> tuple[tuple[ElementFacts, ...], ElementFacts | None]:
+    """Return the elements of a drawn dialog under points in CSS pixels, and the one with the keyboard focus."""
     session = await context.new_cdp_session(page)
     facts = PageFacts(page, session)
     try:
         world = await facts._main()
-        return tuple([(await facts._at(world, x, y))[0] for x, y in points])
+        elements = tuple([(await facts._at(world, x, y))[0] for x, y in points])
+        return elements, (await facts._focus()).element
     finally:
         await session.detach()
 

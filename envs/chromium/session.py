@@ -17,7 +17,7 @@ from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, 
 from actions.facts import ActionFacts
 from envs.chromium import input
 from envs.chromium.activity import forget_work, is_busy
-from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
+from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text, dialog_text
 from envs.chromium.facts import FactsReader, read_dialog
 from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, open_address, wait_loaded
@@ -188,10 +188,10 @@ class BrowserSession:
         changes = () if self._captured in (None, shown) else ("another page or dialog is shown",)
         if dialog is not None and not changes:
             dialog_page = self.dialog_page.page
-            elements = await asyncio.wait_for(read_dialog(dialog_page, dialog_page.context, points), self._timeout_s)
-            return ActionFacts(
-                url, document=f"dialog {id(dialog)}", window=dialog.message[:MAX_DIALOG], elements=elements
-            )
+            work = read_dialog(dialog_page, dialog_page.context, points)
+            elements, focus = await asyncio.wait_for(work, self._timeout_s)
+            text = dialog_text(dialog)[:MAX_DIALOG]
+            return ActionFacts(url, f"dialog {id(dialog)}", window=text, elements=elements, focus=focus)
         if page is None or self.tabs.page_failure or changes or has_virtual_time(page):
             return ActionFacts(url, document=str(id(shown)), changes=changes)
         return await self._facts.read(page, await self.tabs.session(page), action, points)
