@@ -75,7 +75,8 @@
 
   function form(element) {
     const owner = element.form ?? element.closest?.('form') ?? null;
-    if (!owner) return { target: '', method: '' };
+    const isMultiline = element instanceof HTMLTextAreaElement || element.isContentEditable; // Enter submits nothing
+    if (!owner || isMultiline) return { target: '', method: '' };
     // A form's own fields may be called "action" and "method".
     const read = (name, node) => Object.getOwnPropertyDescriptor(HTMLFormElement.prototype, name).get.call(node);
     const isSubmit = element.matches('button:not([type=button]):not([type=reset]), input[type=submit], input[type=image]');

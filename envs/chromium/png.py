@@ -1,4 +1,4 @@
-"""Decode the browser's screenshots."""
+"""Decode and inspect the browser's screenshots."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from actions import SurfaceError
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3], RGB
+PDF_BAR_PX, SCROLL_BAR_PX = 64, 20  # CSS pixels of the PDF viewer
 
 
 def decode_png(png: bytes) -> Pixels:
@@ -20,3 +21,16 @@ def decode_png(png: bytes) -> Pixels:
         raise SurfaceError(f"the browser returned {len(png)} bytes that are not an image; start it again")
     pixels.flags.writeable = False
     return np.asarray(pixels, np.uint8)
+
+
+def is_blank(pixels: Pixels | None, scale: float) -> bool:
+    """Return whether a screenshot has one color below the PDF viewer's tool bar.
+
+    Args:
+        pixels: The screenshot; None counts as blank.
+        scale: Its pixels per CSS pixel.
+    """
+    if pixels is None:
+        return True
+    below = pixels[round(PDF_BAR_PX * scale) :, : -round(SCROLL_BAR_PX * scale)]
+    return below.size > 0 and bool((below == below[:1, :1]).all())

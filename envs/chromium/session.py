@@ -22,7 +22,7 @@ from envs.chromium.facts import FactsReader, read_dialog
 from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, open_address, wait_loaded
 from envs.chromium.page_scripts import browser_script
-from envs.chromium.png import Pixels, decode_png
+from envs.chromium.png import Pixels, decode_png, is_blank
 from envs.chromium.shortcuts import NO_CONTEXT_MENU, find_shortcut, is_handled_by_page
 from envs.chromium.sign_in import find_challenge
 from envs.chromium.tab_shortcuts import run_shortcut
@@ -39,7 +39,6 @@ PAUSE_S = 0.1
 MAX_DIALOG = 300  # characters of a dialog's message in facts
 NAVIGATION_S = 2.0  # added to the limit of navigations, whose own timeout must come first: that page is not hung
 CLOSE_S = 10.0
-PDF_BAR_PX, SCROLL_BAR_PX = 64, 20  # CSS pixels of the PDF viewer
 
 
 class BrowserSession:
@@ -211,7 +210,7 @@ class BrowserSession:
         activity = tabs.activity
         if activity.is_reported:
             return False
-        has_requests = activity.has_requests(page) or activity.is_drawing_pdf(page, self._is_blank())
+        has_requests = activity.has_requests(page) or activity.is_drawing_pdf(page, is_blank(self._pixels, self._scale))
         is_open = has_requests or await is_busy(page, activity.wall_time)
         if is_open and activity.is_late():
             activity.is_reported = True
@@ -227,13 +226,6 @@ class BrowserSession:
         page = tabs.shown
         is_usual = not (tabs.dialogs or tabs.page_failure or tabs.browser_failure or page in tabs.loading)
         return is_usual and has_virtual_time(page)
-
-    def _is_blank(self) -> bool:
-        """Return whether the last screenshot has one color below the PDF viewer's tool bar."""
-        if self._pixels is None:
-            return True
-        below = self._pixels[round(PDF_BAR_PX * self._scale) :, : -round(SCROLL_BAR_PX * self._scale)]
-        return below.size > 0 and bool((below == below[:1, :1]).all())
 
     # actions
 

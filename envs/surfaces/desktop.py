@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-import numpy as np
-
 from actions import (
     Action,
     Drag,
@@ -36,6 +34,7 @@ from envs.desktop.checks import HEADED, VIRTUAL, check_display, combination_prob
 from envs.desktop.geometry import Box, Monitor, Viewport, check_monitor_name, is_monitor_name, select_monitor
 from envs.desktop.input import VERBS, ActionInterruptedError, NativePoint, duration_s, perform
 from envs.desktop.screen_capture import Pixels
+from envs.desktop.window_capture import capture_window
 from envs.desktop.x11.windows import Window, Windows, visible_box
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
@@ -53,7 +52,6 @@ CLOSE_S = 15.0
 BLACK_S = 1.0  # a display that wakes up is black for a moment
 RAISE_S = 0.1  # for a window to be drawn above the others
 NOT_ISOLATED = "this virtual desktop is not isolated: its programs can read the user's files"
-GRAY = 128  # shown in place of other programs
 BLACK = (
     "the screenshot is all black: the screen is locked or asleep, or this program may not record it "
     "(macOS: System Settings, Privacy & Security, Screen Recording); wake the screen and start the run again"
@@ -351,7 +349,9 @@ class Surface:
         self._restore_minimized()
         viewport = self._viewport()
         if self._window is not None:
-            pixels = self._capture_window(self._window, viewport)
+            windows = require_windows(self._backend)
+            pixels, notice = capture_window(windows, self._backend.screen_capture, self._window, viewport)
+            self._notices += [notice] if notice else []
         else:
             pixels = self._backend.screen_capture.capture(viewport.box, viewport.width, viewport.height)
             if self._virtual is None and _is_black(pixels):
@@ -386,23 +386,6 @@ class Surface:
             raise SurfaceError(BLACK)
         self._notices.append("the desktop is black and shows no window")
         return pixels
-
-    def _capture_window(self, window: Window, viewport: Viewport) -> Pixels:
-        """Return the window alone; parts that are covered or off the screen are gray."""
-        windows, screen_capture, box = require_windows(self._backend), self._backend.screen_capture, viewport.box
-        visible = box.intersection(windows.screen())
-        if not visible.width or not visible.height:
-            raise SurfaceError(f"the window '{window.title}' lies outside of the screen; move it back")
-        covers = windows.covers(window.id, visible)
-        if covers and windows.bring_to_front(window.id):
-            covers = windows.covers(window.id, visible)
-        pixels = np.full((box.height, box.width, 3), GRAY, np.uint8)
-        _crop(pixels, box, visible)[:] = screen_capture.capture(visible, visible.width, visible.height)
-        for cover in covers:
-            _crop(pixels, box, cover)[:] = GRAY
-        if covers:
-            self._notices.append("another program covers a part of the window, which is shown gray")
-        return screen_capture.resize(pixels, viewport.width, viewport.height)
 
     def _facts(self, action: Action) -> ActionFacts:
         window_facts = self._backend.window_facts
@@ -518,12 +501,6 @@ def check_options(options: SurfaceOptions) -> list[str]:
 
 def _receives_clicks(windows: Windows, window: Window, points: list[NativePoint]) -> bool:
     return all(windows.receives_click(window.id, x, y) for x, y in points)
-
-
-def _crop(pixels: Pixels, box: Box, part: Box) -> Pixels:
-    """Return the view of an image of `box` that shows `part`."""
-    left, top = part.left - box.left, part.top - box.top
-    return pixels[top : top + part.height, left : left + part.width]
 
 
 def _is_black(pixels: Pixels) -> bool:
