@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from actions import usage_problems
+from envs.chromium.address import check_reachable, person_address
 from envs.desktop.backend import open_backend, require_windows
-from envs.desktop.geometry import is_monitor_name, select_monitor
+from envs.desktop.geometry import check_monitor_name, is_monitor_name, select_monitor
 from envs.options import SurfaceOptions
 
 VIRTUAL = "virtual"  # the desktop of its own, in `--on desktop:virtual`
@@ -45,3 +47,19 @@ def check_display(options: SurfaceOptions) -> None:
             select_monitor(backend.monitors(), options.where)
     finally:
         backend.close()
+
+
+def check_options(options: SurfaceOptions) -> list[str]:
+    """Return every reason for which the desktop could not be opened now; see envs.options."""
+    problems = [HEADED] if options.headed else []
+    problems += combination_problems(options.where, options.window, options.url, options.program, options.share)
+    if options.where == VIRTUAL:
+        from envs.desktop.virtual_display import check_virtual_desktop
+
+        checks: list[Callable[[], object]] = [lambda: check_virtual_desktop(options.program)]
+        if options.url:
+            checks.append(lambda: check_reachable(person_address(options.url)))
+        return problems + usage_problems(*checks)
+    if not is_monitor_name(options.where):
+        return problems + usage_problems(lambda: check_monitor_name(options.where))
+    return problems + usage_problems(lambda: check_display(options))

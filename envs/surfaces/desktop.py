@@ -24,14 +24,14 @@ from actions import (
     TypeText,
     UsageError,
     Wait,
-    usage_problems,
 )
 from actions.facts import ActionFacts
-from envs.chromium.address import check_reachable, person_address
+from envs.chromium.address import person_address
 from envs.code_text import CODE_NOTICE, is_changed_by_editors
 from envs.desktop.backend import DesktopBackend, X11Backend, open_backend, require_windows
-from envs.desktop.checks import HEADED, VIRTUAL, check_display, combination_problems
-from envs.desktop.geometry import Box, Monitor, Viewport, check_monitor_name, is_monitor_name, select_monitor
+from envs.desktop.checks import HEADED, VIRTUAL, combination_problems
+from envs.desktop.checks import check_options as check_options
+from envs.desktop.geometry import Box, Monitor, Viewport, check_monitor_name, select_monitor
 from envs.desktop.input import VERBS, ActionInterruptedError, NativePoint, duration_s, perform
 from envs.desktop.screen_capture import Pixels
 from envs.desktop.window_capture import capture_window
@@ -481,22 +481,6 @@ def open_surface(opening: SurfaceOptions) -> Surface:
         width=opening.width,
         height=opening.height,
     )
-
-
-def check_options(options: SurfaceOptions) -> list[str]:
-    """Return every reason for which the desktop could not be opened now; see envs.options."""
-    problems = [HEADED] if options.headed else []
-    problems += combination_problems(options.where, options.window, options.url, options.program, options.share)
-    if options.where == VIRTUAL:
-        from envs.desktop.virtual_display import check_virtual_desktop
-
-        checks: list[Callable[[], object]] = [lambda: check_virtual_desktop(options.program)]
-        if options.url:
-            checks.append(lambda: check_reachable(person_address(options.url)))
-        return problems + usage_problems(*checks)
-    if not is_monitor_name(options.where):
-        return problems + usage_problems(lambda: check_monitor_name(options.where))
-    return problems + usage_problems(lambda: check_display(options))
 
 
 def _receives_clicks(windows: Windows, window: Window, points: list[NativePoint]) -> bool:
