@@ -112,7 +112,7 @@ def test_interrupt_closes_browser_and_keeps_trace(command: Any, tmp_path: Path) 
     """The signal goes to the whole process group, as from a terminal, so the browser's driver receives it too."""
     import psutil
 
-    line = command([BUTTON | {"x": 5}, {"verb": "wait", "seconds": 60}], "", "--url", "practice:click-test", "--json")
+    line = command([BUTTON | {"x": 5}, {"verb": "wait", "seconds": 60}], "wait", "--url", "about:blank", "--json")
     process = subprocess.Popen(
         line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
