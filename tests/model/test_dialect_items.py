@@ -89,7 +89,7 @@ def test_xdotool_keys_may_be_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("arguments", "words"),
     [
         ({"action": "hold_key", "text": "shift", "duration": 2}, "no hold_key here; press it with key"),
         ({"action": "left_mouse_down"}, "drag with left_click_drag"),
@@ -104,9 +104,9 @@ def test_xdotool_keys_may_be_several() -> None:
     ],
     ids=range(10),
 )
-def test_anthropic_refuses_unsupported_input(given: dict[str, Any], words: str) -> None:
+def test_anthropic_refuses_unsupported_input(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidActionError, match=words):
-        actions_of(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": given}))
+        actions_of(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": arguments}))
 
 
 @pytest.mark.parametrize(
