@@ -2,7 +2,7 @@
 
 In order of increasing precedence: defaults, config.toml in the user's config folder, pixelhand.toml in the working
 directory, environment variables (PIXELHAND_ and the setting's name; lists are separated by commas), flags. A project
-file may come with somebody else's code, so it can restrict what the user's own settings allow but not extend it, and it
+file may come with foreign code, so it can restrict what the user's own settings allow but not extend it, and it
 cannot set USER_ONLY_KEYS.
 """
 
@@ -199,7 +199,7 @@ def _read_toml(path: Path) -> dict[str, object]:
 def _with_own_policy(values: dict[str, object], folder: Path) -> dict[str, object]:
     """Return the user's settings with a relative path of a policy resolved in the folder of their file.
 
-    The working directory may be somebody else's, and a file in it must not become the user's policy.
+    The working directory may be a foreign project's, and a file in it must not become the user's policy.
     """
     name = values.get("policy")
     if isinstance(name, str) and name:

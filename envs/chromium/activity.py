@@ -94,7 +94,7 @@ class Activity:
         return page in self._open.values()
 
     def is_drawing_pdf(self, page: Page, is_blank: bool) -> bool:
-        """Return whether the page is a PDF that is not drawn yet; `is_blank` says so of the last screenshot."""
+        """Return whether the page is a PDF that is not drawn yet; `is_blank` is that of the last screenshot."""
         if page not in self._pdfs:
             return False
         now = time.monotonic()

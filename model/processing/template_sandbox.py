@@ -205,5 +205,5 @@ def _exponent(value: object) -> float:
 
 
 def refuse(message: str) -> NoReturn:
-    """Raise TemplateRefusedError; templates know this function as raise_exception."""
+    """Raise TemplateRefusedError; templates call this function raise_exception."""
     raise TemplateRefusedError(message)
