@@ -75,7 +75,7 @@ class Settings:
     auto_shrink_history: bool = Field(default=False, description="Reduce the history when memory runs out.")
     temperature: Number = Field(default=0.0, ge=0, allow_inf_nan=False, description="0 is greedy decoding.")
     surface: str = Field(default="browser", description="browser, desktop[:virtual] or android[:SERIAL].")
-    url: str = Field(default="", description="The page to start from; practice:TASK is a practice page.")
+    url: str = Field(default="", description="The page to start from; miniwob:TASK is a practice page.")
     window: str = Field(default="", description="Title of the only desktop window to see and act in.")
     program: str = Field(default="", description="The program to start on a virtual desktop.")
     share: Texts = Field(default=(), description="Folders that programs of a virtual desktop may read and write.")

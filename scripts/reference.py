@@ -133,7 +133,7 @@ def configuration_page() -> str:
         'dtype = "bfloat16"',
         'allow_hosts = ["example.org", "*.example.org"]',
         "```\n",
-        "A project's file comes with somebody else's code, so it may only narrow what the user's own settings allow:",
+        "A project's file may come with foreign code, so it can only narrow what the user's own settings allow:",
         "it may shorten `allow_hosts` and `allow_schemes`, set `approve` to `each`, lower `max_steps` and choose a",
         "start page on your hosts, but not the other way round. It may not set "
         + ", ".join(f"`{key}`" for key in sorted(config.USER_ONLY_KEYS))
