@@ -1,4 +1,4 @@
-"""What an action started in a page and has not ended: requests, timers, questions to workers, the drawing of a PDF."""
+"""What an action started in a page and has not ended: requests, timers, messages to workers, the drawing of a PDF."""
 
 from __future__ import annotations
 

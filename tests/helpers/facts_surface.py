@@ -1,4 +1,4 @@
-"""A surface that knows what an action would touch: elements in boxes, a focus, a page and a window."""
+"""A surface that reports what an action would touch: elements in boxes, a focus, a page and a window."""
 
 from __future__ import annotations
 

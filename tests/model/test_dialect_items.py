@@ -142,8 +142,8 @@ def test_text_beside_a_call_is_its_thought() -> None:
 
 def test_finish_function_ends_the_task() -> None:
     for dialect in (OPENAI, CLAUDE):
-        talk = dialect.conversation("goal", [], screen_of(1288, 728), frozenset({"click"}))
-        assert [tool["function"]["name"] for tool in talk.tools] == ["computer", "finish"]
+        conversation = dialect.conversation("goal", [], screen_of(1288, 728), frozenset({"click"}))
+        assert [tool["function"]["name"] for tool in conversation.tools] == ["computer", "finish"]
         text = '<tool_call>{"name": "finish", "arguments": {"status": "failure"}}</tool_call>'
         assert actions_of(dialect, text) == (Done(status="failure"),)
 
