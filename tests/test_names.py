@@ -18,12 +18,15 @@ REPLACED = tomllib.loads((Path(__file__).parent / "data" / "replaced_names.toml"
 
 
 @cache
-def trees(folders: tuple[str, ...] = PACKAGES) -> list[tuple[str, ast.Module]]:
+def folder_trees(folder: str) -> list[tuple[str, ast.Module]]:
     return [
         (path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8")))
-        for folder in folders
         for path in sorted((ROOT / folder).rglob("*.py"))
     ]
+
+
+def trees(folders: tuple[str, ...] = PACKAGES) -> list[tuple[str, ast.Module]]:
+    return [pair for folder in folders for pair in folder_trees(folder)]
 
 
 def nodes(
