@@ -18,7 +18,7 @@ FLOORS = {  # package: the packages that it may import
     "agent": {"actions", "model", "envs"},
     "training": {"actions", "model", "envs", "agent"},
     "evals": {"actions", "model", "envs", "agent"},
-    "perf": {"actions", "model", "envs", "agent", "evals"},
+    "perf": {"actions", "model", "envs", "agent", "training", "evals"},
     "pixelhand": {"actions", "model", "envs", "agent", "evals"},
 }
 ROOMS = {  # room: the rooms of the same package that it may not import
