@@ -22,7 +22,7 @@ class ActionRejectedError(ActionDeniedError):
 
 
 class RunStoppedError(ActionDeniedError):
-    """The guard ended the run before the action: the user stopped it, or nobody is there to approve.
+    """The guard ended the run before the action: the user stopped it, or there is no terminal for an approval.
 
     Attributes:
         by_person: whether the user stopped the run.

@@ -11,12 +11,12 @@ class ElementFacts:
 
     Args:
         role: Its role ("button", "link", "textbox"), "" if unknown.
-        label: The text that a person reads on it, or its accessible name.
+        label: The text that it shows, or its accessible name.
         target: Where it leads: a link's URL, or the URL that its form is submitted to; "" if nowhere or unknown.
         method: The HTTP method of its form in upper case, "" outside forms.
         field: Kind of a field ("text", "search", "email", "number", "url", "tel", "date", "file", "password", "otp",
             "card"), "" if it takes no input.
-        identity: Opaque; equal for the same element of the same document, "" if the surface cannot tell.
+        identity: Opaque; equal for the same element of the same document, "" if unknown.
     """
 
     role: str = ""

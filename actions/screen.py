@@ -39,7 +39,7 @@ class Screen:
         self._timestamp = time.time() if timestamp is None else timestamp
         self._pixels: Pixels | None = frozen  # None while they are offloaded
         self._load: Callable[[], Pixels] | None = None
-        self._loaded: weakref.ref[Pixels] | None = None  # the offloaded pixels, while somebody uses them
+        self._loaded: weakref.ref[Pixels] | None = None  # the offloaded pixels, while they are in use
 
     @property
     def pixels(self) -> Pixels:

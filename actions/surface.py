@@ -48,7 +48,7 @@ class SupportsNotices(Protocol):
 
 @runtime_checkable
 class SupportsBusy(Protocol):
-    """A surface that knows whether something it shows is still loading."""
+    """A surface that reports whether something it shows is still loading."""
 
     def busy(self) -> bool:
         """Return whether loading is in progress."""
@@ -57,7 +57,7 @@ class SupportsBusy(Protocol):
 
 @runtime_checkable
 class SupportsWork(Protocol):
-    """A surface that knows whether something that was started, and is not awaited any more, still runs."""
+    """A surface that reports whether something that was started, and is not awaited any more, still runs."""
 
     def is_working(self) -> bool:
         """Return whether it does: an unchanged screen is no lack of progress then."""
@@ -75,7 +75,7 @@ class SupportsVirtualTime(Protocol):
 
 @runtime_checkable
 class SupportsPointer(Protocol):
-    """A surface with a pointer that a person may move too."""
+    """A surface with a pointer that the user may move, too."""
 
     def pointer(self) -> tuple[int, int]:
         """Return the pointer's position in pixels of the last captured Screen."""
@@ -100,7 +100,7 @@ class SupportsOwnership(Protocol):
 
 @runtime_checkable
 class SupportsFacts(Protocol):
-    """A surface that knows what an action would touch, and whether that is what the last capture showed."""
+    """A surface that reports what an action would touch, and whether that is what the last capture showed."""
 
     def facts(self, action: Action) -> ActionFacts:
         """Return what `action` would touch if it were performed now, compared with the last captured Screen."""

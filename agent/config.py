@@ -2,7 +2,7 @@
 
 In order of increasing precedence: defaults, config.toml in the user's config folder, pixelhand.toml in the working
 directory, environment variables (PIXELHAND_ and the setting's name; lists are separated by commas), flags. A project
-file may come with somebody else's code, so it can restrict what the user's own settings allow but not extend it, and it
+file may come with foreign code, so it can restrict what the user's own settings allow but not extend it, and it
 cannot set USER_ONLY_KEYS.
 """
 
@@ -75,7 +75,7 @@ class Settings:
     auto_shrink_history: bool = Field(default=False, description="Reduce the history when memory runs out.")
     temperature: Number = Field(default=0.0, ge=0, allow_inf_nan=False, description="0 is greedy decoding.")
     surface: str = Field(default="browser", description="browser, desktop[:virtual] or android[:SERIAL].")
-    url: str = Field(default="", description="The page to start from; practice:TASK is a practice page.")
+    url: str = Field(default="", description="The page to start from; miniwob:TASK is a practice page.")
     window: str = Field(default="", description="Title of the only desktop window to see and act in.")
     program: str = Field(default="", description="The program to start on a virtual desktop.")
     share: Texts = Field(default=(), description="Folders that programs of a virtual desktop may read and write.")
@@ -199,7 +199,7 @@ def _read_toml(path: Path) -> dict[str, object]:
 def _with_own_policy(values: dict[str, object], folder: Path) -> dict[str, object]:
     """Return the user's settings with a relative path of a policy resolved in the folder of their file.
 
-    The working directory may be somebody else's, and a file in it must not become the user's policy.
+    The working directory may be a foreign project's, and a file in it must not become the user's policy.
     """
     name = values.get("policy")
     if isinstance(name, str) and name:

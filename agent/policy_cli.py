@@ -101,7 +101,7 @@ def test(
     policy: PolicyName = None,
     runs: Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")] = None,
 ) -> None:
-    """Print what the policy says about each action of a recorded run.
+    """Print what the policy decides about each action of a recorded run.
 
     The exit code is 1 if an action that was done would be denied. The facts are those that the run recorded; without
     them, as on a surface that has no facts, no rule about elements and pages matches.
@@ -122,7 +122,7 @@ def test(
 
 
 def evaluate_trace(record: Trace, safety: SafetyPolicy) -> Iterator[tuple[int, str, str, Decision]]:
-    """Yield (step, action in words, what became of it, decision) for each action of a recorded run."""
+    """Yield (step, action in words, outcome, decision) for each action of a recorded run."""
     from actions import CONTROL_ACTIONS
     from agent.safety.proposal import Proposal
     from agent.ui.formatting import decision_outcome, describe_action, outcome_label

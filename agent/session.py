@@ -58,8 +58,8 @@ def run_session(
         goal: The task in plain language; "" for a practice page's own instruction.
         settings: The settings of the run.
         display: Receives all events.
-        ask: Answers the model's questions; None when nobody can.
-        person: Approves actions on the user's own screen; None when nobody can.
+        ask: Answers the model's questions; None without a terminal.
+        person: Approves actions; None without a terminal.
         script: A file of replies to replay instead of a model's.
 
     Raises:
@@ -230,7 +230,7 @@ def install_guard(env: Env, safety: SafetyPolicy, folder: Path, record: EventWri
         safety: The policy of the guard.
         folder: The run's folder, for screenshots of the actions to approve.
         record: Records decisions and approvals.
-        person: Approves actions; None when nobody can.
+        person: Approves actions; None without a terminal.
     """
     base = cast(BaseEnv, env.unwrapped)
     rules = base.guard.rules if isinstance(base.guard, ActionGuard) else base.guard

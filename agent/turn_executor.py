@@ -35,7 +35,7 @@ from agent.safety.signals import InterruptShield
 from agent.termination import TerminationMonitor, TurnResult
 from agent.ui.formatting import describe_action
 
-AskUser = Callable[[str], str]  # question -> answer; raises EOFError when nobody answers
+AskUser = Callable[[str], str]  # question -> answer; raises EOFError without an answer
 
 
 @runtime_checkable
@@ -73,7 +73,7 @@ class TurnExecutor:
     monitor: TerminationMonitor
     record: Callable[..., None]  # record(event, **facts) is called before and after each action
     shield: InterruptShield
-    ask: AskUser | None = None  # answers the model's questions; None when nobody can
+    ask: AskUser | None = None  # answers the model's questions; None without a terminal
     approves_each: bool = False  # the user sees every action anyway, so uncertain ones need no second question
     _asked_s: float = field(default=0.0, init=False)  # seconds that the user took to answer `ask`, in all
 
@@ -162,7 +162,7 @@ class TurnExecutor:
     def _confirm_uncertain(self, uncertainty: str, action: Action, state: TurnResult) -> TurnResult:
         """Ask the user about an uncertain action; return the state with the user's refusal as its error.
 
-        When nobody can be asked, the action is performed. A screenshot taken afterwards shows whether its target is
+        Without a terminal the action is performed. A screenshot taken afterwards shows whether its target is
         still there.
         """
         if self.ask is None:

@@ -115,7 +115,7 @@ class RequestFilter:
 
 
 class EventFilter:
-    """The stream from the server to the browser, with the selections that the browser knows."""
+    """The stream from the server to the browser, with the selections renamed for the browser."""
 
     def __init__(self, names: SelectionNames, order: Callable[[], str]) -> None:
         """Use names; `order` returns the order of bytes."""

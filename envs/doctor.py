@@ -76,7 +76,7 @@ def check_python(host: DeviceHost) -> Iterator[Finding]:
 
 def check_display(host: DeviceHost) -> Iterator[Finding]:
     """Check the display server, its monitors, and pointer and typing on it."""
-    alternative = "use --on desktop:virtual or --on browser, which need no display"
+    alternative = "use --surface desktop:virtual or --surface browser, which need no display"
     is_linux = host.platform.startswith("linux")
     if is_linux:
         session = host.environ.get("XDG_SESSION_TYPE", "")
@@ -165,10 +165,10 @@ def check_virtual(host: DeviceHost) -> Iterator[Finding]:
     missing = {} if host.which("Xvfb") else {"Xvfb": "xvfb"}
     missing |= {} if manager else {"a window manager (openbox or jwm)": "jwm"}
     if missing:
-        message = f"{' and '.join(missing)} missing for --on desktop:virtual"
+        message = f"{' and '.join(missing)} missing for --surface desktop:virtual"
         yield Finding("virtual", "warning", message, f"apt-get install {' '.join(missing.values())}")
     else:
-        yield Finding("virtual", "ok", f"Xvfb and {manager} are installed for --on desktop:virtual")
+        yield Finding("virtual", "ok", f"Xvfb and {manager} are installed for --surface desktop:virtual")
 
 
 def check_isolation(host: DeviceHost) -> Iterator[Finding]:

@@ -18,11 +18,6 @@ PACKAGE = "envs.surfaces"
 ALIASES = {"still": "image"}  # former name: present name
 
 
-def surface_names() -> list[str]:
-    """Return the names of all surfaces: the modules of `envs.surfaces` and the entry points of that group, sorted."""
-    return plugins.list_plugins(PACKAGE)
-
-
 def open_surface(name: str, options: SurfaceOptions | None = None) -> Surface:
     """Open a surface.
 

@@ -63,7 +63,7 @@ class LiveEnv(gymnasium.Env[Pixels, Action]):
         self.screen: Screen = surface.capture()
         self.observation_space: gymnasium.Space[Any] = screen_space(self.screen.width, self.screen.height)
         self.action_space: gymnasium.Space[Action] = ActionSpace(self.screen.width, self.screen.height, surface.verbs())
-        # `nondeterministic` tells gymnasium's checker that two runs of a seed differ in timings. make() replaces it.
+        # `nondeterministic`, for gymnasium's checker: two runs of a seed differ in timings. make() replaces it.
         self.spec = EnvSpec(envs.LIVE_ID, entry_point=envs.LIVE_ENTRY_POINT, nondeterministic=True)
 
     def verbs(self) -> frozenset[str]:

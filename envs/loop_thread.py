@@ -70,5 +70,5 @@ class LoopThread:
     def _stop_loop(self) -> None:
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
-        # One more iteration lets the cancelled tasks end before the loop does.
+        # The cancelled tasks end in one more iteration, before the loop does.
         self.loop.call_soon(lambda: self.loop.call_soon(self.loop.stop))

@@ -29,7 +29,7 @@ class SurfaceOptions:
     """Options of every kind of surface.
 
     Args:
-        where: The part of `--on NAME:WHERE` behind the colon, "" without one.
+        where: The part of `--surface NAME:WHERE` behind the colon, "" without one.
         url: Address to start from.
         width: Width of the page or virtual screen, CSS pixels.
         height: Height of the page or virtual screen, CSS pixels.

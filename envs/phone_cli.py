@@ -53,7 +53,7 @@ def phone(
         for text in fault or []:
             simulated_phone.fault(text)
         print(f"the simulated phone is running; connect to it and use it:\n  adb connect {simulated_phone.address}")
-        print(f'  agent run "..." --on android:{simulated_phone.address}\nCtrl-C stops it.', flush=True)
+        print(f'  agent run "..." --surface android:{simulated_phone.address}\nCtrl-C stops it.', flush=True)
         threading.Thread(target=_read_faults, args=(simulated_phone,), daemon=True).start()
         try:
             threading.Event().wait()

@@ -65,7 +65,7 @@ def check_dataset(name: str, data: Path) -> DatasetReport:
     """Check one benchmark's folder.
 
     Raises:
-        UsageError: The folder has no annotations; the message says where to get them.
+        UsageError: The folder has no annotations; the message names where to get them.
     """
     bench = load_benchmark(name)
     dataset = load_dataset(bench, data)

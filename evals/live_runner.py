@@ -68,7 +68,7 @@ def evaluate_task(
                 score.broken.append(seed)
                 on_result(task, seed, "error")
                 continue
-            with TemporaryDirectory() as folder:  # nobody is asked, so it stays empty
+            with TemporaryDirectory() as folder:  # no question is asked, so it stays empty
                 install_guard(env, safety, Path(folder), _ignore_event, None)
                 episode = run("", env, policy, max_steps=max_steps or bench.max_steps, seed=seed)
             if episode.cause == "interrupted":

@@ -40,7 +40,7 @@ def load_benchmark(name: str) -> Benchmark:
 
 
 def load_dataset(bench: Benchmark, data: Path) -> Dataset:
-    """Return a benchmark's dataset; a note says when its size differs from the published one.
+    """Return a benchmark's dataset; a note is added if its size differs from the published one.
 
     Raises:
         UsageError: The folder has no annotations, or they do not fit the benchmark's format.

@@ -103,7 +103,7 @@ def run(
         max_steps: turns at most.
         seed: seed of the environment's task; None draws one.
         trace: folder of runs. The run is recorded in a new folder in it; None records nothing.
-        approve: "each" asks `approver` before every action, "never" asks nobody, "" asks as `safety` says.
+        approve: "each" asks `approver` before every action, "never" asks for none, "" follows `safety`.
         approver: answers the questions. Without one, an action that needs approval ends the run.
         safety: what is allowed, asked and denied: "read-only", "cautious", "unattended", "sandbox" or the path of a
             policy file; "" is "sandbox" where the environment has a task of its own, else "cautious".

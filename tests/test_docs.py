@@ -38,6 +38,7 @@ def _load_reference() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(ROOT / "scripts"))  # for the modules beside it
     spec.loader.exec_module(module)
     return module
 

@@ -18,7 +18,7 @@ FLOORS = {  # package: the packages that it may import
     "agent": {"actions", "model", "envs"},
     "training": {"actions", "model", "envs", "agent"},
     "evals": {"actions", "model", "envs", "agent"},
-    "perf": {"actions", "model", "envs", "agent", "evals"},
+    "perf": {"actions", "model", "envs", "agent", "training", "evals"},
     "pixelhand": {"actions", "model", "envs", "agent", "evals"},
 }
 ROOMS = {  # room: the rooms of the same package that it may not import
@@ -86,7 +86,7 @@ def floor_violations(path: str, source: str) -> list[str]:
     """Imports of, and texts that name, a module of a floor that the file may not import."""
     package = Path(path).parts[0]
     forbidden = set(FLOORS) - FLOORS[package] - {package}
-    found = [
+    violations = [
         f"{path}:{line} imports {name}"
         for line, name in imports(source, ".".join(Path(path).parts[:-1]))
         if name.partition(".")[0] in forbidden
@@ -97,8 +97,8 @@ def floor_violations(path: str, source: str) -> list[str]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and pattern.fullmatch(node.value):
                 module = node.value.partition(":")[0].replace(".", "/")
                 if (ROOT / f"{module}.py").exists() or (ROOT / module).is_dir():
-                    found.append(f"{path}:{node.lineno} names {node.value}")
-    return found
+                    violations.append(f"{path}:{node.lineno} names {node.value}")
+    return violations
 
 
 def room_violations(path: str, source: str) -> list[str]:
@@ -115,7 +115,7 @@ def room_violations(path: str, source: str) -> list[str]:
 def private_violations(path: str, source: str) -> list[str]:
     """Imports of a module or name with a leading underscore out of another folder."""
     package = ".".join(Path(path).parts[:-1])
-    found = []
+    violations = []
     for line, name in imports(source, package):
         parts = name.split(".")
         if parts[0] not in FLOORS:
@@ -125,9 +125,9 @@ def private_violations(path: str, source: str) -> list[str]:
                 # a private name of a module in the same folder is the folder's own business
                 if ".".join(parts[: index - 1]) == package and index == len(parts) - 1:
                     continue
-                found.append(f"{path}:{line} imports {name}")
+                violations.append(f"{path}:{line} imports {name}")
                 break
-    return found
+    return violations
 
 
 @pytest.mark.parametrize("package", FLOORS)

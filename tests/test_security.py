@@ -24,39 +24,41 @@ MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "cloudpickle", "job
 
 def dangers(source: str) -> list[str]:
     """Return "line: call" for each call that runs text as code, as a shell command or as a pickle."""
-    found = []
+    violations = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             if name in CALLS or name.startswith("builtins."):
-                found.append(f"{node.lineno}: {name}")
+                violations.append(f"{node.lineno}: {name}")
             for keyword in node.keywords:
                 shell = keyword.arg == "shell" and not (
                     isinstance(keyword.value, ast.Constant) and not keyword.value.value
                 )
                 unsafe = keyword.arg in ("weights_only", "allow_pickle", "trust_remote_code")
-                wanted = keyword.arg == "weights_only"
-                is_safe = isinstance(keyword.value, ast.Constant) and keyword.value.value is wanted
+                safe_value = keyword.arg == "weights_only"
+                is_safe = isinstance(keyword.value, ast.Constant) and keyword.value.value is safe_value
                 if shell or (unsafe and not is_safe):
-                    found.append(f"{node.lineno}: {keyword.arg}={ast.unparse(keyword.value)}")
+                    violations.append(f"{node.lineno}: {keyword.arg}={ast.unparse(keyword.value)}")
             if name == "torch.load" and "weights_only" not in {keyword.arg for keyword in node.keywords}:
-                found.append(f"{node.lineno}: torch.load without weights_only=True")
+                violations.append(f"{node.lineno}: torch.load without weights_only=True")
             if name in ("yaml.load", "yaml.unsafe_load", "yaml.full_load"):
-                found.append(f"{node.lineno}: {name}")
+                violations.append(f"{node.lineno}: {name}")
         elif isinstance(node, ast.Import):
-            found += [f"{node.lineno}: {a.name}" for a in node.names if a.name.partition(".")[0] in MODULES]
+            violations += [f"{node.lineno}: {a.name}" for a in node.names if a.name.partition(".")[0] in MODULES]
         elif isinstance(node, ast.ImportFrom):
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             if (node.module or "").partition(".")[0] in MODULES or names & CALLS:
-                found.append(f"{node.lineno}: from {node.module}")
-    return found
+                violations.append(f"{node.lineno}: from {node.module}")
+    return violations
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nothing_runs_text_as_code(package: str) -> None:
     files = sorted((ROOT / package).rglob("*.py"))
-    found = [f"{path.relative_to(ROOT)}:{what}" for path in files for what in dangers(path.read_text(encoding="utf-8"))]
-    assert not found, "\n".join(found)
+    violations = [
+        f"{path.relative_to(ROOT)}:{danger}" for path in files for danger in dangers(path.read_text(encoding="utf-8"))
+    ]
+    assert not violations, "\n".join(violations)
     assert files or package == "evals"
 
 

@@ -39,7 +39,7 @@ class CollectionCounts:
 def collect(
     task: str, first: int, last: int, folder: Path, browser: Browser, reply: ReplyFn, tries: int = 1
 ) -> CollectionCounts:
-    """Let a model act on seeds of a task, and store what it sees; seeds that are stored already are skipped.
+    """Run a model on seeds of a task, and store its screens; seeds that are stored already are skipped.
 
     Args:
         task: Name of the task.

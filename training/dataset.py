@@ -141,11 +141,6 @@ def truncate_incomplete(index: Path, frames: Path) -> set[int]:
     return finished
 
 
-def list_sources(folder: Path) -> list[str]:
-    """Return the names of the sources in a data folder."""
-    return sorted(index.stem for index in folder.glob("*.jsonl"))
-
-
 def read_samples(folder: Path, sources: Sequence[str] | None = None) -> Iterator[Sample]:
     """Yield the samples of all complete seeds in a data folder, source by source."""
     for index in sorted(folder.glob("*.jsonl")):

@@ -21,19 +21,19 @@ DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 class PolicyOptions:
     """The options of a policy. The defaults are those of `agent run`."""
 
-    dialect: str = ""  # "": as the checkpoint's files or the server say
+    dialect: str = ""  # "": that of the checkpoint's files or the server
     prompt: str = ""  # path of a text file that replaces the dialect's prompt
     device: str = "auto"
     dtype: str = "auto"
-    max_new_tokens: int | None = None  # None: as the checkpoint says
+    max_new_tokens: int | None = None  # None: the checkpoint's
     temperature: float = 0.0
     seed: int | None = None
     grammar: bool = True  # constrain replies to the dialect's grammar
     zoom: str = "off"  # one of ZOOM_MODES
-    budget_tokens: int = 0  # longest context; 0: as the checkpoint says
+    budget_tokens: int = 0  # longest context; 0: the checkpoint's
     auto_shrink_history: bool = False  # reduce the history when memory runs out
-    history_steps: int | None = None  # earlier steps in the prompt; None: as the checkpoint says
-    images: int | None = None  # of these with their screenshot; None: as the checkpoint says
+    history_steps: int | None = None  # earlier steps in the prompt; None: the checkpoint's
+    images: int | None = None  # of these with their screenshot; None: the checkpoint's
     timeout_s: int | None = None  # of a request to a server; None: 300
 
 

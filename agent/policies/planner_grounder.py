@@ -39,7 +39,7 @@ from agent.policies.base import (
 )
 from agent.policies.zoom import POINT_ACTIONS
 
-GROUNDED_KEY = "grounded"  # a call's argument: the point as [x, y], or a sentence that says why there is none
+GROUNDED_KEY = "grounded"  # a call's argument: the point as [x, y], or the reason why there is none
 DESCRIBE_TARGET_PROMPT = (
     "Before the call, name in one sentence what is to be pointed at: its kind, its text and its place."
 )

@@ -47,7 +47,7 @@ class ScriptPolicy(DialectPolicyMixin):
 
 
 class JsonDialect(Dialect):
-    """A dialect for scripts written by hand: a reply is one action as JSON, in screen pixels.
+    """A dialect for scripts: a reply is one action as JSON, in screen pixels.
 
     Example: `{"verb": "click", "x": 3, "y": 4, "thought": "the button"}`. `thought` is optional.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model.chat_model import ChatModel
     from model.engine.point_uncertainty import PointUncertainty
 
-UNCERTAIN_PX = 14.0  # half an image patch in model pixels: above it, neighboring targets are not told apart
+UNCERTAIN_PX = 14.0  # half an image patch in model pixels: above it, neighboring targets are not distinguished
 POINT_ACTIONS = ("click", "move", "long_press")
 
 

@@ -134,10 +134,6 @@ class JsonDisplay:
     def message(self, text: str) -> None:
         print(sanitize_lines(text), file=sys.stderr)
 
-    def _screenshot(self, event: Event) -> str:
-        """Return the path of the event's screenshot in the trace; "" without a trace."""
-        return str(Path(self.run) / FRAMES / f"{event['screen'].digest}.png") if self.run else ""
-
     def _write_line(self, record: Mapping[str, object]) -> None:
         self.out.write(json.dumps(record) + "\n")
         self.out.flush()

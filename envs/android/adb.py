@@ -181,7 +181,9 @@ def select_device(server: AdbServer, serial: str) -> str:
     usable = [name for name, state in devices.items() if state == "device"]
     candidates = usable if len(usable) == 1 else list(devices)
     if not serial and len(candidates) > 1:
-        raise UsageError(f"several phones are connected: {listed}; name one: --on android:{(usable or candidates)[0]}")
+        raise UsageError(
+            f"several phones are connected: {listed}; name one: --surface android:{(usable or candidates)[0]}"
+        )
     serial = serial or candidates[0]
     if devices[serial] == "unauthorized":
         raise UsageError(f"the phone {serial} has not authorized this computer; confirm it on the phone's screen")

@@ -9,7 +9,9 @@ from envs.android.adb import CommandResult
 UNKNOWN_COMMAND = re.compile(r"(?i)\bunknown command\b")
 FORBIDDEN = re.compile(r"SecurityException|INJECT_EVENTS|WRITE_SECURE_SETTINGS")
 FAILURE = re.compile(r"(?i)\w*exception\b|\berror\b|\bunknown\b|\busage:|\binaccessible\b|\bnot found\b|\bdenied\b")
-IGNORED = re.compile(r"WARNING: linker:|Starting: |Broadcasting: ")  # lines; an address in the latter may say "error"
+IGNORED = re.compile(
+    r"WARNING: linker:|Starting: |Broadcasting: "
+)  # lines; an address in the latter may contain "error"
 
 
 def output_lines(result: CommandResult) -> list[str]:

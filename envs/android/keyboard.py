@@ -31,7 +31,7 @@ class InputMethod(NamedTuple):
 
     ime: str  # its component
     action: str  # of the broadcast
-    confirms: bool  # whether the broadcast's result tells that the text was typed
+    confirms: bool  # whether the broadcast's result confirms the text
 
     @property
     def package(self) -> str:
@@ -81,7 +81,7 @@ def restore_keyboard(phone: Phone) -> bool:
 
 
 def is_field_focused(phone: Phone) -> bool:
-    """Return whether the selected input method is bound to a text field, as far as the phone tells."""
+    """Return whether the selected input method is bound to a text field, as far as the phone reports it."""
     return "mBoundToMethod=false" not in phone.query(commands.INPUT_METHOD).text
 
 

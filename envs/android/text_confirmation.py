@@ -23,7 +23,7 @@ def is_fragile(text: str) -> bool:
 
 
 def read_focused_text(phone: Phone) -> str | None:
-    """Return the text of the field with the focus; None if the phone does not tell it, as for a password."""
+    """Return the text of the field with the focus; None if the phone does not report it, as for a password."""
     dump = phone.query(commands.UI_DUMP).out.decode("utf-8", "replace")
     for node in NODE.findall(dump):
         if _attribute(node, "focused") == "true":

@@ -24,7 +24,7 @@ from envs.subprocesses import command
 Value = TypeVar("Value")
 Rgb = tuple[int, int, int]
 SIDE = 15  # of a marker in the target's units; odd, so that it has a middle
-COLORS: dict[str, Rgb] = {  # names that every model knows, far apart from each other and from white
+COLORS: dict[str, Rgb] = {  # common names; far apart from each other and from white
     "red": (230, 0, 0),
     "blue": (0, 0, 230),
     "green": (0, 150, 0),

@@ -1,6 +1,6 @@
 // Script that runs in every page but practice pages: remembers what input starts and has not ended, beside requests,
-// which are counted from outside. That are timers, animations, and questions to workers and servers over open connections;
-// and what those start when they end. Until then the page only looks finished.
+// which are counted from outside. These are timers, animations, and messages to workers and servers over open connections;
+// and what those start when they end. Until then an unchanged page is not finished.
 (() => {
   'use strict';
 
@@ -11,7 +11,7 @@
   const LATE_MS = 2000; // of a timer in a busy page
   const MAX_DEPTH = 5; // effects of effects; more are polls
   const MAX_WORKS = 1000;
-  const MAX_MESSAGES = 4; // to a window in LONGEST_MS; more are chatter
+  const MAX_MESSAGES = 4; // to a window in LONGEST_MS; more are polls
   const POINTING_EVENTS = ['mousemove', 'wheel']; // they start short work only: carousels go on when the pointer leaves
   const ACTING_EVENTS = ['mousedown', 'mouseup', 'click', 'keydown', 'keyup', 'input'];
   const PROGRESS_TEXT = /(…|\.\.\.)\s*$|\b(wait|pending|busy|in progress|(load|work|process|search|sav|send|submitt|think|connect|fetch|check|upload|download|prepar|generat|comput|calculat|updat|runn)ing)\b/i;
@@ -185,7 +185,7 @@
   sending('WebSocket', 'send');
   sending('Worker', 'postMessage');
   const { fetch } = window;
-  named('fetch', function () { // requests are counted from outside, but only the page knows when it has the answer
+  named('fetch', function () { // requests are counted from outside, but the answer arrives in the page later
     const result = fetch.apply(this, arguments);
     if (isCaused()) {
       begin(result, Infinity, true);

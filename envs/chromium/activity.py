@@ -1,4 +1,4 @@
-"""What an action started in a page and has not ended: requests, timers, questions to workers, the drawing of a PDF."""
+"""What an action started in a page and has not ended: requests, timers, messages to workers, the drawing of a PDF."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Activity:
         return page in self._open.values()
 
     def is_drawing_pdf(self, page: Page, is_blank: bool) -> bool:
-        """Return whether the page is a PDF that is not drawn yet; `is_blank` says so of the last screenshot."""
+        """Return whether the page is a PDF that is not drawn yet; `is_blank` is that of the last screenshot."""
         if page not in self._pdfs:
             return False
         now = time.monotonic()

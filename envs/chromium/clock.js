@@ -16,7 +16,7 @@
   const CAP_MS = 1000; // of an action
   const MOVING_CAP_MS = 300; // of an action on a page that did not stand still before it
   const FAST_INTERVAL_MS = 50; // a shorter interval draws an animation (jQuery: 13 ms), a longer one is a page's clock
-  const FRAMES = 2; // the first one lays the page out, the second one tells what lies under the pointer then
+  const FRAMES = 2; // the first one lays the page out, the second one updates what lies under the pointer
   const INPUT_EVENTS = ['pointermove', 'pointerdown', 'pointerup', 'keydown', 'keyup', 'wheel'];
 
   const native = {
@@ -105,7 +105,7 @@
       }
       if (ending === time) {
         poseAll();
-        await draw(); // the page learns of the end in a frame
+        await draw(); // the page gets the event of the end in a frame
       }
     }
     now = end;

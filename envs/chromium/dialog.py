@@ -56,7 +56,7 @@ def button_labels(dialog: Dialog | SignIn) -> tuple[str, str | None]:
 
 
 def dialog_text(dialog: Dialog | SignIn) -> str:
-    """Return what a dialog says, or whose sign-in it is."""
+    """Return the message of a dialog, or the origin of a sign-in."""
     return f"sign in to {dialog.origin}" if isinstance(dialog, SignIn) else dialog.message
 
 

@@ -16,7 +16,7 @@ def drawing_script() -> str:
 
 
 def browser_script() -> str:
-    """Return the script of the browser surface's pages, which also tells what a page has not ended.
+    """Return the script of the browser surface's pages, which also reports what a page has not ended.
 
     The clock of practice pages comes first: it must be in place before any other script takes a timer.
     """

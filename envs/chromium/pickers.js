@@ -24,7 +24,7 @@
   const SMALLEST = 0.6; // of a picker that is larger than its window; then it scrolls
   const HUES = [0, 30, 60, 120, 180, 210, 240, 270, 300, 330];
   const DAY_MS = 864e5;
-  // Frameworks that follow a field's value redefine `value` on the element, and overlook what their own setter is told.
+  // Frameworks that follow a field's value redefine `value` on the element, and overlook a value set through their own setter.
   const VALUE = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value');
   const LIST = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'list');
   const nativeShowPicker = HTMLInputElement.prototype.showPicker;
@@ -381,7 +381,7 @@
     else picker.place();
   }
 
-  // Returns whether the part of a field that opens its picker matches :hover or :focus-within. Scripts cannot see that part, but
+  // Returns whether the part of a field that opens its picker matches :hover or :focus-within. Scripts have no access to that part, but
   // they can measure a field that it makes wide; nothing is painted in between.
   function isIndicator(input, state) {
     const probe = new CSSStyleSheet();

@@ -81,7 +81,7 @@ def managed_policies(downloads: Path, allowed: Sequence[str] = (), machine: Path
     Args:
         downloads: The only folder that downloads are stored in.
         allowed: Addresses and patterns that are opened although their scheme is blocked, as the practice pages are.
-        machine: Root of the file system, whose own managed policies stay in force where these say nothing.
+        machine: Root of the file system, whose own managed policies stay in force where these have no value.
     """
     policies = _machine_policies(machine)
     blocked = policies.get("URLBlocklist", [])

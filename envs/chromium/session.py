@@ -183,8 +183,8 @@ class BrowserSession:
         dialog, page = self.tabs.dialogs[-1] if self.tabs.dialogs else None, self.tabs.shown
         points = [self._css(point) for point in action.points()]
         url = page.url if page else ""
-        shown = dialog or page
-        changes = () if self._captured in (None, shown) else ("another page or dialog is shown",)
+        current = dialog or page
+        changes = () if self._captured in (None, current) else ("another page or dialog is shown",)
         if dialog is not None and not changes:
             dialog_page = self.dialog_page.page
             work = read_dialog(dialog_page, dialog_page.context, points)
@@ -192,7 +192,7 @@ class BrowserSession:
             text = dialog_text(dialog)[:MAX_DIALOG]
             return ActionFacts(url, f"dialog {id(dialog)}", window=text, elements=elements, focus=focus)
         if page is None or self.tabs.page_failure or changes or has_virtual_time(page):
-            return ActionFacts(url, document=str(id(shown)), changes=changes)
+            return ActionFacts(url, document=str(id(current)), changes=changes)
         return await self._facts.read(page, await self.tabs.session(page), action, points)
 
     async def busy(self) -> bool:

@@ -37,7 +37,7 @@ class Shortcut:
     Args:
         command: What to do, "" for a shortcut that is not available.
         number: Of the tab to select, from 1; or the step from the shown tab, 1 to the right and -1 to the left.
-        notice: What to tell the model when the shortcut is not available.
+        notice: The notice if the shortcut is not available.
         is_reserved: The browser handles it before the page does.
     """
 

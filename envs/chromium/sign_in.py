@@ -1,4 +1,4 @@
-"""HTTP authentication: what a page asks for, and how it is loaded with credentials.
+"""HTTP authentication: what a page requests, and how it is loaded with credentials.
 
 Chromium draws its prompt around the page, where screenshots and input do not reach, and headless it fails the
 navigation instead. The prompt is drawn as dialogs are. Requests are intercepted only while the page loads again with
@@ -77,7 +77,7 @@ async def load_with(
 async def load_without(page: Page, session: CDPSession, origin: str, timeout_s: float) -> str:
     """Load a page again as the server sends it without credentials; return what failed, "" if nothing did.
 
-    Headless Chromium fails on a challenge that nobody answers: the response is given to it without its challenge.
+    Headless Chromium fails on a challenge without an answer, so the response is passed on without its challenge.
     """
 
     async def give(route: Route) -> None:
@@ -102,7 +102,7 @@ async def load_without(page: Page, session: CDPSession, origin: str, timeout_s: 
 async def find_challenge(context: BrowserContext, requests: Sequence[Request]) -> str:
     """Return a notice of the first request that waits for credentials, "" if none does.
 
-    Chromium prompts for them outside of the page and reports nothing about it, so the servers are asked again.
+    Chromium prompts for them outside of the page and reports nothing about it, so the requests are repeated.
     """
     for request in [request for request in requests if request.method == "GET"][:MAX_ASKED]:
         try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class DesktopBackend:
-    """An opened display. `windows` is None on platforms whose windows cannot be told apart."""
+    """An opened display. `windows` is None on platforms that do not identify windows."""
 
     screen_capture: ScreenCapture
     input: InputController
@@ -42,7 +42,7 @@ class DesktopBackend:
                 raise
 
     def keys_only_to(self, window_id: int) -> contextlib.AbstractContextManager[None]:
-        """Send keys and text to no other window during the block, where windows can be told apart; 0 for any."""
+        """Send keys and text to no other window during the block, where windows can be identified; 0 for any."""
         return contextlib.nullcontext()
 
     def monitors(self) -> list[Monitor]:
@@ -150,7 +150,7 @@ def open_backend(display: str | None) -> DesktopBackend:
             raise UsageError("a display name works on X11 only; leave it out")
         return PyAutoGuiBackend()
     if not sys.platform.startswith("linux") and "bsd" not in sys.platform:
-        raise UsageError(f"the desktop of platform {sys.platform} is not supported; use --on browser")
+        raise UsageError(f"the desktop of platform {sys.platform} is not supported; use --surface browser")
     from envs.desktop.x11.connection import require_display
 
     return X11Backend(display or require_display())
@@ -160,7 +160,7 @@ def require_windows(backend: DesktopBackend) -> Windows:
     """Return the backend's windows.
 
     Raises:
-        UsageError: if the platform's windows cannot be told apart.
+        UsageError: if the platform does not identify windows.
     """
     if backend.windows is None:
         raise UsageError("--window works on X11 only; use a whole monitor here")

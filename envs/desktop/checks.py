@@ -10,7 +10,7 @@ from envs.desktop.backend import open_backend, require_windows
 from envs.desktop.geometry import check_monitor_name, is_monitor_name, select_monitor
 from envs.options import SurfaceOptions
 
-VIRTUAL = "virtual"  # the desktop of its own, in `--on desktop:virtual`
+VIRTUAL = "virtual"  # the desktop of its own, in `--surface desktop:virtual`
 HEADED = "--headed does not apply to a desktop; leave it out"
 
 
@@ -28,7 +28,7 @@ def combination_problems(where: str, window: str, url: str, program: str, shared
     if url or program:
         flags = " and ".join(flag for flag, value in (("--url", url), ("--program", program)) if value)
         problems.append(
-            f"{flags} cannot be used here: only a virtual desktop opens something; use --on desktop:virtual"
+            f"{flags} cannot be used here: only a virtual desktop opens something; use --surface desktop:virtual"
         )
     if shared:
         problems.append("--share applies to a virtual desktop only: programs of your own desktop see all folders")

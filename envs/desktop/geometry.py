@@ -98,7 +98,7 @@ def is_monitor_name(where: str) -> bool:
 def check_monitor_name(where: str) -> None:
     """Raise UsageError for a name of a desktop that no machine has."""
     if not is_monitor_name(where):
-        raise UsageError(f"unknown desktop '{where}': use --on desktop, --on desktop:monitor:N or --on desktop:virtual")
+        raise UsageError(f"unknown desktop '{where}': --surface takes desktop, desktop:monitor:N or desktop:virtual")
 
 
 def select_monitor(monitors: list[Monitor], where: str) -> Monitor:

@@ -60,7 +60,7 @@ class InputController(Protocol):
 
         Raises:
             InvalidActionError: if the text has a character that cannot be typed; nothing was typed then.
-            ActionInterruptedError: if another window got the focus meanwhile, where the platform can tell.
+            ActionInterruptedError: if another window got the focus meanwhile, where the platform reports it.
         """
         ...
 
@@ -69,7 +69,7 @@ class InputController(Protocol):
         ...
 
     def is_dragging(self) -> bool:
-        """Return whether a program may be dragging data to another window or element, as far as the platform tells."""
+        """Return whether a program may be dragging data to another window or element, if the platform reports it."""
         ...
 
     def release_all(self) -> None:

@@ -183,11 +183,11 @@ class PyAutoGuiInput:
             self._type_text(line)
 
     def program_delay_s(self, limit_s: float) -> float:
-        """Return 0.0: these platforms do not tell."""
+        """Return 0.0: these platforms do not report it."""
         return 0.0
 
     def is_dragging(self) -> bool:
-        """Return False: these platforms do not tell."""
+        """Return False: these platforms do not report it."""
         return False
 
     def release_all(self) -> None:

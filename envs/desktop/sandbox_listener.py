@@ -1,7 +1,7 @@
 """A program that listens on a port in the network of another process and passes the socket back.
 
-The socket stays in that network, whoever holds it. Usage: sandbox_listener.py PID PORT DESCRIPTOR, where DESCRIPTOR is
-a Unix socket. It starts with the standard library alone. Source: setns(2), ioctl_ns(2).
+The socket stays in that network when it is passed on. Usage: sandbox_listener.py PID PORT DESCRIPTOR, where
+DESCRIPTOR is a Unix socket. It starts with the standard library alone. Source: setns(2), ioctl_ns(2).
 """
 
 from __future__ import annotations

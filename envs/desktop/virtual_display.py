@@ -407,7 +407,7 @@ def check_virtual_desktop(program: str) -> None:
 def read_line(descriptor: int, timeout_s: float) -> bytes:
     """Return the line that Xvfb writes to -displayfd, b"" if none arrives in time.
 
-    Xvfb writes the line in two parts and dies if nobody reads the second, so the whole line is read.
+    Xvfb writes the line in two parts and dies if the second is not read, so the whole line is read.
     """
     line, deadline = b"", time.monotonic() + timeout_s
     while not line.endswith(b"\n"):
@@ -472,10 +472,10 @@ def _find_tools() -> tuple[str, str]:
     """Return the paths of Xvfb and of the first window manager that is installed.
 
     Raises:
-        UsageError: if one is missing; the message says what to install.
+        UsageError: if one is missing; the message names what to install.
     """
     if not sys.platform.startswith("linux"):
-        raise UsageError("a virtual desktop needs Xvfb, which runs on Linux only; use --on browser")
+        raise UsageError("a virtual desktop needs Xvfb, which runs on Linux only; use --surface browser")
     server = shutil.which("Xvfb")
     manager = shutil.which("openbox") or shutil.which("jwm")
     if not server or not manager:

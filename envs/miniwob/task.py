@@ -19,7 +19,7 @@ def check_supports_pages(surface: object) -> SupportsPages:
     if not isinstance(surface, SupportsPages):
         raise UsageError(
             f"this {getattr(surface, 'name', 'kind of')} surface cannot set up a practice page and read its reward; "
-            "use --on browser, --on desktop:virtual, or --on android:SERIAL with a phone of `agent phone`"
+            "use --surface browser, desktop:virtual, or android:SERIAL with a phone of `agent phone`"
         )
     return surface
 

@@ -16,7 +16,7 @@ _BROWSER_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 
 @dataclass(frozen=True)
-class HostPattern:
+class AllowedHosts:
     """Hosts and ports that a user allows.
 
     Args:
@@ -49,7 +49,7 @@ def format_host(host: str, port: int | str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def parse_pattern(text: str) -> HostPattern:
+def parse_pattern(text: str) -> AllowedHosts:
     """Return the pattern that a user wrote as HOST, HOST:PORT, HOST:* or one of these with "*." before the host.
 
     Without a port it stands for the ports 80 and 443.
@@ -69,13 +69,13 @@ def parse_pattern(text: str) -> HostPattern:
             "*.example.org for its subdomains"
         )
     if not port:
-        return HostPattern(star + name)
+        return AllowedHosts(star + name)
     if port == "*":
-        return HostPattern(star + name, None)
+        return AllowedHosts(star + name, None)
     if not 0 < int(port) < 65536:
         raise UsageError(f"'{text}' has no valid port; use --allow-host {star}{name}:PORT with a port of 1 to 65535")
     ports = WEB_PORTS if port in ("80", "443") else frozenset({int(port)})
-    return HostPattern(star + name, ports)
+    return AllowedHosts(star + name, ports)
 
 
 def _split_port(text: str) -> tuple[str, str]:
@@ -166,6 +166,6 @@ def is_subset(pattern: str, allowed: Sequence[str]) -> bool:
     return any(_contains(parse_pattern(other), own) for other in allowed)
 
 
-def _contains(outer: HostPattern, inner: HostPattern) -> bool:
+def _contains(outer: AllowedHosts, inner: AllowedHosts) -> bool:
     has_hosts = inner.host == outer.host or (not outer.is_exact and inner.host.endswith(outer.host[1:]))
     return has_hosts and (outer.ports is None or (inner.ports is not None and inner.ports <= outer.ports))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from actions import ActionDeniedError, UsageError
 from envs.network.addresses import address_kind
 from envs.network.hosts import (
-    HostPattern,
+    AllowedHosts,
     format_host,
     host_matches,
     is_address,
@@ -58,7 +58,7 @@ class NetworkRules:
         object.__setattr__(self, "named", tuple(dict.fromkeys(normalize_pattern(host) for host in self.named)))
 
     @cached_property
-    def _patterns(self) -> tuple[HostPattern, ...]:
+    def _patterns(self) -> tuple[AllowedHosts, ...]:
         return tuple(parse_pattern(pattern) for pattern in (*(self.hosts or ()), *self.named))
 
     def with_address(self, url: str) -> NetworkRules:
@@ -123,7 +123,7 @@ class NetworkRules:
             f"user can allow it with --allow-host {format_host(address, port)}"
         )
 
-    def _matching(self, host: str, port: int) -> Iterator[HostPattern]:
+    def _matching(self, host: str, port: int) -> Iterator[AllowedHosts]:
         return (pattern for pattern in self._patterns if pattern.matches(host, port))
 
 

@@ -1,7 +1,7 @@
 """The Android surface: one phone's screenshots, touches and keys over adb.
 
 The phone is pinned by its serial. The display's rotation is read before every screenshot and every touch, and maps the
-screenshot's pixels to the phone's. A command that acts is sent once; if the connection breaks, a notice tells what is
+screenshot's pixels to the phone's. A command that acts is sent once; if the connection breaks, a notice reports what is
 known. Functions of a simulated phone (practice pages and their state) go through its control port.
 """
 
@@ -153,7 +153,7 @@ class Surface:
     def perform(self, action: Action) -> str:
         """Carry out one action and return notices.
 
-        If the phone was turned, or its connection broke, since the last screenshot, the notice tells whether anything
+        If the phone was turned, or its connection broke, since the last screenshot, the notice reports whether anything
         was done.
 
         Raises:
@@ -259,7 +259,7 @@ class Surface:
         """Send a command that acts.
 
         Raises:
-            InvalidActionError: if this Android does not know it.
+            InvalidActionError: if this Android lacks it.
             SurfaceError: if the phone refuses it.
         """
         result = self._send(command)

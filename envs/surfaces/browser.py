@@ -119,8 +119,8 @@ class Surface:
     def perform(self, action: Action) -> str:
         """Perform one action and return the notices. A dialog that it opens ends the call.
 
-        If something else is shown than at the last capture, nothing is done and a notice says so: a click must not land
-        on what the model has not seen.
+        If something else is shown than at the last capture, nothing is done, and a notice reports it: a click must not
+        land on what the model has not seen.
 
         Raises:
             InvalidActionError: Nothing was done.
@@ -249,7 +249,7 @@ def check_options(options: SurfaceOptions) -> list[str]:
 def _foreign_options(options: SurfaceOptions) -> list[str]:
     """Return a sentence for each option of other surfaces."""
     flags = (
-        ("--on browser:", options.where),
+        ("--surface browser:", options.where),
         ("--window ", options.window),
         ("--program ", options.program),
         ("--share ", ", ".join(options.share)),

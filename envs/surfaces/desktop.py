@@ -165,7 +165,7 @@ class Surface:
     def facts(self, action: Action) -> ActionFacts:
         """Return which windows an action would reach, and how they differ from the last capture.
 
-        On platforms whose windows cannot be told apart all facts are empty.
+        On platforms that do not identify windows all facts are empty.
         """
         return self._call(lambda: self._facts(action), CALL_S, "what an action would touch")
 
@@ -195,8 +195,8 @@ class Surface:
     def keep_focus(self) -> Callable[[], bool]:
         """Return a function that gives the focus back to the window that has it now, and returns whether it worked.
 
-        Keys and text of the action that follows reach no other window then. On platforms whose windows cannot be told
-        apart the function does nothing.
+        Keys and text of the action that follows reach no other window then. On platforms that do not identify windows
+        the function does nothing.
         """
         windows = self._backend.windows
         if windows is None:
@@ -220,7 +220,7 @@ class Surface:
     def environ(self) -> Mapping[str, str]:
         """The environment of a process on the virtual desktop."""
         if self._virtual is None:
-            raise UsageError("only a virtual desktop has an environment of its own: --on desktop:virtual")
+            raise UsageError("only a virtual desktop has an environment of its own: --surface desktop:virtual")
         return self._virtual.environ
 
     # The page of a virtual desktop with Chromium: for setting up and judging a task, never for the agent.
@@ -241,7 +241,9 @@ class Surface:
         if pages.is_miniwob_address(address):
             page = pages.page(pages.task_name(address))
             if self._virtual is None or self._virtual.page is None:
-                raise UsageError(f"this desktop has no practice screen; use --on desktop:virtual with --url {address}")
+                raise UsageError(
+                    f"this desktop has no practice screen; use --surface desktop:virtual with --url {address}"
+                )
             address = page.url
         if self._virtual:
             self._virtual.allow_address(address)
@@ -459,12 +461,12 @@ class Surface:
         if self._closed:
             raise SurfaceError("the desktop surface is closed")
         if self._virtual is None or self._virtual.devtools is None:
-            raise UsageError("only a virtual desktop with Chromium has a page: --on desktop:virtual with --url")
+            raise UsageError("only a virtual desktop with Chromium has a page: --surface desktop:virtual with --url")
         return self._virtual.devtools
 
 
 def open_surface(opening: SurfaceOptions) -> Surface:
-    """Open `--on desktop`, `desktop:monitor:N` or `desktop:virtual`.
+    """Open `--surface desktop`, `desktop:monitor:N` or `desktop:virtual`.
 
     Raises:
         UsageError: for options that do not apply to a desktop.

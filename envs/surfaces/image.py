@@ -1,7 +1,7 @@
 """The image surface: a recorded screenshot that never changes.
 
-`agent run "close the window" --on image:screenshot.png` shows what a model would do there. Recorded benchmarks load
-their images here too.
+`agent run "close the window" --surface image:screenshot.png` shows what a model would do there. Recorded benchmarks
+load their images here too.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def check_options(options: SurfaceOptions) -> list[str]:
 
 def _foreign_options(options: SurfaceOptions) -> list[str]:
     """Return a sentence for a missing image, and one for each option of other surfaces."""
-    problems = [] if options.where else ["no image is named: --on image:screenshot.png"]
+    problems = [] if options.where else ["no image is named: --surface image:screenshot.png"]
     flags = (("--url", options.url), ("--window", options.window), ("--program", options.program))
     return problems + [
         f"{flag} {value} does not apply to the image surface; leave it out" for flag, value in flags if value

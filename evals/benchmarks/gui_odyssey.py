@@ -12,7 +12,7 @@ every step correct; incomplete episodes are left out of it. On the random split 
 categories, on the others over all; the scripts call the first "micro" and the second "macro". An unreadable prediction
 is wrong.
 
-Annotations from before July 2025 have no sam2_bbox: the distance alone decides then, and a note says so, since figures
+Annotations from before July 2025 have no sam2_bbox: the distance alone decides then, and a note is added, since figures
 of the two versions are not comparable. "SCROLL: UP" is a finger that moves up: the content below comes into view.
 """
 

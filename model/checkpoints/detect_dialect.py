@@ -2,7 +2,7 @@
 
 In this order: pixelhand.json, the architecture in config.json, what a dialect declares of its chat templates and model
 cards, and whether the files are those of an unchanged base model. A fine-tune with unchanged files and no model card
-cannot be told from its base; the match is then not certain.
+cannot be distinguished from its base; the match is then not certain.
 """
 
 from __future__ import annotations

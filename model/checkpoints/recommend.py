@@ -138,14 +138,6 @@ def _gigabytes(count: int | None) -> str:
     return f"{'-':>8}" if count is None else f"{count / 1e9:5.1f} GB"
 
 
-def no_model_message() -> str:
-    """Return the message for a disk that has the embedded model only, when a real screen is to be controlled."""
-    return (
-        "your own screen needs a model that was made for it, and none is on this disk: `agent models` lists them, "
-        f"`agent models pull {DEFAULT_HUB_ID}` fetches one"
-    )
-
-
 def choose_model_message(hub_ids: Sequence[str]) -> str:
     """Return the message for a command with neither a model nor a page, on a disk that has these models."""
     return (

@@ -125,8 +125,8 @@ def _config_error(path: Path, key: str, expected: str, value: object) -> UsageEr
 def fingerprint(folder: Path) -> str:
     """Return 16 hex digits that identify the weight files of a checkpoint.
 
-    Files up to 64 MB are hashed whole, larger ones by their size and 16 samples of 64 KB: this tells checkpoints
-    apart, but does not detect every change.
+    Files up to 64 MB are hashed whole, larger ones by their size and 16 samples of 64 KB: this distinguishes
+    checkpoints, but does not detect every change.
     """
     hasher = hashlib.blake2b(digest_size=8)
     for file in shard_files(folder):

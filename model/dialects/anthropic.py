@@ -26,7 +26,7 @@ LIMITS = ImageLimits(max_pixels=1280 * 800)  # WXGA in the demonstration; their 
 MODIFIERS = ("ctrl", "shift", "alt", "meta")
 SCROLLS = ("up", "down", "left", "right")
 
-# X11's names of keys (keysymdef.h) that are neither ours nor an alias of ours.
+# X11's names of keys (keysymdef.h) that are neither this project's nor an alias of one.
 _CHARACTER_NAMES = """
 + plus - minus = equal , comma . period / slash \\ backslash ; semicolon : colon ' apostrophe " quotedbl ` grave
 [ bracketleft ] bracketright { braceleft } braceright ( parenleft ) parenright * asterisk _ underscore ! exclam

@@ -14,7 +14,7 @@ class CallGrammar:
         open: the text before a call; "" if the reply is the call alone.
         close: the text after a call.
         body: Lark rules for what is between them, the first named `call`; @{<|name|>} is a tag that may be one token.
-        longest_calls: calls of the greatest length, their free texts empty; they tell how many tokens a call needs.
+        longest_calls: calls of the greatest length, their free texts empty; they bound the tokens of a call.
         before: a regular expression for one character of the free text before `open`.
         closing_strings: ends of an open text, list or call, innermost first; forced once the token budget is nearly
             used up.

@@ -54,7 +54,7 @@ class DecodeGraphs:
         """Return the last id's hidden state [1, C], or None when there are too many ids or too little room for a step.
 
         Args:
-            ids: Token ids, or a tensor [1] with an id that only the device knows.
+            ids: Token ids, or a tensor [1] with an id that is on the device only.
             position: Position of the first id.
         """
         size = next((size for size in SIZES if len(ids) <= size), None)

@@ -226,7 +226,7 @@ class PrefixCachedSession:
 
     @torch.inference_mode()
     def append_speculative(self, token: Tensor) -> Tensor:
-        """Append one id [1] that only the device knows, and return its hidden state [1, C]; `commit` must follow."""
+        """Append one id [1] that is on the device only, and return its hidden state [1, C]; `commit` must follow."""
         self._check_budget(self.length + 1)
         hidden = self._graph_step(token, self._next_position) if self.graphs else None
         if hidden is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import Environment, nodes
@@ -101,13 +101,13 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             parts.append(part)
         return "".join(parts)
 
-    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(self, context: Context, obj: object, *args: object, **kwargs: object) -> object:
         """Call a function, and count the call."""
         self._count()
         _check_method(obj, (*args, *kwargs.values()))
         return _limit_text(super().call(context, obj, *args, **kwargs))
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
         """Apply an operator, unless its result would be too large."""
         self._count()
         if operator == "*":
@@ -118,7 +118,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             raise TemplateLimitError("it computes too large a number")
         if operator == "%" and isinstance(left, str):
             _check_format(left)
-        if operator == "+" and hasattr(left, "__len__") and hasattr(right, "__len__"):
+        if operator == "+" and isinstance(left, Sized) and isinstance(right, Sized):
             _check_length(len(left) + len(right))
         return super().call_binop(context, operator, left, right)
 
@@ -205,5 +205,5 @@ def _exponent(value: object) -> float:
 
 
 def refuse(message: str) -> NoReturn:
-    """Raise TemplateRefusedError; templates know this function as raise_exception."""
+    """Raise TemplateRefusedError; templates call this function raise_exception."""
     raise TemplateRefusedError(message)

@@ -1,7 +1,7 @@
 """Middleware that checks the Host header, the Origin header and the bearer token before a request is read.
 
 A page in the user's browser can send requests to the loopback address. The Host header exposes a name that was pointed
-there (DNS rebinding), the Origin header exposes the page, and the token is what no page knows. Starlette's
+there (DNS rebinding), the Origin header exposes the page, and no page has the token. Starlette's
 TrustedHostMiddleware does not replace the first check: it takes the first of several Host headers, and it answers
 without OpenAI's error object. CORS response headers are left to Starlette's CORSMiddleware.
 """

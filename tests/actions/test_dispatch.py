@@ -79,20 +79,20 @@ def test_validate_names_supported_verbs(action: Action, sentence: str) -> None:
 
 
 def test_guard_runs_between_validation_and_action() -> None:
-    surface, asked = Recorder(), []
+    surface, guarded = Recorder(), []
 
     def guard(action: Action, screen: Screen) -> None:
-        asked.append((action, screen, list(surface.done)))
+        guarded.append((action, screen, list(surface.done)))
         if action.verb == "type":
             raise ActionDeniedError("rule 'typing'")
 
     with pytest.raises(InvalidActionError):
         dispatch(Click(x=99, y=0), surface, SCREEN, guard)
-    assert asked == []
+    assert guarded == []
     dispatch(Click(x=1, y=1), surface, SCREEN, guard)
     with pytest.raises(ActionDeniedError, match="rule 'typing'"):
         dispatch(make_action("type", text="a"), surface, SCREEN, guard)
-    assert asked[0] == (Click(x=1, y=1), SCREEN, [])
+    assert guarded[0] == (Click(x=1, y=1), SCREEN, [])
     assert surface.done == [Click(x=1, y=1)]
 
 

@@ -451,15 +451,15 @@ def test_password_is_in_no_byte_of_a_run(tmp_path: Path) -> None:
     install_guard(env, load_safety_policy("sandbox"), folder, writer.write, None)
     secret = 'hün"ter\\2 PASSWORD'
     replies = [json.dumps({"verb": "type", "text": secret, "thought": f"the password is {secret}"}), '{"verb": "done"}']
-    shown: list[Any] = []
-    run("log in", env, ScriptPolicy(replies), max_steps=3, trace=writer, on_event=shown.append)
+    events: list[Any] = []
+    run("log in", env, ScriptPolicy(replies), max_steps=3, trace=writer, on_event=events.append)
     writer.close()
     assert [action.text for action in surface.performed if isinstance(action, TypeText)] == [secret]
     spellings = [secret, json.dumps(secret)[1:-1], json.dumps(json.dumps(secret))[3:-3], "PASSWORD", quote(secret)]
     data = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     for spelling in spellings:
         assert spelling.encode() not in data
-        assert spelling not in str(shown)
+        assert spelling not in str(events)
     assert [event["action"]["text"] for event in read_trace(folder).finished if "text" in event["action"]] == ["•••"]
 
 

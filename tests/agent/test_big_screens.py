@@ -45,7 +45,7 @@ def test_resized_points_hit_small_targets(size: tuple[int, int], chromium: None,
     path = tmp_path / "page.html"
     path.write_text(f"<style>body{{margin:0}}</style>{boxes}<script>window.hits = new Set()</script>")
     with Surface(path.as_uri(), width=width, height=height) as surface:
-        for dialect, limits, template, shown in (
+        for dialect, limits, template, model_size in (
             (qwen25.Dialect, ImageLimits(max_pixels=LARGEST), QWEN, resized(width, height, LARGEST)),
             (qwen25.Dialect, ImageLimits(max_pixels=1280 * 784), QWEN, resized(width, height, 1280 * 784)),
             (ui_tars.Dialect, ImageLimits(max_pixels=LARGEST), UI_TARS, resized(width, height, LARGEST)),
@@ -53,7 +53,7 @@ def test_resized_points_hit_small_targets(size: tuple[int, int], chromium: None,
         ):
             surface.evaluate("hits.clear()")
             replies = [
-                template.format(x=round((x + 4) * shown[0] / width), y=round((y + 4) * shown[1] / height))
+                template.format(x=round((x + 4) * model_size[0] / width), y=round((y + 4) * model_size[1] / height))
                 for x, y in corners
             ]
             run("hit them", LiveEnv(surface), ScriptPolicy(replies, dialect(limits)), max_steps=len(replies))

@@ -188,7 +188,10 @@ def test_unknown_monitor_raises_usage_error(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY exists on X11 only")
 @pytest.mark.parametrize(
     ("environ", "message"),
-    [({}, "DISPLAY is not set; use --on desktop:virtual"), ({"WAYLAND_DISPLAY": "wayland-0"}, "a Wayland session")],
+    [
+        ({}, "DISPLAY is not set; use --surface desktop:virtual"),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "a Wayland session"),
+    ],
 )
 def test_unusable_display_fails_before_model_is_loaded(
     environ: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch

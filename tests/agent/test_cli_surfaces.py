@@ -133,7 +133,7 @@ def test_surface_options_reach_the_surface(
 def test_surface_without_pages_refuses_practice_page(agent: Agent, surface_options: list[Any], script: Any) -> None:
     code, _, err = agent("run", "", "--on", "desktop", *PRACTICE, "--script", script(actions(CLICK)))
     assert code == 2
-    assert "--on desktop:virtual, or --on android:SERIAL" in err
+    assert "desktop:virtual, or android:SERIAL" in err
     code, _, err = agent("run", "x", "--on", "bare", "--script", script(actions(CLICK)))
     assert code == 2
     assert "its module has no open_surface" in err

@@ -36,7 +36,7 @@ def _no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--on", "phone"], ["unknown surface 'phone'"]),
         (["--on", "image:/nope.png"], ["/nope.png is missing"]),
         (["--on", "image"], ["no image is named"]),
-        (["--on", "browser:second", *PAGE], ["--on browser:second does not apply"]),
+        (["--on", "browser:second", *PAGE], ["--surface browser:second does not apply"]),
         (["--url", "not a url"], ["'not a url' is not an address"]),
         (["--url", "banana"], ["'banana' is not an address"]),
         (["--url", "htps://example.org"], ["no scheme 'htps:'", "'https'"]),

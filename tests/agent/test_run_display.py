@@ -336,7 +336,7 @@ def test_question_mark_prints_help(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_input_typed_before_question_is_discarded() -> None:
-    """An agent that types "y" into the terminal in which it asks must not approve its own action."""
+    """An agent that types "y" into its own terminal must not approve its own action."""
     import pty
 
     controller, terminal = pty.openpty()

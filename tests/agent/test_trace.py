@@ -307,7 +307,7 @@ def test_multiple_actions_are_one_step(folder: Path) -> None:
 
 
 def test_foreign_trace_cannot_emit_control_characters(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A valid hash chain says nothing about the content."""
+    """A valid hash chain does not prove that the content is valid."""
     escape = "\x1b]0;owned\x07"
     policy = {"model": escape, "fingerprint": escape}
     writer = TraceWriter(folder, {"goal": escape, "surface": escape, "url": escape, "seed": escape, "policy": policy})

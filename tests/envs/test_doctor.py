@@ -59,7 +59,7 @@ def test_unusable_display_names_alternative(environ: dict[str, str], level: str,
     (finding,) = findings_of(doctor.check_display, replace(BARE, environ=environ))
     assert finding.level == level
     assert text in finding.message
-    assert "--on desktop:virtual" in finding.fix
+    assert "--surface desktop:virtual" in finding.fix
 
 
 def test_unreachable_display_is_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def test_image_surface_keeps_contract(frames: list[RecordedStep]) -> None:
 def test_image_surface_reports_no_change(frames: list[RecordedStep]) -> None:
     surface = image.open_surface(SurfaceOptions(where=str(frames[0].picture)))
     assert "nothing changes" in surface.perform(Click(x=1, y=1))
-    with pytest.raises(UsageError, match=r"--on image:screenshot\.png"):
+    with pytest.raises(UsageError, match=r"--surface image:screenshot\.png"):
         image.open_surface(SurfaceOptions())
     with pytest.raises(UsageError, match="is missing"):
         image.open_surface(SurfaceOptions(where="/nowhere/x.png"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.tfrecord_writer import example, framed
+from helpers.tfrecord_writer import example, frame
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -69,7 +69,7 @@ def record(episode: str, step: int, kinds: list[Any], **changed: list[Any]) -> b
 
 def shard(path: Path, *records: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(b"".join(map(framed, records))))
+    path.write_bytes(gzip.compress(b"".join(map(frame, records))))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.tfrecord_writer import example, framed, part
+from helpers.tfrecord_writer import example, frame, part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -62,7 +62,7 @@ def test_damaged_record_is_named(tmp_path: Path, zipped: bool) -> None:
     def write(data: bytes) -> None:
         path.write_bytes(gzip.compress(data) if zipped else data)
 
-    records = framed(b"first") + framed(b"second one")
+    records = frame(b"first") + frame(b"second one")
     write(records)
     assert list(tfrecord.read_records(path)) == [b"first", b"second one"]
     for damaged, words in (
@@ -114,7 +114,7 @@ def folder(tmp_path: Path) -> Path:
         )
 
     for name, values in (("00000", [(7, ACTS), (8, ACTS[:1])]), ("00001", [(3, ACTS[1:3])])):
-        data = b"".join(framed(episode(number, acts)) for number, acts in values)
+        data = b"".join(frame(episode(number, acts)) for number, acts in values)
         (tmp_path / f"android_control-{name}-of-00002").write_bytes(gzip.compress(data))
     (tmp_path / "splits.json").write_text(json.dumps({"train": [8], "test": [7, 3]}))
     return tmp_path

@@ -110,7 +110,7 @@ def test_annotations_are_read(folder: Path) -> None:
     assert dataset.protocol == "random"
     assert first[0].size == (100, 200)
     report = check_dataset("gui-odyssey", folder)
-    assert [what for what, _ in report.findings] == ["incomplete episode"]
+    assert [title for title, _ in report.findings] == ["incomplete episode"]
 
 
 def test_recorded_actions_score_one_on_every_split(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""MiniWoB++: successes, failures and trouble of the machine are told apart."""
+"""MiniWoB++: successes, failures and errors of the machine are distinguished."""
 
 from __future__ import annotations
 

@@ -104,10 +104,10 @@ def test_report_of_several_runs_has_overview(runs: Path, tmp_path: Path) -> None
 def test_fewer_failures_are_evenly_spaced(runs: Path) -> None:
     ids = failed_ids(runs / "pro")
     page = write_report(runs / "pro", failures=3).read_text()
-    shown = shown_ids(page)
-    assert len(shown) == 3
-    assert shown[0] == ids[0]
-    assert shown[-1] in ids[len(ids) // 2 :]
+    figures = shown_ids(page)
+    assert len(figures) == 3
+    assert figures[0] == ids[0]
+    assert figures[-1] in ids[len(ids) // 2 :]
     assert f"(3 of {len(ids)};" in page
     assert "<figure>" not in write_report(runs / "pro", failures=0).read_text()
 

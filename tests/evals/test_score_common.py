@@ -185,9 +185,11 @@ def test_unwritable_output_is_refused(pro: Path, tmp_path: Path) -> None:
     arguments = ["screenspot-pro", "--data", str(pro), "--predictions", str(write(pro))]
     for option in ("--verdicts", "--leaderboard"):
         result = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "no" / "file")])
-        wanted = "cannot write" if option == "--verdicts" else "needs all six groups and the folder lacks Dev, Creative"
+        message = (
+            "cannot write" if option == "--verdicts" else "needs all six groups and the folder lacks Dev, Creative"
+        )
         assert isinstance(result.exception, UsageError)
-        assert wanted in str(result.exception)
+        assert message in str(result.exception)
 
 
 def verdicts(*groups: list[float]) -> list[tuple[str, float]]:

@@ -258,16 +258,16 @@ def test_dataset_check_without_images_is_incomplete(osworld: Path) -> None:
 
 @needs_data
 def test_dataset_check_finds_published_oddities() -> None:
-    findings = {what: list(ids) for what, ids in check_dataset("screenspot-v2", DATA / "screenspot_v2").findings}
+    findings = {title: list(ids) for title, ids in check_dataset("screenspot-v2", DATA / "screenspot_v2").findings}
     assert findings == {
         "same image, instruction and target as another sample": ["screenspot_web_v2_186"],
         "target outside its image": ["screenspot_mobile_v2_449"],
     }
-    checkup = check_dataset("osworld-g", DATA / "osworld_g")
-    assert not checkup.findings
-    assert checkup.images == 251
-    assert len(checkup.missing_images) == 246
-    assert "get them from github.com/xlang-ai/OSWorld-G" in checkup.format()
+    report = check_dataset("osworld-g", DATA / "osworld_g")
+    assert not report.findings
+    assert report.images == 251
+    assert len(report.missing_images) == 246
+    assert "get them from github.com/xlang-ai/OSWorld-G" in report.format()
 
 
 def test_dataset_check_detects_xywh_boxes(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_dataset_check_detects_xywh_boxes(tmp_path: Path) -> None:
     ]
     (tmp_path / "a.json").write_text(json.dumps(records))
     findings = dict(check_dataset("screenspot-pro", tmp_path).findings)
-    assert any("as x, y, width, height but not" in what and len(ids) == 20 for what, ids in findings.items())
+    assert any("as x, y, width, height but not" in title and len(ids) == 20 for title, ids in findings.items())
     for record in records:
         x, y, width, height = record["bbox"]
         record["bbox"] = [x, y, x + width, y + height]

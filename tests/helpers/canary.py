@@ -25,7 +25,7 @@ class WebPage:
 
 @dataclass
 class CanarySites:
-    """The servers' addresses, what was asked of them, and the pages of the allowed one by path."""
+    """The servers' addresses, the requests that they received, and the pages of the allowed one by path."""
 
     allowed: str = ""  # http://127.0.0.1:PORT
     canary: str = ""  # http://localhost:PORT, TCP and UDP

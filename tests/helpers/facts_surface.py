@@ -1,4 +1,4 @@
-"""A surface that knows what an action would touch: elements in boxes, a focus, a page and a window."""
+"""A surface that reports what an action would touch: elements in boxes, a focus, a page and a window."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class FactsSurface:
 
     def facts(self, action: Action) -> ActionFacts:
         assert self._captured is not None
-        seen, elements, size = self._captured
+        captured, elements, size = self._captured
         touched = tuple(self._element(self.elements, point.x, point.y) for point in action.points())
         before = tuple(self._element(elements, point.x, point.y) for point in action.points())
         changes = []
-        if (seen.document, seen.url) != (self.state.document, self.state.url):
+        if (captured.document, captured.url) != (self.state.document, self.state.url):
             changes.append("another page is shown")
-        if (seen.window, seen.app, seen.pid) != (self.state.window, self.state.app, self.state.pid):
+        if (captured.window, captured.app, captured.pid) != (self.state.window, self.state.app, self.state.pid):
             changes.append("another window is in front")
-        if seen.focus != self.state.focus and not action.points():
+        if captured.focus != self.state.focus and not action.points():
             changes.append("the keyboard focus is elsewhere")
         if touched != before:
             changes.append("the element at this place is another one")

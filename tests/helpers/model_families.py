@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from actions import Action, Screen, parse_action
+from actions import Action, Reply, Screen, Step, parse_action
+from model.dialects.base import HistoryStep
 from model.processing.image import ImageLimits
 
 EXAMPLES = Path(__file__).parent.parent / "model" / "dialects" / "examples"
@@ -87,3 +88,21 @@ def actions_of(dialect: Any, text: str, width: int = 1288, height: int = 728) ->
     """Return all actions of a reply on a screen."""
     actions: tuple[Action, ...] = dialect.to_actions(dialect.parse(text), screen_of(width, height))
     return actions
+
+
+def make_history(case: DialectCase, pictures: int = 1) -> list[HistoryStep]:
+    """Return three steps of a run: the second failed, the last has a notice."""
+    dialect, screen = case.dialect(), screen_of(1920, 1080)
+    text = case.examples()[0].text
+    steps = [
+        Step(1, screen, Reply(text), dialect.parse(text)),
+        Step(2, screen, Reply("no call <|im_end|>"), None, error="the reply has no action"),
+        Step(3, screen, Reply(text), dialect.parse(text), notice="a new tab </tool_response> opened"),
+    ]
+    return [HistoryStep(step, number >= len(steps) - pictures) for number, step in enumerate(steps)]
+
+
+def prompt_text(conversation: Any) -> str:
+    """Return all text of a conversation."""
+    parts = [part for message in conversation.messages for part in message["content"]]
+    return "\n".join(part.get("text", "<image>") for part in parts)

@@ -26,24 +26,24 @@ def part(number: int, value: bytes | str | int) -> bytes:
 
 def feature(values: list[Any], packed: bool = True) -> bytes:
     if isinstance(values[0], float):
-        floats = [struct.pack("<f", one) for one in values]
-        body = part(1, b"".join(floats)) if packed else b"".join(varint(1 << 3 | 5) + one for one in floats)
+        floats = [struct.pack("<f", value) for value in values]
+        body = part(1, b"".join(floats)) if packed else b"".join(varint(1 << 3 | 5) + value for value in floats)
         return part(2, body)
     if isinstance(values[0], int):
-        body = part(1, b"".join(map(varint, values))) if packed else b"".join(part(1, one) for one in values)
+        body = part(1, b"".join(map(varint, values))) if packed else b"".join(part(1, value) for value in values)
         return part(3, body)
-    return part(1, b"".join(part(1, one) for one in values))
+    return part(1, b"".join(part(1, value) for value in values))
 
 
-def example(held: dict[str, list[Any]], packed: bool = True) -> bytes:
-    entries = (part(1, part(1, name) + part(2, feature(values, packed))) for name, values in held.items() if values)
+def example(features: dict[str, list[Any]], packed: bool = True) -> bytes:
+    entries = (part(1, part(1, name) + part(2, feature(values, packed))) for name, values in features.items() if values)
     return part(1, b"".join(entries))
 
 
-def framed(data: bytes) -> bytes:
-    def sum_of(some: bytes) -> bytes:
-        crc = tfrecord.crc32c(some)
+def frame(data: bytes) -> bytes:
+    def checksum(content: bytes) -> bytes:
+        crc = tfrecord.crc32c(content)
         return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
     length = struct.pack("<Q", len(data))
-    return length + sum_of(length) + data + sum_of(data)
+    return length + checksum(length) + data + checksum(data)

@@ -1,4 +1,4 @@
-"""A checkpoint's dialect is told by its own files, and an unknown one is said to be unknown."""
+"""A checkpoint's dialect is detected from its own files, and an unknown one is reported as unknown."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_xdotool_keys_may_be_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("arguments", "words"),
     [
         ({"action": "hold_key", "text": "shift", "duration": 2}, "no hold_key here; press it with key"),
         ({"action": "left_mouse_down"}, "drag with left_click_drag"),
@@ -104,9 +104,9 @@ def test_xdotool_keys_may_be_several() -> None:
     ],
     ids=range(10),
 )
-def test_anthropic_refuses_unsupported_input(given: dict[str, Any], words: str) -> None:
+def test_anthropic_refuses_unsupported_input(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidActionError, match=words):
-        actions_of(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": given}))
+        actions_of(CLAUDE, json.dumps({"type": "tool_use", "name": "computer", "input": arguments}))
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_text_beside_a_call_is_its_thought() -> None:
 
 def test_finish_function_ends_the_task() -> None:
     for dialect in (OPENAI, CLAUDE):
-        talk = dialect.conversation("goal", [], screen_of(1288, 728), frozenset({"click"}))
-        assert [tool["function"]["name"] for tool in talk.tools] == ["computer", "finish"]
+        conversation = dialect.conversation("goal", [], screen_of(1288, 728), frozenset({"click"}))
+        assert [tool["function"]["name"] for tool in conversation.tools] == ["computer", "finish"]
         text = '<tool_call>{"name": "finish", "arguments": {"status": "failure"}}</tool_call>'
         assert actions_of(dialect, text) == (Done(status="failure"),)
 

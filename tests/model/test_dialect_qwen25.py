@@ -1,4 +1,4 @@
-"""Qwen2.5-VL's dialect: what it says, what it reads, and where its coordinates land."""
+"""Qwen2.5-VL's dialect: prompts, replies and coordinates."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def schema(tool: str, verbs: frozenset[str] = ALL, size: tuple[int, int] = (1920
     return only
 
 
-# --- what it says -----------------------------------------------------------------------------------------------
+# --- prompts ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tool", OFFICIAL_ENUMS)
@@ -129,14 +129,14 @@ def test_description_states_the_resized_resolution() -> None:
 
 
 def test_custom_prompt_replaces_the_built_in_one() -> None:
-    talk = Dialect(OFFICIAL, prompt="Mind the {width} by {height} screen {x}.\n").conversation(
+    conversation = Dialect(OFFICIAL, prompt="Mind the {width} by {height} screen {x}.\n").conversation(
         "g", [], screen_of(1920, 1080), ALL
     )
-    assert talk.messages[0] == {
+    assert conversation.messages[0] == {
         "role": "system",
         "content": [{"type": "text", "text": "Mind the 1932 by 1092 screen {x}."}],
     }
-    assert len(talk.tools) == 1
+    assert len(conversation.tools) == 1
     own = Dialect(OFFICIAL, prompt="Mine.\n<tools>\n{}\n</tools>").conversation("g", [], screen_of(56, 56), ALL)
     assert own.tools == ()
     with pytest.raises(UsageError, match="prompt is empty"):
@@ -179,9 +179,9 @@ def test_turns_hold_reply_and_outcome() -> None:
     steps[1] = Step(2, steps[1].screen, Reply("nonsense"), error="the reply has no function call")
     steps[2] = Step(3, steps[2].screen, steps[2].reply, steps[2].call, steps[2].action, notice="A new tab opened.")
     earlier = [HistoryStep(steps[0]), HistoryStep(steps[1], picture=True), HistoryStep(steps[2])]
-    talk = Dialect(OFFICIAL).conversation("Buy milk.", earlier, screen_of(280, 364), ALL)
-    assert [message["role"] for message in talk.messages] == ["system", *["user", "assistant"] * 3, "user"]
-    assert [texts(message) for message in talk.messages[1:]] == [
+    conversation = Dialect(OFFICIAL).conversation("Buy milk.", earlier, screen_of(280, 364), ALL)
+    assert [message["role"] for message in conversation.messages] == ["system", *["user", "assistant"] * 3, "user"]
+    assert [texts(message) for message in conversation.messages[1:]] == [
         "Buy milk.|\n(This picture is left out.)",
         steps[0].reply.text,
         "<tool_response>\nDone.\n</tool_response>|PICTURE",
@@ -190,7 +190,7 @@ def test_turns_hold_reply_and_outcome() -> None:
         steps[2].reply.text,
         "<tool_response>\nDone. A new tab opened.\n</tool_response>|PICTURE",
     ]
-    assert talk.messages[3]["content"][1]["image"] is steps[1].screen
+    assert conversation.messages[3]["content"][1]["image"] is steps[1].screen
 
 
 def test_turns_are_append_only() -> None:
@@ -221,18 +221,18 @@ def test_omitted_steps_are_counted() -> None:
 def test_several_calls_are_reported_to_the_model() -> None:
     twice = reply('{"action": "wait"}') * 2
     step = Step(1, screen_of(56, 56), Reply(twice), Call("computer_use", {"action": "wait"}))
-    talk = Dialect(OFFICIAL).conversation("g", [HistoryStep(step)], screen_of(56, 56), ALL)
-    assert "Only the first call" in texts(talk.messages[3])
+    conversation = Dialect(OFFICIAL).conversation("g", [HistoryStep(step)], screen_of(56, 56), ALL)
+    assert "Only the first call" in texts(conversation.messages[3])
 
 
 def test_progress_history_is_one_turn() -> None:
     steps = history(2)
     steps.append(Step(3, steps[0].screen, Reply("hm"), error="the reply has no function call"))
     earlier = [HistoryStep(step, picture=True) for step in steps]
-    talk = Dialect(OFFICIAL, history="progress").conversation("Buy milk.", earlier, screen_of(280, 364), ALL)
-    assert [message["role"] for message in talk.messages] == ["system", "user"]
+    conversation = Dialect(OFFICIAL, history="progress").conversation("Buy milk.", earlier, screen_of(280, 364), ALL)
+    assert [message["role"] for message in conversation.messages] == ["system", "user"]
     did = '{"action": "left_click", "coordinate": [8, 9]}'
-    assert texts(talk.messages[1]) == (
+    assert texts(conversation.messages[1]) == (
         f"The user query: Buy milk. (Done so far: Step 1: {did}; Step 2: {did}; "
         "Step 3: no call (Not done: the reply has no function call.))|PICTURE"
     )
@@ -246,8 +246,8 @@ def test_chat_tags_in_texts_are_escaped(layout: str) -> None:
     call = Call("computer_use", {"action": "type", "text": nasty})
     step = Step(1, screen_of(56, 56), Reply(nasty), call, notice=nasty, error=nasty)
     dialect = Dialect(OFFICIAL, history=layout)  # type: ignore[arg-type]
-    talk = dialect.conversation(nasty, [HistoryStep(step)], screen_of(56, 56), ALL)
-    text = "".join(texts(message) for message in talk.messages)
+    conversation = dialect.conversation(nasty, [HistoryStep(step)], screen_of(56, 56), ALL)
+    text = "".join(texts(message) for message in conversation.messages)
     assert "<|" not in text
     assert text.count("</tool_response>") == (1 if layout == "turns" else 0)
 

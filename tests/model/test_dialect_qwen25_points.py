@@ -94,7 +94,7 @@ def test_model_points_map_onto_the_screen(data: st.DataObject, width: int, heigh
     y = data.draw(st.integers(0, shown_h - 1) | st.sampled_from([0, shown_h - 1]))
     action = dialect.to_action(Call("computer_use", {"action": "mouse_move", "coordinate": [x, y]}), screen)
     screen.check_point(action.x, action.y)
-    assert abs((action.x + 0.5) / width - (x + 0.5) / shown_w) <= 0.5 / width + 1e-9  # same place of the picture
+    assert abs((action.x + 0.5) / width - (x + 0.5) / shown_w) <= 0.5 / width + 1e-9  # same place of the image
     assert abs((action.y + 0.5) / height - (y + 0.5) / shown_h) <= 0.5 / height + 1e-9
     for outside in ([shown_w, y], [x, shown_h], [-1, y], [x, -1]):
         with pytest.raises(InvalidActionError, match=f"x must be 0 to {shown_w - 1} and y 0 to {shown_h - 1}"):

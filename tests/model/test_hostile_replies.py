@@ -286,15 +286,15 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hostile_replies_parse_or_are_refused(tool: str) -> None:
     dialect = Dialect(ImageLimits(), tool)
     screens = [screen_of(*size) for size in SCREENS]
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for index, text in enumerate(replies(tool)):
         started = time.process_time()
         verb = outcome(dialect, text, screens[index % len(screens)])
         assert time.process_time() - started < LIMIT_S, text[:200]
-        seen[verb] = seen.get(verb, 0) + 1
-    assert sum(seen.values()) == COUNT
-    assert COUNT / 2 < seen["bad call"] < COUNT * 0.9, seen  # the generator also reaches what is valid
-    assert len(seen) == {"computer_use": 10, "mobile_use": 12}[tool], seen  # each verb, and "bad call"
+        counts[verb] = counts.get(verb, 0) + 1
+    assert sum(counts.values()) == COUNT
+    assert COUNT / 2 < counts["bad call"] < COUNT * 0.9, counts  # the generator also reaches what is valid
+    assert len(counts) == {"computer_use": 10, "mobile_use": 12}[tool], counts  # each verb, and "bad call"
 
 
 @pytest.mark.usefixtures("nothing_happens")

@@ -61,10 +61,10 @@ def test_step_with_evicted_images_stays_equal(bench: EngineBench) -> None:
     assert result.as_dict()["images"] == 2
 
 
-@pytest.mark.parametrize("what", ["vision", "preprocess", "prefill", "decode"])
-def test_engine_equals_baseline(bench: EngineBench, what: str) -> None:
+@pytest.mark.parametrize("operation", ["vision", "preprocess", "prefill", "decode"])
+def test_engine_equals_baseline(bench: EngineBench, operation: str) -> None:
     arguments = {"vision": ((112, 84), 1), "preprocess": ((112, 90), 1), "prefill": (40, 1), "decode": (20, 4, 1)}
-    result: BenchResult = getattr(bench, what)(*arguments[what])
+    result: BenchResult = getattr(bench, operation)(*arguments[operation])
     assert result.same is True
     line = result.as_dict()
     assert all(isinstance(line[name], float) for name in FIGURES)
@@ -103,9 +103,9 @@ def test_invalid_arguments_are_refused(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("what", ["step", "decode", "prefill", "vision", "load"])
+@pytest.mark.parametrize("operation", ["step", "decode", "prefill", "vision", "load"])
 def test_command_prints_one_json_object(
-    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    operation: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from perf.cli import app
 
@@ -116,14 +116,14 @@ def test_command_prints_one_json_object(
         "decode": ["--said", "3"],  # the option's name in version 0.1
         "prefill": ["--tokens", "30"],
     }
-    size = ["--size", "112x84"] if what in ("step", "vision") else []
-    arguments = [what, "--model", "random:tiny", "--repeat", "1", "--json", *size, *options.get(what, [])]
+    size = ["--size", "112x84"] if operation in ("step", "vision") else []
+    arguments = [operation, "--model", "random:tiny", "--repeat", "1", "--json", *size, *options.get(operation, [])]
     app(arguments, standalone_mode=False)
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert line["what"] == what
+    assert line["operation"] == operation
     for name in FIGURES:
-        values = line[name] if what == "step" else [line[name]]
-        assert len(values) == (2 if what == "step" else 1)
+        values = line[name] if operation == "step" else [line[name]]
+        assert len(values) == (2 if operation == "step" else 1)
         assert min(values) > 0
 
 

@@ -1,8 +1,9 @@
-"""Start-up check of a server: whether its model sees images and keeps their coordinates.
+"""Start-up check of a server: whether images reach its model and coordinates are kept.
 
 Quantized builds and servers without the vision part of a model reply fluently without looking, and servers that resize
 images on their own return coordinates of another image. The model therefore names two solid colors, and clicks the
-button of a rendered page at two places. Correct colors or hits show that it sees; hits show that coordinates are kept.
+button of a rendered page at two places. Correct colors or hits show that images arrive; hits
+also show that coordinates are kept.
 A model that does neither (a very small one) must at least reply differently to different images. A server that fails
 on the colors or on the large page is judged by the small pages alone; one that parses tool calls fails where the model
 writes a malformed one.

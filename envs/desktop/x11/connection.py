@@ -1,7 +1,7 @@
 """Connections to X servers: authentication, and refusal of Wayland's X server.
 
 Works with python3-xlib (a dependency of pyautogui) and python-xlib. A missing ~/.Xauthority is no error: many servers
-accept their own user without a cookie, and a server that needs one says so.
+accept their own user without a cookie, and a server that needs one refuses the connection.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from actions import UsageError
 if TYPE_CHECKING:
     from Xlib.display import Display
 
-ALTERNATIVES = "use --on desktop:virtual for a desktop of its own, or --on browser"
+ALTERNATIVES = "use --surface desktop:virtual for a desktop of its own, or --surface browser"
 WAYLAND = (
     "this is a Wayland session, where programs can neither capture the screen nor control it; "
     f"log in to an Xorg session, or {ALTERNATIVES}"

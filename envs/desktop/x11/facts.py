@@ -1,6 +1,6 @@
 """Report which windows an action on an X server would reach, and what changed since the last capture.
 
-An X server knows windows, not buttons: the elements of these facts are windows. What is drawn in them is compared by
+An X server has windows, not buttons: the elements of these facts are windows. What is drawn in them is compared by
 the guard, pixel by pixel.
 """
 

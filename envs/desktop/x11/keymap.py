@@ -96,7 +96,7 @@ class KeyMap:
         self._first = connection.display.info.min_keycode
         self._count = connection.display.info.max_keycode - self._first + 1
         self._group = 0
-        self.is_stale = False  # somebody changed the map since it was read
+        self.is_stale = False  # the map was changed since it was read
         # Releasing a key that is not pressed makes the server's XTEST keyboard the current one, whose map then counts.
         xtest.fake_input(connection, X.KeyRelease, self._first)
         self.read()
@@ -110,7 +110,7 @@ class KeyMap:
         self._strokes: dict[int, dict[int, Stroke]] = {}  # by layout and keysym
 
     def refresh(self) -> None:
-        """Read the map again if somebody changed it, and find the active layout."""
+        """Read the map again if it was changed, and find the active layout."""
         from Xlib import X
 
         self._display.sync()

@@ -18,7 +18,7 @@ LONGEST_KEY = "printscreen"
 
 
 class Rule(NamedTuple):
-    """The Lark rule of a value, and its longest text (free texts empty), which tells how much room a call needs."""
+    """The Lark rule of a value, and its longest text (free texts empty), from which the length of a call follows."""
 
     lark: str
     longest: str

@@ -1,4 +1,4 @@
-"""Each fault of docs/reference/phone-faults.md ends as its row of the table says."""
+"""Each fault of docs/reference/phone-faults.md has the outcome of its row."""
 
 from __future__ import annotations
 

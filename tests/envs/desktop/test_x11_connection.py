@@ -15,13 +15,13 @@ from envs.desktop.x11.connection import connect, find_cookie, require_display, w
 
 
 def test_require_display_without_display_names_alternatives() -> None:
-    with pytest.raises(UsageError, match=r"DISPLAY is not set; use --on desktop:virtual .* or --on browser"):
+    with pytest.raises(UsageError, match=r"DISPLAY is not set; use --surface desktop:virtual .* or --surface browser"):
         require_display({})
 
 
 @pytest.mark.parametrize("environ", [{"WAYLAND_DISPLAY": "wayland-0"}, {"XDG_SESSION_TYPE": "wayland"}])
 def test_require_display_refuses_wayland(environ: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match=r"Wayland session.*Xorg session, or use --on desktop:virtual"):
+    with pytest.raises(UsageError, match=r"Wayland session.*Xorg session, or use --surface desktop:virtual"):
         require_display(environ)
 
 
@@ -43,7 +43,7 @@ def test_xwayland_is_detected_by_the_server(sign: str) -> None:
 
 
 def test_connect_to_missing_display_fails() -> None:
-    with pytest.raises(UsageError, match=r"display :9876 cannot be used .*use --on desktop:virtual"):
+    with pytest.raises(UsageError, match=r"display :9876 cannot be used .*use --surface desktop:virtual"):
         connect(":9876")
 
 

@@ -37,7 +37,11 @@ def test_miniwob_page_brings_its_own_size(chrome):
 
 @pytest.mark.parametrize(
     ("option", "value", "flag"),
-    [("where", "virtual", "--on browser:virtual"), ("window", "Mail", "--window"), ("program", "xterm", "--program")],
+    [
+        ("where", "virtual", "--surface browser:virtual"),
+        ("window", "Mail", "--window"),
+        ("program", "xterm", "--program"),
+    ],
 )
 def test_options_of_other_surfaces_are_rejected(option, value, flag):
     from envs.surfaces.browser import open_surface

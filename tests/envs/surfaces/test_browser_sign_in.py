@@ -1,4 +1,4 @@
-"""HTTP authentication is asked for in a drawn prompt; what is entered goes to no other origin."""
+"""HTTP authentication has a drawn prompt; what is entered goes to no other origin."""
 
 from __future__ import annotations
 

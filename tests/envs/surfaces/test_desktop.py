@@ -56,7 +56,7 @@ def test_missing_display_names_alternatives(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("XDG_SESSION_TYPE", raising=False)
-    with pytest.raises(UsageError, match=r"DISPLAY is not set; use --on desktop:virtual"):
+    with pytest.raises(UsageError, match=r"DISPLAY is not set; use --surface desktop:virtual"):
         Surface()
 
 

@@ -1,4 +1,4 @@
-"""A dialect of a third party: one file that the package knows nothing of."""
+"""A dialect of a third party: one file outside of the package."""
 
 from __future__ import annotations
 

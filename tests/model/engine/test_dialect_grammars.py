@@ -39,11 +39,11 @@ FAMILIES = [  # family, tool, the verbs of a surface that it is for
 ]
 
 
-ACCEPTED_COUNT = {  # how many examples are said as they stand
+ACCEPTED_COUNT = {  # examples that the grammar accepts literally
     ("ui_tars", "computer_use"): 19,
     ("ui_tars", "mobile_use"): 16,
     ("ui_tars_v1", "computer_use"): 17,
-    ("opencua", "computer_use"): 4,  # the authors' fence is asked for, which most examples leave out
+    ("opencua", "computer_use"): 4,  # the authors' fence is required, which most examples lack
     ("gui_owl", "computer_use"): 17,
     ("gui_owl", "mobile_use"): 12,
     ("fara", "computer_use"): 18,
@@ -88,7 +88,7 @@ def accepts(guide: GrammarGuide, text: str) -> bool:
 
 @pytest.mark.parametrize(("family", "tool", "verbs"), FAMILIES)
 def test_grammar_accepts_examples_or_their_formatted_actions(family: str, tool: str, verbs: frozenset[str]) -> None:
-    """What readers forgive (fractions, boxes, full-width digits, a missing end) is not offered to be said."""
+    """What parsers tolerate (fractions, boxes, full-width digits, a missing end) is not in the grammar."""
     dialect = open_dialect(family, tool)
     accepted_count = 0
     for example in load_examples(family, tool):
