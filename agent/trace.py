@@ -246,12 +246,13 @@ class Trace:
 
     def steps(self) -> list[Step]:
         """Return the finished steps, as the loop had them; the pixels of a screenshot are read when accessed."""
-        return [merge_parts([self._to_step(result) for result in results]) for results in self._results_by_step()]
+        return [merge_parts([self.to_step(result) for result in results]) for results in self._results_by_step()]
 
     def _results_by_step(self) -> list[list[JsonObject]]:
         return [list(results) for _, results in groupby(self.finished, key=lambda result: result["step"])]
 
-    def _to_step(self, result: JsonObject) -> Step:
+    def to_step(self, result: JsonObject) -> Step:
+        """Return one result as the loop had it; a step has several where its reply contained several actions."""
         event = self.reply(result["step"])
         screen = self.screen(event["screen"])
         screen.offload(partial(self._load_pixels, event["screen"]))  # a long run has more pixels than memory

@@ -71,7 +71,7 @@ def evaluate_task(
             with TemporaryDirectory() as folder:  # nobody is asked, so it stays empty
                 install_guard(env, safety, Path(folder), _ignore_event, None)
                 episode = run("", env, policy, max_steps=max_steps or bench.max_steps, seed=seed)
-            if episode.cause == "interrupted":
+            if episode.cause in ("interrupted", "signal"):
                 raise KeyboardInterrupt
             if episode.status == "error":
                 score.broken.append(seed)

@@ -236,7 +236,7 @@ class Predictor:
         else:
             env = GroundingEnv([recorded], _no_reward, read=self.images.load)
         outcome = run("", env, policy, max_steps=1, seed=0)
-        if outcome.cause == "interrupted":
+        if outcome.cause in ("interrupted", "signal"):
             raise KeyboardInterrupt
         if outcome.status == "error" or not outcome.steps:
             return PredictionResult(recorded.id, None, broken=outcome.message), None
