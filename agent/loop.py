@@ -17,7 +17,7 @@ from actions import Screen, Step, SurfaceError, UsageError
 from agent.env import BaseEnv, Env
 from agent.policies.base import Policy
 from agent.resume import RepeatedAction, Resumption
-from agent.safety.signals import StopRequest, defer_interrupts, request_of_error
+from agent.safety.signals import CTRL_C, StopRequest, StopRequestedError, defer_interrupts, request_of_error
 from agent.screen_archive import ScreenArchive
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
@@ -146,6 +146,13 @@ def run(
     folder = str(trace.folder) if trace else ""
     exit_code = stop_request.exit_code if stop_request is not None else 0
     return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause, exit_code)
+
+
+def raise_if_interrupted(episode: Episode) -> None:
+    """Raise StopRequestedError, a KeyboardInterrupt, for an episode that the user or a signal stopped."""
+    if episode.cause == "interrupted" or episode.cause == "signal":
+        exit_code = episode.exit_code or CTRL_C.exit_code
+        raise StopRequestedError(StopRequest(episode.cause, episode.message, exit_code))
 
 
 def _end_facts(

@@ -11,7 +11,7 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -167,6 +167,36 @@ def raise_on_termination() -> Iterator[None]:
     shield.deferred = False
     with _handlers(_unignored(), shield):
         yield
+
+
+@contextmanager
+def exit_on_signals(close: Callable[[StopRequest], None]) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP close resources and end the process, whatever its threads wait for.
+
+    `close` returns once the action in progress is finished. A second signal ends the process at once. Has no effect
+    outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, *_unignored())
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        _drop_lost_terminal()
+        for number in signals:
+            signal.signal(number, signal.SIG_DFL)
+        request = request_of_signal(signum)
+        try:
+            close(request)
+        finally:
+            os._exit(request.exit_code)  # a thread that reads standard input cannot be woken
+
+    previous = {number: signal.signal(number, handle) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
 @contextmanager
