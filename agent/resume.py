@@ -7,6 +7,7 @@ person is asked, and where nobody can be asked, the model is told and the action
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -222,8 +223,6 @@ def _why_not_resumable(trace: Trace) -> str:
 
 def find_successor(trace: Trace) -> str:
     """Return the id of the run that resumed a run already, "" for none."""
-    import json
-
     root, name = trace.folder.parent, trace.folder.name
     for run_id in reversed(list_runs(root)):
         if run_id == name:

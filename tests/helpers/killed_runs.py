@@ -24,7 +24,7 @@ PAGE = b"""<!doctype html><meta name="viewport" content="width=device-width"><bo
 <p id="count">0</p><script>
 onclick = event => {
   count.textContent = Number(count.textContent) + 1
-  fetch(`/click?x=${Math.round(event.clientX * devicePixelRatio)}`, {method: 'POST', keepalive: true})
+  fetch(`/click?x=${Math.round(event.clientX)}`, {method: 'POST', keepalive: true})
 }
 </script>"""
 FIRST_X, STEP_X = 18, 6  # multiples of 1.5, the scale of the simulated phone: no column is rounded
@@ -47,8 +47,8 @@ class ClickSite:
 
 
 @contextmanager
-def serve_clicks() -> Iterator[ClickSite]:
-    """Serve the page within the block."""
+def serve_clicks(scale: float = 1.0) -> Iterator[ClickSite]:
+    """Serve the page within the block, on a screen with `scale` pixels per CSS pixel."""
     site = ClickSite()
 
     class Handler(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def serve_clicks() -> Iterator[ClickSite]:
             self._send(PAGE)
 
         def do_POST(self) -> None:
-            site.clicks.append(int(parse_qs(urlsplit(self.path).query)["x"][0]))
+            site.clicks.append(round(int(parse_qs(urlsplit(self.path).query)["x"][0]) * scale))
             self._send(b"")
 
         def _send(self, body: bytes) -> None:

@@ -20,5 +20,5 @@ def test_hundred_kills_on_phone_repeat_nothing(phone: SimulatedPhone, adb: Adb, 
         attempt += 1
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        with serve_clicks() as site:
+        with serve_clicks(phone.screen.scale) as site:
             kills += run_with_kills(site, folder, kills=20, seed=attempt, surface=surface, environment=adb.environ)
