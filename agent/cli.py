@@ -1,7 +1,8 @@
 """The `agent` command: parses arguments, calls the library, and maps results to exit codes.
 
 Only typer is imported at the top, to keep `agent --help` fast; each command imports what it needs when it is called.
-Exit codes: 0 success, 1 failure, 2 usage error, 3 denied, 4 step budget used up, 5 environment error, 130 interrupted.
+Exit codes: 0 success, 1 failure, 2 usage error, 3 denied, 4 step budget used up, 5 environment error, 130 interrupted,
+143 SIGTERM, 129 SIGHUP.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, Protocol, runtime_checkable
 
 import typer
 from typer.core import TyperCommand
 
+from agent.safety.signals import raise_on_termination, request_of_error
+
 if TYPE_CHECKING:
     from agent.calibrate import CalibrationResult
     from agent.config import Settings
-    from agent.loop import Episode
     from agent.ui.display import Display
 
 SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
+    "runs": ("agent.runs_cli", "Show earlier runs, and resume one."),
+    "stop": ("agent.stop_cli", "Stop a run that another terminal or program started."),
     "models": ("model.cli", "List the supported models, or download one."),
     "eval": ("evals.cli", "Evaluate a model on a benchmark."),
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
@@ -32,8 +36,6 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
     "doctor": ("agent.doctor_cli", "Check what this machine supports, and how to fix what is missing."),
 }
-EXIT_CODES = {"success": 0, "failure": 1, "budget": 4, "error": 5}
-STOPPED_EXIT_CODES = {"denied": 3, "interrupted": 130}
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "fast", "int8", "int4"]
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -45,8 +47,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings=HELP_OPTIONS,
 )
-runs_app = typer.Typer(help="Show earlier runs.", rich_markup_mode=None, no_args_is_help=True)
-app.add_typer(runs_app, name="runs")
 config_app = typer.Typer(help="Show the settings.", rich_markup_mode=None, no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
@@ -289,6 +289,7 @@ def calibrate(
     from actions import UsageError
     from agent import config
     from agent.calibrate import calibrate, format_table
+    from agent.command_result import capture_stdout
     from agent.policies.base import Policy
     from agent.preflight import model_problems, target_problems
     from agent.session import policy_from_settings, surface_name
@@ -299,7 +300,7 @@ def calibrate(
         problems += target_problems(settings)
     if problems:
         raise UsageError("\n".join(problems))
-    json_out = _capture_stdout() if json else None
+    json_out = capture_stdout() if json else None
     with ExitStack() as stack:
 
         def load() -> Policy:
@@ -323,31 +324,6 @@ def _json_line(result: CalibrationResult) -> str:
     return dumps(asdict(result)) + "\n"
 
 
-@runs_app.command("list")
-def list_runs(runs: Runs = None) -> None:
-    """List the runs, oldest first."""
-    from agent.ui.run_report import format_runs
-
-    print(format_runs(_runs_root(runs)))
-
-
-@runs_app.command("show")
-def show_run(
-    run: Annotated[str, typer.Argument(help="An id, its beginning, a folder, or: last.")] = "last", runs: Runs = None
-) -> None:
-    """Show the steps of a run, and check its trace."""
-    from agent.ui.run_report import format_run
-
-    print(format_run(_runs_root(runs), run))
-
-
-def _runs_root(runs: str | None) -> Path:
-    from agent import config
-    from agent.session import runs_root
-
-    return runs_root(config.load({"runs": runs}))
-
-
 @config_app.command("show")
 def show_config(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Show every setting and where its value comes from.
@@ -363,9 +339,10 @@ def show_config(json: Annotated[bool, typer.Option("--json", help="Print one JSO
 
 def _run(goal: str, flags: dict[str, object], json: bool, script: Path | None, is_demo: bool = False) -> NoReturn:
     """Run a session for `run` and `demo`, and exit with its code."""
+    from agent.command_result import capture_stdout, exit_code
     from agent.ui.display import TextDisplay, display
 
-    json_out = _capture_stdout() if json else None
+    json_out = capture_stdout() if json else None
     with display(json_out, sys.stdout) as output:
         from agent import config
         from agent.preflight import resolve_settings
@@ -402,19 +379,6 @@ def _pick_demo_seed(settings: Settings, output: Display) -> Settings:
     return replace(settings, seed=seed)
 
 
-def exit_code(episode: Episode) -> int:
-    """Return the process's exit code for a finished run."""
-    return STOPPED_EXIT_CODES[episode.cause] if episode.status == "stopped" else EXIT_CODES[episode.status]
-
-
-def _capture_stdout() -> TextIO:
-    """Return a stream to standard output, and redirect all other output of this process to standard error."""
-    sys.stdout.flush()
-    stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return stream
-
-
 def _add_lazy_command(name: str, module: str, summary: str) -> None:
     """Add a command whose module is imported when it is called; its arguments are passed on unparsed."""
 
@@ -449,9 +413,10 @@ def main() -> NoReturn:
     """Run the command; print any error as one message on standard error, and exit with its code."""
     is_debug = bool(os.environ.get("PIXELHAND_DEBUG"))
     try:
-        code = app(prog_name="agent", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
+        with raise_on_termination():
+            code = app(prog_name="agent", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        code = request_of_error(error).exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails too
         code = 1

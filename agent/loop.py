@@ -1,8 +1,8 @@
 """The agent loop: capture, decide, act, repeat.
 
-Events are written to the trace before the next action, so a crash loses nothing. Ctrl-C takes effect while the model
-generates or the user is asked; an action that has started is finished and recorded first. See agent/turn_executor.py
-for what happens within one turn.
+Events are written to the trace before the next action, so a crash loses nothing. Ctrl-C, SIGTERM and SIGHUP take effect
+while the model generates or the user is asked; an action that has started is finished and recorded first. See
+agent/turn_executor.py for what happens within one turn, and agent/resume.py for runs that go on from a trace.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, cast
 from actions import Screen, Step, SurfaceError, UsageError
 from agent.env import BaseEnv, Env
 from agent.policies.base import Policy
-from agent.safety.signals import defer_interrupts
+from agent.resume import RepeatedAction, Resumption
+from agent.safety.signals import CTRL_C, StopRequest, StopRequestedError, defer_interrupts, request_of_error
 from agent.screen_archive import ScreenArchive
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
@@ -40,6 +41,7 @@ class Episode:
     message: str
     run: str  # the trace's folder; "" without a trace
     cause: StopReason
+    exit_code: int = 0  # of a process that was asked to stop; 0 for other causes
 
 
 def run(
@@ -54,6 +56,7 @@ def run(
     ask: AskUser | None = None,
     approves_each: bool = False,
     stop_limits: StopLimits = StopLimits(),  # noqa: B008 - frozen
+    resumption: Resumption | None = None,
 ) -> Episode:
     """Run a policy in an environment until the task ends, the model ends it, or a limit is reached.
 
@@ -69,9 +72,10 @@ def run(
         approves_each: The environment's guard shows every action to the user, who is then not asked about uncertain
             ones a second time.
         stop_limits: When a run without progress is ended.
+        resumption: The earlier run that this one continues; its steps count.
 
     Returns:
-        The finished run. Failures of the machine and Ctrl-C end it with a status.
+        The finished run. Failures of the machine, Ctrl-C, SIGTERM and SIGHUP end it with a status.
 
     Raises:
         Exception: Any other exception, after it was written to the trace.
@@ -83,6 +87,7 @@ def run(
     archive = ScreenArchive(trace)
     state: TurnResult | None = None
     ending: Termination | None = None
+    stop_request: StopRequest | None = None
     start = time.perf_counter()
 
     def record(event: str, **facts: object) -> None:
@@ -101,31 +106,53 @@ def run(
             state = TurnResult.from_info(info)
             goal, verbs = goal or info["goal"], cast(BaseEnv, env.unwrapped).verbs()
             record("start", goal=goal, seed=seed, max_steps=max_steps, screen=state.screen, note=state.notice)
+            repeated: RepeatedAction | None = None
+            if resumption is not None:
+                with shield.allow_interrupts():
+                    steps += resumption.history
+                    tail, repeated = resumption.resolve(state.screen, ask, record)
+                    steps += tail
             while ending is None:
                 turn, screen, turn_start = len(steps) + 1, state.screen, time.perf_counter()
-                with shield.allow_interrupts():
-                    reply = policy.decide(goal, steps, screen, verbs)
+                if repeated is not None:
+                    reply, actions = repeated
+                else:
+                    with shield.allow_interrupts():
+                        reply, actions = policy.decide(goal, steps, screen, verbs), None
+                repeated = None
                 think_s = time.perf_counter() - turn_start
                 executor.protect(reply, screen)
                 record("reply", step=turn, screen=screen, reply=reply)
-                step, state = executor.execute(turn, reply, state, turn_start, think_s)
+                step, state = executor.execute(turn, reply, state, turn_start, think_s, actions)
                 steps.append(step)
                 ending = monitor.check(steps, state)
                 archive.offload_old(steps)
         except SurfaceError as error:
             ending = Termination("error", "machine", str(error))
-        except KeyboardInterrupt:
-            ending = Termination("stopped", "interrupted", "the user stopped the run")
+        except KeyboardInterrupt as error:
+            stop_request = request_of_error(error)
+            ending = Termination("stopped", stop_request.cause, stop_request.message)
         except BaseException as error:
             ending = Termination("error", "machine", f"{type(error).__name__}: {error}")
             raise
         finally:
+            if ending is not None and ending.cause == "interrupted" and shield.request is not None:
+                stop_request = shield.request  # it ended a question to the person
+                ending = Termination("stopped", stop_request.cause, stop_request.message)
             reward = state.verdict["reward"] if state and state.verdict else None
             if ending is not None:
                 with suppress(SurfaceError):  # a full disk does not change how the run ended
                     record("end", **_end_facts(ending, reward, steps, state.screen if state else None, start))
     folder = str(trace.folder) if trace else ""
-    return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause)
+    exit_code = stop_request.exit_code if stop_request is not None else 0
+    return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause, exit_code)
+
+
+def raise_if_interrupted(episode: Episode) -> None:
+    """Raise StopRequestedError, a KeyboardInterrupt, for an episode that the user or a signal stopped."""
+    if episode.cause == "interrupted" or episode.cause == "signal":
+        exit_code = episode.exit_code or CTRL_C.exit_code
+        raise StopRequestedError(StopRequest(episode.cause, episode.message, exit_code))
 
 
 def _end_facts(

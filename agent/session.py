@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from secrets import randbelow
@@ -15,20 +16,23 @@ from typing import Protocol, cast
 from actions import Error, Surface, UsageError
 from agent import config, trace
 from agent.config import Settings
+from agent.control import serve_control
 from agent.crash_report import report_crashes
 from agent.env import BaseEnv, Env
 from agent.loop import Episode, run
 from agent.policies.base import OnStatus, OnText, Policy
 from agent.policies.factory import PolicyOptions, load_policy
 from agent.policies.scripted import load_script
+from agent.resume import Resumption
+from agent.run_status import RunStatus
 from agent.safety.approval import Approver
 from agent.safety.guard import ActionGuard
 from agent.safety.policy import SafetyPolicy, load_safety_policy
-from agent.safety.signals import defer_interrupts
+from agent.safety.signals import STOP_COMMAND, StopRequest, defer_interrupts, request_of_error
 from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
 from agent.turn_executor import AskUser
-from agent.ui.display import Display
+from agent.ui.display import Display, Event
 from envs import factory
 from envs.miniwob import pages
 from envs.network.rules import NetworkRules
@@ -51,8 +55,11 @@ def run_session(
     ask: AskUser | None = None,
     person: Approver | None = None,
     script: Path | None = None,
+    resumption: Resumption | None = None,
 ) -> Episode:
     """Run one goal and write its trace to a new folder.
+
+    Ctrl-C, SIGTERM, SIGHUP and `agent stop` end it after the action in progress.
 
     Args:
         goal: The task in plain language; "" for a practice page's own instruction.
@@ -61,6 +68,7 @@ def run_session(
         ask: Answers the model's questions; None without a terminal.
         person: Approves actions; None without a terminal.
         script: A file of replies to replay instead of a model's.
+        resumption: The earlier run that this one continues.
 
     Raises:
         UsageError: The settings cannot be used; no trace is left behind.
@@ -77,13 +85,25 @@ def run_session(
     else:
         policy = script_policy = load_script(script, settings.prompt)
         settings = replace(settings, max_steps=min(settings.max_steps, len(script_policy.replies)))
+        script_policy.skip(resumption.step_count if resumption is not None else 0)
     with defer_interrupts() as shield, ExitStack() as stack:
         stack.callback(policy.close)
         folder = trace.new_folder(runs_root(settings))
         stack.enter_context(report_crashes(folder))
-        writer = trace.TraceWriter(folder, manifest(goal, settings, policy.metadata, safety))
+        about = manifest(goal, settings, policy.metadata, safety)
+        if resumption is not None:
+            about["resumes"] = resumption.as_manifest()
+        writer = trace.TraceWriter(folder, about)
         stack.callback(writer.close)
-        display(
+        status = RunStatus(folder, goal)
+        stop = partial(shield.stop, STOP_COMMAND)
+        stack.enter_context(serve_control(folder.name, status.as_dict, stop, display.message))
+
+        def show(event: Event) -> None:
+            status(event)
+            display(event)
+
+        show(
             {
                 "event": "begin",
                 "run": str(folder),
@@ -104,9 +124,11 @@ def run_session(
 
         def record(event: str, **facts: object) -> None:
             writer.write(event, **facts)
-            display({"event": event, **facts})
+            show({"event": event, **facts})
 
         approves_each = install_guard(env, safety, folder, record, person)
+        if resumption is not None:
+            restore_limits(env, resumption)
         return run(
             goal,
             env,
@@ -114,22 +136,26 @@ def run_session(
             max_steps=settings.max_steps,
             seed=settings.seed,
             trace=writer,
-            on_event=display,
+            on_event=show,
             ask=ask,
             approves_each=approves_each,
+            resumption=resumption,
         )
 
 
 def _abort_before_start(error: Error | KeyboardInterrupt, writer: trace.TraceWriter, display: Display) -> Episode:
     """End a run whose environment did not start."""
+    request: StopRequest | None = None
     if isinstance(error, KeyboardInterrupt):
-        ending = Termination("stopped", "interrupted", "the user stopped the run before it began")
+        request = request_of_error(error)
+        ending = Termination("stopped", request.cause, f"{request.message} before it began")
     else:
         ending = Termination("error", "machine", str(error))
     facts = {"status": ending.status, "cause": ending.cause, "message": ending.message, "reward": None, "steps": 0}
     writer.write("end", **facts)
     display({"event": "end", **facts})
-    return Episode(ending.status, None, (), ending.message, str(writer.folder), ending.cause)
+    exit_code = request.exit_code if request is not None else 0
+    return Episode(ending.status, None, (), ending.message, str(writer.folder), ending.cause, exit_code)
 
 
 def manifest(goal: str, settings: Settings, policy: Mapping[str, object], safety: SafetyPolicy) -> dict[str, object]:
@@ -237,6 +263,13 @@ def install_guard(env: Env, safety: SafetyPolicy, folder: Path, record: EventWri
     guard = ActionGuard(safety, base.surface, folder, record, person=person, rules=rules)
     base.guard = guard
     return safety.asks_each(base.surface.name, guard.is_user_owned)
+
+
+def restore_limits(env: Env, resumption: Resumption) -> None:
+    """Count what the earlier run did toward the limits of the environment's guard."""
+    guard = cast(BaseEnv, env.unwrapped).guard
+    if isinstance(guard, ActionGuard):
+        guard.limits.restore(resumption.usage.actions, resumption.usage.seconds)
 
 
 def policy_from_settings(

@@ -24,7 +24,9 @@ from agent.env import Info
 from agent.repetition import RepetitionCounter
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
-StopReason = Literal["verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "machine"]
+StopReason = Literal[
+    "verdict", "own word", "bad calls", "no progress", "denied", "budget", "interrupted", "signal", "machine"
+]
 Verdict = Mapping[str, Any]  # done: bool, reward: float | None
 
 

@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -39,6 +39,8 @@ from actions.history import merge_parts
 from actions.screen import Pixels
 
 JsonObject = Mapping[str, Any]  # an object as json.loads returns it
+_ID_TIME = "%Y%m%d-%H%M%S-%f"
+_LAST_TIME = datetime(9000, 1, 1, tzinfo=UTC)  # ids after it are no times of a clock
 MANIFEST, EVENTS, FRAMES, CRASH = "manifest.json", "steps.jsonl", "frames", "error.txt"
 
 
@@ -50,13 +52,13 @@ def default_root() -> Path:
 
 
 def new_folder(root: Path) -> Path:
-    """Create root/<id>/; ids sort by their creation time (UTC).
+    """Create root/<id>/; ids sort by their creation time (UTC), also after the clock was set back.
 
     Raises:
         UsageError: The folder cannot be created.
     """
     while True:
-        run_id = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f") + "-" + secrets.token_hex(2)
+        run_id = f"{_next_time(root):{_ID_TIME}}-{secrets.token_hex(2)}"
         folder = root / run_id
         try:
             folder.mkdir(parents=True, mode=0o700)  # screens and typed text are private
@@ -69,6 +71,18 @@ def new_folder(root: Path) -> Path:
                 f"the run's folder cannot be created in {root} ({error.strerror}); choose another with --runs DIR"
             ) from None
         return folder
+
+
+def _next_time(root: Path) -> datetime:
+    """Return the present time or, if the latest run is from the future, the moment after that run's."""
+    now = datetime.now(UTC)
+    for run_id in reversed(list_runs(root)):
+        try:
+            latest = datetime.strptime(run_id.rpartition("-")[0], _ID_TIME).replace(tzinfo=UTC)
+        except ValueError:  # not one of our names
+            continue
+        return max(now, latest + timedelta(microseconds=1)) if latest < _LAST_TIME else now
+    return now
 
 
 class TraceWriter:
@@ -246,12 +260,13 @@ class Trace:
 
     def steps(self) -> list[Step]:
         """Return the finished steps, as the loop had them; the pixels of a screenshot are read when accessed."""
-        return [merge_parts([self._to_step(result) for result in results]) for results in self._results_by_step()]
+        return [merge_parts([self.to_step(result) for result in results]) for results in self._results_by_step()]
 
     def _results_by_step(self) -> list[list[JsonObject]]:
         return [list(results) for _, results in groupby(self.finished, key=lambda result: result["step"])]
 
-    def _to_step(self, result: JsonObject) -> Step:
+    def to_step(self, result: JsonObject) -> Step:
+        """Return one result as the loop had it; a step has several where its reply contained several actions."""
         event = self.reply(result["step"])
         screen = self.screen(event["screen"])
         screen.offload(partial(self._load_pixels, event["screen"]))  # a long run has more pixels than memory

@@ -78,7 +78,13 @@ class TurnExecutor:
     _asked_s: float = field(default=0.0, init=False)  # seconds that the user took to answer `ask`, in all
 
     def execute(
-        self, index: int, reply: Reply, state: TurnResult, start: float, think_s: float
+        self,
+        index: int,
+        reply: Reply,
+        state: TurnResult,
+        start: float,
+        think_s: float,
+        actions: tuple[Action, ...] | None = None,
     ) -> tuple[Step, TurnResult]:
         """Perform the actions of a reply; return the turn as a Step, and the state after it.
 
@@ -88,9 +94,14 @@ class TurnExecutor:
             state: The state before the turn.
             start: time.perf_counter() at the start of the turn.
             think_s: Seconds of the turn that the reply took.
+            actions: What to perform in place of the reply's actions; None for those.
         """
         screen, part_start, user_s = state.screen, start, self._user_wait_s()
-        call, actions, state = self._parse(reply, state)
+        call, parsed, state = self._parse(reply, state)
+        if actions is None:
+            actions = parsed
+        else:
+            state = replace(state, error=None)  # what is performed does not depend on the reply
         if reply.uncertainty and actions and not self.approves_each:
             state = self._confirm_uncertain(reply.uncertainty, actions[0], state)
             actions = () if state.error is not None else actions

@@ -18,7 +18,7 @@ from typing import Any
 from actions import SurfaceError
 from actions.rewards import is_success
 from agent.env import Env
-from agent.loop import run
+from agent.loop import raise_if_interrupted, run
 from agent.policies.base import Policy
 from agent.safety.policy import load_safety_policy
 from agent.session import install_guard
@@ -71,8 +71,7 @@ def evaluate_task(
             with TemporaryDirectory() as folder:  # no question is asked, so it stays empty
                 install_guard(env, safety, Path(folder), _ignore_event, None)
                 episode = run("", env, policy, max_steps=max_steps or bench.max_steps, seed=seed)
-            if episode.cause == "interrupted":
-                raise KeyboardInterrupt
+            raise_if_interrupted(episode)
             if episode.status == "error":
                 score.broken.append(seed)
                 env.close()

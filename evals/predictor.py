@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 
 from actions import ACTION_ADAPTER, Action, Call, Click, Done, Error, InvalidActionError, Reply, Screen, Step
-from agent.loop import run
+from agent.loop import raise_if_interrupted, run
 from agent.policies.base import Policy, PredictionMixin
 from envs.grounding import GroundingEnv
 from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedStep
@@ -236,8 +236,7 @@ class Predictor:
         else:
             env = GroundingEnv([recorded], _no_reward, read=self.images.load)
         outcome = run("", env, policy, max_steps=1, seed=0)
-        if outcome.cause == "interrupted":
-            raise KeyboardInterrupt
+        raise_if_interrupted(outcome)
         if outcome.status == "error" or not outcome.steps:
             return PredictionResult(recorded.id, None, broken=outcome.message), None
         (step,) = outcome.steps

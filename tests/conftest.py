@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 FILES = {  # marker: patterns of files below tests/
     "browser": (
         "agent/test_big_screens.py",
+        "agent/test_crash_safety.py",
         "agent/test_mcp_browser.py",
         "agent/test_network_refusals.py",
         "agent/test_pixels_only.py",

@@ -14,6 +14,7 @@ from pydantic import Field
 from actions import ACTION_TYPES, CONTROL_ACTIONS, Action, ActionDeniedError, Error, Screen
 from agent.config import Settings
 from agent.mcp.session import McpSession
+from agent.safety.signals import exit_on_signals
 from agent.termination import TurnResult
 from agent.ui.formatting import describe_action
 
@@ -84,13 +85,14 @@ def make_server(session: McpSession) -> MCPServer:
 
 
 def serve(settings: Settings) -> None:
-    """Serve one session over standard input and output until the client disconnects."""
+    """Serve one session over standard input and output until the client disconnects, or a signal ends the process."""
     if settings.seed is None:
         settings = replace(settings, seed=0)
     session = McpSession(settings)
     session.safety()  # an invalid policy is reported at once, not to the client at its first action
     try:
-        make_server(session).run("stdio")
+        with exit_on_signals(session.close):
+            make_server(session).run("stdio")
     finally:
         session.close()
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from actions import Action, Error, InvalidActionError, Reply, Screen, UsageError
 from agent import trace
 from agent.config import Settings
+from agent.control import serve_control
 from agent.env import Env
 from agent.loop import Episode, run
 from agent.policies.base import Policy
 from agent.policies.scripted import ScriptPolicy
 from agent.safety.policy import SafetyPolicy
-from agent.safety.signals import InterruptShield
+from agent.safety.signals import InterruptShield, StopRequest
 from agent.safety.url_policy import UrlGuard
 from agent.session import (
     install_guard,
@@ -33,6 +38,7 @@ from agent.turn_executor import TurnExecutor, redact_event
 from agent.ui.formatting import describe_action
 
 MAX_WAIT_S = 300.0  # of one tool call; a task continues in the background after it
+DISCONNECTED = StopRequest("interrupted", "the client disconnected", 0)
 CLIENT_METADATA = {"model": "mcp client", "fingerprint": ""}
 
 
@@ -62,6 +68,7 @@ class McpSession:
         self._executor: TurnExecutor | None = None
         self._action_count = 0
         self._task: BackgroundTask | None = None
+        self._control = ExitStack()  # the control socket of the session
 
     def screenshot(self) -> Screen:
         """Return the current screen or, while a task runs, the last screen that the task captured."""
@@ -121,12 +128,17 @@ class McpSession:
             task.thread.join(MAX_WAIT_S)
         return self.status()
 
-    def close(self) -> None:
-        """Stop the task and release screen, model and trace."""
+    def close(self, request: StopRequest = DISCONNECTED) -> None:
+        """Stop the task and release screen, model and trace.
+
+        Args:
+            request: Why the session ends, for its trace.
+        """
         self.stop()
         with self._lock:
+            self._control.close()
             if self._trace is not None:
-                facts = {"status": "stopped", "cause": "interrupted", "message": "the client disconnected"}
+                facts = {"status": "stopped", "cause": request.cause, "message": request.message}
                 with suppress(Error):
                     self._emit("end", **facts, reward=None, steps=self._action_count)
                 self._trace.close()
@@ -176,6 +188,8 @@ class McpSession:
                 writer.write("start", **facts, screen=info["screen"], note=info["note"])
                 stack.pop_all()
             self._trace, self._env = writer, env
+            end_process = partial(os.kill, os.getpid(), signal.SIGINT)
+            self._control.enter_context(serve_control(folder.name, self.status, end_process, _warn))
             monitor = TerminationMonitor(0, StopLimits())
             self._executor = TurnExecutor(env, ScriptPolicy(()), monitor, self._emit, InterruptShield())
         return self._env.unwrapped
@@ -184,6 +198,10 @@ class McpSession:
         assert self._trace is not None
         facts = redact_event(self._env, facts) if self._env is not None else facts
         self._trace.write(event, **facts)
+
+
+def _warn(message: str) -> None:
+    print(message, file=sys.stderr)  # standard output belongs to the protocol
 
 
 class BackgroundTask:
@@ -227,16 +245,18 @@ class BackgroundTask:
             writer = trace.TraceWriter(
                 self._folder, manifest(self.goal, session.settings, policy.metadata, session.safety())
             )
+            control = serve_control(self._folder.name, self.as_dict, self.stopping.set, _warn)
             try:
-                self._episode = run(
-                    self.goal,
-                    session.env(),
-                    policy,
-                    max_steps=self.max_steps,
-                    seed=session.settings.seed,
-                    trace=writer,
-                    on_event=self._on_event,
-                )
+                with control:
+                    self._episode = run(
+                        self.goal,
+                        session.env(),
+                        policy,
+                        max_steps=self.max_steps,
+                        seed=session.settings.seed,
+                        trace=writer,
+                        on_event=self._on_event,
+                    )
             finally:
                 writer.close()
         except Error as error:

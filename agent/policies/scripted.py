@@ -42,6 +42,10 @@ class ScriptPolicy(DialectPolicyMixin):
         self._next += 1
         return Reply(text, prompt=goal, image_digests=(screen.digest,))
 
+    def skip(self, count: int) -> None:
+        """Leave out the next `count` replies, which an earlier run used."""
+        self._next += count
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from actions import Action, RunStoppedError, Screen, TypeText
 from agent.safety.policy import SafetyPolicy
@@ -54,7 +55,21 @@ class LimitCounter:
 
     def count(self, proposal: Proposal, screen: Screen) -> None:
         """Count an action that is about to be performed."""
-        action, current = proposal.action, (proposal.action, screen.digest)
+        self._count(proposal, screen.digest)
+
+    def restore(self, actions: Iterable[tuple[Proposal, str]], seconds: float) -> None:
+        """Count what an earlier run did that this one goes on from.
+
+        Args:
+            actions: Its actions, each with the digest of the screen before it.
+            seconds: How long it took, without the time that the user took to answer.
+        """
+        for proposal, digest in actions:
+            self._count(proposal, digest)
+        self._start = time.monotonic() - seconds
+
+    def _count(self, proposal: Proposal, digest: str) -> None:
+        action, current = proposal.action, (proposal.action, digest)
         self._steps += 1
         self._typed_chars += len(action.text) if isinstance(action, TypeText) else 0
         if self._first_host is None and proposal.url:

@@ -154,8 +154,24 @@ class SafetyPolicy:
         """Return the hash and the layers, for the manifest of a trace."""
         return {
             "sha256": self.sha256,
-            "layers": [{"layer": layer.name, "source": layer.source} for layer in self.layers],
+            "layers": [
+                {"layer": layer.name, "source": layer.source, "sha256": _sha256(layer)} for layer in self.layers
+            ],
         }
+
+    def includes(self, manifest: Mapping[str, object]) -> bool:
+        """Return whether all layers of an earlier policy are among these, so that this one allows no more.
+
+        Args:
+            manifest: The earlier policy as `as_manifest` returned it.
+        """
+        if manifest.get("sha256") == self.sha256:
+            return True
+        layers = manifest.get("layers")
+        if not isinstance(layers, list) or not layers:
+            return False
+        present = {_sha256(layer) for layer in self.layers}
+        return all(isinstance(layer, dict) and layer.get("sha256") in present for layer in layers)
 
 
 def load_safety_policy(
@@ -319,6 +335,11 @@ def _describe_problem(kind: str, location: Sequence[str | int], message: str, so
     if kind == "missing":
         return f"{source}: '{place}' is missing"
     return f"{source}: '{place}': {message.removeprefix('Value error, ').replace('Input should', 'it should')}"
+
+
+def _sha256(layer: PolicyLayer) -> str:
+    """Return the hash of the content of a layer."""
+    return hashlib.sha256(json.dumps(layer.content.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def _strictness(rule: PolicyRule) -> tuple[int, bool]:

@@ -18,11 +18,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from actions import UsageError
+from agent.safety.signals import request_of_error
 from agent.trace import FRAMES
 from agent.ui.formatting import (
     NO_LIMIT,
     decision_outcome,
     describe_action,
+    describe_resumption,
     format_duration,
     format_timings,
     outcome_label,
@@ -120,7 +122,9 @@ class JsonDisplay:
     def _end_early(self, error: BaseException | None) -> None:
         """Write the `end` line of a run that failed before it started."""
         is_interrupt = isinstance(error, KeyboardInterrupt)
-        cause = "interrupted" if is_interrupt else "usage" if isinstance(error, UsageError) else "machine"
+        cause = (
+            request_of_error(error).cause if is_interrupt else "usage" if isinstance(error, UsageError) else "machine"
+        )
         facts = {"cause": cause, "message": sanitize_lines(str(error or ""))}
         self.end("stopped" if is_interrupt else "error", None, 0, facts)
 
@@ -162,6 +166,8 @@ class TextDisplay:
                 self.message(f"{'model':8} {sanitize(event['model'])} on {sanitize(event['where'])}")
             case "start":
                 self.message(f"{'goal':8} {sanitize(event['goal'])}")
+            case "resume":
+                self.message(f"{'resumed':8} step {event['step']}, {describe_resumption(event)}")
             case "paused" if event["rests_s"] is not None:
                 rest = f"{event['rests_s']:g} s"
                 self.message(f"{'paused':8} {event['why']}; the run goes on after the mouse has rested for {rest}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from typing import Any
 
 from actions import (
     Action,
@@ -32,6 +33,14 @@ _NOT_DONE_ANSWERS = {  # answer of an `approval` event, or outcome of a `decisio
     "taken over": "not done",
     "denied": "denied",
     "changed": "not done",
+}
+_RESUMED = {  # answer of a `resume` event
+    "done": "the person says that it was carried out",
+    "not done": "the person says that it was not carried out",
+    "repeat": "carried out again, as the person says",
+    "changed": "not repeated, because the screen is another now",
+    "nobody": "may or may not have been carried out; not repeated, the model is told",
+    "stop": "the person stopped the run",
 }
 _KEYS = str.maketrans({"\n": "⏎", "\t": "⇥"})
 
@@ -113,6 +122,12 @@ def outcome_label(error: str, approval: str) -> str:
         approval: The answer of its last `approval` event, else what `decision_outcome` returns.
     """
     return "did" if not error else _NOT_DONE_ANSWERS.get(approval, "failed")
+
+
+def describe_resumption(event: Mapping[str, Any]) -> str:
+    """Return what a `resume` event says about an action whose outcome was not recorded."""
+    answer = _RESUMED.get(event["answer"], sanitize(event["answer"], 40))
+    return f"{describe_action(event['action'])}: {answer}"
 
 
 def format_duration(value: float) -> str:

@@ -11,6 +11,7 @@ from agent.trace import FRAMES, Trace, find_run, list_runs, read_trace
 from agent.ui.formatting import (
     decision_outcome,
     describe_action,
+    describe_resumption,
     format_duration,
     format_timings,
     outcome_label,
@@ -55,7 +56,20 @@ def _format_manifest(run: Trace) -> list[str]:
         f"{'goal':8} {sanitize(run.goal)}",
         f"{'on':8} {surface}, {url}, seed {seed}",
         f"{'model':8} {sanitize(policy['model'])} ({sanitize(policy['fingerprint'])})",
+        *_format_resumption(run),
     ]
+
+
+def _format_resumption(run: Trace) -> list[str]:
+    """Return which run was resumed, and what became of the action that it was interrupted in."""
+    resumes, event = run.manifest.get("resumes"), run.first("resume")
+    lines = []
+    if resumes is not None:
+        lines.append(f"{'resumes':8} {sanitize(resumes['run'])} after {sanitize(resumes['steps'])} steps")
+    if event:
+        known = {**event, "action": run.action(event)}
+        lines.append(f"{'resumed':8} step {sanitize(event['step'])}, {describe_resumption(known)}")
+    return lines
 
 
 def _format_steps(run: Trace) -> list[str]:

@@ -18,6 +18,7 @@ from evals.workers.pool import MAX_CRASHES, PREFETCH, JobQueue, Message, WorkerJ
 from evals.workers.spec import RunSpec
 
 COMMAND = tuple(subprocesses.command("evals.workers.process"))
+INTERRUPTED = (129, 130, 143)  # exit codes of workers that SIGHUP, Ctrl-C or SIGTERM stopped
 EXIT_ERRORS: dict[int, type[Error]] = {2: UsageError, 5: SurfaceError}
 
 
@@ -127,7 +128,7 @@ def _handle_crash(worker: Worker, queue: JobQueue) -> Iterator[Message]:
     """
     code, tail = worker.process.returncode, worker.stderr_tail()
     if not worker.is_ready:
-        if code == 130:
+        if code in INTERRUPTED:
             raise KeyboardInterrupt
         raise EXIT_ERRORS.get(code, Error)(tail or f"a worker exited with code {code} before it had loaded the model")
     if worker.job_numbers:

@@ -1,13 +1,27 @@
-"""Deferring Ctrl-C: while an action is carried out, between actions, and in other threads."""
+"""Deferring Ctrl-C, SIGTERM and SIGHUP: while an action is carried out, between actions, and in other threads."""
 
 from __future__ import annotations
 
+import json
+import os
+import pty
 import signal
+import sys
 import threading
+from pathlib import Path
 
 import pytest
+from helpers.agent_fakes import program_arguments, program_environment, start_program
 
-from agent.safety.signals import HINT, InterruptShield, defer_interrupts
+from agent.safety.signals import (
+    HINT,
+    STOP_COMMAND,
+    InterruptShield,
+    StopRequestedError,
+    defer_interrupts,
+    raise_on_termination,
+)
+from agent.trace import new_folder, read_trace
 
 
 def press_ctrl_c() -> None:
@@ -76,3 +90,87 @@ def test_other_threads_leave_signal_handler_alone() -> None:
     thread.start()
     thread.join()
     assert observed == [InterruptShield, previous]
+
+
+def test_termination_signal_raises_outside_runs() -> None:
+    with pytest.raises(StopRequestedError) as caught, raise_on_termination():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.request.cause == "signal"
+    assert caught.value.request.exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_ignored_hangup_stays_ignored() -> None:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with raise_on_termination(), defer_interrupts() as shield:
+            signal.raise_signal(signal.SIGHUP)
+        assert not shield.pending
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def test_stop_from_thread_wakes_main_thread() -> None:
+    with pytest.raises(StopRequestedError) as caught, defer_interrupts() as shield:
+        thread = threading.Thread(target=shield.stop, args=(STOP_COMMAND,))
+        with shield.allow_interrupts():
+            thread.start()
+            threading.Event().wait(60)
+    thread.join()
+    assert caught.value.request is STOP_COMMAND
+
+
+def test_stop_of_loop_in_thread_waits() -> None:
+    shield = InterruptShield()
+    shield.stop(STOP_COMMAND)
+    with pytest.raises(StopRequestedError), shield.allow_interrupts():
+        raise AssertionError("the block ran")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(("mode", "first"), [("think", "thinking"), ("act", "acting")])
+def test_signal_finishes_started_action_first(tmp_path: Path, name: str, mode: str, first: str) -> None:
+    folder = new_folder(tmp_path)
+    process = start_program(folder, mode)
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != first:
+        pass
+    process.send_signal(signal.Signals[name])
+    out, _ = process.communicate(timeout=60)
+    assert json.loads(out.splitlines()[-1]) == ["stopped", "signal", 1, False]
+    record = read_trace(folder)
+    assert record.first("end")["cause"] == "signal"
+    assert name in record.first("end")["message"]
+    assert record.pending_action is None
+
+
+def test_second_signal_ends_action_at_once(tmp_path: Path) -> None:
+    folder = new_folder(tmp_path)
+    process = start_program(folder, "hang")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "acting\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    while b"second signal" not in process.stderr.readline().encode():
+        pass
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    record = read_trace(folder)
+    assert record.status == "stopped"
+    assert record.pending_action is not None
+
+
+def test_closed_terminal_leaves_end_in_trace(tmp_path: Path) -> None:
+    """The program goes on to print after its terminal is gone, until it stops."""
+    folder = new_folder(tmp_path)
+    child, terminal = pty.fork()
+    if child == 0:  # pragma: no cover - replaced by the program
+        os.execve(sys.executable, [sys.executable, *program_arguments(folder, "act")], program_environment())
+    output = b""
+    while b"acting" not in output:
+        output += os.read(terminal, 1000)
+    os.close(terminal)  # the kernel sends SIGHUP
+    os.waitpid(child, 0)
+    end = read_trace(folder).first("end")
+    assert (end["status"], end["cause"]) == ("stopped", "signal")
+    assert end["steps"] == 1

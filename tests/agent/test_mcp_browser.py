@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,6 +26,7 @@ from mcp.client.stdio import StdioServerParameters
 from PIL import Image
 
 from actions import UsageError
+from agent.trace import Trace, list_runs
 from envs.chromium.executable import find_chrome
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,3 +83,35 @@ def test_official_client_captures_page_and_clicks(page_url: str, tmp_path: Path)
     assert tuple(image_of(after)[400, 600]) == (0, 128, 0)
     assert denied.is_error
     assert "rule 'hosts'" in denied.content[0].text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM")
+def test_signal_ends_session_with_trace(page_url: str, tmp_path: Path) -> None:
+    """The client keeps standard input open; the process ends all the same."""
+    try:
+        find_chrome()
+    except UsageError as error:
+        pytest.skip(str(error))
+    arguments = ["mcp", "--url", page_url, "--runs", str(tmp_path / "runs"), "--policy", "sandbox"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    client = {"name": "test", "version": "1"}
+    start = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+    call = {"name": "act", "arguments": {"action": {"verb": "click", "x": 100, "y": 50}}}
+    messages = [("initialize", start, 1), ("notifications/initialized", {}, None), ("tools/call", call, 2)]
+    for method, parameters, number in messages:
+        message = {"jsonrpc": "2.0", "method": method, "params": parameters} | ({"id": number} if number else {})
+        process.stdin.write(json.dumps(message) + "\n")
+        process.stdin.flush()
+        if number is not None:
+            assert json.loads(process.stdout.readline())["id"] == number
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    process.stdin.close()
+    process.stdout.close()
+    (run_id,) = list_runs(tmp_path / "runs")
+    end = Trace.open(tmp_path / "runs" / run_id).first("end")
+    assert (end["status"], end["cause"], end["steps"]) == ("stopped", "signal", 1)

@@ -6,6 +6,8 @@ Tests that kill or interrupt a run start this file as a program: `python agent_f
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -118,14 +120,15 @@ def run_program(folder: Path, mode: str) -> None:
 
     Args:
         folder: The folder of the trace.
-        mode: "fast" to be killed; "think" or "act" to be interrupted while deciding or acting.
+        mode: "fast" to be killed; "think" or "act" to be interrupted while deciding or acting; "hang" for an action
+            that does not end.
     """
     from agent.loop import run
     from agent.policies.scripted import ScriptPolicy
     from agent.trace import TraceWriter
 
     env = FakeEnv(task=False)
-    env.surface.delay_s = {"fast": 0.0, "think": 0.0, "act": 1.0}[mode]
+    env.surface.delay_s = {"fast": 0.0, "think": 0.0, "act": 1.0, "hang": 3600.0}[mode]
 
     class EndlessScript(ScriptPolicy):
         def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
@@ -142,6 +145,24 @@ def run_program(folder: Path, mode: str) -> None:
     trace = TraceWriter(folder, {"goal": "type on", "policy": {}, "surface": "fake"})
     episode = run("type on", env, EndlessScript([]), max_steps=100_000, trace=trace, on_event=print_intent)
     print(json.dumps([episode.status, episode.cause, len(episode.steps), env.surface.closed]), flush=True)
+
+
+def program_arguments(folder: Path, mode: str) -> list[str]:
+    """Return the arguments of the interpreter for `run_program` in a process of its own."""
+    return [str(HERE / "agent_fakes.py"), str(folder), mode]
+
+
+def program_environment() -> dict[str, str]:
+    """Return the environment of that process."""
+    return {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
+
+
+def start_program(folder: Path, mode: str) -> subprocess.Popen[str]:
+    """Start `run_program` in a process of its own."""
+    arguments = [sys.executable, *program_arguments(folder, mode)]
+    return subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=program_environment()
+    )
 
 
 if __name__ == "__main__":

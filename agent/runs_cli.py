@@ -1,0 +1,165 @@
+"""Command line of `agent runs`: list and show earlier runs, and go on with one that was interrupted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.config import Settings
+    from agent.resume import Resumption
+    from agent.safety.policy import SafetyPolicy
+
+app = typer.Typer(
+    help="Show earlier runs, and resume one.", rich_markup_mode=None, no_args_is_help=True, add_completion=False
+)
+Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
+RUN_HELP = "An id, its beginning, a folder, or: last."
+
+
+@app.command("list")
+def list_runs(runs: Runs = None) -> None:
+    """List the runs, oldest first."""
+    from agent.ui.run_report import format_runs
+
+    print(format_runs(_runs_root(runs)))
+
+
+@app.command("show")
+def show_run(run: Annotated[str, typer.Argument(help=RUN_HELP)] = "last", runs: Runs = None) -> None:
+    """Show the steps of a run, and check its trace."""
+    from agent.ui.run_report import format_run
+
+    print(format_run(_runs_root(runs), run))
+
+
+@app.command("resume")
+def resume(
+    run: Annotated[str, typer.Argument(help=RUN_HELP)] = "last",
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps in all, with those of the earlier run; default: as before.")
+    ] = None,
+    approve: Annotated[
+        Literal["each", "never"] | None, typer.Option(help="As of `agent run`; default: as before.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="As of `agent run`; needed where the policy has changed meanwhile.", metavar="NAME|FILE"),
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="The file of replies, if the run replayed one.", metavar="FILE")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
+    runs: Runs = None,
+) -> None:
+    """Go on with a run that was interrupted, from its trace.
+
+    Goal, settings, model and earlier steps are those of the trace; steps, minutes and the other limits go on counting.
+    An action that may or may not have been carried out is asked about and, without a terminal, not repeated.
+    """
+    from agent.command_result import capture_stdout, exit_code
+    from agent.ui.display import TextDisplay, display
+
+    json_out = capture_stdout() if json else None
+    with display(json_out, sys.stdout) as output:
+        from agent.preflight import resolve_settings
+        from agent.resume import load_resumption
+        from agent.session import run_session, safety_policy
+        from agent.trace import find_run
+
+        root = _runs_root(runs)
+        resumption = load_resumption(find_run(root, run))
+        overrides = {"max_steps": max_steps, "approve": approve, "policy": policy}
+        settings = _settings(resumption, {name: value for name, value in overrides.items() if value is not None}, root)
+        _check(resumption, settings, script)
+        settings = resolve_settings(settings, resumption.trace.goal, script)
+        _check_policy(resumption, safety_policy(settings), is_named=policy is not None or approve is not None)
+        output.message(f"{'resumes':8} {resumption.trace.folder.name} after {resumption.step_count} steps")
+        person = output if isinstance(output, TextDisplay) and sys.stdin.isatty() else None
+        ask = person.ask if person else None
+        goal = resumption.trace.goal
+        episode = run_session(goal, settings, output, ask=ask, person=person, script=script, resumption=resumption)
+    raise typer.Exit(exit_code(episode))
+
+
+def _settings(resumption: Resumption, overrides: dict[str, object], root: Path) -> Settings:
+    """Return the settings of a run, with those of the command line; the new trace goes beside the others."""
+    from pydantic import ValidationError
+
+    from actions import UsageError
+    from agent.config import Settings
+
+    recorded = dict(resumption.trace.manifest["settings"])
+    try:
+        return Settings(**{**recorded, **overrides, "runs": str(root)})
+    except (TypeError, ValidationError) as error:
+        raise UsageError(
+            f"the settings of {resumption.trace.folder} are not those of this version, so it cannot be resumed: {error}"
+        ) from None
+
+
+def _check(resumption: Resumption, settings: Settings, script: Path | None) -> None:
+    """Raise UsageError where the run cannot be resumed with these settings."""
+    from actions import UsageError
+    from agent.control import HAS_UNIX_SOCKETS, running_runs
+    from agent.policies.scripted import load_script
+    from agent.resume import find_successor
+    from agent.session import is_practice, surface_name
+
+    trace, name = resumption.trace, resumption.trace.folder.name
+    recorded = trace.manifest["policy"]
+    if HAS_UNIX_SOCKETS and name in running_runs():
+        raise UsageError(f"the run {name} is still running; end it first: agent stop {name}")
+    if successor := find_successor(trace):
+        raise UsageError(f"the run {name} was resumed already; resume the later one: agent runs resume {successor}")
+    if is_practice(settings.url):
+        raise UsageError(
+            f"the run {name} was on a practice page, whose state is lost; start it anew: "
+            f"agent run '' --url {settings.url} --seed {settings.seed}"
+        )
+    if surface_name(settings) == "browser" and not settings.url:
+        raise UsageError(f"the run {name} names no start page, so its screen cannot be opened again")
+    if (recorded.get("model") == "script") != (script is not None):
+        raise UsageError(
+            f"the run {name} replayed a script; name the same one with --script FILE"
+            if script is None
+            else f"the run {name} used the model {recorded.get('model')}, not a script; remove --script"
+        )
+    if script is not None:
+        policy = load_script(script, settings.prompt)
+        if policy.metadata["fingerprint"] != recorded.get("fingerprint"):
+            raise UsageError(f"{script} is not the script that the run {name} replayed; name that one with --script")
+        if resumption.step_count >= len(policy.replies):
+            raise UsageError(f"the run {name} replayed all {len(policy.replies)} replies of {script}; nothing is left")
+    if resumption.step_count >= settings.max_steps:
+        raise UsageError(
+            f"the run {name} has used {resumption.step_count} of {settings.max_steps} steps; "
+            "allow more with --max-steps N, which counts them all"
+        )
+
+
+def _check_policy(resumption: Resumption, safety: SafetyPolicy, *, is_named: bool) -> None:
+    """Say that the guard's policy is another one; raise UsageError where it may allow more and was not named."""
+    from actions import UsageError
+
+    before = resumption.trace.manifest.get("safety_policy")
+    earlier = before if isinstance(before, dict) else {}
+    if earlier.get("sha256") == safety.sha256:
+        return
+    hashes = f"sha256 {str(earlier.get('sha256', 'unknown'))[:12]} before, {safety.sha256[:12]} now"
+    if not is_named and not safety.includes(earlier):
+        raise UsageError(
+            f"the policy has changed since the run began ({hashes}) and may allow more; "
+            "name the policy to go on with by --policy NAME|FILE"
+        )
+    print(f"the policy has changed since the run began ({hashes}); the present one holds", file=sys.stderr)
+
+
+def _runs_root(runs: str | None) -> Path:
+    from agent import config
+    from agent.session import runs_root
+
+    return runs_root(config.load({"runs": runs}))
