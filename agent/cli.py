@@ -134,7 +134,7 @@ def options(
 def run(
     goal: Annotated[str, typer.Argument(help='The task; "" for the own instruction of a practice page.')],
     surface: Surface = None,
-    url: Annotated[str | None, typer.Option(help="Page to start from; practice:TASK is a practice page.")] = None,
+    url: Annotated[str | None, typer.Option(help="Page to start from; miniwob:TASK is a practice page.")] = None,
     window: Annotated[
         str | None, typer.Option(help="See and act in the desktop window with this title only.", metavar="TITLE")
     ] = None,

@@ -48,7 +48,7 @@ def format_tasks(card: Path | None = None) -> str:
     lines += [f"  {task:28} {rates[task][0]} of {rates[task][1]}" for task in by_rate]
     lines += [
         "",
-        f'{len(others)} other tasks were not evaluated; try one with: agent run "" --url practice:TASK --model MODEL',
+        f'{len(others)} other tasks were not evaluated; try one with: agent run "" --url miniwob:TASK --model MODEL',
     ]
     names = textwrap.wrap(", ".join(others), LINE_WIDTH, break_on_hyphens=False)
     return "\n".join([*lines, *(f"  {line}" for line in names)])

@@ -17,7 +17,7 @@ def mcp(
             "--surface", "--on", help="browser, desktop[:virtual] or android[:SERIAL].", show_default="browser"
         ),
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Page to start from; practice:TASK is a practice page.")] = None,
+    url: Annotated[str | None, typer.Option(help="Page to start from; miniwob:TASK is a practice page.")] = None,
     window: Annotated[str | None, typer.Option(help="Show this window only, and act in it.", metavar="TITLE")] = None,
     program: Annotated[
         str | None,

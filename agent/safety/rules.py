@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from fnmatch import translate
 from functools import cached_property, lru_cache
-from re import IGNORECASE, compile
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
@@ -321,7 +321,7 @@ def matches_glob(text: str, patterns: Sequence[str]) -> bool:
 
 def _glob(pattern: str, text: str) -> bool:
     literal = pattern.replace("[", "[[]").replace("?", "[?]")
-    return compile(translate(literal), IGNORECASE).fullmatch(text) is not None
+    return re.compile(translate(literal), re.IGNORECASE).fullmatch(text) is not None
 
 
 def matches_host(host: HostAndPort | None, patterns: Sequence[str], is_permission: bool) -> bool:
