@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, Protocol, runtim
 import typer
 from typer.core import TyperCommand
 
-from agent.safety.signals import raise_on_termination, request_of_error
+from agent.safety.signals import CTRL_C, interrupted_exit_code, raise_on_termination
 
 if TYPE_CHECKING:
     from agent.calibrate import CalibrationResult
@@ -415,8 +415,10 @@ def main() -> NoReturn:
     try:
         with raise_on_termination():
             code = app(prog_name="agent", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        code = request_of_error(error).exit_code
+        if code == CTRL_C.exit_code:  # what the parser makes of each KeyboardInterrupt
+            code = interrupted_exit_code()
+    except (KeyboardInterrupt, typer.Abort):
+        code = interrupted_exit_code()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails too
         code = 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
-from collections.abc import Mapping
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +30,7 @@ from agent.run_status import RunStatus
 from agent.safety.approval import Approver
 from agent.safety.guard import ActionGuard
 from agent.safety.policy import SafetyPolicy, load_safety_policy
-from agent.safety.signals import STOP_COMMAND, StopRequest, defer_interrupts, request_of_error
+from agent.safety.signals import HOTKEY, STOP_COMMAND, StopRequest, defer_interrupts, request_of_error
 from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
 from agent.turn_executor import AskUser
@@ -121,6 +123,7 @@ def run_session(
         except (Error, KeyboardInterrupt) as error:
             return _abort_before_start(error, writer, display)
         stack.callback(env.close)
+        stack.enter_context(stop_hotkey(settings, partial(shield.stop, HOTKEY), display.message))
 
         def record(event: str, **facts: object) -> None:
             writer.write(event, **facts)
@@ -263,6 +266,32 @@ def install_guard(env: Env, safety: SafetyPolicy, folder: Path, record: EventWri
     guard = ActionGuard(safety, base.surface, folder, record, person=person, rules=rules)
     base.guard = guard
     return safety.asks_each(base.surface.name, guard.is_user_owned)
+
+
+@contextmanager
+def stop_hotkey(settings: Settings, stop: Callable[[], None], message: Callable[[str], None]) -> Iterator[None]:
+    """Let a hotkey stop a run on the user's own X display within the block, and say so; elsewhere there is none.
+
+    Args:
+        settings: The settings of the run.
+        stop: Asks the run to stop.
+        message: Shows a sentence.
+    """
+    display = os.environ.get("DISPLAY", "")
+    if settings.surface != "desktop" or not sys.platform.startswith("linux") or not display:
+        yield
+        return
+    from envs.desktop.x11 import hotkey
+
+    try:
+        keys = hotkey.Hotkey(display, stop)
+    except UsageError as error:
+        message(f"{error}, so there is no hotkey; Ctrl-C in this terminal stops the run")
+        yield
+        return
+    message(f"{hotkey.HOTKEY} stops the run, whichever window is in front")
+    with keys:
+        yield
 
 
 def restore_limits(env: Env, resumption: Resumption) -> None:

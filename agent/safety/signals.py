@@ -42,6 +42,7 @@ class StopRequest:
 
 CTRL_C = StopRequest("interrupted", "the user stopped the run", SIGNAL_EXIT_CODE + signal.SIGINT)
 STOP_COMMAND = StopRequest("interrupted", "the user stopped the run by `agent stop`", SIGNAL_EXIT_CODE + signal.SIGINT)
+HOTKEY = StopRequest("interrupted", "the user stopped the run by its hotkey", SIGNAL_EXIT_CODE + signal.SIGINT)
 
 
 class StopRequestedError(KeyboardInterrupt):
@@ -107,7 +108,9 @@ class InterruptShield:
     def handle(self, signum: int, frame: FrameType | None) -> None:
         """Handle a signal: raise now, or remember it until the next interruptible block."""
         _drop_lost_terminal()
+        global _last_request
         request, self._from_thread = self._from_thread or request_of_signal(signum), None
+        _last_request = request
         is_first, self.request = self.request is None, request
         if self.deferred and is_first:
             with suppress(OSError):  # standard error may be closed
@@ -130,6 +133,7 @@ class InterruptShield:
 
 
 _current: InterruptShield | None = None
+_last_request: StopRequest | None = None  # of any shield, as the parser of the command line hides the exception
 
 
 @contextmanager
@@ -154,12 +158,19 @@ def defer_interrupts() -> Iterator[InterruptShield]:
             _current = None
 
 
+def interrupted_exit_code() -> int:
+    """Return the exit code of a process that is ended by a KeyboardInterrupt: that of the last request, or Ctrl-C's."""
+    return (_last_request or CTRL_C).exit_code
+
+
 @contextmanager
 def raise_on_termination() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise StopRequestedError within the block, so that resources are closed as at Ctrl-C.
 
     A signal that is ignored, as SIGHUP under nohup, stays ignored. Has no effect outside the main thread.
     """
+    global _last_request
+    _last_request = None
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actions import UsageError
+from agent.control import HAS_UNIX_SOCKETS, running_runs
 from agent.trace import FRAMES, Trace, find_run, list_runs, read_trace
 from agent.ui.formatting import (
     decision_outcome,
@@ -23,17 +24,25 @@ _EXTRA_FIELDS = (("mistake", "error"), ("machine", "note"))
 
 def format_runs(root: Path) -> str:
     """Return one line for each run, the latest last."""
-    lines = []
+    lines, running = [], _running()
     for run_id in list_runs(root):
         try:
             with _checked_schema(root / run_id):
                 run = read_trace(root / run_id)
-                status, goal = sanitize(run.status, 20), sanitize(run.goal, 60)
+                status, goal = "running" if run_id in running else sanitize(run.status, 20), sanitize(run.goal, 60)
                 summary = f"{status:10}  {_format_reward(run):10}  {run.count:3} steps  {goal}"
         except UsageError as error:
             summary = f"{'damaged':10}  {sanitize(error, 100)}"
         lines.append(f"{sanitize(run_id)}  {summary}")
     return "\n".join(lines) if lines else f"no runs in {root}; `agent demo` makes one"
+
+
+def _running() -> list[str]:
+    """Return the ids of the runs that are running, as far as that is known."""
+    try:
+        return running_runs() if HAS_UNIX_SOCKETS else []
+    except UsageError:
+        return []
 
 
 def format_run(root: Path, name: str) -> str:

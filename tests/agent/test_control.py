@@ -17,6 +17,7 @@ from helpers.eventually import eventually
 from actions import UsageError
 from agent import control
 from agent.control import ControlServer, find_running, request, running_runs, runtime_folder, serve_control
+from agent.trace import TraceWriter, new_folder
 
 pytestmark = pytest.mark.skipif(not control.HAS_UNIX_SOCKETS, reason="the platform has no Unix sockets")
 
@@ -50,6 +51,14 @@ def serve() -> Iterator[Serve]:
 def test_status_is_answered(serve: Serve) -> None:
     serve("20260101-a")
     assert request("20260101-a", "status") == {"run": "20260101-a", "steps": 3}
+
+
+def test_list_tells_running_runs(agent: Agent, serve: Serve, tmp_path: Path) -> None:
+    folder = new_folder(tmp_path / "runs")
+    TraceWriter(folder, {"goal": "go"}).close()
+    assert "broken off" in agent("runs", "list")[1]
+    serve(folder.name)
+    assert "running" in agent("runs", "list")[1]
 
 
 def test_stop_reaches_named_run_only(agent: Agent, serve: Serve) -> None:

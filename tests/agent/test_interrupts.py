@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.agent_fakes import program_arguments, program_environment, start_program
+from helpers.command import Agent
 
 from agent.safety.signals import (
     HINT,
@@ -98,6 +99,16 @@ def test_termination_signal_raises_outside_runs() -> None:
     assert caught.value.request.cause == "signal"
     assert caught.value.request.exit_code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_command_ended_by_signal_reports_it(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, code: int
+) -> None:
+    from agent.ui import run_report
+
+    monkeypatch.setattr(run_report, "format_runs", lambda root: signal.raise_signal(signal.Signals[name]))
+    assert agent("runs", "list")[0] == code
 
 
 def test_ignored_hangup_stays_ignored() -> None:
