@@ -142,7 +142,8 @@
     const present = new WeakMap();
     let left = MAX_BOXES;
     for (const element of document.getElementsByTagName('*')) present.set(element, left-- > 0 ? box(element) : null);
-    seen = { grid, columns, rows, shown, present, focus: focused() };
+    const focus = focused();
+    seen = { grid, columns, rows, shown, present, focus, focusSummary: focus && summary(focus) };
     return token;
   }
 
@@ -187,6 +188,7 @@
         token,
         element: element ? describe(element) : null,
         moved: seen !== null && seen.focus !== element,
+        altered: seen !== null && element !== null && seen.focus === element && seen.focusSummary !== summary(element),
         frame: element instanceof HTMLIFrameElement,
         active: document.hasFocus(),
       };

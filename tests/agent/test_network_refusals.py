@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.canary import WebPage, canary_sites
+from perf.guard_cases.sites import WebPage, canary_sites
 
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy

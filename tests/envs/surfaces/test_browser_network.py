@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from helpers.canary import CanarySites, WebPage, canary_sites
+from perf.guard_cases.sites import CanarySites, WebPage, canary_sites
 from helpers.eventually import eventually
-from helpers.network_ways import BIG, CLICKED, DOCUMENTS, PASSIVE, SILENT, add_pages
+from perf.guard_cases.network_ways import BIG, CLICKED, DOCUMENTS, PASSIVE, SILENT, add_pages
 
 from actions import Back, Click, Home, Open, UsageError
 from envs.network.rules import NetworkRules
