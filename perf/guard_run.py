@@ -17,6 +17,7 @@ from agent.session import install_guard
 from perf.guard_cases.cases import DONE, HEIGHT, HIT, PRELUDE, WIDTH, GuardCase, PresetName
 from perf.guard_cases.sites import CanarySites, WebPage
 
+SWAP_S = 0.4  # for a swap: Chromium ignores clicks on a page that it has not painted
 SETTLE_S = 0.15  # for a request that an action has started
 CONTROL_CHARACTERS = {chr(code) for code in (*range(32), 127, *range(128, 160), *range(0x202A, 0x202F))} - {"\n"}
 
@@ -107,7 +108,7 @@ def run_case(case: GuardCase, preset: PresetName, screen: CaseScreen) -> CaseRes
 
     def swap() -> None:
         screen.evaluate(case.swap)
-        time.sleep(SETTLE_S)
+        time.sleep(SWAP_S)
 
     def record(event: str, **facts: object) -> None:
         if event == "decision" and facts["effect"] == "deny":

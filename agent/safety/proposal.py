@@ -127,6 +127,14 @@ class Proposal:
             return tuple(element for element in self.touched if not element.field)
         return ()
 
+    @property
+    def is_activation_unknown(self) -> bool:
+        """Whether typed text leaves the focused element by Tab and may then activate another one."""
+        if not isinstance(self.action, TypeText) or not self.touched or self.touched[0].role == "window":
+            return False
+        _, _, rest = self.action.text.partition("\t")
+        return any(character in rest for character in "\n ")
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The labels that name an effect: of activated controls, not of text fields and plain links."""

@@ -167,14 +167,14 @@ FILES = {
     "</div>",
 }
 ESCAPES = {
-    "title-sequence": "\x1b]0;owned\x07Delete",
-    "color": "\x1b[31mDelete",
+    "title-sequence": "\x1b]0;owned\x07 Delete",
+    "color": "\x1b[31m Delete",
     "carriage-return": "Delete\r y: harmless",
     "line-up": "Delete\x1b[1A\x1b[2K",
     "bidi": "Delete \u202eslelcnaC",
     "isolate": "\u2066Delete\u2069",
     "c1": "Delete \x9b2J",
-    "backspaces": "Delete\b\b\b\b\b\bCancel",
+    "backspaces": "Delete \b\b\b\b\b\b\bCancel",
 }
 
 
@@ -208,5 +208,5 @@ def disclosure_cases() -> Iterator[GuardCase]:
         script = "".join(f"\\u{ord(character):04x}" for character in label)
         page = f"<button id=b style='{BOX}' onclick='hit()'>{text}</button><script>b.textContent = '{script}'</script>"
         yield GuardCase(f"escape/{name}", "browser", page, (MIDDLE,), ("cautious",))
-    typed = TypeText(text="\x1b[2Jhello\x07\u202e")
+    typed = TypeText(text="hello\u202eolleh")
     yield GuardCase("escape/typed", "browser", "<input autofocus>", (typed,), ("cautious",), asks_each=True)
