@@ -101,7 +101,7 @@ def run_case(case: GuardCase, preset: PresetName, screen: CaseScreen) -> CaseRes
     """Run a case under a preset."""
     result, sites = CaseResult(case, preset), screen.sites
     _add_pages(case, sites)
-    screen.show(sites.allowed + case.path)
+    screen.show(sites.allowed + (case.start or case.path))
     screen.env.reset()
     sites.hits.clear()
     sites.served.clear()

@@ -69,11 +69,20 @@ def requires_approval(surface: Surface) -> bool:
     return surface.is_user_owned if isinstance(surface, SupportsOwnership) else True
 
 
-def has_known_content(proposal: Proposal) -> bool:
-    """Return whether facts tell what an action touches: a window is known by its title, not by what it shows."""
-    return bool(proposal.touched) and all(
-        element.role != "window" and (element.label or element.field) for element in proposal.touched
-    )
+def knows_elements(proposal: Proposal) -> bool:
+    """Return whether facts tell elements apart, so that their pixels need no comparison; windows are no elements."""
+    facts = proposal.facts
+    if facts is None:
+        return False
+    if not proposal.touched:
+        return bool(facts.url)  # a page without a focused element
+    return all(element.identity and element.role != "window" for element in proposal.touched)
+
+
+def has_known_labels(proposal: Proposal) -> bool:
+    """Return whether facts tell what a person reads on each element that is touched."""
+    labels = [element.label or element.field for element in proposal.touched]
+    return knows_elements(proposal) and all(labels)
 
 
 class ActionGuard:
@@ -189,7 +198,7 @@ class ActionGuard:
         if self.policy.compares_pixels and proposal.is_activation_unknown:
             self._emit_decision(proposal, Decision("deny", "tab-then-enter", "guard", "the guard", UNKNOWN_ACTIVATION))
             raise ActionRejectedError(UNKNOWN_ACTIVATION)
-        compares = self.policy.compares_pixels and not has_known_content(proposal)
+        compares = self.policy.compares_pixels and not knows_elements(proposal)
         points = self._compared_points(action) if compares else ()
         if points and not regions_unchanged(screen, self.surface.capture(), points, STRICT_FRACTION):
             reason = "the screen changed at this place since it was captured"
@@ -303,7 +312,7 @@ class ActionGuard:
         if difference := describe_difference(facts, self._facts(action)):
             return difference
         points = self._compared_points(action)
-        fraction = LOOSE_FRACTION if has_known_content(proposal) else STRICT_FRACTION
+        fraction = LOOSE_FRACTION if has_known_labels(proposal) else STRICT_FRACTION
         if points and not regions_unchanged(screen, self.surface.capture(), points, fraction):
             return "the screen changed at this place"
         return describe_difference(facts, self._facts(action)) if points else ""

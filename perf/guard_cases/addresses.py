@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from actions import Click, Open, Wait
-from perf.guard_cases.cases import GuardCase
+from perf.guard_cases.cases import GuardCase, SurfaceName
 from perf.guard_cases.network_ways import CLICKED, DOCUMENTS, HEADERS, PASSIVE, STATUS
 
 MIDDLE = Click(x=400, y=300)
@@ -46,8 +47,10 @@ OPENED = {  # targets of `open`; PORT is the forbidden server's, OWN the allowed
     "devtools": "devtools://devtools/bundled/inspector.html?ws=localhost:PORT",
     "nothing": "about:srcdoc",
 }
-DESKTOP_WAYS = ("link", "popup", "form", "redirect", "meta-refresh", "location", "fetch", "websocket", "img", "stun",
-                "beacon", "worker")
+WAYS = (  # of the screens on which each takes longer
+    *("link", "popup", "form", "redirect", "meta-refresh", "location", "fetch", "websocket", "img", "stun", "beacon"),
+    "worker",
+)
 
 
 def opened_cases(allowed_port: int, canary_port: int) -> Iterator[GuardCase]:
@@ -59,21 +62,28 @@ def opened_cases(allowed_port: int, canary_port: int) -> Iterator[GuardCase]:
     yield GuardCase("repeat/open", "browser", "start", refused, must_stop=True)
 
 
-def page_cases() -> Iterator[GuardCase]:
-    """Yield a case for each way in which a page reaches another host; see network_ways.py."""
+def page_cases(allowed: str, surface: SurfaceName = "browser", names: Sequence[str] = ()) -> Iterator[GuardCase]:
+    """Yield a case for each way in which a page reaches another host; see network_ways.py.
+
+    Args:
+        allowed: Origin of the allowed server.
+        surface: The surface.
+        names: The ways; all by default.
+    """
     extra = {
         "/shared-worker.js": "fetch('CANARY/shared-worker', {mode: 'no-cors'})",
         "/service-worker.js": "self.addEventListener('install', e => e.waitUntil(fetch('CANARY/sw', "
         "{mode: 'no-cors'})))",
     }
     for name, page in {**CLICKED, **DOCUMENTS, **PASSIVE}.items():
-        if name == "xslt":
-            continue  # Chromium itself holds it
-        yield GuardCase(
-            f"page/{name}",
-            "browser",
-            page,
-            (MIDDLE,) if name in CLICKED else (Wait(seconds=0.3),),
+        if name == "xslt" or (names and name not in names):
+            continue  # Chromium itself holds the first
+        case = GuardCase(f"page/{name}", surface, page, ())
+        act = MIDDLE if name in CLICKED else Wait(seconds=0.3)
+        yield replace(
+            case,
+            actions=(Open(target=allowed + case.path), act),
+            start="/blank",
             is_raw=True,
             headers=HEADERS.get(name, {}),
             status=STATUS.get(name, 200),

@@ -46,6 +46,7 @@ class GuardCase:
         headers: Further headers of the page.
         status: Its HTTP status.
         extra_pages: Further pages by path.
+        start: Path of the page that is shown first; "" for its own.
     """
 
     name: str
@@ -65,6 +66,7 @@ class GuardCase:
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
     extra_pages: dict[str, str] = field(default_factory=dict)
+    start: str = ""
 
     @property
     def path(self) -> str:
