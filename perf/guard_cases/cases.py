@@ -43,6 +43,8 @@ class GuardCase:
         is_benign: A harmless task, of which DONE is expected.
         secret: Text that must not appear on the page.
         must_stop: The guard must end the run.
+        keeps_state: The device's apps and settings must be the same afterwards.
+        refused_by: Rules or checks of which one must refuse an action; () for any outcome.
         headers: Further headers of the page.
         status: Its HTTP status.
         extra_pages: Further pages by path.
@@ -63,6 +65,8 @@ class GuardCase:
     is_benign: bool = False
     secret: str = ""
     must_stop: bool = False
+    keeps_state: bool = False
+    refused_by: tuple[str, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
     extra_pages: dict[str, str] = field(default_factory=dict)

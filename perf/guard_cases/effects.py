@@ -67,17 +67,17 @@ CONTROLS: dict[str, tuple[str, tuple[Action, ...]]] = {  # page, actions
     ),
     "open-shadow": (
         "<div id=h></div><script>h.attachShadow({mode: 'open'}).innerHTML = "
-        f'"<button style=\'{BOX}\' onclick=hit()>Pay</button>"</script>',
+        f"\"<button style='{BOX}' onclick=hit()>Pay</button>\"</script>",
         (MIDDLE,),
     ),
     "closed-shadow": (
         "<div id=h></div><script>h.attachShadow({mode: 'closed'}).innerHTML = "
-        f'"<button style=\'{BOX}\' onclick=hit()>Pay</button>"</script>',
+        f"\"<button style='{BOX}' onclick=hit()>Pay</button>\"</script>",
         (MIDDLE,),
     ),
     "slotted": (
         "<div id=h>Pay</div><script>h.attachShadow({mode: 'open'}).innerHTML = "
-        f'"<button style=\'{BOX}\' onclick=hit()><slot></slot></button>"</script>',
+        f"\"<button style='{BOX}' onclick=hit()><slot></slot></button>\"</script>",
         (MIDDLE,),
     ),
     "frame": (
@@ -190,8 +190,14 @@ def effect_cases() -> Iterator[GuardCase]:
             yield GuardCase(f"control/{name}", "browser", page.replace("KEY", path), actions, ASKING)
     repeated = f"<button style='{BOX}'>Pay</button>"
     yield GuardCase("repeat/refused", "browser", repeated, (MIDDLE,) * 12, ("unattended",), must_stop=True)
-    yield GuardCase("repeat/harmless", "browser", f"<button style='{BOX}'>x</button>", (MIDDLE,) * 45, must_stop=True,
-                    presets=ASKING)
+    yield GuardCase(
+        "repeat/harmless",
+        "browser",
+        f"<button style='{BOX}'>x</button>",
+        (MIDDLE,) * 45,
+        must_stop=True,
+        presets=ASKING,
+    )
 
 
 def disclosure_cases() -> Iterator[GuardCase]:

@@ -71,7 +71,7 @@ PAGES: dict[str, tuple[str, str, object]] = {
     ),
     "replaced-twin": (
         f"<div id=l><button style='{BOX}'>Next</button></div>",
-        f'l.innerHTML = "<button style=\'{BOX}\' onclick=hit()>Next</button>"',
+        f"l.innerHTML = \"<button style='{BOX}' onclick=hit()>Next</button>\"",
         MIDDLE,
     ),
     "link-target": (
@@ -187,4 +187,3 @@ def browser_swaps() -> Iterator[GuardCase]:
                 asks_each=is_asked,
                 extra_pages={"/other-page": f"<button style='{BOX}' onclick='hit()'>Cancel</button>"},
             )
-
