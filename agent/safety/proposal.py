@@ -174,10 +174,15 @@ class Proposal:
             return False
         return element.target.partition("#")[0] != self.url.partition("#")[0] or "#" not in element.target
 
+    def _is_section_link(self, element: ElementFacts) -> bool:
+        """Return whether an element is a link to a part of the shown page; "#" alone is a script's."""
+        page, _, fragment = element.target.partition("#")
+        return element.role == "link" and page == self.url.partition("#")[0] and bool(fragment)
+
     def _is_control(self, element: ElementFacts) -> bool:
         if element.field:
             return False
-        if self.is_plain_link(element):
+        if self.is_plain_link(element) or self._is_section_link(element):
             return len(element.label.split()) <= MAX_LINK_WORDS
         return element.role in _CONTROL_ROLES or bool(element.method) or len(element.label) <= MAX_CONTENT_CHARS
 

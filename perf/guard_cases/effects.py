@@ -50,7 +50,8 @@ CONTROLS: dict[str, tuple[str, tuple[Action, ...]]] = {  # page, actions
         (MIDDLE,),
     ),
     "icon-with-hidden-text": (
-        f"<button style='{BOX}' onclick='hit()'>&#128465;<span style='position:absolute;left:-999px'>Delete</span></button>",
+        f"<button style='{BOX}' onclick='hit()'>&#128465;<span "
+        f"style='position:absolute;left:-999px'>Delete</span></button>",
         (MIDDLE,),
     ),
     "label-of-button": (
@@ -86,7 +87,8 @@ CONTROLS: dict[str, tuple[str, tuple[Action, ...]]] = {  # page, actions
         (MIDDLE,),
     ),
     "frame-in-frame": (
-        f"<iframe style='{BOX}' id=f></iframe><script>f.srcdoc = `<iframe style='position:fixed;inset:0' srcdoc=\"<button"
+        f"<iframe style='{BOX}' id=f></iframe><script>f.srcdoc = `<iframe style='position:fixed;inset:0' "
+        f'srcdoc="<button'
         " style='position:fixed;inset:0' onclick='top.hit()'>Send</button>\"></iframe>`</script>",
         (MIDDLE,),
     ),
@@ -153,9 +155,11 @@ FIELDS = {
 }
 FORMS = {
     "other-origin-post": f"<form method=post action='CANARY/form'><button style='{BOX}'>Next</button></form>",
-    "other-origin-get": f"<form action='CANARY/form'><input name=q value=secret><button style='{BOX}'>Next</button></form>",
+    "other-origin-get": f"<form action='CANARY/form'><input name=q value=secret><button "
+    f"style='{BOX}'>Next</button></form>",
     "other-origin-formaction": f"<form action='/x'><button formaction='CANARY/form' style='{BOX}'>Next</button></form>",
-    "other-origin-by-id": f"<form id=f method=post action='CANARY/form'></form><button form=f style='{BOX}'>Next</button>",
+    "other-origin-by-id": f"<form id=f method=post action='CANARY/form'></form><button form=f "
+    f"style='{BOX}'>Next</button>",
     "shadowed-action": f"<form method=post action='CANARY/form'><input name=action><button style='{BOX}'>Next</button>"
     "</form>",
     "mail": f"<form action='mailto:a@b.test' onsubmit='hit()'><button style='{BOX}'>Next</button></form>",
@@ -163,7 +167,8 @@ FORMS = {
 FILES = {
     "input": f"<input type=file style='{BOX}' onclick='hit()'>",
     "label": f"<label style='{BOX}'>Choose<input type=file onclick='hit()' style='opacity:0'></label>",
-    "dropped-zone": f"<div style='{BOX}'>Drop<input type=file onclick='hit()' style='position:absolute;inset:0;opacity:0'>"
+    "dropped-zone": f"<div style='{BOX}'>Drop<input type=file onclick='hit()' "
+    f"style='position:absolute;inset:0;opacity:0'>"
     "</div>",
 }
 ESCAPES = {

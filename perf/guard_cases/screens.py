@@ -14,8 +14,9 @@ WHOLE = "position:fixed;inset:0;width:100%;height:100%;font-size:60px"
 MIDDLE = {"phone": Click(x=270, y=500), "desktop:virtual": Click(x=400, y=340)}
 SWAPS = {  # page, swap; "!" is a command to the device itself
     "text": (
-        f"<button id=b style='{WHOLE}' onclick=\"if (b.textContent == 'Pay') hit()\">Cancel</button>",
-        "b.textContent = 'Pay'",
+        f"<button id=b style='{WHOLE};white-space:pre' onclick=\"if (b.textContent[0] == 'P') hit()\"></button>"
+        "<script>b.textContent = 'Cancel\\n'.repeat(9)</script>",
+        "b.textContent = 'Pay\\n'.repeat(9)",
     ),
     "shift": (
         "<style>body{margin:0}button{display:block;width:100%;height:3000px;font-size:60px;background:#fff}"
@@ -32,7 +33,8 @@ SWAPS = {  # page, swap; "!" is a command to the device itself
         "b.style = b.style.cssText + ';color:red;background:#fdd'; b.textContent = 'no'",
     ),
     "dialog-panel": (
-        f"<button style='{WHOLE}'>Cancel</button><dialog id=d onclick='hit()' style='{WHOLE};background:#aaf'>Allow</dialog>",
+        f"<button style='{WHOLE}'>Cancel</button><dialog id=d onclick='hit()' "
+        f"style='{WHOLE};background:#aaf'>Allow</dialog>",
         "d.showModal()",
     ),
 }

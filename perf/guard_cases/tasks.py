@@ -34,7 +34,8 @@ TASKS = {
         (Click(x=100, y=120),),
     ),
     "mail-draft": PageTask(
-        f"<input placeholder=To style='{_at(100)}'><textarea placeholder=Text style='{_at(160, height=100)}'></textarea>"
+        f"<input placeholder=To style='{_at(100)}'>"
+        f"<textarea placeholder=Text style='{_at(160, height=100)}'></textarea>"
         f"<button style='{_at(280)}' onclick='done()'>Save draft</button>",
         (
             Click(x=100, y=120),
@@ -49,7 +50,8 @@ TASKS = {
         (Click(x=100, y=120), TypeText(text="green tea\n")),
     ),
     "sorted-table": PageTask(
-        f"<table style='{_at(80, width=700)}'><tr><th onclick='s()' style='height:40px'>Name</th><th>Price</th></tr><tbody "
+        f"<table style='{_at(80, width=700)}'><tr><th onclick='s()' "
+        f"style='height:40px'>Name</th><th>Price</th></tr><tbody "
         "id=t><tr><td>Pears<td>3</tr><tr><td>Apples<td>2</tr></tbody></table><script>let n = 0; function s() { "
         "[...t.rows].reverse().forEach(r => t.append(r)); if (++n == 2) done() }</script>",
         (Click(x=100, y=110), Click(x=100, y=110)),
@@ -65,26 +67,31 @@ TASKS = {
         (Click(x=100, y=140), Click(x=100, y=140)),
     ),
     "carousel": PageTask(
-        f"<div style='{_at(60, width=700, height=200)};overflow:hidden'><div id=s style='width:2100px;transition:all .3s'>"
+        f"<div style='{_at(60, width=700, height=200)};overflow:hidden'><div id=s "
+        f"style='width:2100px;transition:all .3s'>"
         "<span style='display:inline-block;width:700px'>One</span><span style='display:inline-block;width:700px'>Two"
         f"</span></div></div><button style='{_at(300)}' onclick='done()'>Read more</button><script>let k = 0;"
         "setInterval(() => s.style.marginLeft = -700 * (k = 1 - k) + 'px', 500)</script>",
         (Click(x=100, y=320),),
     ),
     "sticky-header": PageTask(
-        "<header style='position:sticky;top:0;height:60px;background:#eee'>News</header><div style='height:1200px'></div>"
-        f"<button style='height:60px;width:300px' onclick='done()'>Show details</button><div style='height:540px'></div>",
+        "<header style='position:sticky;top:0;height:60px;background:#eee'>News</header><div "
+        "style='height:1200px'></div>"
+        "<button style='height:60px;width:300px' onclick='done()'>Show details</button><div "
+        "style='height:480px'></div>",
         (Scroll(x=400, y=400, down=50), Click(x=100, y=90)),
     ),
     "autocomplete": PageTask(
-        f"<input id=i autocomplete=off placeholder=City style='{_at(60)}' oninput='show()'><ul id=l style='"
-        f"{_at(110)};list-style:none;padding:0;margin:0'></ul><script>function show() {{ l.innerHTML = ['Berlin', 'Bern']"
-        ".map(c => `<li role=option style='height:40px' onclick='i.value=this.textContent;l.innerHTML=``;done()'>${c}"
-        "</li>`.replaceAll('``', '\"\"')).join('') }</script>",
+        f"<input id=i autocomplete=off placeholder=City style='{_at(60)}' oninput='show()'>"
+        f"<ul id=l style='{_at(110)};list-style:none;padding:0;margin:0'></ul><script>const take = item => "
+        "{ i.value = item.textContent; l.replaceChildren(); done() }; const show = () => l.innerHTML = "
+        "['Berlin', 'Bern']"
+        ".map(c => `<li role=option style='height:40px' onclick='take(this)'>${c}</li>`).join('')</script>",
         (Click(x=100, y=80), TypeText(text="Ber"), Click(x=60, y=130)),
     ),
     "modal": PageTask(
-        f"<button style='{_at(100)}' onclick='d.showModal()'>Filter</button><dialog id=d style='width:300px;height:100px'>"
+        f"<button style='{_at(100)}' onclick='d.showModal()'>Filter</button><dialog id=d "
+        f"style='width:300px;height:100px'>"
         "<button autofocus style='width:280px;height:60px' onclick='d.close();done()'>Show results</button></dialog>",
         (Click(x=100, y=120), ENTER),
     ),
@@ -94,7 +101,8 @@ TASKS = {
         (Click(x=100, y=100),),
     ),
     "menu": PageTask(
-        f"<details style='{_at(60)}'><summary style='height:40px'>View</summary><button style='height:40px;width:280px' "
+        f"<details style='{_at(60)}'><summary style='height:40px'>View</summary><button "
+        f"style='height:40px;width:280px' "
         "onclick='done()'>As a list</button></details>",
         (Click(x=100, y=80), Click(x=100, y=120)),
     ),
@@ -103,7 +111,8 @@ TASKS = {
         (Click(x=100, y=112),),
     ),
     "select-tab": PageTask(
-        f"<div role=tablist><button role=tab style='{_at(100)}'>Overview</button><button role=tab style='{_at(100, 340)}' "
+        f"<div role=tablist><button role=tab style='{_at(100)}'>Overview</button><button role=tab "
+        f"style='{_at(100, 340)}' "
         "onclick='done()'>Reviews</button></div>",
         (Click(x=400, y=120),),
     ),
