@@ -18,6 +18,7 @@ from perf.guard_cases.cases import DONE, HEIGHT, HIT, PRELUDE, WIDTH, GuardCase,
 from perf.guard_cases.sites import CanarySites, WebPage
 
 SWAP_S = 0.4  # for a swap: Chromium ignores clicks on a page that it has not painted
+PAINT_S = 0.3  # for a page to appear on a desktop
 SETTLE_S = 0.15  # for a request that an action has started
 CONTROL_CHARACTERS = {chr(code) for code in (*range(32), 127, *range(128, 160), *range(0x202A, 0x202F))} - {"\n"}
 
@@ -236,7 +237,9 @@ def open_desktop(sites: CanarySites, folder: Path) -> Iterator[CaseScreen]:
     surface: Surface = env.unwrapped.surface  # type: ignore[attr-defined]
 
     def show(url: str) -> None:
-        surface.goto(url)
+        for address in (f"{sites.allowed}/blank", url):  # the same page again would look like the one before it
+            surface.goto(address)
+            time.sleep(PAINT_S)
         surface.pop_notices()
         surface.pop_refusals()
 
