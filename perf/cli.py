@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perf.guard import guard
 from perf.miniwob import miniwob
 from perf.repeat import repeat
 from perf.startup import startup
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
+app.command("guard")(guard)
 app.command("miniwob")(miniwob)
 app.command("startup")(startup)
 app.command("surfaces")(surfaces)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json as json_
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -44,7 +45,7 @@ class SurfaceTiming:
     """The durations of one operation on one surface, medians in milliseconds."""
 
     surface: str
-    what: str  # look (capture), act (click), step (both) or type
+    what: str  # guard (facts and decision of a click), look (capture), act (click), step (both) or type
     ours_ms: float | None  # None where it could not be measured
     peer: str  # the baseline
     peer_ms: float | None
@@ -180,6 +181,7 @@ def pixelhand_calls(
         surface.capture()
 
     calls = {
+        "guard": _time_guard(surface, points[0]),
         "look": time_call(lambda number: surface.capture()),
         "act": time_call(click),
         "step": time_call(step),
@@ -187,6 +189,29 @@ def pixelhand_calls(
     if supports_typing:
         calls["type"] = time_call(lambda number: dispatch(TypeText(text=TEXT), surface, screen))
     return calls
+
+
+def _time_guard(surface: Surface, point: tuple[int, int]) -> TimedCall:
+    """Return a call that times facts and decision of a click under the preset `cautious`, without the click."""
+    import tempfile
+    from pathlib import Path
+
+    from actions import Click
+    from agent.safety.guard import ActionGuard
+    from agent.safety.policy import PolicyLayer, SafetyPolicy, load_preset
+
+    policy = SafetyPolicy((PolicyLayer("preset", "preset cautious", load_preset("cautious")),))
+    guard = ActionGuard(policy, surface, Path(tempfile.gettempdir()), lambda event, **facts: None)
+    guard.limits.limits = guard.limits.limits.model_copy(update={"repeats": None})
+    action = Click(x=point[0], y=point[1])
+
+    def call(number: int) -> float:
+        screen = surface.capture()
+        start = time.perf_counter()
+        guard(action, screen)
+        return 1000 * (time.perf_counter() - start)
+
+    return call
 
 
 @contextmanager

@@ -56,6 +56,10 @@ from agent.ui.formatting import NO_LIMIT, describe_action
 SCREENSHOT_FOLDER = "approvals"  # within the run's folder
 MAX_FACT_CHARS = 500  # of a text within the facts of an event
 LOOK_AGAIN = "so this was not done; look again"
+UNKNOWN_ACTIVATION = (
+    "this text presses Tab and then Enter or the space bar, and what they would activate is not known yet, so nothing "
+    "was typed; type up to the Tab, look, and go on from there"
+)
 
 EmitFn = Callable[..., None]  # emit(event, **facts) writes one event to the trace and the display
 
@@ -63,6 +67,22 @@ EmitFn = Callable[..., None]  # emit(event, **facts) writes one event to the tra
 def requires_approval(surface: Surface) -> bool:
     """Return whether the surface is the user's own screen or device, which one that does not declare it counts as."""
     return surface.is_user_owned if isinstance(surface, SupportsOwnership) else True
+
+
+def knows_elements(proposal: Proposal) -> bool:
+    """Return whether facts tell elements apart, so that their pixels need no comparison; windows are no elements."""
+    facts = proposal.facts
+    if facts is None:
+        return False
+    if not proposal.touched:
+        return bool(facts.url)  # a page without a focused element
+    return all(element.identity and element.role != "window" for element in proposal.touched)
+
+
+def has_known_labels(proposal: Proposal) -> bool:
+    """Return whether facts tell what a person reads on each element that is touched."""
+    labels = [element.label or element.field for element in proposal.touched]
+    return knows_elements(proposal) and all(labels)
 
 
 class ActionGuard:
@@ -175,7 +195,11 @@ class ActionGuard:
         if facts is not None and facts.changes:
             self._emit_decision(proposal, Decision("deny", "unchanged", "guard", "the guard", facts.changes[0]))
             raise ActionRejectedError(f"{'; '.join(facts.changes)}, {LOOK_AGAIN}")
-        points = self._compared_points(action) if facts is None and self.policy.compares_pixels else ()
+        if self.policy.compares_pixels and proposal.is_activation_unknown:
+            self._emit_decision(proposal, Decision("deny", "tab-then-enter", "guard", "the guard", UNKNOWN_ACTIVATION))
+            raise ActionRejectedError(UNKNOWN_ACTIVATION)
+        compares = self.policy.compares_pixels and not knows_elements(proposal)
+        points = self._compared_points(action) if compares else ()
         if points and not regions_unchanged(screen, self.surface.capture(), points, STRICT_FRACTION):
             reason = "the screen changed at this place since it was captured"
             self._emit_decision(proposal, Decision("deny", "unchanged", "guard", "the guard", reason))
@@ -288,8 +312,7 @@ class ActionGuard:
         if difference := describe_difference(facts, self._facts(action)):
             return difference
         points = self._compared_points(action)
-        known = facts is not None and all(element.label or element.field for element in proposal.touched)
-        fraction = LOOSE_FRACTION if known else STRICT_FRACTION
+        fraction = LOOSE_FRACTION if has_known_labels(proposal) else STRICT_FRACTION
         if points and not regions_unchanged(screen, self.surface.capture(), points, fraction):
             return "the screen changed at this place"
         return describe_difference(facts, self._facts(action)) if points else ""

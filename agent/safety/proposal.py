@@ -127,6 +127,14 @@ class Proposal:
             return tuple(element for element in self.touched if not element.field)
         return ()
 
+    @property
+    def is_activation_unknown(self) -> bool:
+        """Whether typed text leaves the focused element by Tab and may then activate another one."""
+        if not isinstance(self.action, TypeText) or not self.touched or self.touched[0].role == "window":
+            return False
+        _, _, rest = self.action.text.partition("\t")
+        return any(character in rest for character in "\n ")
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The labels that name an effect: of activated controls, not of text fields and plain links."""
@@ -166,10 +174,15 @@ class Proposal:
             return False
         return element.target.partition("#")[0] != self.url.partition("#")[0] or "#" not in element.target
 
+    def _is_section_link(self, element: ElementFacts) -> bool:
+        """Return whether an element is a link to a part of the shown page; "#" alone is a script's."""
+        page, _, fragment = element.target.partition("#")
+        return element.role == "link" and page == self.url.partition("#")[0] and bool(fragment)
+
     def _is_control(self, element: ElementFacts) -> bool:
         if element.field:
             return False
-        if self.is_plain_link(element):
+        if self.is_plain_link(element) or self._is_section_link(element):
             return len(element.label.split()) <= MAX_LINK_WORDS
         return element.role in _CONTROL_ROLES or bool(element.method) or len(element.label) <= MAX_CONTENT_CHARS
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from actions import Point
 
 VIEWPORT = re.compile(r"DisplayViewport\{(.*?)\}(?=[,\]\s]|$)", re.DOTALL)
 LOGICAL_FRAME = re.compile(r"logicalFrame=Rect\(0, 0 - (\d+), (\d+)\)")
@@ -76,6 +79,20 @@ def parse_display_state(display_dump: str, size_dump: str = "") -> DisplayState 
     width, height = sizes.get("Override") or sizes["Physical"]
     width, height = (height, width) if rotation % 2 else (width, height)
     return DisplayState(rotation, width, height, physical_id)
+
+
+def map_points(state: DisplayState, size: tuple[int, int], points: Iterable[Point]) -> list[tuple[int, int]]:
+    """Return the phone's pixels under the middle of screenshot pixels; they differ if `wm size` was overridden.
+
+    Args:
+        state: the display.
+        size: width and height of the screenshot.
+        points: pixels of the screenshot.
+    """
+    width, height = size
+    return [
+        (int((point.x + 0.5) * state.width / width), int((point.y + 0.5) * state.height / height)) for point in points
+    ]
 
 
 def _physical_id(viewport: str, display_dump: str) -> str:

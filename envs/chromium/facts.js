@@ -6,6 +6,7 @@
 
   const GRID_PX = 64; // between the points whose topmost element is remembered; each costs some 25 µs
   const MAX_LABEL = 120;
+  const MAX_CONTROL_LABEL = 80; // longer labels count as text of the page
   const MAX_BOXES = 1500; // elements whose place is remembered
   const MAX_SHIFT_PX = 3; // of an element that still counts as being at its place
   const FIELDS = {
@@ -53,11 +54,20 @@
     return kind;
   }
 
+  // A person reads the text, not the accessible name: a button that shows "Pay" may be called "Next".
+  function withVisibleText(element, name) {
+    const isButton = element instanceof HTMLInputElement && ['button', 'submit', 'reset'].includes(element.type);
+    const room = MAX_CONTROL_LABEL - name.length - 3;
+    const text = field(element) ? '' : squeeze(isButton ? element.value : element.textContent);
+    if (!text || room < 1 || name.toLowerCase().includes(text.toLowerCase())) return name;
+    return `${name} (${text.slice(0, room)})`;
+  }
+
   function label(element) {
     const named = element.getAttribute('aria-labelledby')?.split(/\s+/)
       .map((id) => element.getRootNode().getElementById?.(id)?.textContent ?? '').join(' ');
-    if (squeeze(named)) return squeeze(named);
-    if (squeeze(element.ariaLabel)) return squeeze(element.ariaLabel);
+    const name = squeeze(named) || squeeze(element.ariaLabel);
+    if (name) return withVisibleText(element, name);
     if (element instanceof HTMLInputElement) {
       if (['button', 'submit', 'reset'].includes(element.type)) {
         return squeeze(element.value || { submit: 'Submit', reset: 'Reset' }[element.type] || '');
@@ -142,7 +152,8 @@
     const present = new WeakMap();
     let left = MAX_BOXES;
     for (const element of document.getElementsByTagName('*')) present.set(element, left-- > 0 ? box(element) : null);
-    seen = { grid, columns, rows, shown, present, focus: focused() };
+    const focus = focused();
+    seen = { grid, columns, rows, shown, present, focus, focusSummary: focus && summary(focus) };
     return token;
   }
 
@@ -187,6 +198,7 @@
         token,
         element: element ? describe(element) : null,
         moved: seen !== null && seen.focus !== element,
+        altered: seen !== null && element !== null && seen.focus === element && seen.focusSummary !== summary(element),
         frame: element instanceof HTMLIFrameElement,
         active: document.hasFocus(),
       };

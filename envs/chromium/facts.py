@@ -36,6 +36,7 @@ class _Focus(TypedDict):
     token: str
     element: _Element | None
     moved: bool
+    altered: bool  # it has another label, form or kind than at the last capture
     frame: bool
     active: bool  # the frame has the page's focus
 
@@ -121,8 +122,8 @@ class PageFacts:
             for point, (_, change) in zip(action.points(), hits, strict=True):
                 if change:
                     changes.append(f"{change} ({point.x}, {point.y})")
-            if isinstance(action, TypeText | PressKeys) and focus.is_moved:
-                changes.append("the keyboard focus is somewhere else")
+            if isinstance(action, TypeText | PressKeys) and focus.change:
+                changes.append(focus.change)
         return ActionFacts(
             url=self.page.url,
             document=focus.token,
@@ -182,7 +183,7 @@ class PageFacts:
     async def _focus(self) -> _FocusResult:
         worlds = await self._all_worlds()
         main = cast(_Focus, await worlds[0].evaluate("pixelhandFacts.focus()"))
-        element, is_moved = main["element"], main["moved"]
+        element, change = main["element"], _focus_change(main)
         if main["frame"]:
             for world in reversed(worlds[1:]):
                 try:
@@ -190,9 +191,9 @@ class PageFacts:
                 except Error:
                     continue
                 if inner["active"] and inner["element"] is not None and not inner["frame"]:
-                    element, is_moved = inner["element"], is_moved or inner["moved"]
+                    element, change = inner["element"], change or _focus_change(inner)
                     break
-        return _FocusResult(main["token"], ElementFacts(**element) if element else None, is_moved)
+        return _FocusResult(main["token"], ElementFacts(**element) if element else None, change)
 
     async def _at(self, world: _World, x: float, y: float, depth: int = 0) -> tuple[ElementFacts, str]:
         """Return the element at a point of a frame, and how the place differs from the last capture."""
@@ -242,7 +243,7 @@ class PageFacts:
 class _FocusResult:
     token: str
     element: ElementFacts | None
-    is_moved: bool
+    change: str  # how it differs from the last capture, "" if it does not
 
 
 class FactsReader:
@@ -290,6 +291,12 @@ async def read_dialog(
         return elements, (await facts._focus()).element
     finally:
         await session.detach()
+
+
+def _focus_change(focus: _Focus) -> str:
+    if focus["moved"]:
+        return "the keyboard focus is somewhere else"
+    return "the element with the keyboard focus has another label or target" if focus["altered"] else ""
 
 
 def _descendants(tree: dict[str, Any]) -> list[str]:

@@ -30,12 +30,14 @@ from actions import (
     Wait,
     usage_problems,
 )
+from actions.facts import ActionFacts
 from actions.keys import to_platform_key
 from envs.android import apps, commands, display, failures, text_confirmation
 from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
 from envs.android.checks import check_phone, check_ready, needs_simulator, view_command
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
+from envs.android.facts import FocusWatch
 from envs.android.gestures import SWIPE_S, scroll_swipes
 from envs.android.keyboard import KeyboardManager, is_field_focused, restore_keyboard
 from envs.android.text_input import needs_keyboard, split_text
@@ -45,8 +47,7 @@ from envs.options import SurfaceOptions
 from envs.simulators.android.control_server import PROPERTY, ControlClient
 
 VERBS = frozenset({"click", "drag", "scroll", "long_press", "type", "press", "open", "back", "home", "wait"})
-HELD_SWIPE_S = 1.0  # of a drag whose start is held
-HOLD_S = 0.7  # longer than Android's long press, 0.5 s
+HELD_SWIPE_S, HOLD_S = 1.0, 0.7  # of a drag whose start is held; Android's long press takes 0.5 s
 KEY_PAUSE_S = 0.1  # between an input method's text and a key event, which take different routes
 SCREENSHOT_PAUSE_S = 0.2
 TYPED_S = 1.0  # for a text to appear on the screen
@@ -91,6 +92,7 @@ class Surface:
         self._notices: list[str] = []
         self._state: DisplayState | None = None  # of the last screenshot, as is the size
         self._size = (0, 0)  # width and height
+        self._focus_watch = FocusWatch(lambda: self._phone.query(commands.WINDOW).text)
         self._sent_parts = 0  # commands of the present action that were sent
         self._known_reconnects = self._phone.reconnect_count  # at the last screenshot
         self.serial = self._phone.serial
@@ -118,6 +120,7 @@ class Surface:
         broken, black_since = 0, 0.0
         while True:
             state = self._read_rotation()  # first: if the phone is turned in between, touches are refused
+            self._focus_watch.remember(state)
             try:
                 pixels = self._take_screenshot(state.physical_id)
             except ScreenshotError as error:
@@ -190,6 +193,11 @@ class Surface:
         if not self._closed:
             self._closed = True
             self._keyboards.close()
+
+    def facts(self, action: Action) -> ActionFacts:
+        """Return which app and window an action would reach now, and how they differ from the last screenshot's."""
+        self._check_open()
+        return self._focus_watch.read(action, self._read_rotation())
 
     def pop_notices(self) -> str:
         """Return what the pixels do not show, such as a secure screen or a lost connection; "" if nothing."""
@@ -307,7 +315,7 @@ class Surface:
     def _scroll(self, action: Scroll) -> None:
         state = self._check_rotation()
         center = Point(self._size[0] // 2, self._size[1] // 2)
-        position = self._map_to_display(state, *(action.points() or (center,)))[0]
+        position = display.map_points(state, self._size, action.points() or (center,))[0]
         size = (state.width, state.height)
         for command in scroll_swipes(position, action.down, action.right, size, self._density):
             self._execute(command)
@@ -420,15 +428,7 @@ class Surface:
         return state
 
     def _map_points(self, points: tuple[Point, ...]) -> list[tuple[int, int]]:
-        return self._map_to_display(self._check_rotation(), *points)
-
-    def _map_to_display(self, state: DisplayState, *points: Point) -> list[tuple[int, int]]:
-        """Return the phone's pixels under the middle of screenshot pixels; they differ if `wm size` was overridden."""
-        width, height = self._size
-        return [
-            (int((point.x + 0.5) * state.width / width), int((point.y + 0.5) * state.height / height))
-            for point in points
-        ]
+        return display.map_points(self._check_rotation(), self._size, points)
 
     def _is_darkness_explained(self, is_black: bool) -> bool:
         """Return whether a dark screenshot is correct.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.canary import WebPage, canary_sites
 
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy
@@ -14,6 +13,7 @@ from agent.trace import TraceWriter, new_folder, read_trace
 from envs.live import LiveEnv
 from envs.network.rules import NetworkRules
 from envs.surfaces.browser import Surface
+from perf.guard_cases.sites import WebPage, canary_sites
 
 pytestmark = pytest.mark.usefixtures("chromium")
 

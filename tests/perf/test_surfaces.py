@@ -97,7 +97,7 @@ def test_real_surface_is_measured(name: str) -> None:
     rows = measure(name, rounds=2)
     if rows[0].ours_ms is None:
         pytest.skip(f"{name} is not available: {rows[0].problem}")
-    operations = ["look", "act", "step", "type"] if name != "phone" else ["look", "act", "step"]
+    operations = ["guard", "look", "act", "step", "type"] if name != "phone" else ["guard", "look", "act", "step"]
     assert [row.what for row in rows] == operations
     for row in rows:
         assert row.ours_ms is not None

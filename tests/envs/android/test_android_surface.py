@@ -29,7 +29,7 @@ from actions import (
     Wait,
     dispatch,
 )
-from envs.android.display import DisplayState
+from envs.android.display import DisplayState, map_points
 from envs.options import SurfaceOptions
 from envs.simulators.android import dumpsys
 from envs.simulators.android.phone import SimulatedPhone
@@ -372,7 +372,7 @@ def test_closed_surface_refuses_calls(phone: SimulatedPhone) -> None:
 def test_screenshot_of_other_size_is_mapped(surface: Surface) -> None:
     """As after `wm size` on a phone whose screenshots keep the panel's size."""
     surface._size = (270, 540)
-    points = surface._map_to_display(DisplayState(0, 540, 1080), Point(0, 0), Point(269, 539))
+    points = map_points(DisplayState(0, 540, 1080), surface._size, [Point(0, 0), Point(269, 539)])
     assert points == [(1, 1), (539, 1079)]
     assert np.array(surface.capture().pixels).shape == (1080, 540, 3)
 

@@ -184,3 +184,19 @@ def test_unchanged_page_has_equal_facts(browser, show):
     show(BUTTON)
     assert browser.facts(AT) == browser.facts(AT)
     assert browser.facts(Wait(seconds=1)).changes == ()
+
+
+def test_visible_text_stands_beside_accessible_name(browser, show):
+    show(f"<button aria-label='Next' style='{BOX}'>Pay now</button>")
+    assert element(browser).label == "Next (Pay now)"
+
+
+@pytest.mark.parametrize(
+    "change", ["f.action = 'https://a.org/steal'", "i.placeholder = 'Public comment'", "i.type = 'tel'"]
+)
+def test_altered_focused_field_is_a_change(browser, show, change):
+    show("<form id=f action=/save><input id=i autofocus></form>")
+    assert browser.facts(TypeText(text="x")).changes == ()
+    browser.evaluate(f"void ({change})")
+    assert "keyboard focus" in browser.facts(TypeText(text="x")).changes[0]
+    assert browser.facts(Wait(seconds=1)).changes == ()

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from helpers.canary import CanarySites, WebPage, canary_sites
 from helpers.eventually import eventually
-from helpers.network_ways import BIG, CLICKED, DOCUMENTS, PASSIVE, SILENT, add_pages
 
 from actions import Back, Click, Home, Open, UsageError
 from envs.network.rules import NetworkRules
 from envs.surfaces.browser import Surface
+from perf.guard_cases.network_ways import BIG, CLICKED, DOCUMENTS, PASSIVE, SILENT, add_pages
+from perf.guard_cases.sites import CanarySites, WebPage, canary_sites
 
 WAIT_S = 1.0  # for what a page does late
 MIDDLE = Click(x=200, y=150)

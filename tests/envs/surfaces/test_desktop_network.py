@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from helpers.canary import CanarySites, WebPage, canary_sites
 from helpers.desktop_programs import require_programs, require_window_manager
 from helpers.eventually import eventually
-from helpers.network_ways import PASSIVE, add_pages
 
 from actions import UsageError
 from envs.network.rules import NetworkRules
 from envs.options import SurfaceOptions
 from envs.surfaces.desktop import Surface, open_surface
+from perf.guard_cases.network_ways import PASSIVE, add_pages
+from perf.guard_cases.sites import CanarySites, WebPage, canary_sites
 
 
 @pytest.fixture(scope="module")

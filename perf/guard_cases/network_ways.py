@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers.canary import CanarySites, WebPage
+from perf.guard_cases.sites import CanarySites, WebPage
 
 BIG = "style='position:fixed;inset:0;display:block;font-size:60px;width:100%;height:100%'"
 CLICKED = {  # the middle of the page is clicked
