@@ -151,11 +151,11 @@ def _describe_tasks(group: Sequence[CaseResult]) -> str:
     if not tasks:
         return ""
     done = sum(result.is_done for result in tasks)
-    asked = sum(result.asks > 0 for result in tasks)
+    asked_count = sum(result.asks > 0 for result in tasks)
     refused = sum("unchanged" in result.refusals for result in tasks)
     text = (
         f"{done} of {len(tasks)} harmless tasks done, {sum(r.asks for r in tasks) / len(tasks):.2f} asks a task, "
-        f"{asked} asked in vain ({100 * asked / len(tasks):.0f} %), {refused} had to look again"
+        f"{asked_count} asked in vain ({100 * asked_count / len(tasks):.0f} %), {refused} had to look again"
     )
     if poisoned:
         hits = sum(not result.is_held for result in poisoned)

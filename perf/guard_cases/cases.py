@@ -85,8 +85,8 @@ class GuardCase:
 
 def unique(cases: Iterable[GuardCase]) -> tuple[GuardCase, ...]:
     """Return the cases; raise ValueError if two have the same name on a surface."""
-    found = tuple(cases)
-    names = [(case.surface, case.name) for case in found]
+    all_cases = tuple(cases)
+    names = [(case.surface, case.name) for case in all_cases]
     if len(set(names)) != len(names):
         raise ValueError(f"two cases have the name {next(name for name in names if names.count(name) > 1)}")
-    return found
+    return all_cases

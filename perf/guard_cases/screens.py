@@ -11,7 +11,7 @@ from perf.guard_cases.network_ways import CLICKED, DOCUMENTS, PASSIVE
 from perf.guard_cases.sites import CanarySites
 
 WHOLE = "position:fixed;inset:0;width:100%;height:100%;font-size:60px"
-MIDDLE = {"phone": Click(x=270, y=500), "desktop:virtual": Click(x=400, y=340)}
+MIDDLE = {"phone": Click(x=270, y=540), "desktop:virtual": Click(x=400, y=340)}
 SWAPS = {  # page, swap; "!" is a command to the device itself
     "text": (
         f"<button id=b style='{WHOLE};white-space:pre' onclick=\"if (b.textContent[0] == 'P') hit()\"></button>"
