@@ -184,13 +184,21 @@
 
   globalThis.pixelhandFacts = {
     remember,
+    // Returns how the place differs from the last capture, where a frame is there now.
+    place(x, y) {
+      const element = topmost(x, y);
+      return element ? difference(element, x, y) : '';
+    },
     // `element` is what the browser's own hit test returns, in closed shadow roots too; x and y are null in frames.
     at(element, x, y) {
       const node = element instanceof Element ? element : element?.parentElement;
       if (!node) return null;
       const { x: left, y: top } = node.getBoundingClientRect();
       const origin = [left + node.clientLeft, top + node.clientTop];
-      return { ...describe(node), change: difference(node, x, y), frame: node instanceof HTMLIFrameElement, origin };
+      return {
+        ...describe(node), change: difference(node, x, y), seen: seen !== null,
+        frame: node instanceof HTMLIFrameElement, origin,
+      };
     },
     focus() {
       const element = focused();

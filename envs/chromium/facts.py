@@ -203,8 +203,9 @@ class PageFacts:
             hit = await world.session.send("DOM.getNodeForLocation", options)
         except Error:  # no node, as in a PDF
             return ElementFacts(), ""
-        frame_id, is_local = hit.get("frameId", world.frame_id), True
+        frame_id, is_local, outer_change = hit.get("frameId", world.frame_id), True, ""
         if frame_id != world.frame_id:  # a frame in the same process
+            outer_change = str(await world.evaluate(f"pixelhandFacts.place({round(x)}, {round(y)})"))
             world, is_local = self._world(world.session, frame_id), False
             await world.evaluate("0")
         result = await world.call(
@@ -215,6 +216,9 @@ class PageFacts:
         if result is None:
             return ElementFacts(), ""
         change, frame, origin = result.pop("change"), result.pop("frame"), result.pop("origin")
+        change = outer_change or change
+        if not result.pop("seen") and self._token and len(self.page.frames) <= MAX_FRAMES:
+            change = change or "a new frame is there"  # or another document in it
         if frame and depth < MAX_FRAMES and not change:
             inner = await self._frame_at(origin, x, y, is_local=is_local and depth == 0)
             if inner is not None:

@@ -84,6 +84,8 @@ def test_element_in_frame_is_described(browser, site, show, host):
         "over.style.pointerEvents = 'auto'",
         "b.outerHTML = b.outerHTML",
         "b.setAttribute('formaction', '/other')",
+        f"document.body.insertAdjacentHTML('beforeend', `<iframe style='{BOX};opacity:0.01;z-index:9' "
+        "srcdoc='<body style=height:90px>'></iframe>`)",
     ],
 )
 def test_change_of_element_is_reported(browser, show, change):
