@@ -24,12 +24,14 @@ from agent.policies.scripted import load_script
 from agent.safety.approval import Approver
 from agent.safety.guard import ActionGuard
 from agent.safety.policy import SafetyPolicy, load_safety_policy
+from agent.safety.redaction import hide_credentials
 from agent.safety.signals import defer_interrupts
 from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
 from agent.turn_executor import AskUser
 from agent.ui.display import Display
 from envs import factory
+from envs.chromium.address import hide_userinfo
 from envs.miniwob import pages
 from envs.network.rules import NetworkRules
 from envs.options import SurfaceOptions
@@ -142,9 +144,9 @@ def manifest(goal: str, settings: Settings, policy: Mapping[str, object], safety
         safety: The policy of the guard.
     """
     return {
-        "goal": goal,
+        "goal": hide_credentials(goal),
         "surface": settings.surface,
-        "url": settings.url,
+        "url": hide_userinfo(settings.url),
         "seed": settings.seed,
         "policy": dict(policy),
         "safety_policy": safety.as_manifest(),
@@ -264,7 +266,7 @@ def policy_options(settings: Settings) -> PolicyOptions:
 
 def _describe_target(settings: Settings) -> str:
     """Return the surface and its content in words."""
-    url = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else settings.url
+    url = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else hide_userinfo(settings.url)
     if settings.surface == "browser":
         return url
     return ", ".join(filter(None, [settings.surface, settings.window, settings.program, url]))

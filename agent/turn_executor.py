@@ -58,6 +58,15 @@ class RedactsEvents(Protocol):
         ...
 
 
+@runtime_checkable
+class HidesSecrets(Protocol):
+    """A guard that keeps stored secrets out of what the model reads."""
+
+    def hide_secrets(self, text: str) -> str:
+        """Return the text with the names of the secrets in their place."""
+        ...
+
+
 def redact_event(env: Env, facts: Mapping[str, object]) -> dict[str, object]:
     """Return the facts of an event without the texts that the environment's guard protects."""
     guard = getattr(env.unwrapped, "guard", None)
@@ -207,6 +216,9 @@ class TurnExecutor:
 
     def _step(self, action: Action) -> TurnResult:
         _, reward, terminated, truncated, info = self.env.step(action)
+        guard = getattr(self.env.unwrapped, "guard", None)
+        if isinstance(guard, HidesSecrets):
+            info = {**info, "note": guard.hide_secrets(info["note"])}
         return TurnResult.from_info(info, reward, terminated or truncated)
 
     def _answer(self, question: Ask) -> str:

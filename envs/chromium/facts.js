@@ -25,6 +25,7 @@
   };
   const token = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join('');
   const ids = new WeakMap();
+  const hidden = new WeakSet(); // elements whose text is drawn as dots
   let count = 0;
   let seen = null; // of the last capture
 
@@ -97,6 +98,7 @@
       method: link ? 'GET' : method,
       field: field(node),
       identity: identity(node),
+      origin: globalThis.origin,
     };
   }
 
@@ -171,6 +173,21 @@
     return '';
   }
 
+  // Draws dots in place of an element's text, also after the page has changed its type or style.
+  function hide(element) {
+    const property = '-webkit-text-security';
+    const apply = () => {
+      if (element.style.getPropertyValue(property) === 'disc' && element.style.getPropertyPriority(property)) return;
+      element.style.setProperty(property, 'disc', 'important');
+    };
+    apply();
+    if (!hidden.has(element)) {
+      hidden.add(element);
+      new MutationObserver(apply).observe(element, { attributes: true });
+    }
+    return getComputedStyle(element).webkitTextSecurity === 'disc';
+  }
+
   globalThis.pixelhandFacts = {
     remember,
     // `element` is what the browser's own hit test returns, in closed shadow roots too; x and y are null in frames.
@@ -178,8 +195,8 @@
       const node = element instanceof Element ? element : element?.parentElement;
       if (!node) return null;
       const { x: left, y: top } = node.getBoundingClientRect();
-      const origin = [left + node.clientLeft, top + node.clientTop];
-      return { ...describe(node), change: difference(node, x, y), frame: node instanceof HTMLIFrameElement, origin };
+      const start = [left + node.clientLeft, top + node.clientTop];
+      return { ...describe(node), change: difference(node, x, y), frame: node instanceof HTMLIFrameElement, start };
     },
     focus() {
       const element = focused();
@@ -190,6 +207,11 @@
         frame: element instanceof HTMLIFrameElement,
         active: document.hasFocus(),
       };
+    },
+    // Returns whether the text of the focused field is hidden.
+    hide() {
+      const element = focused();
+      return element !== null && !!field(element) && hide(element);
     },
   };
 })();

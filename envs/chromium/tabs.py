@@ -274,6 +274,15 @@ class Tabs:
                 self.run_in_background(dialog.dismiss())
         self.dialogs.clear()
 
+    def pop_sign_in(self, url: str) -> SignIn | None:
+        """Remove and return the request for credentials of an address's origin, None if there is none."""
+        dialog = self.dialogs[-1] if self.dialogs else None
+        if not isinstance(dialog, SignIn) or dialog.origin != site_origin(url):
+            return None
+        self.dialogs.pop()
+        self.pop_notices()
+        return dialog
+
     async def sign_in(self, dialog: SignIn, credentials: tuple[str, str] | None, timeout_s: float) -> None:
         """Load the page that asked for credentials with a name and a password, or as it is without any."""
         page = dialog.page
