@@ -89,11 +89,18 @@ class SecretTyper:
         if check.refusal:
             reason = f"{{{{{requested.name}}}}} was not typed: {check.refusal}"
             return Decision("deny", RULE, "guard", "the guard", reason, each_time=True)
-        if not check.question:
+        questions = [check.question] if check.question else []
+        if not self._is_hidden(proposal):
+            questions.append("stored screenshots may show it")
+        if not questions:
             return None
-        hint = "" if isinstance(self._surface, SupportsMasking) else ", and stored screenshots may show it"
-        reason = f"{{{{{requested.name}}}}} is a secret: {check.question}{hint}"
+        reason = f"{{{{{requested.name}}}}} is a secret: {', and '.join(questions)}"
         return Decision("deny" if is_unattended else "ask", RULE, "guard", "the guard", reason, each_time=True)
+
+    def _is_hidden(self, proposal: Proposal) -> bool:
+        """Return whether the field will not show the text: it is masked, or one for passwords, which shows dots."""
+        focus = proposal.facts.focus if proposal.facts is not None else None
+        return focus is not None and (isinstance(self._surface, SupportsMasking) or focus.field == "password")
 
     def insert(
         self, requested: RequestedSecret, proposal: Proposal, facts: Callable[[Action], ActionFacts | None], notice: str

@@ -27,6 +27,7 @@ ROOT = HERE.parent.parent
 PASSWORD = 'p&ss "wörd"/+7?'
 USER = "ann.example"
 SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+MEMBER = "Basic " + base64.b64encode(b"ann:url:pass").decode()
 STYLE = "position:fixed;left:20px;width:300px;height:40px;font-size:20px"
 LOGIN = (
     "<!doctype html><meta charset=utf-8><form action=/in method={method}>"
@@ -52,7 +53,8 @@ class LoginSite:
 
     def __init__(self) -> None:
         self.forms: list[dict[str, str]] = []
-        self.pages = {"/": LOGIN.format(method="post"), "/get": LOGIN.format(method="get")}
+        self.opened: list[str] = []
+        self.pages = {"/": LOGIN.format(method="post"), "/get": LOGIN.format(method="get"), "/members": "welcome"}
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -67,6 +69,12 @@ class LoginSite:
                 if path == "/in":
                     fields = {name: values[0] for name, values in parse_qs(form).items()}
                     site.forms.append(fields)
+                if path == "/members" and self.headers.get("Authorization") != MEMBER:
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="members"')
+                    self.end_headers()
+                    return
+                site.opened.append(path)
                 text = site.pages.get(
                     path, f"<script>alert('signed in ' + decodeURIComponent('{quote(form)}'))</script>"
                 )
@@ -177,3 +185,47 @@ def test_visible_fields_are_masked_in_screenshots(agent: Any, perform: Any, site
     empty = trace.screen(trace.first("start")["screen"]).pixels[20:70, 20:330]
     assert np.array_equal(shown[0], shown[1])
     assert not np.array_equal(shown[0], empty)
+
+
+def test_secret_is_refused_on_pages_of_others(agent: Any, perform: Any, site: LoginSite) -> None:
+    store_all(agent, "shop.example")
+    site.forms.clear()
+    trace, output = perform(
+        site.url(),
+        *(click(AT_PASSWORD), type_text("{{SHOP}}"), click(AT_SEARCH), type_text("{{USER}}")),
+    )
+    errors = [event["error"] for event in trace.finished]
+    assert "shop.example" in errors[1]
+    assert "shop.example" in errors[3]
+    assert leaks(trace.folder, output, PASSWORD, USER) == []
+
+
+def test_frame_of_another_origin_gets_no_secret(agent: Any, perform: Any, site: LoginSite) -> None:
+    store_all(agent)
+    address = site.url("/", "localhost")
+    site.pages["/framed"] = f"<iframe src={address} style='position:fixed;left:0;top:0;width:400px;height:400px'>"
+    trace, output = perform(site.url("/framed"), click(AT_PASSWORD), type_text("{{SHOP}}"))
+    assert "localhost" in trace.finished[1]["error"]
+    assert leaks(trace.folder, output, PASSWORD) == []
+
+
+def test_password_field_turned_visible_stays_masked(agent: Any, perform: Any, site: LoginSite) -> None:
+    site.pages["/show"] = LOGIN.format(method="post") + (
+        "<script>const field = document.querySelector('[name=pw]');"
+        "field.oninput = () => { field.type = 'text'; field.style.webkitTextSecurity = 'none'; }</script>"
+    )
+    shown = []
+    for password in ("iiiiiiiiiii", "WMWMWMWMWMW"):
+        agent("secrets", "set", "SHOP", "--for", "127.0.0.1", text=password)
+        trace, _ = perform(site.url("/show"), click(AT_PASSWORD), type_text("{{SHOP}}"))
+        shown.append(trace.screen(trace.finished[-2]["screen"]).pixels[80:130, 20:330])
+    assert np.array_equal(shown[0], shown[1])
+
+
+def test_credentials_of_start_address_stand_nowhere(perform: Any, site: LoginSite) -> None:
+    site.opened.clear()
+    address = site.url("/members").replace("//", "//ann:url%3Apass@")
+    trace, output = perform(address, {"verb": "open", "target": address})
+    assert site.opened == ["/members"]
+    assert leaks(trace.folder, output, "url:pass", "url%3Apass", "ann:") == []
+    assert trace.manifest["url"] == site.url("/members")
