@@ -411,7 +411,7 @@ class BrowserSession:
         if failure := await self._load(page, url):
             raise SurfaceError(failure)
         if credentials and (dialog := self.tabs.pop_sign_in(url)):
-            await self._do(self.tabs.sign_in(dialog, credentials, self._timeout_s), NAVIGATION_S)
+            await self._do(self.tabs.sign_in(dialog, credentials, self._timeout_s, url), NAVIGATION_S)
 
     async def _load(self, page: Page, url: str) -> str:
         """Load a page and return what failed; a dialog or crash meanwhile is left to the next capture."""

@@ -283,8 +283,10 @@ class Tabs:
         self.pop_notices()
         return dialog
 
-    async def sign_in(self, dialog: SignIn, credentials: tuple[str, str] | None, timeout_s: float) -> None:
-        """Load the page that asked for credentials with a name and a password, or as it is without any."""
+    async def sign_in(
+        self, dialog: SignIn, credentials: tuple[str, str] | None, timeout_s: float, address: str = ""
+    ) -> None:
+        """Load the page that asked for credentials, or an address, with a name and a password or without any."""
         page = dialog.page
         self.navigating.add(page)
         try:
@@ -293,7 +295,7 @@ class Tabs:
                 notice = await load_without(page, session, dialog.origin, timeout_s)
             else:
                 self._signing_in[page] = dialog.origin
-                notice = await load_with(credentials, page, session, dialog.origin, timeout_s)
+                notice = await load_with(credentials, page, session, dialog.origin, timeout_s, address)
         finally:
             self.navigating.discard(page)
             self._signing_in.pop(page, None)
