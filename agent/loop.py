@@ -20,7 +20,7 @@ from agent.safety.signals import defer_interrupts
 from agent.screen_archive import ScreenArchive
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
-from agent.turn_executor import AskUser, TurnExecutor, redact_event
+from agent.turn_executor import AskUser, TurnExecutor, hide_secrets, redact_event
 
 EventFacts = Mapping[str, Any]
 OnEvent = Callable[[EventFacts], None]  # receives {"event": name, **facts}; see agent/trace.py
@@ -113,7 +113,7 @@ def run(
                 ending = monitor.check(steps, state)
                 archive.offload_old(steps)
         except SurfaceError as error:
-            ending = Termination("error", "machine", str(error))
+            ending = Termination("error", "machine", hide_secrets(env, str(error)))
         except KeyboardInterrupt:
             ending = Termination("stopped", "interrupted", "the user stopped the run")
         except BaseException as error:

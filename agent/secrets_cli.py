@@ -88,11 +88,19 @@ def remove(name: Name) -> None:
 
 def _read_value(name: str) -> str:
     """Return the value from the terminal, without echo, or from standard input without its last line break."""
+    from actions import UsageError
+
     if sys.stdin.isatty():
         from getpass import getpass
 
-        return getpass(f"value of {name}: ")
-    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+        try:
+            return getpass(f"value of {name}: ")
+        except EOFError:
+            return ""
+    try:
+        return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise UsageError(f"the value of {name} on standard input is not text; nothing was stored") from None
 
 
 def _describe_place(place: str) -> str:

@@ -127,8 +127,12 @@ class SecretTyper:
         if difference := describe_difference(proposal.facts, facts(proposal.action)):
             raise ActionRejectedError(f"{placeholder} was not typed: {difference}; look again")
 
+        is_masked = isinstance(self._surface, SupportsMasking)
+
         def hide(message: str) -> str:
             hidden = self._redactor.hide_secrets(message)
-            return f"the field does not hold {placeholder} as it was typed" if has_part(text, hidden) else hidden
+            if is_masked or not has_part(text, hidden):  # masked fields are not quoted in notices
+                return hidden
+            return f"{placeholder} was typed, and what the screen reported is left out: it has a part of the secret"
 
         return Replacement(TypeText(text=text), notice, hide)

@@ -234,7 +234,14 @@ def test_visible_secret_without_mask_is_asked(guard: Any) -> None:
     assert "screenshots" in person.requests[0].reason
 
 
-@pytest.mark.parametrize("notice", [f"the page says {VALUE!r}", f"it reads '{VALUE[:6]}'", f"at ?q={quote(VALUE)}"])
+def test_notice_with_part_of_secret_is_left_out(guard: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    surface = FactsSurface()
+    surface.state = replace(surface.state, url="https://shop.test/", focus=PASSWORD)
+    monkeypatch.setattr(surface, "perform", lambda action: f"the field reads {VALUE[:6]!r}")
+    assert VALUE[:4] not in perform(guard(surface))
+
+
+@pytest.mark.parametrize("notice", [f"the page says {VALUE!r}", f"a link to /?q={quote(VALUE)} opened"])
 def test_notice_for_model_has_no_secret(guard: Any, notice: str) -> None:
     surface = MaskedSurface(PASSWORD)
     surface.notice = notice
