@@ -7,6 +7,7 @@
   const GRID_PX = 64; // between the points whose topmost element is remembered; each costs some 25 µs
   const MAX_LABEL = 120;
   const MAX_BOXES = 1500; // elements whose place is remembered
+  const MAX_REPEATS = 1000; // of hiding an element that the page shows again
   const MAX_SHIFT_PX = 3; // of an element that still counts as being at its place
   const FIELDS = {
     password: 'password', email: 'email', number: 'number', search: 'search', tel: 'tel', url: 'url', text: 'text',
@@ -176,7 +177,9 @@
   // Draws dots in place of an element's text, also after the page has changed its type or style.
   function hide(element) {
     const property = '-webkit-text-security';
+    let left = MAX_REPEATS;
     const apply = () => {
+      if (left-- <= 0) return; // a page that undoes it each time would never get further
       if (element.style.getPropertyValue(property) === 'disc' && element.style.getPropertyPriority(property)) return;
       element.style.setProperty(property, 'disc', 'important');
     };
@@ -211,7 +214,10 @@
     // Returns whether the text of the focused field is hidden.
     hide() {
       const element = focused();
-      return element !== null && !!field(element) && hide(element);
+      if (element === null || !field(element)) return false;
+      const isOneOfMany = (node) => node instanceof HTMLInputElement && node.maxLength === 1; // a box for each digit
+      const others = isOneOfMany(element) ? (element.form ?? element.getRootNode()).querySelectorAll('input') : [];
+      return [element, ...Array.from(others).filter(isOneOfMany)].every(hide);
     },
   };
 })();
