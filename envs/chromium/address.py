@@ -59,8 +59,10 @@ def person_address(text: str) -> str:
     try:
         return _person_address(text)
     except UsageError as error:
-        shown = hide_userinfo(text)
-        message = str(error).replace(repr(text[:200]), repr(shown[:200])).replace(text, shown) if text else str(error)
+        safe_text = hide_userinfo(text)
+        message = (
+            str(error).replace(repr(text[:200]), repr(safe_text[:200])).replace(text, safe_text) if text else str(error)
+        )
         raise UsageError(message) from None
 
 
