@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actions.errors import InvalidActionError
+from actions.errors import Error, InvalidActionError, SurfaceError
 from actions.screen import Screen
 from actions.surface import Surface
 from actions.types import CONTROL_ACTIONS, Action
@@ -13,15 +13,17 @@ from actions.types import CONTROL_ACTIONS, Action
 
 @dataclass(frozen=True)
 class Replacement:
-    """An action that a person put in the place of the proposed one.
+    """An action that is performed in the place of the proposed one: a person's, or one with a secret in it.
 
     Args:
         action: The action to perform.
-        notice: What the model reads about it.
+        notice: What the model reads about it; "" for nothing.
+        hide: Removes what nobody may read from the notices and errors of the surface; None where there is no such text.
     """
 
     action: Action
     notice: str
+    hide: Callable[[str], str] | None = None
 
 
 GuardFn = Callable[[Action, Screen], Replacement | None]  # raises ActionDeniedError to deny
@@ -57,5 +59,17 @@ def dispatch(action: Action, surface: Surface, screen: Screen, guard: GuardFn | 
     if replacement is None:
         return surface.perform(action)
     validate(replacement.action, surface, screen)
-    notice = surface.perform(replacement.action)
+    notice = _perform_hidden(replacement.action, surface, replacement.hide)
     return "; ".join(filter(None, (replacement.notice, notice)))
+
+
+def _perform_hidden(action: Action, surface: Surface, hide: Callable[[str], str] | None) -> str:
+    """Perform an action; return the notice, or raise the error, without the texts that `hide` removes."""
+    if hide is None:
+        return surface.perform(action)
+    try:
+        return hide(surface.perform(action))
+    except Error as error:
+        raise type(error)(hide(str(error))) from None
+    except Exception as error:  # a traceback would quote the message
+        raise SurfaceError(hide(f"'{action.verb}' failed: {type(error).__name__}: {error}")) from None

@@ -17,6 +17,7 @@ class ElementFacts:
         field: Kind of a field ("text", "search", "email", "number", "url", "tel", "date", "file", "password", "otp",
             "card"), "" if it takes no input.
         identity: Opaque; equal for the same element of the same document, "" if unknown.
+        origin: Origin of the document that the element belongs to, which is a frame's own; "" outside browsers.
     """
 
     role: str = ""
@@ -25,6 +26,7 @@ class ElementFacts:
     method: str = ""
     field: str = ""
     identity: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,15 @@ class SupportsFacts(Protocol):
 
 
 @runtime_checkable
+class SupportsMasking(Protocol):
+    """A surface that can keep the content of a field out of its screens."""
+
+    def mask_field(self) -> bool:
+        """Hide what the field with the keyboard focus holds in all later captures; return whether that worked."""
+        ...
+
+
+@runtime_checkable
 class SupportsRefusals(Protocol):
     """A surface whose network rules refuse pages."""
 

@@ -32,6 +32,7 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "bench": ("perf.cli", "Benchmark models and surfaces on this machine, from a source checkout."),
     "serve": ("model.serve.cli", "Serve a model with an OpenAI-compatible API."),
     "policy": ("agent.policy_cli", "Check safety policies, and explain what they decide."),
+    "secrets": ("agent.secrets_cli", "Store passwords and one-time codes that a model may have typed."),
     "mcp": ("agent.mcp.cli", "Give other agents a screen, as an MCP server."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
     "doctor": ("agent.doctor_cli", "Check what this machine supports, and how to fix what is missing."),

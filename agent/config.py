@@ -28,6 +28,7 @@ from pydantic_settings import (
 from actions import ActionDeniedError, UsageError
 from actions.suggest import suggest
 from agent.safety.url_policy import WEB_SCHEMES, UrlGuard
+from envs.chromium.address import hide_userinfo
 from envs.network.hosts import is_subset, normalize_pattern
 
 PROJECT_FILE = "pixelhand.toml"
@@ -168,8 +169,9 @@ def load_with_origins(
 
 
 def as_dict(settings: Settings) -> dict[str, object]:
-    """Return the settings as plain data, for a manifest."""
-    return {field.name: getattr(settings, field.name) for field in fields(settings)}
+    """Return the settings as plain data, for manifests and display; without a user name and password in `url`."""
+    data = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return {**data, "url": hide_userinfo(settings.url)}
 
 
 def _merge(layers: list[dict[str, object]]) -> Settings:
@@ -289,7 +291,7 @@ def _wider_url(url: str, own: Settings) -> list[str]:
     try:
         UrlGuard(own.allow_schemes, own.allow_hosts).check_url(url)
     except ActionDeniedError as error:
-        return [f"the start page {url[:80]!r} (url: {error})"]
+        return [f"the start page {hide_userinfo(url)[:80]!r} (url: {error})"]
     return []
 
 

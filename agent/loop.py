@@ -21,7 +21,7 @@ from agent.safety.signals import CTRL_C, StopRequest, StopRequestedError, defer_
 from agent.screen_archive import ScreenArchive
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
-from agent.turn_executor import AskUser, TurnExecutor, redact_event
+from agent.turn_executor import AskUser, TurnExecutor, hide_secrets, redact_event
 
 EventFacts = Mapping[str, Any]
 OnEvent = Callable[[EventFacts], None]  # receives {"event": name, **facts}; see agent/trace.py
@@ -128,7 +128,7 @@ def run(
                 ending = monitor.check(steps, state)
                 archive.offload_old(steps)
         except SurfaceError as error:
-            ending = Termination("error", "machine", str(error))
+            ending = Termination("error", "machine", hide_secrets(env, str(error)))
         except KeyboardInterrupt as error:
             stop_request = request_of_error(error)
             ending = Termination("stopped", stop_request.cause, stop_request.message)

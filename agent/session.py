@@ -30,12 +30,14 @@ from agent.run_status import RunStatus
 from agent.safety.approval import Approver
 from agent.safety.guard import ActionGuard
 from agent.safety.policy import SafetyPolicy, load_safety_policy
+from agent.safety.redaction import hide_credentials
 from agent.safety.signals import HOTKEY, STOP_COMMAND, StopRequest, defer_interrupts, request_of_error
 from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
 from agent.turn_executor import AskUser
 from agent.ui.display import Display, Event
 from envs import factory
+from envs.chromium.address import hide_userinfo
 from envs.miniwob import pages
 from envs.network.rules import NetworkRules
 from envs.options import SurfaceOptions
@@ -171,9 +173,9 @@ def manifest(goal: str, settings: Settings, policy: Mapping[str, object], safety
         safety: The policy of the guard.
     """
     return {
-        "goal": goal,
+        "goal": hide_credentials(goal),
         "surface": settings.surface,
-        "url": settings.url,
+        "url": hide_userinfo(settings.url),
         "seed": settings.seed,
         "policy": dict(policy),
         "safety_policy": safety.as_manifest(),
@@ -326,7 +328,7 @@ def policy_options(settings: Settings) -> PolicyOptions:
 
 def _describe_target(settings: Settings) -> str:
     """Return the surface and its content in words."""
-    url = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else settings.url
+    url = f"{settings.url}, seed {settings.seed}" if is_practice(settings.url) else hide_userinfo(settings.url)
     if settings.surface == "browser":
         return url
     return ", ".join(filter(None, [settings.surface, settings.window, settings.program, url]))

@@ -58,6 +58,21 @@ class RedactsEvents(Protocol):
         ...
 
 
+@runtime_checkable
+class HidesSecrets(Protocol):
+    """A guard that keeps stored secrets out of what the model reads."""
+
+    def hide_secrets(self, text: str) -> str:
+        """Return the text with the names of the secrets in their place."""
+        ...
+
+
+def hide_secrets(env: Env, text: str) -> str:
+    """Return a text for the model or the caller without the secrets that the environment's guard knows."""
+    guard = getattr(env.unwrapped, "guard", None)
+    return guard.hide_secrets(text) if isinstance(guard, HidesSecrets) else text
+
+
 def redact_event(env: Env, facts: Mapping[str, object]) -> dict[str, object]:
     """Return the facts of an event without the texts that the environment's guard protects."""
     guard = getattr(env.unwrapped, "guard", None)
@@ -218,6 +233,7 @@ class TurnExecutor:
 
     def _step(self, action: Action) -> TurnResult:
         _, reward, terminated, truncated, info = self.env.step(action)
+        info = {**info, "note": hide_secrets(self.env, info["note"])}
         return TurnResult.from_info(info, reward, terminated or truncated)
 
     def _answer(self, question: Ask) -> str:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from actions import Surface, UsageError, plugins
+from envs.chromium.address import hide_userinfo, split_credentials
 from envs.miniwob import pages
 from envs.options import SurfaceOptions
 
@@ -34,6 +35,8 @@ def open_surface(name: str, options: SurfaceOptions | None = None) -> Surface:
     name, colon, where = name.partition(":")
     if colon:
         options = replace(options, where=where)
+    if problem := _credentials_problem(name, options):
+        raise UsageError(problem)
     return cast(Surface, _load_surface(name).open_surface(options))
 
 
@@ -79,7 +82,18 @@ def check_options(name: str, options: SurfaceOptions) -> list[str]:
         check = getattr(_load_surface(name), "check_options", None)
     except UsageError as error:
         return [str(error)]
-    return list(check(options)) if check is not None else []
+    problem = _credentials_problem(name, options)
+    return ([problem] if problem else []) + (list(check(options)) if check is not None and not problem else [])
+
+
+def _credentials_problem(name: str, options: SurfaceOptions) -> str:
+    """Return why a user name and password in the address cannot be used, "" if they can or there are none."""
+    if ALIASES.get(name, name) == "browser" or split_credentials(options.url)[1] is None:
+        return ""
+    return (
+        f"--url {hide_userinfo(options.url)[:200]} cannot be opened with a user name and password: the {name} surface "
+        "would show them to other programs: leave them out of --url, or use --surface browser"
+    )
 
 
 def _load_surface(name: str) -> ModuleType:

@@ -16,6 +16,7 @@ FILES = {  # marker: patterns of files below tests/
         "agent/test_network_refusals.py",
         "agent/test_pixels_only.py",
         "agent/test_real_browser.py",
+        "agent/test_secrets_browser.py",
         "envs/surfaces/test_browser*",
         "envs/test_display_filter.py",
         "envs/test_live.py",

@@ -9,6 +9,8 @@
 3. approval: the answer of the person holds for this action, these facts and these pixels, once, and for a limited time;
    facts and pixels are taken again after it.
 4. limits: steps, minutes, typed characters, new hosts, refusals and repetitions.
+
+{{NAME}} in a `type` action is replaced by the secret after all of these (agent/safety/secret_typing.py).
 """
 
 from __future__ import annotations
@@ -49,6 +51,9 @@ from agent.safety.pointer_watch import PointerWatch
 from agent.safety.policy import Decision, SafetyPolicy
 from agent.safety.proposal import SECRET_FIELDS, Proposal
 from agent.safety.redaction import EventRedactor, cut_strings, strip_userinfo
+from agent.safety.rules import SEVERITY
+from agent.safety.secret_store import SecretStore
+from agent.safety.secret_typing import RequestedSecret, SecretTyper, is_placeholder
 from agent.trace import disk_errors
 from agent.ui.annotate import draw_action
 from agent.ui.formatting import NO_LIMIT, describe_action
@@ -95,6 +100,7 @@ class ActionGuard:
         emit: Writes `decision`, `approval` and `paused` events.
         person: The person; None where nobody can be asked: an action that needs approval then ends the run.
         rules: Further rules that run first, such as those for addresses; None for none.
+        secrets: What {{NAME}} stands for; the user's own store by default.
     """
 
     def __init__(
@@ -106,10 +112,12 @@ class ActionGuard:
         *,
         person: Approver | None = None,
         rules: GuardFn | None = None,
+        secrets: SecretStore | None = None,
     ) -> None:
         self.policy, self.surface, self.folder, self.rules = policy, surface, folder, rules
         self.is_user_owned = requires_approval(surface)
         self.redactor = EventRedactor()
+        self._secrets = SecretTyper(surface, self.redactor, secrets or SecretStore())
         self.limits = LimitCounter(policy)
         self._write = emit
         self._prompt = ApprovalPrompt(person)
@@ -141,9 +149,10 @@ class ActionGuard:
         self.limits.check_time()
         current: Action = action
         while True:
+            requested = self._secrets.find(current)
             proposal = self._propose(current, screen)
             self.limits.check(proposal, screen)
-            decision = self._decide(proposal, screen)
+            decision = self._decide(proposal, screen, requested)
             if decision.effect == "allow":
                 self._check_pointer()
                 break
@@ -152,16 +161,24 @@ class ActionGuard:
                 break
             validate(edited, self.surface, screen)
             current = edited  # passes the whole guard again
+        notice = ""
+        if current is not action:
+            description = describe_action(self.redactor.redact_action(current))
+            notice = f"the person had this done instead: {description}"
+        replacement = Replacement(current, notice) if notice else None
+        if requested is not None:
+            replacement = self._secrets.insert(requested, proposal, self._facts, notice)
         self.limits.count(proposal, screen)
         self._remember(current)
-        if current is action:
-            return None
-        description = describe_action(self.redactor.redact_action(current))
-        return Replacement(current, f"the person had this done instead: {description}")
+        return replacement
 
     def redact(self, facts: Mapping[str, object]) -> dict[str, object]:
         """Return the facts of an event without what was typed into fields for secrets."""
         return self.redactor.redact(facts)
+
+    def hide_secrets(self, text: str) -> str:
+        """Return a text for the model with the names of stored secrets in their place."""
+        return self.redactor.hide_secrets(text)
 
     def protect(self, actions: Sequence[Action]) -> None:
         """Find texts of a reply that go into fields for secrets, before the reply is recorded."""
@@ -169,7 +186,7 @@ class ActionGuard:
             return
         before: Action | None = None
         for action in actions:
-            if isinstance(action, TypeText) and self._types_secret(action, before):
+            if isinstance(action, TypeText) and not is_placeholder(action.text) and self._types_secret(action, before):
                 self.redactor.add(action.text)
             before = action
 
@@ -215,7 +232,7 @@ class ActionGuard:
             return (self._last_click,) if self._last_click is not None else ()
         return action.points()
 
-    def _decide(self, proposal: Proposal, screen: Screen) -> Decision:
+    def _decide(self, proposal: Proposal, screen: Screen, requested: RequestedSecret | None) -> Decision:
         """Return a decision to allow or ask; raise ActionDeniedError if a rule denies."""
         try:
             if self.rules is not None:
@@ -224,7 +241,13 @@ class ActionGuard:
             self._emit_decision(proposal, Decision("deny", "addresses", "settings", "the settings", str(error)))
             self.limits.count_refusal()
             raise
+        about_secret = None
+        if requested is not None:
+            about_secret = self._secrets.decide(requested, proposal, is_unattended=self.policy.is_unattended)
+            proposal = replace(proposal, types_stored_secret=about_secret is None)
         decision = self.policy.decide(proposal)
+        if about_secret is not None and SEVERITY[about_secret.effect] >= SEVERITY[decision.effect]:
+            decision = about_secret
         self._emit_decision(proposal, decision)
         if decision.effect == "deny":
             self.limits.count_refusal()
@@ -248,11 +271,12 @@ class ActionGuard:
             raise self._no_approver(action, decision)
         picture = self._store_screenshot(action, screen)
         restore_focus = self.surface.keep_focus() if isinstance(self.surface, SupportsFocus) else None
+        hide = self.redactor.hide_secrets
         request = ApprovalRequest(
-            describe_action(action, NO_LIMIT) + self._target_note(proposal),
+            hide(describe_action(action, NO_LIMIT) + self._target_note(proposal)),
             self.folder / picture,
             action,
-            proposal.facts,
+            self.redactor.redact_facts(proposal.facts) if proposal.facts is not None else None,
             decision.describe(),
             decision.reason,
             can_approve_kind,
@@ -362,7 +386,7 @@ class ActionGuard:
     def _protect_text(self, proposal: Proposal) -> None:
         """Keep the text of the action out of all events if it goes into a field for secrets."""
         action = proposal.action
-        if isinstance(action, TypeText):
+        if isinstance(action, TypeText) and not is_placeholder(action.text):
             if proposal.field_kinds & SECRET_FIELDS:
                 self.redactor.add(action.text)
             first, _, rest = action.text.partition("\t")

@@ -69,12 +69,14 @@ class Proposal:
         surface: The surface's name.
         is_user_owned: Whether the screen is the user's own.
         facts: What the action would touch; None where the surface does not know.
+        types_stored_secret: Whether the text is a stored secret, and the field one in a place that it belongs to.
     """
 
     action: Action
     surface: str
     is_user_owned: bool
     facts: ActionFacts | None = None
+    types_stored_secret: bool = False
 
     @property
     def url(self) -> str:

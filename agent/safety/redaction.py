@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
 from actions import Action, BaseAction, Call, Reply, TypeText
+from actions.facts import ActionFacts, ElementFacts
+from agent.safety.secret_forms import secret_pattern
 
 MASK = "•••"  # of a fixed length, so that the length of a secret stays unknown
+_CREDENTIALS = re.compile(r"://[^\s/?#:@\"'<>\\]*:[^\s/?#\"'<>\\]*@")
 MIN_CHARS = 4  # shorter texts are replaced only where they are quoted: "1" would be found everywhere
 
 
@@ -20,6 +24,7 @@ class EventRedactor:
     def __init__(self) -> None:
         self._secrets: set[str] = set()
         self._forms: list[tuple[str, str]] = []  # a secret as it is spelled in texts, and its replacement
+        self._stored: dict[str, tuple[str, re.Pattern[str]]] = {}  # value: the name of a stored secret, its pattern
 
     def add(self, text: str) -> None:
         """Replace a text from now on."""
@@ -28,9 +33,31 @@ class EventRedactor:
             self._forms += _spellings(secret)
         self._forms.sort(key=lambda form: -len(form[0]))  # the longest first: one may contain another
 
+    def add_secret(self, name: str, text: str) -> None:
+        """Replace a stored secret by {{name}} from now on, in all forms that `secret_forms` knows."""
+        self._stored[text] = name, secret_pattern(text)
+
+    def hide_secrets(self, text: str) -> str:
+        """Return a text with the name of each stored secret in its place; other secrets stay."""
+        for value in sorted(self._stored, key=len, reverse=True):
+            name, pattern = self._stored[value]
+            text = pattern.sub(f"{{{{{name}}}}}", text)
+        return text
+
     def redact(self, facts: Mapping[str, object]) -> dict[str, object]:
         """Return the facts of an event without the secrets."""
-        return {name: self._redact(value) for name, value in facts.items()} if self._secrets else dict(facts)
+        return {name: self._redact(value) for name, value in facts.items()}
+
+    def redact_facts(self, facts: ActionFacts) -> ActionFacts:
+        """Return facts without the secrets."""
+        return replace(
+            facts,
+            url=self._redact_text(facts.url),
+            window=self._redact_text(facts.window),
+            elements=tuple(self._redact_element(element) for element in facts.elements),
+            focus=self._redact_element(facts.focus) if facts.focus is not None else None,
+            changes=tuple(map(self._redact_text, facts.changes)),
+        )
 
     def redact_action(self, action: Action) -> Action:
         """Return an action without the secrets in its texts."""
@@ -55,10 +82,14 @@ class EventRedactor:
             return type(value)(self._redact(item) for item in value)
         return value
 
+    def _redact_element(self, element: ElementFacts) -> ElementFacts:
+        return replace(element, label=self._redact_text(element.label), target=self._redact_text(element.target))
+
     def _redact_argument(self, value: object) -> object:
         return MASK if isinstance(value, str) and value in self._secrets else self._redact(value)
 
     def _redact_text(self, text: str) -> str:
+        text = hide_credentials(self.hide_secrets(text))
         for spelling, replacement in self._forms:
             text = text.replace(spelling, replacement)
         return text
@@ -80,6 +111,11 @@ def strip_userinfo(url: str) -> str:
     except ValueError:
         return url.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url
+
+
+def hide_credentials(text: str) -> str:
+    """Return a text without the user names and passwords of the addresses in it."""
+    return _CREDENTIALS.sub("://", text) if "@" in text else text
 
 
 def cut_strings(value: object, limit: int) -> object:

@@ -164,6 +164,9 @@ class PolicyRule(_Closed):
     roles: tuple[Name, ...] | None = Field(default=None, description="Role of the element: button, link, ...")
     fields: tuple[FieldKind, ...] | None = Field(default=None, description="Kind of the editable field.")
     unknown: bool | None = Field(default=None, description="Nothing is known about the element that is used.")
+    stored_secret: bool | None = Field(
+        default=None, description="The text is a stored secret, and the field one that it belongs to."
+    )
     keys: tuple[Chord, ...] | None = Field(default=None, description="Key chords; ctrl+* is ctrl with any others.")
     texts: tuple[Pattern, ...] | None = Field(default=None, description="Typed text, or the target of open.")
 
@@ -222,6 +225,7 @@ class PolicyRule(_Closed):
             and (self.roles is None or any(element.role in self.roles for element in proposal.touched))
             and (self.fields is None or bool(kinds & {*self.fields}) or (ANY_FIELD in self.fields and bool(kinds)))
             and (self.unknown is None or proposal.is_target_unknown == self.unknown)
+            and (self.stored_secret is None or proposal.types_stored_secret == self.stored_secret)
         )
 
     def _matches_input(self, proposal: Proposal) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from actions import InvalidActionError, UsageError
@@ -18,6 +18,7 @@ SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*):(.*)", re.DOTALL)
 PORT = re.compile(r"\d{1,5}(?:[/?#].*)?", re.DOTALL)
 OTHER_SCHEMES = ("about", "data", "file", "chrome", "view-source", "blob")  # that a user may open
 EXAMPLES = "give one like https://example.com, or miniwob:click-test"
+USERINFO = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://|//|)[^/?#]*@")
 LOOPBACK = re.compile(
     r"(?:localhost|(?:[^/?#]+\.)?localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?(?:[/?#].*)?", re.IGNORECASE
 )
@@ -52,9 +53,38 @@ def person_address(text: str) -> str:
     """Return an address that a user gave, with its scheme; one without a scheme gets https, or http on this machine.
 
     Raises:
-        UsageError: It is no address that a browser opens.
+        UsageError: It is no address that a browser opens. The message has no user name and password.
     """
     text = text.strip()
+    try:
+        return _person_address(text)
+    except UsageError as error:
+        safe_text = hide_userinfo(text)
+        message = (
+            str(error).replace(repr(text[:200]), repr(safe_text[:200])).replace(text, safe_text) if text else str(error)
+        )
+        raise UsageError(message) from None
+
+
+def split_credentials(address: str) -> tuple[str, tuple[str, str] | None]:
+    """Return a web address without user name and password, and these, None where it has none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address, None
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if not at or parts.scheme.lower() not in ("http", "https"):
+        return address, None
+    name, _, password = userinfo.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), (unquote(name), unquote(password))
+
+
+def hide_userinfo(text: str) -> str:
+    """Return what a user wrote as an address, valid or not, without user name and password."""
+    return USERINFO.sub(r"\1", text)
+
+
+def _person_address(text: str) -> str:
     if not text:
         raise UsageError(f"the address is empty; {EXAMPLES}")
     scheme, rest = _split_scheme(text)

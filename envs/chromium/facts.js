@@ -8,6 +8,7 @@
   const MAX_LABEL = 120;
   const MAX_CONTROL_LABEL = 80; // longer labels count as text of the page
   const MAX_BOXES = 1500; // elements whose place is remembered
+  const MAX_REPEATS = 1000; // of hiding an element that the page shows again
   const MAX_SHIFT_PX = 3; // of an element that still counts as being at its place
   const FIELDS = {
     password: 'password', email: 'email', number: 'number', search: 'search', tel: 'tel', url: 'url', text: 'text',
@@ -26,6 +27,7 @@
   };
   const token = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join('');
   const ids = new WeakMap();
+  const hidden = new WeakSet(); // elements whose text is drawn as dots
   let count = 0;
   let seen = null; // of the last capture
 
@@ -107,6 +109,7 @@
       method: link ? 'GET' : method,
       field: field(node),
       identity: identity(node),
+      origin: globalThis.origin,
     };
   }
 
@@ -182,6 +185,23 @@
     return '';
   }
 
+  // Draws dots in place of an element's text, also after the page has changed its type or style.
+  function hide(element) {
+    const property = '-webkit-text-security';
+    let left = MAX_REPEATS;
+    const apply = () => {
+      if (left-- <= 0) return; // a page that undoes it each time would never get further
+      if (element.style.getPropertyValue(property) === 'disc' && element.style.getPropertyPriority(property)) return;
+      element.style.setProperty(property, 'disc', 'important');
+    };
+    apply();
+    if (!hidden.has(element)) {
+      hidden.add(element);
+      new MutationObserver(apply).observe(element, { attributes: true });
+    }
+    return getComputedStyle(element).webkitTextSecurity === 'disc';
+  }
+
   globalThis.pixelhandFacts = {
     remember,
     // Returns how the place differs from the last capture, where a frame is there now.
@@ -194,10 +214,10 @@
       const node = element instanceof Element ? element : element?.parentElement;
       if (!node) return null;
       const { x: left, y: top } = node.getBoundingClientRect();
-      const origin = [left + node.clientLeft, top + node.clientTop];
+      const start = [left + node.clientLeft, top + node.clientTop];
       return {
         ...describe(node), change: difference(node, x, y), seen: seen !== null,
-        frame: node instanceof HTMLIFrameElement, origin,
+        frame: node instanceof HTMLIFrameElement, start,
       };
     },
     focus() {
@@ -210,6 +230,14 @@
         frame: element instanceof HTMLIFrameElement,
         active: document.hasFocus(),
       };
+    },
+    // Returns whether the text of the focused field is hidden.
+    hide() {
+      const element = focused();
+      if (element === null || !field(element)) return false;
+      const isOneOfMany = (node) => node instanceof HTMLInputElement && node.maxLength === 1; // a box for each digit
+      const others = isOneOfMany(element) ? (element.form ?? element.getRootNode()).querySelectorAll('input') : [];
+      return [element, ...Array.from(others).filter(isOneOfMany)].every(hide);
     },
   };
 })();

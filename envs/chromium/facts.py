@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from playwright.async_api import BrowserContext, CDPSession, Error, Frame, Page
+from playwright.async_api import CDPSession, Dialog, Error, Frame, Page
 
 from actions import Action, PressKeys, TypeText
 from actions.facts import ActionFacts, ElementFacts
+from envs.chromium.dialog import SignIn, dialog_text
 
 SCRIPT = Path(__file__).with_name("facts.js").read_text()
 WORLD = "pixelhand"
+MAX_DIALOG = 300  # characters of a dialog's message
 MAX_FRAMES = 8  # of a page that are looked at
 CssPoint = tuple[float, float]
 
@@ -30,6 +32,7 @@ class _Element(TypedDict):
     method: str
     field: str
     identity: str
+    origin: str
 
 
 class _Focus(TypedDict):
@@ -183,7 +186,7 @@ class PageFacts:
     async def _focus(self) -> _FocusResult:
         worlds = await self._all_worlds()
         main = cast(_Focus, await worlds[0].evaluate("pixelhandFacts.focus()"))
-        element, change = main["element"], _focus_change(main)
+        element, change, owner = main["element"], _focus_change(main), worlds[0]
         if main["frame"]:
             for world in reversed(worlds[1:]):
                 try:
@@ -191,9 +194,14 @@ class PageFacts:
                 except Error:
                     continue
                 if inner["active"] and inner["element"] is not None and not inner["frame"]:
-                    element, change = inner["element"], change or _focus_change(inner)
+                    element, change, owner = inner["element"], change or _focus_change(inner), world
                     break
-        return _FocusResult(main["token"], ElementFacts(**element) if element else None, change)
+        return _FocusResult(main["token"], ElementFacts(**element) if element else None, change, owner)
+
+    async def mask(self) -> bool:
+        """Draw dots in place of the text of the focused field; return whether that worked."""
+        focus = await self._focus()
+        return focus.element is not None and bool(await focus.owner.evaluate("pixelhandFacts.hide()"))
 
     async def _at(self, world: _World, x: float, y: float, depth: int = 0) -> tuple[ElementFacts, str]:
         """Return the element at a point of a frame, and how the place differs from the last capture."""
@@ -215,14 +223,14 @@ class PageFacts:
         )
         if result is None:
             return ElementFacts(), ""
-        change, frame, origin = result.pop("change"), result.pop("frame"), result.pop("origin")
+        change, frame, start = result.pop("change"), result.pop("frame"), result.pop("start")
         change = outer_change or change
         if not result.pop("seen") and self._token and len(self.page.frames) <= MAX_FRAMES:
             change = change or "a new frame is there"  # or another document in it
         if frame and depth < MAX_FRAMES and not change:
-            inner = await self._frame_at(origin, x, y, is_local=is_local and depth == 0)
+            inner = await self._frame_at(start, x, y, is_local=is_local and depth == 0)
             if inner is not None:
-                return await self._at(inner, x - origin[0], y - origin[1], depth + 1)
+                return await self._at(inner, x - start[0], y - start[1], depth + 1)
         return ElementFacts(**result), change
 
     async def _frame_at(self, origin: Sequence[float], x: float, y: float, *, is_local: bool) -> _World | None:
@@ -248,6 +256,7 @@ class _FocusResult:
     token: str
     element: ElementFacts | None
     change: str  # how it differs from the last capture, "" if it does not
+    owner: _World  # of the frame that has the element
 
 
 class FactsReader:
@@ -276,6 +285,13 @@ class FactsReader:
             self._pages.pop(page, None)
             return ActionFacts(url=page.url, changes=("the page does not answer",))
 
+    async def mask(self, page: Page, session: CDPSession) -> bool:
+        """Hide the text of a page's focused field in screenshots; return whether that worked."""
+        try:
+            return await asyncio.wait_for(self._of(page, session).mask(), self._timeout_s)
+        except (Error, TimeoutError):
+            return False
+
     def _of(self, page: Page, session: CDPSession) -> PageFacts:
         self._pages = {known: facts for known, facts in self._pages.items() if not known.is_closed()}
         if page not in self._pages:
@@ -283,16 +299,44 @@ class FactsReader:
         return self._pages[page]
 
 
-async def read_dialog(
-    page: Page, context: BrowserContext, points: Sequence[CssPoint]
-) -> tuple[tuple[ElementFacts, ...], ElementFacts | None]:
-    """Return the elements of a drawn dialog under points in CSS pixels, and the one with the keyboard focus."""
-    session = await context.new_cdp_session(page)
-    facts = PageFacts(page, session)
+async def read_dialog(drawn: Page, dialog: Dialog | SignIn, url: str, points: Sequence[CssPoint]) -> ActionFacts:
+    """Return what input would touch in a drawn dialog.
+
+    Args:
+        drawn: The page that draws it.
+        dialog: The dialog.
+        url: The address of the page that it belongs to.
+        points: Points in CSS pixels.
+    """
+    session = await drawn.context.new_cdp_session(drawn)
+    facts = PageFacts(drawn, session)
+    origin = dialog.origin if isinstance(dialog, SignIn) else ""  # not that of the page which draws it
+
+    def of_dialog(element: ElementFacts) -> ElementFacts:
+        return replace(element, origin=origin)
+
     try:
         world = await facts._main()
-        elements = tuple([(await facts._at(world, x, y))[0] for x, y in points])
-        return elements, (await facts._focus()).element
+        elements = tuple([of_dialog((await facts._at(world, x, y))[0]) for x, y in points])
+        focus = (await facts._focus()).element
+    finally:
+        await session.detach()
+    return ActionFacts(
+        url=url,
+        document=f"dialog {id(dialog)}",
+        window=dialog_text(dialog)[:MAX_DIALOG],
+        elements=elements,
+        focus=of_dialog(focus) if focus is not None else None,
+    )
+
+
+async def mask_dialog(drawn: Page, timeout_s: float) -> bool:
+    """Hide the text of the focused field of a drawn dialog; return whether that worked."""
+    session = await drawn.context.new_cdp_session(drawn)
+    try:
+        return await asyncio.wait_for(PageFacts(drawn, session).mask(), timeout_s)
+    except (Error, TimeoutError):
+        return False
     finally:
         await session.detach()
 

@@ -17,8 +17,9 @@ from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, 
 from actions.facts import ActionFacts
 from envs.chromium import input
 from envs.chromium.activity import forget_work, is_busy
-from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text, dialog_text
-from envs.chromium.facts import FactsReader, read_dialog
+from envs.chromium.address import split_credentials
+from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
+from envs.chromium.facts import FactsReader, mask_dialog, read_dialog
 from envs.chromium.launch import launch
 from envs.chromium.navigation import LOAD_S, first_line, go_back, open_address, wait_loaded
 from envs.chromium.page_scripts import browser_script
@@ -36,7 +37,6 @@ from envs.network.rules import NetworkRules
 MAX_FAILURES = 2  # of the page in a row: then it cannot be used
 EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
-MAX_DIALOG = 300  # characters of a dialog's message in facts
 NAVIGATION_S = 2.0  # added to the limit of navigations, whose own timeout must come first: that page is not hung
 CLOSE_S = 10.0
 
@@ -59,7 +59,7 @@ class BrowserSession:
     playwright: Playwright
 
     def __init__(self, home: str, size: tuple[int, int], scale: float, timeout_s: float, rules: NetworkRules) -> None:
-        self.home = home
+        self._start, self.home = home, split_credentials(home)[0]
         self._rules = rules
         self._width, self._height = size
         self._scale = scale
@@ -97,7 +97,7 @@ class BrowserSession:
         self.tabs = Tabs(context, self._width, self._height, self._scale, self.proxy)
         self._time = VirtualTime(self.tabs)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
-        await self.goto(self.home)
+        await self.goto(self._start)
 
     async def stop(self) -> None:
         """End the browser and its driver."""
@@ -186,14 +186,17 @@ class BrowserSession:
         current = dialog or page
         changes = () if self._captured in (None, current) else ("another page or dialog is shown",)
         if dialog is not None and not changes:
-            dialog_page = self.dialog_page.page
-            work = read_dialog(dialog_page, dialog_page.context, points)
-            elements, focus = await asyncio.wait_for(work, self._timeout_s)
-            text = dialog_text(dialog)[:MAX_DIALOG]
-            return ActionFacts(url, f"dialog {id(dialog)}", window=text, elements=elements, focus=focus)
+            return await asyncio.wait_for(read_dialog(self.dialog_page.page, dialog, url, points), self._timeout_s)
         if page is None or self.tabs.page_failure or changes or has_virtual_time(page):
             return ActionFacts(url, document=str(id(current)), changes=changes)
         return await self._facts.read(page, await self.tabs.session(page), action, points)
+
+    async def mask_field(self) -> bool:
+        """Hide the text of the focused field in screenshots; return whether that worked."""
+        if self.tabs.dialogs:
+            return await mask_dialog(self.dialog_page.page, self._timeout_s)
+        page = self.tabs.shown
+        return page is not None and await self._facts.mask(page, await self.tabs.session(page))
 
     async def busy(self) -> bool:
         """Return whether the shown page loads its next document, or has not ended what the last action started.
@@ -378,19 +381,16 @@ class BrowserSession:
             self.tabs.add_notice(f"the tab {failure}; the one before it is shown")
             return
         self.tabs.add_notice(f"the page {failure} and was opened again at {address[:200]}")
-        await self._load(await self._open_page([page] if page else []), address)
+        replacement = await asyncio.wait_for(self.tabs.open_page([page] if page else []), self._timeout_s)
+        await self._load(replacement, address)
 
     def _drop_pending(self) -> None:
         if self._pending:
             self._pending.cancel()
-        self._pending = None
-        self._drawn_dialog = None
-
-    async def _open_page(self, replaced: list[Page]) -> Page:
-        return await asyncio.wait_for(self.tabs.open_page(replaced), self._timeout_s)
+        self._pending = self._drawn_dialog = None
 
     async def goto(self, url: str) -> None:
-        """Open an address in a new tab, close all others and dismiss their dialogs.
+        """Open an address in a new tab, close all others and dismiss their dialogs; sign in if its origin asks.
 
         Its host and port are allowed from then on.
 
@@ -399,16 +399,19 @@ class BrowserSession:
             SurfaceError: The address did not open.
         """
         self._check_alive()
+        url, credentials = split_credentials(url)
         self.proxy.allow_address(url)
         self._failures = 0
         self.tabs.start_action()
         self._drop_pending()
         self.tabs.dismiss_dialogs()
-        page = await self._open_page(list(self.tabs.pages))
+        page = await asyncio.wait_for(self.tabs.open_page(list(self.tabs.pages)), self._timeout_s)
         self._pointer, self._captured, self._png, self._pixels = (0.0, 0.0), None, None, None
         self.tabs.pop_notices()
         if failure := await self._load(page, url):
             raise SurfaceError(failure)
+        if credentials and (dialog := self.tabs.pop_sign_in(url)):
+            await self._do(self.tabs.sign_in(dialog, credentials, self._timeout_s, url), NAVIGATION_S)
 
     async def _load(self, page: Page, url: str) -> str:
         """Load a page and return what failed; a dialog or crash meanwhile is left to the next capture."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from playwright.async_api import BrowserContext, CDPSession, Error, Page, Request, Route
 
 from envs.chromium.dialog import quoted
-from envs.chromium.navigation import reload
+from envs.chromium.navigation import open_address, reload
 
 MAX_ASKED, ASK_S = 2, 1.5
 
@@ -31,9 +31,9 @@ def site_origin(url: str) -> str:
 
 
 async def load_with(
-    credentials: tuple[str, str], page: Page, session: CDPSession, origin: str, timeout_s: float
+    credentials: tuple[str, str], page: Page, session: CDPSession, origin: str, timeout_s: float, address: str = ""
 ) -> str:
-    """Load a page again and answer the origin's first challenge; return what failed, "" if nothing did.
+    """Load a page and answer the first challenge of an origin; return what failed, "" if nothing did.
 
     Args:
         credentials: User name and password.
@@ -41,6 +41,7 @@ async def load_with(
         session: Its CDP session.
         origin: Scheme, host and port of the only challenge that is answered.
         timeout_s: Seconds until the load counts as failed.
+        address: What to load, while the page has not failed to its end and cannot be loaded again; "" for the page.
     """
     is_answered = False
     sent: set[asyncio.Future[Any]] = set()
@@ -66,6 +67,8 @@ async def load_with(
     session.on("Fetch.authRequired", answer)
     try:
         await session.send("Fetch.enable", {"handleAuthRequests": True, "patterns": [{"urlPattern": f"{origin}/*"}]})
+        if address:
+            return await open_address(page, session, address, timeout_s, str)
         return await reload(page, session, timeout_s)
     finally:
         session.remove_listener("Fetch.requestPaused", pass_on)

@@ -274,8 +274,19 @@ class Tabs:
                 self.run_in_background(dialog.dismiss())
         self.dialogs.clear()
 
-    async def sign_in(self, dialog: SignIn, credentials: tuple[str, str] | None, timeout_s: float) -> None:
-        """Load the page that asked for credentials with a name and a password, or as it is without any."""
+    def pop_sign_in(self, url: str) -> SignIn | None:
+        """Remove and return the request for credentials of an address's origin, None if there is none."""
+        dialog = self.dialogs[-1] if self.dialogs else None
+        if not isinstance(dialog, SignIn) or dialog.origin != site_origin(url):
+            return None
+        self.dialogs.pop()
+        self.pop_notices()
+        return dialog
+
+    async def sign_in(
+        self, dialog: SignIn, credentials: tuple[str, str] | None, timeout_s: float, address: str = ""
+    ) -> None:
+        """Load the page that asked for credentials, or an address, with a name and a password or without any."""
         page = dialog.page
         self.navigating.add(page)
         try:
@@ -284,7 +295,7 @@ class Tabs:
                 notice = await load_without(page, session, dialog.origin, timeout_s)
             else:
                 self._signing_in[page] = dialog.origin
-                notice = await load_with(credentials, page, session, dialog.origin, timeout_s)
+                notice = await load_with(credentials, page, session, dialog.origin, timeout_s, address)
         finally:
             self.navigating.discard(page)
             self._signing_in.pop(page, None)

@@ -17,6 +17,7 @@ const field = (() => {
 const isInput = field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement;
 const box = field?.getBoundingClientRect();
 const isHidden = isInput && (box.width < 8 || box.height < 8 || getComputedStyle(field).opacity === '0');
+const isSecret = !!field && (field.type === 'password' || getComputedStyle(field).webkitTextSecurity !== 'none');
 const isEditor = isInput && (isHidden || field.closest('.CodeMirror, .monaco-editor, .ace_editor') !== null);
 const flatten = text => text.replace(/[\\u00a0]/g, ' ').replace(/\\n+/g, '\\n').trimEnd();
 """
@@ -32,9 +33,12 @@ _AFTER_JS = f"""text => {{ {_FIELD_JS}
     const before = window[Symbol.for('pixelhand.typed')];
     if (!before || field !== before.field) return null;
     if (isEditor) return {{isEditor: true}};
-    if (!isInput) return {{isSame: flatten(field.innerText).includes(flatten(text)), value: field.innerText}};
+    if (!isInput) {{
+        const isSame = flatten(field.innerText).includes(flatten(text));
+        const value = isSecret ? '' : field.innerText;
+        return {{isSame, isSecret, value, length: field.innerText.length, expectedLength: text.length}};
+    }}
     let value = field.value;
-    const isSecret = field.type === 'password';
     try {{
         if (field.selectionEnd > field.selectionStart)  // a completion that the next key replaces
             value = value.slice(0, field.selectionStart) + value.slice(field.selectionEnd);

@@ -28,7 +28,7 @@ from actions import (
 )
 from actions.facts import ActionFacts
 from envs.chromium import input
-from envs.chromium.address import check_reachable, model_address, person_address
+from envs.chromium.address import check_reachable, hide_userinfo, model_address, person_address, split_credentials
 from envs.chromium.executable import find_chrome
 from envs.chromium.launch import START_S, require_display, use_sandbox
 from envs.chromium.navigation import LOAD_S, first_line
@@ -50,7 +50,8 @@ class Surface:
     """A browser with a screen of fixed size.
 
     Args:
-        url: Address to start from, and to return to by Home; `miniwob:TASK` brings its own size and scale.
+        url: Address to start from, and to return to by Home; `miniwob:TASK` brings its own size and scale. A user name
+            and password in it are sent to its origin if that asks for them, and stand nowhere else.
         width: Width of the page, CSS pixels; 1288 by default.
         height: Height of the page, CSS pixels; 728 by default.
         scale: Device pixels per CSS pixel; 1 by default.
@@ -78,7 +79,8 @@ class Surface:
         timeout_s: float = 10.0,
         network: NetworkRules = PUBLIC_HOSTS,
     ) -> None:
-        self.home = person_address(url)
+        address = person_address(url)
+        self.home, _ = split_credentials(address)
         page = pages.page(pages.task_name(self.home)) if pages.is_miniwob_address(self.home) else None
         default_width, default_height = (page.width, page.height) if page else DEFAULT_SIZE
         width = default_width if width is None else width
@@ -90,7 +92,7 @@ class Surface:
         # A window of its own with an empty profile; where it cannot have a clipboard of its own, it is not isolated.
         self.is_user_owned = headed and not has_private_selections()
         self._closed = False
-        self._session = BrowserSession(self.home, (width, height), scale, timeout_s, network)
+        self._session = BrowserSession(address, (width, height), scale, timeout_s, network)
         self._thread = LoopThread("pixelhand-browser")
         atexit.register(self.close)
         try:
@@ -173,6 +175,10 @@ class Surface:
         """
         return self._call(self._session.facts(action), self._limit_s(), "what an action would touch")
 
+    def mask_field(self) -> bool:
+        """Draw dots in place of what the field with the keyboard focus holds; return whether that worked."""
+        return self._call(self._session.mask_field(), self._limit_s(), "hiding a field")
+
     def is_working(self) -> bool:
         """Return whether the shown page still loads, or has open requests that a step does not await any more."""
         page, tabs = self._session.tabs.shown, self._session.tabs
@@ -194,7 +200,9 @@ class Surface:
 
     def goto(self, url: str) -> None:
         """Open an address in the only tab and dismiss open dialogs; for a user or a task, never for a model."""
-        self._call(self._session.goto(person_address(url)), self._limit_s() + LOAD_S, f"opening {url}")
+        address = person_address(url)
+        work = self._session.goto(address)
+        self._call(work, 2 * (self._limit_s() + LOAD_S), f"opening {hide_userinfo(address)}")
 
     def evaluate(self, js: str) -> object:
         """Return the JSON value of an expression in the shown page, promises awaited; never for a model."""

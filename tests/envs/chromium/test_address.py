@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actions import InvalidActionError, UsageError
-from envs.chromium.address import model_address, person_address
+from envs.chromium.address import model_address, person_address, split_credentials
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,25 @@ def test_person_address_accepts_other_schemes():
     assert person_address("localhost:1") == "http://localhost:1"
     with pytest.raises(UsageError, match="empty"):
         person_address(" ")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://ann:p%40ss@a.org:80/x?y#z", ("http://a.org:80/x?y#z", ("ann", "p@ss"))),
+        ("https://ann@a.org/", ("https://a.org/", ("ann", ""))),
+        ("https://a.org/u:p@b", ("https://a.org/u:p@b", None)),
+        ("about:blank", ("about:blank", None)),
+    ],
+)
+def test_credentials_are_split_off(address: str, expected: object) -> None:
+    assert split_credentials(address) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["ftp://ann:hunter2@a.org", "http://ann:hunter2@a org/", "http://ann:hunter2@a.org:x/"]
+)
+def test_refused_address_is_quoted_without_password(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        person_address(text)
+    assert "hunter2" not in str(caught.value)
