@@ -107,8 +107,13 @@ def test_command_ended_by_signal_reports_it(
 ) -> None:
     from agent.ui import run_report
 
-    monkeypatch.setattr(run_report, "format_runs", lambda root: signal.raise_signal(signal.Signals[name]))
-    assert agent("runs", "list")[0] == code
+    number = signal.Signals[name]
+    monkeypatch.setattr(run_report, "format_runs", lambda root: signal.raise_signal(number))
+    previous = signal.signal(number, signal.SIG_DFL)  # `nohup` ignores SIGHUP, which the command respects
+    try:
+        assert agent("runs", "list")[0] == code
+    finally:
+        signal.signal(number, previous)
 
 
 def test_ignored_hangup_stays_ignored() -> None:
