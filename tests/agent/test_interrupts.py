@@ -8,6 +8,7 @@ import pty
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ from agent.safety.signals import (
     raise_on_termination,
 )
 from agent.trace import new_folder, read_trace
+
+
+@pytest.fixture(autouse=True)
+def hangup_signal() -> Iterator[None]:
+    """Give SIGHUP its default effect: `nohup` ignores it, and the command respects that."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, previous)
 
 
 def press_ctrl_c() -> None:
@@ -107,13 +116,8 @@ def test_command_ended_by_signal_reports_it(
 ) -> None:
     from agent.ui import run_report
 
-    number = signal.Signals[name]
-    monkeypatch.setattr(run_report, "format_runs", lambda root: signal.raise_signal(number))
-    previous = signal.signal(number, signal.SIG_DFL)  # `nohup` ignores SIGHUP, which the command respects
-    try:
-        assert agent("runs", "list")[0] == code
-    finally:
-        signal.signal(number, previous)
+    monkeypatch.setattr(run_report, "format_runs", lambda root: signal.raise_signal(signal.Signals[name]))
+    assert agent("runs", "list")[0] == code
 
 
 def test_ignored_hangup_stays_ignored() -> None:
