@@ -7,9 +7,9 @@ from envs.simulators.android.phone import SimulatedPhone
 from envs.surfaces.android import Surface
 
 
-def test_click_and_capture_take_three_commands(phone: SimulatedPhone, surface: Surface) -> None:
+def test_click_and_capture_take_four_commands(phone: SimulatedPhone, surface: Surface) -> None:
     screen = surface.capture()
     phone.shell.log.clear()
     dispatch(Click(x=300, y=900), surface, screen)
     surface.capture()
-    assert len(phone.shell.log) <= 3, phone.shell.log
+    assert len(phone.shell.log) <= 4, phone.shell.log
