@@ -182,7 +182,7 @@ def test_open_refuses_unknown_targets(surface: Surface, target: str, message: st
 
 @pytest.mark.parametrize("url", ["file:///sdcard/x", "https://a.org/x y"])
 def test_goto_refuses_unsupported_addresses(surface: Surface, url: str) -> None:
-    with pytest.raises(UsageError, match="http and https addresses|is not an address"):
+    with pytest.raises(UsageError, match=r"http and https addresses|is not an address"):
         surface.goto(url)
 
 
