@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class FakePage:
 
     def __init__(self, task: str) -> None:
         self.unwrapped: Any = self
+        self.surface: Any = SimpleNamespace(name="browser")
+        self.guard: Any = None
         self.seed = 0
 
     def reward(self) -> float:

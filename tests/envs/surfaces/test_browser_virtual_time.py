@@ -10,6 +10,7 @@ import pytest
 from actions import Click, LongPress, Move, TypeText, Wait
 from envs.live import LiveEnv
 from envs.miniwob.task import MiniWobTask
+from envs.network.rules import NetworkRules
 
 ON_BOX = Click(x=100, y=100)
 BOX_JS = """(() => {{
@@ -24,7 +25,9 @@ BOX_JS = """(() => {{
 def env(chrome):
     from envs.surfaces.browser import Surface
 
-    live_env = LiveEnv(Surface("miniwob:click-test", executable=chrome), task=MiniWobTask("click-test"))
+    network = NetworkRules(named=("127.0.0.1:*",))
+    surface = Surface("miniwob:click-test", executable=chrome, network=network)
+    live_env = LiveEnv(surface, task=MiniWobTask("click-test"))
     yield live_env
     live_env.close()
 
