@@ -120,7 +120,7 @@ def test_command_prints_one_json_object(
     arguments = [operation, "--model", "random:tiny", "--repeat", "1", "--json", *size, *options.get(operation, [])]
     app(arguments, standalone_mode=False)
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert line["operation"] == operation
+    assert line["what"] == operation
     for name in FIGURES:
         values = line[name] if operation == "step" else [line[name]]
         assert len(values) == (2 if operation == "step" else 1)
