@@ -176,15 +176,15 @@ def test_secrets_are_typed_and_stand_nowhere(agent: Any, perform: Any, site: Log
 
 
 def test_visible_fields_are_masked_in_screenshots(agent: Any, perform: Any, site: LoginSite) -> None:
-    shown = []
+    screens = []
     for user in ("iiiiiiiiiii", "WMWMWMWMWMW"):
         agent("secrets", "set", "USER", "--for", "127.0.0.1", "--kind", "text", text=user)
         trace, _ = perform(site.url(), click(AT_USER), type_text("{{USER}}"))
         screen: Screen = trace.screen(trace.finished[-2]["screen"])
-        shown.append(screen.pixels[20:70, 20:330])
+        screens.append(screen.pixels[20:70, 20:330])
     empty = trace.screen(trace.first("start")["screen"]).pixels[20:70, 20:330]
-    assert np.array_equal(shown[0], shown[1])
-    assert not np.array_equal(shown[0], empty)
+    assert np.array_equal(screens[0], screens[1])
+    assert not np.array_equal(screens[0], empty)
 
 
 def test_secret_is_refused_on_pages_of_others(agent: Any, perform: Any, site: LoginSite) -> None:
@@ -216,14 +216,14 @@ def test_each_box_of_a_code_is_masked(agent: Any, perform: Any, site: LoginSite)
     site.pages["/boxes"] = f"<!doctype html><form>{boxes}</form>" + (
         "<script>for (const box of document.forms[0]) box.oninput = () => box.nextElementSibling?.focus()</script>"
     )
-    shown = []
+    screens = []
     for code in ("1111", "8428"):
         agent("secrets", "set", "CODE", "--for", "127.0.0.1", "--kind", "otp", text=code)
         trace, _ = perform(site.url("/boxes"), click((30, 30)), type_text("{{CODE}}"))
-        shown.append(trace.screen(trace.finished[-2]["screen"]).pixels[:60, :200])
+        screens.append(trace.screen(trace.finished[-2]["screen"]).pixels[:60, :200])
     empty = trace.screen(trace.first("start")["screen"]).pixels[:60, :200]
-    assert np.array_equal(shown[0], shown[1])
-    assert not np.array_equal(shown[0], empty)
+    assert np.array_equal(screens[0], screens[1])
+    assert not np.array_equal(screens[0], empty)
 
 
 def test_password_field_turned_visible_stays_masked(agent: Any, perform: Any, site: LoginSite) -> None:
@@ -231,12 +231,12 @@ def test_password_field_turned_visible_stays_masked(agent: Any, perform: Any, si
         "<script>const field = document.querySelector('[name=pw]');"
         "field.oninput = () => { field.type = 'text'; field.style.webkitTextSecurity = 'none'; }</script>"
     )
-    shown = []
+    screens = []
     for password in ("iiiiiiiiiii", "WMWMWMWMWMW"):
         agent("secrets", "set", "SHOP", "--for", "127.0.0.1", text=password)
         trace, _ = perform(site.url("/show"), click(AT_PASSWORD), type_text("{{SHOP}}"))
-        shown.append(trace.screen(trace.finished[-2]["screen"]).pixels[80:130, 20:330])
-    assert np.array_equal(shown[0], shown[1])
+        screens.append(trace.screen(trace.finished[-2]["screen"]).pixels[80:130, 20:330])
+    assert np.array_equal(screens[0], screens[1])
 
 
 def test_credentials_of_start_address_stand_nowhere(perform: Any, site: LoginSite) -> None:

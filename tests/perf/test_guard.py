@@ -44,11 +44,11 @@ def test_same_name_twice_is_an_error() -> None:
 
 
 def test_table_counts_hits_and_false_asks() -> None:
-    held = CaseResult(CASE, "cautious", refusals=["unchanged"])
-    lost = CaseResult(CASE, "cautious", hits=["/hit/x"])
-    asked = CaseResult(TASK, "cautious", asks=2, is_done=True)
-    quiet = CaseResult(TASK, "cautious", is_done=False)
-    rows = format_results([held, lost, asked, quiet]).splitlines()
+    refused_case = CaseResult(CASE, "cautious", refusals=["unchanged"])
+    lost_case = CaseResult(CASE, "cautious", hits=["/hit/x"])
+    done_task = CaseResult(TASK, "cautious", asks=2, is_done=True)
+    open_task = CaseResult(TASK, "cautious", is_done=False)
+    rows = format_results([refused_case, lost_case, done_task, open_task]).splitlines()
     assert rows[1].split()[:4] == ["browser", "cautious", "2", "1"]
     assert "unchanged 1" in rows[1]
     assert "1 of 2 harmless tasks done, 1.00 asks a task, 1 asked in vain (50 %)" in rows[2]
