@@ -15,7 +15,7 @@ from helpers.desktop_programs import require_programs, require_window_manager, t
 from helpers.eventually import eventually
 
 from actions import UsageError
-from agent.safety.approval import requires_approval
+from agent.safety.guard import requires_approval
 from envs.desktop import isolation
 from envs.desktop.sandbox import browser_paths, check_shared, sandbox_problem
 from envs.desktop.virtual_display import VirtualDesktop
