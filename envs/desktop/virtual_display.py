@@ -107,6 +107,7 @@ class VirtualDesktop:
         *,
         shared: Sequence[Path] = (),
         network: NetworkRules = PUBLIC_HOSTS,
+        proxy_port: int | None = None,
     ) -> None:
         """Start everything and wait until the program shows a window.
 
@@ -116,7 +117,8 @@ class VirtualDesktop:
             width: of the screen, in pixels.
             height: of the screen, in pixels.
             shared: folders of the user that programs may read and write.
-            network: what Chromium may connect to, besides `url`; other programs have the whole network.
+            network: what Chromium may connect to, besides `url`.
+            proxy_port: port on 127.0.0.1, the only way of `program` into the network; None for the whole network.
 
         Raises:
             UsageError: if a program is missing or cannot be started, or `url` is not among the hosts of the rules.
@@ -153,7 +155,7 @@ class VirtualDesktop:
                 readable=[*readable, *local_files],
                 shared=shared,
                 allowed_urls=allowed_urls,
-                proxy_port=self._proxy.port if self._proxy else None,
+                proxy_port=self._proxy.port if self._proxy else proxy_port,
             )
             self.authority = self._folder / "cookie"
             self.display = self._start_server(server)
