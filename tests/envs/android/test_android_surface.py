@@ -387,7 +387,7 @@ def test_foldable_captures_its_active_display(
         "orientation=0, logicalFrame=Rect(0, 0 - 2208, 1840)}]\n"
     )
     dump = dumpsys.dump_display(phone.screen, False).replace("local:0", "local:42")
-    monkeypatch.setattr(dumpsys, "dump_display", lambda screen, asleep: folded + dump)
+    monkeypatch.setattr(dumpsys, "dump_display", lambda *_: folded + dump)
     monkeypatch.setattr(phone.shell, "physical_displays", {"41", "42"} if accepts_id else set())
     screen = surface.capture()
     assert (screen.width, screen.height) == phone.screen.size
