@@ -25,6 +25,7 @@ from actions import UsageError
 SUFFIX = ".sock"
 TIMEOUT_S = 2.0  # of one request
 MAX_REQUEST_BYTES = 64
+MAX_CLIENTS = 32  # at a time
 MAX_ANSWER_BYTES = 65_536
 MAX_PATH_BYTES = 100  # of a socket; the kernels' limits are 104 and 108
 HAS_UNIX_SOCKETS = hasattr(socket, "AF_UNIX") and os.name == "posix"
@@ -64,7 +65,7 @@ def _is_private(folder: Path) -> bool:
 
 
 class ControlServer:
-    """Answers `status` and `stop` for one run, in a thread.
+    """Answers `status` and `stop` for one run, each client in a thread of its own.
 
     Args:
         run_id: The run's id.
@@ -85,6 +86,7 @@ class ControlServer:
         finally:
             os.umask(previous_mask)
         self._socket.listen(8)
+        self._slots = threading.BoundedSemaphore(MAX_CLIENTS)
         self._thread = threading.Thread(target=self._serve, name="pixelhand-control", daemon=True)
 
     def __enter__(self) -> ControlServer:
@@ -106,11 +108,19 @@ class ControlServer:
                 connection, _ = self._socket.accept()
             except OSError:  # closed
                 return
+            connection.settimeout(TIMEOUT_S)
+            if not _is_same_user(connection) or not self._slots.acquire(blocking=False):
+                connection.close()
+                continue
+            threading.Thread(target=self._serve_client, args=(connection,), daemon=True).start()
+
+    def _serve_client(self, connection: socket.socket) -> None:
+        try:
             with connection, suppress(OSError):
-                connection.settimeout(TIMEOUT_S)
-                if _is_same_user(connection):
-                    answer = self._answer(connection.recv(MAX_REQUEST_BYTES).strip())
-                    connection.sendall(json.dumps(answer).encode() + b"\n")
+                answer = self._answer(connection.recv(MAX_REQUEST_BYTES).strip())
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+        finally:
+            self._slots.release()
 
     def _answer(self, request: bytes) -> Mapping[str, object]:
         if request == b"status":

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from playwright.async_api import Error, Frame, Page
 
 from envs.code_text import CODE_NOTICE, is_changed_by_editors
 
 MAX_READING = 80
+MAX_WAIT_S = 1.0
+# Timers fire in the order of their due times: those that the page set while it handled the keys come first.
+_AFTER_TIMERS_JS = "() => new Promise(resolve => setTimeout(resolve, 10))"
 _FOCUSED_FRAME_JS = "() => document.activeElement instanceof HTMLIFrameElement ? document.activeElement : null"
 _FIELD_JS = """
 const field = (() => {
@@ -95,6 +101,8 @@ class TypedTextCheck:
         if self._frame is None:
             return ""
         try:
+            with suppress(TimeoutError):  # a page may replace setTimeout
+                await asyncio.wait_for(self._frame.evaluate(_AFTER_TIMERS_JS), MAX_WAIT_S)
             result = await self._frame.evaluate(_AFTER_JS, self._text)
         except Error:
             return ""

@@ -145,9 +145,8 @@ def test_long_runtime_folder_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_silent_client_does_not_block_others(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(control, "TIMEOUT_S", 30.0)
     serve("20260101-a")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
         silent.connect(str(runtime_folder() / "20260101-a.sock"))
-        monkeypatch.setattr(control, "TIMEOUT_S", 30.0)
-        assert eventually(lambda: request("20260101-a", "status"))["steps"] == 3
+        assert request("20260101-a", "status")["steps"] == 3
