@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from envs.chromium.native_requests import BINDING
 from envs.miniwob import pages
 
 _FOLDER = Path(__file__).parent
@@ -21,8 +22,8 @@ def browser_script() -> str:
     The clock of practice pages comes first: it must be in place before any other script takes a timer.
     """
     practice_pages = json.dumps(pages.folder_url())
-    scripts = _read("clock") + drawing_script() + _read("activity")
-    return scripts.replace("PRACTICE_PAGES", practice_pages)
+    scripts = _read("clock") + drawing_script() + _read("native_requests") + _read("activity")
+    return scripts.replace("PRACTICE_PAGES", practice_pages).replace("PIXELHAND_BINDING", BINDING)
 
 
 def _read(name: str) -> str:

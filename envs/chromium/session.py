@@ -21,6 +21,7 @@ from envs.chromium.address import split_credentials
 from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
 from envs.chromium.facts import FactsReader, mask_dialog, read_dialog
 from envs.chromium.launch import launch
+from envs.chromium.native_requests import report_requests, tooltip_notice
 from envs.chromium.navigation import LOAD_S, first_line, go_back, open_address, wait_loaded
 from envs.chromium.page_scripts import browser_script
 from envs.chromium.png import Pixels, decode_png, is_blank
@@ -93,8 +94,9 @@ class BrowserSession:
             accept_downloads=False,
             service_workers="block",  # their requests belong to no page
         )
-        await context.add_init_script(browser_script())
         self.tabs = Tabs(context, self._width, self._height, self._scale, self.proxy)
+        await report_requests(context, self.tabs.add_notice)
+        await context.add_init_script(browser_script())
         self._time = VirtualTime(self.tabs)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
         await self.goto(self._start)
@@ -274,10 +276,12 @@ class BrowserSession:
             await self._back(page)
         elif shortcut is not None:
             if shortcut.is_reserved or not await is_handled_by_page(page, lambda: self._input(page, action), "keydown"):
-                self._notify(await run_shortcut(self.tabs, page, shortcut, self._timeout_s, lambda: self._back(page)))
+                self.tabs.add_notice(
+                    await run_shortcut(self.tabs, page, shortcut, self._timeout_s, lambda: self._back(page))
+                )
         elif isinstance(action, Click) and action.button == "right":
             if not await is_handled_by_page(page, lambda: self._input(page, action), "contextmenu"):
-                self._notify(NO_CONTEXT_MENU)
+                self.tabs.add_notice(NO_CONTEXT_MENU)
         else:
             await self._input(page, action)
         await self._time.settle(self.tabs.shown)
@@ -286,11 +290,11 @@ class BrowserSession:
         pointer = self._pointer
         if points := action.points():
             self._pointer = self._css(points[-1])
-        text = action.text if isinstance(action, TypeText) and not has_virtual_time(page) else ""
-        check = TypedTextCheck(page, text)
+        check = TypedTextCheck(page, action if not has_virtual_time(page) else None)
         await check.start()
         await input.act(page, action, self._css, pointer, lambda seconds: self._time.pause(page, seconds))
-        self._notify(await check.notice())
+        self.tabs.add_notice(await check.notice())
+        self.tabs.add_notice(await tooltip_notice(page, self._pointer) if action.verb == "move" else "")
 
     async def _perform_on_dialog(self, dialog: Dialog | SignIn, action: Action, own_s: float) -> None:
         ok, cancel = button_labels(dialog)
@@ -326,10 +330,6 @@ class BrowserSession:
             await asyncio.wait_for(dialog.accept(text) if reply.ok else dialog.dismiss(), self._timeout_s)
         except Error as error:
             self.tabs.add_notice(f"the page had closed its dialog already ({first_line(error)})")
-
-    def _notify(self, notice: str) -> None:
-        if notice:
-            self.tabs.add_notice(notice)
 
     # pages that navigate, hang and crash
 
@@ -455,16 +455,16 @@ class BrowserSession:
             )
         finally:
             self.tabs.navigating.discard(page)
-        self._notify(failure)
+        self.tabs.add_notice(failure)
         return failure
 
     async def _back(self, page: Page) -> None:
         failure = await go_back(page, await self.tabs.session(page), self._timeout_s)
         if failure is None and len(self.tabs.pages) > 1:
             await self.tabs.leave_shown()
-            self._notify("the tab has no page before this one and stays open; the tab before it is shown")
+            self.tabs.add_notice("the tab has no page before this one and stays open; the tab before it is shown")
         else:
-            self._notify("there is no page to go back to" if failure is None else failure)
+            self.tabs.add_notice("there is no page to go back to" if failure is None else failure)
 
     async def evaluate(self, js: str) -> object:
         """Return the JSON value of an expression in the shown page; promises are awaited."""

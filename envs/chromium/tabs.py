@@ -71,8 +71,8 @@ class Tabs:
         return self.pages[-1] if self.pages else None
 
     def add_notice(self, notice: str) -> None:
-        """Keep a notice until `pop_notices()`; the oldest are dropped when there are too many."""
-        if notice not in self.notices:
+        """Keep a notice, unless it is "", until `pop_notices()`; the oldest are dropped when there are too many."""
+        if notice and notice not in self.notices:
             self.notices = [*self.notices, notice][-MAX_NOTICES:]
 
     def pop_notices(self) -> str:

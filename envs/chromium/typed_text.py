@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from playwright.async_api import Error, Frame, Page
 
+from actions import Action, TypeText
 from envs.code_text import CODE_NOTICE, is_changed_by_editors
 
 MAX_READING = 80
@@ -77,11 +78,11 @@ class TypedTextCheck:
 
     Args:
         page: The page.
-        text: The text.
+        action: The action; one that types nothing, or None, is not checked.
     """
 
-    def __init__(self, page: Page, text: str) -> None:
-        self._page, self._text = page, text
+    def __init__(self, page: Page, action: Action | None) -> None:
+        self._page, self._text = page, action.text if isinstance(action, TypeText) else ""
         self._frame: Frame | None = None
 
     async def start(self) -> None:
