@@ -6,6 +6,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("pixelhand", deadline=None)  # a busy machine takes its time
+settings.load_profile("pixelhand")
 
 HERE = Path(__file__).parent
 FILES = {  # marker: patterns of files below tests/

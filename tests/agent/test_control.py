@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from helpers.command import Agent
-from helpers.eventually import eventually
 
 from actions import UsageError
 from agent import control

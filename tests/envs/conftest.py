@@ -88,10 +88,10 @@ def browser(chrome: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def quick(chrome: str) -> Iterator[Any]:
-    """Return a browser in which a page counts as hung after 1.5 s."""
+    """Return a browser in which a page counts as hung after 4 s."""
     from envs.surfaces.browser import Surface
 
-    with Surface(width=400, height=300, executable=chrome, network=LOCAL_SITES, timeout_s=1.5) as surface:
+    with Surface(width=400, height=300, executable=chrome, network=LOCAL_SITES, timeout_s=4.0) as surface:
         yield surface
 
 
