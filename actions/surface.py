@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from actions.evidence import ScreenEvidence
 from actions.facts import ActionFacts
 from actions.screen import Screen
 from actions.types import Action
@@ -104,6 +105,15 @@ class SupportsFacts(Protocol):
 
     def facts(self, action: Action) -> ActionFacts:
         """Return what `action` would touch if it were performed now, compared with the last captured Screen."""
+        ...
+
+
+@runtime_checkable
+class SupportsEvidence(Protocol):
+    """A surface that tells what is true of its screen, for a check of what the model reports."""
+
+    def evidence(self) -> ScreenEvidence:
+        """Return what the surface knows of its screen now, without the model and without its pixels."""
         ...
 
 

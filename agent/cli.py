@@ -203,6 +203,14 @@ def run(
             help="Host that may be connected to, as HOST, HOST:PORT or *.SUFFIX; repeatable; default: all public ones.",
         ),
     ] = None,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='What holds after the run, like: text "Order received", url PATTERN, title PATTERN, '
+            'element ROLE "LABEL", file PATH, request POST /orders 2xx; repeatable.',
+            metavar="EXPECTATION",
+        ),
+    ] = None,
     runs: Runs = None,
     script: Annotated[
         Path | None,
@@ -234,6 +242,7 @@ def run(
         "auto_shrink_history": auto_shrink_history,
         "prompt": prompt,
         "allow_hosts": tuple(allow_host) if allow_host else None,
+        "expect": tuple(expect) if expect else None,
         "runs": runs,
     }
     _run(goal, flags, json, script)

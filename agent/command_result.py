@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from agent.loop import Episode
 
 EXIT_CODES = {"success": 0, "failure": 1, "budget": 4, "error": 5}
+CLAIMED_EXIT_CODE = 6  # the expectations of the user are neither met nor refuted
 STOPPED_EXIT_CODES = {"denied": 3, "interrupted": 130, "signal": 143}
 
 
@@ -17,7 +18,8 @@ def exit_code(episode: Episode) -> int:
     """Return the process's exit code for a finished run: 128 and the number of the signal that stopped it."""
     if episode.status == "stopped":
         return episode.exit_code or STOPPED_EXIT_CODES[episode.cause]
-    return EXIT_CODES[episode.status]
+    is_claimed = episode.proof is not None and episode.proof.outcome == "claimed" and bool(episode.proof.findings)
+    return CLAIMED_EXIT_CODE if episode.status == "success" and is_claimed else EXIT_CODES[episode.status]
 
 
 def capture_stdout() -> TextIO:

@@ -90,6 +90,9 @@ class Settings:
     height: Integer = Field(
         default=728, ge=1, le=MAX_SIDE_PX, description="Height of the browser's page in CSS pixels."
     )
+    expect: tuple[str, ...] = Field(
+        default=(), description='What holds after the run, such as text "Order received"; see the guide to runs.'
+    )
     headed: bool = Field(default=False, description="Show the browser's window.")
     max_steps: Integer = Field(default=30, ge=1, description="Steps after which a run ends unfinished.")
     seed: Annotated[Integer, Field(ge=0)] | None = Field(default=None, description="Random seed.")

@@ -22,6 +22,8 @@ from agent.screen_archive import ScreenArchive
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
 from agent.turn_executor import AskUser, TurnExecutor, hide_secrets, redact_event
+from agent.verification.proof import Proof, prove
+from agent.verification.verifier import Verifier
 
 EventFacts = Mapping[str, Any]
 OnEvent = Callable[[EventFacts], None]  # receives {"event": name, **facts}; see agent/trace.py
@@ -42,6 +44,7 @@ class Episode:
     run: str  # the trace's folder; "" without a trace
     cause: StopReason
     exit_code: int = 0  # of a process that was asked to stop; 0 for other causes
+    proof: Proof | None = None  # how far the outcome is proven; None where the model did not report one
 
 
 def run(
@@ -57,6 +60,7 @@ def run(
     approves_each: bool = False,
     stop_limits: StopLimits = StopLimits(),  # noqa: B008 - frozen
     resumption: Resumption | None = None,
+    verifier: Verifier | None = None,
 ) -> Episode:
     """Run a policy in an environment until the task ends, the model ends it, or a limit is reached.
 
@@ -73,6 +77,7 @@ def run(
             ones a second time.
         stop_limits: When a run without progress is ended.
         resumption: The earlier run that this one continues; its steps count.
+        verifier: Checks what the user expects when the model reports success.
 
     Returns:
         The finished run. Failures of the machine, Ctrl-C, SIGTERM and SIGHUP end it with a status.
@@ -87,6 +92,7 @@ def run(
     archive = ScreenArchive(trace)
     state: TurnResult | None = None
     ending: Termination | None = None
+    proof: Proof | None = None
     stop_request: StopRequest | None = None
     start = time.perf_counter()
 
@@ -106,6 +112,8 @@ def run(
             state = TurnResult.from_info(info)
             goal, verbs = goal or info["goal"], cast(BaseEnv, env.unwrapped).verbs()
             record("start", goal=goal, seed=seed, max_steps=max_steps, screen=state.screen, note=state.notice)
+            if verifier is not None:
+                verifier.start()
             repeated: RepeatedAction | None = None
             if resumption is not None:
                 with shield.allow_interrupts():
@@ -125,7 +133,11 @@ def run(
                 record("reply", step=turn, screen=screen, reply=reply)
                 step, state = executor.execute(turn, reply, state, turn_start, think_s, actions)
                 steps.append(step)
+                if verifier is not None:
+                    verifier.observe()
                 ending = monitor.check(steps, state)
+                if ending is not None:
+                    ending, proof = prove(ending, verifier)
                 archive.offload_old(steps)
         except SurfaceError as error:
             ending = Termination("error", "machine", hide_secrets(env, str(error)))
@@ -142,10 +154,10 @@ def run(
             reward = state.verdict["reward"] if state and state.verdict else None
             if ending is not None:
                 with suppress(SurfaceError):  # a full disk does not change how the run ended
-                    record("end", **_end_facts(ending, reward, steps, state.screen if state else None, start))
+                    record("end", **_end_facts(ending, reward, steps, state.screen if state else None, start, proof))
     folder = str(trace.folder) if trace else ""
     exit_code = stop_request.exit_code if stop_request is not None else 0
-    return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause, exit_code)
+    return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause, exit_code, proof)
 
 
 def raise_if_interrupted(episode: Episode) -> None:
@@ -156,7 +168,12 @@ def raise_if_interrupted(episode: Episode) -> None:
 
 
 def _end_facts(
-    ending: Termination, reward: float | None, steps: list[Step], screen: Screen | None, start: float
+    ending: Termination,
+    reward: float | None,
+    steps: list[Step],
+    screen: Screen | None,
+    start: float,
+    proof: Proof | None,
 ) -> dict[str, object]:
     facts: dict[str, object] = {
         "status": ending.status,
@@ -168,4 +185,6 @@ def _end_facts(
         "prompt_tokens": sum(step.reply.prompt_tokens for step in steps),
         "reply_tokens": sum(step.reply.reply_tokens for step in steps),
     }
+    if proof is not None:
+        facts["proof"] = proof.as_dict()
     return facts if screen is None else {**facts, "screen": screen}

@@ -11,6 +11,7 @@ from agent.config import Settings
 from agent.policies.factory import policy_problems
 from agent.policies.scripted import load_script
 from agent.session import is_practice, policy_options, surface_name, surface_options
+from agent.verification.expectations import parse_expectations
 from envs import factory
 
 NO_URL = "--url is missing: give the page to start from, like --url https://example.org"
@@ -34,6 +35,7 @@ def resolve_settings(settings: Settings, goal: str, script: Path | None = None) 
     if not settings.model and script is None and has_practice_page:
         settings = replace(settings, model="embedded")
     problems = target_problems(settings)
+    problems += usage_problems(lambda: parse_expectations(settings.expect))
     if not goal and not has_practice_page:
         problems.append("the goal is empty; describe the task in quotes")
     if script is not None:

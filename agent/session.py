@@ -36,6 +36,8 @@ from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
 from agent.turn_executor import AskUser
 from agent.ui.display import Display, Event
+from agent.verification.expectations import parse_expectations
+from agent.verification.verifier import Verifier
 from envs import factory
 from envs.chromium.address import hide_userinfo
 from envs.miniwob import pages
@@ -134,6 +136,8 @@ def run_session(
         approves_each = install_guard(env, safety, folder, record, person)
         if resumption is not None:
             restore_limits(env, resumption)
+        expectations = parse_expectations(settings.expect)
+        surface = cast(BaseEnv, env.unwrapped).surface
         return run(
             goal,
             env,
@@ -145,6 +149,7 @@ def run_session(
             ask=ask,
             approves_each=approves_each,
             resumption=resumption,
+            verifier=Verifier(expectations, surface) if expectations else None,
         )
 
 

@@ -124,6 +124,21 @@ def outcome_label(error: str, approval: str) -> str:
     return "did" if not error else _NOT_DONE_ANSWERS.get(approval, "failed")
 
 
+def format_proof(proof: Mapping[str, Any] | None) -> list[str]:
+    """Return lines that tell how far a reported outcome is proven; none without a proof.
+
+    Args:
+        proof: The proof of an `end` event, as of agent.verification.proof.Proof.as_dict.
+    """
+    if not proof:
+        return []
+    lines = [f"{'proof':8} {sanitize(proof['outcome'], 20)}"]
+    for finding in proof["findings"]:
+        expectation = f"{sanitize(finding['expectation'], 200)}: " if finding["expectation"] else ""
+        lines.append(f"{sanitize(finding['state'], 20):8} {expectation}{sanitize(finding['detail'], 300)}")
+    return lines
+
+
 def describe_resumption(event: Mapping[str, Any]) -> str:
     """Return what a `resume` event says about an action whose outcome was not recorded."""
     answer = _RESUMED.get(event["answer"], sanitize(event["answer"], 40))

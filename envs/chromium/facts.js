@@ -9,6 +9,8 @@
   const MAX_CONTROL_LABEL = 80; // longer labels count as text of the page
   const MAX_BOXES = 1500; // elements whose place is remembered
   const MAX_REPEATS = 1000; // of hiding an element that the page shows again
+  const MAX_CONTROLS = 500; // of a document that are listed
+  const MAX_TEXT = 200_000; // characters of a document
   const MAX_SHIFT_PX = 3; // of an element that still counts as being at its place
   const FIELDS = {
     password: 'password', email: 'email', number: 'number', search: 'search', tel: 'tel', url: 'url', text: 'text',
@@ -202,8 +204,30 @@
     return getComputedStyle(element).webkitTextSecurity === 'disc';
   }
 
+  // Returns the elements of the document and of its open shadow roots, outermost first.
+  function* allElements(root = document) {
+    for (const element of root.querySelectorAll('*')) {
+      yield element;
+      if (element.shadowRoot) yield* allElements(element.shadowRoot);
+    }
+  }
+
+  const isVisible = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+
+  // Returns the text and the controls that the document shows; text of closed shadow roots is not part of it.
+  function content() {
+    const texts = [document.body?.innerText ?? ''];
+    const controls = [];
+    for (const element of allElements()) {
+      if (element.shadowRoot) texts.push(...Array.from(element.shadowRoot.children, (child) => child.innerText ?? ''));
+      if (controls.length < MAX_CONTROLS && element.matches(INTERACTIVE) && isVisible(element)) controls.push(describe(element));
+    }
+    return { text: texts.join('\n').slice(0, MAX_TEXT), controls };
+  }
+
   globalThis.pixelhandFacts = {
     remember,
+    content,
     // Returns how the place differs from the last capture, where a frame is there now.
     place(x, y) {
       const element = topmost(x, y);

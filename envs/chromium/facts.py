@@ -203,6 +203,21 @@ class PageFacts:
         focus = await self._focus()
         return focus.element is not None and bool(await focus.owner.evaluate("pixelhandFacts.hide()"))
 
+    async def content(self) -> tuple[str, tuple[ElementFacts, ...]]:
+        """Return the visible text and the controls of the page and its frames."""
+        texts: list[str] = []
+        elements: list[ElementFacts] = []
+        for world in await self._all_worlds():
+            try:
+                content = await world.evaluate("pixelhandFacts.content()")
+            except Error:
+                if world.frame_id == self._main_id:
+                    raise
+                continue  # the frame is gone
+            texts.append(content["text"])
+            elements += [ElementFacts(**control) for control in content["controls"]]
+        return "\n".join(texts), tuple(elements)
+
     async def _at(self, world: _World, x: float, y: float, depth: int = 0) -> tuple[ElementFacts, str]:
         """Return the element at a point of a frame, and how the place differs from the last capture."""
         await world.evaluate("0")  # a world of the document that is shown now
@@ -284,6 +299,14 @@ class FactsReader:
         except (Error, TimeoutError):
             self._pages.pop(page, None)
             return ActionFacts(url=page.url, changes=("the page does not answer",))
+
+    async def content(self, page: Page, session: CDPSession) -> tuple[str, tuple[ElementFacts, ...]] | None:
+        """Return the visible text and the controls of a page; None if it does not answer."""
+        try:
+            return await asyncio.wait_for(self._of(page, session).content(), self._timeout_s)
+        except (Error, TimeoutError):
+            self._pages.pop(page, None)
+            return None
 
     async def mask(self, page: Page, session: CDPSession) -> bool:
         """Hide the text of a page's focused field in screenshots; return whether that worked."""

@@ -70,7 +70,7 @@ class BrowserSession:
         self._drawn_dialog: Dialog | SignIn | None = None
         self._png: bytes | None = None  # the last screenshot of a page
         self._pixels: Pixels | None = None  # decoded from it
-        self._facts = FactsReader(timeout_s)
+        self.facts_reader = FactsReader(timeout_s)
         self._is_seen = False  # what the last capture showed is remembered
         self._captured: Page | Dialog | SignIn | None = None  # what the last screenshot showed
         self._failures = 0
@@ -176,7 +176,7 @@ class BrowserSession:
         """Remember what the page shows, to notice when something else is there as an action is due."""
         self._is_seen = True
         if not has_virtual_time(page):
-            await self._facts.remember(page, await self.tabs.session(page))
+            await self.facts_reader.remember(page, await self.tabs.session(page))
 
     async def facts(self, action: Action) -> ActionFacts:
         """Return what an action would touch now, compared with the last capture."""
@@ -191,14 +191,14 @@ class BrowserSession:
             return await asyncio.wait_for(read_dialog(self.dialog_page.page, dialog, url, points), self._timeout_s)
         if page is None or self.tabs.page_failure or changes or has_virtual_time(page):
             return ActionFacts(url, document=str(id(current)), changes=changes)
-        return await self._facts.read(page, await self.tabs.session(page), action, points)
+        return await self.facts_reader.read(page, await self.tabs.session(page), action, points)
 
     async def mask_field(self) -> bool:
         """Hide the text of the focused field in screenshots; return whether that worked."""
         if self.tabs.dialogs:
             return await mask_dialog(self.dialog_page.page, self._timeout_s)
         page = self.tabs.shown
-        return page is not None and await self._facts.mask(page, await self.tabs.session(page))
+        return page is not None and await self.facts_reader.mask(page, await self.tabs.session(page))
 
     async def busy(self) -> bool:
         """Return whether the shown page loads its next document, or has not ended what the last action started.

@@ -18,6 +18,7 @@ from playwright.async_api import BrowserContext, CDPSession, Dialog, Error, Page
 from envs.chromium.activity import Activity
 from envs.chromium.dialog import SignIn, describe, quoted
 from envs.chromium.navigation import AUTHENTICATION_FAILED
+from envs.chromium.request_log import RequestLog
 from envs.chromium.sign_in import load_with, load_without, part_notice, site_origin
 from envs.network.proxy import NetworkProxy
 
@@ -43,6 +44,7 @@ class Tabs:
         self.dialogs: list[Dialog | SignIn] = []  # the last one is drawn
         self.loading: dict[Page, Request] = {}  # the document request of a page that navigates
         self.activity = Activity()
+        self.requests = RequestLog(context)
         self.navigating: set[Page] = set()  # by an action that reports failures itself
         self.page_failure = ""  # of the shown page: "crashed", "closed itself"
         self.browser_failure = ""

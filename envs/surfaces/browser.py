@@ -26,9 +26,11 @@ from actions import (
     Wait,
     usage_problems,
 )
+from actions.evidence import ScreenEvidence
 from actions.facts import ActionFacts
 from envs.chromium import input
 from envs.chromium.address import check_reachable, hide_userinfo, model_address, person_address, split_credentials
+from envs.chromium.evidence import read_evidence
 from envs.chromium.executable import find_chrome
 from envs.chromium.launch import START_S, require_display, use_sandbox
 from envs.chromium.navigation import LOAD_S, first_line
@@ -174,6 +176,12 @@ class Surface:
         Practice pages have no facts: they are files of the package, and only their address is returned.
         """
         return self._call(self._session.facts(action), self._limit_s(), "what an action would touch")
+
+    def evidence(self) -> ScreenEvidence:
+        """Return what the shown page contains, and how the requests of all pages were answered."""
+        return self._call(
+            read_evidence(self._session.tabs, self._session.facts_reader), self._limit_s(), "the content of the page"
+        )
 
     def mask_field(self) -> bool:
         """Draw dots in place of what the field with the keyboard focus holds; return whether that worked."""

@@ -58,6 +58,8 @@ def site() -> Iterator[Site]:
             self.rfile.read(int(self.headers["Content-Length"] or 0))
             self.do_GET()
 
+        do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - names of http.server
+
         def log_message(self, *_: Any) -> None:
             pass
 

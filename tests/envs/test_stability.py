@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_unstable_screen_ends_at_cap():
 
 def test_busy_surface_is_awaited():
     answers = iter([True] * 8 + [False] * 100)
-    settled = settle(captures(5), QUICK, busy=lambda: next(answers))
+    settled = settle(captures(5), replace(QUICK, cap_s=30.0, busy_cap_s=60.0), busy=lambda: next(answers))
     assert settled.still
     assert settled.frames > 4
 

@@ -38,7 +38,7 @@ class Editor(NamedTuple):
         self.clear()
         self.surface.perform(TypeText(text=text))
         with contextlib.suppress(AssertionError):
-            eventually(lambda: self.read() == text, timeout_s=10, interval_s=0.05)
+            eventually(lambda: self.read() == text, timeout_s=60, interval_s=0.05)
         return self.read()
 
 
@@ -117,7 +117,7 @@ def test_select_all_works_in_every_layout(
         assert editor.type("old text") == "old text"
         editor.surface.perform(PressKeys(keys=("ctrl", "a")))
         editor.surface.perform(TypeText(text="new"))
-        eventually(lambda: editor.read() == "new", timeout_s=10, interval_s=0.05)
+        eventually(lambda: editor.read() == "new", timeout_s=60, interval_s=0.05)
 
 
 def read_keymap(surface: Surface) -> list[list[int]]:

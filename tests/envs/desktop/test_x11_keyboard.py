@@ -68,7 +68,7 @@ class Pad:
     def wait_for(self, text: str) -> None:
         """Wait until the field has exactly this text."""
         with contextlib.suppress(AssertionError):  # the comparison shows the difference
-            eventually(lambda: self.path.read_bytes().decode() == text, timeout_s=10)
+            eventually(lambda: self.path.read_bytes().decode() == text, timeout_s=60)
         assert self.path.read_bytes().decode() == text
 
 

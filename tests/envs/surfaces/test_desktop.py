@@ -165,7 +165,7 @@ def test_drag_drops_an_element(chrome: str) -> None:
         for count in (1, 2, 3):
             start = (60 + 25 * count + dx, 280 + dy)  # a second press at the same place is a double click
             surface.perform(Drag(path=(start, (510 + dx, 270 + dy))))
-            eventually(lambda count=count: surface.evaluate("[drops, ends]") == [count, count], timeout_s=15)
+            eventually(lambda count=count: surface.evaluate("[drops, ends]") == [count, count], timeout_s=60)
 
 
 def test_killed_chromium_is_named(chrome: str) -> None:

@@ -65,7 +65,7 @@ def test_every_drag_drops_in_page(chrome: str) -> None:
             surface.capture()
             surface.perform(Drag(path=((x + dx, y + dy), (to_x + dx, to_y + dy))))
             try:
-                eventually(lambda: surface.evaluate("drops") == 1, timeout_s=5)
+                eventually(lambda: surface.evaluate("drops") == 1, timeout_s=60)
             except AssertionError:
                 missed.append((x, y, to_x, to_y))
     assert missed == []
@@ -87,11 +87,11 @@ def test_every_drag_drops_in_toolkit(toolkit: str, tmp_path: Path) -> None:
             line = " ".join(map(str, drag))
             placing.with_suffix(".part").write_text(line)
             placing.with_suffix(".part").replace(placing)
-            eventually(lambda line=line: path.exists() and path.read_text() == f"0 {line}", timeout_s=20)
+            eventually(lambda line=line: path.exists() and path.read_text() == f"0 {line}", timeout_s=60)
             x, y, to_x, to_y = drag
             surface.perform(Drag(path=((x + box.left, y + box.top), (to_x + box.left, to_y + box.top))))
             try:
-                eventually(lambda line=line: path.read_text() == f"1 {line}", timeout_s=5)
+                eventually(lambda line=line: path.read_text() == f"1 {line}", timeout_s=60)
             except AssertionError:
                 missed.append(drag)
     assert missed == []

@@ -51,7 +51,7 @@ class ServedModel:
     def wait_for_queue(self, *, running: int | None = None, waiting: int | None = None) -> None:
         """Wait until the queue has so many running and waiting requests."""
         expected = {key: value for key, value in (("running", running), ("waiting", waiting)) if value is not None}
-        eventually(lambda: expected.items() <= self.health().items(), 20.0)
+        eventually(lambda: expected.items() <= self.health().items(), 60.0)
 
 
 @contextmanager

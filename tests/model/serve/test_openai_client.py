@@ -258,12 +258,12 @@ def test_closed_stream_frees_its_slot(embedded: Any) -> None:
 
 def test_timed_out_client_frees_its_slot(embedded: Any) -> None:
     def ask() -> None:
-        client = embedded.openai().with_options(timeout=1.0)
+        client = embedded.openai().with_options(timeout=5.0)
         with pytest.raises(openai.APITimeoutError):
             client.chat.completions.create(**BODY, max_tokens=6000, response_format=LONG)
 
     thread = threading.Thread(target=ask)
     thread.start()
     embedded.wait_for_queue(running=1)
-    thread.join(20)
+    thread.join(60)
     embedded.wait_for_queue(running=0)

@@ -1,0 +1,87 @@
+"""Proof: how far the outcome that a model reports is proven, and by what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from actions import SurfaceError
+from agent.termination import Termination
+
+Outcome = Literal["verified", "claimed", "refuted"]
+FindingState = Literal["met", "unproven", "unmet"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the evidence says about one expectation.
+
+    Args:
+        expectation: The expectation as the user wrote it.
+        state: Whether it is met, not met, or neither is proven.
+        detail: Why, in words.
+    """
+
+    expectation: str
+    state: FindingState
+    detail: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far the outcome of a run is proven.
+
+    Args:
+        outcome: "verified" if each expectation is met, "refuted" if one is not met, else "claimed".
+        findings: One for each expectation.
+    """
+
+    outcome: Outcome
+    findings: tuple[Finding, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the proof as JSON data."""
+        findings = [
+            {"expectation": finding.expectation, "state": finding.state, "detail": finding.detail}
+            for finding in self.findings
+        ]
+        return {"outcome": self.outcome, "findings": findings}
+
+    @property
+    def reason(self) -> str:
+        """The details of the findings that decided, in one line."""
+        state = "unmet" if self.outcome == "refuted" else "unproven"
+        return "; ".join(f"{item.expectation}: {item.detail}" for item in self.findings if item.state == state)
+
+
+class ProofSource(Protocol):
+    """A check of what the user expects."""
+
+    def check(self) -> Proof:
+        """Return what the evidence says now."""
+        ...
+
+
+def prove(ending: Termination, source: ProofSource | None) -> tuple[Termination, Proof | None]:
+    """Return how a run ended after the check of what was reported, and the proof; None where success is not reported.
+
+    The reward of a task is a proof of its own. A refuted report of success becomes a failure.
+
+    Args:
+        ending: How the run ended by the model's report or the task's verdict.
+        source: Checks what the user expects; None without expectations.
+    """
+    if ending.cause == "verdict" and source is None:
+        return ending, Proof("verified" if ending.status == "success" else "refuted")
+    if ending.status != "success":
+        return ending, None
+    if source is None:
+        return ending, Proof("claimed")
+    try:
+        proof = source.check()
+    except SurfaceError as error:
+        return ending, Proof("claimed", (Finding("", "unproven", f"the screen could not be read: {error}"),))
+    if proof.outcome == "refuted":
+        message = f"the model reports success, but {proof.reason}"
+        return replace(ending, status="failure", cause="refuted", message=message), proof
+    return ending, proof
