@@ -91,6 +91,7 @@ def run(
     approve: Literal["", "each", "never"] = "",
     approver: Approver | None = None,
     safety: str = "",
+    expect: Sequence[str] = (),
     on_event: OnEvent | None = None,
     ask: AskUser | None = None,
 ) -> Episode:
@@ -107,11 +108,14 @@ def run(
         approver: answers the questions. Without one, an action that needs approval ends the run.
         safety: what is allowed, asked and denied: "read-only", "cautious", "unattended", "sandbox" or the path of a
             policy file; "" is "sandbox" where the environment has a task of its own, else "cautious".
+        expect: what holds after the run, such as 'text "Order received"' (see the guide to runs). If it does not, a
+            reported success becomes a failure.
         on_event: called with each event of the run, after it was recorded.
         ask: called with a question of the policy; returns the answer.
 
     Returns:
-        The episode: `status`, `reward`, `steps`, `message`, `cause`, and `run`, the folder of its trace.
+        The episode: `status`, `reward`, `steps`, `message`, `cause`, `proof` (how far a reported success is
+            proven), and `run`, the folder of its trace.
 
     Raises:
         UsageError: wrong usage, such as a screen of the user without an approver.
@@ -122,7 +126,10 @@ def run(
     from agent.safety.policy import load_safety_policy
     from agent.session import install_guard, manifest
     from agent.trace import TraceWriter, new_folder
+    from agent.verification.expectations import parse_expectations
+    from agent.verification.verifier import Verifier
 
+    expectations = parse_expectations(expect)
     if approve not in ("", "each", "never"):
         raise UsageError(f"approve must be 'each', 'never' or '', not {approve!r}")
     base = cast("BaseEnv", env.unwrapped)
@@ -163,4 +170,5 @@ def run(
             on_event=on_event,
             ask=ask,
             approves_each=approves_each,
+            verifier=Verifier(expectations, base.surface) if expectations else None,
         )

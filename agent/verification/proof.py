@@ -13,7 +13,7 @@ FindingState = Literal["met", "unproven", "unmet"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class ExpectationFinding:
     """What the evidence says about one expectation.
 
     Args:
@@ -37,7 +37,7 @@ class Proof:
     """
 
     outcome: Outcome
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ExpectationFinding, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return the proof as JSON data."""
@@ -80,7 +80,7 @@ def prove(ending: Termination, source: ProofSource | None) -> tuple[Termination,
     try:
         proof = source.check()
     except SurfaceError as error:
-        return ending, Proof("claimed", (Finding("", "unproven", f"the screen could not be read: {error}"),))
+        return ending, Proof("claimed", (ExpectationFinding("", "unproven", f"the screen could not be read: {error}"),))
     if proof.outcome == "refuted":
         message = f"the model reports success, but {proof.reason}"
         return replace(ending, status="failure", cause="refuted", message=message), proof

@@ -18,7 +18,7 @@ from actions import SurfaceError, TypeText
 from actions.evidence import RequestRecord, ScreenEvidence
 from actions.surface import SupportsEvidence, SupportsFacts, Surface
 from agent.verification.expectations import Expectation, matches
-from agent.verification.proof import Finding, FindingState, Proof
+from agent.verification.proof import ExpectationFinding, FindingState, Proof
 
 LATE_S = 3.0  # an answer of a server, or a file, may come after the model's last step
 PAUSE_S = 0.2
@@ -95,14 +95,14 @@ class Verifier:
             return ScreenEvidence(titles=tuple(filter(None, (facts.window, facts.app))))
         return ScreenEvidence()
 
-    def _check(self, expectation: Expectation, evidence: ScreenEvidence) -> Finding:
+    def _check(self, expectation: Expectation, evidence: ScreenEvidence) -> ExpectationFinding:
         if expectation.kind == "file":
             state, detail = self._check_file(expectation)
         elif expectation.kind == "request":
             state, detail = self._check_request(expectation, evidence)
         else:
             state, detail = self._check_page(expectation, evidence)
-        return Finding(expectation.source, state, detail)
+        return ExpectationFinding(expectation.source, state, detail)
 
     def _check_file(self, expectation: Expectation) -> tuple[FindingState, str]:
         path = Path(expectation.value)

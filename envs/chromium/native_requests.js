@@ -6,8 +6,8 @@
   'use strict';
 
   const MAX_REPORTS = 20; // of a document: a page may ask in a loop
-  const send = window.PIXELHAND_BINDING;
-  delete window.PIXELHAND_BINDING;
+  const send = window.NATIVE_REQUEST_BINDING;
+  delete window.NATIVE_REQUEST_BINDING;
   const resolvePath = (path) => path.split('.').reduce((value, name) => value?.[name], window);
   let reports = 0;
 

@@ -23,7 +23,7 @@ def browser_script() -> str:
     """
     practice_pages = json.dumps(pages.folder_url())
     scripts = _read("clock") + drawing_script() + _read("native_requests") + _read("activity")
-    return scripts.replace("PRACTICE_PAGES", practice_pages).replace("PIXELHAND_BINDING", BINDING)
+    return scripts.replace("PRACTICE_PAGES", practice_pages).replace("NATIVE_REQUEST_BINDING", BINDING)
 
 
 def _read(name: str) -> str:

@@ -15,7 +15,7 @@ from agent.loop import Episode
 from agent.termination import Termination
 from agent.verification import verifier as verifier_module
 from agent.verification.expectations import FORMS, matches, parse_expectation, parse_expectations
-from agent.verification.proof import Finding, Proof, prove
+from agent.verification.proof import ExpectationFinding, Proof, prove
 from agent.verification.verifier import Verifier
 
 EMPTY = ScreenEvidence("https://shop.example/cart", ("Cart",), "Your cart", (), ())
@@ -248,6 +248,6 @@ def test_unreadable_screen_leaves_claim() -> None:
 
 @pytest.mark.parametrize(("outcome", "code"), [("verified", 0), ("claimed", 6)])
 def test_exit_code_follows_proof(outcome: str, code: int) -> None:
-    proof = Proof(outcome, (Finding("text Saved", "unproven", ""),))  # type: ignore[arg-type]
+    proof = Proof(outcome, (ExpectationFinding("text Saved", "unproven", ""),))  # type: ignore[arg-type]
     assert exit_code(Episode("success", None, (), "", "", "own word", proof=proof)) == code
     assert exit_code(Episode("success", None, (), "", "", "own word", proof=Proof("claimed"))) == 0

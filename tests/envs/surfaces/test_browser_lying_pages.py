@@ -35,7 +35,10 @@ PAINTED = {
     "painted later": "setTimeout(show, 500)",
     "after a read": "fetch('{url}').finally(show)",
     "after a beacon": "navigator.sendBeacon('{url}', 'x'); show()",
-    "aborted": "const c = new AbortController(); fetch(new Request('{url}', {{method: 'PUT', signal: c.signal}})).catch(show); c.abort()",
+    "aborted": (
+        "const c = new AbortController(), signal = c.signal;"
+        "fetch('{url}', {{method: 'PUT', signal}}).catch(show); c.abort()"
+    ),
 }
 
 
