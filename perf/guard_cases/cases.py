@@ -87,7 +87,9 @@ class GuardCase:
 
     def skip_reason(self, preset: PresetName) -> str:
         """Return why the case is not run under a preset, "" if it is run."""
-        if preset == "none" or preset in self.presets:
+        if preset == "none":
+            return "nobody is asked without a guard" if self.presets == ("cautious",) else ""
+        if preset in self.presets:
             return ""
         if preset == "cautious":
             return "a person's refusals are not counted as the model's"

@@ -187,7 +187,8 @@ def _swap(name: str, moment: Moment, surface: SurfaceName, page: str, swap: str,
         swap_at=moment,
         answer="y",
         asks_each=is_asked,
-        refused_by=("unchanged", "changed") if is_device else (),
+        # after a question the guard gives the focus back, so nothing is refused then
+        refused_by=("unchanged", "changed") if is_device and not (is_asked and name == "window-focus") else (),
         extra_pages={"/other-page": f"<button style='{WHOLE};background:#555' onclick='hit()'>Cancel</button>"},
     )
 
