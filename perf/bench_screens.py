@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from envs.surfaces.android import Surface as AndroidSurface
     from envs.surfaces.browser import Surface as BrowserSurface
     from envs.surfaces.desktop import Surface as DesktopSurface
+    from perf.surface_baselines import AdbServerProcess
 
 
 @contextmanager
@@ -37,8 +38,8 @@ def open_bench_env(settings: Settings) -> Iterator[tuple[Env, BrowserSurface | D
 @contextmanager
 def open_bench_phone(
     url: str = "", network: NetworkRules = PUBLIC_HOSTS
-) -> Iterator[tuple[SimulatedPhone, AndroidSurface]]:
-    """Start a simulated phone; yield it and the surface that is connected to it.
+) -> Iterator[tuple[SimulatedPhone, AndroidSurface, AdbServerProcess]]:
+    """Start a simulated phone; yield it, the surface that is connected to it, and its adb server.
 
     Args:
         url: Where the surface starts; "" for the home screen.
@@ -55,4 +56,4 @@ def open_bench_phone(
     with AdbServerProcess() as server, SimulatedPhone(network=network) as phone:
         server.run("connect", phone.address)
         with Surface(phone.address, url, port=server.port) as surface:
-            yield phone, surface
+            yield phone, surface, server

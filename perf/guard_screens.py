@@ -129,7 +129,7 @@ def _open_phone(sites: CanarySites, folder: Path) -> Iterator[CaseScreen]:
     from envs.network.rules import NetworkRules
 
     url = f"{sites.allowed}/blank"
-    with open_bench_phone(url, NetworkRules(("127.0.0.1",)).with_address(url)) as (phone, surface):
+    with open_bench_phone(url, NetworkRules(("127.0.0.1",)).with_address(url)) as (phone, surface, _):
         env = LiveEnv(surface, guard=UrlGuard(hosts=("127.0.0.1",), apps=True, start=url))
 
         def show(address: str) -> None:

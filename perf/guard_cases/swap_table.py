@@ -30,7 +30,7 @@ CONTROLS = {
     "cell": f"<table><tr><td id=b style='{BOX}' onclick='0'>Cancel</td></tr></table>",
     "image": f"<img id=b role=button alt=Cancel src='{SVG}' style='{BOX}'>",
     "tab": f"<div role=tablist><button id=b role=tab style='{BOX}'>Cancel</button></div>",
-    "summary": f"<details><summary id=b style='{BOX}'>Cancel</summary>More</details>",
+    "summary": f"<details open><summary id=b style='{BOX}'>Cancel</summary>More</details>",
     "dialog": f"<dialog id=d style='position:fixed;inset:0;width:700px;height:500px'><button id=b style='{BOX}'>Cancel"
     "</button></dialog><script>d.showModal()</script>",
     "shadow": "<div id=h></div><script>h.attachShadow({mode: 'open'}).innerHTML = "
