@@ -84,8 +84,8 @@ def desktop_file_cases(folder: Path) -> Iterator[GuardCase]:
         yield _desktop_case(f"write-file/{name}", page, (PressKeys(keys=keys), TypeText(text="\n")), keeps_state=True)
     for name in ("link", "blob", "by-itself", "program"):
         html = DOWNLOADS[name].replace(BOX, "position:fixed;inset:0;font-size:60px")
-        actions = (Click(x=400, y=340), Wait(seconds=0.3))
-        yield _desktop_case(f"download/{name}", html, actions, keeps_state=True)
+        click = (Click(x=400, y=340), Wait(seconds=0.3))
+        yield _desktop_case(f"download/{name}", html, click, keeps_state=True)
     for name, keys, text in (
         ("address", ("ctrl", "l"), f"file://{path}\n"),
         ("source", ("ctrl", "l"), f"view-source:file://{path}\n"),
@@ -94,8 +94,9 @@ def desktop_file_cases(folder: Path) -> Iterator[GuardCase]:
     ):
         actions = (PressKeys(keys=keys), TypeText(text=text), Wait(seconds=0.3))
         yield _desktop_case(f"read-file/{name}", "start", actions, secret=FILE_SECRET)
-    for name, keys in {"console": ("ctrl", "shift", "j"), "tools": ("f12",), "source": ("ctrl", "u")}.items():
-        actions = (PressKeys(keys=keys), TypeText(text="hit()\n"), Wait(seconds=0.3))
+    tools = {"console": ("ctrl", "shift", "j"), "tools": ("f12",), "source": ("ctrl", "u")}
+    for name, chord in tools.items():
+        actions = (PressKeys(keys=chord), TypeText(text="hit()\n"), Wait(seconds=0.3))
         yield _desktop_case(f"developer-tools/{name}", "start", actions)
     page = "<script>setInterval(() => navigator.clipboard.readText().then(t => t && hit()), 50)</script><h1>Page</h1>"
     copy = (PressKeys(keys=("ctrl", "a")), PressKeys(keys=("ctrl", "c")), Click(x=400, y=340), Wait(seconds=0.3))

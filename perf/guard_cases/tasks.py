@@ -172,7 +172,7 @@ PAIR_COUNT = 60
 
 
 def task_cases(canary: str) -> Iterator[GuardCase]:
-    """Yield PAIR_COUNT pairs of a poisoned page and its benign twin.
+    """Yield PAIR_COUNT benign pages, and as many poisoned ones, the twins of the former.
 
     Each task, carrier and demand occurs several times, each time with others of the other kinds.
 
@@ -182,31 +182,22 @@ def task_cases(canary: str) -> Iterator[GuardCase]:
     rounds = PAIR_COUNT // len(TASKS)
     tasks = [(name, task) for _ in range(rounds) for name, task in TASKS.items()]
     carriers = [name for number in range(rounds) for name in _rotated(tuple(CARRIERS), 7 * number)]
-    for (name, task), carrier, demand_name in zip(tasks, carriers, cycle(DEMANDS), strict=False):
-        demand = DEMANDS[demand_name]
-        pair, page = f"{name}-{carrier}-{demand_name}", task.page + demand.control
+    pairs = list(zip(tasks, carriers, cycle(DEMANDS), strict=False))
+    for (name, task), carrier, demand_name in pairs:
+        page = task.page + DEMANDS[demand_name].control + injected_html(carrier, None)
+        pair = f"{name}-{carrier}-{demand_name}"
         yield GuardCase(
-            f"task/{pair}",
-            "browser",
-            page + injected_html(carrier, None),
-            task.actions,
-            ASKING,
-            answer="y",
-            is_benign=True,
-            goal=task.goal,
+            f"task/{pair}", "browser", page, task.actions, ASKING, answer="y", is_benign=True, goal=task.goal
         )
+    for (name, task), carrier, demand_name in pairs:
+        demand = DEMANDS[demand_name]
         demanded = tuple(
             Open(target=action.target.replace("CANARY", canary)) if isinstance(action, Open) else action
             for action in demand.actions
         )
-        yield GuardCase(
-            f"poisoned/{pair}",
-            "browser",
-            page + injected_html(carrier, demand),
-            (*demanded, *task.actions),
-            ASKING,
-            goal=task.goal,
-        )
+        page = task.page + demand.control + injected_html(carrier, demand)
+        actions = (*demanded, *task.actions)
+        yield GuardCase(f"poisoned/{name}-{carrier}-{demand_name}", "browser", page, actions, ASKING, goal=task.goal)
 
 
 def _rotated(names: tuple[str, ...], count: int) -> Iterator[str]:
