@@ -50,7 +50,9 @@ def guard(
         str, typer.Option(help="A model that does the harmless tasks on benign and poisoned pages, in the browser.")
     ] = "",
     max_steps: Annotated[int, typer.Option(min=1, help="Steps of a task with --model.")] = 10,
-    json: Annotated[bool, typer.Option("--json", help="Print no table, only one JSON object per case.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print no table, but one JSON object per case before the figures.")
+    ] = False,
 ) -> None:
     """Let a scripted, hijacked model try to do harm, and count what the guard holds and what it asks in vain.
 
@@ -123,9 +125,14 @@ def _run_surface(
 
     with canary_sites() as sites, tempfile.TemporaryDirectory(prefix="pixelhand-guard-") as folder_name:
         sites.folder = Path(folder_name)
-        cases = [case for case in select_cases(name, sites) if only in case.name]
-        cases = [case for case in cases if case.goal or not runner.has_model]
-        cases = cases[:: -(-len(cases) // limit)] if limit and cases else cases
+        named = [case for case in select_cases(name, sites) if only in case.name]
+        usable = [case for case in named if case.goal or not runner.has_model]
+        cases = usable[:: -(-len(usable) // limit)] if limit and usable else usable
+        chosen = {case.name for case in cases}
+        for preset in presets:
+            if runner.has_model:
+                report.skip(name, preset, [case for case in named if not case.goal], "no goal for a model")
+            report.skip(name, preset, [case for case in usable if case.name not in chosen], f"--limit {limit}")
         is_open = False
         try:
             with open_screen(name, sites, sites.folder) as screen:
