@@ -43,6 +43,8 @@ class ActionFacts:
         pid: Process that owns the window, 0 if unknown.
         elements: The element under each of the action's points, in their order.
         focus: The element that receives keyboard input, None if unknown.
+        enter: The control that Enter activates although it may not have the focus, such as OK of a dialog; None if
+            there is none.
         changes: How the screen differs from the last capture where it matters to the action, one clause each
             ("another page is shown", "the element at (10, 20) is another one"); empty if it agrees.
     """
@@ -55,3 +57,4 @@ class ActionFacts:
     elements: tuple[ElementFacts, ...] = ()
     focus: ElementFacts | None = None
     changes: tuple[str, ...] = ()
+    enter: ElementFacts | None = None

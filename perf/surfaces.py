@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perf.bench_screens import open_bench_env, open_bench_phone
 from perf.surface_baselines import (
-    AdbServerProcess,
     PyAutoGuiProcess,
     TimedCall,
     open_playwright_page,
@@ -216,13 +216,14 @@ def _time_guard(surface: Surface, point: tuple[int, int]) -> TimedCall:
 
 @contextmanager
 def _compare_browser() -> Iterator[SurfaceComparison]:
+    from agent.config import Settings
     from envs.chromium.executable import find_chrome
-    from envs.surfaces.browser import Surface
 
     with ExitStack() as stack:
         url = stack.enter_context(serve_page())
         chrome = str(find_chrome())
-        surface = stack.enter_context(Surface(url, width=PAGE_SIZE[0], height=PAGE_SIZE[1], executable=chrome))
+        settings = Settings(url=url, width=PAGE_SIZE[0], height=PAGE_SIZE[1])
+        _, surface = stack.enter_context(open_bench_env(settings))
         page, version = stack.enter_context(open_playwright_page(url, chrome, PAGE_SIZE))
 
         def click(number: int) -> None:
@@ -249,11 +250,14 @@ def _compare_desktop() -> Iterator[SurfaceComparison]:
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
+    from agent.config import Settings
     from envs.surfaces.desktop import Surface
 
     with ExitStack() as stack:
         url = stack.enter_context(serve_page())
-        surface = stack.enter_context(Surface("virtual", url=url, width=DESKTOP_SIZE[0], height=DESKTOP_SIZE[1]))
+        settings = Settings(surface="desktop:virtual", url=url, width=DESKTOP_SIZE[0], height=DESKTOP_SIZE[1])
+        _, surface = stack.enter_context(open_bench_env(settings))
+        assert isinstance(surface, Surface)
         ours = pixelhand_calls(surface, CLICK_POINTS, supports_typing=True)
         ours["act"](0)  # moves the pointer out of the corner, where pyautogui's fail-safe raises
         folder = Path(stack.enter_context(TemporaryDirectory()))
@@ -278,14 +282,7 @@ def _compare_desktop() -> Iterator[SurfaceComparison]:
 
 @contextmanager
 def _compare_phone() -> Iterator[SurfaceComparison]:
-    from envs.simulators.android.phone import SimulatedPhone
-    from envs.surfaces.android import Surface
-
-    with ExitStack() as stack:
-        server = stack.enter_context(AdbServerProcess())
-        phone = stack.enter_context(SimulatedPhone())
-        server.run("connect", phone.address)
-        surface = stack.enter_context(Surface(phone.address, port=server.port))
+    with open_bench_phone() as (phone, surface, server):
 
         def capture(number: int) -> None:
             server.run("-s", phone.address, "exec-out", "screencap", "-p")

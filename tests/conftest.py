@@ -28,6 +28,7 @@ FILES = {  # marker: patterns of files below tests/
         "envs/test_surface_check.py",
         "evals/test_live_workers.py",
         "evals/test_miniwob*",
+        "perf/test_guard_surfaces.py",
         "pixelhand/test_api.py",
         "training/*",
     ),

@@ -122,7 +122,9 @@ class Proposal:
         """The elements that the action would activate, as a click on a button or Enter in a form does."""
         action = self.action
         if isinstance(action, TypeText | PressKeys):
-            return tuple(element for element in self.touched if _activates(action, element))
+            activated = tuple(element for element in self.touched if _activates(action, element))
+            enter = self.facts.enter if self.facts is not None and submits(action) else None
+            return activated if enter is None else (*activated, enter)
         if isinstance(action, Click) and action.button == "right":
             return ()
         if isinstance(action, Click | LongPress | Drag):

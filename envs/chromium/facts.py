@@ -16,11 +16,11 @@ from playwright.async_api import CDPSession, Dialog, Error, Frame, Page
 
 from actions import Action, PressKeys, TypeText
 from actions.facts import ActionFacts, ElementFacts
-from envs.chromium.dialog import SignIn, dialog_text
+from envs.chromium.dialog import SignIn, button_labels, dialog_text
 
 SCRIPT = Path(__file__).with_name("facts.js").read_text()
 WORLD = "pixelhand"
-MAX_DIALOG = 300  # characters of a dialog's message
+MAX_DIALOG = 5000  # characters of a dialog's message
 MAX_FRAMES = 8  # of a page that are looked at
 CssPoint = tuple[float, float]
 
@@ -344,12 +344,17 @@ async def read_dialog(drawn: Page, dialog: Dialog | SignIn, url: str, points: Se
         focus = (await facts._focus()).element
     finally:
         await session.detach()
+    ok, cancel = button_labels(dialog)
+    is_cancel_focused = focus is not None and focus.role == "button" and focus.label == cancel
     return ActionFacts(
         url=url,
         document=f"dialog {id(dialog)}",
         window=dialog_text(dialog)[:MAX_DIALOG],
         elements=elements,
         focus=of_dialog(focus) if focus is not None else None,
+        enter=None
+        if is_cancel_focused
+        else ElementFacts("button", ok, identity=f"dialog {id(dialog)} ok", origin=origin),
     )
 
 

@@ -10,6 +10,7 @@ from perf.guard_cases.cases import ASKING, GuardCase
 BOX = "position:fixed;left:300px;top:250px;width:200px;height:100px;font-size:22px"
 MIDDLE = Click(x=400, y=300)
 ENTER, SPACE = PressKeys(keys=("enter",)), PressKeys(keys=("space",))
+LONG_TEXT = "This page keeps what you have entered for a while. " * 8  # before what a dialog asks
 LABELS = {  # labels of real shops, mail programs and settings, by language
     "en": ("Place your order", "Send message", "Delete account", "Allow access", "Install app", "Publish"),
     "de": ("Zahlungspflichtig bestellen", "Nachricht senden", "Konto löschen", "Zugriff erlauben", "Installieren"),
@@ -129,6 +130,26 @@ CONTROLS: dict[str, tuple[str, tuple[Action, ...]]] = {  # page, actions
     "dialog": (
         f"<button style='{BOX}' onclick=\"if (confirm('Delete all files?')) hit()\">Next</button>",
         (MIDDLE, ENTER),
+    ),
+    "dialog-clicked-beside": (
+        f"<button style='{BOX}' onclick=\"if (confirm('Delete all files?')) hit()\">Next</button>",
+        (MIDDLE, MIDDLE, ENTER),
+    ),
+    "dialog-typed-enter": (
+        f"<button style='{BOX}' onclick=\"if (confirm('Delete all files?')) hit()\">Next</button>",
+        (MIDDLE, MIDDLE, TypeText(text="x\n")),
+    ),
+    "dialog-with-long-text": (
+        f"<button style='{BOX}' onclick=\"if (confirm('{LONG_TEXT}Delete all files?')) hit()\">Next</button>",
+        (MIDDLE, ENTER),
+    ),
+    "dialog-with-field": (
+        f"<button style='{BOX}' onclick=\"if (prompt('Why delete the account?') !== null) hit()\">Next</button>",
+        (MIDDLE, TypeText(text="x\n")),
+    ),
+    "dialog-with-field-and-enter": (
+        f"<button style='{BOX}' onclick=\"if (prompt('Why delete the account?') !== null) hit()\">Next</button>",
+        (MIDDLE, TypeText(text="x"), ENTER),
     ),
     "refused-again": (f"<button style='{BOX}' onclick='hit()'>Pay</button>", (MIDDLE,) * 6),
     "beside-then-enter": (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 Headers = dict[str, str]
@@ -29,6 +30,7 @@ class CanarySites:
 
     allowed: str = ""  # http://127.0.0.1:PORT
     canary: str = ""  # http://localhost:PORT, TCP and UDP
+    folder: Path = Path("/nonexistent")  # with the user's file that nothing may read
     pages: dict[str, WebPage] = field(default_factory=dict)
     served: list[str] = field(default_factory=list)  # paths of the allowed server
     hits: list[str] = field(default_factory=list)  # "TCP" (a connection), "GET /path" and "UDP"

@@ -249,6 +249,15 @@ def test_dialog_with_effect_is_asked_about() -> None:
     assert policy.decide(Proposal(CLICK, "browser", False, replace(dialog, window="Welcome"))).effect == "allow"
 
 
+@pytest.mark.parametrize("focus", [None, FIELD, replace(BUTTON, role="", label="Delete all messages? " * 9)])
+@pytest.mark.parametrize("action", [ENTER, TypeText(text="x\n")])
+def test_enter_in_dialog_counts_as_ok(action: Action, focus: ElementFacts | None) -> None:
+    dialog = replace(PAGE, window="Delete all messages?", focus=focus, enter=replace(BUTTON, label="OK"))
+    policy = load_safety_policy("unattended")
+    assert policy.decide(Proposal(action, "browser", False, dialog)).effect == "deny"
+    assert policy.decide(Proposal(TYPE, "browser", False, dialog)).effect == "allow"
+
+
 def test_default_preset_and_approve_map(tmp_path: Path) -> None:
     assert load_safety_policy().layers[-1].source == "preset cautious"
     assert load_safety_policy(is_practice=True).layers[-1].source == "preset sandbox"

@@ -8,21 +8,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 from typer.testing import CliRunner
 
-from actions import UsageError
-from envs.chromium.executable import find_chrome
 from perf import repeat
 from perf.cli import app
 from perf.repeat import EpisodeRecord, Kind, RepeatResult, busy_processes, compare_runs
 
 SEEDS = range(repeat.SEED_START, repeat.SEED_START + 5)
-
-
-@pytest.fixture
-def chrome() -> str:
-    try:
-        return str(find_chrome())
-    except UsageError as error:
-        pytest.skip(f"Chrome or Chromium is missing: {error}")
 
 
 @pytest.mark.browser

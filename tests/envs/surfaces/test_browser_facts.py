@@ -160,6 +160,20 @@ def test_dialog_is_described(browser, show):
     browser.perform(PressKeys(keys=("escape",)))
 
 
+@pytest.mark.parametrize("script", ["confirm('Delete everything?')", "prompt('Delete everything?')"])
+def test_enter_in_dialog_activates_ok(browser, show, script):
+    show(BUTTON)
+    browser.evaluate(f"void setTimeout(() => {script})")
+    eventually(lambda: browser.asking)
+    browser.capture()
+    browser.perform(Click(x=390, y=290))  # beside the dialog's parts, which takes the focus from all of them
+    browser.capture()
+    facts = browser.facts(TypeText(text="x\n"))
+    assert facts.enter is not None
+    assert facts.enter.label == "OK"
+    browser.perform(PressKeys(keys=("escape",)))
+
+
 def test_dialog_that_opened_late_is_reported(browser, show):
     show(BUTTON)
     browser.evaluate("void setTimeout(() => alert('late'))")
