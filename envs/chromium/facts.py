@@ -21,6 +21,7 @@ from envs.chromium.dialog import SignIn, dialog_text
 SCRIPT = Path(__file__).with_name("facts.js").read_text()
 WORLD = "pixelhand"
 MAX_DIALOG = 300  # characters of a dialog's message
+MAX_ROOTS = 8  # closed shadow roots within each other
 MAX_FRAMES = 8  # of a page that are looked at
 CssPoint = tuple[float, float]
 
@@ -42,6 +43,7 @@ class _Focus(TypedDict):
     altered: bool  # it has another label, form or kind than at the last capture
     frame: bool
     active: bool  # the frame has the page's focus
+    opaque: bool  # the element may have a closed shadow root that is not known yet
 
 
 @dataclass
@@ -72,6 +74,27 @@ class _World:
         self.context_id = (await self.session.send("Page.createIsolatedWorld", options))["executionContextId"]
         _value(await self.session.send("Runtime.evaluate", {"expression": SCRIPT, "contextId": self.context_id}))
         self.has_script = True
+
+    async def ask(self, function: str) -> dict[str, Any]:
+        """Return the result of a function of the script, which knows the closed shadow root with the focus then."""
+        result: dict[str, Any] = await self.evaluate(f"pixelhandFacts.{function}()")
+        for _ in range(MAX_ROOTS):
+            if not result["opaque"] or not await self._add_closed_root():
+                break
+            result = await self.evaluate(f"pixelhandFacts.{function}()")
+        return result
+
+    async def _add_closed_root(self) -> bool:
+        """Tell the script the closed shadow root of the element with the focus; return whether it has one."""
+        options = {"expression": "pixelhandFacts.host()", "contextId": self.context_id}
+        host = (await self.session.send("Runtime.evaluate", options))["result"].get("objectId")
+        if host is None:
+            return False
+        described = await self.session.send("DOM.describeNode", {"objectId": host, "depth": 0, "pierce": True})
+        roots = [root for root in described["node"].get("shadowRoots", ()) if root["shadowRootType"] == "closed"]
+        for root in roots:
+            await self.call("function() { pixelhandFacts.addRoot(this) }", root["backendNodeId"])
+        return bool(roots)
 
     async def call(self, function: str, backend_node_id: int, *arguments: float | None) -> Any:
         """Return the JSON value of a function that is called on a node."""
@@ -177,7 +200,7 @@ class PageFacts:
 
     async def _remember(self, world: _World) -> str:
         try:
-            return str(await world.evaluate("pixelhandFacts.remember()"))
+            return str((await world.ask("remember"))["token"])
         except Error:
             if world.frame_id == self._main_id:
                 raise
@@ -185,12 +208,12 @@ class PageFacts:
 
     async def _focus(self) -> _FocusResult:
         worlds = await self._all_worlds()
-        main = cast(_Focus, await worlds[0].evaluate("pixelhandFacts.focus()"))
+        main = cast(_Focus, await worlds[0].ask("focus"))
         element, change, owner = main["element"], _focus_change(main), worlds[0]
         if main["frame"]:
             for world in reversed(worlds[1:]):
                 try:
-                    inner = cast(_Focus, await world.evaluate("pixelhandFacts.focus()"))
+                    inner = cast(_Focus, await world.ask("focus"))
                 except Error:
                     continue
                 if inner["active"] and inner["element"] is not None and not inner["frame"]:

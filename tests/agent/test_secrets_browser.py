@@ -246,3 +246,36 @@ def test_credentials_of_start_address_stand_nowhere(perform: Any, site: LoginSit
     assert site.opened[0] == "/members"
     assert leaks(trace.folder, output, "url:pass", "url%3Apass", "ann:") == []
     assert trace.manifest["url"] == site.url("/members")
+
+
+TYPED_PAGES = {
+    "plain": "<input type=password autofocus>",
+    "new-password": "<input type=text autocomplete='section-a new-password' autofocus>",
+    "code": "<input inputmode=numeric autocomplete=one-time-code autofocus>",
+    "card": "<input autocomplete='billing cc-number' autofocus>",
+    "security-code": "<input autocomplete=cc-csc autofocus>",
+    "drawn-as-dots": "<input style='-webkit-text-security: disc' autofocus>",
+    "dots-in-area": "<textarea style='-webkit-text-security: circle' autofocus></textarea>",
+    "editable": "<div contenteditable style='-webkit-text-security: disc' autofocus>x</div>"
+    "<script>document.querySelector('div').focus()</script>",
+    "frame": "<iframe srcdoc='<input type=password autofocus>' autofocus></iframe>"
+    "<script>onload = () => frames[0].document.querySelector('input').focus()</script>",
+    "open-root": "<div></div><script>document.querySelector('div').attachShadow({mode: 'open'}).innerHTML ="
+    " '<input type=password>'; document.querySelector('div').shadowRoot.querySelector('input').focus()</script>",
+    "closed-root": "<div></div><script>const root = document.querySelector('div').attachShadow({mode: 'closed'});"
+    " root.innerHTML = '<input type=password>'; root.querySelector('input').focus()</script>",
+}
+
+
+def test_typed_passwords_stand_nowhere(perform: Any, site: LoginSite) -> None:
+    """Without stored secrets: a text for each kind of field, and in each kind of document."""
+    site.pages |= {f"/typed/{name}": f"<!doctype html>{body}" for name, body in TYPED_PAGES.items()}
+    texts = [f'hunter2 "{name}" pässword' for name in TYPED_PAGES]
+    actions = [
+        action
+        for name, text in zip(TYPED_PAGES, texts, strict=True)
+        for action in ({"verb": "open", "target": site.url(f"/typed/{name}")}, type_text(text))
+    ]
+    trace, output = perform(site.url(), *actions, policy="sandbox")
+    assert [event["error"] for event in trace.finished] == [""] * (2 * len(texts) + 1)
+    assert leaks(trace.folder, output, *texts) == []
