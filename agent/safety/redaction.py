@@ -14,7 +14,11 @@ from actions.facts import ActionFacts, ElementFacts
 from agent.safety.secret_forms import secret_pattern
 
 MASK = "•••"  # of a fixed length, so that the length of a secret stays unknown
-_CREDENTIALS = re.compile(r"://[^\s/?#:@\"'<>\\]*:[^\s/?#\"'<>\\]*@")
+_CREDENTIALS = re.compile(  # of addresses as browsers read them (http:u@a.org), also within another address
+    r"(?P<plain>\b(?:https?|wss?|ftp):[/\\]*|://)[^\s/?#\"'<>\\]*@"
+    r"|(?P<encoded>%3a(?:%2f){2})(?:(?!%2f|%3f|%23)[^\s/?#&\"'<>\\])*%40",
+    re.IGNORECASE,
+)
 MIN_CHARS = 4  # shorter texts are replaced only where they are quoted: "1" would be found everywhere
 
 
@@ -115,7 +119,9 @@ def strip_userinfo(url: str) -> str:
 
 def hide_credentials(text: str) -> str:
     """Return a text without the user names and passwords of the addresses in it."""
-    return _CREDENTIALS.sub("://", text) if "@" in text else text
+    if "@" not in text and "%40" not in text:
+        return text
+    return _CREDENTIALS.sub(lambda match: match["plain"] or match["encoded"], text)
 
 
 def cut_strings(value: object, limit: int) -> object:
