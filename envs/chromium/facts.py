@@ -138,8 +138,11 @@ class PageFacts:
             action: The action.
             points: Its points in CSS pixels.
         """
-        focus = await self._focus()
-        hits = [await self._at(await self._main(), x, y) for x, y in points]
+        main = await self._main()
+        # Each answer of the browser takes a millisecond or more, so that what can be asked at once is.
+        focus, *nodes = await asyncio.gather(self._focus(), *(_node_at(main, x, y) for x, y in points))
+        places = zip(nodes, points, strict=True)
+        hits = await asyncio.gather(*(self._describe(main, node, x, y) for node, (x, y) in places))
         changes = []
         has_input = bool(points) or isinstance(action, TypeText | PressKeys)
         if self._token and has_input and focus.token != self._token:
@@ -176,9 +179,8 @@ class PageFacts:
             return worlds
         tree = await self.session.send("Page.getFrameTree")
         worlds += [self._world(self.session, frame_id) for frame_id in _descendants(tree["frameTree"])]
-        for frame in self.page.frames[1:]:
-            if world := await self._own_process_world(frame):
-                worlds.append(world)
+        own = await asyncio.gather(*(self._own_process_world(frame) for frame in self.page.frames[1:]))
+        worlds += [world for world in own if world is not None]
         return worlds[: MAX_FRAMES + 1]
 
     async def _own_process_world(self, frame: Frame) -> _World | None:
@@ -229,10 +231,13 @@ class PageFacts:
     async def _at(self, world: _World, x: float, y: float, depth: int = 0) -> tuple[ElementFacts, str]:
         """Return the element at a point of a frame, and how the place differs from the last capture."""
         await world.evaluate("0")  # a world of the document that is shown now
-        options = {"x": round(x), "y": round(y), "includeUserAgentShadowDOM": False}
-        try:
-            hit = await world.session.send("DOM.getNodeForLocation", options)
-        except Error:  # no node, as in a PDF
+        return await self._describe(world, await _node_at(world, x, y), x, y, depth)
+
+    async def _describe(
+        self, world: _World, hit: dict[str, Any] | None, x: float, y: float, depth: int = 0
+    ) -> tuple[ElementFacts, str]:
+        """Return the same for a node that `_node_at` returned."""
+        if hit is None:
             return ElementFacts(), ""
         frame_id, is_local, outer_change = hit.get("frameId", world.frame_id), True, ""
         if frame_id != world.frame_id:  # a frame in the same process
@@ -362,6 +367,15 @@ async def mask_dialog(drawn: Page, timeout_s: float) -> bool:
         return False
     finally:
         await session.detach()
+
+
+async def _node_at(world: _World, x: float, y: float) -> dict[str, Any] | None:
+    """Return what the browser's hit test finds at a point of a frame, None for nothing, as in a PDF."""
+    options = {"x": round(x), "y": round(y), "includeUserAgentShadowDOM": False}
+    try:
+        return cast(dict[str, Any], await world.session.send("DOM.getNodeForLocation", options))
+    except Error:
+        return None
 
 
 def _focus_change(focus: _Focus) -> str:

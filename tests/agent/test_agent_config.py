@@ -164,8 +164,22 @@ def test_project_page_cannot_silence_questions(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["", "http://", "HTTPS://", "//"])
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1:8642", "localhost:8642", "x.localhost", "169.254.169.254", "[::1]:631", "192.168.1.1", "2130706433"]
-    + ["0x7f.1", "127.1", "0.0.0.0", "[::ffff:10.0.0.1]", "127.0.0.1.", "a.org@127.0.0.1", "[fd00:ec2::254]"],
+    [
+        "127.0.0.1:8642",
+        "localhost:8642",
+        "x.localhost",
+        "169.254.169.254",
+        "[::1]:631",
+        "192.168.1.1",
+        "2130706433",
+        "0x7f.1",
+        "127.1",
+        "0.0.0.0",
+        "[::ffff:10.0.0.1]",
+        "127.0.0.1.",
+        "a.org@127.0.0.1",
+        "[fd00:ec2::254]",
+    ],
 )
 def test_project_page_of_private_address_is_refused(tmp_path: Path, scheme: str, host: str) -> None:
     with pytest.raises(UsageError, match="a project can only restrict"):
@@ -174,8 +188,20 @@ def test_project_page_of_private_address_is_refused(tmp_path: Path, scheme: str,
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1:8642", "localhost:*", "*.localhost", "x.localhost:9", "169.254.169.254", "[::1]:631", "10.0.0.1"]
-    + ["[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "192.168.1.1:*", "0.0.0.0", "[fd00:ec2::254]"],
+    [
+        "127.0.0.1:8642",
+        "localhost:*",
+        "*.localhost",
+        "x.localhost:9",
+        "169.254.169.254",
+        "[::1]:631",
+        "10.0.0.1",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "192.168.1.1:*",
+        "0.0.0.0",
+        "[fd00:ec2::254]",
+    ],
 )
 def test_project_list_cannot_open_private_addresses(tmp_path: Path, host: str) -> None:
     """Without a list, private addresses are refused; the project's list must not name them."""

@@ -284,15 +284,21 @@ def test_nested_events_are_redacted() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["http://u:p@a.org/x", "see https://u:p@ss@a.org.", "'ftp://:p@a.org'", "https://u:p%40@a.org", "http:u:p@a.org"]
-    + [
+    [
+        "http://u:p@a.org/x",
+        "see https://u:p@ss@a.org.",
+        "'ftp://:p@a.org'",
+        "https://u:p%40@a.org",
+        "http:u:p@a.org",
         "http:/u:p@a.org",
         r"http:\\u:p@a.org",
         r"http:\/\/u:p@a.org",
         "https://u:@a.org",
         "?to=http%3A%2F%2Fu%3Ap%40a.org",
-    ]
-    + ["wss://u:p@a.org", "HTTPS://u:p@a.org", "git+https://u:p@a.org"],
+        "wss://u:p@a.org",
+        "HTTPS://u:p@a.org",
+        "git+https://u:p@a.org",
+    ],
 )
 def test_credentials_of_addresses_are_removed(text: str) -> None:
     hidden = hide_credentials(text)
