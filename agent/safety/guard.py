@@ -357,8 +357,8 @@ class ActionGuard:
         click = self._last_click if isinstance(action, TypeText | PressKeys) else None
         with disk_errors(self.folder):
             (self.folder / SCREENSHOT_FOLDER).mkdir(exist_ok=True)
-            shown = self.redactor.redact_screen(screen)
-            draw_action(shown, action, None if click is None else (click.x, click.y)).save(self.folder / name)
+            stored_screen = self.redactor.redact_screen(screen)
+            draw_action(stored_screen, action, None if click is None else (click.x, click.y)).save(self.folder / name)
         return name
 
     def _target_note(self, proposal: Proposal) -> str:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, quote_plus
+from urllib.parse import parse_qs, quote
 
 import numpy as np
 import pyotp
 import pytest
 from helpers.agent_fakes import HERE
+from helpers.secret_runs import leaks
 
 from actions import Screen
 from agent.trace import Trace, list_runs, read_trace
@@ -136,25 +137,6 @@ def store_all(agent: Any, host: str = "127.0.0.1") -> None:
         ("CODE", SEED, "--totp"),
     ):
         assert agent("secrets", "set", name, "--for", host, *options, text=value + "\n").returncode == 0
-
-
-def spellings(secret: str) -> set[bytes]:
-    data = secret.encode()
-    texts = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], data.hex()}
-    texts |= {json.dumps(secret, ensure_ascii=False)[1:-1], base64.b64encode(data).decode().rstrip("=")}
-    return {text.encode() for text in texts}
-
-
-def leaks(folder: Path, output: str, *secrets: str) -> list[str]:
-    files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    files["output"] = output.encode()
-    needles = [(secret, needle) for secret in secrets for needle in spellings(secret)]
-    return [
-        f"{secret} as {needle!r} in {name}"
-        for name, data in files.items()
-        for secret, needle in needles
-        if needle in data
-    ]
 
 
 @pytest.mark.parametrize("path", ["/", "/get"])
