@@ -79,10 +79,10 @@ def serve_clicks(scale: float = 1.0) -> Iterator[ClickSite]:
         server.server_close()
 
 
-def write_clicks(path: Path, count: int) -> list[int]:
+def write_clicks(path: Path, count: int, top: int = 200) -> list[int]:
     """Write a script of clicks, each in a column of its own; return the columns."""
     columns = [FIRST_X + STEP_X * index for index in range(count)]
-    actions = [{"verb": "click", "x": x, "y": 200} for x in columns]
+    actions = [{"verb": "click", "x": x, "y": top} for x in columns]
     path.write_text("".join(json.dumps(action) + "\n" for action in actions))
     return columns
 
@@ -166,6 +166,7 @@ def run_with_kills(
     seed: int,
     surface: Sequence[str] = (),
     environment: dict[str, str] | None = None,
+    top: int = 200,
 ) -> int:
     """Kill a run and each run that resumes it; check what was done, and return the number of kills.
 
@@ -176,9 +177,10 @@ def run_with_kills(
         seed: Seed of the moments.
         surface: The flags that name the surface.
         environment: The environment of the processes.
+        top: The row of the clicks.
     """
     script, root, rng, killed = folder / "script.jsonl", folder / "runs", random.Random(seed), 0
-    columns = write_clicks(script, ACTIONS)
+    columns = write_clicks(script, ACTIONS, top)
     options = ("--script", str(script), "--runs", str(root), "--max-steps", str(ACTIONS))
     begin = ("run", "click", "--url", site.url, "--policy", "sandbox", *surface)
     resume = ("runs", "resume", "last")
