@@ -40,7 +40,7 @@ def test_hundred_kills_of_desktop_repeat_nothing(tmp_path: Path) -> None:
         attempt += 1
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        with serve_clicks() as site:
+        with serve_clicks(is_desktop=True) as site:
             kills += run_with_kills(
                 site, folder, kills=20, seed=attempt, surface=("--surface", "desktop:virtual"), top=400
             )
