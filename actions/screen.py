@@ -6,7 +6,7 @@ import hashlib
 import io
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from os import PathLike
 from typing import Any
@@ -16,6 +16,8 @@ import numpy as np
 from actions.errors import InvalidActionError, SurfaceError, UsageError
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Area = tuple[int, int, int, int]  # left, top, width, height in pixels
+HIDDEN_GRAY = 96  # in place of what may show a secret
 
 
 class Screen:
@@ -24,12 +26,13 @@ class Screen:
     Args:
         pixels: uint8 [H, W, 3], RGB; copied when the array is still writable.
         timestamp: Seconds since the epoch; now by default.
+        secret_areas: Parts that may show a secret which was typed; they are in no stored copy.
 
     Raises:
         SurfaceError: The array is not such an image, so that a failed capture never becomes a Screen.
     """
 
-    def __init__(self, pixels: Pixels, timestamp: float | None = None) -> None:
+    def __init__(self, pixels: Pixels, timestamp: float | None = None, secret_areas: Iterable[Area] = ()) -> None:
         shape, dtype = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
         if dtype != np.uint8 or shape is None or len(shape) != 3 or shape[2] != 3 or 0 in shape:
             raise SurfaceError(f"a screen must be uint8 [height, width, 3], got {dtype} {shape}; check the capture")
@@ -37,6 +40,7 @@ class Screen:
         frozen.flags.writeable = False
         self._height, self._width = int(shape[0]), int(shape[1])
         self._timestamp = time.time() if timestamp is None else timestamp
+        self._secret_areas = tuple(secret_areas)
         self._pixels: Pixels | None = frozen  # None while they are offloaded
         self._load: Callable[[], Pixels] | None = None
         self._loaded: weakref.ref[Pixels] | None = None  # the offloaded pixels, while they are in use
@@ -59,11 +63,29 @@ class Screen:
         """Time of the capture, in seconds since the epoch."""
         return self._timestamp
 
+    @property
+    def secret_areas(self) -> tuple[Area, ...]:
+        """The parts that may show a secret which was typed."""
+        return self._secret_areas
+
+    def hide_all(self) -> None:
+        """Declare that the whole screen may show a secret."""
+        self._secret_areas = ((0, 0, self.width, self.height),)
+
+    def without_secrets(self) -> Screen:
+        """Return the screen as it may be stored: with gray in place of the secret areas."""
+        if not self._secret_areas:
+            return self
+        pixels = self.pixels.copy()
+        for left, top, width, height in self._secret_areas:
+            pixels[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)] = HIDDEN_GRAY
+        return Screen(pixels, self.timestamp)
+
     def offload(self, load: Callable[[], Pixels]) -> None:
         """Release the memory of the pixels.
 
         Args:
-            load: Returns the same pixels; called whenever they are accessed again.
+            load: Returns the same pixels, or those of `without_secrets`; called whenever they are accessed again.
         """
         _ = self.digest  # cached before the pixels go
         self._load, self._pixels = load, None
@@ -73,9 +95,9 @@ class Screen:
         """Whether the pixels are loaded on access."""
         return self._pixels is None
 
-    def __reduce__(self) -> tuple[type[Screen], tuple[Pixels, float]]:
+    def __reduce__(self) -> tuple[type[Screen], tuple[Pixels, float, tuple[Area, ...]]]:
         """Copy and pickle the pixels themselves: a loader is of use in its own process alone."""
-        return type(self), (self.pixels, self.timestamp)
+        return type(self), (self.pixels, self.timestamp, self.secret_areas)
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Screen:

@@ -127,6 +127,24 @@ class SupportsMasking(Protocol):
 
 
 @runtime_checkable
+class SupportsSecretAreas(Protocol):
+    """A surface that tells which parts of its screens may show a secret that was typed."""
+
+    def add_secret_area(self) -> bool:
+        """Name the place of what has the keyboard focus in all later Screens; return whether it is known."""
+        ...
+
+
+@runtime_checkable
+class SupportsRegions(Protocol):
+    """A surface that captures a part of its screen faster than the whole."""
+
+    def capture_region(self, left: int, top: int, width: int, height: int) -> Screen | None:
+        """Return a part of the screen as it is now, None where the screen has another size than the last one."""
+        ...
+
+
+@runtime_checkable
 class SupportsRefusals(Protocol):
     """A surface whose network rules refuse pages."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,8 +28,10 @@ from pydantic_settings import (
 from actions import ActionDeniedError, UsageError
 from actions.suggest import suggest
 from agent.safety.url_policy import WEB_SCHEMES, UrlGuard
-from envs.chromium.address import hide_userinfo
-from envs.network.hosts import is_subset, normalize_pattern
+from envs.chromium.address import hide_userinfo, person_address
+from envs.network.addresses import address_kind
+from envs.network.hosts import is_address, is_local_name, is_subset, normalize_pattern, parse_pattern
+from envs.network.rules import url_host
 
 PROJECT_FILE = "pixelhand.toml"
 PREFIX = "PIXELHAND_"
@@ -101,6 +103,10 @@ class Settings:
     allow_hosts: Texts | None = Field(
         default=None, description="Hosts that the browser may connect to; unset: all public ones."
     )
+    refuse_private_names: bool = Field(
+        default=False,
+        description="Refuse names that lead to a private address, listed ones too; true where a project names a host.",
+    )
     runs: str = Field(default="", description="Folder of the traces; empty: the user's data folder.")
 
 
@@ -168,7 +174,11 @@ def load_with_origins(
     if problems:
         raise UsageError("\n".join(problems))
     origins = {name: origin for origin, values in layers.items() for name in values}
-    return LoadedSettings(_merge(list(layers.values())), origins)
+    settings = _merge(list(layers.values()))
+    if _has_project_host(_merge(own), layers[str(project)], origins, str(project)):
+        settings = replace(settings, refuse_private_names=True)
+        origins["refuse_private_names"] = str(project)
+    return LoadedSettings(settings, origins)
 
 
 def as_dict(settings: Settings) -> dict[str, object]:
@@ -259,6 +269,10 @@ def _widened_by_project(own_layers: list[dict[str, object]], project: dict[str, 
     if of_user.allow_hosts is not None and with_project.allow_hosts is not None:
         allowed = [normalize_pattern(host) for host in of_user.allow_hosts]
         wider += [host for host in with_project.allow_hosts if not is_subset(normalize_pattern(host), allowed)]
+    elif of_user.allow_hosts is None:
+        wider += [host for host in with_project.allow_hosts or () if _names_private_address(host)]
+    if with_project.refuse_private_names < of_user.refuse_private_names:
+        wider.append("names that lead to a private address (refuse_private_names)")
     if of_user.approve != "never" and with_project.approve not in ("each", of_user.approve):
         wider.append("actions without approval (approve)")
     used = project.keys() - own_layers[1].keys() - own_layers[2].keys()  # the others are overridden
@@ -283,6 +297,25 @@ def _widened_by_project(own_layers: list[dict[str, object]], project: dict[str, 
     return problems
 
 
+def _names_private_address(pattern: str) -> bool:
+    """Return whether a pattern names this machine or an address that is not public."""
+    host = parse_pattern(pattern).host.removeprefix("*.")
+    return is_local_name(host) or (is_address(host) and address_kind(host) != "public")
+
+
+def _has_project_host(own: Settings, project: dict[str, object], origins: dict[str, str], path: str) -> bool:
+    """Return whether the project's file names a host that the user's own settings do not name exactly.
+
+    Such a name may lead to an address of a private network, which its owner can change at any time.
+    """
+    if origins.get("allow_hosts") == path and own.allow_hosts is None:
+        return True
+    if origins.get("url") != path or own.url == project["url"]:
+        return False
+    host = url_host(person_address(str(project["url"])))
+    return bool(host) and not any(parse_pattern(pattern).host == host for pattern in own.allow_hosts or ())
+
+
 def _wider_url(url: str, own: Settings) -> list[str]:
     """Return why a project may not choose a start page; [] if it may."""
     if own.surface != "browser":
@@ -290,7 +323,8 @@ def _wider_url(url: str, own: Settings) -> list[str]:
     from envs.miniwob.pages import is_miniwob_address
 
     if is_miniwob_address(url):
-        return []
+        is_silent = own.approve == "never" or own.policy == "sandbox"
+        return [] if is_silent else [f"the practice page {url[:80]!r}, on which nothing is asked (url)"]
     try:
         UrlGuard(own.allow_schemes, own.allow_hosts).check_url(url)
     except ActionDeniedError as error:

@@ -104,6 +104,11 @@ class RepetitionCounter:
         self._moving = self._waited_region = None
         self._watch_from = 0
 
+    def is_in_cycle(self, actions: tuple[Action, ...]) -> bool:
+        """Return whether these actions belong to the cycle that `count` counts."""
+        cycle = list(self._turns)[-self.period :] if self.count else []
+        return any(_is_same_actions(turn.actions, actions) for turn in cycle)
+
     def needs_watch(self, actions: tuple[Action, ...]) -> bool:
         """Return whether to look, before these actions, for pixels of the screen that move by themselves.
 

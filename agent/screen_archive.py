@@ -37,16 +37,17 @@ class ScreenArchive:
     def offload(self, screen: Screen) -> None:
         """Release the memory of a screenshot, whose pixels are then read from disk when they are accessed.
 
-        On a full disk they stay in memory.
+        Parts that may show a secret are not written, and read as gray. On a full disk all pixels stay in memory.
         """
         if screen.is_offloaded:
             return
-        path = self._trace.frame_path(screen) if self._trace is not None else None
+        stored = screen.without_secrets()
+        path = self._trace.frame_path(stored) if self._trace is not None else None
         if path is not None:
             screen.offload(partial(_load_pixels, path))
             return
         try:
-            path, folder = self._write(screen)
+            path, folder = self._write(stored)
         except OSError:
             return
         screen.offload(partial(_load_pixels, path, folder))

@@ -245,7 +245,7 @@ def surface_options(settings: Settings) -> SurfaceOptions:
         window=settings.window,
         program=settings.program,
         share=settings.share,
-        network=NetworkRules(settings.allow_hosts),
+        network=NetworkRules(settings.allow_hosts, refuse_private_names=settings.refuse_private_names),
     )
 
 

@@ -30,7 +30,7 @@ from perf.surface_baselines import (
 )
 
 if TYPE_CHECKING:
-    from actions import Surface
+    from actions import Screen, Surface
 
 DESKTOP_SIZE = (1920, 1080)  # pixels
 PAGE_SIZE = (1288, 728)  # CSS pixels, the size of a browser in a run
@@ -38,6 +38,9 @@ TEXT = "the quick brown fox 0123456789"
 CLICK_POINTS = ((400, 300), (430, 340))  # on the page, outside the text field
 PHONE_POINTS = ((60, 60), (80, 90))
 WARMUP_ROUNDS = 2
+STABLE_S = 0.2
+GUARD_ATTEMPTS = 10
+MAX_CAPTURES = 50  # for the screen to become stable
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class SurfaceTiming:
     """The durations of one operation on one surface, medians in milliseconds."""
 
     surface: str
-    what: str  # guard (facts and decision of a click), look (capture), act (click), step (both) or type
+    what: str  # guard (of a click; the baseline is the click without it), look (capture), act (click), step or type
     ours_ms: float | None  # None where it could not be measured
     peer: str  # the baseline
     peer_ms: float | None
@@ -121,9 +124,19 @@ def measure(name: str, rounds: int) -> list[SurfaceTiming]:
 
     try:
         with SURFACES[name]() as comparison:
-            return [_measure_operation(name, what, comparison, rounds) for what in comparison.ours]
+            guard = _guard_comparison(comparison)
+            return [
+                _measure_operation(name, what, guard if what == "guard" else comparison, rounds)
+                for what in comparison.ours
+            ]
     except Error as error:
         return [SurfaceTiming(name, "look", None, "", None, rounds, str(error))]
+
+
+def _guard_comparison(comparison: SurfaceComparison) -> SurfaceComparison:
+    """Return what the guard adds to a click (facts, decision and the check for freshness) beside the bare click."""
+    baseline = {"guard": comparison.ours["act"]} if "act" in comparison.ours else {}
+    return SurfaceComparison(comparison.ours, baseline, "the same click without the guard")
 
 
 def _measure_operation(name: str, what: str, comparison: SurfaceComparison, rounds: int) -> SurfaceTiming:
@@ -191,12 +204,23 @@ def pixelhand_calls(
     return calls
 
 
+def _capture_stable(surface: Surface) -> Screen:
+    """Return the screen once it is as it was STABLE_S earlier: what the last click draws may come late."""
+    screen = surface.capture()
+    for _ in range(MAX_CAPTURES):
+        time.sleep(STABLE_S)
+        previous, screen = screen, surface.capture()
+        if previous.digest == screen.digest:
+            break
+    return screen
+
+
 def _time_guard(surface: Surface, point: tuple[int, int]) -> TimedCall:
     """Return a call that times facts and decision of a click under the preset `cautious`, without the click."""
     import tempfile
     from pathlib import Path
 
-    from actions import Click
+    from actions import ActionRejectedError, Click
     from agent.safety.guard import ActionGuard
     from agent.safety.policy import PolicyLayer, SafetyPolicy, load_preset
 
@@ -206,9 +230,15 @@ def _time_guard(surface: Surface, point: tuple[int, int]) -> TimedCall:
     action = Click(x=point[0], y=point[1])
 
     def call(number: int) -> float:
-        screen = surface.capture()
-        start = time.perf_counter()
-        guard(action, screen)
+        for attempts_left in reversed(range(GUARD_ATTEMPTS)):
+            screen = _capture_stable(surface)
+            start = time.perf_counter()
+            try:
+                guard(action, screen)
+                break
+            except ActionRejectedError:  # the effect of the last click was drawn between capture and check
+                if not attempts_left:
+                    raise
         return 1000 * (time.perf_counter() - start)
 
     return call

@@ -21,6 +21,7 @@ from agent.env import Env
 from agent.loop import Episode, run
 from agent.policies.base import Policy
 from agent.policies.scripted import ScriptPolicy
+from agent.safety.guard import ActionGuard
 from agent.safety.policy import SafetyPolicy
 from agent.safety.signals import InterruptShield, StopRequest
 from agent.safety.url_policy import UrlGuard
@@ -92,6 +93,7 @@ class McpSession:
                 raise InvalidActionError("a task is running on this screen; wait for it (status) or stop it (stop)")
             env = self._ensure_open()
             assert self._executor is not None
+            self._check_cycle(action)
             self._action_count += 1
             screen, start = env.screen, time.perf_counter()
             reply = Reply(action.model_dump_json(), prompt="act", image_digests=(screen.digest,))
@@ -168,6 +170,13 @@ class McpSession:
         assert self._env is not None
         return self._env
 
+    def _check_cycle(self, action: Action) -> None:
+        """Raise RunStoppedError if the client goes on with actions that have led nowhere; see limits.repeats."""
+        assert self._executor is not None
+        guard, repetition = getattr(self.env().unwrapped, "guard", None), self._executor.monitor.repetition
+        if isinstance(guard, ActionGuard) and repetition.is_in_cycle((action,)):
+            guard.limits.check_cycle(repetition.count)
+
     def _is_running(self) -> bool:
         return self._task is not None and self._task.thread.is_alive()
 
@@ -190,7 +199,7 @@ class McpSession:
             self._trace, self._env = writer, env
             end_process = partial(os.kill, os.getpid(), signal.SIGINT)
             self._control.enter_context(serve_control(folder.name, self.status, end_process, _warn))
-            monitor = TerminationMonitor(0, StopLimits())
+            monitor = TerminationMonitor(0, StopLimits(repeats=safety.limits.repeats or StopLimits.repeats))
             self._executor = TurnExecutor(env, ScriptPolicy(()), monitor, self._emit, InterruptShield())
         return self._env.unwrapped
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from actions import Point, Screen
+from actions import Point, Screen, Surface
 from actions.facts import ActionFacts, ElementFacts
+from actions.screen import Pixels
+from actions.surface import SupportsRegions
 
 REGION_RADIUS_PX = 24  # half the side of the square around a target that is compared
 LEVEL_TOLERANCE = 32  # a pixel has changed where a channel differs by more
@@ -28,9 +30,21 @@ def region_unchanged(before: Screen, after: Screen, x: int, y: int, fraction: fl
     """
     if before.pixels.shape != after.pixels.shape:
         return False
-    rows = slice(max(0, y - REGION_RADIUS_PX), y + REGION_RADIUS_PX + 1)
-    columns = slice(max(0, x - REGION_RADIUS_PX), x + REGION_RADIUS_PX + 1)
-    old, new = before.pixels[rows, columns].astype(np.int16), after.pixels[rows, columns].astype(np.int16)
+    left, top, width, height = region_of(before, x, y)
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    return _is_alike(before.pixels[rows, columns], after.pixels[rows, columns], fraction)
+
+
+def region_of(screen: Screen, x: int, y: int) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the part of the square around a point that is on the screen."""
+    left, top = max(0, x - REGION_RADIUS_PX), max(0, y - REGION_RADIUS_PX)
+    right, bottom = min(screen.width, x + REGION_RADIUS_PX + 1), min(screen.height, y + REGION_RADIUS_PX + 1)
+    return left, top, right - left, bottom - top
+
+
+def _is_alike(old_pixels: Pixels, new_pixels: Pixels, fraction: float) -> bool:
+    """Return whether fewer than a fraction of the pixels differ, or no more than a caret."""
+    old, new = old_pixels.astype(np.int16), new_pixels.astype(np.int16)
     changed = np.abs(old - new).max(axis=2) > LEVEL_TOLERANCE
     if not changed.any():
         return True
@@ -44,6 +58,26 @@ def regions_unchanged(before: Screen, after: Screen, points: Iterable[Point], fr
     if before.pixels.shape != after.pixels.shape:
         return False
     return all(region_unchanged(before, after, x, y, fraction) for x, y in points)
+
+
+def surface_unchanged(before: Screen, surface: Surface, points: Sequence[Point], fraction: float) -> bool:
+    """Return whether the squares around all points of a surface look as they did on a screen.
+
+    Args:
+        before: The screen.
+        surface: The surface, of which only these squares are captured where it supports that.
+        points: The points.
+        fraction: The share of changed pixels from which on a square has changed.
+    """
+    if not isinstance(surface, SupportsRegions):
+        return regions_unchanged(before, surface.capture(), points, fraction)
+    for x, y in points:
+        left, top, width, height = region_of(before, x, y)
+        now = surface.capture_region(left, top, width, height)
+        was = before.pixels[top : top + height, left : left + width]
+        if now is None or now.pixels.shape != was.shape or not _is_alike(was, now.pixels, fraction):
+            return False
+    return True
 
 
 def describe_difference(before: ActionFacts | None, after: ActionFacts | None) -> str:

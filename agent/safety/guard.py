@@ -45,7 +45,7 @@ from agent.safety.approval import (
     describe_target,
     kind_of,
 )
-from agent.safety.freshness import LOOSE_FRACTION, STRICT_FRACTION, describe_difference, regions_unchanged
+from agent.safety.freshness import LOOSE_FRACTION, STRICT_FRACTION, describe_difference, surface_unchanged
 from agent.safety.limits import LimitCounter
 from agent.safety.pointer_watch import PointerWatch
 from agent.safety.policy import Decision, SafetyPolicy
@@ -217,7 +217,7 @@ class ActionGuard:
             raise ActionRejectedError(UNKNOWN_ACTIVATION)
         compares = self.policy.compares_pixels and not knows_elements(proposal)
         points = self._compared_points(action) if compares else ()
-        if points and not regions_unchanged(screen, self.surface.capture(), points, STRICT_FRACTION):
+        if points and not surface_unchanged(screen, self.surface, points, STRICT_FRACTION):
             reason = "the screen changed at this place since it was captured"
             self._emit_decision(proposal, Decision("deny", "unchanged", "guard", "the guard", reason))
             raise ActionRejectedError(f"{reason}, {LOOK_AGAIN}")
@@ -337,7 +337,7 @@ class ActionGuard:
             return difference
         points = self._compared_points(action)
         fraction = LOOSE_FRACTION if has_known_labels(proposal) else STRICT_FRACTION
-        if points and not regions_unchanged(screen, self.surface.capture(), points, fraction):
+        if points and not surface_unchanged(screen, self.surface, points, fraction):
             return "the screen changed at this place"
         return describe_difference(facts, self._facts(action)) if points else ""
 
@@ -357,7 +357,8 @@ class ActionGuard:
         click = self._last_click if isinstance(action, TypeText | PressKeys) else None
         with disk_errors(self.folder):
             (self.folder / SCREENSHOT_FOLDER).mkdir(exist_ok=True)
-            draw_action(screen, action, None if click is None else (click.x, click.y)).save(self.folder / name)
+            stored_screen = self.redactor.redact_screen(screen)
+            draw_action(stored_screen, action, None if click is None else (click.x, click.y)).save(self.folder / name)
         return name
 
     def _target_note(self, proposal: Proposal) -> str:

@@ -53,6 +53,11 @@ class LimitCounter:
         if limits.repeats is not None and repeats > limits.repeats:
             raise self._error("repeats", f"the same action was done {self._repeats} times on the same screen")
 
+    def check_cycle(self, count: int) -> None:
+        """Raise RunStoppedError if actions that were done in turn `count` times without a change would go on."""
+        if self.limits.repeats is not None and count >= self.limits.repeats:
+            raise self._error("repeats", f"the same actions were done {count} times in turn without a change")
+
     def count(self, proposal: Proposal, screen: Screen) -> None:
         """Count an action that is about to be performed."""
         self._count(proposal, screen.digest)

@@ -9,12 +9,16 @@ from dataclasses import replace
 from typing import cast
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
-from actions import Action, BaseAction, Call, Reply, TypeText
+from actions import Action, BaseAction, Call, Reply, Screen, TypeText
 from actions.facts import ActionFacts, ElementFacts
 from agent.safety.secret_forms import secret_pattern
 
 MASK = "•••"  # of a fixed length, so that the length of a secret stays unknown
-_CREDENTIALS = re.compile(r"://[^\s/?#:@\"'<>\\]*:[^\s/?#\"'<>\\]*@")
+_CREDENTIALS = re.compile(  # of addresses as browsers read them (http:u@a.org), also within another address
+    r"(?P<plain>\b(?:https?|wss?|ftp):[/\\]*|://)[^\s/?#\"'<>\\]*@"
+    r"|(?P<encoded>%3a(?:%2f){2})(?:(?!%2f|%3f|%23)[^\s/?#&\"'<>\\])*%40",
+    re.IGNORECASE,
+)
 MIN_CHARS = 4  # shorter texts are replaced only where they are quoted: "1" would be found everywhere
 
 
@@ -24,6 +28,8 @@ class EventRedactor:
     def __init__(self) -> None:
         self._secrets: set[str] = set()
         self._forms: list[tuple[str, str]] = []  # a secret as it is spelled in texts, and its replacement
+        self._hides_screens = False  # what shows a secret on the screens is not known
+        self._screens: dict[str, str] = {}  # digests of screens with secrets, and of their stored copies
         self._stored: dict[str, tuple[str, re.Pattern[str]]] = {}  # value: the name of a stored secret, its pattern
 
     def add(self, text: str) -> None:
@@ -43,6 +49,19 @@ class EventRedactor:
             name, pattern = self._stored[value]
             text = pattern.sub(f"{{{{{name}}}}}", text)
         return text
+
+    def hide_screens(self) -> None:
+        """Hide all screens from now on, as any part of them may show a secret."""
+        self._hides_screens = True
+
+    def redact_screen(self, screen: Screen) -> Screen:
+        """Return a screen as it may be stored."""
+        if self._hides_screens:
+            screen.hide_all()
+        stored = screen.without_secrets()
+        if stored is not screen:
+            self._screens[screen.digest] = stored.digest
+        return stored
 
     def redact(self, facts: Mapping[str, object]) -> dict[str, object]:
         """Return the facts of an event without the secrets."""
@@ -71,8 +90,12 @@ class EventRedactor:
             return self._redact_text(value)
         if isinstance(value, BaseAction):
             return self.redact_action(cast(Action, value))
+        if isinstance(value, Screen):
+            return self.redact_screen(value)
         if isinstance(value, Reply):
-            return replace(value, text=self._redact_text(value.text), prompt=self._redact_text(value.prompt))
+            digests = tuple(self._screens.get(digest, digest) for digest in value.image_digests)
+            text, prompt = self._redact_text(value.text), self._redact_text(value.prompt)
+            return replace(value, text=text, prompt=prompt, image_digests=digests)
         if isinstance(value, Call):
             arguments = {name: self._redact_argument(item) for name, item in value.arguments.items()}
             return replace(value, arguments=arguments, thought=self._redact_text(value.thought))
@@ -115,7 +138,9 @@ def strip_userinfo(url: str) -> str:
 
 def hide_credentials(text: str) -> str:
     """Return a text without the user names and passwords of the addresses in it."""
-    return _CREDENTIALS.sub("://", text) if "@" in text else text
+    if "@" not in text and "%40" not in text:
+        return text
+    return _CREDENTIALS.sub(lambda match: match["plain"] or match["encoded"], text)
 
 
 def cut_strings(value: object, limit: int) -> object:

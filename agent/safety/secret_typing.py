@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from actions import Action, ActionRejectedError, Answer, InvalidActionError, TypeText, UsageError
 from actions.dispatch import Replacement
 from actions.facts import ActionFacts
-from actions.surface import SupportsMasking, Surface
+from actions.surface import SupportsMasking, SupportsSecretAreas, Surface
 from agent.safety.freshness import describe_difference
 from agent.safety.policy import Decision
 from agent.safety.proposal import Proposal
@@ -91,7 +91,7 @@ class SecretTyper:
             return Decision("deny", RULE, "guard", "the guard", reason, each_time=True)
         questions = [check.question] if check.question else []
         if not self._is_hidden(proposal):
-            questions.append("stored screenshots may show it")
+            questions.append("the model's screenshots may show it")
         if not questions:
             return None
         reason = f"{{{{{requested.name}}}}} is a secret: {', and '.join(questions)}"
@@ -101,6 +101,13 @@ class SecretTyper:
         """Return whether the field will not show the text: it is masked, or one for passwords, which shows dots."""
         focus = proposal.facts.focus if proposal.facts is not None else None
         return focus is not None and (isinstance(self._surface, SupportsMasking) or focus.field == "password")
+
+    def _hide_in_stored_screens(self) -> str:
+        """Hide what may show the text in stored screenshots, and return what the model and the trace read about it."""
+        if isinstance(self._surface, SupportsSecretAreas) and self._surface.add_secret_area():
+            return "stored screenshots show the window with the secret gray from now on"
+        self._redactor.hide_screens()
+        return "stored screenshots are gray from now on, as the surface does not tell where the secret is shown"
 
     def insert(
         self, requested: RequestedSecret, proposal: Proposal, facts: Callable[[Action], ActionFacts | None], notice: str
@@ -128,6 +135,8 @@ class SecretTyper:
             raise ActionRejectedError(f"{placeholder} was not typed: {difference}; look again")
 
         is_masked = isinstance(self._surface, SupportsMasking)
+        if not is_masked:
+            notice = "; ".join(filter(None, (notice, self._hide_in_stored_screens())))
 
         def hide(message: str) -> str:
             hidden = self._redactor.hide_secrets(message)

@@ -4,6 +4,8 @@
 (() => {
   'use strict';
 
+  const SHADOW_HOSTS =
+    'article, aside, blockquote, div, footer, h1, h2, h3, h4, h5, h6, header, main, nav, p, section, span';
   const GRID_PX = 64; // between the points whose topmost element is remembered; each costs some 25 µs
   const MAX_LABEL = 120;
   const MAX_CONTROL_LABEL = 80; // longer labels count as text of the page
@@ -16,6 +18,7 @@
     password: 'password', email: 'email', number: 'number', search: 'search', tel: 'tel', url: 'url', text: 'text',
     date: 'date', time: 'date', month: 'date', week: 'date', 'datetime-local': 'date', file: 'file',
   };
+  const TEXT_FIELDS = new Set(['text', 'email', 'number', 'search', 'tel', 'url']);
   const INTERACTIVE =
     'a[href], area[href], button, input, select, textarea, option, summary, label, iframe, [role], [onclick], ' +
     '[tabindex], [contenteditable]';
@@ -29,7 +32,8 @@
   };
   const token = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join('');
   const ids = new WeakMap();
-  const hidden = new WeakSet(); // elements whose text is drawn as dots
+  const hidden = new WeakMap(); // elements whose text `hide` draws as dots: whether the page did so before
+  const closedRoots = new WeakMap(); // their hosts do not tell them; see `addRoot`
   let count = 0;
   let seen = null; // of the last capture
 
@@ -46,7 +50,15 @@
     return element;
   }
 
+  const drawsDots = (element) => hidden.get(element) ?? getComputedStyle(element).webkitTextSecurity !== 'none';
+  const shadow = (element) => element?.shadowRoot ?? closedRoots.get(element);
+
   function field(element) {
+    const kind = fieldKind(element);
+    return TEXT_FIELDS.has(kind) && drawsDots(element) ? 'password' : kind;
+  }
+
+  function fieldKind(element) {
     if (element.isContentEditable) return 'text';
     if (element instanceof HTMLTextAreaElement) return 'text';
     if (!(element instanceof HTMLInputElement)) return '';
@@ -117,16 +129,23 @@
 
   function focused() {
     let element = document.activeElement;
-    while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+    while (shadow(element)?.activeElement) element = shadow(element).activeElement;
     return element && element !== document.body ? element : null;
   }
 
   function topmost(x, y) {
     let element = document.elementFromPoint(x, y);
-    for (let inner; element?.shadowRoot && (inner = element.shadowRoot.elementFromPoint(x, y)) && inner !== element; ) {
+    for (let inner; (inner = shadow(element)?.elementFromPoint(x, y)) && inner !== element; ) {
       element = inner;
     }
     return element;
+  }
+
+  // Whether the focus may be on a field of a closed shadow root that is not known yet.
+  function isOpaque() {
+    const element = focused();
+    return element !== null && !shadow(element) && !field(element) &&
+      (element.localName.includes('-') || element.matches(SHADOW_HOSTS));
   }
 
   const box = (element) => {
@@ -159,7 +178,7 @@
     for (const element of document.getElementsByTagName('*')) present.set(element, left-- > 0 ? box(element) : null);
     const focus = focused();
     seen = { grid, columns, rows, shown, present, focus, focusSummary: focus && summary(focus) };
-    return token;
+    return { token, opaque: isOpaque() };
   }
 
   const near = (a, b) => a.every((value, index) => Math.abs(value - b[index]) <= MAX_SHIFT_PX);
@@ -196,9 +215,10 @@
       if (element.style.getPropertyValue(property) === 'disc' && element.style.getPropertyPriority(property)) return;
       element.style.setProperty(property, 'disc', 'important');
     };
+    const wasHidden = drawsDots(element);
     apply();
     if (!hidden.has(element)) {
-      hidden.add(element);
+      hidden.set(element, wasHidden);
       new MutationObserver(apply).observe(element, { attributes: true });
     }
     return getComputedStyle(element).webkitTextSecurity === 'disc';
@@ -253,7 +273,13 @@
         altered: seen !== null && element !== null && seen.focus === element && seen.focusSummary !== summary(element),
         frame: element instanceof HTMLIFrameElement,
         active: document.hasFocus(),
+        opaque: isOpaque(),
       };
+    },
+    // Returns the element with the focus, whose closed shadow root the browser tells.
+    host: focused,
+    addRoot(root) {
+      closedRoots.set(root.host, root);
     },
     // Returns whether the text of the focused field is hidden.
     hide() {

@@ -21,6 +21,7 @@ from envs.chromium.dialog import SignIn, button_labels, dialog_text
 SCRIPT = Path(__file__).with_name("facts.js").read_text()
 WORLD = "pixelhand"
 MAX_DIALOG = 5000  # characters of a dialog's message
+MAX_ROOTS = 8  # closed shadow roots within each other
 MAX_FRAMES = 8  # of a page that are looked at
 CssPoint = tuple[float, float]
 
@@ -42,6 +43,7 @@ class _Focus(TypedDict):
     altered: bool  # it has another label, form or kind than at the last capture
     frame: bool
     active: bool  # the frame has the page's focus
+    opaque: bool  # the element may have a closed shadow root that is not known yet
 
 
 @dataclass
@@ -72,6 +74,27 @@ class _World:
         self.context_id = (await self.session.send("Page.createIsolatedWorld", options))["executionContextId"]
         _value(await self.session.send("Runtime.evaluate", {"expression": SCRIPT, "contextId": self.context_id}))
         self.has_script = True
+
+    async def ask(self, function: str) -> dict[str, Any]:
+        """Return the result of a function of the script, which knows the closed shadow root with the focus then."""
+        result: dict[str, Any] = await self.evaluate(f"pixelhandFacts.{function}()")
+        for _ in range(MAX_ROOTS):
+            if not result["opaque"] or not await self._add_closed_root():
+                break
+            result = await self.evaluate(f"pixelhandFacts.{function}()")
+        return result
+
+    async def _add_closed_root(self) -> bool:
+        """Tell the script the closed shadow root of the element with the focus; return whether it has one."""
+        options = {"expression": "pixelhandFacts.host()", "contextId": self.context_id}
+        host = (await self.session.send("Runtime.evaluate", options))["result"].get("objectId")
+        if host is None:
+            return False
+        described = await self.session.send("DOM.describeNode", {"objectId": host, "depth": 0, "pierce": True})
+        roots = [root for root in described["node"].get("shadowRoots", ()) if root["shadowRootType"] == "closed"]
+        for root in roots:
+            await self.call("function() { pixelhandFacts.addRoot(this) }", root["backendNodeId"])
+        return bool(roots)
 
     async def call(self, function: str, backend_node_id: int, *arguments: float | None) -> Any:
         """Return the JSON value of a function that is called on a node."""
@@ -115,8 +138,11 @@ class PageFacts:
             action: The action.
             points: Its points in CSS pixels.
         """
-        focus = await self._focus()
-        hits = [await self._at(await self._main(), x, y) for x, y in points]
+        main = await self._main()
+        # Each answer of the browser takes a millisecond or more, so that what can be asked at once is.
+        focus, *nodes = await asyncio.gather(self._focus(), *(_node_at(main, x, y) for x, y in points))
+        places = zip(nodes, points, strict=True)
+        hits = await asyncio.gather(*(self._describe(main, node, x, y) for node, (x, y) in places))
         changes = []
         has_input = bool(points) or isinstance(action, TypeText | PressKeys)
         if self._token and has_input and focus.token != self._token:
@@ -153,9 +179,8 @@ class PageFacts:
             return worlds
         tree = await self.session.send("Page.getFrameTree")
         worlds += [self._world(self.session, frame_id) for frame_id in _descendants(tree["frameTree"])]
-        for frame in self.page.frames[1:]:
-            if world := await self._own_process_world(frame):
-                worlds.append(world)
+        own = await asyncio.gather(*(self._own_process_world(frame) for frame in self.page.frames[1:]))
+        worlds += [world for world in own if world is not None]
         return worlds[: MAX_FRAMES + 1]
 
     async def _own_process_world(self, frame: Frame) -> _World | None:
@@ -177,7 +202,7 @@ class PageFacts:
 
     async def _remember(self, world: _World) -> str:
         try:
-            return str(await world.evaluate("pixelhandFacts.remember()"))
+            return str((await world.ask("remember"))["token"])
         except Error:
             if world.frame_id == self._main_id:
                 raise
@@ -185,12 +210,12 @@ class PageFacts:
 
     async def _focus(self) -> _FocusResult:
         worlds = await self._all_worlds()
-        main = cast(_Focus, await worlds[0].evaluate("pixelhandFacts.focus()"))
+        main = cast(_Focus, await worlds[0].ask("focus"))
         element, change, owner = main["element"], _focus_change(main), worlds[0]
         if main["frame"]:
             for world in reversed(worlds[1:]):
                 try:
-                    inner = cast(_Focus, await world.evaluate("pixelhandFacts.focus()"))
+                    inner = cast(_Focus, await world.ask("focus"))
                 except Error:
                     continue
                 if inner["active"] and inner["element"] is not None and not inner["frame"]:
@@ -221,10 +246,13 @@ class PageFacts:
     async def _at(self, world: _World, x: float, y: float, depth: int = 0) -> tuple[ElementFacts, str]:
         """Return the element at a point of a frame, and how the place differs from the last capture."""
         await world.evaluate("0")  # a world of the document that is shown now
-        options = {"x": round(x), "y": round(y), "includeUserAgentShadowDOM": False}
-        try:
-            hit = await world.session.send("DOM.getNodeForLocation", options)
-        except Error:  # no node, as in a PDF
+        return await self._describe(world, await _node_at(world, x, y), x, y, depth)
+
+    async def _describe(
+        self, world: _World, hit: dict[str, Any] | None, x: float, y: float, depth: int = 0
+    ) -> tuple[ElementFacts, str]:
+        """Return the same for a node that `_node_at` returned."""
+        if hit is None:
             return ElementFacts(), ""
         frame_id, is_local, outer_change = hit.get("frameId", world.frame_id), True, ""
         if frame_id != world.frame_id:  # a frame in the same process
@@ -367,6 +395,15 @@ async def mask_dialog(drawn: Page, timeout_s: float) -> bool:
         return False
     finally:
         await session.detach()
+
+
+async def _node_at(world: _World, x: float, y: float) -> dict[str, Any] | None:
+    """Return what the browser's hit test finds at a point of a frame, None for nothing, as in a PDF."""
+    options = {"x": round(x), "y": round(y), "includeUserAgentShadowDOM": False}
+    try:
+        return cast(dict[str, Any], await world.session.send("DOM.getNodeForLocation", options))
+    except Error:
+        return None
 
 
 def _focus_change(focus: _Focus) -> str:

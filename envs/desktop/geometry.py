@@ -7,6 +7,7 @@ in logical pixels; `Monitor.scale` is the number of pointer points per logical p
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -81,6 +82,13 @@ class Viewport:
         if not 0 < scale < 100:
             raise UsageError(f"scale {scale} is invalid: give pointer points per pixel, such as 1 or 1.5")
         return cls(box, max(round(box.width / scale), 1), max(round(box.height / scale), 1))
+
+    def area(self, box: Box) -> tuple[int, int, int, int]:
+        """Return left, top, width and height, in Screen pixels, of what shows a box of the desktop."""
+        left, right = ((x - self.box.left) * self.width / self.box.width for x in (box.left, box.left + box.width))
+        top, bottom = ((y - self.box.top) * self.height / self.box.height for y in (box.top, box.top + box.height))
+        x, y = math.floor(left), math.floor(top)
+        return x, y, math.ceil(right) - x, math.ceil(bottom) - y
 
     def point(self, x: int, y: int) -> tuple[int, int]:
         """Return the pointer coordinates of the middle of a Screen pixel."""

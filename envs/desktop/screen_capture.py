@@ -16,6 +16,10 @@ from actions import SurfaceError, UsageError
 from envs.desktop.geometry import Box, Monitor
 
 Pixels = NDArray[np.uint8]
+BLACK = (
+    "the screenshot is all black: the screen is locked or asleep, or this program may not record it "
+    "(macOS: System Settings, Privacy & Security, Screen Recording); wake the screen and start the run again"
+)
 _environ_lock = threading.Lock()
 
 
@@ -96,6 +100,11 @@ class ScreenCapture:
         shot = self._mss.grab({"left": box.left, "top": box.top, "width": box.width, "height": box.height})
         # 0.2 ms at 1080p, where numpy takes 8
         return np.asarray(self._cv2.cvtColor(np.asarray(shot), self._cv2.COLOR_BGRA2RGB), np.uint8)
+
+
+def is_black(pixels: Pixels) -> bool:
+    """Return whether all pixels are black."""
+    return not pixels[::16, ::16].any() and not pixels.any()
 
 
 def _pointer_scale(box: Box) -> float:

@@ -33,6 +33,19 @@ def url_port(url: str) -> int:
     return PORT_OF_SCHEME.get(parts.scheme.lower(), 0) if parts.port is None else parts.port
 
 
+def url_host(url: str) -> str:
+    """Return the normalized host of a web address, "" of addresses without one, such as practice pages and files.
+
+    Raises:
+        ValueError: The URL is invalid.
+        ActionDeniedError: The host is invalid, or spelled in an unusual way.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in PORT_OF_SCHEME:
+        return ""
+    return normalize_host((parts.hostname or "").removesuffix("."))
+
+
 @dataclass(frozen=True)
 class NetworkRules:
     """Rules of one browser.
@@ -44,6 +57,7 @@ class NetworkRules:
         hosts: Patterns of the only hosts that are allowed (see `hosts.parse_pattern`); None for every public host, an
             empty tuple for none.
         named: Patterns that are allowed besides, such as the start address.
+        refuse_private_names: Refuse every name that leads to a private address, also where a pattern names it.
 
     Raises:
         UsageError: A pattern is invalid.
@@ -51,6 +65,7 @@ class NetworkRules:
 
     hosts: tuple[str, ...] | None = None
     named: tuple[str, ...] = ()
+    refuse_private_names: bool = False
 
     def __post_init__(self) -> None:
         if self.hosts is not None:
@@ -71,10 +86,7 @@ class NetworkRules:
             UsageError: The host is invalid, or not on the list.
         """
         try:
-            parts = urlsplit(url)
-            has_host = parts.scheme.lower() in PORT_OF_SCHEME
-            host = normalize_host((parts.hostname or "").removesuffix(".")) if has_host else ""
-            port = url_port(url)
+            host, port = url_host(url), url_port(url)
         except (ValueError, ActionDeniedError) as error:
             reason = str(error).removeprefix("rule 'address': ")
             raise UsageError(f"the address {url[:200]!r} cannot be opened: {reason}") from None
@@ -115,6 +127,12 @@ class NetworkRules:
         if kind == "public" or host == address:
             return ""
         if kind == "private":
+            if self.refuse_private_names and not is_local_name(host):
+                return (
+                    f"rule 'private': {format_host(host, port)} leads to {address}, an address of this machine or of a "
+                    "private network, and a project's file names it (refuse_private_names); the user can open it with "
+                    "--url and --allow-host"
+                )
             if is_local_name(host) or any(pattern.is_exact for pattern in self._matching(host, port)):
                 return ""
             return _private_refusal(host, port, address)

@@ -26,6 +26,7 @@ from actions import (
     Wait,
 )
 from actions.facts import ActionFacts
+from actions.screen import Area
 from envs.chromium.address import person_address
 from envs.code_text import CODE_NOTICE, is_changed_by_editors
 from envs.desktop.backend import DesktopBackend, X11Backend, open_backend, require_windows
@@ -33,9 +34,9 @@ from envs.desktop.checks import HEADED, VIRTUAL, combination_problems
 from envs.desktop.checks import check_options as check_options
 from envs.desktop.geometry import Box, Monitor, Viewport, check_monitor_name, select_monitor
 from envs.desktop.input import VERBS, ActionInterruptedError, NativePoint, duration_s, perform
-from envs.desktop.screen_capture import Pixels
+from envs.desktop.screen_capture import BLACK, Pixels, is_black
 from envs.desktop.window_capture import capture_window
-from envs.desktop.x11.windows import Window, Windows, visible_box
+from envs.desktop.x11.windows import Window, unreachable_reason, visible_box
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
 from envs.network.rules import PUBLIC_HOSTS, NetworkRules
@@ -50,12 +51,7 @@ CALL_S = 15.0
 START_S = 120.0
 CLOSE_S = 15.0
 BLACK_S = 1.0  # a display that wakes up is black for a moment
-RAISE_S = 0.1  # for a window to be drawn above the others
 NOT_ISOLATED = "this virtual desktop is not isolated: its programs can read the user's files"
-BLACK = (
-    "the screenshot is all black: the screen is locked or asleep, or this program may not record it "
-    "(macOS: System Settings, Privacy & Security, Screen Recording); wake the screen and start the run again"
-)
 
 
 class Surface:
@@ -133,7 +129,19 @@ class Surface:
 
     def capture(self) -> Screen:
         """Return a screenshot of the monitor, window or virtual desktop."""
-        return Screen(self._call(self._capture, CALL_S, "capturing the screen"))
+        pixels, areas = self._call(self._capture, CALL_S, "capturing the screen")
+        return Screen(pixels, secret_areas=areas)
+
+    def capture_region(self, left: int, top: int, width: int, height: int) -> Screen | None:
+        """Return a part of the screen, None where the screen has another size than the last capture."""
+        box = Box(left, top, width, height)
+        pixels = self._call(lambda: self._capture_region(box), CALL_S, "capturing a part of the screen")
+        return None if pixels is None else Screen(pixels)
+
+    def add_secret_area(self) -> bool:
+        """Name the box of the window with the keyboard focus in all later Screens; return whether it is known."""
+        window_facts = self._backend.window_facts
+        return window_facts is not None and self._call(window_facts.add_secret_window, CALL_S, "reading the focus")
 
     def perform(self, action: Action) -> str:
         """Carry out one action and return notices, such as that it was not done because the window changed.
@@ -346,22 +354,39 @@ class Surface:
         if self._virtual:
             self._notices += self._virtual.pop_refusal_notices()
 
-    def _capture(self) -> Pixels:
+    def _capture(self) -> tuple[Pixels, list[Area]]:
+        """Return a screenshot, and the parts of it that may show a secret."""
         self._check_processes()
         self._restore_minimized()
         viewport = self._viewport()
+        areas = self._secret_areas(viewport)
         if self._window is not None:
             windows = require_windows(self._backend)
             pixels, notice = capture_window(windows, self._backend.screen_capture, self._window, viewport)
             self._notices += [notice] if notice else []
         else:
             pixels = self._backend.screen_capture.capture(viewport.box, viewport.width, viewport.height)
-            if self._virtual is None and _is_black(pixels):
+            if self._virtual is None and is_black(pixels):
                 pixels = self._capture_after_wake(viewport)
         self._last_viewport = viewport
         if self._backend.window_facts is not None:
             self._backend.window_facts.remember()
-        return pixels
+        return pixels, [*areas, *self._secret_areas(viewport)]  # a window may have moved meanwhile
+
+    def _secret_areas(self, viewport: Viewport) -> list[Area]:
+        window_facts = self._backend.window_facts
+        return [viewport.area(box) for box in window_facts.secret_boxes()] if window_facts is not None else []
+
+    def _capture_region(self, region: Box) -> Pixels | None:
+        viewport = self._viewport()
+        if viewport != self._last_viewport:
+            return None
+        box, size = viewport.box, (viewport.width, viewport.height)
+        if self._window is None and size == (box.width, box.height):
+            part = Box(box.left + region.left, box.top + region.top, region.width, region.height)
+            return self._backend.screen_capture.capture(part, region.width, region.height)
+        pixels, _ = self._capture()
+        return pixels[region.top : region.top + region.height, region.left : region.left + region.width]
 
     def _restore_minimized(self) -> None:
         """Show the minimized windows of a virtual desktop again, which has no task bar to do so."""
@@ -379,7 +404,7 @@ class Surface:
         while True:
             time.sleep(0.1)
             pixels = self._backend.screen_capture.capture(viewport.box, viewport.width, viewport.height)
-            if not _is_black(pixels):
+            if not is_black(pixels):
                 return pixels
             if time.monotonic() > deadline:
                 break
@@ -410,7 +435,9 @@ class Surface:
             self._notices.append(f"the window changed its size before '{action.verb}', which was not done; look again")
             return self.pop_notices()
         points = self._native_points(action, viewport)
-        if self._window is not None and (reason := self._unreachable(self._window, points)):
+        if self._window is not None and (
+            reason := unreachable_reason(require_windows(self._backend), self._window, points)
+        ):
             self._notices.append(f"{reason}: '{action.verb}' was not done")
             return self.pop_notices()
         try:
@@ -441,22 +468,6 @@ class Surface:
                 )
         return points
 
-    def _unreachable(self, window: Window, points: list[NativePoint]) -> str:
-        """Return why an action would reach another program than the window's; "" if it would not."""
-        windows = require_windows(self._backend)
-        if not points:
-            return "" if windows.bring_to_front(window.id) else "the window does not take the keyboard focus"
-        screen = windows.screen()
-        if not all(screen.contains(x, y) for x, y in points):
-            return "that part of the window is off the screen"
-        if _receives_clicks(windows, window, points):
-            return ""
-        if windows.bring_to_front(window.id):
-            time.sleep(RAISE_S)
-            if _receives_clicks(windows, window, points):
-                return ""
-        return "another program covers that point of the window"
-
     def _devtools(self) -> Devtools:
         if self._closed:
             raise SurfaceError("the desktop surface is closed")
@@ -483,14 +494,6 @@ def open_surface(opening: SurfaceOptions) -> Surface:
         width=opening.width,
         height=opening.height,
     )
-
-
-def _receives_clicks(windows: Windows, window: Window, points: list[NativePoint]) -> bool:
-    return all(windows.receives_click(window.id, x, y) for x, y in points)
-
-
-def _is_black(pixels: Pixels) -> bool:
-    return not pixels[::16, ::16].any() and not pixels.any()
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actions import UsageError
 from agent import config
 from agent.config import NOT_SETTINGS, PREFIX, Settings
+from agent.session import surface_options
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -150,6 +152,86 @@ def test_project_cannot_move_own_screens_to_practice(tmp_path: Path) -> None:
     """On a practice page nothing is asked."""
     with pytest.raises(UsageError, match="a project can only restrict"):
         load_layers(tmp_path, "", "url = 'practice:click-test'", surface="desktop")
+
+
+def test_project_page_cannot_silence_questions(tmp_path: Path) -> None:
+    """The default policy of practice pages asks nothing, and the model can leave them."""
+    with pytest.raises(UsageError, match="nothing is asked"):
+        load_layers(tmp_path, "", "url = 'practice:click-test'")
+    assert load_layers(tmp_path, "policy = 'sandbox'", "url = 'practice:click-test'").url == "practice:click-test"
+
+
+@pytest.mark.parametrize("scheme", ["", "http://", "HTTPS://", "//"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1:8642",
+        "localhost:8642",
+        "x.localhost",
+        "169.254.169.254",
+        "[::1]:631",
+        "192.168.1.1",
+        "2130706433",
+        "0x7f.1",
+        "127.1",
+        "0.0.0.0",
+        "[::ffff:10.0.0.1]",
+        "127.0.0.1.",
+        "a.org@127.0.0.1",
+        "[fd00:ec2::254]",
+    ],
+)
+def test_project_page_of_private_address_is_refused(tmp_path: Path, scheme: str, host: str) -> None:
+    with pytest.raises(UsageError, match="a project can only restrict"):
+        load_layers(tmp_path, "", f"url = '{scheme}{host}'")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1:8642",
+        "localhost:*",
+        "*.localhost",
+        "x.localhost:9",
+        "169.254.169.254",
+        "[::1]:631",
+        "10.0.0.1",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "192.168.1.1:*",
+        "0.0.0.0",
+        "[fd00:ec2::254]",
+    ],
+)
+def test_project_list_cannot_open_private_addresses(tmp_path: Path, host: str) -> None:
+    """Without a list, private addresses are refused; the project's list must not name them."""
+    with pytest.raises(UsageError, match="a project can only restrict"):
+        load_layers(tmp_path, "", f"allow_hosts = ['b.org', '{host}']")
+    assert load_layers(tmp_path, f"allow_hosts = ['{host}']", f"allow_hosts = ['{host}']").allow_hosts == (host,)
+
+
+@pytest.mark.parametrize(
+    ("own", "project", "host", "is_refused"),
+    [
+        ({}, "url = 'http://router/'", "router", True),
+        ({}, "allow_hosts = ['printer.test']", "printer.test", True),
+        ({"allow_hosts": ("*.a.org",)}, "url = 'http://x.a.org/'", "x.a.org", True),
+        ({"allow_hosts": ("x.a.org",)}, "url = 'http://x.a.org/'", "x.a.org", False),
+        ({"allow_hosts": ("x.a.org",)}, "allow_hosts = ['b.org']", "x.a.org", False),
+        ({"url": "http://x.a.org/"}, "url = 'http://router/'", "x.a.org", False),
+    ],
+)
+def test_names_of_project_lead_nowhere_private(
+    tmp_path: Path, own: dict[str, Any], project: str, host: str, is_refused: bool
+) -> None:
+    settings = load_layers(tmp_path, "", project, **own)
+    network = surface_options(settings).network.with_address(settings.url)
+    assert bool(network.address_refusal(host, 80, "10.0.0.1")) is is_refused
+
+
+def test_project_cannot_admit_private_names(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a project can only restrict"):
+        load_layers(tmp_path, "refuse_private_names = true", "refuse_private_names = false")
 
 
 def test_policy_of_user_is_not_searched_in_project(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.desktop_programs import require_programs, require_window_manager
 from helpers.killed_runs import run_with_kills, serve_clicks
 
 pytestmark = pytest.mark.usefixtures("chromium")
@@ -27,3 +28,19 @@ def test_hundred_kills_of_browser_repeat_nothing(tmp_path: Path) -> None:
         folder.mkdir()
         with serve_clicks() as site:
             kills += run_with_kills(site, folder, kills=20, seed=attempt)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_hundred_kills_of_desktop_repeat_nothing(tmp_path: Path) -> None:
+    require_programs("Xvfb")
+    require_window_manager()
+    kills, attempt = 0, 0
+    while kills < 100:
+        attempt += 1
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        with serve_clicks(is_desktop=True) as site:
+            kills += run_with_kills(
+                site, folder, kills=20, seed=attempt, surface=("--surface", "desktop:virtual"), top=400
+            )

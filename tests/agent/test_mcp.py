@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import itertools
 import json
 import os
 import threading
@@ -23,7 +24,7 @@ from mcp import Client
 from PIL import Image
 
 from actions import Action, ActionDeniedError, Reply, Screen, SurfaceError
-from agent import trace
+from agent import trace, turn_executor
 from agent.config import Settings
 from agent.mcp.server import make_server
 from agent.mcp.session import McpSession
@@ -272,3 +273,32 @@ def test_session_stops_acting_after_refusals(env: FakeEnv, tmp_path: Path) -> No
     for result in results[2:]:
         assert "limit 'refusals'" in text_of(result)
     assert env.surface.performed == []
+
+
+@pytest.mark.parametrize("has_clock", [False, True])
+def test_session_stops_acting_in_circles(
+    env: FakeEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_clock: bool
+) -> None:
+    """Two clicks in turn lead nowhere; a clock on the screen is no progress."""
+    monkeypatch.setattr(turn_executor, "WATCH_S", 0.0)
+    policy = tmp_path / "policy.toml"
+    policy.write_text("preset = 'sandbox'\n[limits]\nrepeats = 4\n")
+    session = make_session(env)
+    session.settings = replace(session.settings, policy=str(policy), approve="")
+    captures = itertools.count(1)
+
+    def capture() -> Screen:
+        pixels = env.surface.pixels.copy()
+        pixels[340:352, 200:240] = next(captures) * 37 % 251 if has_clock else 0
+        return Screen(pixels)
+
+    monkeypatch.setattr(env.surface, "capture", capture)
+
+    async def client_calls(client: Client) -> list[Any]:
+        turn = [{"verb": "click", "x": 5, "y": 5}, {"verb": "click", "x": 5, "y": 90}]
+        return [await client.call_tool("act", {"action": action}) for action in turn * 6]
+
+    results = call_tools(session, client_calls)
+    assert [result.is_error for result in results] == [False] * 8 + [True] * 4
+    assert "limit 'repeats'" in text_of(results[-1])
+    assert len(env.surface.performed) == 8

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, quote_plus
+from urllib.parse import parse_qs, quote
 
 import numpy as np
 import pyotp
 import pytest
 from helpers.agent_fakes import HERE
+from helpers.secret_runs import leaks
 
 from actions import Screen
 from agent.trace import Trace, list_runs, read_trace
@@ -138,25 +139,6 @@ def store_all(agent: Any, host: str = "127.0.0.1") -> None:
         assert agent("secrets", "set", name, "--for", host, *options, text=value + "\n").returncode == 0
 
 
-def spellings(secret: str) -> set[bytes]:
-    data = secret.encode()
-    texts = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], data.hex()}
-    texts |= {json.dumps(secret, ensure_ascii=False)[1:-1], base64.b64encode(data).decode().rstrip("=")}
-    return {text.encode() for text in texts}
-
-
-def leaks(folder: Path, output: str, *secrets: str) -> list[str]:
-    files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    files["output"] = output.encode()
-    needles = [(secret, needle) for secret in secrets for needle in spellings(secret)]
-    return [
-        f"{secret} as {needle!r} in {name}"
-        for name, data in files.items()
-        for secret, needle in needles
-        if needle in data
-    ]
-
-
 @pytest.mark.parametrize("path", ["/", "/get"])
 def test_secrets_are_typed_and_stand_nowhere(agent: Any, perform: Any, site: LoginSite, path: str) -> None:
     store_all(agent)
@@ -246,3 +228,36 @@ def test_credentials_of_start_address_stand_nowhere(perform: Any, site: LoginSit
     assert site.opened[0] == "/members"
     assert leaks(trace.folder, output, "url:pass", "url%3Apass", "ann:") == []
     assert trace.manifest["url"] == site.url("/members")
+
+
+TYPED_PAGES = {
+    "plain": "<input type=password autofocus>",
+    "new-password": "<input type=text autocomplete='section-a new-password' autofocus>",
+    "code": "<input inputmode=numeric autocomplete=one-time-code autofocus>",
+    "card": "<input autocomplete='billing cc-number' autofocus>",
+    "security-code": "<input autocomplete=cc-csc autofocus>",
+    "drawn-as-dots": "<input style='-webkit-text-security: disc' autofocus>",
+    "dots-in-area": "<textarea style='-webkit-text-security: circle' autofocus></textarea>",
+    "editable": "<div contenteditable style='-webkit-text-security: disc' autofocus>x</div>"
+    "<script>document.querySelector('div').focus()</script>",
+    "frame": "<iframe srcdoc='<input type=password autofocus>' autofocus></iframe>"
+    "<script>onload = () => frames[0].document.querySelector('input').focus()</script>",
+    "open-root": "<div></div><script>document.querySelector('div').attachShadow({mode: 'open'}).innerHTML ="
+    " '<input type=password>'; document.querySelector('div').shadowRoot.querySelector('input').focus()</script>",
+    "closed-root": "<div></div><script>const root = document.querySelector('div').attachShadow({mode: 'closed'});"
+    " root.innerHTML = '<input type=password>'; root.querySelector('input').focus()</script>",
+}
+
+
+def test_typed_passwords_stand_nowhere(perform: Any, site: LoginSite) -> None:
+    """Without stored secrets: a text for each kind of field, and in each kind of document."""
+    site.pages |= {f"/typed/{name}": f"<!doctype html>{body}" for name, body in TYPED_PAGES.items()}
+    texts = [f'hunter2 "{name}" pässword' for name in TYPED_PAGES]
+    actions = [
+        action
+        for name, text in zip(TYPED_PAGES, texts, strict=True)
+        for action in ({"verb": "open", "target": site.url(f"/typed/{name}")}, type_text(text))
+    ]
+    trace, output = perform(site.url(), *actions, policy="sandbox")
+    assert [event["error"] for event in trace.finished] == [""] * (2 * len(texts) + 1)
+    assert leaks(trace.folder, output, *texts) == []

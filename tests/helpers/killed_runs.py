@@ -24,7 +24,8 @@ PAGE = b"""<!doctype html><meta name="viewport" content="width=device-width"><bo
 <p id="count">0</p><script>
 onclick = event => {
   count.textContent = Number(count.textContent) + 1
-  fetch(`/click?x=${Math.round(event.clientX)}`, {method: 'POST', keepalive: true})
+  const x = location.search ? event.screenX : event.clientX  // a desktop's window has borders
+  fetch(`/click?x=${Math.round(x)}`, {method: 'POST', keepalive: true})
 }
 </script>"""
 FIRST_X, STEP_X = 18, 6  # multiples of 1.5, the scale of the simulated phone: no column is rounded
@@ -47,8 +48,13 @@ class ClickSite:
 
 
 @contextmanager
-def serve_clicks(scale: float = 1.0) -> Iterator[ClickSite]:
-    """Serve the page within the block, on a screen with `scale` pixels per CSS pixel."""
+def serve_clicks(scale: float = 1.0, *, is_desktop: bool = False) -> Iterator[ClickSite]:
+    """Serve the page within the block.
+
+    Args:
+        scale: Pixels of the screen per CSS pixel.
+        is_desktop: Whether the columns are those of the screen, in which the page is a part.
+    """
     site = ClickSite()
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,7 +77,7 @@ def serve_clicks(scale: float = 1.0) -> Iterator[ClickSite]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    site.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    site.url = f"http://127.0.0.1:{server.server_address[1]}/{'?screen' if is_desktop else ''}"
     try:
         yield site
     finally:
@@ -79,10 +85,10 @@ def serve_clicks(scale: float = 1.0) -> Iterator[ClickSite]:
         server.server_close()
 
 
-def write_clicks(path: Path, count: int) -> list[int]:
+def write_clicks(path: Path, count: int, top: int = 200) -> list[int]:
     """Write a script of clicks, each in a column of its own; return the columns."""
     columns = [FIRST_X + STEP_X * index for index in range(count)]
-    actions = [{"verb": "click", "x": x, "y": 200} for x in columns]
+    actions = [{"verb": "click", "x": x, "y": top} for x in columns]
     path.write_text("".join(json.dumps(action) + "\n" for action in actions))
     return columns
 
@@ -166,6 +172,7 @@ def run_with_kills(
     seed: int,
     surface: Sequence[str] = (),
     environment: dict[str, str] | None = None,
+    top: int = 200,
 ) -> int:
     """Kill a run and each run that resumes it; check what was done, and return the number of kills.
 
@@ -176,9 +183,10 @@ def run_with_kills(
         seed: Seed of the moments.
         surface: The flags that name the surface.
         environment: The environment of the processes.
+        top: The row of the clicks.
     """
     script, root, rng, killed = folder / "script.jsonl", folder / "runs", random.Random(seed), 0
-    columns = write_clicks(script, ACTIONS)
+    columns = write_clicks(script, ACTIONS, top)
     options = ("--script", str(script), "--runs", str(root), "--max-steps", str(ACTIONS))
     begin = ("run", "click", "--url", site.url, "--policy", "sandbox", *surface)
     resume = ("runs", "resume", "last")

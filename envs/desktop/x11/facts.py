@@ -44,6 +44,7 @@ class WindowFacts:
         self._root = connection.screen().root
         self._layers: list[_Layer] | None = None  # at the last capture, the topmost first
         self._focus = 0
+        self._secret_windows: set[int] = set()  # into which a secret was typed
 
     def remember(self) -> None:
         """Remember the windows that are shown now."""
@@ -77,6 +78,29 @@ class WindowFacts:
             focus=self._element(focus) if focus else None,
             changes=tuple(changes),
         )
+
+    def add_secret_window(self) -> bool:
+        """Remember that the window with the keyboard focus may show a secret; return whether there is one."""
+        focus_id = self._focused_id()
+        if focus_id:
+            self._secret_windows.add(self._owner(self._window(focus_id)).id)
+        return focus_id != 0
+
+    def secret_boxes(self) -> list[Box]:
+        """Return where the windows are that may show a secret, as far as they exist and are shown."""
+        from Xlib import X
+        from Xlib.error import XError
+
+        boxes = []
+        for window_id in sorted(self._secret_windows):
+            window = self._window(window_id)
+            try:
+                if window.get_attributes().map_state != X.IsUnmapped:
+                    size, corner = window.get_geometry(), self._root.translate_coords(window, 0, 0)
+                    boxes.append(Box(corner.x, corner.y, size.width, size.height))
+            except XError:  # it was closed
+                self._secret_windows.discard(window_id)
+        return boxes
 
     def _visible_layers(self) -> list[_Layer]:
         from Xlib import X

@@ -7,7 +7,7 @@ which is a window of its own, is known to belong to the program that opened it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from Xlib.xobject.drawable import Window as XWindow
 
 FOCUS_TIMEOUT_S = 1.5
+RAISE_S = 0.1  # for a window to be drawn above the others
 ICONIC_STATE = 3  # of WM_STATE. Source: ICCCM 4.1.3.1
 
 
@@ -292,3 +293,29 @@ def visible_box(windows: Windows, window: Window) -> Box:
         state = "is hidden and could not be restored" if windows.exists(window.id) else "was closed"
         raise SurfaceError(f"the window '{window.title}' {state}; open it and start the run again")
     return box
+
+
+def unreachable_reason(windows: Windows, window: Window, points: Sequence[tuple[int, int]]) -> str:
+    """Return why an action would reach another program than the window's; "" if it would not.
+
+    Args:
+        windows: The windows of the display.
+        window: The window, which is brought to the front if it has to be.
+        points: The action's points in pixels of the display.
+    """
+    if not points:
+        return "" if windows.bring_to_front(window.id) else "the window does not take the keyboard focus"
+    screen = windows.screen()
+    if not all(screen.contains(x, y) for x, y in points):
+        return "that part of the window is off the screen"
+    if _receives_clicks(windows, window, points):
+        return ""
+    if windows.bring_to_front(window.id):
+        time.sleep(RAISE_S)
+        if _receives_clicks(windows, window, points):
+            return ""
+    return "another program covers that point of the window"
+
+
+def _receives_clicks(windows: Windows, window: Window, points: Sequence[tuple[int, int]]) -> bool:
+    return all(windows.receives_click(window.id, x, y) for x, y in points)

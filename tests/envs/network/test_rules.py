@@ -53,6 +53,15 @@ def test_name_of_private_address_must_be_named(rules: NetworkRules, is_allowed: 
     assert rules.address_refusal("x.a.org", 443, "93.184.216.34") == ""
 
 
+def test_private_names_are_refused_although_named() -> None:
+    rules = NetworkRules(("x.a.org", "10.0.0.1", "localhost"), refuse_private_names=True)
+    rules = rules.with_address("http://x.a.org/")
+    assert "project" in rules.address_refusal("x.a.org", 80, "10.0.0.1")
+    assert rules.address_refusal("x.a.org", 80, "93.184.216.34") == ""
+    assert rules.address_refusal("10.0.0.1", 80, "10.0.0.1") == ""
+    assert rules.address_refusal("localhost", 80, "127.0.0.1") == ""
+
+
 @pytest.mark.parametrize(
     "address", ["169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254", "100.100.100.200"]
 )
