@@ -241,6 +241,7 @@ def surface_options(settings: Settings) -> SurfaceOptions:
         program=settings.program,
         share=settings.share,
         network=NetworkRules(settings.allow_hosts),
+        hold_writes=settings.hold_writes,
     )
 
 

@@ -15,21 +15,21 @@ from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 
 from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
 from actions.facts import ActionFacts
+from actions.held_writes import HeldWrite
 from envs.chromium import input
-from envs.chromium.activity import forget_work, is_busy
 from envs.chromium.address import split_credentials
-from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
+from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text, quoted
 from envs.chromium.facts import FactsReader, mask_dialog, read_dialog
-from envs.chromium.launch import launch
+from envs.chromium.launch import launch, open_context
+from envs.chromium.loading import is_loading
 from envs.chromium.navigation import LOAD_S, first_line, go_back, open_address, wait_loaded
-from envs.chromium.page_scripts import browser_script
 from envs.chromium.png import Pixels, decode_png, is_blank
 from envs.chromium.shortcuts import NO_CONTEXT_MENU, find_shortcut, is_handled_by_page
-from envs.chromium.sign_in import find_challenge
 from envs.chromium.tab_shortcuts import run_shortcut
 from envs.chromium.tabs import Tabs, ignore_result
 from envs.chromium.typed_text import TypedTextCheck
 from envs.chromium.virtual_time import VirtualTime, has_virtual_time
+from envs.chromium.write_holder import WriteHolder
 from envs.miniwob import pages
 from envs.network.proxy import NetworkProxy
 from envs.network.rules import NetworkRules
@@ -50,6 +50,7 @@ class BrowserSession:
         scale: Device pixels per CSS pixel.
         timeout_s: Seconds after which a page that does not answer counts as hung.
         rules: What the browser may connect to, besides the addresses that `goto` opens.
+        holds_writes: Whether requests that would change something are held.
     """
 
     proxy: NetworkProxy
@@ -58,8 +59,17 @@ class BrowserSession:
     browser: Browser
     playwright: Playwright
 
-    def __init__(self, home: str, size: tuple[int, int], scale: float, timeout_s: float, rules: NetworkRules) -> None:
+    def __init__(
+        self,
+        home: str,
+        size: tuple[int, int],
+        scale: float,
+        timeout_s: float,
+        rules: NetworkRules,
+        holds_writes: bool = False,
+    ) -> None:
         self._start, self.home = home, split_credentials(home)[0]
+        self.writes = WriteHolder(self._on_hold) if holds_writes else None
         self._rules = rules
         self._width, self._height = size
         self._scale = scale
@@ -84,16 +94,12 @@ class BrowserSession:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._on_refusal, refusal)
 
-        self.proxy = NetworkProxy(self._rules, on_refusal=report)
+        self.proxy = NetworkProxy(self._rules, on_refusal=report, refuses_sockets=self.writes is not None)
         self.playwright, self.browser = await launch(executable, headed, self.proxy)
+        if self.writes is not None:
+            await self.writes.start(self.browser)
         await decoder
-        context = await self.browser.new_context(
-            viewport={"width": self._width, "height": self._height},
-            device_scale_factor=self._scale,
-            accept_downloads=False,
-            service_workers="block",  # their requests belong to no page
-        )
-        await context.add_init_script(browser_script())
+        context = await open_context(self.browser, (self._width, self._height), self._scale)
         self.tabs = Tabs(context, self._width, self._height, self._scale, self.proxy)
         self._time = VirtualTime(self.tabs)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
@@ -101,6 +107,9 @@ class BrowserSession:
 
     async def stop(self) -> None:
         """End the browser and its driver."""
+        if self.writes is not None and hasattr(self, "browser"):
+            self.proxy.close()  # first: nothing that a closing page still sends leaves the machine
+            await self.writes.close()
         if hasattr(self, "browser"):
             for close in (self.browser.close, self.playwright.stop):
                 with contextlib.suppress(Error, TimeoutError):  # it may have ended already
@@ -111,6 +120,10 @@ class BrowserSession:
     def _on_refusal(self, refusal: str) -> None:
         if hasattr(self, "tabs"):  # otherwise the browser itself asked for it at its start
             self.tabs.add_notice(refusal)
+
+    def _on_hold(self, write: HeldWrite) -> None:
+        if write.is_awaited and hasattr(self, "tabs"):
+            self.tabs.add_notice(f"not sent, but held: {write.method} {quoted(write.url, 200)}")
 
     def failure(self) -> str:
         """Return why the browser cannot be used any more, "" if it can."""
@@ -203,25 +216,9 @@ class BrowserSession:
 
         After `activity.CAP_S` it is not awaited any more, and a notice says so. Practice pages start nothing.
         """
-        page, tabs = self.tabs.shown, self.tabs
-        if page is None or tabs.dialogs or tabs.page_failure or tabs.browser_failure:
+        if self.writes is not None and self.writes.held:  # the page may wait for a person
             return False
-        if page in tabs.loading:
-            return True
-        if has_virtual_time(page):
-            return False
-        activity = tabs.activity
-        if activity.is_reported:
-            return False
-        has_requests = activity.has_requests(page) or activity.is_drawing_pdf(page, is_blank(self._pixels, self._scale))
-        is_open = has_requests or await is_busy(page, activity.wall_time)
-        if is_open and activity.is_late():
-            activity.is_reported = True
-            challenge = await find_challenge(tabs.context, activity.give_up(page))
-            await forget_work(page)
-            tabs.add_notice(challenge or "the page is still loading")
-            return False
-        return is_open
+        return await is_loading(self.tabs, is_blank(self._pixels, self._scale))
 
     def is_frozen(self) -> bool:
         """Return whether the shown page cannot change before the next action, as its time is virtual."""
