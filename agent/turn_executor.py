@@ -175,21 +175,27 @@ class TurnExecutor:
             SurfaceError: The surface failed.
         """
         guard = getattr(self.env.unwrapped, "guard", None)
-        if not isinstance(guard, ReviewsWrites) or state.is_over or isinstance(state.error, SurfaceError):
+        is_reviewed = isinstance(guard, ReviewsWrites) and not state.is_over
+        if not is_reviewed or isinstance(state.error, SurfaceError):
             return step, state
-        note, is_changed = guard.writes.review(asks_again=isinstance(step.action, Ask))
-        if not note:
-            return step, state
-        note = hide_secrets(self.env, note)
-        if is_changed:  # the page goes on
-            current = self._recapture(state)
-            if isinstance(current.error, SurfaceError):
-                raise current.error
-            note = "\n".join(filter(None, (note, current.notice)))
-            state = replace(current, error=state.error, notice=state.notice, refusals=state.refusals + current.refusals)
-            note += self.review_writes(replace(step, notice=""), replace(state, notice=""))[0].notice
-        notice = "\n".join(filter(None, (step.notice, note)))
-        return replace(step, notice=notice), state.with_notice(note)
+        asks_again = isinstance(step.action, Ask)
+        while True:  # what was sent may lead to further requests
+            note, is_decided = guard.writes.review(asks_again=asks_again)
+            asks_again = False
+            if not note:
+                return step, state
+            note = hide_secrets(self.env, note)
+            if is_decided:  # the page goes on
+                current = self._recapture(state)
+                if isinstance(current.error, SurfaceError):
+                    raise current.error
+                note = "\n".join(filter(None, (note, current.notice)))
+                refusals = state.refusals + current.refusals
+                state = replace(current, error=state.error, notice=state.notice, refusals=refusals)
+            notice = "\n".join(filter(None, (step.notice, note)))
+            step, state = replace(step, notice=notice), replace(state, notice=notice)
+            if not is_decided:
+                return step, state
 
     def finish_writes(self, *, asks: bool) -> None:
         """Let the person decide a last time about requests that wait, if `asks`, and drop the rest."""

@@ -76,7 +76,7 @@ class WriteReview:
         if answer == "nobody":
             return f"Nobody can be asked, so {_count(writes)} held and will not be sent: {_names(writes)}.", False
         if answer == "hold":
-            return f"{_count(writes, capital=True)} held until you ask for that to be sent: {_names(writes)}.", False
+            return f"{_count(writes)} held until you ask for that to be sent: {_names(writes)}.", False
         numbers = [write.number for write in writes]
         if answer == "drop":
             because = f": {reason}" if reason else ""
@@ -199,5 +199,5 @@ def _names(writes: Iterable[HeldWrite]) -> str:
     return ", ".join(names[:MAX_NAMED]) + rest
 
 
-def _count(writes: Sequence[HeldWrite], *, capital: bool = False) -> str:
+def _count(writes: Sequence[HeldWrite]) -> str:
     return "1 request is" if len(writes) == 1 else f"{len(writes)} requests are"

@@ -15,7 +15,7 @@ MAX_LINES, MAX_LINE_CHARS = 12, 160  # of a preview
 SEND_KEYS = "y: send; a: send, and later ones to the same addresses in this run; n: drop; h: hold on; s: stop the run"
 SEND_KEYS_AT_END = "y: send; n: drop"
 REASON_LINE = "anything else: dropped, and the model reads what you write"
-_RESULTS = {
+_OUTCOMES = {
     "sent": "sent, the server answered {detail}",
     "unanswered": "sent, but {detail}",
     "failed": "failed: {detail}",
@@ -32,14 +32,18 @@ def format_write_request(request: WriteRequest) -> list[str]:
     lines = [f"{'held':8} {waits} to be sent{over}"]
     for write in request.writes:
         is_whole = write.number in request.new_numbers or request.is_final
-        lines += format_write(write) if is_whole else [f"{write.number:8} {describe_write_line(write)} (shown before)"]
+        lines += (
+            format_write(write)
+            if is_whole
+            else [f"{'request':8} {write.number} {describe_write_line(write)} (shown before)"]
+        )
     lines.append(f"{'':8} {SEND_KEYS_AT_END if request.is_final else SEND_KEYS}")
     return lines if request.is_final else [*lines, f"{'':8} {REASON_LINE}"]
 
 
 def format_write(write: HeldWrite) -> list[str]:
     """Return a held request as lines: what and where, from which page, and a preview of its body."""
-    lines = [f"{write.number:8} {describe_write_line(write)}"]
+    lines = [f"{'request':8} {write.number} {describe_write_line(write)}"]
     preview = write.preview.split("\n") if write.preview else []
     lines += [f"{'':8}   {sanitize(line, MAX_LINE_CHARS)}" for line in preview[:MAX_LINES]]
     if len(preview) > MAX_LINES:
@@ -57,10 +61,12 @@ def describe_write_line(write: HeldWrite) -> str:
 
 def format_write_results(results: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a line for each result of a `writes.result` event."""
-    return [f"{'request':8} {result['number']} {describe_write_result(result)}" for result in results]
+    return [
+        f"{'request':8} {result['number']} {sanitize(result['request'], 300)}: {format_write_outcome(result)}"
+        for result in results
+    ]
 
 
-def describe_write_result(result: Mapping[str, Any]) -> str:
-    """Return what became of a request: the request, and how it ended."""
-    text = _RESULTS.get(str(result["status"]), "{detail}").format(detail=sanitize(result["detail"], 100))
-    return f"{sanitize(result['request'], 300)}: {text}"
+def format_write_outcome(result: Mapping[str, Any]) -> str:
+    """Return how a request of a `writes.result` event ended."""
+    return _OUTCOMES.get(str(result["status"]), "{detail}").format(detail=sanitize(result["detail"], 100))

@@ -15,10 +15,9 @@ from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 
 from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
 from actions.facts import ActionFacts
-from actions.held_writes import HeldWrite
 from envs.chromium import input
 from envs.chromium.address import split_credentials
-from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text, quoted
+from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
 from envs.chromium.facts import FactsReader, mask_dialog, read_dialog
 from envs.chromium.launch import launch, open_context
 from envs.chromium.loading import is_loading
@@ -69,7 +68,7 @@ class BrowserSession:
         holds_writes: bool = False,
     ) -> None:
         self._start, self.home = home, split_credentials(home)[0]
-        self.writes = WriteHolder(self._on_hold) if holds_writes else None
+        self.writes = WriteHolder(self._add_early_notice) if holds_writes else None
         self._rules = rules
         self._width, self._height = size
         self._scale = scale
@@ -92,7 +91,7 @@ class BrowserSession:
 
         def report(refusal: str) -> None:  # called in the proxy's thread
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._on_refusal, refusal)
+                loop.call_soon_threadsafe(self._add_early_notice, refusal)
 
         self.proxy = NetworkProxy(self._rules, on_refusal=report, refuses_sockets=self.writes is not None)
         self.playwright, self.browser = await launch(executable, headed, self.proxy)
@@ -107,8 +106,8 @@ class BrowserSession:
 
     async def stop(self) -> None:
         """End the browser and its driver."""
-        if self.writes is not None and hasattr(self, "browser"):
-            self.proxy.close()  # first: nothing that a closing page still sends leaves the machine
+        if self.writes is not None and hasattr(self, "proxy"):
+            self.proxy.close()  # first: nothing that a closing page sends leaves the machine
             await self.writes.close()
         if hasattr(self, "browser"):
             for close in (self.browser.close, self.playwright.stop):
@@ -117,13 +116,15 @@ class BrowserSession:
         if hasattr(self, "proxy"):
             self.proxy.close()
 
-    def _on_refusal(self, refusal: str) -> None:
+    def _add_early_notice(self, notice: str) -> None:
         if hasattr(self, "tabs"):  # otherwise the browser itself asked for it at its start
-            self.tabs.add_notice(refusal)
+            self.tabs.add_notice(notice)
 
-    def _on_hold(self, write: HeldWrite) -> None:
-        if write.is_awaited and hasattr(self, "tabs"):
-            self.tabs.add_notice(f"not sent, but held: {write.method} {quoted(write.url, 200)}")
+    def _waits_for_person(self) -> bool:
+        """Return whether a held request is to replace the shown page: until then Chromium runs no script in it."""
+        page = self.tabs.shown
+        request = self.tabs.loading.get(page) if page is not None else None
+        return self.writes is not None and request is not None and self.writes.holds_document(request)
 
     def failure(self) -> str:
         """Return why the browser cannot be used any more, "" if it can."""
@@ -186,7 +187,7 @@ class BrowserSession:
     async def _remember(self, page: Page) -> None:
         """Remember what the page shows, to notice when something else is there as an action is due."""
         self._is_seen = True
-        if not has_virtual_time(page):
+        if not has_virtual_time(page) and not self._waits_for_person():
             await self._facts.remember(page, await self.tabs.session(page))
 
     async def facts(self, action: Action) -> ActionFacts:
@@ -200,7 +201,7 @@ class BrowserSession:
         changes = () if self._captured in (None, current) else ("another page or dialog is shown",)
         if dialog is not None and not changes:
             return await asyncio.wait_for(read_dialog(self.dialog_page.page, dialog, url, points), self._timeout_s)
-        if page is None or self.tabs.page_failure or changes or has_virtual_time(page):
+        if page is None or self.tabs.page_failure or changes or has_virtual_time(page) or self._waits_for_person():
             return ActionFacts(url, document=str(id(current)), changes=changes)
         return await self._facts.read(page, await self.tabs.session(page), action, points)
 
@@ -216,14 +217,13 @@ class BrowserSession:
 
         After `activity.CAP_S` it is not awaited any more, and a notice says so. Practice pages start nothing.
         """
-        if self.writes is not None and self.writes.held:  # the page may wait for a person
+        if self.writes is not None and self.writes.held:  # nothing ends before a person decides
             return False
         return await is_loading(self.tabs, is_blank(self._pixels, self._scale))
 
     def is_frozen(self) -> bool:
         """Return whether the shown page cannot change before the next action, as its time is virtual."""
-        tabs = self.tabs
-        page = tabs.shown
+        tabs, page = self.tabs, self.tabs.shown
         is_usual = not (tabs.dialogs or tabs.page_failure or tabs.browser_failure or page in tabs.loading)
         return is_usual and has_virtual_time(page)
 
@@ -256,6 +256,8 @@ class BrowserSession:
             return self.tabs.pop_notices()
         if dialog is not None:
             await self._perform_on_dialog(dialog, action, own_s)
+        elif self._waits_for_person() and not isinstance(action, Open | Home | Back):
+            self.tabs.add_notice(f"'{action.verb}' was not done: the page waits for a request that is held")
         else:
             failures = self._failures
             await self._do(self._perform_on_page(self.tabs.shown, action, address), own_s)
@@ -469,8 +471,10 @@ class BrowserSession:
             self._check_alive()
             if self.tabs.page_failure or self.tabs.shown is None:
                 await self._recover(self.tabs.page_failure or "closed itself")
-            if self.tabs.dialogs or self.tabs.shown is None:
-                raise SurfaceError("a script cannot run in the page while its dialog is open")
+            if self.tabs.dialogs or self.tabs.shown is None or self._waits_for_person():
+                raise SurfaceError(
+                    "a script cannot run in the page while its dialog is open or a request of it is held"
+                )
             task = asyncio.ensure_future(self.tabs.shown.evaluate(js))
             task.add_done_callback(ignore_result)
             try:

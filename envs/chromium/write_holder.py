@@ -8,15 +8,17 @@ which would send what is paused. Reads go on at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 
-from playwright.async_api import Browser, CDPSession, Error
+from playwright.async_api import Browser, CDPSession, Error, Request
 
 from actions import SurfaceError
 from actions.held_writes import HeldWrite, WriteOutcome
+from envs.chromium.dialog import quoted
 from envs.chromium.navigation import first_line
 from envs.chromium.write_preview import describe_write
 
@@ -24,6 +26,7 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 SCHEMES = frozenset({"http", "https"})  # others, such as blob:, do not leave the browser
 ANSWER_S = 15.0  # for the answer to a request that was sent
 COMMAND_S = 10.0
+CLOSE_S = 3.0
 GONE = "Invalid InterceptionId"  # of Chromium's error for a request that is not paused any more
 
 RequestKind = tuple[str, str, str]  # method, host and port, path
@@ -31,22 +34,32 @@ RequestKind = tuple[str, str, str]  # method, host and port, path
 
 @dataclass(frozen=True)
 class PausedRequest:
-    """A request that Chromium has paused: its description, its id at Chromium, and what it has in common with others."""
+    """A request that Chromium has paused.
+
+    Args:
+        write: Its description.
+        request_id: Its id at Chromium.
+        url: Its whole address.
+        kind: What it has in common with requests that are alike.
+        is_document: Whether it is a navigation.
+    """
 
     write: HeldWrite
     request_id: str
+    url: str
     kind: RequestKind
+    is_document: bool
 
 
 class WriteHolder:
     """The held requests of a browser. Everything runs in the thread of the browser's event loop.
 
     Args:
-        on_hold: Called for each request that is held.
+        on_notice: Called with a sentence for each request that is held and that a page waits for.
     """
 
-    def __init__(self, on_hold: Callable[[HeldWrite], None]) -> None:
-        self._on_hold = on_hold
+    def __init__(self, on_notice: Callable[[str], None]) -> None:
+        self._on_notice = on_notice
         self._held: dict[int, PausedRequest] = {}  # by number
         self._count = 0
         self._approved: set[RequestKind] = set()
@@ -74,6 +87,11 @@ class WriteHolder:
         """The requests that wait, the oldest first."""
         return tuple(paused.write for paused in self._held.values())
 
+    def holds_document(self, request: Request) -> bool:
+        """Return whether a navigation waits."""
+        url = urldefrag(request.url).url
+        return any(paused.is_document and paused.url == url for paused in self._held.values())
+
     def pop_outcomes(self) -> tuple[WriteOutcome, ...]:
         """Return what became of requests that nobody asked about, and forget it."""
         outcomes, self._outcomes = tuple(self._outcomes), []
@@ -99,9 +117,10 @@ class WriteHolder:
         return tuple(WriteOutcome(paused.write, "dropped") for paused in requests)
 
     async def close(self) -> None:
-        """Drop all held requests and every later one."""
+        """Drop all held requests and every later one; at most `CLOSE_S`, as the browser may have ended."""
         self._is_closed = True
-        await self.drop(list(self._held))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.drop(list(self._held)), CLOSE_S)
 
     # events
 
@@ -119,14 +138,16 @@ class WriteHolder:
             return
         self._count += 1
         kind = request["method"], parts.netloc.rpartition("@")[2], parts.path
-        paused = PausedRequest(describe_write(self._count, event), request_id, kind)
+        is_document = event.get("resourceType") == "Document"
+        paused = PausedRequest(describe_write(self._count, event), request_id, request["url"], kind, is_document)
         if self._is_closed:
             self._send_command("Fetch.failRequest", request_id, errorReason="Aborted")
         elif kind in self._approved:
             self._run(self._send_approved(paused))
         else:
             self._held[self._count] = paused
-            self._on_hold(paused.write)
+            if paused.write.is_awaited:
+                self._on_notice(f"not sent, but held: {paused.write.method} {quoted(paused.write.url, 200)}")
 
     def _send_command(self, method: str, request_id: str, **options: object) -> None:
         self._run(self._command(method, request_id, **options))

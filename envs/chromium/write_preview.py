@@ -26,13 +26,13 @@ KINDS = {
     "CSPViolationReport": "report",
 }
 UNAWAITED_KINDS = ("beacon", "report")
-SECRET_WORDS = frozenset(  # the whole name, or one of its words
-    "pass pwd pw pin otp totp cvv cvc csc card iban ssn auth sid sig mfa tan".split()
+SECRET_WORD = re.compile(  # one of the words of a name
+    r"pass|pwd|pw|pin|otp|totp|cvv|cvc|csc|card|iban|ssn|auth|sid|sig|mfa|tan"
 )
-SECRET_PARTS = (  # anywhere in the name
-    "password passwd passphrase passcode secret token credential authoriz csrf xsrf apikey accesskey privatekey "
-    "signature cardnumber ccnumber sessionid sessid onetimecode verificationcode"
-).split()
+SECRET_PART = re.compile(  # anywhere in a name, without its separators
+    r"password|passwd|passphrase|passcode|secret|token|credential|authoriz|csrf|xsrf|apikey|accesskey|privatekey"
+    r"|signature|cardnumber|ccnumber|sessionid|sessid|onetimecode|verificationcode"
+)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _ASSIGNMENT = re.compile(r"([\w.-]{1,60})(\"?\s*[=:]\s*)(\"[^\"]*\"|[^\s&,;}]+)")
 
@@ -78,8 +78,8 @@ def mask_url(url: str) -> str:
 def is_secret_name(name: str) -> bool:
     """Return whether a field of this name holds a password, a code, a card number or a token."""
     joined = "".join(char for char in name.lower() if char.isalnum())
-    words = {word.lower() for word in _WORD.findall(name)}
-    return bool(words & SECRET_WORDS) or any(part in joined for part in SECRET_PARTS)
+    has_word = any(SECRET_WORD.fullmatch(word.lower()) for word in _WORD.findall(name))
+    return has_word or SECRET_PART.search(joined) is not None
 
 
 def preview_body(body: bytes, content_type: str) -> str:
