@@ -168,8 +168,7 @@ class BrowserSession:
             size = round(self._width * self._scale), round(self._height * self._scale)
             if pixels.shape[:2] != size[::-1]:
                 raise SurfaceError(f"the screenshot is {pixels.shape[1]}x{pixels.shape[0]}, not {size[0]}x{size[1]}")
-            self._png, self._pixels = png, pixels
-            self._captured = page
+            self._png, self._pixels, self._captured = png, pixels, page
             return pixels
 
     async def _screenshot(self, page: Page) -> bytes:
