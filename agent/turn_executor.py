@@ -192,6 +192,7 @@ class TurnExecutor:
                 note = "\n".join(filter(None, (note, current.notice)))
                 refusals = state.refusals + current.refusals
                 state = replace(current, error=state.error, notice=state.notice, refusals=refusals)
+            self.record("writes.note", step=step.index, note=note, screen=state.screen)
             notice = "\n".join(filter(None, (step.notice, note)))
             step, state = replace(step, notice=notice), replace(state, notice=notice)
             if not is_decided:
