@@ -175,8 +175,7 @@ class TurnExecutor:
             SurfaceError: The surface failed.
         """
         guard = getattr(self.env.unwrapped, "guard", None)
-        is_reviewed = isinstance(guard, ReviewsWrites) and not state.is_over
-        if not is_reviewed or isinstance(state.error, SurfaceError):
+        if not isinstance(guard, ReviewsWrites) or state.is_over or isinstance(state.error, SurfaceError):
             return step, state
         asks_again = isinstance(step.action, Ask)
         while True:  # what was sent may lead to further requests

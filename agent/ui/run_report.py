@@ -118,7 +118,7 @@ def _format_writes(run: Trace) -> list[str]:
             write = HeldWrite(**facts)
             result = results.get(write.number)
             outcome = format_write_outcome(result) if result is not None else "not sent: the process died before"
-            lines += ["", *format_write(write), f"{'':8}   -> {outcome}"]
+            lines += ["", *format_write(write), f"{'':8} {outcome}"]
     return lines
 
 

@@ -45,9 +45,9 @@ def format_write(write: HeldWrite) -> list[str]:
     """Return a held request as lines: what and where, from which page, and a preview of its body."""
     lines = [f"{'request':8} {write.number} {describe_write_line(write)}"]
     preview = write.preview.split("\n") if write.preview else []
-    lines += [f"{'':8}   {sanitize(line, MAX_LINE_CHARS)}" for line in preview[:MAX_LINES]]
+    lines += [f"{'':8} | {sanitize(line, MAX_LINE_CHARS)}" for line in preview[:MAX_LINES]]  # the page's own words
     if len(preview) > MAX_LINES:
-        lines.append(f"{'':8}   … {len(preview) - MAX_LINES} more lines, in the trace")
+        lines.append(f"{'':8} … {len(preview) - MAX_LINES} more lines, in the trace")
     return lines
 
 

@@ -233,6 +233,21 @@ def test_websocket_is_refused(start: Callable[[str], HeldWrite], holding: Surfac
     assert not any(request.path == "/ws" for request in site.log)
 
 
+def test_synchronous_request_is_never_sent(chrome: str, site: WriteSite) -> None:
+    site.log.clear()
+    script = "x = new XMLHttpRequest; x.open('POST', '/sync', false); x.send('s')"
+    address = site.add("/synchronous", f'<button {BUTTON} onclick="{script}">GO</button>')
+    with Surface(
+        address, width=400, height=300, executable=chrome, network=LOCAL_SITES, hold_writes=True, timeout_s=1.5
+    ) as surface:
+        surface.capture()
+        surface.perform(Click(x=200, y=150))
+        surface.capture()
+        assert surface.url == address
+        assert {outcome.status for outcome in surface.send_writes([1])} <= {"withdrawn"}
+    assert site.writes == []
+
+
 def test_closing_browser_sends_nothing(chrome: str, site: WriteSite) -> None:
     site.log.clear()
     address = site.add(
