@@ -111,11 +111,11 @@ class WriteReview:
         self, writes: tuple[HeldWrite, ...], new_numbers: set[int], *, is_final: bool
     ) -> tuple[WriteAnswerKind, str]:
         """Return the person's answer and their reason, and record both."""
-        shown = tuple(HeldWrite(**self._redactor.redact(asdict(write))) for write in writes)  # type: ignore[arg-type]
+        masked = tuple(HeldWrite(**self._redactor.redact(asdict(write))) for write in writes)  # type: ignore[arg-type]
         answer: WriteAnswerKind = "nobody"
         reason, self._prompt.question_s = "", 0.0
         try:
-            line = self._prompt.ask_writes(WriteRequest(shown, frozenset(new_numbers), is_final))
+            line = self._prompt.ask_writes(WriteRequest(masked, frozenset(new_numbers), is_final))
             answer, reason = parse_write_answer(line, is_final=is_final)
         except EOFError:
             pass

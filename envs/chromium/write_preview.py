@@ -145,8 +145,8 @@ def _decode(body: bytes) -> str | None:
 
 def _field(name: str, value: str) -> str:
     """Return a field as one line, so that a value cannot look like another field."""
-    shown = MASK if is_secret_name(name) and value else value
-    return f"{name} = {shown}".replace("\r\n", "⏎").translate({10: "⏎", 13: "⏎"})
+    text = MASK if is_secret_name(name) and value else value
+    return f"{name} = {text}".replace("\r\n", "⏎").translate({10: "⏎", 13: "⏎"})
 
 
 def _preview_text(text: str) -> str:

@@ -84,15 +84,15 @@ def test_person_drops_form_at_end(tmp_path: Path, site: WriteSite) -> None:
     assert code == 0, text
     assert "the run is over" in text
     assert site.writes == []
-    shown = subprocess.run(
+    report = subprocess.run(
         [sys.executable, "-m", "agent", "runs", "show", str(only_run(tmp_path))],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert f"POST {site.origin}/order" in shown
-    assert "dropped, not sent" in shown
+    assert f"POST {site.origin}/order" in report
+    assert "dropped, not sent" in report
 
 
 def test_unattended_run_drops_form_and_says_so(tmp_path: Path, site: WriteSite) -> None:
@@ -135,5 +135,5 @@ def test_killed_run_sends_nothing(tmp_path: Path, site: WriteSite, number: signa
     time.sleep(LATE_S)
     assert site.writes == []
     trace = read_trace(only_run(tmp_path))
-    held = [write["url"] for event in trace.events if event["event"] == "writes.held" for write in event["writes"]]
-    assert f"{site.origin}/order" in held
+    urls = [write["url"] for event in trace.events if event["event"] == "writes.held" for write in event["writes"]]
+    assert f"{site.origin}/order" in urls

@@ -241,8 +241,8 @@ def test_text_display_asks_and_reports(tmp_path: Path, monkeypatch: pytest.Monke
     out = io.StringIO()
     answers = iter(["h", "y"])
     monkeypatch.setattr("agent.ui.display._read_fresh_line", lambda prompt: next(answers))
-    with TextDisplay(out) as shown:
-        run_holding(new_folder(tmp_path), shown, CLICK, DONE, on_event=shown)  # type: ignore[arg-type]
+    with TextDisplay(out) as display:
+        run_holding(new_folder(tmp_path), display, CLICK, DONE, on_event=display)  # type: ignore[arg-type]
     text = out.getvalue()
     assert "1 request waits to be sent" in text
     assert "the run is over" in text
@@ -257,8 +257,8 @@ def test_json_display_reports_held_requests(tmp_path: Path) -> None:
             self.text = self.getvalue()
 
     stream = OpenStream()
-    with JsonDisplay(stream) as shown:
-        run_holding(new_folder(tmp_path), None, CLICK, DONE, on_event=shown)
+    with JsonDisplay(stream) as display:
+        run_holding(new_folder(tmp_path), None, CLICK, DONE, on_event=display)
     events = [json.loads(line)["event"] for line in stream.text.splitlines()]
     assert events == ["start", "step", "writes.held", "writes.answer", "step", "writes.answer", "writes.result", "end"]
 
