@@ -163,6 +163,14 @@ def run(
             metavar="NAME|FILE",
         ),
     ] = None,
+    hold_writes: Annotated[
+        bool | None,
+        typer.Option(
+            "--hold-writes/--no-hold-writes",
+            help="Hold what a page sends to change something (POST, PUT, PATCH, DELETE) until you let it be sent; "
+            "default: no.",
+        ),
+    ] = None,
     model: Model = None,
     grounder: Grounder = None,
     max_steps: MaxSteps = None,
@@ -229,6 +237,7 @@ def run(
         "share": tuple(share) if share else None,
         "approve": approve,
         "policy": policy,
+        "hold_writes": hold_writes,
         "model": model,
         "grounder": grounder,
         "max_steps": max_steps,

@@ -85,6 +85,9 @@ class Settings:
     approve: Literal["", "each", "never"] = Field(
         default="", description="When to ask before an action; empty: as the policy says."
     )
+    hold_writes: bool = Field(
+        default=False, description="Hold requests that change something until you let them be sent (browser)."
+    )
     policy: str = Field(
         default="", description="read-only, cautious, unattended, sandbox, or the path of a policy file."
     )
@@ -275,6 +278,8 @@ def _widened_by_project(own_layers: list[dict[str, object]], project: dict[str, 
         wider.append("names that lead to a private address (refuse_private_names)")
     if of_user.approve != "never" and with_project.approve not in ("each", of_user.approve):
         wider.append("actions without approval (approve)")
+    if of_user.hold_writes and not with_project.hold_writes:
+        wider.append("requests that change something (hold_writes)")
     used = project.keys() - own_layers[1].keys() - own_layers[2].keys()  # the others are overridden
     if "max_steps" in used and with_project.max_steps > own.max_steps:
         wider.append(f"{with_project.max_steps} steps instead of {own.max_steps} (max_steps)")

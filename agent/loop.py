@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
-from actions import Screen, Step, SurfaceError, UsageError
+from actions import RunStoppedError, Screen, Step, SurfaceError, UsageError
 from agent.env import BaseEnv, Env
 from agent.policies.base import Policy
 from agent.resume import RepeatedAction, Resumption
@@ -133,12 +133,15 @@ def run(
                 record("reply", step=turn, screen=screen, reply=reply)
                 step, state = executor.execute(turn, reply, state, turn_start, think_s, actions)
                 steps.append(step)
+                steps[-1], state = executor.review_writes(step, state)
                 if verifier is not None:
                     verifier.observe()
                 ending = monitor.check(steps, state)
-                if ending is not None:
-                    ending, proof = prove(ending, verifier)
                 archive.offload_old(steps)
+            executor.finish_writes(asks=ending.cause not in ("interrupted", "signal", "machine"))
+            ending, proof = prove(ending, verifier)
+        except RunStoppedError as error:  # an answer about held requests
+            ending = Termination("stopped", "interrupted", str(error))
         except SurfaceError as error:
             ending = Termination("error", "machine", hide_secrets(env, str(error)))
         except KeyboardInterrupt as error:
@@ -152,6 +155,8 @@ def run(
                 stop_request = shield.request  # it ended a question to the person
                 ending = Termination("stopped", stop_request.cause, stop_request.message)
             reward = state.verdict["reward"] if state and state.verdict else None
+            with suppress(SurfaceError):
+                executor.finish_writes(asks=False)
             if ending is not None:
                 with suppress(SurfaceError):  # a full disk does not change how the run ended
                     record("end", **_end_facts(ending, reward, steps, state.screen if state else None, start, proof))

@@ -246,6 +246,7 @@ def surface_options(settings: Settings) -> SurfaceOptions:
         program=settings.program,
         share=settings.share,
         network=NetworkRules(settings.allow_hosts, refuse_private_names=settings.refuse_private_names),
+        hold_writes=settings.hold_writes,
     )
 
 

@@ -7,8 +7,8 @@
 The events, in order: `start`; for each step `reply` (the prompt, the digests of its images, the reply), `act.intent`
 before an action and `act.result` after it, both of them for each action where a reply contains several (`part` of
 `parts`); then `end`. Where the user's approval is asked, `approval` is between the two. An intent without a result
-means
-that the process died in between, so the action may or may not have happened. Every line contains the SHA-256 of the
+means that the process died in between, so the action may or may not have happened. `writes.held`, `writes.answer`,
+`writes.result` and `writes.note` after a step are about requests that were held. Every line contains the SHA-256 of the
 line before it (the first: of manifest.json), so changed, lost or added lines are detected. An incomplete last line,
 which a power failure leaves, is not an error.
 """
@@ -25,7 +25,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -260,7 +260,14 @@ class Trace:
 
     def steps(self) -> list[Step]:
         """Return the finished steps, as the loop had them; the pixels of a screenshot are read when accessed."""
-        return [merge_parts([self.to_step(result) for result in results]) for results in self._results_by_step()]
+        steps = [merge_parts([self.to_step(result) for result in results]) for results in self._results_by_step()]
+        return [
+            replace(step, notice="\n".join(filter(None, (step.notice, *self._notes(step.index))))) for step in steps
+        ]
+
+    def _notes(self, index: int) -> list[str]:
+        """Return the notes about held requests that the model read after a step."""
+        return [event["note"] for event in self.events if event["event"] == "writes.note" and event["step"] == index]
 
     def _results_by_step(self) -> list[list[JsonObject]]:
         return [list(results) for _, results in groupby(self.finished, key=lambda result: result["step"])]

@@ -32,6 +32,7 @@ from agent.repetition import WATCH_S
 from agent.safety.approval import NO, YES
 from agent.safety.freshness import region_unchanged
 from agent.safety.signals import InterruptShield
+from agent.safety.write_review import ReviewsWrites
 from agent.termination import TerminationMonitor, TurnResult
 from agent.ui.formatting import describe_action
 
@@ -165,6 +166,42 @@ class TurnExecutor:
             if is_last:
                 break
         return merge_parts(parts), state
+
+    def review_writes(self, step: Step, state: TurnResult) -> tuple[Step, TurnResult]:
+        """Ask the person about requests that the step left waiting; return step and state as they are after it.
+
+        Raises:
+            RunStoppedError: The person stops the run.
+            SurfaceError: The surface failed.
+        """
+        guard = getattr(self.env.unwrapped, "guard", None)
+        if not isinstance(guard, ReviewsWrites) or state.is_over or isinstance(state.error, SurfaceError):
+            return step, state
+        asks_again = isinstance(step.action, Ask)
+        while True:  # what was sent may lead to further requests
+            note, is_decided = guard.writes.review(asks_again=asks_again)
+            asks_again = False
+            if not note:
+                return step, state
+            note = hide_secrets(self.env, note)
+            if is_decided:  # the page goes on
+                current = self._recapture(state)
+                if isinstance(current.error, SurfaceError):
+                    raise current.error
+                note = "\n".join(filter(None, (note, current.notice)))
+                refusals = state.refusals + current.refusals
+                state = replace(current, error=state.error, notice=state.notice, refusals=refusals)
+            self.record("writes.note", step=step.index, note=note, screen=state.screen)
+            notice = "\n".join(filter(None, (step.notice, note)))
+            step, state = replace(step, notice=notice), replace(state, notice=notice)
+            if not is_decided:
+                return step, state
+
+    def finish_writes(self, *, asks: bool) -> None:
+        """Let the person decide a last time about requests that wait, if `asks`, and drop the rest."""
+        guard = getattr(self.env.unwrapped, "guard", None)
+        if isinstance(guard, ReviewsWrites):
+            guard.writes.finish(asks=asks)
 
     def protect(self, reply: Reply, screen: Screen) -> None:
         """Keep texts of a reply that go into fields for secrets out of all events; call it before recording one."""

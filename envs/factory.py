@@ -35,9 +35,10 @@ def open_surface(name: str, options: SurfaceOptions | None = None) -> Surface:
     name, colon, where = name.partition(":")
     if colon:
         options = replace(options, where=where)
-    if problem := _credentials_problem(name, options):
+    module = _load_surface(name)
+    if problem := _credentials_problem(name, options) or _holding_problem(name, module, options):
         raise UsageError(problem)
-    return cast(Surface, _load_surface(name).open_surface(options))
+    return cast(Surface, module.open_surface(options))
 
 
 def open_env(name: str, options: SurfaceOptions, *, goal: str = "", guard: GuardFn | None = None) -> LiveEnv:
@@ -79,10 +80,11 @@ def check_options(name: str, options: SurfaceOptions) -> list[str]:
     if colon:
         options = replace(options, where=where)
     try:
-        check = getattr(_load_surface(name), "check_options", None)
+        module = _load_surface(name)
     except UsageError as error:
         return [str(error)]
-    problem = _credentials_problem(name, options)
+    check = getattr(module, "check_options", None)
+    problem = _credentials_problem(name, options) or _holding_problem(name, module, options)
     return ([problem] if problem else []) + (list(check(options)) if check is not None and not problem else [])
 
 
@@ -93,6 +95,16 @@ def _credentials_problem(name: str, options: SurfaceOptions) -> str:
     return (
         f"--url {hide_userinfo(options.url)[:200]} cannot be opened with a user name and password: the {name} surface "
         "would show them to other programs: leave them out of --url, or use --surface browser"
+    )
+
+
+def _holding_problem(name: str, module: ModuleType, options: SurfaceOptions) -> str:
+    """Return why writes cannot be held on a surface, "" if they can or need not be."""
+    if not options.hold_writes or getattr(module, "HOLDS_WRITES", False):
+        return ""
+    return (
+        f"--hold-writes cannot be used with the {name} surface, whose requests are not seen here: "
+        "leave --hold-writes out, or use --surface browser"
     )
 
 

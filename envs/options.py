@@ -5,6 +5,9 @@ UsageError for options that do not apply to its kind of screen. It may export `c
 which opens nothing and returns every reason for which the surface could not be opened now, one sentence each: a run
 asks for it before a model is loaded.
 
+`HOLDS_WRITES = True` in the module says that `hold_writes` applies; its surfaces are `SupportsHeldWrites`
+(`actions/held_writes.py`).
+
 Beyond the contract in `actions/surface.py` a surface may have:
 
     is_user_owned: bool            whether the screen or device belongs to the user: each action then needs approval
@@ -38,6 +41,7 @@ class SurfaceOptions:
         program: Command line of a program to start on a virtual desktop.
         share: Folders that the programs of a virtual desktop may read and write.
         network: What the browser of the surface may connect to, besides `url`.
+        hold_writes: Hold requests that would change something until a person lets them be sent.
     """
 
     where: str = ""
@@ -49,3 +53,4 @@ class SurfaceOptions:
     program: str = ""
     share: tuple[str, ...] = ()
     network: NetworkRules = PUBLIC_HOSTS
+    hold_writes: bool = False

@@ -270,6 +270,14 @@ def miniwob(
     auto_shrink_history: AutoShrink = False,
     budget_tokens: BudgetTokens = 0,
     max_steps: Annotated[int, typer.Option(min=1, help="Steps per episode.")] = 30,
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="What the guard allows and denies: read-only, cautious, unattended, sandbox, or a policy file. An "
+            "action that would be asked about ends its episode without success. Default: sandbox.",
+            metavar="NAME|FILE",
+        ),
+    ] = "",
     workers: Annotated[
         int, typer.Option(min=1, help="Tasks at a time, each in a process with a model and a browser of its own.")
     ] = 1,
@@ -288,14 +296,17 @@ def miniwob(
     """
     import os
 
+    from agent.safety.policy import PRESETS
     from evals.live import base
-    from evals.live_runner import run_live
+    from evals.live_runner import load_live_safety, run_live
     from evals.workers.spec import RunSpec
 
     bench = base.load_live_benchmark("miniwob")
     names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks else bench.default_tasks()
     chosen, seed_range = list(dict.fromkeys(names)), base.parse_seeds(seeds)
     base.check_tasks(bench, chosen, seed_range)
+    safety = load_live_safety(policy)
+    is_preset = policy in ("", *PRESETS)
     started_at, finished = time.monotonic(), 0
 
     def on_result(task: str, seed: int, status: str) -> None:
@@ -322,6 +333,8 @@ def miniwob(
         options=_policy_options(temperature, 0, grammar, zoom, auto_shrink_history, budget_tokens),
         seeds=seeds,
         max_steps=max_steps,
+        safety_policy=policy if is_preset else str(Path(policy).absolute()),
+        safety_sha256=safety.sha256 if policy else "",
     )
     live_report, about = run_live(
         spec,
@@ -334,6 +347,8 @@ def miniwob(
     )
     facts: dict[str, Any] = {key: about.get(key) for key in ("model", "fingerprint")}
     facts["prompt"] = str(about.get("prompt_hash", ""))[:16]
+    if policy:
+        facts["policy"] = f"{policy} (sha256 {safety.sha256[:12]})"
     facts |= {"seeds": f"{seed_range.start} to {seed_range.stop - 1}", "max_steps": max_steps}
     print(json_.dumps({**live_report.as_dict(), **facts}) if json else base.format_report(live_report, facts))
     if live_report.mean is None:

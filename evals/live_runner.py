@@ -20,7 +20,7 @@ from actions.rewards import is_success
 from agent.env import Env
 from agent.loop import raise_if_interrupted, run
 from agent.policies.base import Policy
-from agent.safety.policy import load_safety_policy
+from agent.safety.policy import SafetyPolicy, load_safety_policy
 from agent.session import install_guard
 from evals.journal import open_journal
 from evals.live.base import LiveBenchmark, LiveReport, LiveTaskScore, check_tasks, load_live_benchmark, parse_seeds
@@ -42,6 +42,7 @@ def evaluate_task(
     max_steps: int | None = None,
     make_env: MakeEnv | None = None,
     on_result: OnResult = lambda task, seed, status: None,
+    safety: SafetyPolicy | None = None,
 ) -> LiveTaskScore:
     """Return the score of one task: each seed once, with a new environment after a failure of the machine.
 
@@ -53,12 +54,14 @@ def evaluate_task(
         max_steps: Steps per episode; None for the benchmark's.
         make_env: Returns the environment of a task, in place of the benchmark's.
         on_result: Called after each episode.
+        safety: The policy of the guard; None for `sandbox`. Nobody is asked: an action that needs an approval ends its
+            episode without success.
 
     Raises:
         KeyboardInterrupt: The run was interrupted; half of the seeds would be another benchmark.
     """
     score, step_s = LiveTaskScore(), list[float]()
-    safety = load_safety_policy("sandbox", is_practice=True)
+    safety = safety or load_live_safety("")
     env: Env | None = None
     try:
         for seed in seeds:
@@ -89,6 +92,18 @@ def evaluate_task(
             env.close()
     score.step_ms = round(median(step_s) * 1000, 1) if step_s else None
     return score
+
+
+def load_live_safety(name: str) -> SafetyPolicy:
+    """Load the policy of the guard of a live benchmark.
+
+    Args:
+        name: A preset or the path of a policy file; "" for `sandbox`.
+
+    Raises:
+        UsageError: The file is missing or not valid.
+    """
+    return load_safety_policy(name or "sandbox", is_practice=True)
 
 
 def _ignore_event(event: str, **facts: object) -> None:
@@ -130,6 +145,7 @@ class LiveJobRunner:
         self.spec, self.policy, self._on_result = spec, policy, on_result
         self._bench = load_live_benchmark(spec.name)
         self._seeds = parse_seeds(spec.seeds)
+        self._safety = load_live_safety(spec.safety_policy)
 
     def describe(self) -> dict[str, Any]:
         """Return what a score must carry about the policy."""
@@ -149,6 +165,7 @@ class LiveJobRunner:
                     self._seeds,
                     max_steps=self.spec.max_steps or None,
                     on_result=self._on_result,
+                    safety=self._safety,
                 )
                 yield {"id": task, "line": score.as_dict()}
 

@@ -35,6 +35,7 @@ def open_env(
     share: Sequence[str] = (),
     allow_hosts: Sequence[str] | None = None,
     allow_schemes: Sequence[str] = ("http", "https"),
+    hold_writes: bool = False,
 ) -> LiveEnv:
     """Open a screen as a gymnasium environment whose observations are pixels and whose actions are `Action`s.
 
@@ -51,6 +52,8 @@ def open_env(
         allow_hosts: the only hosts to which the browser may connect ("example.org", "example.org:8080",
             "*.example.org"); None allows every public host. `url` must be among them.
         allow_schemes: URL schemes that the policy may open.
+        hold_writes: hold what pages of the browser send to change something, until the `approver` of `run` has a
+            method `review_writes` that lets it be sent; what is held at the end is dropped.
 
     Returns:
         A `LiveEnv`; use it as a context manager, or close it.
@@ -74,6 +77,7 @@ def open_env(
         program=program,
         share=tuple(share),
         network=network,
+        hold_writes=hold_writes,
     )
     is_browser = surface.partition(":")[0] == "browser"
     guard = UrlGuard(tuple(allow_schemes), network.hosts, apps=not is_browser, start=url)

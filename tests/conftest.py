@@ -16,6 +16,7 @@ FILES = {  # marker: patterns of files below tests/
     "browser": (
         "agent/test_big_screens.py",
         "agent/test_crash_safety.py",
+        "agent/test_held_writes.py",
         "agent/test_mcp_browser.py",
         "agent/test_network_refusals.py",
         "agent/test_pixels_only.py",

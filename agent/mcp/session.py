@@ -99,7 +99,8 @@ class McpSession:
             reply = Reply(action.model_dump_json(), prompt="act", image_digests=(screen.digest,))
             self._executor.protect(reply, screen)
             self._emit("reply", step=self._action_count, screen=screen, reply=reply)
-            _, result = self._executor.execute(self._action_count, reply, TurnResult(screen, None), start, 0.0)
+            step, result = self._executor.execute(self._action_count, reply, TurnResult(screen, None), start, 0.0)
+            _, result = self._executor.review_writes(step, result)
             if result.error is not None:
                 raise result.error
             return result
@@ -142,6 +143,8 @@ class McpSession:
             if self._trace is not None:
                 facts = {"status": "stopped", "cause": request.cause, "message": request.message}
                 with suppress(Error):
+                    if self._executor is not None:
+                        self._executor.finish_writes(asks=False)
                     self._emit("end", **facts, reward=None, steps=self._action_count)
                 self._trace.close()
             for resource in (self._env, self._policy):

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from actions import Action, InvalidActionError, PressKeys, RunStoppedError, TypeText, parse_action
 from actions.facts import ActionFacts, ElementFacts
+from actions.held_writes import HeldWrite
 from agent.safety.policy import Decision
 from agent.safety.proposal import SECRET_FIELDS, Proposal, submits
 from agent.safety.signals import defer_interrupts
@@ -59,6 +60,30 @@ class Approver(Protocol):
 
     def paused(self, reason: str) -> str:
         """Ask whether a paused run may go on."""
+        ...
+
+
+@dataclass(frozen=True)
+class WriteRequest:
+    """A question to the person, whether held requests may be sent.
+
+    Args:
+        writes: All requests that wait, in their order.
+        new_numbers: The numbers of those that were not shown before.
+        is_final: Whether the run is over, so that they cannot be held any longer.
+    """
+
+    writes: tuple[HeldWrite, ...]
+    new_numbers: frozenset[int]
+    is_final: bool
+
+
+@runtime_checkable
+class WriteReviewer(Protocol):
+    """A person who decides about held requests. The method returns a line, and raises EOFError at end of input."""
+
+    def review_writes(self, request: WriteRequest) -> str:
+        """Ask whether the held requests may be sent."""
         ...
 
 
@@ -227,6 +252,23 @@ class ApprovalPrompt:
             self.waited_s += time.monotonic() - start
         if line.lower() in STOP:
             raise RunStoppedError("a person stopped the run", by_person=True)
+
+    def ask_writes(self, request: WriteRequest) -> str:
+        """Return the line that answers a question about held requests.
+
+        Raises:
+            EOFError: Nobody answers.
+            RunStoppedError: Ctrl-C.
+        """
+        person = self.person
+        if not isinstance(person, WriteReviewer):
+            raise EOFError
+        start = time.monotonic()
+        try:
+            return self._read(lambda _: person.review_writes(request))
+        finally:
+            self.question_s = time.monotonic() - start
+            self.waited_s += self.question_s
 
     def _ask_once(self, request: ApprovalRequest) -> str:
         return self._read(lambda person: person.approve(request))

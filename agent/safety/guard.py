@@ -54,6 +54,7 @@ from agent.safety.redaction import EventRedactor, cut_strings, strip_userinfo
 from agent.safety.rules import SEVERITY
 from agent.safety.secret_store import SecretStore
 from agent.safety.secret_typing import RequestedSecret, SecretTyper, is_placeholder
+from agent.safety.write_review import WriteReview
 from agent.trace import disk_errors
 from agent.ui.annotate import draw_action
 from agent.ui.formatting import NO_LIMIT, describe_action
@@ -123,6 +124,7 @@ class ActionGuard:
         self._prompt = ApprovalPrompt(person)
         self._watches_pointer = self.is_user_owned or policy.asks_each(surface.name, False)
         self._pointer = PointerWatch(surface, self._prompt, emit)
+        self.writes = WriteReview(surface, self._prompt, self._emit, self.redactor)
         self._approved_kinds: set[ApprovalKind] = set()
         self._screenshot_count = 0
         self._last_click: Point | None = None  # where typed text most likely goes
@@ -146,6 +148,7 @@ class ActionGuard:
             else:
                 self.limits.check_time()
             return None
+        self.limits.paused_s = self._prompt.waited_s
         self.limits.check_time()
         current: Action = action
         while True:

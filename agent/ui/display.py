@@ -32,12 +32,13 @@ from agent.ui.formatting import (
     sanitize,
     sanitize_lines,
 )
+from agent.ui.write_formatting import format_write_request, format_write_results
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.panel import Panel
 
-    from agent.safety.approval import ApprovalRequest
+    from agent.safety.approval import ApprovalRequest, WriteRequest
 
 MAX_FINISHED_ROWS = 8  # finished steps in the panel
 COLORS = {"success": "green", "failure": "red", "error": "red", "budget": "yellow", "stopped": "yellow"}
@@ -109,6 +110,8 @@ class JsonDisplay:
                 self._write_line({"event": "start", **facts, "run": self.run})
             case "act.result":
                 self._write_line({**_json_step(event), "screenshot": self._screenshot_path(event)})
+            case "writes.held" | "writes.answer" | "writes.result":
+                self._write_line(event)
             case "end":
                 facts = {key: event[key] for key in _END_FACTS if key in event}
                 if "screen" in event:
@@ -176,6 +179,9 @@ class TextDisplay:
                 self.message(f"{'step':8} {_step_line(event, self.max_steps, self.approval)}")
                 for name, text in _extra_rows(event):
                     self.message(f"{name:8} {text}")
+            case "writes.result":
+                for line in format_write_results(event["results"]):
+                    self.message(line)
             case "end":
                 self._print_end(event)
 
@@ -234,6 +240,12 @@ class TextDisplay:
             self.message(APPROVAL_HELP)
         return line
 
+    def review_writes(self, request: WriteRequest) -> str:
+        """Return the line the user types about held requests; raise EOFError at end of input."""
+        for line in format_write_request(request):
+            self.message(line)
+        return _read_fresh_line("send?    ")
+
     def paused(self, reason: str) -> str:
         """Return the line the user types to continue a paused run; raise EOFError at end of input."""
         self.message(f"{'paused':8} {reason}; Enter goes on, s stops the run")
@@ -276,6 +288,10 @@ class LiveDisplay(TextDisplay):
                 self.proposal, self.reply_text = event, ""
             case "act.result":
                 self._finish_action(event)
+            case "writes.result":
+                with self._suspended():
+                    for line in format_write_results(event["results"]):
+                        self.message(line)
             case "end":
                 self.step = min(self.step, event["steps"]) if event["steps"] else self.step
                 self._set_phase(event["status"])
@@ -302,6 +318,10 @@ class LiveDisplay(TextDisplay):
     def approve(self, request: ApprovalRequest) -> str:
         with self._suspended():
             return super().approve(request)
+
+    def review_writes(self, request: WriteRequest) -> str:
+        with self._suspended():
+            return super().review_writes(request)
 
     def paused(self, reason: str) -> str:
         with self._suspended():

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actions import UsageError
+from actions.held_writes import HeldWrite
 from agent.control import HAS_UNIX_SOCKETS, running_runs
 from agent.trace import FRAMES, Trace, find_run, list_runs, read_trace
 from agent.ui.formatting import (
@@ -19,6 +20,7 @@ from agent.ui.formatting import (
     outcome_label,
     sanitize,
 )
+from agent.ui.write_formatting import format_write, format_write_outcome
 
 _EXTRA_FIELDS = (("mistake", "error"), ("machine", "note"))
 
@@ -55,7 +57,7 @@ def format_run(root: Path, name: str) -> str:
     folder = find_run(root, name)
     with _checked_schema(folder):
         run = read_trace(folder)
-        return "\n".join([*_format_manifest(run), *_format_steps(run), "", *_format_end(run)])
+        return "\n".join([*_format_manifest(run), *_format_steps(run), *_format_writes(run), "", *_format_end(run)])
 
 
 def _format_manifest(run: Trace) -> list[str]:
@@ -100,6 +102,24 @@ def _format_steps(run: Trace) -> list[str]:
         label = outcome_label(result["error"], approval) if action is not None else "did"
         lines.append(f"{label:8} {describe_action(action)}")
         lines += [f"{name:8} {sanitize(result[key])}" for name, key in _EXTRA_FIELDS if result[key]]
+    return lines
+
+
+def _format_writes(run: Trace) -> list[str]:
+    """Return each request that was held, its preview, and what became of it."""
+    results = {
+        result["number"]: result
+        for event in run.events
+        if event["event"] == "writes.result"
+        for result in event["results"]
+    }
+    lines: list[str] = []
+    for event in run.events:
+        for facts in event["writes"] if event["event"] == "writes.held" else ():
+            write = HeldWrite(**facts)
+            result = results.get(write.number)
+            outcome = format_write_outcome(result) if result is not None else "not sent: the process died before"
+            lines += ["", *format_write(write), f"{'':8} {outcome}"]
     return lines
 
 

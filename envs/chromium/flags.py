@@ -15,14 +15,18 @@ BROWSER_FLAGS = (
 )
 
 
-def proxy_flags(port: int) -> tuple[str, ...]:
+def proxy_flags(port: int, socket_port: int = 0) -> tuple[str, ...]:
     """Return the flags with which Chromium reaches the network only through a SOCKS5 proxy on this machine.
 
     Args:
         port: The proxy's port on 127.0.0.1.
+        socket_port: The port for WebSockets; 0 for the same.
     """
+    server = f"socks5://127.0.0.1:{port}"
+    if socket_port:  # WebSockets take the proxy of no scheme of their own, which Chromium names "socks"
+        server = f"http={server};https={server};socks=socks5://127.0.0.1:{socket_port}"
     return (
-        f"--proxy-server=socks5://127.0.0.1:{port}",
+        f"--proxy-server={server}",
         "--proxy-bypass-list=<-loopback>",  # otherwise loopback addresses are connected to directly
         "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # Chromium itself looks up no name
         "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from playwright.async_api import Browser, Error, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, Error, Playwright, async_playwright
 
 from actions import SurfaceError, UsageError
 from envs.chromium.executable import find_chrome
 from envs.chromium.flags import BROWSER_FLAGS, proxy_flags
+from envs.chromium.native_requests import report_requests
+from envs.chromium.page_scripts import browser_script
 from envs.display_filter import DisplayFilter, open_display_filter
 from envs.network.proxy import NetworkProxy
 
@@ -55,7 +57,7 @@ async def launch(executable: str | None, headed: bool, proxy: NetworkProxy) -> t
         browser = await playwright.chromium.launch(
             executable_path=path,
             headless=not headed,
-            args=[*BROWSER_FLAGS, *proxy_flags(proxy.port), *(X11_FLAGS if display else ())],
+            args=[*BROWSER_FLAGS, *proxy_flags(proxy.port, proxy.socket_port), *(X11_FLAGS if display else ())],
             env={**_without_wayland(os.environ), **display.environ} if display else None,
             ignore_default_args=["--hide-scrollbars"],  # a scroll bar shows the model that there is more
             chromium_sandbox=sandbox,
@@ -74,6 +76,24 @@ async def launch(executable: str | None, headed: bool, proxy: NetworkProxy) -> t
         raise
     browser.on("disconnected", lambda _: _close(display))
     return playwright, browser
+
+
+async def open_context(
+    browser: Browser, size: tuple[int, int], scale: float, add_notice: Callable[[str], None]
+) -> BrowserContext:
+    """Open a context whose pages have a viewport of `size` CSS pixels, with `scale` device pixels each.
+
+    `add_notice` is called with what the model should know about refused requests of the pages.
+    """
+    context = await browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        device_scale_factor=scale,
+        accept_downloads=False,
+        service_workers="block",  # their requests belong to no page
+    )
+    await report_requests(context, add_notice)
+    await context.add_init_script(browser_script())
+    return context
 
 
 def _without_wayland(environ: Mapping[str, str]) -> dict[str, str | float | bool]:

@@ -16,21 +16,20 @@ from playwright.async_api import Browser, Dialog, Error, Page, Playwright
 from actions import Action, Back, Click, Home, InvalidActionError, Open, Point, PressKeys, SurfaceError, TypeText, Wait
 from actions.facts import ActionFacts
 from envs.chromium import input
-from envs.chromium.activity import forget_work, is_busy
 from envs.chromium.address import split_credentials
 from envs.chromium.dialog import DialogPage, DialogReply, SignIn, button_labels, check_text
 from envs.chromium.facts import FactsReader, mask_dialog, read_dialog
-from envs.chromium.launch import launch
-from envs.chromium.native_requests import report_requests, tooltip_notice
+from envs.chromium.launch import launch, open_context
+from envs.chromium.loading import is_loading
+from envs.chromium.native_requests import tooltip_notice
 from envs.chromium.navigation import LOAD_S, first_line, go_back, open_address, wait_loaded
-from envs.chromium.page_scripts import browser_script
 from envs.chromium.png import Pixels, decode_png, is_blank
 from envs.chromium.shortcuts import NO_CONTEXT_MENU, find_shortcut, is_handled_by_page
-from envs.chromium.sign_in import find_challenge
 from envs.chromium.tab_shortcuts import run_shortcut
 from envs.chromium.tabs import Tabs, ignore_result
 from envs.chromium.typed_text import TypedTextCheck
 from envs.chromium.virtual_time import VirtualTime, has_virtual_time
+from envs.chromium.write_holder import WriteHolder
 from envs.miniwob import pages
 from envs.network.proxy import NetworkProxy
 from envs.network.rules import NetworkRules
@@ -51,6 +50,7 @@ class BrowserSession:
         scale: Device pixels per CSS pixel.
         timeout_s: Seconds after which a page that does not answer counts as hung.
         rules: What the browser may connect to, besides the addresses that `goto` opens.
+        holds_writes: Whether requests that would change something are held.
     """
 
     proxy: NetworkProxy
@@ -59,8 +59,17 @@ class BrowserSession:
     browser: Browser
     playwright: Playwright
 
-    def __init__(self, home: str, size: tuple[int, int], scale: float, timeout_s: float, rules: NetworkRules) -> None:
+    def __init__(
+        self,
+        home: str,
+        size: tuple[int, int],
+        scale: float,
+        timeout_s: float,
+        rules: NetworkRules,
+        holds_writes: bool = False,
+    ) -> None:
         self._start, self.home = home, split_credentials(home)[0]
+        self.writes = WriteHolder(self._add_early_notice) if holds_writes else None
         self._rules = rules
         self._width, self._height = size
         self._scale = scale
@@ -83,26 +92,24 @@ class BrowserSession:
 
         def report(refusal: str) -> None:  # called in the proxy's thread
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._on_refusal, refusal)
+                loop.call_soon_threadsafe(self._add_early_notice, refusal)
 
-        self.proxy = NetworkProxy(self._rules, on_refusal=report)
+        self.proxy = NetworkProxy(self._rules, on_refusal=report, refuses_sockets=self.writes is not None)
         self.playwright, self.browser = await launch(executable, headed, self.proxy)
+        if self.writes is not None:
+            await self.writes.start(self.browser)
         await decoder
-        context = await self.browser.new_context(
-            viewport={"width": self._width, "height": self._height},
-            device_scale_factor=self._scale,
-            accept_downloads=False,
-            service_workers="block",  # their requests belong to no page
-        )
+        context = await open_context(self.browser, (self._width, self._height), self._scale, self._add_early_notice)
         self.tabs = Tabs(context, self._width, self._height, self._scale, self.proxy)
-        await report_requests(context, self.tabs.add_notice)
-        await context.add_init_script(browser_script())
         self._time = VirtualTime(self.tabs)
         self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
         await self.goto(self._start)
 
     async def stop(self) -> None:
         """End the browser and its driver."""
+        if self.writes is not None and hasattr(self, "proxy"):
+            self.proxy.close()  # first: nothing that a closing page sends leaves the machine
+            await self.writes.close()
         if hasattr(self, "browser"):
             for close in (self.browser.close, self.playwright.stop):
                 with contextlib.suppress(Error, TimeoutError):  # it may have ended already
@@ -110,9 +117,15 @@ class BrowserSession:
         if hasattr(self, "proxy"):
             self.proxy.close()
 
-    def _on_refusal(self, refusal: str) -> None:
+    def _add_early_notice(self, notice: str) -> None:
         if hasattr(self, "tabs"):  # otherwise the browser itself asked for it at its start
-            self.tabs.add_notice(refusal)
+            self.tabs.add_notice(notice)
+
+    def _waits_for_person(self) -> bool:
+        """Return whether a held request is to replace the shown page: until then Chromium runs no script in it."""
+        page = self.tabs.shown
+        request = self.tabs.loading.get(page) if page is not None else None
+        return self.writes is not None and request is not None and self.writes.holds_document(request)
 
     def failure(self) -> str:
         """Return why the browser cannot be used any more, "" if it can."""
@@ -156,8 +169,7 @@ class BrowserSession:
             size = round(self._width * self._scale), round(self._height * self._scale)
             if pixels.shape[:2] != size[::-1]:
                 raise SurfaceError(f"the screenshot is {pixels.shape[1]}x{pixels.shape[0]}, not {size[0]}x{size[1]}")
-            self._png, self._pixels = png, pixels
-            self._captured = page
+            self._png, self._pixels, self._captured = png, pixels, page
             return pixels
 
     async def _screenshot(self, page: Page) -> bytes:
@@ -175,7 +187,7 @@ class BrowserSession:
     async def _remember(self, page: Page) -> None:
         """Remember what the page shows, to notice when something else is there as an action is due."""
         self._is_seen = True
-        if not has_virtual_time(page):
+        if not has_virtual_time(page) and not self._waits_for_person():
             await self.facts_reader.remember(page, await self.tabs.session(page))
 
     async def facts(self, action: Action) -> ActionFacts:
@@ -189,7 +201,7 @@ class BrowserSession:
         changes = () if self._captured in (None, current) else ("another page or dialog is shown",)
         if dialog is not None and not changes:
             return await asyncio.wait_for(read_dialog(self.dialog_page.page, dialog, url, points), self._timeout_s)
-        if page is None or self.tabs.page_failure or changes or has_virtual_time(page):
+        if page is None or self.tabs.page_failure or changes or has_virtual_time(page) or self._waits_for_person():
             return ActionFacts(url, document=str(id(current)), changes=changes)
         return await self.facts_reader.read(page, await self.tabs.session(page), action, points)
 
@@ -205,30 +217,13 @@ class BrowserSession:
 
         After `activity.CAP_S` it is not awaited any more, and a notice says so. Practice pages start nothing.
         """
-        page, tabs = self.tabs.shown, self.tabs
-        if page is None or tabs.dialogs or tabs.page_failure or tabs.browser_failure:
+        if self.writes is not None and self.writes.held:  # nothing ends before a person decides
             return False
-        if page in tabs.loading:
-            return True
-        if has_virtual_time(page):
-            return False
-        activity = tabs.activity
-        if activity.is_reported:
-            return False
-        has_requests = activity.has_requests(page) or activity.is_drawing_pdf(page, is_blank(self._pixels, self._scale))
-        is_open = has_requests or await is_busy(page, activity.wall_time)
-        if is_open and activity.is_late():
-            activity.is_reported = True
-            challenge = await find_challenge(tabs.context, activity.give_up(page))
-            await forget_work(page)
-            tabs.add_notice(challenge or "the page is still loading")
-            return False
-        return is_open
+        return await is_loading(self.tabs, is_blank(self._pixels, self._scale))
 
     def is_frozen(self) -> bool:
         """Return whether the shown page cannot change before the next action, as its time is virtual."""
-        tabs = self.tabs
-        page = tabs.shown
+        tabs, page = self.tabs, self.tabs.shown
         is_usual = not (tabs.dialogs or tabs.page_failure or tabs.browser_failure or page in tabs.loading)
         return is_usual and has_virtual_time(page)
 
@@ -261,6 +256,8 @@ class BrowserSession:
             return self.tabs.pop_notices()
         if dialog is not None:
             await self._perform_on_dialog(dialog, action, own_s)
+        elif self._waits_for_person() and not isinstance(action, Open | Home | Back):
+            self.tabs.add_notice(f"'{action.verb}' was not done: the page waits for a request that is held")
         else:
             failures = self._failures
             await self._do(self._perform_on_page(self.tabs.shown, action, address), own_s)
@@ -472,8 +469,10 @@ class BrowserSession:
             self._check_alive()
             if self.tabs.page_failure or self.tabs.shown is None:
                 await self._recover(self.tabs.page_failure or "closed itself")
-            if self.tabs.dialogs or self.tabs.shown is None:
-                raise SurfaceError("a script cannot run in the page while its dialog is open")
+            if self.tabs.dialogs or self.tabs.shown is None or self._waits_for_person():
+                raise SurfaceError(
+                    "a script cannot run in the page while its dialog is open or a request of it is held"
+                )
             task = asyncio.ensure_future(self.tabs.shown.evaluate(js))
             task.add_done_callback(ignore_result)
             try:

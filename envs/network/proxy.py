@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from actions import ActionDeniedError, SurfaceError
 from envs.loop_thread import LoopThread
 from envs.network.addresses import address_kind
-from envs.network.hosts import is_address, is_local_name, normalize_browser_host
+from envs.network.hosts import format_host, is_address, is_local_name, normalize_browser_host
 from envs.network.rules import NetworkRules, url_port
 from envs.network.socks import (
     CHUNK,
@@ -46,6 +46,7 @@ MAX_CONNECTIONS = 512
 MAX_LOOKUPS = 32  # at the same time
 CACHED_S = 30.0  # as browsers keep names
 MAX_REMEMBERED = 4096  # hosts
+SOCKET_REFUSAL = "no WebSocket is opened while writes are held, as what it sends could not be (--hold-writes)"
 MAX_REPORTED = 100  # refused hosts of one run that are reported one by one
 
 K = TypeVar("K")
@@ -104,13 +105,23 @@ class NetworkProxy:
         rules: What is allowed.
         resolve: Looks names up; the system's resolver if None.
         on_refusal: Called with one sentence per refused host, in the proxy's thread.
+        refuses_sockets: Whether WebSockets are refused, for which there is a port of their own then.
+
+    Attributes:
+        port: The port on 127.0.0.1.
+        socket_port: The port at which every connection is refused; 0 without one.
 
     Raises:
         SurfaceError: It does not start.
     """
 
     def __init__(
-        self, rules: NetworkRules, *, resolve: Resolver | None = None, on_refusal: OnRefusal | None = None
+        self,
+        rules: NetworkRules,
+        *,
+        resolve: Resolver | None = None,
+        on_refusal: OnRefusal | None = None,
+        refuses_sockets: bool = False,
     ) -> None:
         self._rules = rules
         self._resolve = resolve or SystemResolver()
@@ -122,12 +133,16 @@ class NetworkProxy:
         self._lookups = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="pixelhand-lookup")
         self._thread = LoopThread("pixelhand-proxy")
         self._is_closed = False
+        self._servers: list[asyncio.Server] = []
         try:
-            self._server = self._thread.call(self._listen(), START_S, "starting the network proxy")
+            self.port = self._thread.call(self._listen(self._serve), START_S, "starting the network proxy")
+            self.socket_port = 0
+            if refuses_sockets:
+                refusing = self._listen(self._refuse_socket)
+                self.socket_port = self._thread.call(refusing, START_S, "starting the network proxy")
         except BaseException:
             self.close()
             raise
-        self.port: int = self._server.sockets[0].getsockname()[1]
 
     @property
     def rules(self) -> NetworkRules:
@@ -172,13 +187,17 @@ class NetworkProxy:
         self._thread.stop()
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
-    async def _listen(self) -> asyncio.Server:
+    async def _listen(self, serve: Callable[..., Awaitable[None]]) -> int:
+        """Serve connections on a new port, and return it."""
         asyncio.get_running_loop().set_default_executor(self._lookups)
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=CHUNK)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=CHUNK)
+        self._servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
 
     async def _stop(self) -> None:
-        if hasattr(self, "_server"):
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -203,11 +222,26 @@ class NetworkProxy:
             await relay((reader, writer), (remote_reader, remote))
         except (OSError, TimeoutError, EOFError, SocksError):  # the browser or the server ended the connection
             pass
+        except asyncio.CancelledError:  # by _stop(); Python 3.11 prints the traceback of a connection that is cancelled
+            pass
         finally:
             self._tasks.discard(task)
             for stream in filter(None, (writer, remote)):
                 with contextlib.suppress(OSError, RuntimeError):
                     stream.close()
+
+    async def _refuse_socket(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Refuse a WebSocket, and report its host."""
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                host, port = await read_request(reader, writer)
+                await send_reply(writer, HOST_UNREACHABLE)
+            self._report(f"{host} (WebSocket)", f"{SOCKET_REFUSAL}: {format_host(host, port)}")
+        except (OSError, TimeoutError, EOFError, SocksError):  # the browser ended the connection
+            pass
+        finally:
+            with contextlib.suppress(OSError, RuntimeError):
+                writer.close()
 
     async def _connect(self, host: str, port: int) -> Streams | ConnectionFailure:
         """Connect to a checked address of the host."""

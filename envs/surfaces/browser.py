@@ -8,7 +8,7 @@ point stands for the CSS pixel under the middle of its screen pixel.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Self, TypeVar
 
 from playwright.async_api import Error
@@ -28,6 +28,7 @@ from actions import (
 )
 from actions.evidence import ScreenEvidence
 from actions.facts import ActionFacts
+from actions.held_writes import HeldWrite, WriteOutcome
 from envs.chromium import input
 from envs.chromium.address import check_reachable, hide_userinfo, model_address, person_address, split_credentials
 from envs.chromium.evidence import read_evidence
@@ -35,6 +36,7 @@ from envs.chromium.executable import find_chrome
 from envs.chromium.launch import START_S, require_display, use_sandbox
 from envs.chromium.navigation import LOAD_S, first_line
 from envs.chromium.session import CLOSE_S, NAVIGATION_S, BrowserSession
+from envs.chromium.write_holder import ANSWER_S, COMMAND_S, WriteHolder
 from envs.display_filter import has_private_selections
 from envs.loop_thread import LoopThread
 from envs.miniwob import pages
@@ -43,6 +45,7 @@ from envs.options import SurfaceOptions
 
 T = TypeVar("T")
 VERBS = frozenset({"click", "move", "drag", "scroll", "long_press", "type", "press", "open", "back", "home", "wait"})
+HOLDS_WRITES = True  # SurfaceOptions.hold_writes applies
 DEFAULT_SIZE, DEFAULT_SCALE = (1288, 728), 1.0
 MAX_SIDE = 8192
 GRACE_S = 5.0
@@ -61,6 +64,8 @@ class Surface:
         executable: Path of the browser's program; None searches for one.
         timeout_s: Seconds after which a page that does not answer counts as hung.
         network: What the browser may connect to, besides the start address and what `goto` opens.
+        hold_writes: Hold requests that would change something until `send_writes` or `drop_writes`; those still held at
+            the end are dropped. WebSockets are refused then.
 
     Raises:
         UsageError: There is no browser, or an argument is out of range.
@@ -80,6 +85,7 @@ class Surface:
         executable: str | None = None,
         timeout_s: float = 10.0,
         network: NetworkRules = PUBLIC_HOSTS,
+        hold_writes: bool = False,
     ) -> None:
         address = person_address(url)
         self.home, _ = split_credentials(address)
@@ -94,7 +100,8 @@ class Surface:
         # A window of its own with an empty profile; where it cannot have a clipboard of its own, it is not isolated.
         self.is_user_owned = headed and not has_private_selections()
         self._closed = False
-        self._session = BrowserSession(address, (width, height), scale, timeout_s, network)
+        self.holds_writes = hold_writes
+        self._session = BrowserSession(address, (width, height), scale, timeout_s, network, hold_writes)
         self._thread = LoopThread("pixelhand-browser")
         atexit.register(self.close)
         try:
@@ -190,6 +197,8 @@ class Surface:
     def is_working(self) -> bool:
         """Return whether the shown page still loads, or has open requests that a step does not await any more."""
         page, tabs = self._session.tabs.shown, self._session.tabs
+        if self.held_writes():
+            return False
         return page is not None and (page in tabs.loading or tabs.activity.is_working(page))
 
     def is_frozen(self) -> bool:
@@ -205,6 +214,40 @@ class Surface:
         tabs = self._session.tabs
         refusals, tabs.refusals = tabs.refusals, 0
         return refusals
+
+    def held_writes(self) -> tuple[HeldWrite, ...]:
+        """Return the requests that wait to be sent or dropped, the oldest first."""
+        return self._session.writes.held if self._session.writes is not None else ()
+
+    def send_writes(self, numbers: Sequence[int], *, alike: bool = False) -> tuple[WriteOutcome, ...]:
+        """Send held requests unchanged, and wait for the answers.
+
+        Args:
+            numbers: Their numbers; those that wait no more are skipped.
+            alike: Whether later requests with the method, host and path of one of these are sent at once.
+
+        Raises:
+            UsageError: The surface holds no writes.
+        """
+        limit_s = ANSWER_S + COMMAND_S * len(numbers) + GRACE_S
+        return self._call(self._writes().send(numbers, alike), limit_s, "sending held requests")
+
+    def drop_writes(self, numbers: Sequence[int]) -> tuple[WriteOutcome, ...]:
+        """Let held requests fail; nothing of them is sent.
+
+        Raises:
+            UsageError: The surface holds no writes.
+        """
+        return self._call(self._writes().drop(numbers), COMMAND_S + GRACE_S, "dropping held requests")
+
+    def pop_write_outcomes(self) -> tuple[WriteOutcome, ...]:
+        """Return what became of requests that were sent as like others, since the last call."""
+        return self._session.writes.pop_outcomes() if self._session.writes is not None else ()
+
+    def _writes(self) -> WriteHolder:
+        if self._session.writes is None:
+            raise UsageError("this browser holds no writes; open it with hold_writes=True")
+        return self._session.writes
 
     def goto(self, url: str) -> None:
         """Open an address in the only tab and dismiss open dialogs; for a user or a task, never for a model."""
@@ -243,8 +286,17 @@ def open_surface(options: SurfaceOptions) -> Surface:
         raise UsageError("\n".join(problems))
     url = options.url or "about:blank"
     if pages.is_miniwob_address(url):
-        return Surface(url, headed=options.headed, network=options.network)  # the page brings its own size
-    return Surface(url, width=options.width, height=options.height, headed=options.headed, network=options.network)
+        return Surface(  # the page brings its own size
+            url, headed=options.headed, network=options.network, hold_writes=options.hold_writes
+        )
+    return Surface(
+        url,
+        width=options.width,
+        height=options.height,
+        headed=options.headed,
+        network=options.network,
+        hold_writes=options.hold_writes,
+    )
 
 
 def check_options(options: SurfaceOptions) -> list[str]:

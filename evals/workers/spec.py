@@ -35,6 +35,8 @@ class RunSpec:
     options: Mapping[str, Any] = field(default_factory=dict)  # further fields of PolicyOptions that differ from default
     seeds: str = ""  # FIRST:LAST, of a live benchmark
     max_steps: int = 0  # per episode of a live benchmark
+    safety_policy: str = ""  # preset or path of the guard's policy in a live benchmark; "" for the benchmark's
+    safety_sha256: str = ""  # of the content of all its layers
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON data."""
@@ -43,7 +45,7 @@ class RunSpec:
     def identity(self) -> dict[str, Any]:
         """Return what decides the answers, under the keys of run.json; newer fields only where set."""
         values = self.as_dict()
-        added = ("grounder", "grounder_fingerprint", "options", "seeds", "max_steps")
+        added = ("grounder", "grounder_fingerprint", "options", "seeds", "max_steps", "safety_policy", "safety_sha256")
         kept = {key: value for key, value in values.items() if key not in added or value}
         kept["maker"] = kept.pop("policy_factory")
         if self.seeds:  # a live run may be continued with another number of workers

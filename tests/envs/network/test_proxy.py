@@ -328,4 +328,18 @@ def test_close_ends_connections(echo_port: int) -> None:
 
 def test_listens_on_loopback_only() -> None:
     with open_proxy(PUBLIC_HOSTS) as (proxy, _):
-        assert proxy._server.sockets[0].getsockname() == ("127.0.0.1", proxy.port)
+        assert proxy._servers[0].sockets[0].getsockname() == ("127.0.0.1", proxy.port)
+
+
+def test_port_for_websockets_refuses_every_host() -> None:
+    refusals: list[str] = []
+    proxy = NetworkProxy(NetworkRules(("127.0.0.1:*",)), on_refusal=refusals.append, refuses_sockets=True)
+    with closing(proxy):
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", proxy.socket_port), timeout=10) as client:
+                client.sendall(b"\5\1\0\5\1\0\1\x7f\0\0\1" + struct.pack(">H", 80))
+                assert receive(client, 12)[3] == 4
+                assert client.recv(1) == b""
+    assert len(refusals) == 1
+    assert "WebSocket" in refusals[0]
+    assert "127.0.0.1" in refusals[0]
