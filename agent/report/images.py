@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from actions import Screen, SurfaceError, UsageError
 from agent.trace import Trace
 
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Widest or highest side in pixels and WebP quality, best first: the first that fits the allowed size is used.
-_LEVELS = ((1920, 82), (1920, 64), (1440, 70), (1280, 64), (1024, 60), (800, 50), (600, 40), (400, 25))
+_LEVELS = ((1920, 82), (1920, 64), (1440, 70), (1280, 64), (1024, 60), (800, 50), (600, 40), (400, 25), (280, 20))
 _ENCODER_EFFORT = 2  # of 6: a third of the default's time for a twentieth more bytes
 _MAX_UNUSED = 0.45  # share of the allowed bytes; below it the next image is tried one level better
 _BASE64_GROWTH = 4 / 3
+_MOST_OF_SCREEN = 0.5  # share of the screen; a larger change is not pointed out
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -110,6 +113,19 @@ def crop_box(screen: Screen, x: int, y: int, size: tuple[int, int]) -> CropBox:
     left = min(max(0, x - width // 2), screen.width - width)
     top = min(max(0, y - height // 2), screen.height - height)
     return CropBox(left, top, width, height)
+
+
+def changed_box(before: Screen | None, after: Screen | None) -> CropBox | None:
+    """Return the part of the screen that an action changed; None where that is nothing, most of it, or unknown."""
+    if before is None or after is None or before.pixels.shape != after.pixels.shape:
+        return None
+    is_changed = (before.pixels != after.pixels).any(axis=2)
+    rows, columns = np.flatnonzero(is_changed.any(axis=1)), np.flatnonzero(is_changed.any(axis=0))
+    if not rows.size:
+        return None
+    left, top = int(columns[0]), int(rows[0])
+    box = CropBox(left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
+    return box if box.width * box.height <= _MOST_OF_SCREEN * after.width * after.height else None
 
 
 def load_screen(trace: Trace, digest: str) -> Screen:

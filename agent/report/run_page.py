@@ -16,6 +16,7 @@ from agent.report.images import (
     EmbeddedImage,
     ImageBudget,
     ScreenCache,
+    changed_box,
     crop_box,
     load_screen,
     to_base64,
@@ -30,7 +31,6 @@ CROP_SIZE = (560, 320)  # pixels of the screenshot around a target
 MAX_TEXT_CHARS = 6000  # of a reply, a goal or a message
 _MARK_SHARE, _MIN_MARK_PX = 60, 12  # the longer side of a screenshot by the radius of a mark; its least radius
 _CROP_MARK_PX = 16.0
-_CHANGED_SHARE = 0.5  # a change of more than this share of the screen gets no outline
 
 Values = dict[str, Any]  # variables of the template
 
@@ -186,19 +186,19 @@ def _run_values(number: int, run: OpenedRun, album: _Album) -> Values:
 def _item_values(name: str, record: ActionRecord, images: _RunImages) -> Values:
     """Return the template's variables of one action."""
     before, after = images.screen(record.before), images.screen(record.after)
-    changed = _changed_box(before, after)
+    changed = changed_box(before, after)
     figures = [_figure(images, record.before, "before", record.action)]
     if record.after:
         is_same = record.after == record.before
         figures.append(_figure(images, record.after, "after, unchanged" if is_same else "after", outline=changed))
-    crop = _crop_figure(images, record.action, before, after, changed)
     return {
         "id": name,
         "label": record.label,
         "outcome": record.outcome,
         "outcome_text": record.outcome_text,
         "action": _cut(record.action_text, MAX_TEXT_CHARS),
-        "figures": [*figures, *([crop] if crop else [])],
+        "figures": figures,
+        "close_up": _crop_figure(images, record.action, before, after, changed),
         "thought": _cut(record.thought, MAX_TEXT_CHARS),
         "reply": _cut(record.reply, MAX_TEXT_CHARS),
         "error": _cut(record.error, MAX_TEXT_CHARS),
@@ -227,7 +227,6 @@ def _figure(
         "width": image.width,
         "height": image.height,
         "view": f"0 0 {image.width} {image.height}",
-        "is_close_up": False,
         "outline": outline,
         **_marks(action, radius),
     }
@@ -254,7 +253,6 @@ def _crop_figure(
         "width": box.width,
         "height": box.height,
         "view": f"{box.left} {box.top} {box.width} {box.height}",
-        "is_close_up": True,
         "outline": changed if caption == "changed" else None,
         **_marks(action, _CROP_MARK_PX),
     }
@@ -273,18 +271,6 @@ def _marks(action: Action | None, radius: float) -> Values:
         "rings": [{"x": point.x, "y": point.y, "radius": f"{radius:.1f}"} for point in ends],
         "path": " ".join(f"{x},{y}" for x, y in path),
     }
-
-
-def _changed_box(before: Screen | None, after: Screen | None) -> CropBox | None:
-    """Return the part of the screen that an action changed; None where that is nothing, most of it, or unknown."""
-    if before is None or after is None or before.pixels.shape != after.pixels.shape:
-        return None
-    is_changed = (before.pixels != after.pixels).any(axis=2)
-    rows, columns = np.flatnonzero(is_changed.any(axis=1)), np.flatnonzero(is_changed.any(axis=0))
-    if not rows.size:
-        return None
-    box = CropBox(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1)
-    return box if box.width * box.height <= _CHANGED_SHARE * after.width * after.height else None
 
 
 def _guard_rows(record: ActionRecord) -> Iterator[tuple[str, str]]:

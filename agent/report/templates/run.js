@@ -15,8 +15,9 @@
 
   function loadImages(article) {
     for (const image of article.querySelectorAll("img[data-image]")) {
+      const data = document.getElementById("image-" + image.dataset.image);
       image.decoding = "async";
-      image.src = "data:image/webp;base64," + document.getElementById("image-" + image.dataset.image).textContent;
+      if (data) image.src = "data:image/webp;base64," + data.textContent;
     }
   }
 
@@ -41,6 +42,7 @@
       link.classList.add("current");
       if (link.classList.contains("item")) link.scrollIntoView({ block: "nearest" });
     }
+    article.parentElement.scrollTop = 0;
     const row = document.querySelector(`tr[data-run="${run.dataset.number}"]`);
     if (row) row.classList.add("current");
     // a browser scrolls to the fragment that an address has when the page is loaded
@@ -168,6 +170,8 @@
     keys[event.key]();
   });
 
+  // the data of the images follow the script
+  document.addEventListener("DOMContentLoaded", () => loadImages(document.getElementById(currentId)));
   addEventListener("hashchange", () => show(decodeURIComponent(location.hash.slice(1))));
 
   document.body.classList.add("js");
