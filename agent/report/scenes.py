@@ -83,12 +83,15 @@ class SceneWriter:
         screens: Its screenshots.
         layout: The sizes.
         fps: Frames per second.
+
+    Attributes:
+        pace: The share of their usual time that scenes take.
     """
 
     def __init__(self, run: RunRecord, screens: ScreenCache, layout: VideoLayout, fps: int) -> None:
         self._run, self._screens, self._layout, self._fps = run, screens, layout, fps
         usual_s = sum(_usual_seconds(record) for record in run.records)
-        self._pace = max(MIN_PACE, min(1.0, MAX_SECONDS / usual_s)) if usual_s else 1.0
+        self.pace = max(MIN_PACE, min(1.0, MAX_SECONDS / usual_s)) if usual_s else 1.0
         self._last: Screen | None = None  # shown where a screenshot is missing
 
     def frames(self) -> Iterator[FrameRun]:
@@ -237,7 +240,7 @@ class SceneWriter:
         return max(1, round(seconds * self._fps))
 
     def _paced(self, seconds: float) -> int:
-        return self._count(seconds * self._pace)
+        return self._count(seconds * self.pace)
 
 
 def _usual_seconds(record: ActionRecord) -> float:

@@ -153,8 +153,8 @@ def _encode(
         position = 0
         for image, count in frames:
             frame = _to_frame(image, video_format, palette)
-            # a GIF stores how long an image is shown; players of the others expect a constant rate
-            for offset in range(1 if palette is not None else count):
+            # a GIF stores how long an image stays, but not of the last; players of the others expect a constant rate
+            for offset in sorted({0, count - 1}) if palette is not None else range(count):
                 frame.pts, frame.time_base = position + offset, time_base
                 container.mux(stream.encode(frame))
             position += count
