@@ -7,6 +7,7 @@ hash chain was checked by `agent.trace.read_trace`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,7 @@ from agent.ui.formatting import (
 Outcome = Literal["done", "failed", "refused", "interrupted"]
 _REFUSED_LABELS = ("refused", "denied", "not done")
 NO_ACTION = "the reply stands for no action"
+_FILE_FOLDERS = re.compile(r"file://[^\s\"'<>]*/(?=[^\s\"'<>/])")
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ class _TraceReader:
             after=after,
             thought=_text(call, "thought"),
             reply=_text(reply, "text"),
-            error=hide_credentials(error),
+            error=shareable(error),
             notice=_text(event, "note"),
             uncertainty=_text(reply, "doubt"),
             probability=_number(look.get("probability")),
@@ -272,6 +274,11 @@ def _action(event: JsonObject) -> tuple[Action | None, str]:
     return _parse(event.get("action"))
 
 
+def shareable(text: str) -> str:
+    """Return a text without the credentials in its addresses and the folders of this machine in its file addresses."""
+    return _FILE_FOLDERS.sub("file:…/", hide_credentials(text))
+
+
 def describe_recorded_action(value: object) -> str:
     """Return an action of a trace in words."""
     return _parse(value)[1]
@@ -284,8 +291,8 @@ def _parse(value: object) -> tuple[Action | None, str]:
         action = parse_action(dict(value))
     except (Error, TypeError, ValueError):
         values = " ".join(str(item) for item in value.values() if item not in ("", None, []))
-        return None, hide_credentials(f"unknown action: {values}")
-    return action, hide_credentials(describe_action(action, NO_LIMIT))
+        return None, shareable(f"unknown action: {values}")
+    return action, shareable(describe_action(action, NO_LIMIT))
 
 
 def _resumption_text(event: JsonObject) -> str:
@@ -310,7 +317,7 @@ def _mapping(event: JsonObject, key: str) -> JsonObject:
 def _text(event: JsonObject, key: str) -> str:
     """Return a value as text without credentials of addresses; "" where it is absent or null."""
     value = event.get(key)
-    return "" if value is None else hide_credentials(str(value))
+    return "" if value is None else shareable(str(value))
 
 
 def _number(value: object) -> float | None:

@@ -22,7 +22,7 @@ from agent.report.images import (
     to_base64,
 )
 from agent.report.page import render_page, write_private_file
-from agent.report.records import ActionRecord, RunRecord, describe_recorded_action, read_run
+from agent.report.records import ActionRecord, RunRecord, describe_recorded_action, read_run, shareable
 from agent.trace import Trace, read_trace
 from agent.ui.formatting import format_duration
 
@@ -295,7 +295,9 @@ def _guard_rows(record: ActionRecord) -> Iterator[tuple[str, str]]:
         ("answer's reason", approval.get("reason")),
         ("edited to", _edited_text(approval)),
     ]
-    yield from ((name, _cut(str(value), MAX_TEXT_CHARS)) for name, value in rows if value not in (None, "", []))
+    yield from (
+        (name, _cut(shareable(str(value)), MAX_TEXT_CHARS)) for name, value in rows if value not in (None, "", [])
+    )
 
 
 def _element_text(element: object) -> str:

@@ -189,11 +189,16 @@ def test_several_runs_open_at_first_unsuccessful(root: Path) -> None:
 
 def test_credentials_and_paths_stay_out(root: Path) -> None:
     manifest = {"url": "https://me:pass1234@shop.example/", "policy": {"model": "local", "path": "/home/me/model"}}
-    step = MadeStep({"verb": "open", "target": "https://me:pass1234@shop.example/"}, notice="at https://me:pass1234@x/")
+    step = MadeStep(
+        {"verb": "open", "target": "https://me:pass1234@shop.example/"},
+        notice="at https://me:pass1234@x/",
+        decision={"facts": {"url": "file:///home/me/pages/shop.html"}},
+    )
     page = page_of(make_run(root, [step], manifest=manifest))
     assert "pass1234" not in page
     assert "/home/me" not in page
     assert "https://shop.example/" in page
+    assert "file:…/shop.html" in page
 
 
 def test_page_loads_nothing_and_allows_own_script(root: Path) -> None:
