@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class VideoFormat:
 
 
 FORMATS = {
-    ".mp4": VideoFormat("mp4", "libx264", "H.264", "yuv420p", 25, 1280, {"crf": "21", "preset": "veryfast"}),
+    ".mp4": VideoFormat("mp4", "libx264", "H.264", "yuv420p", 25, 1280, {"crf": "27", "preset": "veryfast"}),
     ".webm": VideoFormat(
         "webm",
         "libvpx-vp9",
@@ -144,9 +144,11 @@ def _encode(
     frames: Iterator[FrameRun], layout: VideoLayout, video_format: VideoFormat, palette: Image | None, path: str
 ) -> None:
     import av
+    from av.video.stream import VideoStream
 
     with av.open(path, "w", format=video_format.container) as container:
         stream = container.add_stream(video_format.codec, rate=video_format.fps, options=dict(video_format.options))
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = layout.width, layout.height, video_format.pixel_format
         time_base = Fraction(1, video_format.fps)
         stream.time_base = time_base
@@ -172,7 +174,8 @@ def _to_frame(image: Image, video_format: VideoFormat, palette: Image | None) ->
     colors = np.zeros((256, 4), np.uint8)
     flat = np.array(palette.getpalette() or [], np.uint8).reshape(-1, 3)[:256]
     colors[: len(flat), 1:], colors[:, 0] = flat, 255
-    return av.VideoFrame.from_ndarray((np.asarray(indexed), colors), format="pal8")
+    planes: Any = (np.asarray(indexed), colors)  # PyAV's types lack the pair that this format takes
+    return av.VideoFrame.from_ndarray(planes, format="pal8")
 
 
 def _palette(run: RunRecord, trace: Trace) -> Image:
