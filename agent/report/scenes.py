@@ -49,7 +49,7 @@ class VideoLayout:
     caption: int
 
 
-class Viewport(NamedTuple):
+class VideoView(NamedTuple):
     """What of the screen is shown: the center, from 0 to 1 in each direction, and the enlargement."""
 
     x: float
@@ -57,7 +57,7 @@ class Viewport(NamedTuple):
     zoom: float
 
 
-WHOLE = Viewport(0.5, 0.5, 1.0)
+WHOLE = VideoView(0.5, 0.5, 1.0)
 
 
 def make_layout(screen: Screen, longest: int) -> VideoLayout:
@@ -137,52 +137,48 @@ class SceneWriter:
         else:
             yield self._compose(before, WHOLE, caption), self._paced(LOOK_S / 2)
             yield from self._move(before, WHOLE, target, caption)
-        viewport = target or WHOLE
-        yield from self._mark(record, before, viewport, caption)
+        view = target or WHOLE
+        yield from self._mark(record, before, view, caption)
         if after is not before:
-            yield from self._fade(before, after, viewport, caption)
-        yield self._compose(after, viewport, caption), self._paced(RESULT_S)
+            yield from self._fade(before, after, view, caption)
+        yield self._compose(after, view, caption), self._paced(RESULT_S)
         if target is not None:
             yield from self._move(after, target, WHOLE, caption)
         self._last = after
 
-    def _target(self, record: ActionRecord, before: Screen | None, after: Screen | None) -> Viewport | None:
+    def _target(self, record: ActionRecord, before: Screen | None, after: Screen | None) -> VideoView | None:
         """Return where to look closely; None for nowhere."""
         if before is None:
             return None
         return _close_up(record, before, after, max(MIN_ZOOM, min(ZOOM, MAX_SCALE / self._scale(before))))
 
-    def _move(self, screen: Screen | None, start: Viewport, end: Viewport, caption: Image) -> Iterator[FrameRun]:
+    def _move(self, screen: Screen | None, start: VideoView, end: VideoView, caption: Image) -> Iterator[FrameRun]:
         count = self._paced(MOVE_S)
         for number in range(1, count + 1):
             share = number / count
             share = share * share * (3 - 2 * share)  # slow at both ends
-            viewport = Viewport(*(a + (b - a) * share for a, b in zip(start, end, strict=True)))
-            yield self._compose(screen, viewport, caption), 1
+            view = VideoView(*(a + (b - a) * share for a, b in zip(start, end, strict=True)))
+            yield self._compose(screen, view, caption), 1
 
-    def _mark(
-        self, record: ActionRecord, screen: Screen | None, viewport: Viewport, caption: Image
-    ) -> Iterator[FrameRun]:
+    def _mark(self, record: ActionRecord, screen: Screen | None, view: VideoView, caption: Image) -> Iterator[FrameRun]:
         """Mark the points of the action; along the path of a drag the mark moves."""
         points = [(point.x, point.y) for point in record.action.points()] if record.action is not None else []
         if not points or screen is None:
             return
         count = self._paced(MARK_S)
-        still = self._compose(screen, viewport, caption)
+        still = self._compose(screen, view, caption)
         for number in range(count):
             share = (number + 1) / count
             x, y = _along(points, share) if isinstance(record.action, Drag) else points[0]
-            stage_x, stage_y = self._project(screen, viewport, x, y)
+            stage_x, stage_y = self._project(screen, view, x, y)
             image = still.copy()
             draw_ring(image, stage_x, stage_y, RING_PX * (1.0 + 0.7 * max(0.0, 1 - 2.5 * share)))
             yield image, 1
 
-    def _fade(
-        self, before: Screen | None, after: Screen | None, viewport: Viewport, caption: Image
-    ) -> Iterator[FrameRun]:
+    def _fade(self, before: Screen | None, after: Screen | None, view: VideoView, caption: Image) -> Iterator[FrameRun]:
         from PIL import Image as PilImage
 
-        first, second = self._compose(before, viewport, caption), self._compose(after, viewport, caption)
+        first, second = self._compose(before, view, caption), self._compose(after, view, caption)
         count = self._paced(FADE_S)
         for number in range(1, count + 1):
             yield PilImage.blend(first, second, number / (count + 1)), 1
@@ -202,16 +198,16 @@ class SceneWriter:
             outcome=outcome,
         )
 
-    def _compose(self, screen: Screen | None, viewport: Viewport, caption: Image | None) -> Image:
-        """Return a frame: the part of the screen that the viewport contains, and the caption below."""
+    def _compose(self, screen: Screen | None, view: VideoView, caption: Image | None) -> Image:
+        """Return a frame: the part of the screen that the view contains, and the caption below."""
         from PIL import Image as PilImage
 
         layout = self._layout
         frame = PilImage.new("RGB", (layout.width, layout.height), BACKGROUND)
         if screen is not None:
             source = PilImage.fromarray(screen.pixels)
-            left, top, width, height = _view(screen, viewport)
-            scale = self._scale(screen) * viewport.zoom
+            left, top, width, height = _view(screen, view)
+            scale = self._scale(screen) * view.zoom
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             visible = source.resize(size, PilImage.Resampling.BILINEAR, box=(left, top, left + width, top + height))
             frame.paste(visible, self._offset(size))
@@ -219,10 +215,10 @@ class SceneWriter:
             frame.paste(caption, (0, layout.stage[1]))
         return frame
 
-    def _project(self, screen: Screen, viewport: Viewport, x: float, y: float) -> tuple[float, float]:
+    def _project(self, screen: Screen, view: VideoView, x: float, y: float) -> tuple[float, float]:
         """Return where a pixel of the screen is shown in the frame."""
-        left, top, width, height = _view(screen, viewport)
-        scale = self._scale(screen) * viewport.zoom
+        left, top, width, height = _view(screen, view)
+        scale = self._scale(screen) * view.zoom
         offset = self._offset((round(width * scale), round(height * scale)))
         return offset[0] + (x - left) * scale, offset[1] + (y - top) * scale
 
@@ -252,8 +248,8 @@ def _usual_seconds(record: ActionRecord) -> float:
     return LOOK_S + FADE_S + RESULT_S + (2 * MOVE_S + MARK_S if has_points else 0.0)
 
 
-def _close_up(record: ActionRecord, before: Screen, after: Screen | None, max_zoom: float) -> Viewport | None:
-    """Return a viewport at the points of the action, or else at what it changed; None for neither."""
+def _close_up(record: ActionRecord, before: Screen, after: Screen | None, max_zoom: float) -> VideoView | None:
+    """Return a view at the points of the action, or else at what it changed; None for neither."""
     points = list(record.action.points()) if record.action is not None else []
     if points:
         left, right = min(point.x for point in points), max(point.x for point in points)
@@ -266,14 +262,14 @@ def _close_up(record: ActionRecord, before: Screen, after: Screen | None, max_zo
     zoom = min(max_zoom, 0.7 / share)
     if zoom <= 1.05:
         return None
-    return Viewport((left + right) / 2 / before.width, (top + bottom) / 2 / before.height, zoom)
+    return VideoView((left + right) / 2 / before.width, (top + bottom) / 2 / before.height, zoom)
 
 
-def _view(screen: Screen, viewport: Viewport) -> tuple[float, float, float, float]:
+def _view(screen: Screen, view: VideoView) -> tuple[float, float, float, float]:
     """Return (left, top, width, height) of the shown part in pixels of the screen; it stays within the screen."""
-    width, height = screen.width / viewport.zoom, screen.height / viewport.zoom
-    left = min(max(0.0, viewport.x * screen.width - width / 2), screen.width - width)
-    top = min(max(0.0, viewport.y * screen.height - height / 2), screen.height - height)
+    width, height = screen.width / view.zoom, screen.height / view.zoom
+    left = min(max(0.0, view.x * screen.width - width / 2), screen.width - width)
+    top = min(max(0.0, view.y * screen.height - height / 2), screen.height - height)
     return left, top, width, height
 
 
