@@ -100,7 +100,7 @@ def draw_caption(
         height: Pixels; the sizes of the fonts follow from it.
         title: The small first line, such as the goal.
         heading: The large second line, such as the action.
-        detail: The small third line, in the color of the outcome; "" for none.
+        detail: The small third line, in the color of an outcome other than done; "" for none.
         outcome: Outcome of the action, which colors the bar's edge.
     """
     from PIL import Image as PilImage
@@ -116,7 +116,12 @@ def draw_caption(
     draw.text((margin, top), fit_text(title, small, room), font=small, fill=DIM)
     draw.text((margin, top + height * 0.25), fit_text(heading, large, room), font=large, fill=INK)
     if detail:
-        draw.text((margin, top + height * 0.59), fit_text(detail, small, room), font=small, fill=color)
+        draw.text(
+            (margin, top + height * 0.59),
+            fit_text(detail, small, room),
+            font=small,
+            fill=DIM if outcome == "done" else color,
+        )
     return bar
 
 

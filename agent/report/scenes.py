@@ -29,7 +29,7 @@ MAX_SECONDS = 150.0  # of the scenes of a run; those of longer runs are quicker
 MIN_PACE = 0.4  # share of a scene's usual time
 OPENING_S, ENDING_S = 2.2, 2.8
 MOVE_S, MARK_S, FADE_S, RESULT_S, LOOK_S = 0.45, 0.65, 0.2, 0.6, 0.5
-RING_PX = 22.0
+RING_PX, RING_SHARE = 22.0, 42  # radius of a ring; the width of the video by it, where that is more
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,12 @@ class SceneWriter:
             x, y = _along(points, share) if isinstance(record.action, Drag) else points[0]
             stage_x, stage_y = self._project(screen, view, x, y)
             image = still.copy()
-            draw_ring(image, stage_x, stage_y, RING_PX * (1.0 + 0.7 * max(0.0, 1 - 2.5 * share)))
+            draw_ring(
+                image,
+                stage_x,
+                stage_y,
+                max(RING_PX, self._layout.width / RING_SHARE) * (1.0 + 0.7 * max(0.0, 1 - 2.5 * share)),
+            )
             yield image, 1
 
     def _fade(self, before: Screen | None, after: Screen | None, view: VideoView, caption: Image) -> Iterator[FrameRun]:
