@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.ui.display import Display
 
 SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
-    "runs": ("agent.runs_cli", "Show earlier runs, and resume one."),
+    "runs": ("agent.runs_cli", "Show earlier runs, write reports and videos of them, and resume one."),
     "stop": ("agent.stop_cli", "Stop a run that another terminal or program started."),
     "models": ("model.cli", "List the supported models, or download one."),
     "eval": ("evals.cli", "Evaluate a model on a benchmark."),

@@ -1,4 +1,4 @@
-"""Command line of `agent runs`: list and show earlier runs, and go on with one that was interrupted."""
+"""Command line of `agent runs`: list, show and report earlier runs, and go on with one that was interrupted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from agent.safety.policy import SafetyPolicy
 
 app = typer.Typer(
-    help="Show earlier runs, and resume one.", rich_markup_mode=None, no_args_is_help=True, add_completion=False
+    help="Show earlier runs, write reports and videos of them, and resume one.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
 )
 Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
 RUN_HELP = "An id, its beginning, a folder, or: last."
@@ -34,6 +37,54 @@ def show_run(run: Annotated[str, typer.Argument(help=RUN_HELP)] = "last", runs: 
     from agent.ui.run_report import format_run
 
     print(format_run(_runs_root(runs), run))
+
+
+@app.command("report")
+def report(
+    run: Annotated[list[str] | None, typer.Argument(help=f"{RUN_HELP} Several are allowed; default: last.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write. Default: report.html in the run's folder, or beside the runs.",
+            metavar="FILE",
+        ),
+    ] = None,
+    runs: Runs = None,
+) -> None:
+    """Write runs as one HTML file that needs no network: each step with its screenshots, decision and timings.
+
+    It opens at the first step that was not done. A run that broke off is shown as far as its trace goes.
+    """
+    from agent.report.run_page import write_run_report
+    from agent.trace import find_run
+
+    root = _runs_root(runs)
+    folders = list(dict.fromkeys(find_run(root, name).resolve() for name in run or ["last"]))
+    print(write_run_report(folders, output or (folders[0] if len(folders) == 1 else root) / "report.html"))
+
+
+@app.command("video")
+def video(
+    run: Annotated[str, typer.Argument(help=RUN_HELP)] = "last",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .mp4, .webm or .gif. Default: video.mp4 in the run's folder.",
+            metavar="FILE",
+        ),
+    ] = None,
+    runs: Runs = None,
+) -> None:
+    """Write a run as a video: each action in words, its target enlarged, and how the run ended."""
+    from agent.report.video import write_run_video
+    from agent.trace import find_run
+
+    folder = find_run(_runs_root(runs), run)
+    print(write_run_video(folder, output or folder / "video.mp4"))
 
 
 @app.command("resume")

@@ -1,12 +1,10 @@
 """Write runs as one HTML file: tables, and failures with image, reference, predicted point and reply.
 
-The file embeds its images and loads nothing. All text is escaped by the template.
+The page is made of the same parts as the report of a run, in agent/report.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from actions import Error, SurfaceError, UsageError, parse_action
+from agent.report.images import encode_image, to_base64
+from agent.report.page import render_page
 from agent.ui.formatting import describe_action
 from envs.surfaces.image import load_screenshot
 from evals.files import write_text
@@ -25,7 +25,7 @@ from evals.run_folder import LOCAL_STATE, PREDICTIONS, RESULT, RUN, VERDICTS
 from evals.stats import format_rate
 from evals.types import Benchmark, Prediction
 
-TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
+TEMPLATES = Path(__file__).parent / "templates"
 MAX_WIDTH, MAX_HEIGHT = 760, 620  # pixels of an embedded image
 JPEG_QUALITY = 72
 MAX_REPLY_CHARS = 700
@@ -45,8 +45,6 @@ def write_report(folder: Path, out: Path | None = None, *, data: Path | None = N
     Raises:
         UsageError: No run is finished, or the file cannot be written.
     """
-    import jinja2
-
     runs = [folder] if (folder / RESULT).is_file() else sorted(path.parent for path in folder.glob(f"*/{RESULT}"))
     if not runs:
         raise UsageError(f"{folder} has no finished run ({RESULT}); `agent eval NAME --out DIR` makes one")
@@ -55,16 +53,14 @@ def write_report(folder: Path, out: Path | None = None, *, data: Path | None = N
             f"{folder} has {len(runs)} runs, and --data is the folder of a single benchmark; report each run alone"
         )
     summaries = [json.loads((run / RESULT).read_text(encoding="utf-8")) for run in runs]
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=False, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
-    environment.tests["numeric_cell"] = _is_numeric
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        title=summaries[0]["benchmark"] if len(runs) == 1 else f"{len(runs)} runs",
-        overview=_overview(runs, summaries) if len(runs) > 1 else [],
-        runs=[_run_context(run, summary, data, failures) for run, summary in zip(runs, summaries, strict=True)],
-        max_ids=MAX_IDS,
-    )
+    values = {
+        "title": summaries[0]["benchmark"] if len(runs) == 1 else f"{len(runs)} runs",
+        "overview": _overview(runs, summaries) if len(runs) > 1 else [],
+        "runs": [_run_context(run, summary, data, failures) for run, summary in zip(runs, summaries, strict=True)],
+        "max_ids": MAX_IDS,
+    }
+    tests = {"numeric_cell": _is_numeric}
+    page = render_page("report.html.jinja", values, folders=[TEMPLATES], styles=["report.css"], tests=tests)
     path = out or folder / "report.html"
     write_text(path, page)
     return path
@@ -240,11 +236,7 @@ def _encode_jpeg(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
     """Return an image as base64, scaled down to the report's size."""
     from PIL import Image
 
-    image = Image.fromarray(pixels)
-    image.thumbnail((MAX_WIDTH, MAX_HEIGHT), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return to_base64(encode_image(Image.fromarray(pixels), "JPEG", JPEG_QUALITY, (MAX_WIDTH, MAX_HEIGHT)))
 
 
 def _mark(point: Point, radius: float) -> dict[str, str]:

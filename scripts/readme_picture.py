@@ -11,16 +11,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 import pixelhand as ph
+from agent.report.drawing import draw_ring, fit_text, font
+from agent.ui.formatting import describe_action
 
 ROOT = Path(__file__).resolve().parent.parent
-FONT = ROOT / "envs" / "fonts" / "LiberationSans-Regular.ttf"
 MAX_BYTES = 150_000
 MARGIN, CAPTION_HEIGHT, FONT_SIZE = 10, 34, 17
 RING_RADIUS = 16
-BACKGROUND, INK, RING, RING_EDGE = (246, 248, 250), (36, 41, 47), (230, 0, 60), (255, 255, 255)
+BACKGROUND, INK = (246, 248, 250), (36, 41, 47)
 
 
 def run_episode(task: str, seed: int) -> tuple[ph.Step, ...]:
@@ -37,28 +38,15 @@ def run_episode(task: str, seed: int) -> tuple[ph.Step, ...]:
     return episode.steps
 
 
-def describe(action: ph.Action) -> str:
-    """Return a short caption for an action."""
-    if isinstance(action, ph.TypeText):
-        return f'type "{action.text}"'
-    if isinstance(action, ph.PressKeys):
-        return f"press {'+'.join(action.keys)}"
-    points = action.points()
-    return f"{action.verb} ({points[0].x}, {points[0].y})" if points else action.verb
-
-
 def draw_frame(screen: ph.Screen, action: ph.Action, index: int) -> Image.Image:
     """Return a screenshot with a ring around the action's point and a caption below it."""
     screenshot = Image.fromarray(screen.pixels)
     frame = Image.new("RGB", (screenshot.width, screenshot.height + CAPTION_HEIGHT), BACKGROUND)
-    frame.paste(screenshot, (0, 0))
-    draw = ImageDraw.Draw(frame)
     for point in action.points():
-        box = (point.x - RING_RADIUS, point.y - RING_RADIUS, point.x + RING_RADIUS, point.y + RING_RADIUS)
-        draw.ellipse(box, outline=RING_EDGE, width=7)
-        draw.ellipse(box, outline=RING, width=4)
-    font = ImageFont.truetype(str(FONT), FONT_SIZE)
-    draw.text((4, screenshot.height + 8), f"{index}  {describe(action)}", fill=INK, font=font)
+        draw_ring(screenshot, point.x, point.y, RING_RADIUS)
+    frame.paste(screenshot, (0, 0))
+    caption = fit_text(f"{index}  {describe_action(action)}", font(FONT_SIZE), screenshot.width - 8)
+    ImageDraw.Draw(frame).text((4, screenshot.height + 8), caption, fill=INK, font=font(FONT_SIZE))
     return frame
 
 

@@ -47,6 +47,7 @@ ROOMS = {  # room: the rooms of the same package that it may not import
     "envs.chromium": {"envs.surfaces", "envs.live", "envs.android", "envs.desktop"},
     "envs.surfaces": {"envs.live", "envs.calibration"},
     "agent.ui": {"agent.loop", "agent.session", "agent.policies", "agent.mcp"},
+    "agent.report": {"agent.loop", "agent.session", "agent.policies", "agent.mcp"},
     "agent.safety": {"agent.loop", "agent.session", "agent.policies", "agent.mcp"},
     "agent.policies": {"agent.loop", "agent.session", "agent.mcp", "agent.ui", "agent.trace"},
     "evals.metrics": {"evals.benchmarks", "evals.importers", "evals.runner", "evals.scoring", "evals.workers"},

@@ -154,9 +154,14 @@ def format_duration(value: float) -> str:
     return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
 
 
-def format_timings(timings_s: Mapping[str, float]) -> str:
-    """Return the timings of a step by phase: see (vision and prefill), think (decoding), act and settle."""
+def phase_seconds(timings_s: Mapping[str, float]) -> dict[str, float]:
+    """Return the seconds of a step by phase: see (vision and prefill), think (decoding), act and settle."""
     see = timings_s.get("preprocess", 0.0) + timings_s.get("prefill", 0.0)
     think = max(0.0, timings_s.get("think", 0.0) - see)
-    parts = {"see": see, "think": think, "act": timings_s.get("act", 0.0), "settle": timings_s.get("settle", 0.0)}
+    return {"see": see, "think": think, "act": timings_s.get("act", 0.0), "settle": timings_s.get("settle", 0.0)}
+
+
+def format_timings(timings_s: Mapping[str, float]) -> str:
+    """Return the timings of a step by phase, without those below a millisecond."""
+    parts = phase_seconds(timings_s)
     return ", ".join(f"{name} {format_duration(value)}" for name, value in parts.items() if value >= 0.0005)
