@@ -8,13 +8,13 @@ demo: browser            ## the embedded model does a practice page it never saw
 	.venv/bin/agent demo enter-password --seed 900001
 
 test: browser screens    ## the whole test suite
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 test-fast: env           ## the pure tests: no browser, desktop, phone or large model
 	.venv/bin/python -m pytest --fast -n 2
 
 test-all: browser screens  ## with the slow proofs
-	.venv/bin/python -m pytest -m "slow or not slow" --timeout 1800
+	.venv/bin/python -m pytest -n 2 --dist loadfile -m "slow or not slow" --timeout 1800
 
 check: env               ## format, lint, types
 	.venv/bin/ruff format --check .

@@ -24,9 +24,10 @@ def test_success_exits_0_with_verdict_and_trace(agent: Agent, env: FakeEnv, scri
     assert (code, err) == (0, "")
     assert env.seeds == [7]
     assert env.surface.closed
-    assert out.splitlines()[-3:-1] == [
+    assert out.splitlines()[-4:-1] == [
         "end      success after 2 steps: the task is done",
         "verdict  the page's own reward is 1",
+        "proof    verified",
     ]
     assert out.splitlines()[-1] == f"trace    {last_run(tmp_path)}"
     run = read_trace(last_run(tmp_path))
