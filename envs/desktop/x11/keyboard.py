@@ -76,9 +76,12 @@ class Keyboard:
 
     @contextlib.contextmanager
     def _pressed_keys(self, keys: Sequence[str]) -> Iterator[None]:
+        is_capital = len(keys) == 2 and keys[0] == "shift" and len(keys[1]) == 1 and keys[1].isalpha()
+        if is_capital:  # a letter to type, in whichever layout, not a shortcut
+            keys = (keys[0], keys[1].upper())
         keysyms = [keysym_of_key(key) for key in keys]
-        is_chord = len(keys) > 1
-        strokes = {keysym: self._keymap.find_stroke(keysym, any_group=is_chord) for keysym in keysyms}
+        is_shortcut_chord = len(keys) > 1 and not is_capital
+        strokes = {keysym: self._keymap.find_stroke(keysym, any_group=is_shortcut_chord) for keysym in keysyms}
         keycodes = self._assign_keycodes(
             [keysym for keysym, stroke in strokes.items() if stroke is None],
             is_shortcut=not SHORTCUT_KEYS.isdisjoint(keys),

@@ -186,6 +186,21 @@ def test_chords_reach_the_program(controller: X11Input, pad: Pad) -> None:
     pad.wait_for("éł+")
 
 
+@pytest.mark.parametrize("layout", ["us", "de", "ru", "ru,us", "us,ru", "gr"])
+def test_shift_and_letter_type_capital(controller: X11Input, pad: Pad, display: str, layout: str) -> None:
+    require_programs("setxkbmap")
+    environment = {**os.environ, "DISPLAY": display}
+    try:
+        subprocess.run(["setxkbmap", "-layout", layout], env=environment, check=True)
+        pad.clear()
+        for key in ("a", "z", "Y"):
+            with controller.chord(("shift", key)):
+                pass
+        pad.wait_for("AZY")
+    finally:
+        subprocess.run(["setxkbmap", "-layout", "us"], env=environment, check=True)
+
+
 def test_hanging_program_is_an_error(
     controller: X11Input, display: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
