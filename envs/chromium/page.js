@@ -23,7 +23,8 @@
     'box-sizing': 'border-box', color: '#111', background: '#fff', border: '1px solid #767676',
     'box-shadow': '0 2px 6px rgba(0, 0, 0, .3)', overflow: 'hidden auto', 'z-index': '2147483647', cursor: 'default',
   };
-  const later = setTimeout; // before the page, or a test, replaces it
+  // Before the page, a test, or the script that awaits the page's own timers replaces them.
+  const { setTimeout: later, setInterval, clearInterval } = window;
   const roots = new WeakMap(); // closed shadow roots by host
   let list = null; // the open list, one at a time
   let typedAt = -Infinity; // a space soon after a letter is part of the search by typing

@@ -28,7 +28,7 @@
   const VALUE = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value');
   const LIST = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'list');
   const nativeShowPicker = HTMLInputElement.prototype.showPicker;
-  const later = setTimeout;
+  const { setTimeout: later, setInterval, clearInterval } = window;
   const lists = new WeakMap(); // the `list` attribute of a field that has the focus, removed so that no native list opens
   let picker = null; // the open one, one at a time
   let closedAtPress = null; // the field whose picker the current press closed: the click must not open it again

@@ -78,9 +78,9 @@ def test_text_display_shows_steps_without_escape_codes() -> None:
         "thought  the button",
     ):
         assert line in text
-    end, *last_lines = text.splitlines()[-3:]
+    end, *last_lines = text.splitlines()[-4:]
     assert end.startswith("end      success after 3 steps: the task is")
-    assert last_lines == ["verdict  the page's own reward is 1", "trace    /runs/1"]
+    assert last_lines == ["verdict  the page's own reward is 1", "proof    verified", "trace    /runs/1"]
 
 
 def test_text_display_survives_ascii_stream() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.eventually import eventually
 
 from actions import Click, PressKeys, TypeText
 from envs.miniwob.pages import start_js
@@ -86,6 +87,18 @@ def test_previous_month_then_day(browser, page):
     browser.perform(Click(x=64, y=54))
     browser.perform(Click(x=125, y=148))
     assert browser.evaluate("i.value") == "2024-02-14"
+
+
+@pytest.mark.parametrize("field", ["<input type=date", "<input type=color", "<select", "<input list=l"])
+def test_open_picker_is_no_work_of_page(browser, site, field):
+    browser.goto(
+        site.add(f"{field} autofocus id=i><option>one<option>two</select><datalist id=l><option>one</datalist>")
+    )
+    browser.evaluate("i.focus()")
+    screen = browser.capture()
+    browser.perform(PressKeys(keys=("alt", "down")))
+    eventually(lambda: find_change(screen, browser.capture()))
+    assert not browser.busy()
 
 
 @pytest.mark.parametrize("keys", [("f4",), ("alt", "down"), ("space",)])
