@@ -11,6 +11,7 @@ import io
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -27,7 +28,10 @@ WIDTH, HEIGHT = 1320, 820
 def run_model(task: str, seed: int, folder: Path) -> Path:
     """Run the embedded model on a practice page and return the folder of its trace."""
     policy = ph.load_policy("embedded")
-    with ph.open_env("browser", url=f"miniwob:{task}") as env:
+    with (
+        patch("platform.platform", return_value=sys.platform.capitalize()),
+        ph.open_env("browser", url=f"miniwob:{task}") as env,
+    ):
         episode = ph.run("", env, policy, max_steps=10, seed=seed, trace=folder)
     policy.close()
     return Path(episode.run)
