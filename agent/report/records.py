@@ -86,6 +86,8 @@ class RunRecord:
         message: Why it ended, "" if unknown.
         cause: The cause of the end, as in the trace; "" if unknown.
         reward: The task's reward, None without.
+        proof: "verified", "claimed" or "refuted"; "" where no success was reported.
+        findings: (state, expectation, detail) of each expectation of the user.
         duration_s: Seconds from the start to the end, or to the last event.
         facts: (name, value) of the model, the surface and the like.
         final_screen: Digest of the last screenshot, "" if there is none.
@@ -99,6 +101,8 @@ class RunRecord:
     message: str
     cause: str
     reward: float | None
+    proof: str
+    findings: tuple[tuple[str, str, str], ...]
     duration_s: float
     facts: tuple[tuple[str, str], ...]
     final_screen: str
@@ -243,12 +247,21 @@ def read_run(trace: Trace) -> RunRecord:
         message=_text(end, "message"),
         cause=_text(end, "cause"),
         reward=_number(end.get("reward")),
+        proof=_text(_mapping(end, "proof"), "outcome"),
+        findings=tuple(_findings(end)),
         duration_s=_seconds(end.get("duration_s")) or (times[-1] - times[0] if times else 0.0),
         facts=tuple(_facts(manifest, start, end)),
         final_screen=screens[-1] if screens else "",
         is_truncated=trace.truncated,
         records=records,
     )
+
+
+def _findings(end: JsonObject) -> Iterator[tuple[str, str, str]]:
+    findings = _mapping(end, "proof").get("findings")
+    for finding in findings if isinstance(findings, list) else []:
+        if isinstance(finding, Mapping):
+            yield _text(finding, "state"), _text(finding, "expectation"), _text(finding, "detail")
 
 
 def _facts(manifest: JsonObject, start: JsonObject, end: JsonObject) -> Iterator[tuple[str, str]]:

@@ -170,6 +170,8 @@ def _run_values(number: int, run: OpenedRun, album: _Album) -> Values:
         "message": _cut(record.message, MAX_TEXT_CHARS),
         "cause": record.cause,
         "reward": "" if record.reward is None else f"{record.reward:g}",
+        "proof": record.proof,
+        "findings": [[_cut(text, MAX_TEXT_CHARS) for text in finding] for finding in record.findings],
         "steps": len({action.label.partition(".")[0] for action in record.records}),
         "failures": len(failed),
         "duration": format_duration(record.duration_s),

@@ -58,6 +58,7 @@ def make_run(
     status: str = "success",
     message: str = "the task is done",
     manifest: dict[str, Any] | None = None,
+    proof: dict[str, Any] | None = None,
     folder: Path | None = None,
     screen: Callable[[int], Screen] = make_screen,
 ) -> Path:
@@ -70,6 +71,7 @@ def make_run(
         status: How it ended; "" for a run without an end.
         message: Why it ended.
         manifest: More keys of the manifest.
+        proof: How far success is proven; None for no proof.
         folder: The run's folder; None for a new one.
         screen: Returns the screenshot with a number, from 0.
     """
@@ -121,6 +123,7 @@ def make_run(
             prompt_tokens=10,
             reply_tokens=5,
             screen=current,
+            proof=proof,
         )
     writer.close()
     return folder

@@ -136,9 +136,12 @@ def hostile_run(root: Path, payload: str) -> Path:
         "resumes": {"run": payload, "steps": payload},
         "versions": {"pixelhand": payload},
     }
+    proof = {"outcome": payload, "findings": [{"state": payload, "expectation": payload, "detail": payload}]}
     folder = root / '"><img src=x onerror=alert(0)> {{ 7 }}'
     folder.mkdir(parents=True, exist_ok=True)
-    return make_run(root, steps, goal=payload, status=payload, message=payload, manifest=manifest, folder=folder)
+    return make_run(
+        root, steps, goal=payload, status=payload, message=payload, manifest=manifest, proof=proof, folder=folder
+    )
 
 
 def visit_everything(page: Any) -> None:

@@ -56,6 +56,13 @@ def test_page_shows_each_step_in_words(root: Path) -> None:
     assert '<circle class="mark" cx="120" cy="110"' in page
 
 
+def test_page_shows_proof_of_success(root: Path) -> None:
+    finding = {"state": "unmet", "expectation": 'text "Saved"', "detail": "it does not hold on the last screen"}
+    page = page_of(make_run(root, [MadeStep(CLICK)], proof={"outcome": "refuted", "findings": [finding, 7]}))
+    assert "<span>proof</span> refuted" in page
+    assert "unmet: text &#34;Saved&#34;: it does not hold" in page
+
+
 def test_each_screenshot_is_embedded_once(root: Path) -> None:
     steps = [MadeStep(TYPE, is_changed=False)] * 5
     page = page_of(make_run(root, steps))
