@@ -108,7 +108,7 @@ const setPhase = (phase) => {
 const showState = (next) => {
   const before = state;
   state = next;
-  setPhase(state.phase);
+  setPhase(state.question ? "waits for you" : state.phase);
   element("goal").textContent = state.goal || "";
   const count = state.step ? `step ${Math.min(state.step, state.max_steps || state.step)} of ${state.max_steps}` : "";
   element("about").textContent = [state.model && `${state.model} on ${state.where}`, count].filter(Boolean).join(" · ");
