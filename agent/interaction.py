@@ -100,7 +100,8 @@ def open_interaction(display: Display, settings: Settings, *, view: bool) -> Ite
     from agent.viewer.state import ViewerState
 
     control = RunControl()
-    is_own_screen = settings.surface == "desktop"
+    name, _, where = settings.surface.partition(":")
+    is_own_screen = name == "desktop" and where != "virtual"
     person = None if is_own_screen else ViewerPerson(control)
     state = ViewerState(control, person, OWN_SCREEN_NOTE if is_own_screen else "")
     commands = CommandRunner(control, person, OWN_SCREEN_COMMANDS if is_own_screen else None)

@@ -81,7 +81,7 @@ class PersonTurn:
         notes: list[str] = []
         while True:
             notes += self._read_notes(step)
-            if self._control.mode == "taken over":
+            if self._control.mode == "taken over" or self._control.has_actions:
                 added, state = self._take_over(step, state)
             elif self._control.mode == "paused" and not self._control.pop_step():
                 added, state = self._pause(step, state)

@@ -155,6 +155,11 @@ class RunControl:
         with self._lock:
             return self._actions.popleft() if self._actions else None
 
+    @property
+    def has_actions(self) -> bool:
+        """Whether actions of the person wait, also after they handed back."""
+        return bool(self._actions)
+
     def pop_step(self) -> bool:
         """Return whether a paused run may make one step, and use that up."""
         with self._lock:

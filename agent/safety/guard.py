@@ -198,7 +198,11 @@ class ActionGuard:
     def recordable(self, action: Action) -> Action:
         """Return an action of the person as it may be recorded: without a text that may go into a field for secrets."""
         if isinstance(action, TypeText):
-            proposal = Proposal(action, self.surface.name, self.is_user_owned, self._facts(action))
+            try:
+                facts = self._facts(action)
+            except (SurfaceError, InvalidActionError):  # the action itself meets the failure again
+                facts = None
+            proposal = Proposal(action, self.surface.name, self.is_user_owned, facts)
             if proposal.field_kinds & SECRET_FIELDS or not proposal.touched or not knows_elements(proposal):
                 return action.model_copy(update={"text": MASK})
         return self.redactor.redact_action(action)
