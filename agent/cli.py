@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "runs": ("agent.runs_cli", "Show earlier runs, write reports and videos of them, and resume one."),
+    "view": ("agent.viewer.cli", "Show a run in a browser tab."),
     "stop": ("agent.stop_cli", "Stop a run that another terminal or program started."),
     "models": ("model.cli", "List the supported models, or download one."),
     "eval": ("evals.cli", "Evaluate a model on a benchmark."),
@@ -64,6 +65,7 @@ Surface = Annotated[
     typer.Option("--surface", "--on", help="browser (default), desktop[:virtual] or android[:SERIAL]."),
 ]
 Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
+View = Annotated[bool, typer.Option("--view", help="Serve a page to watch the run in, approve, steer and take over.")]
 
 
 @runtime_checkable
@@ -220,6 +222,7 @@ def run(
         ),
     ] = None,
     runs: Runs = None,
+    view: View = False,
     script: Annotated[
         Path | None,
         typer.Option(help="Replay replies from a file, one JSON string per line, without a model.", metavar="FILE"),
@@ -254,7 +257,7 @@ def run(
         "expect": tuple(expect) if expect else None,
         "runs": runs,
     }
-    _run(goal, flags, json, script)
+    _run(goal, flags, json, script, view)
 
 
 @app.command(cls=CheckedCommand)
@@ -266,6 +269,7 @@ def demo(
     headed: Headed = None,
     max_steps: MaxSteps = None,
     runs: Runs = None,
+    view: View = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the practice tasks and exit.")] = False,
 ) -> None:
     """Run the embedded model on a practice page.
@@ -288,7 +292,7 @@ def demo(
         "runs": runs,
         "max_steps": max_steps,
     }
-    _run("", flags, json, None, is_demo=True)
+    _run("", flags, json, None, view, is_demo=True)
 
 
 @app.command(cls=CheckedCommand)
@@ -356,14 +360,17 @@ def show_config(json: Annotated[bool, typer.Option("--json", help="Print one JSO
     print(config.to_json(loaded) if json else config.format_settings(loaded))
 
 
-def _run(goal: str, flags: dict[str, object], json: bool, script: Path | None, is_demo: bool = False) -> NoReturn:
+def _run(
+    goal: str, flags: dict[str, object], json: bool, script: Path | None, view: bool, is_demo: bool = False
+) -> NoReturn:
     """Run a session for `run` and `demo`, and exit with its code."""
     from agent.command_result import capture_stdout, exit_code
-    from agent.ui.display import TextDisplay, display
+    from agent.ui.display import display
 
     json_out = capture_stdout() if json else None
     with display(json_out, sys.stdout) as output:
         from agent import config
+        from agent.interaction import open_interaction
         from agent.preflight import resolve_settings
         from agent.session import run_session
 
@@ -371,9 +378,17 @@ def _run(goal: str, flags: dict[str, object], json: bool, script: Path | None, i
         if is_demo:
             settings = _pick_demo_seed(settings, output)
         settings = resolve_settings(settings, goal, script)
-        person = output if isinstance(output, TextDisplay) and sys.stdin.isatty() else None
-        ask = person.ask if person else None
-        episode = run_session(goal, settings, output, ask=ask, person=person, script=script)
+        with open_interaction(output, settings, view=view) as user:
+            episode = run_session(
+                goal,
+                settings,
+                user.display,
+                ask=user.ask,
+                person=user.person,
+                script=script,
+                control=user.control,
+                blocked_ports=user.blocked_ports,
+            )
     raise typer.Exit(exit_code(episode))
 
 

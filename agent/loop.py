@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from actions import RunStoppedError, Screen, Step, SurfaceError, UsageError
 from agent.env import BaseEnv, Env
+from agent.person_turn import PersonTurn
 from agent.policies.base import Policy
 from agent.resume import RepeatedAction, Resumption
+from agent.run_control import RunControl
 from agent.safety.signals import CTRL_C, StopRequest, StopRequestedError, defer_interrupts, request_of_error
 from agent.screen_archive import ScreenArchive
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
@@ -61,6 +63,7 @@ def run(
     stop_limits: StopLimits = StopLimits(),  # noqa: B008 - frozen
     resumption: Resumption | None = None,
     verifier: Verifier | None = None,
+    control: RunControl | None = None,
 ) -> Episode:
     """Run a policy in an environment until the task ends, the model ends it, or a limit is reached.
 
@@ -78,6 +81,7 @@ def run(
         stop_limits: When a run without progress is ended.
         resumption: The earlier run that this one continues; its steps count.
         verifier: Checks what the user expects when the model reports success.
+        control: What a person asks for between the steps; None where nobody can.
 
     Returns:
         The finished run. Failures of the machine, Ctrl-C, SIGTERM and SIGHUP end it with a status.
@@ -105,8 +109,15 @@ def run(
             if on_event is not None:
                 on_event({"event": event, **facts})
 
+    def show(event: str, **facts: object) -> None:
+        if on_event is not None:
+            on_event({"event": event, **redact_event(env, facts)})
+
     with defer_interrupts() as shield:
         executor = TurnExecutor(env, policy, monitor, record, shield, ask, approves_each)
+        person = None
+        if control is not None:
+            person = PersonTurn(env, control, record, show, executor.recapture, shield)
         try:
             _, info = env.reset(seed=seed)
             state = TurnResult.from_info(info)
@@ -121,6 +132,16 @@ def run(
                     tail, repeated = resumption.resolve(state.screen, ask, record)
                     steps += tail
             while ending is None:
+                if person is not None:
+                    note, state = person.before_decision(len(steps), state)
+                    if note and steps:
+                        steps[-1] = replace(steps[-1], notice="\n".join(filter(None, (steps[-1].notice, note))))
+                        steps[-1], state = executor.review_writes(steps[-1], state)
+                        monitor.repetition.reset()
+                    elif note:
+                        goal = f"{goal}\n{note}"
+                    if (ending := monitor.check_verdict(state)) is not None:
+                        break
                 turn, screen, turn_start = len(steps) + 1, state.screen, time.perf_counter()
                 if repeated is not None:
                     reply, actions = repeated

@@ -346,6 +346,8 @@ def _usage(trace: Trace, before: Usage) -> Usage:
                 is_allowed = event["answer"] == "approved"
             case "paused":
                 is_allowed = False
+            case "continued" | "person.end":
+                waited_s += float(event.get("waited_s", 0.0))
             case "act.result":
                 is_allowed = is_allowed and not event["error"]
                 add_action()

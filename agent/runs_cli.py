@@ -104,6 +104,7 @@ def resume(
         Path | None, typer.Option(help="The file of replies, if the run replayed one.", metavar="FILE")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
+    view: Annotated[bool, typer.Option("--view", help="As of `agent run`.")] = False,
     runs: Runs = None,
 ) -> None:
     """Go on with a run that was interrupted, from its trace.
@@ -112,10 +113,11 @@ def resume(
     An action that may or may not have been carried out is asked about and, without a terminal, not repeated.
     """
     from agent.command_result import capture_stdout, exit_code
-    from agent.ui.display import TextDisplay, display
+    from agent.ui.display import display
 
     json_out = capture_stdout() if json else None
     with display(json_out, sys.stdout) as output:
+        from agent.interaction import open_interaction
         from agent.preflight import resolve_settings
         from agent.resume import load_resumption
         from agent.session import run_session, safety_policy
@@ -129,10 +131,19 @@ def resume(
         settings = resolve_settings(settings, resumption.trace.goal, script)
         _check_policy(resumption, safety_policy(settings), is_named=policy is not None or approve is not None)
         output.message(f"{'resumes':8} {resumption.trace.folder.name} after {resumption.step_count} steps")
-        person = output if isinstance(output, TextDisplay) and sys.stdin.isatty() else None
-        ask = person.ask if person else None
         goal = resumption.trace.goal
-        episode = run_session(goal, settings, output, ask=ask, person=person, script=script, resumption=resumption)
+        with open_interaction(output, settings, view=view) as user:
+            episode = run_session(
+                goal,
+                settings,
+                user.display,
+                ask=user.ask,
+                person=user.person,
+                script=script,
+                resumption=resumption,
+                control=user.control,
+                blocked_ports=user.blocked_ports,
+            )
     raise typer.Exit(exit_code(episode))
 
 

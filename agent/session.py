@@ -26,12 +26,20 @@ from agent.policies.base import OnStatus, OnText, Policy
 from agent.policies.factory import PolicyOptions, load_policy
 from agent.policies.scripted import load_script
 from agent.resume import Resumption
+from agent.run_control import RunControl
 from agent.run_status import RunStatus
 from agent.safety.approval import Approver
 from agent.safety.guard import ActionGuard
 from agent.safety.policy import SafetyPolicy, load_safety_policy
 from agent.safety.redaction import hide_credentials
-from agent.safety.signals import HOTKEY, STOP_COMMAND, StopRequest, defer_interrupts, request_of_error
+from agent.safety.signals import (
+    HOTKEY,
+    STOP_COMMAND,
+    VIEWER_STOP,
+    StopRequest,
+    defer_interrupts,
+    request_of_error,
+)
 from agent.safety.url_policy import UrlGuard
 from agent.termination import Termination
 from agent.turn_executor import AskUser
@@ -62,6 +70,8 @@ def run_session(
     person: Approver | None = None,
     script: Path | None = None,
     resumption: Resumption | None = None,
+    control: RunControl | None = None,
+    blocked_ports: frozenset[int] = frozenset(),
 ) -> Episode:
     """Run one goal and write its trace to a new folder.
 
@@ -75,6 +85,8 @@ def run_session(
         person: Approves actions; None without a terminal.
         script: A file of replies to replay instead of a model's.
         resumption: The earlier run that this one continues.
+        control: What a person asks for between the steps; None where nobody can.
+        blocked_ports: Ports of this machine that the surface's browser must not reach, as that of the viewer.
 
     Raises:
         UsageError: The settings cannot be used; no trace is left behind.
@@ -103,6 +115,9 @@ def run_session(
         stack.callback(writer.close)
         status = RunStatus(folder, goal)
         stop = partial(shield.stop, STOP_COMMAND)
+        if control is not None:
+            control.on_stop(partial(shield.stop, VIEWER_STOP))
+            stack.callback(control.on_stop, None)
         stack.enter_context(serve_control(folder.name, status.as_dict, stop, display.message))
 
         def show(event: Event) -> None:
@@ -119,7 +134,7 @@ def run_session(
         )
         try:
             with shield.allow_interrupts():
-                env = make_env(settings, guard)
+                env = make_env(settings, guard, blocked_ports) if blocked_ports else make_env(settings, guard)
         except UsageError:
             writer.close()
             shutil.rmtree(folder, ignore_errors=True)  # nothing was run
@@ -150,6 +165,7 @@ def run_session(
             approves_each=approves_each,
             resumption=resumption,
             verifier=Verifier(expectations, surface) if expectations else None,
+            control=control,
         )
 
 
@@ -215,14 +231,21 @@ def make_guard(settings: Settings) -> UrlGuard:
     return UrlGuard(settings.allow_schemes, settings.allow_hosts, apps=has_apps, start=settings.url)
 
 
-def make_env(settings: Settings, guard: UrlGuard) -> Env:
+def make_env(settings: Settings, guard: UrlGuard, blocked_ports: frozenset[int] = frozenset()) -> Env:
     """Create the guarded environment, with a practice task where the URL names one.
+
+    Args:
+        settings: The settings of the run.
+        guard: The guard of the URLs that the model opens.
+        blocked_ports: Ports of this machine that the surface's browser must not reach.
 
     Raises:
         UsageError: The surface cannot be opened with these settings.
         SurfaceError: The surface failed.
     """
-    return factory.open_env(settings.surface, surface_options(settings), guard=guard)
+    options = surface_options(settings)
+    options = replace(options, network=replace(options.network, blocked_ports=blocked_ports))
+    return factory.open_env(settings.surface, options, guard=guard)
 
 
 def open_surface(settings: Settings) -> Surface:

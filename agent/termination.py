@@ -128,6 +128,12 @@ class TerminationMonitor:
             )
         return result
 
+    def check_verdict(self, result: TurnResult) -> Termination | None:
+        """Return how the run ended if its task is done, as after actions of a person; None to continue."""
+        if result.verdict and result.verdict["done"]:
+            return _task_verdict(result.verdict["reward"])
+        return None
+
     def check(self, steps: Sequence[Step], result: TurnResult) -> Termination | None:
         """Return how the run ended with the last step, None to continue.
 

@@ -8,9 +8,10 @@ The events, in order: `start`; for each step `reply` (the prompt, the digests of
 before an action and `act.result` after it, both of them for each action where a reply contains several (`part` of
 `parts`); then `end`. Where the user's approval is asked, `approval` is between the two. An intent without a result
 means that the process died in between, so the action may or may not have happened. `writes.held`, `writes.answer`,
-`writes.result` and `writes.note` after a step are about requests that were held. Every line contains the SHA-256 of the
-line before it (the first: of manifest.json), so changed, lost or added lines are detected. An incomplete last line,
-which a power failure leaves, is not an error.
+`writes.result` and `writes.note` after a step are about requests that were held; `steer`, `paused`, `continued`,
+`person.begin`, `person.act` and `person.end` are what a person did between two steps. Every line contains the SHA-256
+of the line before it (the first: of manifest.json), so changed, lost or added lines are detected. An incomplete last
+line, which a power failure leaves, is not an error.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from actions.screen import Pixels
 JsonObject = Mapping[str, Any]  # an object as json.loads returns it
 _ID_TIME = "%Y%m%d-%H%M%S-%f"
 _LAST_TIME = datetime(9000, 1, 1, tzinfo=UTC)  # ids after it are no times of a clock
+NOTE_EVENTS = ("writes.note", "steer", "person.end")  # their `note` is read by the model after the step
 MANIFEST, EVENTS, FRAMES, CRASH = "manifest.json", "steps.jsonl", "frames", "error.txt"
 
 
@@ -195,7 +197,8 @@ class Trace:
     @property
     def goal(self) -> str:
         """The run's goal."""
-        return str(self.first("start").get("goal") or self.manifest.get("goal") or "")
+        goal = str(self.first("start").get("goal") or self.manifest.get("goal") or "")
+        return "\n".join([goal, *self._notes(0)])  # a person's notes from before the first step
 
     @property
     def pending_action(self) -> JsonObject | None:
@@ -266,8 +269,8 @@ class Trace:
         ]
 
     def _notes(self, index: int) -> list[str]:
-        """Return the notes about held requests that the model read after a step."""
-        return [event["note"] for event in self.events if event["event"] == "writes.note" and event["step"] == index]
+        """Return what the model read after a step about held requests and from the person."""
+        return [event["note"] for event in self.events if event["event"] in NOTE_EVENTS and event["step"] == index]
 
     def _results_by_step(self) -> list[list[JsonObject]]:
         return [list(results) for _, results in groupby(self.finished, key=lambda result: result["step"])]

@@ -185,7 +185,7 @@ class TurnExecutor:
                 return step, state
             note = hide_secrets(self.env, note)
             if is_decided:  # the page goes on
-                current = self._recapture(state)
+                current = self.recapture(state)
                 if isinstance(current.error, SurfaceError):
                     raise current.error
                 note = "\n".join(filter(None, (note, current.notice)))
@@ -238,7 +238,7 @@ class TurnExecutor:
             answer = self._ask_user(question).strip()
         except EOFError:
             return state
-        current = self._recapture(state)
+        current = self.recapture(state)
         if current.error is not None:
             return current
         if answer.lower() not in YES:
@@ -263,7 +263,7 @@ class TurnExecutor:
             with self.shield.allow_interrupts() if is_wait else nullcontext():
                 return self._step(action)
         except ActionRejectedError as error:
-            current = self._recapture(state)
+            current = self.recapture(state)
             return current if current.error is not None else replace(current, error=error)
         except (InvalidActionError, SurfaceError) as error:
             return TurnResult(state.screen, state.verdict, error=error)
@@ -310,7 +310,7 @@ class TurnExecutor:
                         break
         self.monitor.repetition.watch(screens)
 
-    def _recapture(self, state: TurnResult) -> TurnResult:
+    def recapture(self, state: TurnResult) -> TurnResult:
         """Return the current state after the user was asked; the old one where the environment cannot wait."""
         try:
             return self._step(Wait(seconds=0))

@@ -23,6 +23,8 @@ FILES = {  # marker: patterns of files below tests/
         "agent/test_pixels_only.py",
         "agent/test_real_browser.py",
         "agent/test_secrets_browser.py",
+        "agent/test_viewer_browser.py",
+        "agent/test_viewer_command.py",
         "envs/surfaces/test_browser*",
         "envs/test_display_filter.py",
         "envs/test_live.py",

@@ -153,7 +153,13 @@ def parse_answer(line: str, action: Action) -> ApprovalAnswer:
     first, _, rest = text.partition(" ")
     if first.lower() in EDIT:
         return ApprovalAnswer("edit", action=edit_action(action, rest.strip()))
-    return ApprovalAnswer("no", reason=text)
+    return ApprovalAnswer("no", reason=refusal_reason(text))
+
+
+def refusal_reason(line: str) -> str:
+    """Return the reason in a line that refuses: what follows "n", else the whole line."""
+    first, _, rest = line.strip().partition(" ")
+    return rest.strip() if first.lower() == NO[0] else line.strip()
 
 
 def edit_action(action: Action, text: str) -> Action:
@@ -249,9 +255,13 @@ class ApprovalPrompt:
         try:
             line = self._read(lambda person: person.paused(reason) or "continue")
         finally:
-            self.waited_s += time.monotonic() - start
+            self.add_wait(time.monotonic() - start)
         if line.lower() in STOP:
             raise RunStoppedError("a person stopped the run", by_person=True)
+
+    def add_wait(self, seconds: float) -> None:
+        """Count seconds for which the run waited for the person."""
+        self.waited_s += seconds
 
     def ask_writes(self, request: WriteRequest) -> str:
         """Return the line that answers a question about held requests.

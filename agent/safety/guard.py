@@ -50,7 +50,7 @@ from agent.safety.limits import LimitCounter
 from agent.safety.pointer_watch import PointerWatch
 from agent.safety.policy import Decision, SafetyPolicy
 from agent.safety.proposal import SECRET_FIELDS, Proposal
-from agent.safety.redaction import EventRedactor, cut_strings, strip_userinfo
+from agent.safety.redaction import MASK, EventRedactor, cut_strings, strip_userinfo
 from agent.safety.rules import SEVERITY
 from agent.safety.secret_store import SecretStore
 from agent.safety.secret_typing import RequestedSecret, SecretTyper, is_placeholder
@@ -61,6 +61,7 @@ from agent.ui.formatting import NO_LIMIT, describe_action
 
 SCREENSHOT_FOLDER = "approvals"  # within the run's folder
 MAX_FACT_CHARS = 500  # of a text within the facts of an event
+MIN_PERSON_SECRET_CHARS = 4  # a shorter text, as of single keys, is common in what is recorded
 LOOK_AGAIN = "so this was not done; look again"
 UNKNOWN_ACTIVATION = (
     "this text presses Tab and then Enter or the space bar, and what they would activate is not known yet, so nothing "
@@ -174,6 +175,42 @@ class ActionGuard:
         self.limits.count(proposal, screen)
         self._remember(current)
         return replacement
+
+    def admit(self, action: Action, screen: Screen) -> Replacement | None:
+        """Let the person act: what a rule denies is denied to them as well; what one asks about, they have decided.
+
+        Raises:
+            ActionDeniedError: A rule denies the action.
+        """
+        if isinstance(action, Wait):
+            return self(action, screen)
+        proposal = Proposal(action, self.surface.name, self.is_user_owned, self._facts(action))
+        if isinstance(action, TypeText) and len(action.text) >= MIN_PERSON_SECRET_CHARS:
+            self._protect_text(proposal)
+        if self.rules is not None:
+            self.rules(action, screen)
+        decision = self.policy.decide(proposal)
+        if decision.effect == "deny":
+            raise ActionDeniedError(f"{decision.describe()} does not allow this to anybody during the run")
+        self._remember(action)
+        return None
+
+    def recordable(self, action: Action) -> Action:
+        """Return an action of the person as it may be recorded: without a text that may go into a field for secrets."""
+        if isinstance(action, TypeText):
+            try:
+                facts = self._facts(action)
+            except (SurfaceError, InvalidActionError):  # the action itself meets the failure again
+                facts = None
+            proposal = Proposal(action, self.surface.name, self.is_user_owned, facts)
+            if proposal.field_kinds & SECRET_FIELDS or not proposal.touched or not knows_elements(proposal):
+                return action.model_copy(update={"text": MASK})
+        return self.redactor.redact_action(action)
+
+    def add_wait(self, seconds: float) -> None:
+        """Count seconds for which the run waited for the person; they are not the run's."""
+        self._prompt.add_wait(seconds)
+        self.limits.paused_s = self._prompt.waited_s
 
     def redact(self, facts: Mapping[str, object]) -> dict[str, object]:
         """Return the facts of an event without what was typed into fields for secrets."""

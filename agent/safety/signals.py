@@ -43,6 +43,7 @@ class StopRequest:
 CTRL_C = StopRequest("interrupted", "the user stopped the run", SIGNAL_EXIT_CODE + signal.SIGINT)
 STOP_COMMAND = StopRequest("interrupted", "the user stopped the run by `agent stop`", SIGNAL_EXIT_CODE + signal.SIGINT)
 HOTKEY = StopRequest("interrupted", "the user stopped the run by its hotkey", SIGNAL_EXIT_CODE + signal.SIGINT)
+VIEWER_STOP = StopRequest("interrupted", "the user stopped the run in its viewer", SIGNAL_EXIT_CODE + signal.SIGINT)
 
 
 class StopRequestedError(KeyboardInterrupt):

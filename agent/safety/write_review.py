@@ -13,7 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 from actions import RunStoppedError, SurfaceError
 from actions.held_writes import HeldWrite, SupportsHeldWrites, WriteOutcome
 from actions.surface import Surface
-from agent.safety.approval import ALWAYS, NO, STOP, YES, ApprovalPrompt, WriteRequest
+from agent.safety.approval import ALWAYS, NO, STOP, YES, ApprovalPrompt, WriteRequest, refusal_reason
 from agent.safety.redaction import EventRedactor
 
 HOLD = ("h", "hold", "hold on")
@@ -175,7 +175,7 @@ def parse_write_answer(line: str, *, is_final: bool) -> tuple[WriteAnswerKind, s
         return "hold", ""
     if word in STOP and not is_final:
         return "stop", ""
-    return "drop", "" if word in (*NO, *HOLD, *STOP) else text
+    return "drop", "" if word in (*NO, *HOLD, *STOP) else refusal_reason(text)
 
 
 def _describe(write: HeldWrite) -> str:

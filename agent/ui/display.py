@@ -51,6 +51,7 @@ a or always  do it, and do not ask again in this run for actions of its kind: th
 e TEXT       change the action and ask again: e and the new text, keys (ctrl+s), address or point (120 80)
 t            take over: act on the screen yourself, then let the run go on; the model looks again
 n or no      do not do it; the model tries something else
+n TEXT       do not do it; the model reads TEXT as the reason
 s or stop    do not do it, and end the run
 other text   do not do it; the model reads the text as the reason
 The screenshot shows what the model saw: a ring is drawn around the target, and a caret where text most likely goes."""

@@ -87,10 +87,13 @@ def _format_resumption(run: Trace) -> list[str]:
 def _format_steps(run: Trace) -> list[str]:
     lines = []
     approvals = _approvals_by_action(run)
+    previous: object = 0
     for result in run.finished:
         reply = run.reply(result["step"])
         part = result.get("part", 1)
         if part == 1:
+            lines += _format_person(run, previous)
+            previous = result["step"]
             lines.append("")
             lines.append(f"{'step':8} {sanitize(result['step'])}  [{_format_times(result)}]")
             lines.append(f"{'screen':8} {sanitize(run.folder / FRAMES / reply['screen'])}.png")
@@ -102,6 +105,20 @@ def _format_steps(run: Trace) -> list[str]:
         label = outcome_label(result["error"], approval) if action is not None else "did"
         lines.append(f"{label:8} {describe_action(action)}")
         lines += [f"{name:8} {sanitize(result[key])}" for name, key in _EXTRA_FIELDS if result[key]]
+    return lines + _format_person(run, previous)
+
+
+def _format_person(run: Trace, step: object) -> list[str]:
+    """Return what the person did in the viewer after a step."""
+    lines = []
+    for event in run.events:
+        if event.get("step") != step:
+            continue
+        if event["event"] in ("steer", "person.end"):
+            lines.append(f"{'note':8} {sanitize(event['note'])}")
+        elif event["event"] == "person.act":
+            error = f" (not done: {sanitize(event['error'])})" if event["error"] else ""
+            lines.append(f"{'person':8} {describe_action(run.action(event))}{error}")
     return lines
 
 

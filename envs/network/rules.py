@@ -58,6 +58,8 @@ class NetworkRules:
             empty tuple for none.
         named: Patterns that are allowed besides, such as the start address.
         refuse_private_names: Refuse every name that leads to a private address, also where a pattern names it.
+        blocked_ports: Ports that are refused at every address that is not public, whatever the patterns say: there
+            listens what the user decides with.
 
     Raises:
         UsageError: A pattern is invalid.
@@ -66,6 +68,7 @@ class NetworkRules:
     hosts: tuple[str, ...] | None = None
     named: tuple[str, ...] = ()
     refuse_private_names: bool = False
+    blocked_ports: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.hosts is not None:
@@ -112,18 +115,22 @@ class NetworkRules:
         """
         if port == 0:
             return "rule 'address': port 0 does not exist"
+        is_private = is_local_name(host) or (is_address(host) and address_kind(host) != "public")
+        if is_private and port in self.blocked_ports:
+            return _blocked_refusal(host, port)
         is_named = any(self._matching(host, port))
         if self.hosts is not None and not is_named:
             return (
                 f"rule 'hosts': {format_host(host, port)} is not allowed, only {', '.join(self.hosts) or 'none'}; "
                 f"the user can allow it with --allow-host {format_host(host, port)}"
             )
-        is_private = is_local_name(host) or (is_address(host) and address_kind(host) != "public")
         return _private_refusal(host, port) if is_private and not is_named else ""
 
     def address_refusal(self, host: str, port: int, address: str) -> str:
         """Return why an address to which an allowed host resolves is refused, "" if it is not."""
         kind = address_kind(address)
+        if kind != "public" and port in self.blocked_ports:
+            return _blocked_refusal(host, port)
         if kind == "public" or host == address:
             return ""
         if kind == "private":
@@ -143,6 +150,10 @@ class NetworkRules:
 
     def _matching(self, host: str, port: int) -> Iterator[AllowedHosts]:
         return (pattern for pattern in self._patterns if pattern.matches(host, port))
+
+
+def _blocked_refusal(host: str, port: int) -> str:
+    return f"rule 'blocked port': {format_host(host, port)} is the viewer of this run, which its browser must not reach"
 
 
 def _private_refusal(host: str, port: int, address: str = "") -> str:
