@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "runs": ("agent.runs_cli", "Show earlier runs, and resume one."),
+    "replay": ("agent.replay.cli", "Repeat a recorded run without a model."),
     "stop": ("agent.stop_cli", "Stop a run that another terminal or program started."),
     "models": ("model.cli", "List the supported models, or download one."),
     "eval": ("evals.cli", "Evaluate a model on a benchmark."),

@@ -19,6 +19,7 @@ from agent.policies.base import Policy
 from agent.resume import RepeatedAction, Resumption
 from agent.safety.signals import CTRL_C, StopRequest, StopRequestedError, defer_interrupts, request_of_error
 from agent.screen_archive import ScreenArchive
+from agent.target_recorder import TargetRecorder
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
 from agent.turn_executor import AskUser, TurnExecutor, hide_secrets, redact_event
@@ -106,7 +107,9 @@ def run(
                 on_event({"event": event, **facts})
 
     with defer_interrupts() as shield:
-        executor = TurnExecutor(env, policy, monitor, record, shield, ask, approves_each)
+        surface = getattr(env.unwrapped, "surface", None)
+        targets = TargetRecorder(surface) if trace is not None and surface is not None else None
+        executor = TurnExecutor(env, policy, monitor, record, shield, ask, approves_each, targets)
         try:
             _, info = env.reset(seed=seed)
             state = TurnResult.from_info(info)
