@@ -33,12 +33,14 @@ class TargetRecorder:
         return {"targets": [describe_target(self._before, x, y) for x, y in action.points()]}
 
     def after(self) -> dict[str, object]:
-        """Return the facts of an `act.result` event: the texts that were not shown before the action."""
+        """Return the facts of an `act.result` event: labels, and contents of fields, that were not there before."""
         after = read_targets(self._surface) if self._before is not None else None
         if after is None:
             return {}
-        known = set(shown_texts(self._before or ()))
-        return {"appeared": [text for text in shown_texts(after) if text not in known][:MAX_APPEARED]}
+        labels, contents = set(shown_labels(self._before or ())), set(field_contents(self._before or ()))
+        appeared = [text for text in shown_labels(after) if text not in labels]
+        filled = [text for text in field_contents(after) if text not in contents]
+        return {"appeared": appeared[:MAX_APPEARED], "filled": filled[:MAX_APPEARED]}
 
 
 def read_targets(surface: Surface) -> tuple[ScreenTarget, ...] | None:
@@ -51,9 +53,14 @@ def read_targets(surface: Surface) -> tuple[ScreenTarget, ...] | None:
         return None
 
 
-def shown_texts(targets: Sequence[ScreenTarget]) -> tuple[str, ...]:
-    """Return the labels and the contents of elements without repetitions, in their order."""
-    return tuple(dict.fromkeys(text for item in targets for text in (item.label, item.value) if text))
+def shown_labels(targets: Sequence[ScreenTarget]) -> tuple[str, ...]:
+    """Return the labels of elements without repetitions, in their order."""
+    return tuple(dict.fromkeys(item.label for item in targets if item.label))
+
+
+def field_contents(targets: Sequence[ScreenTarget]) -> tuple[str, ...]:
+    """Return what the fields hold without repetitions, in their order."""
+    return tuple(dict.fromkeys(item.value for item in targets if item.value))
 
 
 def target_at(targets: Sequence[ScreenTarget], x: int, y: int) -> ScreenTarget | None:

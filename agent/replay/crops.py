@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,15 +50,20 @@ def find_crop(crop: Pixels, pixels: Pixels, scales: Sequence[float] = SCALES) ->
         pixels: The screenshot, [height, width, 3], RGB.
         scales: Sizes to try, as multiples of the crop's.
     """
+    import cv2
+
     if _gray(crop).std() < MIN_DEVIATION:
         return []
+    height, width = crop.shape[:2]
+    across, down = width // 2, height // 2  # a second place may be cut off by the edge of the screen
+    padded = np.asarray(cv2.copyMakeBorder(pixels, down, down, across, across, cv2.BORDER_REPLICATE), np.uint8)
     matches: list[CropMatch] = []
     for scale in scales:
-        matches += _matches_at_scale(crop, pixels, scale)
+        for match in _matches_at_scale(crop, padded, scale):
+            matches.append(replace(match, left=match.left - across, top=match.top - down))
         if scale == 1.0 and any(match.score >= GOOD_SCORE for match in matches):
             break
     matches.sort(key=lambda match: -match.score)
-    height, width = crop.shape[:2]
     kept: list[CropMatch] = []
     for match in matches:
         is_new = all(

@@ -18,13 +18,13 @@ PATTERNS: dict[str, str] = {  # of the values that a goal contains
     "quoted": r'[^"]*',
     "date": r"\d{1,2}/\d{1,2}/\d{4}",
     "number": r"-?\d+(?:\.\d+)?",
-    "text": r".+?",
+    "text": r".+",
 }
 _IN_GOAL = re.compile(
     rf'"(?P<quoted>[^"]+)"|(?<![\w/])(?P<date>{PATTERNS["date"]})(?![\w/])|(?<![\w.])(?P<number>{PATTERNS["number"]})(?!\w)'
 )
 DATE_FORMS = ("%m/%d/%Y", "%m%d%Y", "%Y-%m-%d", "%B %Y", "%B", "%b", "%d", "%-d", "%m", "%-m", "%Y")
-MIN_PART_CHARS = 4  # a shorter value is recognized only where it is the whole text
+MIN_PART_CHARS = 3  # a shorter value is recognized only where it is the whole text
 _REFERENCE = re.compile(r"\$(?:(?P<escape>\$\{)|\{(?P<name>[A-Za-z]\w*)(?::(?P<form>[^}]*))?\})")
 NAME = re.compile(r"[A-Za-z]\w*")
 
@@ -173,24 +173,32 @@ class ParameterTable:
             return _reference(name, forms[0])
         return self._replace_parts(text)
 
-    def appeared(self, text: str) -> str | None:
-        """Return the template of a text that appeared, None if it shows no value of the goal unambiguously."""
-        if text in self._goal or self._goal in text:
-            return None
-        before = set(self._used)
+    def observed(self, text: str) -> str:
+        """Return the template of a text that no action depends on; it makes no parameter a used one.
+
+        Call it after `typed` and `label` for all actions.
+        """
+        for known in self._typed:
+            if known.kind == "typed" and known.recorded == text:
+                return _reference(known.name, "")
+        if len(text) < MIN_PART_CHARS and all(text != parameter.recorded for parameter in self._values):
+            return escape(text)  # a short form of a date is on many pages
+        used = set(self._used)
         try:
-            template = self.label(text, 0) if len(text) >= MIN_PART_CHARS or self._is_value(text) else escape(text)
+            template = self.label(text, 0)
         except UsageError:
             template = escape(text)
-        has_reference = template != escape(text)
-        is_whole = _REFERENCE.fullmatch(template) is not None
-        if not has_reference or not is_whole:  # the rest of the text may be another one each time
-            self._used = before
-            return None
-        return template
+        is_known = self._used == used
+        self._used = used
+        return template if is_known else escape(text)
 
-    def _is_value(self, text: str) -> bool:
-        return any(text == parameter.recorded for parameter in self._values)
+    def appeared(self, text: str) -> str | None:
+        """Return the template of a text that appeared if it is a value of the program, None for any other text.
+
+        The rest of a longer text may be another one each time. Call it after `typed` and `label` for all actions.
+        """
+        template = self.observed(text)
+        return template if template != escape(text) and _REFERENCE.fullmatch(template) else None
 
     def _replace_parts(self, text: str) -> str:
         template = escape(text)
@@ -267,25 +275,36 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def read_goal(template: str, goal: str, parameters: Sequence[Parameter]) -> dict[str, str] | None:
-    """Return the values that a goal has in the places of a template's parameters; None if it does not fit.
+    """Return the values that a goal has in the places of a template's parameters.
 
     Args:
         template: The goal's template.
         goal: The goal of the replay.
         parameters: The parameters of the program.
+
+    Returns:
+        None if the goal does not fit, or fits in more than one way.
     """
     kinds = {parameter.name: parameter.kind for parameter in parameters}
+    shortest = re.fullmatch(_goal_pattern(template, kinds, ".+?"), goal)
+    longest = re.fullmatch(_goal_pattern(template, kinds, ".+"), goal)
+    if shortest is None or longest is None or shortest.groupdict() != longest.groupdict():
+        return None
+    return dict(shortest.groupdict())
+
+
+def _goal_pattern(template: str, kinds: Mapping[str, ValueKind], text_pattern: str) -> str:
+    """Return the regular expression of the goals that fit a template; a parameter's second place repeats its value."""
     pattern, known, position = "", set(), 0
     for match in _REFERENCE.finditer(template):
         pattern += re.escape(template[position : match.start()])
-        position = match.end()
-        name = match["name"]
+        position, name = match.end(), match["name"]
         if match["escape"]:
             pattern += re.escape("${")
         elif name in known:
             pattern += f"(?P={name})"
         else:
             known.add(name)
-            pattern += f"(?P<{name}>{PATTERNS[kinds[name]]})"
-    fitted = re.fullmatch(pattern + re.escape(template[position:]), goal)
-    return dict(fitted.groupdict()) if fitted is not None else None
+            kind = kinds[name]
+            pattern += f"(?P<{name}>{text_pattern if kind == 'text' else PATTERNS[kind]})"
+    return pattern + re.escape(template[position:])

@@ -13,7 +13,7 @@ from agent.policies.scripted import JsonDialect
 from agent.replay.anchors import AnchorError, agreeing_anchor, describe, find_anchor
 from agent.replay.parameters import fill, read_goal
 from agent.replay.program import Program, ProgramStep, format_program
-from agent.target_recorder import read_targets, shown_texts
+from agent.target_recorder import field_contents, read_targets, shown_labels
 
 MAX_WAITS = 3  # in a row, for what a step expects
 WAIT_S = 1.0
@@ -135,11 +135,12 @@ class ReplayPolicy(DialectPolicyMixin):
         """Return which expectation of a performed step is not met, "" if all are."""
         if step.changes and screen.digest == before:
             return f"{step.verb} changed nothing on the screen, unlike when it was recorded"
-        texts = set(shown_texts(targets or ()))
-        for template in step.appears:
-            text = fill(template, self._values)
-            if text not in texts:
-                return f"{text[:MAX_SHOWN_CHARS]!r} did not appear after {step.verb}, unlike when it was recorded"
+        labels, contents = shown_labels(targets or ()), field_contents(targets or ())
+        for templates, texts, what in ((step.appears, labels, "on the screen"), (step.holds, contents, "in a field")):
+            for template in templates:
+                text = fill(template, self._values)
+                if text not in texts:
+                    return f"{text[:MAX_SHOWN_CHARS]!r} is not {what} after {step.verb}, unlike when it was recorded"
         return ""
 
     def _point(

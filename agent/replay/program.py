@@ -74,7 +74,8 @@ class ProgramStep:
         fields: Its other fields but the points; texts are templates.
         anchors: What each point is placed on, in the order of the points.
         changes: Whether pixels changed after it.
-        appears: Templates of texts that appear after it.
+        appears: Templates of labels that appear after it.
+        holds: Templates of what fields hold after it.
         notice: What the surface reported after it.
     """
 
@@ -83,6 +84,7 @@ class ProgramStep:
     anchors: tuple[Anchor, ...] = ()
     changes: bool = False
     appears: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
     notice: str = ""
 
 
@@ -217,6 +219,7 @@ def templates(program: Program) -> Iterator[str]:
     for step in program.steps:
         yield from (value for value in step.fields.values() if isinstance(value, str))
         yield from step.appears
+        yield from step.holds
         for anchor in step.anchors:
             yield anchor.label
             yield from anchor.neighbors
@@ -260,7 +263,9 @@ def _lines(program: Program) -> Iterator[str]:
     for step in program.steps:
         yield from ("", "[[steps]]")
         yield from _assignments({"verb": step.verb, "fields": step.fields, "changes": step.changes})
-        yield from _assignments({"appears": step.appears, "notice": step.notice}, leaves_out_empty=True)
+        yield from _assignments(
+            {"appears": step.appears, "holds": step.holds, "notice": step.notice}, leaves_out_empty=True
+        )
         for anchor in step.anchors:
             yield from ("", "[[steps.anchors]]")
             yield from _assignments({"role": anchor.role, "label": anchor.label})

@@ -29,7 +29,8 @@ class _RecordedAction:
         if not self.targets:
             facts = decision.get("facts") or {}
             self.targets = [_known(item) for item in facts.get("elements", ())]
-        self.targets += [None] * (len(action.points()) - len(self.targets))
+        count = len(action.points())
+        self.targets = (self.targets + [None] * count)[:count]
         self.before = ""  # digest of the screenshot
 
     def labels(self) -> list[str]:
@@ -55,9 +56,14 @@ def compile_trace(trace: Trace) -> Program:
     if not actions:
         raise UsageError(f"the run {name} did nothing on the screen; there is nothing to replay")
     table = ParameterTable(trace.goal, [text for item in actions for text in item.labels()])
-    steps = tuple(_step(item, trace, table) for item in actions)
+    fields = [_fields(item, table) for item in actions]
+    labels = [
+        [table.label(str(target["label"]), item.number) if target is not None else "" for target in item.targets]
+        for item in actions
+    ]
+    steps = tuple(_step(*parts, trace, table) for parts in zip(actions, fields, labels, strict=True))
     settings: Mapping[str, Any] = trace.manifest.get("settings") or {}
-    expect = tuple(table.label(source, len(actions)) for source in settings.get("expect", ()))
+    expect = tuple(table.observed(source) for source in settings.get("expect", ()))
     first = trace.screen(actions[0].before)
     url = str(trace.manifest.get("url") or "")
     return Program(
@@ -98,37 +104,43 @@ def _performed(trace: Trace) -> list[_RecordedAction]:
     return actions
 
 
-def _step(item: _RecordedAction, trace: Trace, table: ParameterTable) -> ProgramStep:
+def _fields(item: _RecordedAction, table: ParameterTable) -> dict[str, Any]:
+    """Return the fields of an action but its points, with templates in place of the texts."""
     action = item.action
     if isinstance(action, Drag) and len(action.path) > MAX_POINTS:
         raise UsageError(f"step {item.number} drags through {len(action.path)} points, which cannot be replayed")
-    fields = action.model_dump(mode="json", exclude_defaults=True)
-    for name in ("verb", "x", "y", "path"):
-        fields.pop(name, None)
-    for name, value in fields.items():
-        if not isinstance(value, str):
-            continue
-        if isinstance(action, TypeText):
-            fields[name] = table.hidden() if MASK in value else table.typed(value, item.number)
-        elif name not in ("button",):
-            fields[name] = table.label(value, item.number)
+    fields = action.model_dump(mode="json", exclude_defaults=True, exclude={"verb", "x", "y", "path"})
+    for name in ("text", "target"):
+        if name in fields and MASK in fields[name]:
+            fields[name] = table.hidden()
+        elif name in fields:
+            convert = table.typed if isinstance(action, TypeText) else table.label
+            fields[name] = convert(fields[name], item.number)
+    return fields
+
+
+def _step(
+    item: _RecordedAction, fields: dict[str, Any], labels: list[str], trace: Trace, table: ParameterTable
+) -> ProgramStep:
     screen = trace.screen(item.before)
-    anchors = tuple(
-        _anchor(screen, point.x, point.y, target, item.number, table)
-        for point, target in zip(action.points(), item.targets, strict=False)
+    places = zip(item.action.points(), item.targets, labels, strict=True)
+    anchors = tuple(_anchor(screen, point.x, point.y, target, label, table) for point, target, label in places)
+    appears, holds = (
+        tuple(dict.fromkeys(filter(None, (table.appeared(str(text)) for text in item.result.get(name, ())))))
+        for name in ("appeared", "filled")
     )
-    appears = (table.appeared(str(text)) for text in item.result.get("appeared", ()))
     return ProgramStep(
-        verb=action.verb,
+        verb=item.action.verb,
         fields=fields,
         anchors=anchors,
         changes=item.before != item.result["screen"],
-        appears=tuple(dict.fromkeys(text for text in appears if text is not None)),
+        appears=appears,
+        holds=holds,
         notice=str(item.result.get("note") or ""),
     )
 
 
-def _anchor(screen: Screen, x: int, y: int, target: JsonObject | None, step: int, table: ParameterTable) -> Anchor:
+def _anchor(screen: Screen, x: int, y: int, target: JsonObject | None, label: str, table: ParameterTable) -> Anchor:
     if target is None:
         crop, point = make_crop(screen, x, y, None)
         return Anchor(crop=crop, crop_point=point)
@@ -137,9 +149,9 @@ def _anchor(screen: Screen, x: int, y: int, target: JsonObject | None, step: int
     crop, point = make_crop(screen, x, y, (left, top, width, height) if has_area else None)
     return Anchor(
         role=str(target["role"]),
-        label=table.label(str(target["label"]), step),
+        label=label,
         field=str(target["field"]),
-        neighbors=tuple(table.label(str(text), step) for text in target.get("neighbors", ())),
+        neighbors=tuple(table.observed(str(text)) for text in target.get("neighbors", ())),
         offset=offset_in((left, top, width, height), x, y) if has_area else (0.5, 0.5),
         crop=crop,
         crop_point=point,
