@@ -123,7 +123,7 @@ class SupportsTargets(Protocol):
     """A surface that lists the visible elements of its screen with their places."""
 
     def targets(self) -> tuple[ScreenTarget, ...] | None:
-        """Return the elements that are shown now; None where they are unknown, as beneath a dialog."""
+        """Return the elements that are shown now, each after what contains it; None where they are unknown."""
         ...
 
 

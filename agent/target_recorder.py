@@ -64,9 +64,8 @@ def field_contents(targets: Sequence[ScreenTarget]) -> tuple[str, ...]:
 
 
 def target_at(targets: Sequence[ScreenTarget], x: int, y: int) -> ScreenTarget | None:
-    """Return the smallest element at a pixel, None without one."""
-    hits = [item for item in targets if item.contains(x, y)]
-    return min(hits, key=lambda item: item.area[2] * item.area[3], default=None)
+    """Return the last element at a pixel, which lies within or over the others; None without one."""
+    return next((item for item in reversed(targets) if item.contains(x, y)), None)
 
 
 def describe_target(targets: Sequence[ScreenTarget], x: int, y: int) -> dict[str, object] | None:

@@ -184,8 +184,9 @@ def _task_verdict(reward: float | None) -> Termination:
 
 def _own_judgment(action: Done | Answer, verdict: Verdict | None) -> Termination:
     if verdict is not None:
-        reason = f": {action.message}" if isinstance(action, Done) and action.message else ""
-        return Termination("failure", "verdict", f"the model ended the run, but the task is not done{reason}")
+        if isinstance(action, Done) and action.message:
+            return Termination("failure", "verdict", f"the task is not done: {action.message}")
+        return Termination("failure", "verdict", "the model ended the run, but the task is not done")
     if isinstance(action, Answer):
         return Termination("success", "own word", action.text)
     return Termination(action.status, "own word", action.message or f"the model reports {action.status}")

@@ -202,6 +202,8 @@ def _count(score: ReplayScore, episode: Episode, seed: int, performed: int) -> N
     score.wrong += not is_halt
     score.silent += episode.status == "success"
     reason = episode.message.partition("the replay halted at ")[2] if is_halt else f"wrong after {performed} actions"
+    if " does not fit the recorded one" in reason:
+        reason = "the goal does not fit the recorded one"
     score.reasons.setdefault(reason[:160], []).append(seed)
 
 

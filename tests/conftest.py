@@ -14,6 +14,7 @@ settings.load_profile("pixelhand")
 HERE = Path(__file__).parent
 FILES = {  # marker: patterns of files below tests/
     "browser": (
+        "agent/replay/test_replay_browser.py",
         "agent/test_big_screens.py",
         "agent/test_crash_safety.py",
         "agent/test_held_writes.py",
