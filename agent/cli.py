@@ -460,7 +460,11 @@ def _report_error(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None else ""
         message = error.format_message().replace("Value error, ", "")
-        if "--json" in sys.argv and sys.argv[1:2] in (["run"], ["demo"]):  # the last line is always the end event
+        if "--json" in sys.argv and sys.argv[1:2] in (
+            ["run"],
+            ["demo"],
+            ["replay"],
+        ):  # the last line is always the end event
             from json import dumps
 
             end = {"event": "end", "status": "error", "reward": None, "steps": 0, "run": "", "cause": "usage"}

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json as json_
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.policies.base import DialectPolicyMixin
-
 if TYPE_CHECKING:
-    from actions import Action, Reply, Screen, Step
     from agent.loop import Episode
     from agent.policies.base import Policy
     from agent.replay.program import Program
@@ -25,11 +22,6 @@ TASKS = ("login-user", "enter-date", "click-tab-2-easy", "book-flight")
 RECORD_START, REPLAY_START = 810_000, 820_000  # first seeds
 MAX_RECORDINGS = 30  # seeds that are tried until the oracle wins
 MAX_STEPS = 60
-DATE_FIELD_JS = """(() => {
-    const place = selector => { const box = document.querySelector(selector).getBoundingClientRect();
-        return [box.left, box.top, box.width, box.height]; };
-    return [place('#tt'), place('#subbtn')];
-})()"""
 
 
 @dataclass
@@ -130,7 +122,7 @@ def score_task(task: str, seeds: int, folder: Path, model: str = "", fallback: s
         for seed in range(REPLAY_START, REPLAY_START + seeds):
             episode, performed = replay_program(env, program, seed, folder, policy)
             replayed_s += [step.seconds for step in episode.steps if step.action and step.action.verb != "wait"]
-            _count(score, episode, seed, performed)
+            count_end(score, episode, seed, performed)
         score.step_ms = round(1000 * median(replayed_s), 1) if replayed_s else None
         if model:
             _run_model(score, env, model, seeds)
@@ -148,6 +140,7 @@ def record_program(env: LiveEnv, task: str, folder: Path) -> tuple[int, Program,
     from actions import UsageError
     from agent.replay.recording import compile_trace
     from agent.trace import read_trace
+    from perf.oracle_policy import OraclePolicy
 
     for seed in range(RECORD_START, RECORD_START + MAX_RECORDINGS):
         episode = _run(env, OraclePolicy(env, task), seed, folder, MAX_STEPS, {"url": f"miniwob:{task}", "seed": seed})
@@ -191,7 +184,7 @@ def _run(env: LiveEnv, policy: Policy, seed: int, folder: Path, max_steps: int, 
         writer.close()
 
 
-def _count(score: ReplayScore, episode: Episode, seed: int, performed: int) -> None:
+def count_end(score: ReplayScore, episode: Episode, seed: int, performed: int) -> None:
     """Add the end of a replay to a score."""
     is_rewarded = episode.reward is not None and episode.reward > 0
     if is_rewarded:
@@ -224,55 +217,3 @@ def _run_model(score: ReplayScore, env: LiveEnv, model: str, seeds: int) -> None
     finally:
         policy.close()
     score.model_step_ms = round(1000 * median(durations), 1)
-
-
-class OraclePolicy(DialectPolicyMixin):
-    """Solve a practice page by its oracle, to record an episode without a model.
-
-    Args:
-        env: The environment of the page.
-        task: Its task.
-    """
-
-    def __init__(self, env: LiveEnv, task: str) -> None:
-        from agent.policies.scripted import JsonDialect
-
-        self._env, self._task = env, task
-        self._actions: Iterator[Action] | None = None
-        self.dialect = JsonDialect()
-
-    @property
-    def metadata(self) -> Mapping[str, object]:
-        """The identity of the policy for traces."""
-        return {"model": "oracle", "fingerprint": self._task, "prompt_hash": "plain"}
-
-    def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
-        """Return the next action of the solution; give up where there is none."""
-        from actions import Done, Reply
-
-        if self._actions is None:
-            self._actions = self._solution(goal)
-        action = next(self._actions, None) or Done(status="failure")
-        return Reply(json_.dumps(action.model_dump(mode="json")), prompt=goal, image_digests=(screen.digest,))
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def _solution(self, goal: str) -> Iterator[Action]:
-        from perf.repeat import oracle_actions
-
-        return self._enter_date(goal) if self._task == "enter-date" else oracle_actions(self._env, self._task, goal)
-
-    def _enter_date(self, goal: str) -> Iterator[Action]:
-        """Yield the solution of a page whose oracle needs parts that only the DevTools protocol reaches."""
-        from actions import Click, TypeText
-        from actions.surface import SupportsPages
-        from envs.miniwob.pages import page
-
-        surface, scale = self._env.surface, page(self._task).scale
-        assert isinstance(surface, SupportsPages)
-        boxes = cast(list[tuple[float, float, float, float]], surface.evaluate(DATE_FIELD_JS))
-        (left, top, _, height), button = boxes
-        yield Click(x=round((left + 10) * scale), y=round((top + height / 2) * scale))  # the month
-        yield TypeText(text=goal.split()[1])
-        yield Click(x=round((button[0] + button[2] / 2) * scale), y=round((button[1] + button[3] / 2) * scale))

@@ -20,6 +20,7 @@ PATTERNS: dict[str, str] = {  # of the values that a goal contains
     "number": r"-?\d+(?:\.\d+)?",
     "text": r".+",
 }
+IN_GOAL_KINDS: tuple[Literal["quoted", "date", "number"], ...] = ("quoted", "date", "number")
 _IN_GOAL = re.compile(
     rf'"(?P<quoted>[^"]+)"|(?<![\w/])(?P<date>{PATTERNS["date"]})(?![\w/])|(?<![\w.])(?P<number>{PATTERNS["number"]})(?!\w)'
 )
@@ -69,9 +70,9 @@ def find_goal_values(goal: str, texts: Sequence[str]) -> list[GoalValue]:
     """
     values = []
     for match in _IN_GOAL.finditer(goal):
-        kind = match.lastgroup
-        assert kind in ("quoted", "date", "number")
-        values.append(GoalValue(kind, match[kind], *match.span(kind)))
+        for kind in IN_GOAL_KINDS:
+            if match[kind] is not None:
+                values.append(GoalValue(kind, match[kind], *match.span(kind)))
     for text in sorted({text.strip() for text in texts}, key=lambda item: (-len(item), item)):
         if len(text) < 3:
             continue

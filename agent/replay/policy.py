@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from actions import Click, InvalidActionError, Reply, Screen, Step, Surface, UsageError
+from actions import Click, InvalidActionError, Reply, Screen, Step, Surface, TypeText, UsageError
+from actions.surface import SupportsFacts
 from actions.targets import ScreenTarget
 from agent.policies.base import DialectPolicyMixin, Policy
 from agent.policies.scripted import JsonDialect
@@ -19,6 +20,7 @@ MAX_WAITS = 3  # in a row, for what a step expects
 WAIT_S = 1.0
 STEPS_PER_ACTION = 1 + 2 * MAX_WAITS  # of a run, at most
 MAX_SHOWN_CHARS = 80
+FOCUS_PROBE = TypeText(text="-")  # asks what typing would reach; it is not typed
 
 
 class HaltError(Exception):
@@ -107,6 +109,8 @@ class ReplayPolicy(DialectPolicyMixin):
                 if error.is_missing and self._waits < MAX_WAITS:
                     return self._wait(str(error))
                 raise HaltError(f"{step.verb}: {error}") from None
+        if problem := self._misplaced_focus(step):
+            return self._wait(problem)
         self._pending, self._waits = (step, screen.digest), 0
         fields = {
             name: fill(value, self._values) if isinstance(value, str) else value for name, value in step.fields.items()
@@ -118,6 +122,18 @@ class ReplayPolicy(DialectPolicyMixin):
             place = {"x": points[0][0], "y": points[0][1]}
         return {"verb": step.verb, **fields, **place}
 
+    def _misplaced_focus(self, step: ProgramStep) -> str:
+        """Return why keyboard input would not go where it went when recorded, "" if it would or that is unknown."""
+        if not step.focus:
+            return ""
+        facts = self._surface.facts(FOCUS_PROBE) if isinstance(self._surface, SupportsFacts) else None
+        expected = tuple(fill(template, self._values) for template in step.focus)
+        focus = facts.focus if facts is not None else None
+        if focus is not None and (focus.role, focus.label, focus.field) == expected:
+            return ""
+        actual = f"{focus.role or 'element'} {focus.label!r}" if focus is not None else "nothing that is known"
+        return f"{step.verb} would go to {actual}, not to {expected[0] or 'element'} {expected[1]!r} as when recorded"
+
     def _wait(self, problem: str) -> dict[str, object]:
         if self._waits >= MAX_WAITS:
             raise HaltError(problem)
@@ -128,7 +144,8 @@ class ReplayPolicy(DialectPolicyMixin):
         """Raise HaltError where the last step failed, or where the surface reported what it did not when recorded."""
         if last.error:
             raise HaltError(f"{step.verb} was not done: {last.error}")
-        if last.notice and not step.notice and self._waits == 0:
+        holds_writes = bool(getattr(self._surface, "holds_writes", False))  # the notice tells about them
+        if last.notice and not step.notice and self._waits == 0 and not holds_writes:
             raise HaltError(f"after {step.verb} the screen reported what it did not when recorded: {last.notice}")
 
     def _unmet(self, step: ProgramStep, before: str, screen: Screen, targets: tuple[ScreenTarget, ...] | None) -> str:

@@ -73,6 +73,7 @@ class ProgramStep:
         verb: The verb of the action.
         fields: Its other fields but the points; texts are templates.
         anchors: What each point is placed on, in the order of the points.
+        focus: Role, template of the label, and kind of field of what keyboard input goes to; () where it is unknown.
         changes: Whether pixels changed after it.
         appears: Templates of labels that appear after it.
         holds: Templates of what fields hold after it.
@@ -82,6 +83,7 @@ class ProgramStep:
     verb: str
     fields: dict[str, str | int | float | list[str]] = Field(default_factory=dict)
     anchors: tuple[Anchor, ...] = ()
+    focus: tuple[str, ...] = Field(default=(), max_length=3)
     changes: bool = False
     appears: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
@@ -205,11 +207,11 @@ def read_program(path: Path) -> Program:
 
 def describe_changes(before: Program, after: Program) -> str:
     """Return what differs between two programs as a unified diff of their files, with the crops cut short."""
-    texts = [
+    old, new = (
         [line if not line.startswith("crop = ") else f"{line[:48]}…" for line in _lines(program)]
         for program in (before, after)
-    ]
-    return "\n".join(difflib.unified_diff(*texts, "recorded", "proposed", lineterm="", n=2))
+    )
+    return "\n".join(difflib.unified_diff(old, new, "recorded", "proposed", lineterm="", n=2))
 
 
 def templates(program: Program) -> Iterator[str]:
@@ -218,8 +220,7 @@ def templates(program: Program) -> Iterator[str]:
     yield from program.expect
     for step in program.steps:
         yield from (value for value in step.fields.values() if isinstance(value, str))
-        yield from step.appears
-        yield from step.holds
+        yield from (*step.focus, *step.appears, *step.holds)
         for anchor in step.anchors:
             yield anchor.label
             yield from anchor.neighbors
@@ -230,6 +231,8 @@ def _check(program: Program, path: Path) -> None:
     for number, step in enumerate(program.steps, 1):
         if step.verb not in ACTION_TYPES:
             raise UsageError(f"{path} is not a program: step {number}: unknown verb {step.verb!r:.40}")
+        if len(step.focus) not in (0, 3):
+            raise UsageError(f"{path} is not a program: step {number}: focus has role, label and kind of field")
     for template in templates(program):
         for name, form in references(template):
             if name not in kinds:
@@ -262,7 +265,9 @@ def _lines(program: Program) -> Iterator[str]:
         yield from _assignments({"kind": parameter.kind, "recorded": parameter.recorded})
     for step in program.steps:
         yield from ("", "[[steps]]")
-        yield from _assignments({"verb": step.verb, "fields": step.fields, "changes": step.changes})
+        yield from _assignments({"verb": step.verb, "fields": step.fields})
+        yield from _assignments({"focus": step.focus}, leaves_out_empty=True)
+        yield from _assignments({"changes": step.changes})
         yield from _assignments(
             {"appears": step.appears, "holds": step.holds, "notice": step.notice}, leaves_out_empty=True
         )

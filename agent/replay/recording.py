@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actions import Action, Drag, Screen, TypeText, UsageError
+from actions import Action, Drag, PressKeys, Screen, TypeText, UsageError
 from agent.replay.anchors import make_crop, offset_in
 from agent.replay.parameters import ParameterTable
 from agent.replay.program import Anchor, Program, ProgramStep
@@ -31,6 +31,8 @@ class _RecordedAction:
             self.targets = [_known(item) for item in facts.get("elements", ())]
         count = len(action.points())
         self.targets = (self.targets + [None] * count)[:count]
+        focus = (decision.get("facts") or {}).get("focus") if isinstance(action, TypeText | PressKeys) else None
+        self.focus: JsonObject | None = focus
         self.before = ""  # digest of the screenshot
 
     def labels(self) -> list[str]:
@@ -133,7 +135,8 @@ def _step(
         verb=item.action.verb,
         fields=fields,
         anchors=anchors,
-        changes=item.before != item.result["screen"],
+        focus=_focus(item.focus, table),
+        changes=item.action.verb != "wait" and item.before != item.result["screen"],
         appears=appears,
         holds=holds,
         notice=str(item.result.get("note") or ""),
@@ -156,6 +159,12 @@ def _anchor(screen: Screen, x: int, y: int, target: JsonObject | None, label: st
         crop=crop,
         crop_point=point,
     )
+
+
+def _focus(focus: JsonObject | None, table: ParameterTable) -> tuple[str, ...]:
+    if focus is None:
+        return ()
+    return str(focus["role"]), table.observed(str(focus["label"])), str(focus["field"])
 
 
 def _known(target: JsonObject | None) -> JsonObject | None:

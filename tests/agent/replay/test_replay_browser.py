@@ -113,3 +113,14 @@ def test_denied_action_halts(agent: Agent, tmp_path: Path, site: WriteSite) -> N
     assert code == 1
     assert "halted at step 1: click was not done" in out
     assert len(site.writes) == 1
+
+
+def test_focus_elsewhere_halts_before_typing(agent: Agent, tmp_path: Path, site: WriteSite) -> None:
+    focus = "<script>onload = () => document.querySelector('[name={}]').focus()</script>"
+    typing = [{"verb": "type", "text": "alice"}, {"verb": "done"}]
+    site.add("/sign-in", FORM.format(head=focus.format("name"), button="Sign in"))
+    record(agent, tmp_path, "sign in as alice", typing, "--url", f"{site.origin}/sign-in", "--approve", "never")
+    site.add("/sign-in", FORM.format(head=focus.format("code"), button="Sign in"))
+    code, out, _ = agent("replay", "last", "--approve", "never")
+    assert code == 1
+    assert "would go to textbox 'Code'" in out
