@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from actions import Action, Surface, SurfaceError
+from actions import Action, Screen, Surface, SurfaceError
 from actions.surface import SupportsTargets
 from actions.targets import ScreenTarget
 
@@ -24,17 +24,31 @@ class TargetRecorder:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
         self._before: tuple[ScreenTarget, ...] | None = None
+        self._latest: tuple[str, tuple[ScreenTarget, ...]] | None = None  # with the digest of their screenshot
 
-    def before(self, action: Action) -> dict[str, object]:
-        """Return the facts of an `act.intent` event: the target of each point, null where none is known."""
-        self._before = read_targets(self._surface)
+    def before(self, action: Action, screen: Screen) -> dict[str, object]:
+        """Return the facts of an `act.intent` event: the target of each point, null where none is known.
+
+        Args:
+            action: The action.
+            screen: The screenshot that it was chosen for.
+        """
+        if self._latest is not None and self._latest[0] == screen.digest:
+            self._before = self._latest[1]
+        else:
+            self._before = read_targets(self._surface)
         if self._before is None or not action.points():
             return {}
         return {"targets": [describe_target(self._before, x, y) for x, y in action.points()]}
 
-    def after(self) -> dict[str, object]:
-        """Return the facts of an `act.result` event: labels, and contents of fields, that were not there before."""
+    def after(self, screen: Screen) -> dict[str, object]:
+        """Return the facts of an `act.result` event: labels, and contents of fields, that were not there before.
+
+        Args:
+            screen: The screenshot after the action.
+        """
         after = read_targets(self._surface) if self._before is not None else None
+        self._latest = (screen.digest, after) if after is not None else None
         if after is None:
             return {}
         labels, contents = set(shown_labels(self._before or ())), set(field_contents(self._before or ()))

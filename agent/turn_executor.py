@@ -130,7 +130,7 @@ class TurnExecutor:
         for number, action in enumerate(actions or (None,), 1):
             position = {"step": index, **({"part": number, "parts": len(actions)} if len(actions) > 1 else {})}
             if action is not None:
-                described = self.targets.before(action) if self.targets is not None else {}
+                described = self.targets.before(action, state.screen) if self.targets is not None else {}
                 self.record("act.intent", **position, call=call, action=action, **described)
                 state = self._perform(action, state)
             is_last = number >= len(actions) or _should_stop(state, screen)
@@ -164,7 +164,7 @@ class TurnExecutor:
                 verdict=state.verdict,
                 screen=state.screen,
                 timings_s={**timings_s, **state.timings_s},
-                **(self.targets.after() if self.targets is not None and action is not None else {}),
+                **(self.targets.after(state.screen) if self.targets is not None and action is not None else {}),
             )
             timings_s = {}  # the model's time counts once, for the first action
             if is_last:

@@ -72,7 +72,7 @@ def replay(
     from agent.ui.display import TextDisplay, display
 
     recorded = load_program(run, runs_root(config.load({"runs": runs})))
-    given = parse_values(values or (), recorded)
+    chosen_values = parse_values(values or (), recorded)
     if save is not None and model is None:
         write_program(recorded, save)
         print(f"wrote {save}: {len(recorded.steps)} steps; parameters: {_names(recorded)}")
@@ -98,7 +98,9 @@ def replay(
     with display(json_out, sys.stdout) as output:
         settings: Settings = config.load(flags)
         person = output if isinstance(output, TextDisplay) and sys.stdin.isatty() else None
-        episode, proposal = run_replay(recorded, settings, given, output, person=person, asks_model=model is not None)
+        episode, proposal = run_replay(
+            recorded, settings, chosen_values, output, person=person, asks_model=model is not None
+        )
         if proposal != recorded:
             output.message("the model found what was missing; this is the change that it proposes:")
             for line in describe_changes(recorded, proposal).splitlines():

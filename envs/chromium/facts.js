@@ -278,6 +278,8 @@
     const list = [];
     for (const element of allElements()) {
       if (list.length >= MAX_TARGETS) break;
+      const around = element.getBoundingClientRect(); // most elements of a long page are outside the window
+      if (around.bottom <= 0 || around.right <= 0 || around.top >= innerHeight || around.left >= innerWidth) continue;
       const isControl = element.matches(INTERACTIVE);
       if (!isControl && (!ownText(element) || element.closest(ATOMIC))) continue;
       const place = visibleBox(element);
