@@ -80,7 +80,7 @@ def run_replay(
         Error: The run failed.
     """
     has_practice_page = is_practice(settings.url)
-    known = {item.name: item.recorded for item in program.parameters if item.kind != "hidden"} | values
+    known = {item.name: item.recorded for item in program.parameters if item.kind != "hidden"} | dict(values)
     problems = _value_problems(program, settings, values)
     settings = replace(settings, max_steps=len(program.steps) * STEPS_PER_ACTION + 1)
     if not problems:
