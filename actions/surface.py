@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from actions.evidence import ScreenEvidence
 from actions.facts import ActionFacts
 from actions.screen import Screen
+from actions.targets import ScreenTarget
 from actions.types import Action
 
 
@@ -114,6 +115,15 @@ class SupportsEvidence(Protocol):
 
     def evidence(self) -> ScreenEvidence:
         """Return what the surface knows of its screen now, without the model and without its pixels."""
+        ...
+
+
+@runtime_checkable
+class SupportsTargets(Protocol):
+    """A surface that lists the visible elements of its screen with their places."""
+
+    def targets(self) -> tuple[ScreenTarget, ...] | None:
+        """Return the elements that are shown now, each after what contains it; None where they are unknown."""
         ...
 
 

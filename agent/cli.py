@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "runs": ("agent.runs_cli", "Show earlier runs, write reports and videos of them, and resume one."),
     "view": ("agent.viewer.cli", "Show a run in a browser tab."),
+    "replay": ("agent.replay.cli", "Repeat a recorded run without a model."),
     "stop": ("agent.stop_cli", "Stop a run that another terminal or program started."),
     "models": ("model.cli", "List the supported models, or download one."),
     "eval": ("evals.cli", "Evaluate a model on a benchmark."),
@@ -474,7 +475,11 @@ def _report_error(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None else ""
         message = error.format_message().replace("Value error, ", "")
-        if "--json" in sys.argv and sys.argv[1:2] in (["run"], ["demo"]):  # the last line is always the end event
+        if "--json" in sys.argv and sys.argv[1:2] in (
+            ["run"],
+            ["demo"],
+            ["replay"],
+        ):  # the last line is always the end event
             from json import dumps
 
             end = {"event": "end", "status": "error", "reward": None, "steps": 0, "run": "", "cause": "usage"}

@@ -21,6 +21,7 @@ from agent.resume import RepeatedAction, Resumption
 from agent.run_control import RunControl
 from agent.safety.signals import CTRL_C, StopRequest, StopRequestedError, defer_interrupts, request_of_error
 from agent.screen_archive import ScreenArchive
+from agent.target_recorder import TargetRecorder
 from agent.termination import Status, StopLimits, StopReason, Termination, TerminationMonitor, TurnResult
 from agent.trace import TraceWriter
 from agent.turn_executor import AskUser, TurnExecutor, hide_secrets, redact_event
@@ -114,7 +115,9 @@ def run(
             on_event({"event": event, **redact_event(env, facts)})
 
     with defer_interrupts() as shield:
-        executor = TurnExecutor(env, policy, monitor, record, shield, ask, approves_each)
+        surface = getattr(env.unwrapped, "surface", None)
+        targets = TargetRecorder(surface) if trace is not None and surface is not None else None
+        executor = TurnExecutor(env, policy, monitor, record, shield, ask, approves_each, targets)
         person = None
         if control is not None:
             person = PersonTurn(env, control, record, show, executor.recapture, shield)

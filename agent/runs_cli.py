@@ -184,6 +184,8 @@ def _check(resumption: Resumption, settings: Settings, script: Path | None) -> N
         )
     if surface_name(settings) == "browser" and not settings.url:
         raise UsageError(f"the run {name} names no start page, so its screen cannot be opened again")
+    if recorded.get("model") == "replay":
+        raise UsageError(f"the run {name} was a replay, which needs no earlier steps; start it anew with agent replay")
     if (recorded.get("model") == "script") != (script is not None):
         raise UsageError(
             f"the run {name} replayed a script; name the same one with --script FILE"

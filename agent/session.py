@@ -22,7 +22,7 @@ from agent.control import serve_control
 from agent.crash_report import report_crashes
 from agent.env import BaseEnv, Env
 from agent.loop import Episode, run
-from agent.policies.base import OnStatus, OnText, Policy
+from agent.policies.base import OnStatus, OnText, Policy, UsesSurface
 from agent.policies.factory import PolicyOptions, load_policy
 from agent.policies.scripted import load_script
 from agent.resume import Resumption
@@ -72,6 +72,7 @@ def run_session(
     resumption: Resumption | None = None,
     control: RunControl | None = None,
     blocked_ports: frozenset[int] = frozenset(),
+    policy: Policy | None = None,
 ) -> Episode:
     """Run one goal and write its trace to a new folder.
 
@@ -87,6 +88,7 @@ def run_session(
         resumption: The earlier run that this one continues.
         control: What a person asks for between the steps; None where nobody can.
         blocked_ports: Ports of this machine that the surface's browser must not reach, as that of the viewer.
+        policy: Decides in place of the model of the settings; closed with the run.
 
     Raises:
         UsageError: The settings cannot be used; no trace is left behind.
@@ -96,14 +98,13 @@ def run_session(
         settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
     guard = make_guard(settings)
     safety = safety_policy(settings)
-    policy: Policy
-    if script is None:
-        display.message(f"loading {settings.model} …")
-        policy = policy_from_settings(settings, on_text=display.on_text, on_status=display.message)
-    else:
+    if policy is None and script is not None:
         policy = script_policy = load_script(script, settings.prompt)
         settings = replace(settings, max_steps=min(settings.max_steps, len(script_policy.replies)))
         script_policy.skip(resumption.step_count if resumption is not None else 0)
+    elif policy is None:
+        display.message(f"loading {settings.model} …")
+        policy = policy_from_settings(settings, on_text=display.on_text, on_status=display.message)
     with defer_interrupts() as shield, ExitStack() as stack:
         stack.callback(policy.close)
         folder = trace.new_folder(runs_root(settings))
@@ -153,6 +154,8 @@ def run_session(
             restore_limits(env, resumption)
         expectations = parse_expectations(settings.expect)
         surface = cast(BaseEnv, env.unwrapped).surface
+        if isinstance(policy, UsesSurface):
+            policy.attach(surface)
         return run(
             goal,
             env,

@@ -190,6 +190,8 @@ def _task_verdict(reward: float | None) -> Termination:
 
 def _own_judgment(action: Done | Answer, verdict: Verdict | None) -> Termination:
     if verdict is not None:
+        if isinstance(action, Done) and action.message:
+            return Termination("failure", "verdict", f"the task is not done: {action.message}")
         return Termination("failure", "verdict", "the model ended the run, but the task is not done")
     if isinstance(action, Answer):
         return Termination("success", "own word", action.text)

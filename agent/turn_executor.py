@@ -33,6 +33,7 @@ from agent.safety.approval import NO, YES
 from agent.safety.freshness import region_unchanged
 from agent.safety.signals import InterruptShield
 from agent.safety.write_review import ReviewsWrites
+from agent.target_recorder import TargetRecorder
 from agent.termination import TerminationMonitor, TurnResult
 from agent.ui.formatting import describe_action
 
@@ -91,6 +92,7 @@ class TurnExecutor:
     shield: InterruptShield
     ask: AskUser | None = None  # answers the model's questions; None without a terminal
     approves_each: bool = False  # the user sees every action anyway, so uncertain ones need no second question
+    targets: TargetRecorder | None = None  # describes what actions touch; None for runs that are not recorded
     _asked_s: float = field(default=0.0, init=False)  # seconds that the user took to answer `ask`, in all
 
     def execute(
@@ -128,7 +130,8 @@ class TurnExecutor:
         for number, action in enumerate(actions or (None,), 1):
             position = {"step": index, **({"part": number, "parts": len(actions)} if len(actions) > 1 else {})}
             if action is not None:
-                self.record("act.intent", **position, call=call, action=action)
+                described = self.targets.before(action, state.screen) if self.targets is not None else {}
+                self.record("act.intent", **position, call=call, action=action, **described)
                 state = self._perform(action, state)
             is_last = number >= len(actions) or _should_stop(state, screen)
             if is_last:
@@ -161,6 +164,7 @@ class TurnExecutor:
                 verdict=state.verdict,
                 screen=state.screen,
                 timings_s={**timings_s, **state.timings_s},
+                **(self.targets.after(state.screen) if self.targets is not None and action is not None else {}),
             )
             timings_s = {}  # the model's time counts once, for the first action
             if is_last:

@@ -15,6 +15,7 @@ Beyond the contract in `actions/surface.py` a surface may have:
                                    pauses the run
     keep_focus() -> Callable       return a function that gives the keyboard focus back to where it is at this call; it
                                    returns False on failure, and nothing is typed then
+    targets()                      the visible elements with their places, for `agent replay`
     goto(address), evaluate(js), url   a page for a task or the user, never for a model; MiniWoB++ pages need them
     is_working() -> bool           whether something that was started and is not awaited any more still runs
     busy() -> bool, pop_notices() -> str  whether something is loading; what happened since perform() returned

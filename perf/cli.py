@@ -11,6 +11,7 @@ import typer
 from perf.guard import guard
 from perf.miniwob import miniwob
 from perf.repeat import repeat
+from perf.replay import replay
 from perf.startup import startup
 from perf.surfaces import surfaces
 
@@ -29,6 +30,7 @@ app.command("miniwob")(miniwob)
 app.command("startup")(startup)
 app.command("surfaces")(surfaces)
 app.command("repeat")(repeat)
+app.command("replay")(replay)
 
 DTYPES = ("float32", "bfloat16", "float16", "int8", "int4")
 Model = Annotated[

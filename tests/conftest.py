@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 FILES = {  # marker: patterns of files below tests/
     "browser": (
         "agent/report/test_report_browser.py",
+        "agent/replay/test_replay_browser.py",
         "agent/test_big_screens.py",
         "agent/test_crash_safety.py",
         "agent/test_held_writes.py",

@@ -17,6 +17,7 @@ from actions import (
     Reply,
     Screen,
     Step,
+    Surface,
     UsageError,
     plugins,
 )
@@ -86,6 +87,15 @@ class SupportsStreaming(Protocol):
     """A policy that reports its reply while it is generated."""
 
     on_text: OnText | None
+
+
+@runtime_checkable
+class UsesSurface(Protocol):
+    """A policy that reads what the surface tells beside its pixels; a model does not."""
+
+    def attach(self, surface: Surface) -> None:
+        """Use this surface; called before the first decision."""
+        ...
 
 
 @runtime_checkable

@@ -12,6 +12,8 @@
   const MAX_BOXES = 1500; // elements whose place is remembered
   const MAX_REPEATS = 1000; // of hiding an element that the page shows again
   const MAX_CONTROLS = 500; // of a document that are listed
+  const MAX_TARGETS = 1000; // of a document that are listed with their places
+  const SECRET_FIELDS = new Set(['password', 'otp', 'card']);
   const MAX_TEXT = 200_000; // characters of a document
   const MAX_SHIFT_PX = 3; // of an element that still counts as being at its place
   const FIELDS = {
@@ -22,6 +24,9 @@
   const INTERACTIVE =
     'a[href], area[href], button, input, select, textarea, option, summary, label, iframe, [role], [onclick], ' +
     '[tabindex], [contenteditable]';
+  const ATOMIC = // a text within is a part of the element, not a target of its own
+    'a[href], area[href], button, select, textarea, option, summary, label, [onclick], [role=button], [role=link], ' +
+    '[role=tab], [role=menuitem], [role=option], [role=checkbox], [role=radio], [role=switch]';
   const ROLES = {
     A: 'link', AREA: 'link', BUTTON: 'button', SELECT: 'combobox', TEXTAREA: 'textbox', OPTION: 'option', SUMMARY: 'button',
     IFRAME: 'document', IMG: 'img', LABEL: 'label',
@@ -245,9 +250,51 @@
     return { text: texts.join('\n').slice(0, MAX_TEXT), controls };
   }
 
+  const ownText = (element) => Array.from(element.childNodes).some((node) => node instanceof Text && node.data.trim());
+  const largest = (boxes) => boxes.reduce((a, b) => (b.width * b.height > a.width * a.height ? b : a));
+
+  // Returns the largest box of an element within the window, null if something else covers its middle.
+  function visibleBox(element) {
+    const boxes = [...element.getClientRects()];
+    if (!boxes.length || !isVisible(element)) return null;
+    const whole = largest(boxes);
+    const left = Math.max(whole.left, 0), top = Math.max(whole.top, 0);
+    const width = Math.min(whole.right, innerWidth) - left, height = Math.min(whole.bottom, innerHeight) - top;
+    if (width < 1 || height < 1) return null;
+    for (let node = topmost(left + width / 2, top + height / 2); node; node = parent(node)) {
+      if (node === element) return [left, top, width, height];
+    }
+    return null;
+  }
+
+  function value(element) {
+    if (element instanceof HTMLSelectElement) return squeeze(element.selectedOptions[0]?.textContent);
+    const kind = field(element);
+    return kind && kind !== 'file' && !SECRET_FIELDS.has(kind) ? squeeze(element.value) : '';
+  }
+
+  // Returns the elements that take input or have a text of their own, and are visible in the window.
+  function targets() {
+    const list = [];
+    for (const element of allElements()) {
+      if (list.length >= MAX_TARGETS) break;
+      const around = element.getBoundingClientRect(); // most elements of a long page are outside the window
+      if (around.bottom <= 0 || around.right <= 0 || around.top >= innerHeight || around.left >= innerWidth) continue;
+      const isControl = element.matches(INTERACTIVE);
+      if (!isControl && (!ownText(element) || element.closest(ATOMIC))) continue;
+      const place = visibleBox(element);
+      if (place === null) continue;
+      const text = { role: '', label: label(element), field: '' };
+      const { role, label: name, field: kind } = isControl ? describe(element) : text;
+      list.push({ role, label: name, field: kind, value: value(element), box: place });
+    }
+    return list;
+  }
+
   globalThis.pixelhandFacts = {
     remember,
     content,
+    targets,
     // Returns how the place differs from the last capture, where a frame is there now.
     place(x, y) {
       const element = topmost(x, y);

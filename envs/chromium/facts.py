@@ -36,6 +36,16 @@ class _Element(TypedDict):
     origin: str
 
 
+class TargetRecord(TypedDict):
+    """A visible element, as the script describes it."""
+
+    role: str
+    label: str
+    field: str
+    value: str
+    box: tuple[float, float, float, float]  # left, top, width and height in CSS pixels
+
+
 class _Focus(TypedDict):
     token: str
     element: _Element | None
@@ -243,6 +253,10 @@ class PageFacts:
             elements += [ElementFacts(**control) for control in content["controls"]]
         return "\n".join(texts), tuple(elements)
 
+    async def targets(self) -> list[TargetRecord]:
+        """Return the visible elements of the page; what its frames show is not among them."""
+        return cast(list[TargetRecord], await (await self._main()).evaluate("pixelhandFacts.targets()"))
+
     async def _at(self, world: _World, x: float, y: float, depth: int = 0) -> tuple[ElementFacts, str]:
         """Return the element at a point of a frame, and how the place differs from the last capture."""
         await world.evaluate("0")  # a world of the document that is shown now
@@ -332,6 +346,14 @@ class FactsReader:
         """Return the visible text and the controls of a page; None if it does not answer."""
         try:
             return await asyncio.wait_for(self._of(page, session).content(), self._timeout_s)
+        except (Error, TimeoutError):
+            self._pages.pop(page, None)
+            return None
+
+    async def targets(self, page: Page, session: CDPSession) -> list[TargetRecord] | None:
+        """Return the visible elements of a page; None if it does not answer."""
+        try:
+            return await asyncio.wait_for(self._of(page, session).targets(), self._timeout_s)
         except (Error, TimeoutError):
             self._pages.pop(page, None)
             return None

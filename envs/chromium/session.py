@@ -72,7 +72,7 @@ class BrowserSession:
         self.writes = WriteHolder(self._add_early_notice) if holds_writes else None
         self._rules = rules
         self._width, self._height = size
-        self._scale = scale
+        self.scale = scale
         self._timeout_s = timeout_s
         self._pointer: input.CssPoint = (0.0, 0.0)
         self._pending: asyncio.Future[Any] | None = None  # an action that waits for a dialog
@@ -99,10 +99,10 @@ class BrowserSession:
         if self.writes is not None:
             await self.writes.start(self.browser)
         await decoder
-        context = await open_context(self.browser, (self._width, self._height), self._scale, self._add_early_notice)
-        self.tabs = Tabs(context, self._width, self._height, self._scale, self.proxy)
+        context = await open_context(self.browser, (self._width, self._height), self.scale, self._add_early_notice)
+        self.tabs = Tabs(context, self._width, self._height, self.scale, self.proxy)
         self._time = VirtualTime(self.tabs)
-        self.dialog_page = DialogPage(self.browser, self._width, self._height, self._scale)
+        self.dialog_page = DialogPage(self.browser, self._width, self._height, self.scale)
         await self.goto(self._start)
 
     async def stop(self) -> None:
@@ -166,7 +166,7 @@ class BrowserSession:
                 await self._remember(page)
             if pixels is None or png != self._png:  # equal screens give equal bytes
                 pixels = decode_png(png)
-            size = round(self._width * self._scale), round(self._height * self._scale)
+            size = round(self._width * self.scale), round(self._height * self.scale)
             if pixels.shape[:2] != size[::-1]:
                 raise SurfaceError(f"the screenshot is {pixels.shape[1]}x{pixels.shape[0]}, not {size[0]}x{size[1]}")
             self._png, self._pixels, self._captured = png, pixels, page
@@ -219,7 +219,7 @@ class BrowserSession:
         """
         if self.writes is not None and self.writes.held:  # nothing ends before a person decides
             return False
-        return await is_loading(self.tabs, is_blank(self._pixels, self._scale))
+        return await is_loading(self.tabs, is_blank(self._pixels, self.scale))
 
     def is_frozen(self) -> bool:
         """Return whether the shown page cannot change before the next action, as its time is virtual."""
@@ -496,4 +496,4 @@ class BrowserSession:
 
     def _css(self, point: Point) -> input.CssPoint:
         """Return the CSS pixel under the middle of a screen pixel; Chromium rounds (39.5, y) to 40."""
-        return float((point.x + 0.5) // self._scale), float((point.y + 0.5) // self._scale)
+        return float((point.x + 0.5) // self.scale), float((point.y + 0.5) // self.scale)

@@ -29,6 +29,7 @@ from actions import (
 from actions.evidence import ScreenEvidence
 from actions.facts import ActionFacts
 from actions.held_writes import HeldWrite, WriteOutcome
+from actions.targets import ScreenTarget
 from envs.chromium import input
 from envs.chromium.address import check_reachable, hide_userinfo, model_address, person_address, split_credentials
 from envs.chromium.evidence import read_evidence
@@ -36,6 +37,7 @@ from envs.chromium.executable import find_chrome
 from envs.chromium.launch import START_S, require_display, use_sandbox
 from envs.chromium.navigation import LOAD_S, first_line
 from envs.chromium.session import CLOSE_S, NAVIGATION_S, BrowserSession
+from envs.chromium.targets import read_targets
 from envs.chromium.write_holder import ANSWER_S, COMMAND_S, WriteHolder
 from envs.display_filter import has_private_selections
 from envs.loop_thread import LoopThread
@@ -188,6 +190,14 @@ class Surface:
         """Return what the shown page contains, and how the requests of all pages were answered."""
         return self._call(
             read_evidence(self._session.tabs, self._session.facts_reader), self._limit_s(), "the content of the page"
+        )
+
+    def targets(self) -> tuple[ScreenTarget, ...] | None:
+        """Return the visible elements of the shown page with their places; None beneath a dialog."""
+        return self._call(
+            read_targets(self._session.tabs, self._session.facts_reader, self._session.scale),
+            self._limit_s(),
+            "the elements of the page",
         )
 
     def mask_field(self) -> bool:

@@ -1,0 +1,174 @@
+"""compile_trace: make a program of a recorded run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from actions import Action, Drag, PressKeys, Screen, TypeText, UsageError
+from agent.replay.anchors import make_crop, offset_in
+from agent.replay.parameters import ParameterTable
+from agent.replay.program import Anchor, Program, ProgramStep
+from agent.safety.redaction import MASK
+from agent.trace import JsonObject, Trace
+from envs.miniwob import pages
+
+MAX_POINTS = 2  # of a drag
+NO_ELEMENTS = frozenset({"document", "window"})  # roles of what contains other elements, which the facts do not tell
+
+
+class _RecordedAction:
+    """An action that was performed, with what was known before and after it."""
+
+    def __init__(
+        self, number: int, action: Action, intent: JsonObject, decision: JsonObject, result: JsonObject
+    ) -> None:
+        self.number, self.action, self.result = number, action, result
+        is_same = not decision or decision["action"] == intent["action"]
+        self.targets: list[JsonObject | None] = [_known(item) for item in intent.get("targets", ())] if is_same else []
+        if not self.targets:
+            facts = decision.get("facts") or {}
+            self.targets = [_known(item) for item in facts.get("elements", ())]
+        count = len(action.points())
+        self.targets = (self.targets + [None] * count)[:count]
+        focus = (decision.get("facts") or {}).get("focus") if isinstance(action, TypeText | PressKeys) else None
+        self.focus: JsonObject | None = focus
+        self.before = ""  # digest of the screenshot
+
+    def labels(self) -> list[str]:
+        """Return what was typed, and the labels of what was touched."""
+        texts = [self.action.text] if isinstance(self.action, TypeText) else []
+        return texts + [str(item["label"]) for item in self.targets if item is not None and item["label"]]
+
+
+def compile_trace(trace: Trace) -> Program:
+    """Return the program of a run that succeeded.
+
+    Raises:
+        UsageError: The run did not succeed, or did something that cannot be replayed.
+    """
+    name = trace.folder.name
+    if trace.status != "success":
+        raise UsageError(f"the run {name} ended with '{trace.status}'; only a run that succeeded can be replayed")
+    if "resumes" in trace.manifest:
+        raise UsageError(
+            f"the run {name} went on from another one, so its trace has no beginning; record it in one run"
+        )
+    actions = _performed(trace)
+    if not actions:
+        raise UsageError(f"the run {name} did nothing on the screen; there is nothing to replay")
+    table = ParameterTable(trace.goal, [text for item in actions for text in item.labels()])
+    fields = [_fields(item, table) for item in actions]
+    labels = [
+        [table.label(str(target["label"]), item.number) if target is not None else "" for target in item.targets]
+        for item in actions
+    ]
+    steps = tuple(_step(*parts, trace, table) for parts in zip(actions, fields, labels, strict=True))
+    settings: Mapping[str, Any] = trace.manifest.get("settings") or {}
+    expect = tuple(table.observed(source) for source in settings.get("expect", ()))
+    first = trace.screen(actions[0].before)
+    url = str(trace.manifest.get("url") or "")
+    return Program(
+        goal=table.goal_template(),
+        surface=str(trace.manifest.get("surface") or "browser"),
+        url=url,
+        seed=trace.manifest.get("seed") if pages.is_miniwob_address(url) else None,
+        size=(first.width, first.height),
+        page_size=(int(settings.get("width", 1288)), int(settings.get("height", 728))),
+        parameters=table.used,
+        steps=steps,
+        expect=expect,
+    )
+
+
+def _performed(trace: Trace) -> list[_RecordedAction]:
+    actions: list[_RecordedAction] = []
+    screen, intent, decision = "", {}, {}  # type: str, JsonObject, JsonObject
+    for event in trace.events:
+        if event["event"] == "act.intent":
+            intent, decision = event, {}
+        elif event["event"] == "decision":
+            decision = event
+        elif event["event"] == "act.result" and event["action"] and not event["error"]:
+            action = trace.action(decision or event)
+            if action is None or action.verb == "done":
+                continue
+            if action.verb in ("ask", "answer"):
+                raise UsageError(
+                    f"step {event['step']} of the run {trace.folder.name} is '{action.verb}', which needs a model or a "
+                    "person; such a run cannot be replayed"
+                )
+            recorded = _RecordedAction(event["step"], action, intent, decision, event)
+            recorded.before = screen
+            actions.append(recorded)
+        if event["event"] in ("start", "reply", "act.result", "writes.note") and event.get("screen"):
+            screen = event["screen"]
+    return actions
+
+
+def _fields(item: _RecordedAction, table: ParameterTable) -> dict[str, Any]:
+    """Return the fields of an action but its points, with templates in place of the texts."""
+    action = item.action
+    if isinstance(action, Drag) and len(action.path) > MAX_POINTS:
+        raise UsageError(f"step {item.number} drags through {len(action.path)} points, which cannot be replayed")
+    fields = action.model_dump(mode="json", exclude_defaults=True, exclude={"verb", "x", "y", "path"})
+    for name in ("text", "target"):
+        if name in fields and MASK in fields[name]:
+            fields[name] = table.hidden()
+        elif name in fields:
+            convert = table.typed if isinstance(action, TypeText) else table.label
+            fields[name] = convert(fields[name], item.number)
+    return fields
+
+
+def _step(
+    item: _RecordedAction, fields: dict[str, Any], labels: list[str], trace: Trace, table: ParameterTable
+) -> ProgramStep:
+    screen = trace.screen(item.before)
+    places = zip(item.action.points(), item.targets, labels, strict=True)
+    anchors = tuple(_anchor(screen, point.x, point.y, target, label, table) for point, target, label in places)
+    appears, holds = (
+        tuple(dict.fromkeys(filter(None, (table.appeared(str(text)) for text in item.result.get(name, ())))))
+        for name in ("appeared", "filled")
+    )
+    return ProgramStep(
+        verb=item.action.verb,
+        fields=fields,
+        anchors=anchors,
+        focus=_focus(item.focus, table),
+        changes=item.action.verb != "wait" and item.before != item.result["screen"],
+        appears=appears,
+        holds=holds,
+        notice=str(item.result.get("note") or ""),
+    )
+
+
+def _anchor(screen: Screen, x: int, y: int, target: JsonObject | None, label: str, table: ParameterTable) -> Anchor:
+    if target is None:
+        crop, point = make_crop(screen, x, y, None)
+        return Anchor(crop=crop, crop_point=point)
+    left, top, width, height = target.get("area") or (x, y, 1, 1)
+    has_area = "area" in target
+    crop, point = make_crop(screen, x, y, (left, top, width, height) if has_area else None)
+    return Anchor(
+        role=str(target["role"]),
+        label=label,
+        field=str(target["field"]),
+        neighbors=tuple(table.observed(str(text)) for text in target.get("neighbors", ())),
+        offset=offset_in((left, top, width, height), x, y) if has_area else (0.5, 0.5),
+        crop=crop,
+        crop_point=point,
+    )
+
+
+def _focus(focus: JsonObject | None, table: ParameterTable) -> tuple[str, ...]:
+    if focus is None:
+        return ()
+    return str(focus["role"]), table.observed(str(focus["label"])), str(focus["field"])
+
+
+def _known(target: JsonObject | None) -> JsonObject | None:
+    """Return a target that its role or label identifies; None for another one."""
+    if target is None or target["role"] in NO_ELEMENTS or not (target["role"] or target["label"]):
+        return None
+    return target
