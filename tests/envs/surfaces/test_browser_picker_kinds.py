@@ -8,6 +8,7 @@ import pytest
 from helpers.eventually import eventually
 
 from actions import Click
+from envs.network.rules import NetworkRules
 from envs.stability import find_change, settle
 
 DOCUMENT = """<style>body {{ margin: 0 }} #under {{ position: fixed; inset: 0 }}
@@ -35,6 +36,7 @@ report();
 TOP = "<script>var state = null; addEventListener('message', event => { state = event.data })</script>"
 LIST = "<datalist id=l><option>{0}<option>{1}<option>{2}</datalist>"
 WORDS = LIST.format("Lisbon", "London", "Lyon")
+LOCAL_SITES = NetworkRules(named=("127.0.0.1:*", "localhost:*"))
 KINDS = {
     "date": "<input class=f type=date>",
     "date_limits": "<input class=f type=date min=2024-03-05 max=2024-03-26>",
@@ -86,7 +88,7 @@ PLACES = {
 def browser(chrome):
     from envs.surfaces.browser import Surface
 
-    with Surface(width=640, height=480, executable=chrome) as surface:
+    with Surface(width=640, height=480, executable=chrome, network=LOCAL_SITES) as surface:
         yield surface
 
 
