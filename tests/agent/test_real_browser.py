@@ -23,7 +23,7 @@ from agent.trace import TraceWriter, list_runs, new_folder, read_trace
 
 pytestmark = pytest.mark.usefixtures("chromium")
 ROOT = HERE.parent.parent
-END_KEYS = {"event", "status", "reward", "steps", "run", "cause", "message", "duration_s", "prompt_tokens"}
+END_KEYS = {"event", "status", "reward", "steps", "run", "cause", "proof", "message", "duration_s", "prompt_tokens"}
 END_KEYS |= {"reply_tokens", "screenshot"}
 CLICK_TEST_SEED = 900001
 BUTTON = {"verb": "click", "x": 140, "y": 160}  # of click-test with that seed
