@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers.desktop_programs import TK_PAD, require_programs, require_window_manager, tk_python
+from helpers.desktop_programs import require_programs, require_window_manager
 
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy
@@ -25,7 +25,7 @@ MAX_GROWTH = 50e6  # bytes
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_thousand_steps_grow_little(tmp_path: Path, record_property: Any) -> None:
-    require_programs("Xvfb")
+    require_programs("Xvfb", "mousepad")
     require_window_manager()
     process, used = psutil.Process(), {}
 
@@ -35,11 +35,10 @@ def test_thousand_steps_grow_little(tmp_path: Path, record_property: Any) -> Non
             used[event["step"]] = process.memory_info().rss
 
     replies = [json.dumps({"verb": "press", "keys": [chr(ord("a") + number % 26)]}) for number in range(STEPS)]
-    program = f"{tk_python()} {TK_PAD} {tmp_path / 'pad.txt'} 1900x1000+0+0"
     folder = tmp_path / "run"
     folder.mkdir()
     writer = TraceWriter(folder, {"goal": "type", "policy": {}, "surface": "desktop:virtual"})
-    with Surface("virtual", program=program, width=1920, height=1080) as surface:
+    with Surface("virtual", program="mousepad --disable-server", width=1920, height=1080) as surface:
         episode = run("type", LiveEnv(surface), ScriptPolicy(replies), max_steps=STEPS, trace=writer, on_event=measure)
     growth = max(used.values()) - used[FIRST]
     record_property("growth_mb", round(growth / 1e6, 1))

@@ -187,6 +187,8 @@ def test_practice_pages_equal_the_browser_surface(chrome: str) -> None:
         BrowserSurface(f"practice:{tasks[0]}", executable=chrome) as browser,
         Surface("virtual", url="practice:" + tasks[0]) as desktop,
     ):
+        desktop.capture()
+        desktop.perform(Move(x=1, y=1))  # the pointer would highlight the button of a dialog
         for task in tasks:
             images = []
             for surface in (browser, desktop):

@@ -80,7 +80,9 @@ def test_every_drag_drops_in_toolkit(toolkit: str, tmp_path: Path) -> None:
     if toolkit == "gtk" and subprocess.run([python, "-c", "import gi; gi.require_version('Gtk', '3.0')"]).returncode:
         pytest.skip("no GTK 3 for Python here")
     path, placing = tmp_path / "drops", tmp_path / "drops.in"
-    with Surface("virtual", program=f"{python} {PROGRAM} {toolkit} {path}", width=1288, height=728) as surface:
+    with Surface(
+        "virtual", program=f"{python} {PROGRAM} {toolkit} {path}", width=1288, height=728, shared=[tmp_path]
+    ) as surface:
         windows = surface._backend.windows
         assert windows is not None
         box = surface._call(lambda: windows.box(windows.find("targets").id), 5, "locating the window")
