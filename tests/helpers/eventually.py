@@ -9,7 +9,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def eventually(condition: Callable[[], Value], timeout_s: float = 30.0, interval_s: float = 0.02) -> Value:
+def eventually(condition: Callable[[], Value], timeout_s: float = 90.0, interval_s: float = 0.02) -> Value:
     """Return the first truthy value of `condition`; raise AssertionError after `timeout_s`.
 
     The limit is generous on purpose: it ends a test that can never pass, and measures nothing.
