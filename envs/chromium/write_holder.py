@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ class WriteHolder:
         self._count = 0
         self._approved: set[RequestKind] = set()
         self._answers: dict[str, asyncio.Future[tuple[int, str]]] = {}  # by id: HTTP status and network error
-        self._outcomes: list[WriteOutcome] = []
+        self._outcomes: deque[WriteOutcome] = deque()  # filled in the loop's thread, emptied in another
         self._tasks: set[asyncio.Future[Any]] = set()
         self._session: CDPSession | None = None
         self._is_closed = False
@@ -94,8 +95,10 @@ class WriteHolder:
 
     def pop_outcomes(self) -> tuple[WriteOutcome, ...]:
         """Return what became of requests that nobody asked about, and forget it."""
-        outcomes, self._outcomes = tuple(self._outcomes), []
-        return outcomes
+        outcomes = []
+        while self._outcomes:
+            outcomes.append(self._outcomes.popleft())
+        return tuple(outcomes)
 
     async def send(self, numbers: Sequence[int], alike: bool = False) -> tuple[WriteOutcome, ...]:
         """Send held requests unchanged, in their order, and return their outcomes; at most `ANSWER_S` after the last.

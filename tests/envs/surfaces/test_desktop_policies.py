@@ -119,6 +119,7 @@ def test_file_chooser_does_not_open(surface: Surface, home: str) -> None:
 def test_download_lands_in_own_home(surface: Surface, home: str, user: Path) -> None:
     assert surface._virtual is not None
     downloads = surface._virtual.isolation.home.home / "Downloads"
+    surface.capture()
     surface.perform(Click(x=250, y=180))
     eventually((downloads / "notes.txt").exists)
     assert list((user / "Downloads").iterdir()) == []
