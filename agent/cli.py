@@ -323,25 +323,14 @@ def _run(
     json_out = capture_stdout() if json else None
     with display(json_out, sys.stdout) as output:
         from agent import config
-        from agent.interaction import open_interaction
+        from agent.interaction import run_interactively
         from agent.preflight import resolve_settings
-        from agent.session import run_session
 
         settings = config.load(flags)
         if is_demo:
             settings = _pick_demo_seed(settings, output)
         settings = resolve_settings(settings, goal, script)
-        with open_interaction(output, settings, view=view) as user:
-            episode = run_session(
-                goal,
-                settings,
-                user.display,
-                ask=user.ask,
-                person=user.person,
-                script=script,
-                control=user.control,
-                blocked_ports=user.blocked_ports,
-            )
+        episode = run_interactively(goal, settings, output, view=view, script=script)
     raise typer.Exit(exit_code(episode))
 
 

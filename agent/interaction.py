@@ -15,7 +15,11 @@ from agent.run_control import RunControl
 from agent.ui.display import Display, Event, TextDisplay
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.config import Settings
+    from agent.loop import Episode
+    from agent.resume import Resumption
     from agent.safety.approval import Approver
     from agent.turn_executor import AskUser
     from agent.viewer.state import ViewerState
@@ -112,3 +116,42 @@ def open_interaction(display: Display, settings: Settings, *, view: bool) -> Ite
             yield Interaction(viewed, ask, terminal, control, ports)
         else:
             yield Interaction(viewed, person.ask, person, control, ports)
+
+
+def run_interactively(
+    goal: str,
+    settings: Settings,
+    display: Display,
+    *,
+    view: bool,
+    script: Path | None,
+    resumption: Resumption | None = None,
+) -> Episode:
+    """Run one goal for a user at a terminal or in the viewer; see agent.session.run_session.
+
+    Args:
+        goal: The task in plain language; "" for a practice page's own instruction.
+        settings: The settings of the run.
+        display: Shows the run.
+        view: Serve the viewer, where the person answers then.
+        script: A file of replies to replay instead of a model's.
+        resumption: The earlier run that this one continues.
+
+    Raises:
+        UsageError: The viewer cannot be served, or the settings cannot be used.
+        Error: The run failed.
+    """
+    from agent.session import run_session
+
+    with open_interaction(display, settings, view=view) as user:
+        return run_session(
+            goal,
+            settings,
+            user.display,
+            ask=user.ask,
+            person=user.person,
+            script=script,
+            resumption=resumption,
+            control=user.control,
+            blocked_ports=user.blocked_ports,
+        )

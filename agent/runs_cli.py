@@ -117,10 +117,10 @@ def resume(
 
     json_out = capture_stdout() if json else None
     with display(json_out, sys.stdout) as output:
-        from agent.interaction import open_interaction
+        from agent.interaction import run_interactively
         from agent.preflight import resolve_settings
         from agent.resume import load_resumption
-        from agent.session import run_session, safety_policy
+        from agent.session import safety_policy
         from agent.trace import find_run
 
         root = _runs_root(runs)
@@ -132,18 +132,7 @@ def resume(
         _check_policy(resumption, safety_policy(settings), is_named=policy is not None or approve is not None)
         output.message(f"{'resumes':8} {resumption.trace.folder.name} after {resumption.step_count} steps")
         goal = resumption.trace.goal
-        with open_interaction(output, settings, view=view) as user:
-            episode = run_session(
-                goal,
-                settings,
-                user.display,
-                ask=user.ask,
-                person=user.person,
-                script=script,
-                resumption=resumption,
-                control=user.control,
-                blocked_ports=user.blocked_ports,
-            )
+        episode = run_interactively(goal, settings, output, view=view, script=script, resumption=resumption)
     raise typer.Exit(exit_code(episode))
 
 
