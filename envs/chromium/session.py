@@ -378,7 +378,7 @@ class BrowserSession:
             self.tabs.add_notice(f"the tab {failure}; the one before it is shown")
             return
         self.tabs.add_notice(f"the page {failure} and was opened again at {address[:200]}")
-        replacement = await asyncio.wait_for(self.tabs.open_page([page] if page else []), self._timeout_s)
+        replacement = await self.tabs.open_page([page] if page else [])
         await self._load(replacement, address)
 
     def _drop_pending(self) -> None:
@@ -402,7 +402,7 @@ class BrowserSession:
         self.tabs.start_action()
         self._drop_pending()
         self.tabs.dismiss_dialogs()
-        page = await asyncio.wait_for(self.tabs.open_page(list(self.tabs.pages)), self._timeout_s)
+        page = await self.tabs.open_page(list(self.tabs.pages))
         self._pointer, self._captured, self._png, self._pixels = (0.0, 0.0), None, None, None
         self.tabs.pop_notices()
         if failure := await self._load(page, url):

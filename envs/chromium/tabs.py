@@ -15,6 +15,7 @@ from typing import Any
 
 from playwright.async_api import BrowserContext, CDPSession, Dialog, Error, Page, Request, Response
 
+from actions import SurfaceError
 from envs.chromium.activity import Activity
 from envs.chromium.dialog import SignIn, describe, quoted
 from envs.chromium.navigation import AUTHENTICATION_FAILED
@@ -26,6 +27,7 @@ MAX_TABS = 10  # a page may open tabs without limit
 MAX_NOTICES = 20
 TERMINATE_S = 1.0
 CLOSE_S = 8.0
+OPEN_S = 20.0  # for the browser to open an empty page, whatever the limit of a page's answers
 ABORTED = "net::ERR_ABORTED"  # by another navigation, a download or a script
 SCREENSHOT_RETRY_S = 1.5  # an answer may get lost while a navigation replaces the page's process
 
@@ -255,17 +257,23 @@ class Tabs:
                 raise TimeoutError
 
     async def open_page(self, replaced: list[Page]) -> Page:
-        """Open a page on top; the `replaced` ones, hung or not, are closed in the background."""
+        """Open a page on top; the `replaced` ones, hung or not, are closed in the background.
+
+        Raises:
+            SurfaceError: The browser opened none within `OPEN_S`.
+        """
         self._is_opening = True
         try:
             sessions = {page: self._sessions.get(page) for page in replaced}
-            page = await self.context.new_page()
+            page = await asyncio.wait_for(self.context.new_page(), OPEN_S)
             for old_page in replaced:
                 self._discarded.add(old_page)
                 self._forget(old_page)
                 self.run_in_background(_close_page(old_page, sessions[old_page]))
             self.page_failure = ""
             return page
+        except TimeoutError:
+            raise SurfaceError(f"the browser opened no page within {OPEN_S:.0f} s") from None
         finally:
             self._is_opening = False
 

@@ -37,6 +37,7 @@ from envs.chromium.executable import find_chrome
 from envs.chromium.launch import START_S, require_display, use_sandbox
 from envs.chromium.navigation import LOAD_S, first_line
 from envs.chromium.session import CLOSE_S, NAVIGATION_S, BrowserSession
+from envs.chromium.tabs import OPEN_S
 from envs.chromium.targets import read_targets
 from envs.chromium.write_holder import ANSWER_S, COMMAND_S, WriteHolder
 from envs.display_filter import has_private_selections
@@ -107,7 +108,7 @@ class Surface:
         self._thread = LoopThread("pixelhand-browser")
         atexit.register(self.close)
         try:
-            limit_s = START_S + timeout_s + LOAD_S
+            limit_s = START_S + OPEN_S + timeout_s + LOAD_S
             self._call(self._session.start(executable, headed), limit_s, "starting the browser")
         except BaseException:
             self.close()
@@ -283,7 +284,7 @@ class Surface:
 
     def _limit_s(self) -> float:
         """Return the limit of one call, which may contain a hang, the replacement of the page and a second hang."""
-        return 2 * self._timeout_s + 2 * (self._timeout_s + LOAD_S) + GRACE_S
+        return 2 * self._timeout_s + OPEN_S + 2 * (self._timeout_s + LOAD_S) + GRACE_S
 
 
 def open_surface(options: SurfaceOptions) -> Surface:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -58,3 +59,19 @@ def test_surface_without_pages_raises_usage_error():
 
     with pytest.raises(UsageError, match="this glass surface cannot set up a practice page"):
         miniwob_env("click-test", surface=Glass())
+
+
+def test_slow_browser_opens_despite_short_timeout(chrome, site, monkeypatch):
+    from playwright.async_api import BrowserContext
+
+    from envs.surfaces.browser import Surface
+
+    open_at_once = BrowserContext.new_page
+
+    async def open_late(context):
+        await asyncio.sleep(1.5)
+        return await open_at_once(context)
+
+    monkeypatch.setattr(BrowserContext, "new_page", open_late)
+    with Surface(site.add("<title>late</title>"), width=200, height=100, executable=chrome, timeout_s=1.0) as surface:
+        assert surface.evaluate("document.title") == "late"
