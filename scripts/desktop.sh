@@ -10,7 +10,7 @@ as_root() {
     fi
 }
 has() { command -v "$1" >/dev/null 2>&1; }
-has_tk() { for python in /usr/bin/python3 python3; do "$python" -c 'import tkinter' 2>/dev/null && return 0; done; return 1; }
+has_tk() { /usr/bin/python3 -c 'import tkinter' 2>/dev/null; } # the sandbox of virtual desktops contains no other
 
 missing=""
 has Xvfb || missing="$missing xvfb"

@@ -151,7 +151,7 @@ def run_inside_offline(code: str, desktop: VirtualDesktop) -> str:
     """Run Python code on the desktop without a network, in which abstract sockets of the machine lie."""
     path = Path(desktop.environ["HOME"]) / "output"
     with open(path, "wb") as log:
-        command = [tk_python(), "-c", code]
+        command = [tk_python(sandboxed=True), "-c", code]
         desktop.isolation.start(command, desktop.environ, log, has_network=False).wait(60)
     return path.read_text()
 
@@ -254,7 +254,7 @@ def test_only_the_proxy_is_reached(user: Path) -> None:
             "    except OSError as error: print(error.strerror)\n"
         )
         try:
-            output = run_inside(desktop, f'{tk_python()} -c "{code}"')
+            output = run_inside(desktop, f'{tk_python(sandboxed=True)} -c "{code}"')
         finally:
             desktop.close()
     assert "b'HELLO'" in output

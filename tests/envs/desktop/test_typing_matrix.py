@@ -44,7 +44,8 @@ class Editor(NamedTuple):
 
 def open_tk(tmp_path: Path) -> Editor:
     path = tmp_path / "text"
-    surface = Surface("virtual", program=f"{tk_python()} {TK_PAD} {path}", width=600, height=400, shared=[tmp_path])
+    program = f"{tk_python(sandboxed=True)} {TK_PAD} {path}"
+    surface = Surface("virtual", program=program, width=600, height=400, shared=[tmp_path])
     surface.perform(Click(x=300, y=200))
 
     def clear() -> None:
