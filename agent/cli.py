@@ -174,6 +174,12 @@ def run(
             metavar="EXPECTATION",
         ),
     ] = None,
+    second_look: Annotated[
+        bool | None,
+        typer.Option(
+            help="Without --expect, ask the model at the end whether the screens show GOAL as reached; default: yes."
+        ),
+    ] = None,
     runs: Runs = None,
     view: View = False,
     script: Annotated[
@@ -208,6 +214,7 @@ def run(
         "prompt": prompt,
         "allow_hosts": tuple(allow_host) if allow_host else None,
         "expect": tuple(expect) if expect else None,
+        "second_look": second_look,
         "runs": runs,
     }
     _run(goal, flags, json, script, view)

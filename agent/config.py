@@ -98,6 +98,10 @@ class Settings:
     expect: tuple[str, ...] = Field(
         default=(), description='What holds after the run, such as text "Order received"; see the guide to runs.'
     )
+    second_look: bool = Field(
+        default=True,
+        description="Where nothing is expected, ask the model at the end whether the screens show the goal reached.",
+    )
     headed: bool = Field(default=False, description="Show the browser's window.")
     max_steps: Integer = Field(default=30, ge=1, description="Steps after which a run ends unfinished.")
     seed: Annotated[Integer, Field(ge=0)] | None = Field(default=None, description="Random seed.")

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
-from actions import RunStoppedError, Screen, Step, SurfaceError, UsageError
+from actions import Answer, RunStoppedError, Screen, Step, SurfaceError, UsageError
 from agent.env import BaseEnv, Env
 from agent.person_turn import PersonTurn
 from agent.policies.base import Policy
@@ -26,6 +27,7 @@ from agent.termination import Status, StopLimits, StopReason, Termination, Termi
 from agent.trace import TraceWriter
 from agent.turn_executor import AskUser, TurnExecutor, hide_secrets, redact_event
 from agent.verification.proof import Proof, prove
+from agent.verification.second_look import SecondLook
 from agent.verification.verifier import Verifier
 
 EventFacts = Mapping[str, Any]
@@ -64,6 +66,7 @@ def run(
     stop_limits: StopLimits = StopLimits(),  # noqa: B008 - frozen
     resumption: Resumption | None = None,
     verifier: Verifier | None = None,
+    second_look: SecondLook | None = None,
     control: RunControl | None = None,
 ) -> Episode:
     """Run a policy in an environment until the task ends, the model ends it, or a limit is reached.
@@ -82,6 +85,7 @@ def run(
         stop_limits: When a run without progress is ended.
         resumption: The earlier run that this one continues; its steps count.
         verifier: Checks what the user expects when the model reports success.
+        second_look: Asks the model in place of a verifier.
         control: What a person asks for between the steps; None where nobody can.
 
     Returns:
@@ -163,7 +167,13 @@ def run(
                 ending = monitor.check(steps, state)
                 archive.offload_old(steps)
             executor.finish_writes(asks=ending.cause not in ("interrupted", "signal", "machine"))
-            ending, proof = prove(ending, verifier)
+            check = verifier.check if verifier is not None else None
+            if check is None and second_look is not None and ending.cause != "verdict":
+                screens = [*(step.screen for step in steps), state.screen]
+                answer = ending.message if isinstance(steps[-1].action, Answer) else ""
+                check = partial(second_look.check, goal, screens, answer)
+            with shield.allow_interrupts():
+                ending, proof = prove(ending, check)
         except RunStoppedError as error:  # an answer about held requests
             ending = Termination("stopped", "interrupted", str(error))
         except SurfaceError as error:

@@ -22,7 +22,7 @@ from agent.control import serve_control
 from agent.crash_report import report_crashes
 from agent.env import BaseEnv, Env
 from agent.loop import Episode, run
-from agent.policies.base import OnStatus, OnText, Policy, UsesSurface
+from agent.policies.base import OnStatus, OnText, Policy, SupportsJudgment, UsesSurface
 from agent.policies.factory import PolicyOptions, load_policy
 from agent.policies.scripted import load_script
 from agent.resume import Resumption
@@ -45,6 +45,7 @@ from agent.termination import Termination
 from agent.turn_executor import AskUser
 from agent.ui.display import Display, Event
 from agent.verification.expectations import parse_expectations
+from agent.verification.second_look import SecondLook
 from agent.verification.verifier import Verifier
 from envs import factory
 from envs.chromium.address import hide_userinfo
@@ -168,6 +169,7 @@ def run_session(
             approves_each=approves_each,
             resumption=resumption,
             verifier=Verifier(expectations, surface) if expectations else None,
+            second_look=SecondLook(policy) if settings.second_look and isinstance(policy, SupportsJudgment) else None,
             control=control,
         )
 

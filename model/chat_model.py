@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from model.engine.call_grammar import CallGrammar
     from model.engine.grammar import GrammarCompiler, GrammarGuide
     from model.engine.point_uncertainty import PointUncertainty
-    from model.engine.session import ImageSegment
+    from model.engine.session import ImageSegment, Segment
     from model.nn.qwen25vl import Qwen25VL
 
 MAX_PREFETCHED = 6  # screenshots preprocessed ahead, at most
@@ -190,6 +191,40 @@ class ChatModel:
             OutOfMemoryError: The device has no memory for the context; the cached context is dropped.
             UsageError: The conversation cannot be rendered, or the logits are not finite.
         """
+        start = time.perf_counter()
+        prompt = self.render(messages, tools)
+        with self._within_memory(prompt):
+            return self._reply(start, prompt, max_new_tokens, temperature, seed, on_text, form, point_pattern)
+
+    def choose(self, messages: Sequence[Message], answers: Sequence[Sequence[str]]) -> tuple[float, ...]:
+        """Return the probability of each answer to a conversation, from one forward pass and without a reply.
+
+        Args:
+            messages: The conversation; see `render`.
+            answers: For each answer the words that stand for it, such as ("Yes", "yes"). A word counts by its first
+                token.
+
+        Returns:
+            Probabilities that sum to 1: those of the next token among all words of all answers.
+
+        Raises:
+            UsageError: Two answers begin with the same token.
+        """
+        tokens = [{self.tokenizer.encode(word)[0] for word in words} for words in answers]
+        if len(set.union(*tokens)) != sum(map(len, tokens)):
+            raise UsageError(f"{self.name} cannot choose between {answers}: two answers begin with the same token")
+        prompt = self.render(messages)
+        with self._within_memory(prompt):
+            context, encode, _ = self._context(prompt)
+            logits = self.model.logits(self.session.prefill(context, encode))[0].float()
+        probabilities = logits[[token for ids in tokens for token in sorted(ids)]].softmax(-1)
+        if not bool(probabilities.isfinite().all()):
+            raise UsageError(f"the logits of {self.name} are not finite; try --dtype float32")
+        return tuple(float(part.sum()) for part in probabilities.split([len(ids) for ids in tokens]))
+
+    @contextmanager
+    def _within_memory(self, prompt: Prompt) -> Iterator[None]:
+        """Translate errors of memory within the block; one of the device drops the cached context."""
         from model.engine.memory_errors import (
             ContextLengthError,
             OutOfMemoryError,
@@ -197,17 +232,36 @@ class ChatModel:
             translate_out_of_memory,
         )
 
-        start = time.perf_counter()
-        prompt = self.render(messages, tools)
         try:
             with translate_out_of_memory(len(prompt.input_ids), self.model.device):
-                return self._reply(start, prompt, max_new_tokens, temperature, seed, on_text, form, point_pattern)
+                yield
         except ContextLengthError:
             raise
         except OutOfMemoryError:
             self.reset()
             release_cached_memory(self.model.device)
             raise
+
+    def _context(self, prompt: Prompt) -> tuple[list[Segment], Callable[[ImageSegment], torch.Tensor], int]:
+        """Return a prompt as segments, the function that embeds its images, and how many of these are not cached."""
+        from model.engine.session import split_segments
+
+        images = [self._image_segment(screen) for screen in prompt.screens]
+        context = split_segments(prompt.input_ids, self.model.config.image_token_id, images)
+        screens = {image.key: screen for image, screen in zip(images, prompt.screens, strict=True)}
+        missing = {image.key for image in self.session.missing_images(context) if image.key not in self.vision_cache}
+        patches = {key: self._patches(key, screens[key]) for key in missing}
+
+        def encode_now(image: ImageSegment) -> torch.Tensor:
+            image_patches = patches.pop(image.key, None)  # None: it was in the cache, and has been evicted since
+            if image_patches is None:
+                image_patches, _ = patchify_frame(screens[image.key].pixels, self.limits, self.model.device)
+            return self.encoder(image_patches, image.grid)
+
+        def encode(image: ImageSegment) -> torch.Tensor:
+            return self.vision_cache.get(image.key, lambda: encode_now(image))
+
+        return context, encode, len(missing)
 
     def _reply(
         self,
@@ -222,25 +276,10 @@ class ChatModel:
     ) -> Reply:
         from model.engine.decode import Generation, Sampling, generate_stream
         from model.engine.point_uncertainty import point_uncertainty
-        from model.engine.session import split_segments
 
-        images = [self._image_segment(screen) for screen in prompt.screens]
-        context = split_segments(prompt.input_ids, self.model.config.image_token_id, images)
-        screens = {image.key: screen for image, screen in zip(images, prompt.screens, strict=True)}
-        missing = {image.key for image in self.session.missing_images(context) if image.key not in self.vision_cache}
-        patches = {key: self._patches(key, screens[key]) for key in missing}
+        context, encode, missing_count = self._context(prompt)
         guide = None if form is None else self.make_guide(form)
         preprocessed = time.perf_counter()
-
-        def encode_now(image: ImageSegment) -> torch.Tensor:
-            image_patches = patches.pop(image.key, None)  # None: it was in the cache, and has been evicted since
-            if image_patches is None:
-                image_patches, _ = patchify_frame(screens[image.key].pixels, self.limits, self.model.device)
-            return self.encoder(image_patches, image.grid)
-
-        def encode(image: ImageSegment) -> torch.Tensor:
-            return self.vision_cache.get(image.key, lambda: encode_now(image))
-
         first_token = preprocessed
         generation = Generation()
         for _ in generate_stream(
@@ -264,7 +303,7 @@ class ChatModel:
         self.stats = GenerationStats(
             reused=self.session.reused,
             computed=self.session.computed,
-            encoded=len(missing),
+            encoded=missing_count,
             sampled=generation.sampled,
             forced=generation.forced_count,
             passes=generation.passes,

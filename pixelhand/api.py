@@ -96,6 +96,7 @@ def run(
     approver: Approver | None = None,
     safety: str = "",
     expect: Sequence[str] = (),
+    second_look: bool = True,
     on_event: OnEvent | None = None,
     ask: AskUser | None = None,
 ) -> Episode:
@@ -114,6 +115,8 @@ def run(
             policy file; "" is "sandbox" where the environment has a task of its own, else "cautious".
         expect: what holds after the run, such as 'text "Order received"' (see the guide to runs). If it does not, a
             reported success becomes a failure.
+        second_look: without `expect`, ask the policy's model at the end whether the screens show the goal as reached,
+            where it can answer questions. If it denies that, a reported success becomes a failure.
         on_event: called with each event of the run, after it was recorded.
         ask: called with a question of the policy; returns the answer.
 
@@ -126,11 +129,13 @@ def run(
     """
     from agent import loop
     from agent.config import Settings
+    from agent.policies.base import SupportsJudgment
     from agent.safety.guard import requires_approval
     from agent.safety.policy import load_safety_policy
     from agent.session import install_guard, manifest
     from agent.trace import TraceWriter, new_folder
     from agent.verification.expectations import parse_expectations
+    from agent.verification.second_look import SecondLook
     from agent.verification.verifier import Verifier
 
     expectations = parse_expectations(expect)
@@ -175,4 +180,5 @@ def run(
             ask=ask,
             approves_each=approves_each,
             verifier=Verifier(expectations, base.surface) if expectations else None,
+            second_look=SecondLook(policy) if second_look and isinstance(policy, SupportsJudgment) else None,
         )

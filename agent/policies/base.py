@@ -23,9 +23,11 @@ from actions import (
 )
 from model.dialects.base import Dialect
 from model.processing.image import ImageLimits
+from model.processing.tokenizer import Message
 
 OnText = Callable[[str], None]  # receives the reply's text so far, each time it grows
 OnStatus = Callable[[str], None]  # receives one sentence about the progress of loading
+YES_OR_NO = (("Yes", "yes", "YES"), ("No", "no", "NO"))  # words whose first tokens count
 LOCATE_VERBS = frozenset({"click"})
 
 
@@ -90,6 +92,20 @@ class SupportsStreaming(Protocol):
 
 
 @runtime_checkable
+class SupportsJudgment(Protocol):
+    """A policy whose model can answer a question about screenshots with yes or no."""
+
+    def judge(self, question: str, screens: Sequence[Screen]) -> float:
+        """Return the probability of yes against no.
+
+        Raises:
+            UsageError: The model cannot answer questions, or the server does not return probabilities.
+            SurfaceError: The server is unreachable.
+        """
+        ...
+
+
+@runtime_checkable
 class UsesSurface(Protocol):
     """A policy that reads what the surface tells beside its pixels; a model does not."""
 
@@ -149,6 +165,12 @@ class DialectPolicyMixin(PredictionMixin):
     def to_actions(self, call: Call, screen: Screen) -> tuple[Action, ...]:
         """Return all actions of a call in order, in screen pixels."""
         return self.dialect.to_actions(call, screen)
+
+
+def question_messages(question: str, screens: Sequence[Screen]) -> list[Message]:
+    """Return a conversation of one turn: the screenshots, then the question."""
+    parts: list[dict[str, object]] = [{"type": "image", "image": screen} for screen in screens]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
 
 
 def predict_actions(policy: Policy, goal: str, screen: Screen, verbs: frozenset[str]) -> tuple[Action, ...]:

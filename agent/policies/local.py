@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from actions import Reply, Screen, Step
+from actions import Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from agent.policies.base import DialectPolicyMixin, OnText
+from agent.policies.base import YES_OR_NO, DialectPolicyMixin, OnText, question_messages
 from model.dialects.base import Conversation, Dialect
 
 if TYPE_CHECKING:
@@ -97,6 +97,16 @@ class LocalPolicy(DialectPolicyMixin):
             point_pattern=self.dialect.point_pattern,
         )
         return replace(reply, image_digests=_image_digests(conversation))
+
+    def judge(self, question: str, screens: Sequence[Screen]) -> float:
+        """Return the probability of yes against no as the answer to a question about screenshots.
+
+        Raises:
+            UsageError: The model was trained on actions alone.
+        """
+        if not self.chat.settings.answers_questions:
+            raise UsageError(f"{self.chat.name} cannot answer questions: it was trained on actions alone")
+        return self.chat.choose(question_messages(question, screens), YES_OR_NO)[0]
 
     def close(self) -> None:
         """Do nothing: the caller owns the weights."""

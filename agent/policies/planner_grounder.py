@@ -32,6 +32,7 @@ from agent.policies.base import (
     OnText,
     Policy,
     PredictionMixin,
+    SupportsJudgment,
     SupportsPrefetch,
     SupportsStreaming,
     first_click,
@@ -144,6 +145,16 @@ class PlannerGrounderPolicy(PredictionMixin):
     def locate(self, text: str, screen: Screen) -> Click:
         """Return the grounder's click on the element that `text` describes, in screen pixels."""
         return first_click(predict_actions(self.grounder, text, screen, LOCATE_VERBS))
+
+    def judge(self, question: str, screens: Sequence[Screen]) -> float:
+        """Return the planner's probability of yes against no as the answer to a question about screenshots.
+
+        Raises:
+            UsageError: The planner cannot answer questions.
+        """
+        if not isinstance(self.planner, SupportsJudgment):
+            raise UsageError(f"{self.planner.metadata['model']} cannot answer questions")
+        return self.planner.judge(question, screens)
 
     def parse(self, reply: Reply) -> Call:
         """Return the planner's call, with the grounder's point as an argument."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from actions import SurfaceError
 from agent.termination import Termination
 
 Outcome = Literal["verified", "claimed", "refuted"]
 FindingState = Literal["met", "unproven", "unmet"]
+SECOND_LOOK = "second look"  # in place of an expectation in the finding of agent.verification.second_look
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class ExpectationFinding:
     """What the evidence says about one expectation.
 
     Args:
-        expectation: The expectation as the user wrote it.
+        expectation: The expectation as the user wrote it; `SECOND_LOOK` without one.
         state: Whether it is met, not met, or neither is proven.
         detail: Why, in words.
     """
@@ -48,37 +50,34 @@ class Proof:
         return {"outcome": self.outcome, "findings": findings}
 
     @property
+    def leaves_doubt(self) -> bool:
+        """Whether the user expects something that is neither proven nor refuted."""
+        return self.outcome == "claimed" and any(item.expectation != SECOND_LOOK for item in self.findings)
+
+    @property
     def reason(self) -> str:
         """The details of the findings that decided, in one line."""
         state = "unmet" if self.outcome == "refuted" else "unproven"
         return "; ".join(f"{item.expectation}: {item.detail}" for item in self.findings if item.state == state)
 
 
-class ProofSource(Protocol):
-    """A check of what the user expects."""
-
-    def check(self) -> Proof:
-        """Return what the evidence says now."""
-        ...
-
-
-def prove(ending: Termination, source: ProofSource | None) -> tuple[Termination, Proof | None]:
+def prove(ending: Termination, check: Callable[[], Proof] | None) -> tuple[Termination, Proof | None]:
     """Return how a run ended after the check of what was reported, and the proof; None where success is not reported.
 
     The reward of a task is a proof of its own. A refuted report of success becomes a failure.
 
     Args:
         ending: How the run ended by the model's report or the task's verdict.
-        source: Checks what the user expects; None without expectations.
+        check: Returns what the evidence says now; None where nothing is to be looked at.
     """
-    if ending.cause == "verdict" and source is None:
+    if ending.cause == "verdict" and check is None:
         return ending, Proof("verified" if ending.status == "success" else "refuted")
     if ending.status != "success":
         return ending, None
-    if source is None:
+    if check is None:
         return ending, Proof("claimed")
     try:
-        proof = source.check()
+        proof = check()
     except SurfaceError as error:
         return ending, Proof("claimed", (ExpectationFinding("", "unproven", f"the screen could not be read: {error}"),))
     if proof.outcome == "refuted":

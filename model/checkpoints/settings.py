@@ -36,6 +36,7 @@ class ChatSettings:
     grammar: bool = True  # constrain replies to valid calls where a grammar is known
     budget_tokens: int = 0  # longest context, and with it the cache; 0 for all positions of the model
     graphs: bool = False  # decode and encode with CUDA graphs; see model.engine.cuda_graphs
+    answers_questions: bool = True  # False for a model that was trained on actions alone
 
 
 def image_processor_config(folder: Path) -> tuple[str, JsonObject]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ class FakeServer:
     fails_on: str = ""  # text in a request that gives status 500; "large": a large image
     truncated_streams: int = 0  # streams that break off
     lists_models: bool = True
+    probability_of_yes: float | None = None  # of the first token of a reply; None returns no log probabilities
     requests: list[dict[str, Any]] = field(default_factory=list)
     request_headers: list[dict[str, str]] = field(default_factory=list)
     base: str = ""
@@ -123,8 +125,15 @@ def serve_fake(fake: FakeServer) -> Iterator[FakeServer]:
             if body.get("stream"):
                 return self.stream(text)
             usage = {"prompt_tokens": 11, "completion_tokens": 5}
-            choice = {"message": self.message(text), "finish_reason": "stop"}
+            choice = {"message": self.message(text), "finish_reason": "stop", **self.logprobs(body)}
             return self.send(200, {"choices": [choice], "usage": usage})
+
+        def logprobs(self, body: dict[str, Any]) -> dict[str, Any]:
+            if not body.get("logprobs") or fake.probability_of_yes is None:
+                return {}
+            values = {"Yes": fake.probability_of_yes * 0.9, "No": (1 - fake.probability_of_yes) * 0.9, "The": 0.1}
+            tokens = [{"token": token, "logprob": math.log(value)} for token, value in values.items() if value]
+            return {"logprobs": {"content": [{**tokens[0], "top_logprobs": tokens[1:]}]}}
 
         def message(self, text: str) -> dict[str, Any]:
             calls = self.calls(text)

@@ -146,3 +146,26 @@ def test_budget_argument_overrides_checkpoint_setting() -> None:
     with pytest.raises(ContextLengthError, match=r"the budget is 200; .* raise --budget-tokens"):
         chat.reply([{"role": "user", "content": "a" * 300}], max_new_tokens=1)
     assert load_chat("embedded", "cpu").session.budget_tokens > 200
+
+
+def test_choice_probabilities_depend_on_image(tiny_folder: Path) -> None:
+    chat = load_chat(tiny_folder)
+    answers = (("Yes", "yes"), ("No", "no"))
+    black = Screen(np.zeros((56, 84, 3), np.uint8))
+    first, again, other = (chat.choose([user_message(image, "Red?")], answers) for image in (screen(), screen(), black))
+    assert sum(first) == pytest.approx(1.0)
+    assert first == pytest.approx(again)
+    assert first != pytest.approx(other)
+
+
+def test_choice_leaves_next_reply_unchanged(tiny_folder: Path) -> None:
+    chat = load_chat(tiny_folder)
+    message = user_message("hello", screen())
+    before = chat.reply([message], max_new_tokens=8)
+    chat.choose([user_message(screen(), "Red?")], (("Yes",), ("No",)))
+    assert chat.reply([message], max_new_tokens=8).text == before.text
+
+
+def test_choice_between_equal_words_raises_usage_error(tiny_folder: Path) -> None:
+    with pytest.raises(UsageError, match="same token"):
+        load_chat(tiny_folder).choose([user_message("Red?")], (("Yes",), ("Yes",)))

@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +36,9 @@ class ChatCompletion:
     prompt_tokens: int = 0
     reply_tokens: int = 0
     attempts: int = 1
+    first_tokens: Mapping[str, float] = field(
+        default_factory=dict
+    )  # log probabilities by text, where they were requested
 
 
 def find_api_key(base: str) -> str:
@@ -118,11 +121,13 @@ class ChatClient:
             return replace(result, attempts=attempts)
         data = self._json(result)
         try:
-            message = data["choices"][0]["message"]
+            choice = data["choices"][0]
+            message = choice["message"]
             text = message_text(message.get("content"), message.get("tool_calls"))
+            first_tokens = _first_tokens(choice)
         except (KeyError, IndexError, TypeError, AttributeError):
             raise SurfaceError(f"{self.base} returned no message: {self._redact(data)}") from None
-        return ChatCompletion(text, *_usage(data), attempts)
+        return ChatCompletion(text, *_usage(data), attempts, first_tokens)
 
     def _stream(
         self, url: str, body: Mapping[str, object], on_text: Callable[[str], None]
@@ -241,6 +246,13 @@ def _append_delta(call: dict[str, Any], delta: Mapping[str, Any]) -> None:
             call[key] = {**call[key], **piece} if isinstance(call.get(key), Mapping) else dict(piece)
         elif piece and not isinstance(call.get(key), Mapping):
             call[key] = call.get(key, "") + str(piece)
+
+
+def _first_tokens(choice: WireObject) -> dict[str, float]:
+    """Return the log probabilities of a reply's first token and its alternatives; {} where there are none."""
+    content = (choice.get("logprobs") or {}).get("content") or ()
+    entries = [content[0], *(content[0].get("top_logprobs") or ())] if content else []
+    return {str(entry["token"]): float(entry["logprob"]) for entry in entries}
 
 
 def _usage(data: Mapping[str, Any]) -> tuple[int, int]:

@@ -6,15 +6,16 @@ Screenshots are resized here, by the rule and filter of model.processing.image, 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from actions import Reply, Screen, Step
+from actions import Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from agent.policies.base import DialectPolicyMixin, OnText
+from agent.policies.base import YES_OR_NO, DialectPolicyMixin, OnText, question_messages
 from agent.policies.remote import structured_output
 from agent.policies.remote.client import ChatClient
 from agent.policies.remote.messages import Message, data_uri, render_messages, text_only
@@ -22,6 +23,7 @@ from agent.policies.remote.profile import ModelProfile
 from model.dialects.base import Conversation, Dialect
 
 IMAGE_CACHE_SIZE = 32
+TOP_LOGPROBS = 20  # the most that OpenAI's API returns
 
 
 class RemotePolicy(DialectPolicyMixin):
@@ -140,6 +142,31 @@ class RemotePolicy(DialectPolicyMixin):
             {"preprocess": sent_at - start, "server": received_at - sent_at},
             tuple(part["image"].digest for message in messages for part in message["content"] if "image" in part),
         )
+
+    def judge(self, question: str, screens: Sequence[Screen]) -> float:
+        """Return the probability of yes against no as the answer to a question about screenshots.
+
+        Raises:
+            UsageError: The server returns no log probabilities, or neither yes nor no is among them.
+            SurfaceError: The server is unreachable.
+        """
+        fields: dict[str, object] = {
+            "messages": [self._to_wire(message) for message in question_messages(question, screens)],
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": True,
+            "top_logprobs": TOP_LOGPROBS,
+        }
+        first_tokens = self.client.complete(fields).first_tokens
+        if not first_tokens:
+            raise UsageError(f"the server {self.client.base} returns no log probabilities")
+        yes, no = (
+            sum(math.exp(value) for token, value in first_tokens.items() if token.strip() in words)
+            for words in YES_OR_NO
+        )
+        if not yes + no:
+            raise UsageError(f"{self.client.name} answers neither yes nor no")
+        return yes / (yes + no)
 
     def close(self) -> None:
         """Close the connection."""

@@ -228,7 +228,7 @@ def test_refuted_report_is_a_failure() -> None:
     surface = EvidenceSurface()
     verifier = Verifier([parse_expectation("text Saved")], surface)
     verifier.start()
-    ending, proof = prove(Termination("success", "own word", "done"), verifier)
+    ending, proof = prove(Termination("success", "own word", "done"), verifier.check)
     assert (ending.status, ending.cause) == ("failure", "refuted")
     assert "text Saved" in ending.message
     assert proof is not None
@@ -240,7 +240,7 @@ def test_unreadable_screen_leaves_claim() -> None:
     verifier = Verifier([parse_expectation("text Saved")], surface)
     verifier.start()
     surface.failure = "the browser ended"
-    ending, proof = prove(Termination("success", "own word", "done"), verifier)
+    ending, proof = prove(Termination("success", "own word", "done"), verifier.check)
     assert ending.status == "success"
     assert proof is not None
     assert (proof.outcome, proof.findings[0].state) == ("claimed", "unproven")
