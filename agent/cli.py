@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
@@ -231,6 +232,9 @@ def demo(
     runs: Runs = None,
     view: View = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the practice tasks and exit.")] = False,
+    lie: Annotated[
+        bool, typer.Option("--lie", help="Show a page that claims to have saved and has not, and how --expect tells.")
+    ] = False,
 ) -> None:
     """Run the embedded model on a practice page.
 
@@ -243,6 +247,9 @@ def demo(
     if show_list:
         print(format_tasks())
         return
+    if lie:
+        unused = {"TASK": task, "--surface": surface, "--seed": seed, "--max-steps": max_steps}
+        _demonstrate_lie([name for name, value in unused.items() if value not in (None, "")], json, headed, runs, view)
     flags: dict[str, object] = {
         "url": ADDRESS_PREFIX + (task or default_task()),
         "model": "embedded",
@@ -339,6 +346,19 @@ def _run(
         settings = resolve_settings(settings, goal, script)
         episode = run_interactively(goal, settings, output, view=view, script=script)
     raise typer.Exit(exit_code(episode))
+
+
+def _demonstrate_lie(unused: Sequence[str], json: bool, headed: bool | None, runs: str | None, view: bool) -> NoReturn:
+    """Run a script that believes the page of `agent.lying_page`, with expectations that do not."""
+    from actions import UsageError
+    from agent.lying_page import EXPECTATIONS, GOAL, serve_lying_page
+
+    if unused:
+        raise UsageError(f"--lie shows one page in the browser with a fixed script; remove {', '.join(unused)}")
+    with serve_lying_page() as page:
+        flags: dict[str, object] = {"url": page.url, "expect": EXPECTATIONS, "policy": "sandbox"}
+        flags |= {"surface": "browser", "width": 1288, "height": 728, "headed": headed, "runs": runs}
+        _run(GOAL, flags, json, page.script, view)
 
 
 def _pick_demo_seed(settings: Settings, output: Display) -> Settings:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.command import Agent
+from helpers.command import Agent, last_run
 
 from actions import UsageError
+from agent.trace import read_trace
 
 CARD = {
     "tasks": {
@@ -170,3 +171,19 @@ def test_demo_accepts_surface(agent: Agent, sessions: list[Any], monkeypatch: py
     assert agent("demo", "click-dialog-2", "--on", "android:127.0.0.1:5555")[0] == 0
     assert sessions[0][1].surface == "android:127.0.0.1:5555"
     assert sessions[0][1].url == "miniwob:click-dialog-2"
+
+
+def test_lie_is_refuted_by_refused_request(agent: Agent, chromium: None, tmp_path: Path) -> None:
+    code, _, _ = agent("demo", "--lie")
+    end = read_trace(last_run(tmp_path)).first("end")
+    assert code == 1
+    assert (end["status"], end["cause"]) == ("failure", "refuted")
+    assert end["proof"]["outcome"] == "refuted"
+    assert all("503" in finding["detail"] for finding in end["proof"]["findings"])
+
+
+@pytest.mark.parametrize("flag", [("click-test",), ("--seed", "3"), ("--surface", "desktop:virtual")])
+def test_lie_refuses_other_options(agent: Agent, flag: tuple[str, ...]) -> None:
+    code, _, err = agent("demo", "--lie", *flag)
+    assert code == 2
+    assert "--lie" in err
