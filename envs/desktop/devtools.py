@@ -73,7 +73,7 @@ class Devtools:
         return [str(target["url"]) for target in targets if target["type"] == "page"]
 
     def goto(self, url: str) -> None:
-        """Open an address and wait until it is loaded.
+        """Open an address, wait until it is loaded, and give its page the keyboard focus.
 
         Raises:
             SurfaceError: if it does not load, or a dialog of the page blocks it.
@@ -86,6 +86,7 @@ class Devtools:
             if time.monotonic() > deadline:
                 raise DevtoolsTimeoutError(f"{url} did not load within {LOAD_S:.0f} s")
             time.sleep(0.02)
+        self.send("Page.bringToFront")  # the page gets the keyboard focus, as after a person opened it
 
     def wait_for_first_page(self, timeout_s: float = FIRST_LOAD_S) -> None:
         """Wait until the browser's first page is loaded or opens a dialog, at most for the given time."""

@@ -178,11 +178,21 @@ def test_killed_chromium_is_named(chrome: str) -> None:
                 env.step(Wait(seconds=0.1))
 
 
+def test_opened_page_has_the_keyboard_focus(chrome: str, site: Any) -> None:
+    with Surface("virtual", url="practice:click-dialog-2") as surface:
+        LiveEnv(surface, task=MiniWobTask("click-dialog-2")).reset(seed=5)
+        assert surface.evaluate("document.hasFocus()") is True
+        surface.goto(site.add("<input id=name autofocus>"))
+        eventually(lambda: surface.evaluate("document.activeElement.id") == "name")
+        surface.perform(TypeText(text="ab"))
+        eventually(lambda: surface.evaluate("document.getElementById('name').value") == "ab")
+
+
 @pytest.mark.slow
 def test_practice_pages_equal_the_browser_surface(chrome: str) -> None:
     from envs.surfaces.browser import Surface as BrowserSurface
 
-    tasks = ["click-dialog-2", "click-test", "choose-list", "email-inbox", "login-user-popup", "terminal"]
+    tasks = ["click-dialog-2", "click-test", "choose-list", "email-inbox", "login-user-popup", "enter-text"]
     with (
         BrowserSurface(f"practice:{tasks[0]}", executable=chrome) as browser,
         Surface("virtual", url="practice:" + tasks[0]) as desktop,
