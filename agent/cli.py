@@ -58,6 +58,14 @@ Model = Annotated[
     str | None, typer.Option(help="embedded, a folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME.")
 ]
 Grounder = Annotated[str | None, typer.Option(help="A second model that predicts where the first one points.")]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option(help="Minutes after which the run ends unfinished, without your own; default: any number."),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Tokens of prompts and replies after which the run ends unfinished; default: any number."),
+]
 MaxSteps = Annotated[int | None, typer.Option(min=1, help="Steps after which the run ends unfinished; default: 30.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Random seed for the practice page and for sampling.")]
 Json = Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")]
@@ -130,6 +138,8 @@ def run(
     model: Model = None,
     grounder: Grounder = None,
     max_steps: MaxSteps = None,
+    max_minutes: MaxMinutes = None,
+    max_tokens: MaxTokens = None,
     seed: Seed = None,
     json: Json = False,
     headed: Headed = None,
@@ -204,6 +214,8 @@ def run(
         "model": model,
         "grounder": grounder,
         "max_steps": max_steps,
+        "max_minutes": max_minutes,
+        "max_tokens": max_tokens,
         "seed": seed,
         "headed": headed,
         "device": device,

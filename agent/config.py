@@ -104,6 +104,12 @@ class Settings:
     )
     headed: bool = Field(default=False, description="Show the browser's window.")
     max_steps: Integer = Field(default=30, ge=1, description="Steps after which a run ends unfinished.")
+    max_minutes: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Minutes after which a run ends unfinished, without those of the user; unset: any."
+    )
+    max_tokens: Annotated[Integer, Field(ge=1)] | None = Field(
+        default=None, description="Tokens of prompts and replies after which a run ends unfinished; unset: any."
+    )
     seed: Annotated[Integer, Field(ge=0)] | None = Field(default=None, description="Random seed.")
     prompt: str = Field(default="", description="Path of a text that replaces the dialect's system prompt.")
     allow_schemes: Texts = Field(default=WEB_SCHEMES, description="URL schemes that the model may open.")
@@ -287,6 +293,10 @@ def _widened_by_project(own_layers: list[dict[str, object]], project: dict[str, 
     used = project.keys() - own_layers[1].keys() - own_layers[2].keys()  # the others are overridden
     if "max_steps" in used and with_project.max_steps > own.max_steps:
         wider.append(f"{with_project.max_steps} steps instead of {own.max_steps} (max_steps)")
+    for key in ("max_minutes", "max_tokens"):
+        limit, own_limit = getattr(with_project, key), getattr(own, key)
+        if key in used and own_limit is not None and (limit is None or limit > own_limit):
+            wider.append(f"{limit} {key.removeprefix('max_')} instead of {own_limit} ({key})")
     if "surface" in used and with_project.surface not in (own.surface, "browser"):
         wider.append(f"the surface {with_project.surface} (surface)")
     wider += [

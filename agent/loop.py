@@ -168,7 +168,7 @@ def run(
                 archive.offload_old(steps)
             executor.finish_writes(asks=ending.cause not in ("interrupted", "signal", "machine"))
             check = verifier.check if verifier is not None else None
-            if check is None and second_look is not None and ending.cause != "verdict":
+            if check is None and second_look is not None and ending.cause == "own word":
                 screens = [*(step.screen for step in steps), state.screen]
                 answer = ending.message if isinstance(steps[-1].action, Answer) else ""
                 check = partial(second_look.check, goal, screens, answer)

@@ -93,6 +93,12 @@ def resume(
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Steps in all, with those of the earlier run; default: as before.")
     ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Minutes in all, with those of the earlier run; default: as before.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens in all, with those of the earlier run; default: as before.")
+    ] = None,
     approve: Annotated[
         Literal["each", "never"] | None, typer.Option(help="As of `agent run`; default: as before.")
     ] = None,
@@ -125,7 +131,8 @@ def resume(
 
         root = _runs_root(runs)
         resumption = load_resumption(find_run(root, run))
-        overrides = {"max_steps": max_steps, "approve": approve, "policy": policy}
+        budget = {"max_steps": max_steps, "max_minutes": max_minutes, "max_tokens": max_tokens}
+        overrides = {**budget, "approve": approve, "policy": policy}
         settings = _settings(resumption, {name: value for name, value in overrides.items() if value is not None}, root)
         _check(resumption, settings, script)
         settings = resolve_settings(settings, resumption.trace.goal, script)
@@ -159,6 +166,7 @@ def _check(resumption: Resumption, settings: Settings, script: Path | None) -> N
     from agent.policies.scripted import load_script
     from agent.resume import find_successor
     from agent.session import is_practice, surface_name
+    from agent.termination import StopLimits, check_budget
 
     trace, name = resumption.trace, resumption.trace.folder.name
     recorded = trace.manifest["policy"]
@@ -191,6 +199,12 @@ def _check(resumption: Resumption, settings: Settings, script: Path | None) -> N
         raise UsageError(
             f"the run {name} has used {resumption.step_count} of {settings.max_steps} steps; "
             "allow more with --max-steps N, which counts them all"
+        )
+    limits = StopLimits(minutes=settings.max_minutes, tokens=settings.max_tokens)
+    if (ending := check_budget(resumption.history, limits)) and ending.status == "budget":
+        raise UsageError(
+            f"the run {name} is {ending.message}; "
+            "allow more with --max-minutes N or --max-tokens N, which count them all"
         )
 
 

@@ -41,7 +41,7 @@ from agent.safety.signals import (
     request_of_error,
 )
 from agent.safety.url_policy import UrlGuard
-from agent.termination import Termination
+from agent.termination import StopLimits, Termination
 from agent.turn_executor import AskUser
 from agent.ui.display import Display, Event
 from agent.verification.expectations import parse_expectations
@@ -162,6 +162,7 @@ def run_session(
             env,
             policy,
             max_steps=settings.max_steps,
+            stop_limits=StopLimits(minutes=settings.max_minutes, tokens=settings.max_tokens),
             seed=settings.seed,
             trace=writer,
             on_event=show,

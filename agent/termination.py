@@ -85,6 +85,8 @@ class StopLimits:
     repeats: int = 5  # the same: the run ends
     wait_notice: int = 6  # waits in a row without a change: the model gets a notice
     waits: int = 10  # waits in a row without a change: the run ends
+    minutes: float | None = None  # of the agent, without the user's time; None: any number
+    tokens: int | None = None  # of prompts and replies; None: any number
 
 
 MIN_COUNTED = 20  # repetitions; more than any notice needs
@@ -173,7 +175,30 @@ class TerminationMonitor:
             return Termination("failure", "no progress", f"{counter.waits} waits without a change")
         if result.is_over or len(steps) >= self.max_steps:
             return Termination("budget", "budget", f"not finished after {len(steps)} of {self.max_steps} steps")
+        return check_budget(steps, self.limits)
+
+
+def check_budget(steps: Sequence[Step], limits: StopLimits) -> Termination | None:
+    """Return how a run ends whose minutes or tokens are used up, None where they are not.
+
+    Args:
+        steps: All steps of the run.
+        limits: When it ends.
+    """
+    used_minutes = sum(step.seconds for step in steps) / 60
+    if limits.minutes is not None and used_minutes >= limits.minutes:
+        message = f"not finished after {used_minutes:.1f} of {limits.minutes:g} minutes and {len(steps)} steps"
+        return Termination("budget", "budget", message)
+    if limits.tokens is None:
         return None
+    used_tokens = sum(step.reply.prompt_tokens + step.reply.reply_tokens for step in steps)
+    if steps and not used_tokens:
+        message = "--max-tokens cannot be followed: the replies come without token counts. Remove it"
+        return Termination("error", "machine", message)
+    if used_tokens >= limits.tokens:
+        message = f"not finished after {used_tokens} of {limits.tokens} tokens and {len(steps)} steps"
+        return Termination("budget", "budget", message)
+    return None
 
 
 def _repetition_notice(count: int, period: int) -> str:

@@ -90,6 +90,8 @@ def run(
     policy: Policy,
     *,
     max_steps: int = 30,
+    max_minutes: float | None = None,
+    max_tokens: int | None = None,
     seed: int | None = None,
     trace: str | PathLike[str] | None = None,
     approve: Literal["", "each", "never"] = "",
@@ -107,6 +109,8 @@ def run(
         env: an environment such as `open_env` returns.
         policy: a policy such as `load_policy` returns. It is not closed.
         max_steps: turns at most.
+        max_minutes: minutes at most, without the user's time.
+        max_tokens: tokens of prompts and replies at most. A turn that has begun is finished.
         seed: seed of the environment's task; None draws one.
         trace: folder of runs. The run is recorded in a new folder in it; None records nothing.
         approve: "each" asks `approver` before every action, "never" asks for none, "" follows `safety`.
@@ -133,6 +137,7 @@ def run(
     from agent.safety.guard import requires_approval
     from agent.safety.policy import load_safety_policy
     from agent.session import install_guard, manifest
+    from agent.termination import StopLimits
     from agent.trace import TraceWriter, new_folder
     from agent.verification.expectations import parse_expectations
     from agent.verification.second_look import SecondLook
@@ -174,6 +179,7 @@ def run(
             env,
             policy,
             max_steps=max_steps,
+            stop_limits=StopLimits(minutes=max_minutes, tokens=max_tokens),
             seed=seed,
             trace=writer,
             on_event=on_event,

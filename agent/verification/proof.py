@@ -9,7 +9,7 @@ from typing import Literal
 from actions import SurfaceError
 from agent.termination import Termination
 
-Outcome = Literal["verified", "claimed", "refuted"]
+Outcome = Literal["verified", "claimed", "refuted", "partial"]
 FindingState = Literal["met", "unproven", "unmet"]
 SECOND_LOOK = "second look"  # in place of an expectation in the finding of agent.verification.second_look
 
@@ -34,7 +34,8 @@ class Proof:
     """How far the outcome of a run is proven.
 
     Args:
-        outcome: "verified" if each expectation is met, "refuted" if one is not met, else "claimed".
+        outcome: "verified" if each expectation is met, "refuted" if one is not met, else "claimed"; "partial" where the
+            run ended before its model reported an outcome, as its budget was used up.
         findings: One for each expectation.
     """
 
@@ -62,9 +63,10 @@ class Proof:
 
 
 def prove(ending: Termination, check: Callable[[], Proof] | None) -> tuple[Termination, Proof | None]:
-    """Return how a run ended after the check of what was reported, and the proof; None where success is not reported.
+    """Return how a run ended after the check of what was reported, and the proof; None where nothing is to be proven.
 
-    The reward of a task is a proof of its own. A refuted report of success becomes a failure.
+    The reward of a task is a proof of its own. A refuted report of success becomes a failure. A run that used up its
+    budget keeps that status, and its proof says which expectations hold.
 
     Args:
         ending: How the run ended by the model's report or the task's verdict.
@@ -72,14 +74,16 @@ def prove(ending: Termination, check: Callable[[], Proof] | None) -> tuple[Termi
     """
     if ending.cause == "verdict" and check is None:
         return ending, Proof("verified" if ending.status == "success" else "refuted")
-    if ending.status != "success":
+    if ending.status not in ("success", "budget"):
         return ending, None
     if check is None:
-        return ending, Proof("claimed")
+        return ending, Proof("claimed") if ending.status == "success" else None
     try:
         proof = check()
     except SurfaceError as error:
-        return ending, Proof("claimed", (ExpectationFinding("", "unproven", f"the screen could not be read: {error}"),))
+        proof = Proof("claimed", (ExpectationFinding("", "unproven", f"the screen could not be read: {error}"),))
+    if ending.status == "budget":
+        return ending, replace(proof, outcome="partial")
     if proof.outcome == "refuted":
         message = f"the model reports success, but {proof.reason}"
         return replace(ending, status="failure", cause="refuted", message=message), proof

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from helpers.agent_fakes import CLICK, DONE, MISS, FakeEnv
 
-from actions import ActionDeniedError, Call, SurfaceError, UsageError, parse_action
+from actions import ActionDeniedError, Call, Reply, Screen, Step, SurfaceError, UsageError, parse_action
 from agent.loop import Episode, run
 from agent.policies.scripted import JsonDialect, ScriptPolicy
 from agent.termination import StopLimits
@@ -382,3 +384,41 @@ class WaitingGuard:
 def test_step_seconds_exclude_time_of_approval() -> None:
     episode = run_script(FakeEnv(guard=WaitingGuard()), CLICK)
     assert episode.steps[0].seconds == 0.0
+
+
+TYPE = action_json(verb="type", text="a")
+
+
+class CountedScript(ScriptPolicy):
+    """A script whose replies have token counts."""
+
+    def decide(self, goal: str, steps: Sequence[Step], screen: Screen, verbs: frozenset[str]) -> Reply:
+        return replace(super().decide(goal, steps, screen, verbs), prompt_tokens=90, reply_tokens=10)
+
+
+@pytest.mark.parametrize(("tokens", "count"), [(1, 1), (100, 1), (101, 2), (250, 3)])
+def test_token_budget_ends_run_unfinished(tokens: int, count: int) -> None:
+    policy = CountedScript([MISS, TYPE, MISS, TYPE, MISS])
+    episode = run("", FakeEnv(task=False), policy, max_steps=9, stop_limits=StopLimits(tokens=tokens))
+    assert (episode.status, episode.cause, len(episode.steps)) == ("budget", "budget", count)
+    assert f"of {tokens} tokens" in episode.message
+
+
+def test_token_budget_without_counts_is_an_error() -> None:
+    episode = run_script(FakeEnv(task=False), MISS, MISS, stop_limits=StopLimits(tokens=5))
+    assert episode.status == "error"
+    assert "--max-tokens" in episode.message
+
+
+def test_minute_budget_ends_run_unfinished() -> None:
+    env = FakeEnv(task=False)
+    env.surface.delay_s = 0.06
+    episode = run_script(env, MISS, TYPE, MISS, TYPE, MISS, stop_limits=StopLimits(minutes=0.1 / 60))
+    assert episode.status == "budget"
+    assert len(episode.steps) in (1, 2)  # a slow machine needs longer for the first one
+    assert "minutes" in episode.message
+
+
+def test_reported_end_comes_before_budget() -> None:
+    episode = run("", FakeEnv(task=False), CountedScript([DONE]), max_steps=9, stop_limits=StopLimits(tokens=1))
+    assert episode.status == "success"

@@ -251,3 +251,15 @@ def test_exit_code_follows_proof(outcome: str, code: int) -> None:
     proof = Proof(outcome, (ExpectationFinding("text Saved", "unproven", ""),))  # type: ignore[arg-type]
     assert exit_code(Episode("success", None, (), "", "", "own word", proof=proof)) == code
     assert exit_code(Episode("success", None, (), "", "", "own word", proof=Proof("claimed"))) == 0
+
+
+@pytest.mark.parametrize(("text", "state"), [("Order received", "met"), ("Your cart", "unmet")])
+def test_budget_end_has_partial_proof(text: str, state: str) -> None:
+    surface = EvidenceSurface()
+    verifier = Verifier([parse_expectation('text "Order received"')], surface)
+    verifier.start()
+    surface.content = replace(EMPTY, text=text, requests=(ORDER,))
+    ending, proof = prove(Termination("budget", "budget", "not finished"), verifier.check)
+    assert (ending.status, ending.message) == ("budget", "not finished")
+    assert proof is not None
+    assert (proof.outcome, [finding.state for finding in proof.findings]) == ("partial", [state])
