@@ -37,6 +37,7 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "policy": ("agent.policy_cli", "Check safety policies, and explain what they decide."),
     "secrets": ("agent.secrets_cli", "Store passwords and one-time codes that a model may have typed."),
     "mcp": ("agent.mcp.cli", "Give other agents a screen, as an MCP server."),
+    "install": ("agent.install_cli", "Enter the MCP server in the settings of a host, such as Claude Code or Cursor."),
     "phone": ("envs.phone_cli", "Start a simulated Android phone."),
     "doctor": ("agent.doctor_cli", "Check what this machine supports, and how to fix what is missing."),
 }
