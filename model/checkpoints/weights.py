@@ -19,6 +19,7 @@ from actions import UsageError
 from model.checkpoints import awq, memory_check
 from model.checkpoints.files import EMBEDDED_FOLDER, INDEX, SINGLE, check_format, resolve_checkpoint, shard_files
 from model.nn import quantization
+from model.nn.architectures import make_model
 from model.nn.config import read_config
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import Rule
@@ -105,7 +106,7 @@ def load_model(
     if bits and dtype == torch.float32:
         raise UsageError("int8 and int4 weights cannot be used in float32; leave the dtype out, or use bfloat16")
     with torch.device("meta"):
-        model = Qwen25VL(config, mrope)
+        model = make_model(config, mrope)
     pending = _PendingParameters(model, folder, device, dtype, bits)
     pending.check_memory(keep_awq)
     packed: dict[str, dict[str, Tensor]] = {}
@@ -169,7 +170,8 @@ class _PendingParameters:
                     "(peft: model.merge_and_unload().save_pretrained(FOLDER)) and load that folder"
                 )
             raise UsageError(
-                f"{self.folder} has a tensor '{file_name}' that Qwen2.5-VL does not; it is of another architecture"
+                f"{self.folder} has a tensor '{file_name}' that {self.model.config.name} does not; "
+                "it is of another architecture"
             )
         return parameter
 
