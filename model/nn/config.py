@@ -27,7 +27,7 @@ class Variant:
     interleaved_rope: bool = False  # see TextConfig.interleaved_rope
     mrope_section: tuple[int, int, int] = (16, 24, 24)
     rope_theta: float = 1e6
-    attention_bias: bool = True  # where config.json has no such key
+    attention_bias: bool = True  # see TextConfig.attention_bias
     qk_norm: bool = False
     # the vision encoder
     vision_act: str = "silu"
@@ -255,6 +255,8 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
         rotary.one_of(key, "mrope", "default")
     text.one_of("hidden_act", "silu")
     vision.one_of("hidden_act", variant.vision_act)
+    if not variant.attention_bias and text.flag("attention_bias", False):
+        raise UsageError(f"{source}: attention_bias is true, which {variant.name} does not support")
     if text.flag("use_sliding_window", False):
         raise UsageError(f"{source}: use_sliding_window is true, which is not supported")
     heads, hidden = text.size("num_attention_heads"), text.size("hidden_size")
@@ -282,7 +284,7 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
             tie_word_embeddings=top.flag("tie_word_embeddings", text.flag("tie_word_embeddings", False)),
             flat_rope=variant.flat_rope,
             interleaved_rope=variant.interleaved_rope,
-            attention_bias=text.flag("attention_bias", variant.attention_bias),
+            attention_bias=variant.attention_bias,
             qk_norm=variant.qk_norm,
         ),
         image_token_id=top.size(variant.image_key, variant.image_id, 0, vocabulary - 1),
@@ -367,5 +369,44 @@ OFFICIAL: dict[str, Config] = {
         ("7B", 3584, 18944, 28, 28, 4, 152064, False, 3420),
         ("32B", 5120, 27648, 64, 40, 8, 152064, False, 3456),
         ("72B", 8192, 29568, 80, 64, 8, 152064, False, 3456),
+    )
+} | {
+    name: Config(
+        vision=VisionConfig(
+            depth,
+            vit_hidden,
+            vit_intermediate,
+            16,
+            hidden,
+            patch_size=16,
+            window_size=32,
+            fullatt_block_indexes=tuple(range(depth)),
+            position_embeddings=2304,
+            deepstack_indexes=deepstack,
+        ),
+        text=TextConfig(
+            151936,
+            hidden,
+            intermediate,
+            layers,
+            heads,
+            8,
+            128,
+            mrope_section=(24, 20, 20),
+            rope_theta=5e6,
+            max_position_embeddings=262144,
+            tie_word_embeddings=tied,
+            interleaved_rope=True,
+            attention_bias=False,
+            qk_norm=True,
+        ),
+        model_type="qwen3_vl",
+        frame_timestamps=True,
+    )
+    for name, hidden, intermediate, layers, heads, tied, depth, vit_hidden, vit_intermediate, deepstack in (
+        ("Qwen3-VL-2B", 2048, 6144, 28, 16, True, 24, 1024, 4096, (5, 11, 17)),
+        ("Qwen3-VL-4B", 2560, 9728, 36, 32, True, 24, 1024, 4096, (5, 11, 17)),
+        ("Qwen3-VL-8B", 4096, 12288, 36, 32, False, 27, 1152, 4304, (8, 16, 24)),
+        ("Qwen3-VL-32B", 5120, 25600, 64, 64, False, 27, 1152, 4304, (8, 16, 24)),
     )
 }
