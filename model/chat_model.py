@@ -17,7 +17,7 @@ from model.checkpoints.settings import DTYPES, fingerprint, read_limits, read_se
 from model.checkpoints.weights import load_model
 from model.engine.point_uncertainty import POINT_PATTERN
 from model.json_file import JsonObject
-from model.processing.image import PATCH, patchify_frame
+from model.processing.image import patchify_frame
 from model.processing.tokenizer import Message, Tokenizer
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class ChatModel:
         if budget_tokens:
             self.settings = replace(self.settings, budget_tokens=budget_tokens)
         self._check_tokenizer()
+        self._check_patches()
         self.fingerprint = fingerprint(folder)
         self.session = PrefixCachedSession(model, self.settings.budget_tokens, graphs=self.settings.graphs)
         self.encoder = VisionGraphs(model.visual, self.settings.graphs)
@@ -99,6 +100,15 @@ class ChatModel:
             raise UsageError(
                 f"{tokenizer.file} has {image_token} as {tokenizer.id(image_token)} of {tokenizer.size} ids, "
                 f"config.json as {config.image_token_id} of {config.text.vocab_size}; they are not of one checkpoint"
+            )
+
+    def _check_patches(self) -> None:
+        """Raise UsageError when the image processor's patches are not those of the weights."""
+        vision = self.model.config.vision
+        if self.limits.factor != vision.patch_size * vision.spatial_merge_size:
+            raise UsageError(
+                f"{self.path}: the image processor merges patches to {self.limits.factor} pixels, config.json to "
+                f"{vision.patch_size * vision.spatial_merge_size}; they are not of one checkpoint"
             )
 
     def warm_up(self) -> None:
@@ -300,7 +310,8 @@ class ChatModel:
 
         width, height = self.limits.resized(screen.width, screen.height)
         key = f"{screen.digest}:{width}x{height}:{self.model.dtype}:{self.model.device}"
-        return ImageSegment(key, (1, height // PATCH, width // PATCH), width * height // self.limits.factor**2)
+        grid = 1, height // self.limits.patch, width // self.limits.patch
+        return ImageSegment(key, grid, width * height // self.limits.factor**2)
 
     @cached_property
     def _digit_ids(self) -> tuple[int, ...]:
