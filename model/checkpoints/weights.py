@@ -1,4 +1,4 @@
-"""Load and save the weights of a Qwen2.5-VL checkpoint.
+"""Load and save the weights of a checkpoint.
 
 Files are memory-mapped and read one tensor at a time, so only the model's own weights stay in memory.
 """
@@ -26,8 +26,8 @@ from model.nn.rope import Rule
 
 __all__ = ["EMBEDDED_FOLDER", "INDEX", "SINGLE", "load_model", "resolve_checkpoint", "save_model", "shard_files"]
 
-# Names in files -> parameter names of Qwen25VL; the first match applies. Files on the Hub have the flat layout, which
-# Qwen25VL has too; transformers 4.52 and later saves the nested one.
+# Names in files -> parameter names of Qwen25VL and its siblings; the first match applies. Qwen2.5-VL's files on the Hub
+# have the flat layout, which Qwen25VL has too; Qwen3-VL's and those of transformers 4.52 and later the nested one.
 NAME_MAP: tuple[tuple[str, str], ...] = (
     (r"^model\.visual\.", "visual."),
     (r"^model\.language_model\.", "model."),
@@ -76,10 +76,10 @@ def load_model(
     mrope: Rule = "original",
     bits: quantization.Bits | None = None,
 ) -> Qwen25VL:
-    """Load a Qwen2.5-VL checkpoint in evaluation mode.
+    """Load a checkpoint in evaluation mode.
 
-    Supported are the official 3B, 7B, 32B and 72B, their fine-tunes, AWQ builds and "embedded". Files are read one
-    tensor at a time, so the weights are the only large allocation.
+    Supported are Qwen2.5-VL and dense Qwen3-VL of all sizes, their fine-tunes, OpenCUA, AWQ builds and "embedded".
+    Files are read one tensor at a time, so the weights are the only large allocation.
 
     Args:
         path_or_hub_id: "embedded", a checkpoint folder, or a Hub id that `agent models pull` has fetched.

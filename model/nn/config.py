@@ -33,6 +33,8 @@ class Variant:
     vision_act: str = "silu"
     patch_size: int = 14
     windows: bool = True  # whether some of its layers attend within windows
+    layer_norms: bool = False  # LayerNorms and MLPs of two layers instead of RMSNorms and gated MLPs
+    patch_bias: bool = False  # of the projection of patches
     position_embeddings: int = 0  # see VisionConfig.position_embeddings
     deepstack_indexes: tuple[int, ...] = ()  # see VisionConfig.deepstack_indexes
     tokens_per_second: float = 2  # see VisionConfig.tokens_per_second
@@ -55,6 +57,8 @@ VARIANTS: dict[str, Variant] = {
         vision_act="gelu_pytorch_tanh",
         patch_size=16,
         windows=False,
+        layer_norms=True,
+        patch_bias=True,
         position_embeddings=2304,
         deepstack_indexes=(8, 16, 24),
     ),

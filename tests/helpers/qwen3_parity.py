@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,35 @@ def reference(seed: int = 0, **sizes: Any) -> Any:
     return parity.randomize(
         Qwen3VLForConditionalGeneration(reference_config(**sizes)), seed, bool(sizes.get("tied", False))
     )
+
+
+def write_chat_folder(folder: Path) -> None:
+    """Write a complete checkpoint: random weights of transformers with the embedded model's vocabulary."""
+    from transformers import Qwen3VLForConditionalGeneration
+
+    from training import vocabulary
+
+    config = reference_config(tied=True)
+    special = vocabulary.special_token_ids(vocabulary.build())
+    config.image_token_id, config.video_token_id = special["<|image_pad|>"], special["<|video_pad|>"]
+    config.vision_start_token_id, config.vision_end_token_id = special["<|vision_start|>"], special["<|vision_end|>"]
+    config.text_config.vocab_size, config.text_config.max_position_embeddings = vocabulary.VOCAB_SIZE, 65536
+    parity.randomize(Qwen3VLForConditionalGeneration(config), tied=True).save_pretrained(folder)
+    vocabulary.build().save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(vocabulary.CHAT_TEMPLATE, encoding="utf-8")
+    files: dict[str, object] = {
+        "generation_config.json": {"eos_token_id": [special["<|im_end|>"], special["<|endoftext|>"]]},
+        "preprocessor_config.json": {  # with the values of the official one
+            "size": {"longest_edge": 16777216, "shortest_edge": 65536},
+            "patch_size": 16,
+            "temporal_patch_size": 2,
+            "merge_size": 2,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+        },
+    }
+    for name, data in files.items():
+        (folder / name).write_text(json.dumps(data), encoding="utf-8")
 
 
 def make_inputs(*rows: list[Any], seed: int = 0) -> parity.ModelInputs:
