@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from model.nn.config import Config
+from model.nn.qwen2vl import Qwen2VL
 from model.nn.qwen3vl import Qwen3VL
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import Rule
@@ -10,6 +11,7 @@ from model.nn.rope import Rule
 ARCHITECTURES: dict[str, type[Qwen25VL]] = {
     "qwen2_5_vl": Qwen25VL,
     "opencua": Qwen25VL,
+    "qwen2_vl": Qwen2VL,
     "qwen3_vl": Qwen3VL,
 }
 

@@ -35,6 +35,7 @@ class Variant:
     windows: bool = True  # whether some of its layers attend within windows
     layer_norms: bool = False  # LayerNorms and MLPs of two layers instead of RMSNorms and gated MLPs
     patch_bias: bool = False  # of the projection of patches
+    has_embed_dim: bool = False  # config.json has embed_dim, mlp_ratio and hidden_size for the sizes of VisionConfig
     position_embeddings: int = 0  # see VisionConfig.position_embeddings
     deepstack_indexes: tuple[int, ...] = ()  # see VisionConfig.deepstack_indexes
     tokens_per_second: float = 2  # see VisionConfig.tokens_per_second
@@ -45,6 +46,14 @@ VARIANTS: dict[str, Variant] = {
     # OpenCUA's modeling_opencua.py, and vLLM's opencua.py: Qwen2.5-VL's weights with a 1D RoPE and Kimi's tokenizer
     "opencua": Variant(
         "OpenCUA", "media_placeholder_token_id", 151664, "<|media_placeholder|>", flat_rope=True, videos=False
+    ),
+    "qwen2_vl": Variant(
+        "Qwen2-VL",
+        vision_act="quick_gelu",
+        windows=False,
+        layer_norms=True,
+        has_embed_dim=True,
+        tokens_per_second=0,
     ),
     "qwen3_vl": Variant(
         "Qwen3-VL",
@@ -83,7 +92,7 @@ class VisionConfig:
     spatial_merge_size: int = 2
     window_size: int = 112  # side of an attention window in pixels
     fullatt_block_indexes: tuple[int, ...] = (7, 15, 23, 31)
-    tokens_per_second: float = 2  # the class default of transformers is 4
+    tokens_per_second: float = 2  # the class default of transformers is 4; 0: videos count temporal patches
     in_channels: int = 3
     rms_norm_eps: float = 1e-6  # a constant in the reference code, not a key of config.json
     position_embeddings: int = 0  # learned embeddings of positions, a square of them; 0 for none
@@ -342,12 +351,15 @@ def _vision_config(vision: _Section, variant: Variant) -> VisionConfig:
             f"{vision.source}: vision_config.deepstack_visual_indexes {list(deepstack)} must be different layers "
             f"of {depth}"
         )
+    hidden = vision.size("embed_dim" if variant.has_embed_dim else "hidden_size")
     return VisionConfig(
         depth=depth,
-        hidden_size=vision.size("hidden_size"),
-        intermediate_size=vision.size("intermediate_size"),
+        hidden_size=hidden,
+        intermediate_size=hidden * vision.size("mlp_ratio", 4, maximum=1000)
+        if variant.has_embed_dim
+        else vision.size("intermediate_size"),
         num_heads=vision.size("num_heads"),
-        out_hidden_size=vision.size("out_hidden_size"),
+        out_hidden_size=vision.size("hidden_size" if variant.has_embed_dim else "out_hidden_size"),
         patch_size=patch_size,
         temporal_patch_size=vision.size("temporal_patch_size", 2),
         spatial_merge_size=merge,
@@ -355,7 +367,9 @@ def _vision_config(vision: _Section, variant: Variant) -> VisionConfig:
         fullatt_block_indexes=vision.sizes("fullatt_block_indexes", (7, 15, 23, 31))
         if variant.windows
         else tuple(range(depth)),
-        tokens_per_second=vision.number("tokens_per_second", variant.tokens_per_second),
+        tokens_per_second=vision.number("tokens_per_second", variant.tokens_per_second)
+        if variant.tokens_per_second
+        else 0,
         in_channels=vision.size("in_channels", vision.size("in_chans", 3)),
         position_embeddings=positions,
         deepstack_indexes=deepstack,
@@ -374,7 +388,39 @@ OFFICIAL: dict[str, Config] = {
         ("32B", 5120, 27648, 64, 40, 8, 152064, False, 3456),
         ("72B", 8192, 29568, 80, 64, 8, 152064, False, 3456),
     )
-} | {
+}
+OFFICIAL |= {
+    name: Config(
+        vision=VisionConfig(
+            32,
+            1280,
+            5120,
+            16,
+            hidden,
+            window_size=28,
+            fullatt_block_indexes=tuple(range(32)),
+            tokens_per_second=0,
+        ),
+        text=TextConfig(
+            vocab,
+            hidden,
+            intermediate,
+            layers,
+            heads,
+            kv_heads,
+            128,
+            max_position_embeddings=32768,
+            tie_word_embeddings=tied,
+        ),
+        model_type="qwen2_vl",
+    )
+    for name, hidden, intermediate, layers, heads, kv_heads, vocab, tied in (
+        ("Qwen2-VL-2B", 1536, 8960, 28, 12, 2, 151936, True),
+        ("Qwen2-VL-7B", 3584, 18944, 28, 28, 4, 152064, False),
+        ("Qwen2-VL-72B", 8192, 29568, 80, 64, 8, 152064, False),
+    )
+}
+OFFICIAL |= {
     name: Config(
         vision=VisionConfig(
             depth,

@@ -82,7 +82,7 @@ def position_ids(
     images = iter(_rows(image_grid_thw))
     videos = iter(_frame_grids(_rows(video_grid_thw)) if config.frame_timestamps else _rows(video_grid_thw))
     seconds = iter(_rows(second_per_grid_ts))
-    merge, is_flat = config.vision.spatial_merge_size, config.text.flat_rope
+    merge, is_flat, rate = config.vision.spatial_merge_size, config.text.flat_rope, config.vision.tokens_per_second
     positions = torch.ones(3, *input_ids.shape, dtype=torch.long)
     deltas = torch.zeros(len(input_ids), 1, dtype=torch.long)
     for row, ids in enumerate(input_ids.tolist()):
@@ -103,7 +103,9 @@ def position_ids(
                     raise InvalidActionError(
                         f"the prompt has more {kind} placeholders than {kind} grids; pass one grid per {kind}"
                     )
-                step = 0.0 if kind == "image" else next(seconds, 1.0) * config.vision.tokens_per_second
+                step = 0.0
+                if kind == "video":
+                    step = next(seconds, 1.0) * rate if rate else 1.0
                 shape = int(grid[0]), int(grid[1]), int(grid[2])
                 block = vision_positions(shape, merge, step, is_flat) + current
                 left -= block.shape[1]

@@ -173,10 +173,12 @@ class PatchEmbed(nn.Module):
 class PatchMerger(nn.Module):
     """Merges 2x2 patches into one embedding of the decoder's width."""
 
+    norm_type: ClassVar[type[nn.Module]] = RMSNorm  # called with size and epsilon
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.merged_size = config.hidden_size * config.spatial_merge_size**2
-        self.ln_q = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.ln_q = self.norm_type(config.hidden_size, config.rms_norm_eps)
         self.mlp = nn.Sequential(
             nn.Linear(self.merged_size, self.merged_size),
             nn.GELU(),
