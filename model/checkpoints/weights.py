@@ -78,7 +78,7 @@ def load_model(
 ) -> Qwen25VL:
     """Load a checkpoint in evaluation mode.
 
-    Supported are Qwen2.5-VL and dense Qwen3-VL of all sizes, their fine-tunes, OpenCUA, AWQ builds and "embedded".
+    Supported are Qwen2.5-VL, dense Qwen3-VL and Qwen2-VL, their fine-tunes, OpenCUA, AWQ builds and "embedded".
     Files are read one tensor at a time, so the weights are the only large allocation.
 
     Args:
