@@ -74,7 +74,7 @@ class ChatModel:
     def __init__(self, model: Qwen25VL, folder: Path, name: str, budget_tokens: int = 0) -> None:
         from model.engine.cuda_graphs import VisionGraphs
         from model.engine.session import PrefixCachedSession
-        from model.engine.vision_cache import VisionCache
+        from model.engine.vision_cache import BUDGET_BYTES, VisionCache
 
         self.model, self.path, self.name = model, folder, name
         self.tokenizer = Tokenizer(folder)
@@ -87,7 +87,8 @@ class ChatModel:
         self.fingerprint = fingerprint(folder)
         self.session = PrefixCachedSession(model, self.settings.budget_tokens, graphs=self.settings.graphs)
         self.encoder = VisionGraphs(model.visual, self.settings.graphs)
-        self.vision_cache = VisionCache()
+        # the same number of images, whether DeepStack features are beside their embeddings or not
+        self.vision_cache = VisionCache(BUDGET_BYTES * (1 + len(model.config.vision.deepstack_indexes)))
         self._prefetched: dict[str, torch.Tensor] = {}
         self.stats: GenerationStats | None = None
         self._grammars: GrammarCompiler | None = None

@@ -164,6 +164,26 @@ def test_unsupported_config_is_rejected(part: str | None, change: dict[str, Any]
         config_from_dict(data)
 
 
+@pytest.mark.parametrize("value", [None, "x", "64", -1, 0, 1.5, True, [], {}, ["a"], [1, -1], float("nan"), 10**12])
+def test_invalid_config_value_raises_usage_error(value: object) -> None:
+    """Replace each value in turn by an invalid one: either a model can be made, or a UsageError is raised."""
+    data = json.loads(qwen3_parity.reference_config().to_json_string(use_diff=False))
+    errors = 0
+    for part in (data["text_config"], data["vision_config"], data["text_config"]["rope_parameters"]):
+        for key, original in list(part.items()):
+            part[key] = value
+            try:
+                config = config_from_dict(data)
+            except UsageError as error:
+                errors += 1
+                assert len(str(error)) < 300
+            else:
+                with torch.device("meta"):
+                    make_model(config)
+            part[key] = original
+    assert errors > 5
+
+
 def test_tensor_of_qwen25_is_reported(tmp_path: Path) -> None:
     qwen3_parity.reference().save_pretrained(tmp_path)
     parity.reference().save_pretrained(tmp_path / "other")
