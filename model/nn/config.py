@@ -232,6 +232,21 @@ def supported_types() -> str:
     return ", ".join(f"{kind!r} ({variant.name})" for kind, variant in VARIANTS.items())
 
 
+def find_variant(model_type: object, source: str) -> Variant:
+    """Return the variant of a `model_type`.
+
+    Raises:
+        UsageError: It is not supported.
+    """
+    variant = VARIANTS.get(model_type) if isinstance(model_type, str) else None
+    if variant is None:
+        raise UsageError(
+            f"{source}: model_type {model_type!r:.60} is not supported; supported are {supported_types()}, "
+            "and their fine-tunes"
+        )
+    return variant
+
+
 def config_from_dict(data: Mapping[str, object], source: str = "config.json") -> Config:
     """Return the config of config.json's data.
 
@@ -245,12 +260,7 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
     if not isinstance(data, Mapping):
         raise UsageError(f"{source} must be a JSON object; download the checkpoint again")
     kind = data.get("model_type")
-    variant = VARIANTS.get(kind) if isinstance(kind, str) else None
-    if variant is None:
-        raise UsageError(
-            f"{source}: model_type {kind!r:.60} is not supported; supported are {supported_types()}, "
-            "and their fine-tunes"
-        )
+    variant = find_variant(kind, source)
     parts: dict[str, Mapping[str, object]] = {}
     for key in ("vision_config", "text_config"):
         part = data.get(key) or {}

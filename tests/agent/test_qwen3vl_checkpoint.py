@@ -53,6 +53,16 @@ def test_policy_replies_with_valid_actions(folder: Path, dtype: str) -> None:
     assert 0 <= click.x < image.width
 
 
+def test_unsupported_architecture_is_named_before_dialect(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3_5"}')
+    (tmp_path / "model.safetensors").touch()
+    code, _, err = agent("run", "x", "--url", "miniwob:click-test", "--model", str(tmp_path))
+    assert code == 2
+    assert "'qwen3_5' is not supported; supported are 'qwen2_5_vl' (Qwen2.5-VL)" in err
+    assert "'qwen3_vl' (Qwen3-VL)" in err
+    assert "Traceback" not in err
+
+
 def test_images_have_patches_of_16_pixels(folder: Path) -> None:
     chat, image = load_chat(folder, "cpu"), screen(width=333, height=222)
     content = [{"type": "image", "image": image}, {"type": "text", "text": "what is it?"}]
