@@ -1,4 +1,4 @@
-"""A local Qwen2.5-VL: load a checkpoint, and chat with it about images."""
+"""A local vision-language model: load a checkpoint, and chat with it about images."""
 
 from __future__ import annotations
 

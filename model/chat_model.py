@@ -18,7 +18,7 @@ from model.checkpoints.settings import DTYPES, fingerprint, read_limits, read_se
 from model.checkpoints.weights import load_model
 from model.engine.point_uncertainty import POINT_PATTERN
 from model.json_file import JsonObject
-from model.processing.image import PATCH, patchify_frame
+from model.processing.image import patchify_frame
 from model.processing.tokenizer import Message, Tokenizer
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ChatModel:
     def __init__(self, model: Qwen25VL, folder: Path, name: str, budget_tokens: int = 0) -> None:
         from model.engine.cuda_graphs import VisionGraphs
         from model.engine.session import PrefixCachedSession
-        from model.engine.vision_cache import VisionCache
+        from model.engine.vision_cache import BUDGET_BYTES, VisionCache
 
         self.model, self.path, self.name = model, folder, name
         self.tokenizer = Tokenizer(folder)
@@ -84,10 +84,12 @@ class ChatModel:
         if budget_tokens:
             self.settings = replace(self.settings, budget_tokens=budget_tokens)
         self._check_tokenizer()
+        self._check_patches()
         self.fingerprint = fingerprint(folder)
         self.session = PrefixCachedSession(model, self.settings.budget_tokens, graphs=self.settings.graphs)
         self.encoder = VisionGraphs(model.visual, self.settings.graphs)
-        self.vision_cache = VisionCache()
+        # the same number of images, whether DeepStack features are beside their embeddings or not
+        self.vision_cache = VisionCache(BUDGET_BYTES * (1 + len(model.config.vision.deepstack_indexes)))
         self._prefetched: dict[str, torch.Tensor] = {}
         self.stats: GenerationStats | None = None
         self._grammars: GrammarCompiler | None = None
@@ -100,6 +102,15 @@ class ChatModel:
             raise UsageError(
                 f"{tokenizer.file} has {image_token} as {tokenizer.id(image_token)} of {tokenizer.size} ids, "
                 f"config.json as {config.image_token_id} of {config.text.vocab_size}; they are not of one checkpoint"
+            )
+
+    def _check_patches(self) -> None:
+        """Raise UsageError when the image processor's patches are not those of the weights."""
+        vision = self.model.config.vision
+        if self.limits.factor != vision.patch_size * vision.spatial_merge_size:
+            raise UsageError(
+                f"{self.path}: the image processor merges patches to {self.limits.factor} pixels, config.json to "
+                f"{vision.patch_size * vision.spatial_merge_size}; they are not of one checkpoint"
             )
 
     def warm_up(self) -> None:
@@ -339,7 +350,8 @@ class ChatModel:
 
         width, height = self.limits.resized(screen.width, screen.height)
         key = f"{screen.digest}:{width}x{height}:{self.model.dtype}:{self.model.device}"
-        return ImageSegment(key, (1, height // PATCH, width // PATCH), width * height // self.limits.factor**2)
+        grid = 1, height // self.limits.patch, width // self.limits.patch
+        return ImageSegment(key, grid, width * height // self.limits.factor**2)
 
     @cached_property
     def _digit_ids(self) -> tuple[int, ...]:

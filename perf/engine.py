@@ -106,6 +106,11 @@ class EngineBench:
             self.model = load_model(model, device, self.dtype)
             self.limits = read_limits(resolve_checkpoint(model))
         self.config = self.model.config
+        if self._has_baseline and self.config.model_type != "qwen2_5_vl":
+            raise UsageError(
+                f"--baseline transformers cannot be used with {self.config.name}: the baseline is set up for "
+                "Qwen2.5-VL only. Add --baseline none"
+            )
         self.unquantized = self.model  # the baseline's weights
         if self.bits:
             self.model = quantize_model(copy.deepcopy(self.model), self.bits)
@@ -161,7 +166,8 @@ class EngineBench:
 
     def _image_segment(self, screen: Screen) -> ImageSegment:
         width, height = self.limits.resized(screen.width, screen.height)
-        return ImageSegment(screen.digest, (1, height // 14, width // 14), width * height // 784)
+        patch, factor = self.limits.patch, self.limits.factor
+        return ImageSegment(screen.digest, (1, height // patch, width // patch), width * height // factor**2)
 
     def _image_tokens(self, size: tuple[int, int]) -> int:
         return self._image_segment(Screen(np.zeros((size[1], size[0], 3), np.uint8))).length

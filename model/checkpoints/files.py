@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actions import UsageError
 from model.json_file import read_json_object, read_text
+from model.nn.config import find_variant
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "embedded"
@@ -48,7 +49,7 @@ def resolve_checkpoint(path_or_hub_id: str | Path) -> Path:
 
 
 def check_format(folder: Path) -> None:
-    """Raise UsageError for a folder in a known format that cannot be loaded: a LoRA adapter, GGUF or MLX."""
+    """Raise UsageError for a folder that cannot be loaded: a LoRA adapter, GGUF, MLX or an unsupported model_type."""
     has_weights = (folder / SINGLE).exists() or (folder / INDEX).exists()
     if (folder / "adapter_config.json").exists() and not has_weights:
         base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
@@ -62,12 +63,15 @@ def check_format(folder: Path) -> None:
             f"{folder} has GGUF files only, which cannot be loaded: use a safetensors checkpoint, or {SERVE_IT}"
         )
     config = folder / "config.json"
-    quantization = read_json_object(config).get("quantization") if config.exists() else None
+    data = read_json_object(config) if config.exists() else {}
+    quantization = data.get("quantization")
     if isinstance(quantization, dict) and {"bits", "group_size"} <= set(quantization):
         raise UsageError(
             f"{folder} is quantized for Apple's MLX, which cannot be loaded: "
             f"use the original checkpoint or an AWQ build, or {SERVE_IT}"
         )
+    if "model_type" in data:
+        find_variant(data["model_type"], str(config))
 
 
 def shard_files(folder: Path) -> list[Path]:

@@ -11,16 +11,16 @@ from pathlib import Path
 from actions import UsageError
 from model.checkpoints.files import HUB_FILES
 from model.checkpoints.model_zoo import parameters
-from model.dialects import qwen25
+from model.dialects import qwen3vl, qwen25
 from model.json_file import read_text
-from model.nn.config import OFFICIAL, VARIANTS
+from model.nn.config import OFFICIAL, VARIANTS, supported_types
 
 HUB_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
 class HubCheckpoint:
-    """A checkpoint of the base family on the Hub."""
+    """A checkpoint of a base family on the Hub."""
 
     hub_id: str
     gigabytes: float  # of its weights in bfloat16, 2 bytes per parameter
@@ -29,7 +29,8 @@ class HubCheckpoint:
 
 KNOWN = tuple(
     HubCheckpoint(checkpoint.hub_id, round(2 * sum(parameters(OFFICIAL[checkpoint.size])) / 1e9, 1), checkpoint.license)
-    for checkpoint in qwen25.MODELS.checkpoints
+    for family in (qwen25.MODELS, qwen3vl.MODELS)
+    for checkpoint in family.checkpoints
 )
 
 
@@ -85,7 +86,8 @@ def pull(hub_id: str, report: Callable[[str], None]) -> Path:
         files = HfApi().model_info(hub_id, files_metadata=True, timeout=HUB_TIMEOUT_S).siblings or []
         if not _is_supported(Path(hf_hub_download(hub_id, "config.json"))):
             raise UsageError(
-                f"{hub_id} is not a Qwen2.5-VL (its config.json is of another architecture); see `agent models`"
+                f"{hub_id} cannot be computed here: its config.json is of another architecture than "
+                f"{supported_types()}; see `agent models`"
             )
         size = sum(file.size or 0 for file in files if Path(file.rfilename).match("*.safetensors"))
         cache = Path(constants.HF_HUB_CACHE)

@@ -8,7 +8,7 @@ from functools import cache
 
 from actions import plugins
 from model.dialects.parts.model_family import Checkpoint, ModelFamily, VllmExample
-from model.nn.config import OFFICIAL, Config
+from model.nn.config import OFFICIAL, VARIANTS, Config
 from model.processing.image import ImageLimits
 
 GRID_TOKENS = 16_384  # context length assumed in memory figures: about five 1080p screenshots
@@ -74,7 +74,7 @@ def _serve_command(family: ModelFamily, example: VllmExample, default: ImageLimi
 
 def parameters(config: Config) -> tuple[int, int]:
     """Return the numbers of parameters (in the decoder's linear layers, which int8 and int4 apply to; elsewhere)."""
-    text, vision = config.text, config.vision
+    text = config.text
     heads, kv, hidden, inner = (
         text.num_attention_heads,
         text.num_key_value_heads,
@@ -83,19 +83,24 @@ def parameters(config: Config) -> tuple[int, int]:
     )
     qkv = (heads + 2 * kv) * text.head_dim
     linear = text.num_hidden_layers * (hidden * qkv + heads * text.head_dim * hidden + 3 * hidden * inner)
-    biases_and_norms = text.num_hidden_layers * (qkv + 2 * hidden) + hidden
+    biases = (qkv if text.attention_bias else 0) + (2 * text.head_dim if text.qk_norm else 0)
+    biases_and_norms = text.num_hidden_layers * (biases + 2 * hidden) + hidden
     embeddings = text.vocab_size * hidden * (1 if text.tie_word_embeddings else 2)
-    vision_hidden = vision.hidden_size
-    block = (
-        4 * vision_hidden * vision_hidden
-        + 4 * vision_hidden
-        + 3 * vision_hidden * vision.intermediate_size
-        + 2 * vision.intermediate_size
-        + 3 * vision_hidden
-    )
-    merged = vision_hidden * vision.spatial_merge_size**2
-    merger = vision_hidden + merged * merged + merged + merged * vision.out_hidden_size + vision.out_hidden_size
-    return linear, biases_and_norms + embeddings + vision.patch_dim * vision_hidden + vision.depth * block + merger
+    return linear, biases_and_norms + embeddings + _vision_parameters(config)
+
+
+def _vision_parameters(config: Config) -> int:
+    """Return the number of parameters of the vision encoder."""
+    vision, variant = config.vision, VARIANTS[config.model_type]
+    hidden, inner = vision.hidden_size, vision.intermediate_size
+    norm = (2 if variant.layer_norms else 1) * hidden  # LayerNorm has a bias, RMSNorm has none
+    mlp = 2 * hidden * inner + inner + hidden if variant.layer_norms else 3 * hidden * inner + 2 * inner + hidden
+    block = 4 * hidden * hidden + 4 * hidden + mlp + 2 * norm
+    merged = hidden * vision.spatial_merge_size**2
+    merger = merged * merged + merged + merged * vision.out_hidden_size + vision.out_hidden_size
+    deepstack = len(vision.deepstack_indexes) * (merger + 2 * merged)
+    patches = vision.patch_dim * hidden + (hidden if variant.patch_bias else 0)
+    return patches + vision.position_embeddings * hidden + vision.depth * block + merger + norm + deepstack
 
 
 def memory_bytes(config: Config, precision: str, context_tokens: int = GRID_TOKENS) -> int:

@@ -94,7 +94,12 @@ def family_table() -> str:
     """Return a table of the families, one per line."""
     lines = [f"{'dialect':12} {'family':26} {'runs':7} {'sizes':14} good at"]
     for family in families():
-        sizes = " ".join(checkpoint.size or f"{checkpoint.billions:g}B" for checkpoint in family.checkpoints) or "-"
+        sizes = (
+            " ".join(
+                checkpoint.size.rpartition("-")[2] or f"{checkpoint.billions:g}B" for checkpoint in family.checkpoints
+            )
+            or "-"
+        )
         lines.append(f"{family.dialect:12} {family.name:26} {family.runs:7} {sizes:14} {family.good_at}")
     return "\n".join(lines)
 

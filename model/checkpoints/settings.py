@@ -11,7 +11,7 @@ from pathlib import Path
 from actions import UsageError
 from model.checkpoints.files import shard_files
 from model.json_file import JsonObject, read_json_object
-from model.processing.image import ImageLimits
+from model.processing.image import DEFAULT_LIMITS, MERGE, ImageLimits
 
 SETTINGS = "pixelhand.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -19,6 +19,8 @@ PROCESSOR = "processor_config.json"  # written by transformers 5, with the image
 WHOLE_FILE_BYTES = 64 << 20  # weight files up to this size are hashed whole
 DTYPES = ("auto", "fast", "float32", "bfloat16", "float16", "int8", "int4")
 SAMPLES, SAMPLE_BYTES = 16, 64 << 10  # of larger files
+
+Channels = tuple[float, float, float]  # of red, green and blue
 
 logger = logging.getLogger(__name__)
 
@@ -52,24 +54,26 @@ def image_processor_config(folder: Path) -> tuple[str, JsonObject]:
 
 
 def read_limits(folder: Path) -> ImageLimits:
-    """Return the pixel budget of a checkpoint's images, in any form that transformers reads.
+    """Return the pixel budget, patch size and normalization of a checkpoint's images, in any form of transformers.
 
-    A bound that the files do not state gets the official default, with a warning in the log.
+    What the files do not state gets the official default of the model_type in config.json, a missing bound with a
+    warning in the log.
 
     Raises:
-        UsageError: A bound is no positive whole number, or min_pixels exceeds max_pixels.
+        UsageError: A value is invalid, or min_pixels exceeds max_pixels.
     """
     file_name, data = image_processor_config(folder)
     path = folder / file_name
     size = data.get("size") or {}
     if not isinstance(size, dict):
         raise _config_error(path, "size", "an object", size)
-    default = ImageLimits()
+    model_type = read_json_object(folder / "config.json").get("model_type")
+    default = DEFAULT_LIMITS.get(str(model_type), ImageLimits())
     bounds = stated_bounds(data)
     if None in bounds.values():
         missing = " and ".join(key for key, value in bounds.items() if value is None)
         logger.warning(
-            "%s: no %s in %s or %s; using the default of Qwen2.5-VL, %d to %d pixels. Coordinates are wrong if the "
+            "%s: no %s in %s or %s; using the official default, %d to %d pixels. Coordinates are wrong if the "
             "checkpoint was trained with another budget.",
             folder,
             missing,
@@ -80,14 +84,35 @@ def read_limits(folder: Path) -> ImageLimits:
         )
     pixels = {"min_pixels": default.min_pixels, "max_pixels": default.max_pixels}
     for key, value in bounds.items():
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise _config_error(path, key, "a whole number above 0", value)
-        pixels[key] = value
+        if value is not None:
+            pixels[key] = _positive(path, key, value)
     if pixels["min_pixels"] > pixels["max_pixels"]:
         raise _config_error(path, "max_pixels", f"at least min_pixels, {pixels['min_pixels']}", pixels["max_pixels"])
-    return ImageLimits(**pixels)
+    factor = default.factor
+    if data.get("patch_size") is not None:
+        factor = _positive(path, "patch_size", data["patch_size"]) * MERGE
+    if data.get("merge_size") not in (None, MERGE):
+        raise _config_error(path, "merge_size", str(MERGE), data["merge_size"])
+    mean, std = _channels(path, data, "image_mean", default.mean), _channels(path, data, "image_std", default.std)
+    return ImageLimits(**pixels, factor=factor, mean=mean, std=std)
+
+
+def _positive(path: Path, key: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _config_error(path, key, "a whole number above 0", value)
+    return value
+
+
+def _channels(path: Path, data: JsonObject, key: str, default: Channels) -> Channels:
+    """Return three numbers; those of image_std are divisors and must be positive."""
+    value = data.get(key)
+    if value is None:
+        return default
+    is_valid = isinstance(value, list) and len(value) == 3 and all(type(item) in (int, float) for item in value)
+    if not is_valid or not all(abs(item) < 1e3 and (item > 0 or key == "image_mean") for item in value):
+        raise _config_error(path, key, "three numbers" if key == "image_mean" else "three positive numbers", value)
+    red, green, blue = map(float, value)
+    return red, green, blue
 
 
 def stated_bounds(image_processor: Mapping[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Load and save the weights of a Qwen2.5-VL checkpoint.
+"""Load and save the weights of a checkpoint.
 
 Files are memory-mapped and read one tensor at a time, so only the model's own weights stay in memory.
 """
@@ -19,14 +19,15 @@ from actions import UsageError
 from model.checkpoints import awq, memory_check
 from model.checkpoints.files import EMBEDDED_FOLDER, INDEX, SINGLE, check_format, resolve_checkpoint, shard_files
 from model.nn import quantization
+from model.nn.architectures import make_model
 from model.nn.config import read_config
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import Rule
 
 __all__ = ["EMBEDDED_FOLDER", "INDEX", "SINGLE", "load_model", "resolve_checkpoint", "save_model", "shard_files"]
 
-# Names in files -> parameter names of Qwen25VL; the first match applies. Files on the Hub have the flat layout, which
-# Qwen25VL has too; transformers 4.52 and later saves the nested one.
+# Names in files -> parameter names of Qwen25VL and its siblings; the first match applies. Qwen2.5-VL's files on the Hub
+# have the flat layout, which Qwen25VL has too; Qwen3-VL's and those of transformers 4.52 and later the nested one.
 NAME_MAP: tuple[tuple[str, str], ...] = (
     (r"^model\.visual\.", "visual."),
     (r"^model\.language_model\.", "model."),
@@ -75,10 +76,10 @@ def load_model(
     mrope: Rule = "original",
     bits: quantization.Bits | None = None,
 ) -> Qwen25VL:
-    """Load a Qwen2.5-VL checkpoint in evaluation mode.
+    """Load a checkpoint in evaluation mode.
 
-    Supported are the official 3B, 7B, 32B and 72B, their fine-tunes, AWQ builds and "embedded". Files are read one
-    tensor at a time, so the weights are the only large allocation.
+    Supported are Qwen2.5-VL, dense Qwen3-VL and Qwen2-VL, their fine-tunes, OpenCUA, AWQ builds and "embedded".
+    Files are read one tensor at a time, so the weights are the only large allocation.
 
     Args:
         path_or_hub_id: "embedded", a checkpoint folder, or a Hub id that `agent models pull` has fetched.
@@ -105,7 +106,7 @@ def load_model(
     if bits and dtype == torch.float32:
         raise UsageError("int8 and int4 weights cannot be used in float32; leave the dtype out, or use bfloat16")
     with torch.device("meta"):
-        model = Qwen25VL(config, mrope)
+        model = make_model(config, mrope)
     pending = _PendingParameters(model, folder, device, dtype, bits)
     pending.check_memory(keep_awq)
     packed: dict[str, dict[str, Tensor]] = {}
@@ -169,7 +170,8 @@ class _PendingParameters:
                     "(peft: model.merge_and_unload().save_pretrained(FOLDER)) and load that folder"
                 )
             raise UsageError(
-                f"{self.folder} has a tensor '{file_name}' that Qwen2.5-VL does not; it is of another architecture"
+                f"{self.folder} has a tensor '{file_name}' that {self.model.config.name} does not; "
+                "it is of another architecture"
             )
         return parameter
 

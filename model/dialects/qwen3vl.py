@@ -1,4 +1,4 @@
-"""Qwen3-VL, for servers: the official functions of its era, with coordinates from 0 to 999."""
+"""Qwen3-VL: the official functions of its era, with coordinates from 0 to 999."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ FORM = "\n\nAnswer in this form: Thought: what you see and plan. Action: what yo
 MODELS = ModelFamily(
     "Qwen3-VL",
     (
-        Checkpoint("Qwen/Qwen3-VL-8B-Instruct", "", "Apache-2.0", 8.8),
-        Checkpoint("Qwen/Qwen3-VL-32B-Instruct", "", "Apache-2.0", 33.4),
+        Checkpoint("Qwen/Qwen3-VL-2B-Instruct", "Qwen3-VL-2B", "Apache-2.0"),
+        Checkpoint("Qwen/Qwen3-VL-4B-Instruct", "Qwen3-VL-4B", "Apache-2.0"),
+        Checkpoint("Qwen/Qwen3-VL-8B-Instruct", "Qwen3-VL-8B", "Apache-2.0"),
+        Checkpoint("Qwen/Qwen3-VL-32B-Instruct", "Qwen3-VL-32B", "Apache-2.0"),
     ),
-    "pointing and tools; of another architecture",
+    "pointing and tools",
     ("grounding",),
-    "server",
-    vllm=(VllmExample(arguments=""),),
+    vllm=(VllmExample("Qwen/Qwen3-VL-8B-Instruct", arguments=""),),
 )
 
 
@@ -37,7 +38,7 @@ class Dialect(QwenToolDialect):
     """Qwen3-VL: one turn for each step, its outcome in <tool_response>."""
 
     NAME = "qwen3vl"
-    FAMILY = "Qwen3-VL (server)"
+    FAMILY = "Qwen3-VL"
     DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"))
     SPACE = SCALE_999
     ACTIONS: ClassVar = {

@@ -15,13 +15,12 @@ LIMITS = ImageLimits(100 * 28 * 28, 2700 * 28 * 28)
 MODELS = ModelFamily(
     "UI-TARS 1.0 (Qwen2-VL)",
     (
-        Checkpoint("bytedance-research/UI-TARS-7B-SFT", "", "Apache-2.0", 8.3),
-        Checkpoint("bytedance-research/UI-TARS-72B-DPO", "", "Apache-2.0", 73.4),
+        Checkpoint("bytedance-research/UI-TARS-7B-SFT", "Qwen2-VL-7B", "Apache-2.0"),
+        Checkpoint("bytedance-research/UI-TARS-72B-DPO", "Qwen2-VL-72B", "Apache-2.0"),
     ),
     "desktop programs; 1.5 is better",
     ("desktop",),
-    "server",
-    published(
+    scores=published(
         "UI-TARS README_v1",
         ("7B", "ScreenSpot-v2", 91.6),
         ("7B", "ScreenSpot-Pro", 35.7),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.nn.fused_decoder import FusedDecoder, signed
 from model.nn.kv_cache import KVCache
-from model.nn.rope import text_cos_sin
+from model.nn.rope import text_rotary
 from model.nn.vision_encoder import VisionEncoder
 
 SIZES = (1, 4, 8, 16, 32)
@@ -102,9 +102,7 @@ class _Step:
     def _run(self) -> None:
         config = self.fused.config
         embeddings = self.fused.decoder.embed_tokens(self.ids)
-        cos, sin = text_cos_sin(
-            self.positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype
-        )
+        cos, sin = text_rotary(config, self.positions, embeddings.dtype)
         group = self.fused.heads // self.fused.kv_heads
         mask = (self._slot_index <= self.slots[:, None]).repeat(group, 1)  # [group * S, span]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from actions import UsageError
@@ -167,7 +168,8 @@ class PrefixCachedSession:
 
         Args:
             context: Segments of the prompt.
-            encode: Returns the embeddings [length, C] of an image; called for images that are not in the cache.
+            encode: Returns the embeddings [length, C] of an image, or wider ones with DeepStack features; called for
+                images that are not in the cache.
 
         Raises:
             UsageError: The context is empty.
@@ -202,7 +204,10 @@ class PrefixCachedSession:
                     parts.append(embeddings.to(self._weights_key[1], self._weights_key[0]))
                     positions.append(vision_positions(segment.grid, merge, 0.0, flat) + position)
                 position += image_position_span(segment.grid, merge, flat)
-        hidden = self._forward(torch.cat(parts), torch.cat(positions, dim=1))
+        width = max(part.shape[1] for part in parts)  # text has no DeepStack features
+        hidden = self._forward(
+            torch.cat([F.pad(part, (0, width - part.shape[1])) for part in parts]), torch.cat(positions, dim=1)
+        )
         self._cached_segments, self._next_position = _merge_texts(context), position
         self.reused, self.computed = reused, total - reused
         return hidden

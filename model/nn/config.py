@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 
 from actions import UsageError
@@ -13,26 +14,70 @@ from model.json_file import read_text
 
 @dataclass(frozen=True)
 class Variant:
-    """Differences of another `model_type` from Qwen2.5-VL."""
+    """What a `model_type` fixes or leaves out of its config.json; the defaults are Qwen2.5-VL's."""
 
+    name: str = "Qwen2.5-VL"  # in messages
     image_key: str = "image_token_id"  # key of config.json with the id of the image placeholder
     image_id: int = 151655  # that id where config.json has no such key
     image_name: str = "<|image_pad|>"  # the placeholder's text in the tokenizer
-    flat_rope: bool = False  # positions of image tokens are one-dimensional, like those of text
     videos: bool = True  # whether there is a placeholder for videos
+    frame_timestamps: bool = False  # see Config.frame_timestamps
+    # the decoder
+    flat_rope: bool = False  # positions of image tokens are one-dimensional, like those of text
+    interleaved_rope: bool = False  # see TextConfig.interleaved_rope
+    mrope_section: tuple[int, int, int] = (16, 24, 24)
+    rope_theta: float = 1e6
+    attention_bias: bool = True  # see TextConfig.attention_bias
+    qk_norm: bool = False
+    # the vision encoder
+    vision_act: str = "silu"
+    patch_size: int = 14
+    windows: bool = True  # whether some of its layers attend within windows
+    layer_norms: bool = False  # LayerNorms and MLPs of two layers instead of RMSNorms and gated MLPs
+    patch_bias: bool = False  # of the projection of patches
+    has_embed_dim: bool = False  # config.json has embed_dim, mlp_ratio and hidden_size for the sizes of VisionConfig
+    position_embeddings: int = 0  # see VisionConfig.position_embeddings
+    deepstack_indexes: tuple[int, ...] = ()  # see VisionConfig.deepstack_indexes
+    tokens_per_second: float = 2  # see VisionConfig.tokens_per_second
 
 
 VARIANTS: dict[str, Variant] = {
     "qwen2_5_vl": Variant(),
     # OpenCUA's modeling_opencua.py, and vLLM's opencua.py: Qwen2.5-VL's weights with a 1D RoPE and Kimi's tokenizer
-    "opencua": Variant("media_placeholder_token_id", 151664, "<|media_placeholder|>", flat_rope=True, videos=False),
+    "opencua": Variant(
+        "OpenCUA", "media_placeholder_token_id", 151664, "<|media_placeholder|>", flat_rope=True, videos=False
+    ),
+    "qwen2_vl": Variant(
+        "Qwen2-VL",
+        vision_act="quick_gelu",
+        windows=False,
+        layer_norms=True,
+        has_embed_dim=True,
+        tokens_per_second=0,
+    ),
+    "qwen3_vl": Variant(
+        "Qwen3-VL",
+        frame_timestamps=True,
+        interleaved_rope=True,
+        mrope_section=(24, 20, 20),
+        rope_theta=5e6,
+        attention_bias=False,
+        qk_norm=True,
+        vision_act="gelu_pytorch_tanh",
+        patch_size=16,
+        windows=False,
+        layer_norms=True,
+        patch_bias=True,
+        position_embeddings=2304,
+        deepstack_indexes=(8, 16, 24),
+    ),
 }
 NO_TOKEN = -1  # equals no token id
 
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """Sizes of the vision encoder; the defaults are those of every official checkpoint.
+    """Sizes of the vision encoder; the defaults are those of every official checkpoint of Qwen2.5-VL.
 
     Some differ from the class defaults of transformers.
     """
@@ -47,9 +92,11 @@ class VisionConfig:
     spatial_merge_size: int = 2
     window_size: int = 112  # side of an attention window in pixels
     fullatt_block_indexes: tuple[int, ...] = (7, 15, 23, 31)
-    tokens_per_second: float = 2  # the class default of transformers is 4
+    tokens_per_second: float = 2  # the class default of transformers is 4; 0: videos count temporal patches
     in_channels: int = 3
     rms_norm_eps: float = 1e-6  # a constant in the reference code, not a key of config.json
+    position_embeddings: int = 0  # learned embeddings of positions, a square of them; 0 for none
+    deepstack_indexes: tuple[int, ...] = ()  # layers whose output is added to the first layers of the decoder
 
     @property
     def head_dim(self) -> int:
@@ -58,7 +105,7 @@ class VisionConfig:
 
     @property
     def patch_dim(self) -> int:
-        """Values of one patch: 1176 = 3 channels x 2 frames x 14 x 14."""
+        """Values of one patch: 1176 = 3 channels x 2 frames x 14 x 14 in Qwen2.5-VL."""
         return self.in_channels * self.temporal_patch_size * self.patch_size**2
 
     @property
@@ -84,6 +131,9 @@ class TextConfig:
     max_position_embeddings: int = 128000
     tie_word_embeddings: bool = False
     flat_rope: bool = False  # see Variant.flat_rope
+    interleaved_rope: bool = False  # the frequencies of time, rows and columns alternate; see model.nn.rope
+    attention_bias: bool = True  # of the projections to queries, keys and values
+    qk_norm: bool = False  # an RMSNorm on the queries and keys of each head
 
 
 @dataclass(frozen=True)
@@ -97,6 +147,13 @@ class Config:
     vision_start_token_id: int = 151652
     dtype: str = "bfloat16"  # of the weights in the files
     image_name: str = "<|image_pad|>"  # the image placeholder's text in the tokenizer
+    model_type: str = "qwen2_5_vl"  # key of VARIANTS and of model.nn.architectures.ARCHITECTURES
+    frame_timestamps: bool = False  # frames of a video are apart, each after its time as text, at positions of an image
+
+    @property
+    def name(self) -> str:
+        """Name of the architecture in messages."""
+        return VARIANTS[self.model_type].name
 
 
 def read_config(folder: Path) -> Config:
@@ -170,6 +227,26 @@ class _Section:
         )
 
 
+def supported_types() -> str:
+    """Return the supported values of `model_type` with the names of their architectures, for messages."""
+    return ", ".join(f"{kind!r} ({variant.name})" for kind, variant in VARIANTS.items())
+
+
+def find_variant(model_type: object, source: str) -> Variant:
+    """Return the variant of a `model_type`.
+
+    Raises:
+        UsageError: It is not supported.
+    """
+    variant = VARIANTS.get(model_type) if isinstance(model_type, str) else None
+    if variant is None:
+        raise UsageError(
+            f"{source}: model_type {model_type!r:.60} is not supported; supported are {supported_types()}, "
+            "and their fine-tunes"
+        )
+    return variant
+
+
 def config_from_dict(data: Mapping[str, object], source: str = "config.json") -> Config:
     """Return the config of config.json's data.
 
@@ -183,12 +260,7 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
     if not isinstance(data, Mapping):
         raise UsageError(f"{source} must be a JSON object; download the checkpoint again")
     kind = data.get("model_type")
-    variant = VARIANTS.get(kind) if isinstance(kind, str) else None
-    if variant is None:
-        raise UsageError(
-            f"{source}: model_type {kind!r:.60} is not supported; "
-            f"supported are {' and '.join(map(repr, VARIANTS))} (Qwen2.5-VL and its fine-tunes)"
-        )
+    variant = find_variant(kind, source)
     parts: dict[str, Mapping[str, object]] = {}
     for key in ("vision_config", "text_config"):
         part = data.get(key) or {}
@@ -205,30 +277,21 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
     for key in ("type", "rope_type"):
         rotary.one_of(key, "mrope", "default")
     text.one_of("hidden_act", "silu")
-    vision.one_of("hidden_act", "silu")
+    vision.one_of("hidden_act", variant.vision_act)
+    if not variant.attention_bias and text.flag("attention_bias", False):
+        raise UsageError(f"{source}: attention_bias is true, which {variant.name} does not support")
     if text.flag("use_sliding_window", False):
         raise UsageError(f"{source}: use_sliding_window is true, which is not supported")
     heads, hidden = text.size("num_attention_heads"), text.size("hidden_size")
     head_dim = text.size("head_dim", hidden // heads)
-    section = rotary.sizes("mrope_section", (head_dim // 2, 0, 0) if variant.flat_rope else (16, 24, 24))
+    section = rotary.sizes("mrope_section", (head_dim // 2, 0, 0) if variant.flat_rope else variant.mrope_section)
     if len(section) != 3 or sum(section) * 2 != head_dim:
         raise UsageError(f"{source}: mrope_section {list(section)} must be three numbers summing to {head_dim // 2}")
+    if variant.interleaved_rope and not rotary.flag("mrope_interleaved", True):
+        raise UsageError(f"{source}: rope_scaling.mrope_interleaved is false, which {variant.name} does not support")
     vocabulary = text.size("vocab_size")
     config = Config(
-        vision=VisionConfig(
-            depth=vision.size("depth", maximum=1000),
-            hidden_size=vision.size("hidden_size"),
-            intermediate_size=vision.size("intermediate_size"),
-            num_heads=vision.size("num_heads"),
-            out_hidden_size=vision.size("out_hidden_size"),
-            patch_size=vision.size("patch_size", 14),
-            temporal_patch_size=vision.size("temporal_patch_size", 2),
-            spatial_merge_size=vision.size("spatial_merge_size", 2),
-            window_size=vision.size("window_size", 112),
-            fullatt_block_indexes=vision.sizes("fullatt_block_indexes", (7, 15, 23, 31)),
-            tokens_per_second=vision.number("tokens_per_second", 2),
-            in_channels=vision.size("in_channels", vision.size("in_chans", 3)),
-        ),
+        vision=_vision_config(vision, variant),
         text=TextConfig(
             vocab_size=vocabulary,
             hidden_size=hidden,
@@ -238,11 +301,14 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
             num_key_value_heads=text.size("num_key_value_heads"),
             head_dim=head_dim,
             mrope_section=section,
-            rope_theta=float(rotary.number("rope_theta", 1e6)),
+            rope_theta=float(rotary.number("rope_theta", variant.rope_theta)),
             rms_norm_eps=float(text.number("rms_norm_eps", 1e-6)),
             max_position_embeddings=text.size("max_position_embeddings", 128000),
             tie_word_embeddings=top.flag("tie_word_embeddings", text.flag("tie_word_embeddings", False)),
             flat_rope=variant.flat_rope,
+            interleaved_rope=variant.interleaved_rope,
+            attention_bias=variant.attention_bias,
+            qk_norm=variant.qk_norm,
         ),
         image_token_id=top.size(variant.image_key, variant.image_id, 0, vocabulary - 1),
         video_token_id=top.size("video_token_id", 151656, 0, vocabulary - 1) if variant.videos else NO_TOKEN,
@@ -250,12 +316,19 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
         if variant.videos
         else NO_TOKEN,
         image_name=variant.image_name,
+        model_type=str(kind),
+        frame_timestamps=variant.frame_timestamps,
         dtype=str(data.get("dtype") or data.get("torch_dtype") or text.data.get("dtype") or "bfloat16"),
     )
     encoder = config.vision
     if encoder.out_hidden_size != hidden:
         raise UsageError(
             f"{source}: vision_config.out_hidden_size {encoder.out_hidden_size} must equal hidden_size {hidden}"
+        )
+    if len(encoder.deepstack_indexes) > config.text.num_hidden_layers:
+        raise UsageError(
+            f"{source}: vision_config.deepstack_visual_indexes has {len(encoder.deepstack_indexes)} layers, more than "
+            f"the decoder, {config.text.num_hidden_layers}"
         )
     for name, value, divisor in (
         (
@@ -273,6 +346,46 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
     return config
 
 
+def _vision_config(vision: _Section, variant: Variant) -> VisionConfig:
+    """Return the config of the vision encoder; without windows all layers attend to the whole frame."""
+    depth = vision.size("depth", maximum=1000)
+    patch_size, merge = vision.size("patch_size", variant.patch_size), vision.size("spatial_merge_size", 2)
+    positions = (
+        vision.size("num_position_embeddings", variant.position_embeddings) if variant.position_embeddings else 0
+    )
+    deepstack = vision.sizes("deepstack_visual_indexes", variant.deepstack_indexes) if variant.deepstack_indexes else ()
+    if isqrt(positions) ** 2 != positions:
+        raise UsageError(f"{vision.source}: vision_config.num_position_embeddings {positions} must be a square number")
+    if any(index >= depth for index in deepstack) or len(set(deepstack)) < len(deepstack):
+        raise UsageError(
+            f"{vision.source}: vision_config.deepstack_visual_indexes {list(deepstack)} must be different layers "
+            f"of {depth}"
+        )
+    hidden = vision.size("embed_dim" if variant.has_embed_dim else "hidden_size")
+    return VisionConfig(
+        depth=depth,
+        hidden_size=hidden,
+        intermediate_size=hidden * vision.size("mlp_ratio", 4, maximum=1000)
+        if variant.has_embed_dim
+        else vision.size("intermediate_size"),
+        num_heads=vision.size("num_heads"),
+        out_hidden_size=vision.size("hidden_size" if variant.has_embed_dim else "out_hidden_size"),
+        patch_size=patch_size,
+        temporal_patch_size=vision.size("temporal_patch_size", 2),
+        spatial_merge_size=merge,
+        window_size=vision.size("window_size", 112) if variant.windows else patch_size * merge,
+        fullatt_block_indexes=vision.sizes("fullatt_block_indexes", (7, 15, 23, 31))
+        if variant.windows
+        else tuple(range(depth)),
+        tokens_per_second=vision.number("tokens_per_second", variant.tokens_per_second)
+        if variant.tokens_per_second
+        else 0,
+        in_channels=vision.size("in_channels", vision.size("in_chans", 3)),
+        position_embeddings=positions,
+        deepstack_indexes=deepstack,
+    )
+
+
 # Sizes of the official checkpoints, for `agent models`, benchmarks on random weights and tests of parameter counts.
 OFFICIAL: dict[str, Config] = {
     name: Config(
@@ -284,5 +397,76 @@ OFFICIAL: dict[str, Config] = {
         ("7B", 3584, 18944, 28, 28, 4, 152064, False, 3420),
         ("32B", 5120, 27648, 64, 40, 8, 152064, False, 3456),
         ("72B", 8192, 29568, 80, 64, 8, 152064, False, 3456),
+    )
+}
+OFFICIAL |= {
+    name: Config(
+        vision=VisionConfig(
+            32,
+            1280,
+            5120,
+            16,
+            hidden,
+            window_size=28,
+            fullatt_block_indexes=tuple(range(32)),
+            tokens_per_second=0,
+        ),
+        text=TextConfig(
+            vocab,
+            hidden,
+            intermediate,
+            layers,
+            heads,
+            kv_heads,
+            128,
+            max_position_embeddings=32768,
+            tie_word_embeddings=tied,
+        ),
+        model_type="qwen2_vl",
+    )
+    for name, hidden, intermediate, layers, heads, kv_heads, vocab, tied in (
+        ("Qwen2-VL-2B", 1536, 8960, 28, 12, 2, 151936, True),
+        ("Qwen2-VL-7B", 3584, 18944, 28, 28, 4, 152064, False),
+        ("Qwen2-VL-72B", 8192, 29568, 80, 64, 8, 152064, False),
+    )
+}
+OFFICIAL |= {
+    name: Config(
+        vision=VisionConfig(
+            depth,
+            vit_hidden,
+            vit_intermediate,
+            16,
+            hidden,
+            patch_size=16,
+            window_size=32,
+            fullatt_block_indexes=tuple(range(depth)),
+            position_embeddings=2304,
+            deepstack_indexes=deepstack,
+        ),
+        text=TextConfig(
+            151936,
+            hidden,
+            intermediate,
+            layers,
+            heads,
+            8,
+            128,
+            mrope_section=(24, 20, 20),
+            rope_theta=5e6,
+            max_position_embeddings=262144,
+            tie_word_embeddings=tied,
+            interleaved_rope=True,
+            attention_bias=False,
+            qk_norm=True,
+        ),
+        model_type="qwen3_vl",
+        frame_timestamps=True,
+    )
+    for name, hidden, intermediate, layers, heads, tied, depth, vit_hidden, vit_intermediate, deepstack in (
+        ("Qwen3-VL-2B", 2048, 6144, 28, 16, True, 24, 1024, 4096, (5, 11, 17)),
+        ("Qwen3-VL-4B", 2560, 9728, 36, 32, True, 24, 1024, 4096, (5, 11, 17)),
+        ("Qwen3-VL-8B", 4096, 12288, 36, 32, False, 27, 1152, 4304, (8, 16, 24)),
+        ("Qwen3-VL-32B", 5120, 25600, 64, 64, False, 27, 1152, 4304, (8, 16, 24)),
     )
 }

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from model.nn.attention import causal_attention
 from model.nn.kv_cache import KVCache
 from model.nn.quantization import Int8Linear
-from model.nn.rope import text_cos_sin
+from model.nn.rope import text_rotary
 from model.nn.text_decoder import DecoderLayer, TextDecoder
 from model.nn.vision_encoder import RMSNorm
 
@@ -30,6 +30,7 @@ class _FusedLayer:
 
     first: RMSNorm
     qkv: Product
+    qk_norms: tuple[RMSNorm, RMSNorm] | None  # of queries and of keys
     o: Product
     second: RMSNorm
     gate_up: Product
@@ -52,21 +53,30 @@ class FusedDecoder:
         return any(parameter.data_ptr() != address for parameter, address in self._addresses)
 
     def __call__(self, embeddings: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
-        """Return hidden states [1, S, C] of embeddings [1, S, C] at positions [3, 1, S], appended to the cache."""
+        """Return hidden states [1, S, C] of embeddings at positions [3, 1, S], appended to the cache.
+
+        Embeddings are [1, S, C], or wider with DeepStack features; see `TextDecoder.forward`.
+        """
         config, length = self.config, embeddings.shape[1]
-        cos, sin = text_cos_sin(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
-        x, cos, sin = embeddings[0], cos[0][:, None], signed(sin[0])[:, None]  # [S, C], [S, 1, D]
+        cos, sin = text_rotary(config, positions, embeddings.dtype)
+        cos, sin = cos[0][:, None], signed(sin[0])[:, None]  # [S, 1, D]
+        x, *features = embeddings[0].split(config.hidden_size, dim=-1)  # [S, C]
 
         def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = cache.append(index, k.transpose(0, 1)[None], v.transpose(0, 1)[None])
             return causal_attention(q.transpose(0, 1)[None], keys, values)[0].transpose(0, 1)
 
-        x = self.run(x, cos, sin, attend)
+        x = self.run(x, cos, sin, attend, features)
         cache.length += length
         return x[None]
 
     def run(
-        self, x: Tensor, cos: Tensor, sin: Tensor, attend: Callable[[int, Tensor, Tensor, Tensor], Tensor]
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        attend: Callable[[int, Tensor, Tensor, Tensor], Tensor],
+        features: Sequence[Tensor] = (),
     ) -> Tensor:
         """Return hidden states [S, C].
 
@@ -75,25 +85,33 @@ class FusedDecoder:
             cos: [S, 1, D].
             sin: Signed sine [S, 1, D]; see `signed`.
             attend: Called as attend(layer, q, k, v) with [S, heads, D] each; returns the shape of q.
+            features: DeepStack features [S, C], added to the outputs of the first layers.
         """
         length, size = len(x), self.config.head_dim
         rotated = self.heads + self.kv_heads
         for index, layer in enumerate(self.layers):
             qkv = layer.qkv(normed(layer.first, x)).view(length, -1, size)
             qk = qkv[:, :rotated]
+            if layer.qk_norms is not None:
+                parts = qk.split([self.heads, self.kv_heads], dim=1)
+                qk = torch.cat([normed(norm, part) for norm, part in zip(layer.qk_norms, parts, strict=True)], dim=1)
             first, second = qk.chunk(2, dim=-1)
             qk = (qk * cos).add_(torch.cat([second, first], dim=-1).mul_(sin))
             out = attend(index, qk[:, : self.heads], qk[:, self.heads :], qkv[:, rotated:])
             x = x + layer.o(out.reshape(length, -1))
             gate, up = layer.gate_up(normed(layer.second, x)).chunk(2, dim=-1)
             x = x + layer.down(F.silu(gate).mul_(up))
+            if index < len(features):
+                x = x + features[index]
         return normed(self.decoder.norm, x)
 
     def _fuse_layer(self, layer: DecoderLayer) -> _FusedLayer:
         attention, mlp = layer.self_attn, layer.mlp
+        q_norm, k_norm = attention.q_norm, attention.k_norm
         return _FusedLayer(
             layer.input_layernorm,
             self._fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
+            None if q_norm is None or k_norm is None else (q_norm, k_norm),
             attention.o_proj,
             layer.post_attention_layernorm,
             self._fuse([mlp.gate_proj, mlp.up_proj]),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actions import InvalidActionError
@@ -26,11 +28,13 @@ class Qwen25VL(nn.Module):
         mrope: Rule for the positions of text after a video (see `model.nn.rope`); for images the rules agree.
     """
 
+    encoder_type: ClassVar[type[VisionEncoder]] = VisionEncoder  # what sibling architectures replace
+
     def __init__(self, config: Config, mrope: Rule = "original") -> None:
         super().__init__()
         self.config = config
         self.mrope: Rule = mrope
-        self.visual = VisionEncoder(config.vision)
+        self.visual = self.encoder_type(config.vision)
         self.model = TextDecoder(config.text)
         self.lm_head: nn.Linear | None = None
         if not config.text.tie_word_embeddings:
@@ -50,7 +54,7 @@ class Qwen25VL(nn.Module):
         """Return logits [..., V] of hidden states [..., C]; tied checkpoints multiply by the embedding matrix."""
         head = self.model.embed_tokens if self.lm_head is None else self.lm_head
         if isinstance(head, nn.Embedding):
-            return nn.functional.linear(hidden, head.weight)
+            return F.linear(hidden, head.weight)
         return getattr(head, "product", head)(hidden)  # Int8Embedding has a `product` instead of a weight
 
     def embed(
@@ -62,6 +66,8 @@ class Qwen25VL(nn.Module):
         video_grid_thw: Grids | None = None,
     ) -> Tensor:
         """Return embeddings [B, S, C] of ids [B, S], with images and videos in the places of their placeholders.
+
+        They are wider where the vision encoder's are; see `TextDecoder.forward`.
 
         Args:
             input_ids: Token ids [B, S].
@@ -94,6 +100,7 @@ class Qwen25VL(nn.Module):
                     f"placeholders do not match; each placeholder stands for {merge_area} patches"
                 )
             visual = self.visual(patches.to(self.device), rows).to(embeddings.dtype)
+            embeddings = F.pad(embeddings, (0, visual.shape[-1] - embeddings.shape[-1]))
             embeddings = embeddings.masked_scatter(is_placeholder.unsqueeze(-1), visual)
         return embeddings
 

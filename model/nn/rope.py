@@ -7,7 +7,8 @@ after the largest position so far. transformers 5.19 to 5.23 start it max(rows, 
 position instead; the rule "transformers5" reproduces that for comparisons.
 
 Checkpoints with flat positions (TextConfig.flat_rope: OpenCUA) count the merged patches of an image like text tokens,
-on all three axes.
+on all three axes. In Qwen3-VL the prompt tells the time of each frame of a video as text (Config.frame_timestamps), so
+that frames have the positions of images.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from actions import InvalidActionError
-from model.nn.config import Config
+from model.nn.config import Config, TextConfig
 
 Rule = Literal["original", "transformers5"]
 
@@ -69,7 +70,7 @@ def position_ids(
         attention_mask: [B, S], 0 for padding, which gets position 1.
         image_grid_thw: One (t, h, w) in patches per image.
         video_grid_thw: One (t, h, w) in patches per video.
-        second_per_grid_ts: Seconds between two temporal patches of each video.
+        second_per_grid_ts: Seconds between two temporal patches of each video, where positions follow the time.
         rule: Where text after a video starts; see the module docstring.
 
     Returns:
@@ -79,9 +80,9 @@ def position_ids(
         InvalidActionError: The placeholders do not match the grids.
     """
     images = iter(_rows(image_grid_thw))
-    videos = iter(_rows(video_grid_thw))
+    videos = iter(_frame_grids(_rows(video_grid_thw)) if config.frame_timestamps else _rows(video_grid_thw))
     seconds = iter(_rows(second_per_grid_ts))
-    merge, is_flat = config.vision.spatial_merge_size, config.text.flat_rope
+    merge, is_flat, rate = config.vision.spatial_merge_size, config.text.flat_rope, config.vision.tokens_per_second
     positions = torch.ones(3, *input_ids.shape, dtype=torch.long)
     deltas = torch.zeros(len(input_ids), 1, dtype=torch.long)
     for row, ids in enumerate(input_ids.tolist()):
@@ -102,7 +103,9 @@ def position_ids(
                     raise InvalidActionError(
                         f"the prompt has more {kind} placeholders than {kind} grids; pass one grid per {kind}"
                     )
-                step = 0.0 if kind == "image" else next(seconds, 1.0) * config.vision.tokens_per_second
+                step = 0.0
+                if kind == "video":
+                    step = next(seconds, 1.0) * rate if rate else 1.0
                 shape = int(grid[0]), int(grid[1]), int(grid[2])
                 block = vision_positions(shape, merge, step, is_flat) + current
                 left -= block.shape[1]
@@ -130,19 +133,42 @@ def _rows(values: Tensor | Sequence | None) -> list:
     return values.tolist() if isinstance(values, Tensor) else list(values)
 
 
+def _frame_grids(grids: list) -> list[tuple[int, int, int]]:
+    """Return a grid (1, h, w) for each temporal patch of videos (t, h, w)."""
+    return [(1, h, w) for t, h, w in grids for _ in range(int(t))]
+
+
 def text_cos_sin(
-    positions: Tensor, head_dim: int, section: tuple[int, int, int], theta: float, dtype: torch.dtype
+    positions: Tensor,
+    head_dim: int,
+    section: tuple[int, int, int],
+    theta: float,
+    dtype: torch.dtype,
+    interleaved: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return cos and sin, each [B, S, head_dim], of positions [3, B, S].
 
     They are computed in float32 and cast to `dtype`. The first section[0] frequencies turn with time, the next
-    section[1] with rows, the last section[2] with columns.
+    section[1] with rows, the last section[2] with columns. Interleaved, time, rows and columns take turns until rows
+    and columns have their number of frequencies; the rest turn with time.
     """
     inverse = 1.0 / theta ** (torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)  # [D/2]
     angles = positions.float().unsqueeze(-1) * inverse  # [3, B, S, D/2]
-    chosen = torch.cat([part[axis] for axis, part in enumerate(angles.split(section, dim=-1))], dim=-1)  # [B, S, D/2]
+    if interleaved:
+        chosen = angles[0].clone()
+        for axis in (1, 2):
+            chosen[..., axis : 3 * section[axis] : 3] = angles[axis, ..., axis : 3 * section[axis] : 3]
+    else:
+        chosen = torch.cat([part[axis] for axis, part in enumerate(angles.split(section, dim=-1))], dim=-1)
     doubled = torch.cat([chosen, chosen], dim=-1)
     return doubled.cos().to(dtype), doubled.sin().to(dtype)
+
+
+def text_rotary(config: TextConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return cos and sin, each [B, S, head_dim], of positions [3, B, S] in a decoder of that config."""
+    return text_cos_sin(
+        positions, config.head_dim, config.mrope_section, config.rope_theta, dtype, config.interleaved_rope
+    )
 
 
 def vision_rotary(rows: Tensor, columns: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from model.nn.attention import causal_attention
 from model.nn.config import TextConfig
 from model.nn.kv_cache import KVCache
-from model.nn.rope import apply_rotary, text_cos_sin
+from model.nn.rope import apply_rotary, text_rotary
 from model.nn.vision_encoder import RMSNorm
 
 
@@ -20,10 +20,15 @@ class Attention(nn.Module):
         super().__init__()
         self.head_dim = config.head_dim
         self.use_gqa = config.num_attention_heads != config.num_key_value_heads
-        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * config.head_dim)
-        self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim)
-        self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim)
-        self.o_proj = nn.Linear(config.num_attention_heads * config.head_dim, config.hidden_size, bias=False)
+        width, kv_width = (
+            heads * config.head_dim for heads in (config.num_attention_heads, config.num_key_value_heads)
+        )
+        self.q_proj = nn.Linear(config.hidden_size, width, bias=config.attention_bias)
+        self.k_proj = nn.Linear(config.hidden_size, kv_width, bias=config.attention_bias)
+        self.v_proj = nn.Linear(config.hidden_size, kv_width, bias=config.attention_bias)
+        self.o_proj = nn.Linear(width, config.hidden_size, bias=False)
+        self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None, layer: int
@@ -33,6 +38,8 @@ class Attention(nn.Module):
             part.view(batch, length, -1, self.head_dim).transpose(1, 2)
             for part in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
         )  # [B, heads, S, D]
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
         q, k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # [B, kv heads, T, D]
@@ -89,20 +96,23 @@ class TextDecoder(nn.Module):
     def forward(
         self, embeddings: Tensor, positions: Tensor, mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """Return hidden states [B, S, C] of embeddings [B, S, C] at positions [3, B, S].
+        """Return hidden states [B, S, C] of embeddings at positions [3, B, S].
 
         Args:
-            embeddings: [B, S, C].
+            embeddings: [B, S, C], or [B, S, (1 + K) * C] with K DeepStack features after each embedding, which are
+                added to the outputs of the first K layers.
             positions: [3, B, S]; see `model.nn.rope.position_ids`.
             mask: bool [B or 1, 1, S, T], True where a token may attend; None for causal attention over the whole cache.
             cache: Filled with this call's keys and values; None for none.
         """
         config = self.config
-        cos, sin = text_cos_sin(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
+        cos, sin = text_rotary(config, positions, embeddings.dtype)
         cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
-        x = embeddings
+        x, *features = embeddings.split(config.hidden_size, dim=-1)
         for index, layer in enumerate(self.layers):
             x = layer(x, cos, sin, mask, cache, index)
+            if index < len(features):
+                x = x + features[index]
         if cache is not None:
             cache.length += embeddings.shape[1]
         return self.norm(x)

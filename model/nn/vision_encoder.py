@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -117,12 +118,15 @@ class VisionMLP(nn.Module):
 class VisionBlock(nn.Module):
     """Attention and MLP, each with a pre-norm and a residual connection."""
 
+    norm_type: ClassVar[type[nn.Module]] = RMSNorm  # called with size and epsilon
+    mlp_type: ClassVar[type[nn.Module]] = VisionMLP
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
-        self.norm1 = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.norm2 = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm1 = self.norm_type(config.hidden_size, config.rms_norm_eps)
+        self.norm2 = self.norm_type(config.hidden_size, config.rms_norm_eps)
         self.attn = VisionAttention(config)
-        self.mlp = VisionMLP(config)
+        self.mlp = self.mlp_type(config)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, windows: tuple[tuple[int, int], ...]) -> Tensor:
         if x.device.type == "cpu" and not torch.is_grad_enabled():
@@ -154,25 +158,27 @@ class PatchEmbed(nn.Module):
     result with half the products.
     """
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: VisionConfig, bias: bool = False) -> None:
         super().__init__()
         size = (config.temporal_patch_size, config.patch_size, config.patch_size)
-        self.proj = nn.Conv3d(config.in_channels, config.hidden_size, size, stride=size, bias=False)
+        self.proj = nn.Conv3d(config.in_channels, config.hidden_size, size, stride=size, bias=bias)
 
     def forward(self, patches: Tensor) -> Tensor:
         weight = self.proj.weight  # [C, 3, T, 14, 14]
         if patches.shape[-1] * weight.shape[2] == weight[0].numel():
             weight = weight.sum(2)
-        return F.linear(patches.to(weight.dtype), weight.flatten(1))
+        return F.linear(patches.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
 class PatchMerger(nn.Module):
     """Merges 2x2 patches into one embedding of the decoder's width."""
 
+    norm_type: ClassVar[type[nn.Module]] = RMSNorm  # called with size and epsilon
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.merged_size = config.hidden_size * config.spatial_merge_size**2
-        self.ln_q = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.ln_q = self.norm_type(config.hidden_size, config.rms_norm_eps)
         self.mlp = nn.Sequential(
             nn.Linear(self.merged_size, self.merged_size),
             nn.GELU(),
@@ -186,12 +192,16 @@ class PatchMerger(nn.Module):
 class VisionEncoder(nn.Module):
     """Patch embedding, vision blocks and merger."""
 
+    has_patch_bias: ClassVar[bool] = False
+    block_type: ClassVar[type[VisionBlock]] = VisionBlock
+    merger_type: ClassVar[type[nn.Module]] = PatchMerger
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
-        self.patch_embed = PatchEmbed(config)
-        self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config.depth))
-        self.merger = PatchMerger(config)
+        self.patch_embed = PatchEmbed(config, self.has_patch_bias)
+        self.blocks = nn.ModuleList(self.block_type(config) for _ in range(config.depth))
+        self.merger = self.merger_type(config)
 
     def forward(self, patches: Tensor, grid_thw: Tensor | list[tuple[int, int, int]]) -> Tensor:
         """Return embeddings [N / 4, out_hidden_size] of patches [N, 1176] of all images and videos in order.
@@ -204,17 +214,18 @@ class VisionEncoder(nn.Module):
         frames = patches.split([h * w for h, w in sizes])
         merge_area = self.config.spatial_merge_size**2
         if len(set(sizes)) == 1:
-            return self._encode(torch.stack(frames), *sizes[0]).flatten(0, 1)
+            return self.encode_frames(torch.stack(frames), *sizes[0]).flatten(0, 1)
         outputs: list[Tensor] = [patches.new_empty(0)] * len(sizes)
         for size in dict.fromkeys(sizes):
             indices = [index for index, frame_size in enumerate(sizes) if frame_size == size]
-            batch = self._encode(torch.stack([frames[index] for index in indices]), *size)
+            batch = self.encode_frames(torch.stack([frames[index] for index in indices]), *size)
             for index, frame_embeddings in zip(indices, batch, strict=True):
                 outputs[index] = frame_embeddings
         assert sum(map(len, outputs)) * merge_area == len(patches)
         return torch.cat(outputs)
 
-    def _encode(self, patches: Tensor, grid_h: int, grid_w: int) -> Tensor:  # [F, h * w, 1176] -> [F, h * w / 4, C]
+    def encode_frames(self, patches: Tensor, grid_h: int, grid_w: int) -> Tensor:
+        """Return embeddings [F, h * w / 4, C] of patches [F, h * w, D] of frames of one size."""
         config = self.config
         merge_area = config.spatial_merge_size**2
         plan = layout(grid_h, grid_w, config.spatial_merge_size, config.window_cells, patches.device)

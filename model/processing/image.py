@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # OPENAI_CLIP_MEAN, as in the official preprocessor_config.json
 STD = (0.26862954, 0.26130258, 0.27577711)
-PATCH, TEMPORAL, MERGE = 14, 2, 2
-FACTOR = PATCH * MERGE  # 28, the side of a merged patch; image sides are multiples of it
+TEMPORAL, MERGE = 2, 2
+FACTOR = 14 * MERGE  # 28, the side of a merged patch of Qwen2.5-VL; image sides are multiples of it
 MAX_RATIO = 200
 CHUNK = 1024  # patches normalized at a time on the CPU, to stay in its cache
 
@@ -47,11 +47,16 @@ def smart_resize(height: int, width: int, factor: int, min_pixels: int, max_pixe
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """Pixel budget of a checkpoint's images; the defaults are those of the official preprocessor_config.json."""
+    """Pixel budget, patch size and normalization of a checkpoint's images.
+
+    The defaults are those of Qwen2.5-VL's official preprocessor_config.json.
+    """
 
     min_pixels: int = 56 * 56
     max_pixels: int = 16384 * 28 * 28
     factor: int = FACTOR
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
 
     def __post_init__(self) -> None:
         if not 0 < self.min_pixels <= self.max_pixels:
@@ -59,10 +64,21 @@ class ImageLimits:
                 f"a pixel budget needs 0 < min_pixels <= max_pixels, not {self.min_pixels} and {self.max_pixels}"
             )
 
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.factor // MERGE
+
     def resized(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) that a screenshot of that size is resized to."""
         new_height, new_width = smart_resize(height, width, self.factor, self.min_pixels, self.max_pixels)
         return new_width, new_height
+
+
+HALF = (0.5, 0.5, 0.5)
+DEFAULT_LIMITS: dict[str, ImageLimits] = {  # by model_type, where they differ from ImageLimits()
+    "qwen3_vl": ImageLimits(256 * 256, 4096 * 4096, factor=32, mean=HALF, std=HALF),
+}
 
 
 def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -85,39 +101,40 @@ def patchify(
         device: Where the patches are computed.
 
     Returns:
-        Patches float32 [gh * gw, 1176], with columns in the order channel, time, row, column; the image fills both time
-        slices. Rows run merged patch by merged patch (2x2). And the grid (1, gh, gw) in patches.
+        Patches float32 [gh * gw, 1176] in Qwen2.5-VL, with columns in the order channel, time, row, column; the image
+        fills both time slices. Rows run merged patch by merged patch (2x2). And the grid (1, gh, gw) in patches.
     """
     patches, grid = patchify_frame(pixels, limits, device)
-    return patches.view(-1, 3, 1, PATCH * PATCH).expand(-1, -1, TEMPORAL, -1).flatten(1), grid
+    return patches.view(-1, 3, 1, limits.patch**2).expand(-1, -1, TEMPORAL, -1).flatten(1), grid
 
 
 def patchify_frame(
     pixels: np.ndarray, limits: ImageLimits, device: str | torch.device = "cpu"
 ) -> tuple[torch.Tensor, tuple[int, int, int]]:
-    """Return the same as `patchify` with a single time slice: patches float32 [gh * gw, 588]."""
+    """Return the same as `patchify` with a single time slice: patches float32 [gh * gw, 588] in Qwen2.5-VL."""
     width, height = limits.resized(pixels.shape[1], pixels.shape[0])
-    return _normalize(resize(pixels, width, height)[None], 1, device), (1, height // PATCH, width // PATCH)
+    grid = 1, height // limits.patch, width // limits.patch
+    return _normalize(resize(pixels, width, height)[None], 1, limits, device), grid
 
 
 def frames_to_patches(
-    frames: np.ndarray, device: str | torch.device = "cpu"
+    frames: np.ndarray, device: str | torch.device = "cpu", limits: ImageLimits = ImageLimits()
 ) -> tuple[torch.Tensor, tuple[int, int, int]]:
-    """Cut frames uint8 [T, H, W, 3], with sides that are multiples of 28, into patches.
+    """Cut frames uint8 [T, H, W, 3], with sides that are multiples of `limits.factor`, into patches.
 
     An odd last frame is repeated. Bytes are transferred to the device and normalized there in float32.
 
     Returns:
-        Patches float32 [t * gh * gw, 1176], and the grid (t, gh, gw).
+        Patches float32 [t * gh * gw, 1176] in Qwen2.5-VL, and the grid (t, gh, gw).
     """
     count, height, width, _ = frames.shape
     if count % TEMPORAL:
         frames = np.concatenate([frames, np.repeat(frames[-1:], TEMPORAL - count % TEMPORAL, axis=0)])
-    grid = len(frames) // TEMPORAL, height // PATCH, width // PATCH
-    return _normalize(frames, TEMPORAL, device), grid
+    grid = len(frames) // TEMPORAL, height // limits.patch, width // limits.patch
+    return _normalize(frames, TEMPORAL, limits, device), grid
 
 
-def _normalize(frames: np.ndarray, temporal: int, device: str | torch.device) -> torch.Tensor:
+def _normalize(frames: np.ndarray, temporal: int, limits: ImageLimits, device: str | torch.device) -> torch.Tensor:
     """Return normalized float32 patches of `temporal` frames each, of frames uint8 [T, H, W, 3].
 
     Bytes are reordered by numpy before the conversion: numpy is many times faster at it than torch, and bytes are four
@@ -126,12 +143,14 @@ def _normalize(frames: np.ndarray, temporal: int, device: str | torch.device) ->
     import torch
 
     count, height, width, _ = frames.shape
-    t, rows, columns = count // temporal, height // FACTOR, width // FACTOR
-    blocks = frames.reshape(t, temporal, rows, MERGE, PATCH, columns, MERGE, PATCH, 3)
-    by_patch = blocks.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)  # t, merged row, merged column, 2, 2, channel, time, 14, 14
-    raw = torch.from_numpy(np.array(by_patch, order="C", copy=True)).to(device).view(-1, 3, temporal * PATCH * PATCH)
-    mean = torch.tensor(MEAN, device=raw.device)[:, None] * 255
-    std = torch.tensor(STD, device=raw.device)[:, None] * 255
+    side = limits.patch
+    t, rows, columns = count // temporal, height // limits.factor, width // limits.factor
+    blocks = frames.reshape(t, temporal, rows, MERGE, side, columns, MERGE, side, 3)
+    # t, merged row, merged column, row and column in it, channel, time, row and column in the patch
+    by_patch = blocks.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
+    raw = torch.from_numpy(np.array(by_patch, order="C", copy=True)).to(device).view(-1, 3, temporal * side**2)
+    mean = torch.tensor(limits.mean, device=raw.device)[:, None] * 255
+    std = torch.tensor(limits.std, device=raw.device)[:, None] * 255
     if raw.device.type != "cpu":
         return raw.float().sub_(mean).div_(std).flatten(1)
     values = torch.from_numpy(

@@ -68,7 +68,7 @@ class Tokenizer:
         """Return the id of a token; raise UsageError when the vocabulary has no such token."""
         token_id = self._tokens.token_to_id(token)
         if token_id is None:
-            raise UsageError(f"{self.file} has no token {token}; it is not a Qwen2.5-VL tokenizer")
+            raise UsageError(f"{self.file} has no token {token}; it is not the tokenizer of a supported checkpoint")
         return int(token_id)
 
     def _read_stop_ids(self) -> tuple[int, ...]:

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -106,7 +105,8 @@ def model_profile(chat: ChatModel) -> dict[str, object]:
         "history_steps": settings.history_steps,
         "pictures": settings.pictures,
         "max_new_tokens": settings.max_new_tokens,
-        "limits": asdict(chat.limits),
+        # what a client resizes by; images are normalized here
+        "limits": {key: getattr(chat.limits, key) for key in ("min_pixels", "max_pixels", "factor")},
         "grammar": settings.grammar,
         "template_renders_tools": "tools" in chat.tokenizer.template_source,
         "fingerprint": chat.fingerprint,

@@ -52,7 +52,7 @@ def test_unsupported_architecture_is_not_downloaded(
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **kwargs: str(tmp_path / "config.json"))
     code, _, err = agent("models", "pull", "some/llama")
     assert code == 2
-    assert "is not a Qwen2.5-VL" in err
+    assert "is of another architecture than 'qwen2_5_vl'" in err
 
 
 def test_pull_downloads_weights_and_config_only(agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

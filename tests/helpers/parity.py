@@ -62,15 +62,21 @@ def reference(seed: int = 0, **sizes: Any) -> Any:
     """
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    model = Qwen2_5_VLForConditionalGeneration(reference_config(**sizes)).eval()
+    return randomize(Qwen2_5_VLForConditionalGeneration(reference_config(**sizes)), seed, sizes.get("tied", False))
+
+
+def randomize(model: Any, seed: int = 0, tied: bool = False) -> Any:
+    """Fill a model of transformers with random weights; see `reference`."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, weight in model.named_parameters():
+        for name, weight in model.eval().named_parameters():
             values = torch.randn(weight.shape, generator=generator)
-            if "norm" in name or "ln_q" in name:
+            if ("norm" in name or "ln_q" in name) and name.endswith("weight"):
                 weight.copy_(1 + 0.3 * values)
             elif "embed_tokens" in name:
-                weight.copy_(values * (0.12 if sizes.get("tied") else 1.0))
+                weight.copy_(values * (0.12 if tied else 1.0))
+            elif "pos_embed" in name:
+                weight.copy_(values)
             else:
                 scale = 0.3 if weight.dim() == 1 else weight[0].numel() ** -0.5 * (3 if "q_proj" in name else 1)
                 weight.copy_(values * scale)
@@ -99,11 +105,17 @@ class ModelInputs:
         return {**self.for_model(), "mm_token_type_ids": kinds}
 
 
-def make_inputs(*rows: list[Any], seed: int = 0, seconds: list[float] | None = None) -> ModelInputs:
+def make_inputs(
+    *rows: list[Any],
+    seed: int = 0,
+    seconds: list[float] | None = None,
+    patch_dim: int = 1176,
+    frame_timestamps: bool = False,
+) -> ModelInputs:
     """Return inputs with random ids and patches.
 
     Each row is a list of parts: an int for that many text tokens, (h, w) for an image and (t, h, w) for a video in
-    patches.
+    patches. With `frame_timestamps` each frame of a video is apart, after three text tokens, as in Qwen3-VL.
     """
     generator = torch.Generator().manual_seed(seed)
     ids: list[list[int]] = []
@@ -117,6 +129,11 @@ def make_inputs(*rows: list[Any], seed: int = 0, seconds: list[float] | None = N
             token = IMAGE if len(part) == 2 else VIDEO
             t, h, w = (1, *part) if len(part) == 2 else part
             grids[token].append((t, h, w))
+            if frame_timestamps and token == VIDEO:
+                for _ in range(t):
+                    stamp = torch.randint(2, 280, (3,), generator=generator).tolist()
+                    ids[-1] += [*stamp, START, *[token] * (h * w // 4), END]
+                continue
             ids[-1] += [START, *[token] * (t * h * w // 4), END]
     longest = max(len(row) for row in ids)
     pads = [longest - len(row) for row in ids]
@@ -125,13 +142,14 @@ def make_inputs(*rows: list[Any], seed: int = 0, seconds: list[float] | None = N
         inputs.attention_mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads])
 
     def patches(token: int) -> Tensor:
-        return torch.randn(sum(t * h * w for t, h, w in grids[token]), 1176, generator=generator)
+        return torch.randn(sum(t * h * w for t, h, w in grids[token]), patch_dim, generator=generator)
 
     if grids[IMAGE]:
         inputs.pixel_values, inputs.image_grid_thw = patches(IMAGE), torch.tensor(grids[IMAGE])
     if grids[VIDEO]:
         inputs.pixel_values_videos, inputs.video_grid_thw = patches(VIDEO), torch.tensor(grids[VIDEO])
-        inputs.second_per_grid_ts = torch.tensor(seconds or [1.0] * len(grids[VIDEO]))
+        if not frame_timestamps:
+            inputs.second_per_grid_ts = torch.tensor(seconds or [1.0] * len(grids[VIDEO]))
     return inputs
 
 

@@ -143,9 +143,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda at: (at / "config.json").write_text(json.dumps({**CONFIG, "model_type": "llama"})),
         ["'llama'", "qwen2_5_vl"],
     ),
-    "the family before": (
-        lambda at: (at / "config.json").write_text(json.dumps({**CONFIG, "model_type": "qwen2_vl"})),
-        ["'qwen2_vl'", "qwen2_5_vl"],
+    "the family after": (
+        lambda at: (at / "config.json").write_text(json.dumps({**CONFIG, "model_type": "qwen3_5"})),
+        ["'qwen3_5'", "qwen2_5_vl", "qwen3_vl"],
     ),
 }
 

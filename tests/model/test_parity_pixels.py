@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from actions import UsageError
-from model.processing.image import ImageLimits, patchify, smart_resize
+from model.processing.image import DEFAULT_LIMITS, ImageLimits, patchify, smart_resize
 
 SIZES = [  # (width, height)
     *[(28, 28), (56, 56), (280, 364), (364, 280), (1288, 728), (1092, 588)],  # not resized
@@ -39,13 +39,20 @@ def reference_patches(pixels: np.ndarray, limits: ImageLimits) -> tuple[np.ndarr
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     processor: Any = Qwen2VLImageProcessorPil(
-        size={"shortest_edge": limits.min_pixels, "longest_edge": limits.max_pixels}
+        size={"shortest_edge": limits.min_pixels, "longest_edge": limits.max_pixels},
+        patch_size=limits.patch,
+        image_mean=list(limits.mean),
+        image_std=list(limits.std),
     )
     output = processor(images=Image.fromarray(pixels), return_tensors="np")
     return output["pixel_values"], output["image_grid_thw"].tolist()
 
 
-@pytest.mark.parametrize("budget", [ImageLimits(), ImageLimits(100 * 784, 400 * 784)], ids=["official", "small"])
+@pytest.mark.parametrize(
+    "budget",
+    [ImageLimits(), ImageLimits(100 * 784, 400 * 784), DEFAULT_LIMITS["qwen3_vl"]],
+    ids=["official", "small", "Qwen3-VL"],
+)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_patches_match_transformers(size: tuple[int, int], budget: ImageLimits) -> None:
     pixels = screenshot(*size)
@@ -54,6 +61,13 @@ def test_patches_match_transformers(size: tuple[int, int], budget: ImageLimits) 
     assert [list(grid)] == grids
     assert ours.shape == expected.shape
     assert float(np.abs(ours.numpy() - expected).max()) < 1e-5
+
+
+def test_default_of_qwen3vl_is_that_of_its_processor() -> None:
+    """transformers has no class of its own for its images: the sizes are of the official preprocessor_config.json."""
+    limits = DEFAULT_LIMITS["qwen3_vl"]
+    assert (limits.min_pixels, limits.max_pixels, limits.factor, limits.patch) == (65536, 16777216, 32, 16)
+    assert limits.resized(1920, 1080) == (1920, 1088)
 
 
 @settings(max_examples=500, deadline=None)

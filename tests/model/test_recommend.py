@@ -38,10 +38,10 @@ def test_families_are_complete_and_scores_have_sources() -> None:
 
 @pytest.mark.parametrize("size", OFFICIAL)
 def test_parameter_counts_match_network(size: str) -> None:
-    from model.nn.qwen25vl import Qwen25VL
+    from model.nn.architectures import make_model
 
     with torch.device("meta"):
-        model = Qwen25VL(OFFICIAL[size])
+        model = make_model(OFFICIAL[size])
     names = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
     decoder = {
         name: parameter.numel() for name, parameter in model.named_parameters() if name.startswith("model.layers.")
@@ -127,4 +127,8 @@ def test_base_family_sizes_on_hub() -> None:
         ("7B-Instruct", 16.6),
         ("2B-Instruct", 66.9),
         ("2B-Instruct", 146.8),
+        ("2B-Instruct", 4.3),
+        ("4B-Instruct", 8.9),
+        ("8B-Instruct", 17.5),
+        ("2B-Instruct", 66.7),
     ]

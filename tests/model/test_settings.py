@@ -13,7 +13,7 @@ from actions import UsageError
 from model.chat_model import load_chat
 from model.checkpoints.detect_dialect import detect_dialect
 from model.checkpoints.settings import read_limits
-from model.processing.image import ImageLimits
+from model.processing.image import DEFAULT_LIMITS, ImageLimits
 
 BUDGET = ImageLimits(3136, 1_003_520)
 FORMS: dict[str, dict[str, dict[str, Any]]] = {
@@ -66,6 +66,40 @@ def test_missing_pixel_budget_is_logged(tmp_path: Path, caplog: pytest.LogCaptur
     (record,) = caplog.records
     assert "no min_pixels and max_pixels" in record.getMessage()
     assert str(tmp_path) in record.getMessage()
+
+
+def test_patches_and_normalization_are_read(tmp_path: Path) -> None:
+    official = {"size": {"longest_edge": 16777216, "shortest_edge": 65536}, "patch_size": 16, "merge_size": 2}
+    write_files(tmp_path, {"preprocessor_config.json": {**official, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}})
+    assert read_limits(tmp_path) == DEFAULT_LIMITS["qwen3_vl"]
+
+
+def test_missing_values_get_defaults_of_model_type(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_files(tmp_path, {"config.json": {"model_type": "qwen3_vl"}, "preprocessor_config.json": {}})
+    with caplog.at_level(logging.WARNING):
+        assert read_limits(tmp_path) == DEFAULT_LIMITS["qwen3_vl"]
+    assert "65536 to 16777216 pixels" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("patch_size", value) for value in (0, -1, "16", True, [16])],
+        *[("merge_size", value) for value in (1, 3, "2")],
+        *[("image_mean", value) for value in (0.5, [0.5], [0.5, 0.5, "x"], [float("nan")] * 3, [True] * 3)],
+        *[("image_std", value) for value in ([0, 1, 1], [1, 1, -1], {}, "x")],
+    ],
+)
+def test_invalid_image_processor_value_names_its_file(tmp_path: Path, key: str, value: object) -> None:
+    write_files(tmp_path, {"preprocessor_config.json": {"min_pixels": 3136, "max_pixels": 1_003_520, key: value}})
+    with pytest.raises(UsageError, match=rf"preprocessor_config\.json: {key} must be"):
+        read_limits(tmp_path)
+
+
+def test_patch_size_of_other_checkpoint_is_reported(tiny_folder: Path) -> None:
+    write_files(tiny_folder, {"preprocessor_config.json": {"patch_size": 16, "min_pixels": 3136, "max_pixels": 4000}})
+    with pytest.raises(UsageError, match=r"merges patches to 32 pixels, config\.json to 28"):
+        load_chat(tiny_folder, "cpu")
 
 
 def test_invalid_budget_names_its_file(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from helpers import qwen3_parity
 
 from actions import UsageError
 from model.nn.config import Config, TextConfig, VisionConfig
@@ -139,3 +141,13 @@ def test_decode_times_exclude_prefill(bench: EngineBench, monkeypatch: pytest.Mo
     result = bench.decode(20, 7, 3)
     assert result.engine_ms == [1.0]
     assert result.baseline_ms == [1.0]
+
+
+def test_sibling_is_timed_without_baseline(tmp_path: Path) -> None:
+    qwen3_parity.write_chat_folder(tmp_path)
+    with pytest.raises(UsageError, match="--baseline transformers cannot be used with Qwen3-VL"):
+        EngineBench(str(tmp_path))
+    bench = EngineBench(str(tmp_path), baseline="none")
+    bench.__dict__["rates"] = (1e10, 1e11)
+    assert len(bench.step((320, 256), steps=2, reply_tokens=3).engine_ms) == 2
+    assert bench.vision((320, 256), 1).engine_ms[0] > 0

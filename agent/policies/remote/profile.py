@@ -64,7 +64,7 @@ def resolve_profile(name: str, description: object, options: Mapping[str, str | 
     }
     if "pictures" in options:
         changes["images"] = options["pictures"]
-    changes["limits"] = ImageLimits(int(min_pixels), int(max_pixels), limits.factor)
+    changes["limits"] = replace(limits, min_pixels=int(min_pixels), max_pixels=int(max_pixels))
     return replace(profile, dialect=dialect, source=profile.source or "the address", **changes)
 
 

@@ -1,0 +1,145 @@
+"""Qwen3-VL in the engine: cached contexts, cached images, quantization, fixed-shape steps and grammars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import parity, qwen3_parity
+from torch import Tensor
+
+from model import load_model
+from model.engine import cuda_graphs
+from model.engine.cuda_graphs import VisionGraphs
+from model.engine.session import ImageSegment, PrefixCachedSession, Segment, split_segments
+from model.engine.vision_cache import VisionCache
+from model.nn import quantization
+from model.nn.fused_decoder import FusedDecoder
+from model.nn.qwen25vl import Qwen25VL
+
+ROW: list[Any] = [3, (4, 6), 4, (8, 4), 5]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write transformers' random checkpoint."""
+    path = tmp_path_factory.mktemp("qwen3vl")
+    qwen3_parity.reference().save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Qwen25VL:
+    return load_model(folder)
+
+
+class ImageEncoder:
+    """Encodes the images of `inputs` through a vision cache; `keys` are those that were computed."""
+
+    def __init__(self, model: Qwen25VL, inputs: parity.ModelInputs) -> None:
+        assert inputs.image_grid_thw is not None
+        assert inputs.pixel_values is not None
+        grids = [(1, int(h), int(w)) for _, h, w in inputs.image_grid_thw]
+        patches = inputs.pixel_values.split([h * w for _, h, w in grids])
+        self.images = [ImageSegment(f"image {n}", grid, grid[1] * grid[2] // 4) for n, grid in enumerate(grids)]
+        self.patches = {image.key: part for image, part in zip(self.images, patches, strict=True)}
+        self.encoder, self.cache, self.keys = VisionGraphs(model.visual), VisionCache(), list[str]()
+
+    def __call__(self, image: ImageSegment) -> Tensor:
+        def encode() -> Tensor:
+            self.keys.append(image.key)
+            return self.encoder(self.patches[image.key], image.grid)
+
+        return self.cache.get(image.key, encode)
+
+    def context(self, ids: list[int]) -> list[Segment]:
+        """Return the segments of ids, as many of the images as they have."""
+        count = sum(1 for before, token in zip([0, *ids], ids, strict=False) if token == parity.IMAGE != before)
+        return split_segments(ids, parity.IMAGE, self.images[:count])
+
+
+@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "plain"])
+def test_logits_are_equal_at_every_cut(model: Qwen25VL, fuse: bool) -> None:
+    inputs = qwen3_parity.make_inputs(ROW)
+    encode, ids = ImageEncoder(model, inputs), inputs.input_ids[0].tolist()
+    expected = parity.our_logits(model, inputs)[0]
+    for cut in range(1, len(ids)):
+        if parity.IMAGE in (ids[cut - 1], ids[cut]) and ids[cut - 1] == ids[cut]:
+            continue  # no context ends inside of an image
+        session = PrefixCachedSession(model, fuse=fuse)
+        first = model.logits(session.prefill(encode.context(ids[:cut]), encode))[0]
+        second = model.logits(session.prefill(encode.context(ids), encode))[0]
+        assert float((first - expected[cut - 1]).abs().max()) < parity.TOLERANCE, cut
+        assert float((second - expected[-1]).abs().max()) < parity.TOLERANCE, cut
+        assert session.reused == cut
+    assert sorted(encode.keys) == ["image 0", "image 1"]  # once each: the cache keeps the DeepStack features too
+
+
+def test_chunks_inside_images_equal_whole_prompt(model: Qwen25VL) -> None:
+    inputs = qwen3_parity.make_inputs(ROW)
+    encode, ids = ImageEncoder(model, inputs), inputs.input_ids[0].tolist()
+    expected = parity.our_logits(model, inputs)[0, -1]
+    for chunk in (1, 3, 7):
+        session = PrefixCachedSession(model, chunk=chunk)
+        logits = model.logits(session.prefill(encode.context(ids), encode))[0]
+        assert float((logits - expected).abs().max()) < parity.TOLERANCE
+
+
+def test_cached_embeddings_hold_deepstack_features(model: Qwen25VL) -> None:
+    inputs = qwen3_parity.make_inputs(ROW)
+    encode = ImageEncoder(model, inputs)
+    image = encode.images[0]
+    assert encode(image).shape == (image.length, 3 * model.config.text.hidden_size)
+    assert encode(image) is encode(image)
+    assert encode.cache.bytes == image.length * 3 * model.config.text.hidden_size * 4
+    other, ids = ImageEncoder(model, inputs), inputs.input_ids[0].tolist()
+    features = encode(image)[:, model.config.text.hidden_size :]
+    assert float(features.abs().mean()) > 0.1
+    other.cache.get(image.key, lambda: encode(image).clone())[:, model.config.text.hidden_size :] = 0
+    hidden = [PrefixCachedSession(model).prefill(source.context(ids), source) for source in (encode, other)]
+    assert float((hidden[0] - hidden[1]).abs().max()) > 100 * parity.TOLERANCE
+
+
+def test_single_time_slice_equals_both(model: Qwen25VL) -> None:
+    frame = torch.randn(6 * 4, 3, 1, 256)
+    both = frame.expand(-1, -1, 2, -1).flatten(1)
+    with torch.inference_mode():
+        expected = model.visual(both, [(1, 6, 4)])
+        assert torch.allclose(model.visual(frame.flatten(1), [(1, 6, 4)]), expected, atol=1e-4)
+
+
+def test_graph_steps_equal_free_steps(model: Qwen25VL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_graphs, "capture", lambda run, device: run)
+    inputs = qwen3_parity.make_inputs(ROW)
+    encode, ids = ImageEncoder(model, inputs), inputs.input_ids[0].tolist()
+    plain, graphed = PrefixCachedSession(model), PrefixCachedSession(model, graphs=True)
+    for session in (plain, graphed):
+        session.prefill(encode.context(ids), encode)
+    for count in (1, 3, 4, 7, 1):
+        tokens = list(range(2, 2 + count))
+        assert torch.allclose(plain.append(tokens), graphed.append(tokens), atol=1e-4), count
+    recorded = VisionGraphs(model.visual, record=True)
+    image = encode.images[0]
+    assert torch.allclose(recorded(encode.patches[image.key], image.grid), encode(image), atol=1e-5)
+
+
+@pytest.mark.parametrize(("bits", "limit"), [(8, 0.1), (4, 0.5)])
+def test_quantized_logits_are_near(model: Qwen25VL, folder: Path, bits: quantization.Bits, limit: float) -> None:
+    """The matrices of the checkpoint are small, so that 4 bits round them coarsely."""
+    quantized = load_model(folder, bits=bits)
+    assert isinstance(quantized.visual.get_submodule("merger.linear_fc1"), quantization.Int8Linear)
+    assert quantized.get_parameter("visual.pos_embed.weight").dtype == torch.bfloat16
+    inputs = qwen3_parity.make_inputs(ROW)
+    expected = parity.our_logits(model, inputs)
+    gap = parity.our_logits(quantized, inputs).float() - expected
+    assert float(gap.std()) < limit * float(expected.std())
+    encode, ids = ImageEncoder(quantized, inputs), inputs.input_ids[0].tolist()
+    session = PrefixCachedSession(quantized)
+    session.prefill(encode.context(ids), encode)
+    assert isinstance(session._fused, FusedDecoder)
+    plain = PrefixCachedSession(quantized, fuse=False)
+    plain.prefill(encode.context(ids), encode)
+    fused_hidden, plain_hidden = session.append([5]), plain.append([5])
+    assert float((fused_hidden - plain_hidden).abs().max()) < 0.2
