@@ -18,7 +18,7 @@ def exit_code(episode: Episode) -> int:
     """Return the process's exit code for a finished run: 128 and the number of the signal that stopped it."""
     if episode.status == "stopped":
         return episode.exit_code or STOPPED_EXIT_CODES[episode.cause]
-    is_claimed = episode.proof is not None and episode.proof.leaves_doubt
+    is_claimed = episode.proof is not None and episode.proof.has_unproven_expectation
     return CLAIMED_EXIT_CODE if episode.status == "success" and is_claimed else EXIT_CODES[episode.status]
 
 

@@ -51,8 +51,8 @@ class Proof:
         return {"outcome": self.outcome, "findings": findings}
 
     @property
-    def leaves_doubt(self) -> bool:
-        """Whether the user expects something that is neither proven nor refuted."""
+    def has_unproven_expectation(self) -> bool:
+        """Whether an expectation of the user is neither met nor refuted."""
         return self.outcome == "claimed" and any(item.expectation != SECOND_LOOK for item in self.findings)
 
     @property
