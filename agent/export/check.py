@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.export.run import ExportError
-from agent.export.source import SourceBuilder
+from agent.export.source import SourceBuilder, error_reason
 
 RUNS = 2
 LIMIT_S = 300.0
@@ -71,7 +71,6 @@ def _failure(source: SourceBuilder, name: str, output: str) -> str:
     """Return at which step a process failed, and why."""
     numbers = [int(number) for number in re.findall(rf'{re.escape(name)}", line (\d+)', output)]
     steps = [step for number in numbers if (step := source.step_at(number))]
-    # the last line of a traceback that names an error; Playwright appends its call log
-    errors = re.findall(r"^(?:E\s+)?((?:[\w.]+\.)?\w*(?:Error|Exception)\b.*)$", output, re.MULTILINE)
-    reason = errors[-1] if errors else (output.strip().splitlines() or ["it printed nothing"])[-1]
+    errors = [match.start() for match in re.finditer(r"^(?:[\w.]+\.)?\w*(?:Error|Exception)\b", output, re.MULTILINE)]
+    reason = error_reason(output[errors[-1] :] if errors else output.strip().rpartition("\n")[2])
     return f"at {'step ' + steps[-1] if steps else 'its start'}: {reason}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agent.export.locators import TargetLocator, confirmed_locator
 from agent.export.playwright_steps import CodeStep
 from agent.export.run import ExportedAction, ExportedRun, ExportError
+from agent.export.source import error_reason
 from envs.chromium.executable import find_chrome
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class LivePage:
         try:
             exec(compile("\n".join(lines), "<step>", "exec"), self._names)  # the exported lines themselves
         except Error as error:
-            raise ExportError(f"{what} cannot be repeated in a plain browser: {str(error).splitlines()[0]}") from None
+            raise ExportError(f"{what} cannot be repeated in a plain browser: {error_reason(str(error))}") from None
 
 
 @contextmanager

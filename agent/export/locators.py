@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 MIN_OVERLAP = 0.4  # intersection over union of a locator's box and the recorded one
+MAX_NEIGHBOR_CHARS = 30  # a longer text is no caption of a field
 MAX_MATCHES = 40  # of a locator that is told apart by its position among them
 READABLE_ID = re.compile(r"[A-Za-z][A-Za-z_-]{1,40}")  # a generated one has digits
 ARIA_ROLES = frozenset(
@@ -93,13 +94,15 @@ def candidate_chains(target: RecordedTarget) -> Iterator[tuple[LocatorCall, ...]
 
 def relative_chains(target: RecordedTarget) -> Iterator[tuple[LocatorCall, ...]]:
     """Yield locators that start from a text beside or above the target."""
-    kind = "input | following::textarea" if target.field else ""
+    if not target.field:
+        return
     for neighbor in target.neighbors:
-        if kind and 0 < len(neighbor) <= MAX_LABEL_CHARS:
-            yield (
-                LocatorCall("get_by_text", (neighbor,), {"exact": True}),
-                LocatorCall("locator", (f"xpath=(following::{kind})[1]",)),
-            )
+        if 0 < len(neighbor) <= MAX_NEIGHBOR_CHARS:
+            for tag in ("input", "textarea"):
+                yield (
+                    LocatorCall("get_by_text", (neighbor,), {"exact": True}),
+                    LocatorCall("locator", (f"xpath=following::{tag}[1]",)),
+                )
 
 
 def recorded_locator(target: RecordedTarget | None) -> TargetLocator | None:
@@ -124,7 +127,9 @@ def confirmed_locator(
     """
     if target is None:
         return None
-    chains = [*candidate_chains(target), *_id_chains(page, x, y), *relative_chains(target)]
+    has_own_name = bool(target.label) and not target.field
+    ids = [] if has_own_name else _id_chains(page, x, y)
+    chains = [*candidate_chains(target), *ids, *relative_chains(target)]
     for chain in chains:
         locator = resolve(page, chain)
         count = locator.count()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from actions import (
     Action,
@@ -33,7 +35,7 @@ FindLocator = Callable[[ExportedAction, int], TargetLocator | None]  # (action, 
 POSITION_WAIT_MS = 500  # before a position, which Playwright does not wait for
 POSITION_COMMENT = "  # a position: no role, label or text identifies this place"
 PLACED_ROLES = frozenset({"slider", "img"})  # where it matters which part of the element is clicked
-ISO_DATE = re.compile(r"\d{4}-\d\d(-\d\d)?")
+HTML_DATE = re.compile(r"\d{4}-\d\d(-\d\d(T\d\d:\d\d)?)?|\d{4}-W\d\d|\d\d:\d\d")
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,21 @@ def _field_lines(item: ExportedAction, following: ExportedAction, locator: Targe
         return [f"{locator.code()}.select_option(label={literal(chosen.label)})"]
     if not isinstance(after, TypeText) or not locator.is_empty or re.search(r"[\n\t]", after.text):
         return None
-    if target is not None and target.field == "date" and not ISO_DATE.fullmatch(after.text):
-        return None
+    if target is not None and target.field == "date":
+        value = iso_date(after.text)
+        return [f"{locator.code()}.fill({literal(value)})"] if value and not following.secrets else None
     method = "press_sequentially" if following.appeared else "fill"  # a list of suggestions needs key strokes
     return [f"{locator.code()}.{method}({typed_expression(following)})"]
+
+
+def iso_date(text: str) -> str:
+    """Return a typed date or time in the form of HTML's fields, "" if it has none that is known."""
+    if HTML_DATE.fullmatch(text):
+        return text
+    for form in ("%m/%d/%Y", "%m%d%Y"):
+        with suppress(ValueError):
+            return datetime.strptime(text, form).strftime("%Y-%m-%d")
+    return ""
 
 
 def typed_expression(item: ExportedAction) -> str:
@@ -164,7 +177,8 @@ def _pointer_line(run: ExportedRun, item: ExportedAction, locator: TargetLocator
             raise UsageError(f"step {item.number} holds keys during a click on a place that no locator identifies")
         return f"page.mouse.click({', '.join([place, *options])}){POSITION_COMMENT}"
     target = item.targets[0]
-    if target is not None and target.area is not None and (target.role in PLACED_ROLES or locator.tag == "CANVAS"):
+    is_placed = target is not None and (target.role in PLACED_ROLES or target.field == "date")
+    if target is not None and target.area is not None and (is_placed or locator.tag == "CANVAS"):
         across, down = ((action.x + 0.5 - target.area[0]) / run.scale, (action.y + 0.5 - target.area[1]) / run.scale)
         options.append(f'position={{"x": {across:.1f}, "y": {down:.1f}}}')
     if isinstance(action, Click) and action.modifiers:

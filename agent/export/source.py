@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from agent.ui.formatting import sanitize
 
-MAX_COMMENT_CHARS = 100
+MAX_COMMENT_CHARS, MAX_REASON_CHARS = 100, 400
+OBSTACLES = ("intercepts pointer events", "is not visible", "is not enabled", "is not stable", "strict mode violation")
 
 
 class SourceBuilder:
@@ -57,6 +58,13 @@ def literal(value: str | int | float | bool) -> str:
 def comment(text: str, limit: int = MAX_COMMENT_CHARS) -> str:
     """Return untrusted text as a comment of one line."""
     return f"# {sanitize(text, limit)}"
+
+
+def error_reason(text: str) -> str:
+    """Return an error of Playwright as one line: what failed, and the last obstacle of its call log."""
+    lines = [line.strip(" -") for line in text.strip().splitlines()] or ["no reason was given"]
+    obstacles = [line for line in lines[1:] if any(words in line for words in OBSTACLES)]
+    return sanitize("; ".join([lines[0], *obstacles[-1:]]), MAX_REASON_CHARS)
 
 
 def _escape(character: str) -> str:
