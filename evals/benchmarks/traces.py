@@ -1,7 +1,7 @@
 """Recorded runs as a benchmark: whether a model does the same on the same screens, with the same history.
 
 The folder is that of one run, or one of runs, of which those that succeeded count. Each step is asked for by itself,
-with the recorded steps before it as history. The first action of a prediction is compared with the first one of the step:
+with the recorded steps before it as history. The first action of a prediction is compared with that of the step:
 
 `box`: the same verb; a point within the box of the element that was touched, where the trace has it, else within 14
     pixels or 0.04 of the screen's diagonal, whichever is more; the same button and count of a click; the same text,
