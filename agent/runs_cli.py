@@ -128,7 +128,7 @@ def resume(
         root = _runs_root(runs)
         resumption = load_resumption(find_run(root, run))
         overrides = {"max_steps": max_steps, "approve": approve, "policy": policy}
-        chosen = {name: value for name, value in overrides.items() if value is not None}
+        chosen: dict[str, object] = {name: value for name, value in overrides.items() if value is not None}
         settings = _settings(resumption.trace, chosen, root)
         _check(resumption, settings, script)
         settings = resolve_settings(settings, resumption.trace.goal, script)

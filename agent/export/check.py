@@ -44,27 +44,50 @@ def check_code(
         ExportError: A run failed; the message names its step.
     """
     for number in range(1, RUNS + 1):
-        with tempfile.TemporaryDirectory(prefix="pixelhand-export-") as folder:
-            path = Path(folder) / name
-            path.write_text(source.text(), encoding="utf-8")
-            environ = {key: os.environ[key] for key in (*KEPT_VARIABLES, *variables) if key in os.environ}
-            command = [sys.executable, "-I", "-c", launcher, str(path)]
-            try:
-                result = subprocess.run(
-                    command,
-                    cwd=folder,
-                    env={**environ, **extra},
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=LIMIT_S,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired:
-                raise ExportError(f"run {number} of {RUNS} of the code did not end within {LIMIT_S:.0f} s") from None
-            if result.returncode:
-                output = f"{result.stdout}\n{result.stderr}"
-                raise ExportError(f"run {number} of {RUNS} of the code failed {_failure(source, name, output)}")
+        run_code(source, name, launcher, variables, extra, number)
+
+
+def run_code(
+    source: SourceBuilder,
+    name: str,
+    launcher: str,
+    variables: Sequence[str],
+    extra: Mapping[str, str],
+    number: int,
+) -> None:
+    """Run code once, in a fresh process in an empty folder, where this package cannot be imported.
+
+    Args:
+        source: The code.
+        name: The name of its file.
+        launcher: What the process executes: SCRIPT or TEST.
+        variables: Environment variables that the code reads, besides those of every process.
+        extra: Further environment variables.
+        number: Which of the RUNS it is, for messages.
+
+    Raises:
+        ExportError: It failed; the message names its step.
+    """
+    with tempfile.TemporaryDirectory(prefix="pixelhand-export-") as folder:
+        path = Path(folder) / name
+        path.write_text(source.text(), encoding="utf-8")
+        environ = {key: os.environ[key] for key in (*KEPT_VARIABLES, *variables) if key in os.environ}
+        try:
+            result = subprocess.run(
+                [sys.executable, "-I", "-c", launcher, str(path)],
+                cwd=folder,
+                env={**environ, **extra},
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ExportError(f"run {number} of {RUNS} of the code did not end within {LIMIT_S:.0f} s") from None
+    if result.returncode:
+        output = f"{result.stdout}\n{result.stderr}"
+        raise ExportError(f"run {number} of {RUNS} of the code failed {_failure(source, name, output)}")
 
 
 def _failure(source: SourceBuilder, name: str, output: str) -> str:

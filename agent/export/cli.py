@@ -36,12 +36,11 @@ def export(
 
     from agent import config
     from agent.export.exporter import export_run
-    from agent.export.run import read_exported_run
     from agent.session import runs_root
     from agent.trace import find_run, read_trace
 
-    recorded = read_exported_run(read_trace(find_run(runs_root(config.load({"runs": runs})), run)))
-    text = export_run(recorded, to, checks=check, repeats_approved=repeat_approved)
+    trace = read_trace(find_run(runs_root(config.load({"runs": runs})), run))
+    text = export_run(trace, to, checks=check, repeats_approved=repeat_approved)
     if out is None:
         print(text, end="")
         return

@@ -8,18 +8,23 @@ from typing import Literal
 
 from actions import UsageError
 from agent.export.check import SCRIPT, TEST, check_code
-from agent.export.run import ExportedRun
+from agent.export.desktop_code import write_pyautogui
+from agent.export.phone_code import write_adb
+from agent.export.playwright_code import CHROME_VARIABLE, write_playwright, write_pytest
+from agent.export.run import ExportedRun, read_exported_run
+from agent.export.source import SourceBuilder
+from agent.trace import Trace
 from envs.chromium.executable import find_chrome
 
 Target = Literal["playwright", "pytest", "pyautogui", "adb"]
 SURFACES: dict[Target, str] = {"playwright": "browser", "pytest": "browser", "pyautogui": "desktop", "adb": "android"}
 
 
-def export_run(run: ExportedRun, target: Target, *, checks: bool, repeats_approved: bool = False) -> str:
+def export_run(trace: Trace, target: Target, *, checks: bool, repeats_approved: bool = False) -> str:
     """Return a run as code.
 
     Args:
-        run: The run.
+        trace: The run.
         target: What the code uses.
         checks: Run the code twice.
         repeats_approved: Check it although the run did what a person had to approve.
@@ -28,6 +33,7 @@ def export_run(run: ExportedRun, target: Target, *, checks: bool, repeats_approv
         UsageError: The run does not fit the target, or the check needs something.
         ExportError: The code does not do what the run did.
     """
+    run = read_exported_run(trace)
     surface = run.surface.partition(":")[0]
     if surface != SURFACES[target]:
         fitting = " or ".join(f"--to {name}" for name, needed in SURFACES.items() if needed == surface)
@@ -37,15 +43,29 @@ def export_run(run: ExportedRun, target: Target, *, checks: bool, repeats_approv
         )
     if checks:
         _require_checkable(run, repeats_approved)
-    from agent.export.playwright_code import CHROME_VARIABLE, write_playwright, write_pytest
-
-    write = write_pytest if target == "pytest" else write_playwright
-    source = write(run, checks=checks)
+    source = _write(run, target, checks=checks)
     ast.parse(source.text())
-    if checks:
+    if checks and target in ("playwright", "pytest"):
         name, launcher = ("test_export.py", TEST) if target == "pytest" else ("export.py", SCRIPT)
         check_code(source, name, launcher, run.variables, {CHROME_VARIABLE: str(find_chrome())})
+    elif checks:
+        from agent.export.screen_check import check_on_screen
+
+        check_on_screen(source, run, trace)
     return source.text()
+
+
+def _write(run: ExportedRun, target: Target, *, checks: bool) -> SourceBuilder:
+    if target == "playwright":
+        return write_playwright(run, checks=checks)
+    if target == "pytest":
+        return write_pytest(run, checks=checks)
+    if run.task:
+        raise UsageError(
+            f"--to {target} cannot start the practice page of {run.name}, whose seed only a browser's script can set; "
+            "record the run with --surface browser and use --to playwright"
+        )
+    return write_pyautogui(run, checks=checks) if target == "pyautogui" else write_adb(run, checks=checks)
 
 
 def _require_checkable(run: ExportedRun, repeats_approved: bool) -> None:
