@@ -18,7 +18,7 @@ from agent.safety.freshness import STRICT_FRACTION
 from agent.trace import Trace
 
 SETTLE_TRIES, SETTLE_S = 10, 0.5
-MIN_CHANGE = 0.0005  # share of the pixels in which the last screen differs from the first
+MIN_CHANGED_PX = 60  # pixels in which the last screen differs from the first; a caret has fewer
 
 
 def check_on_screen(source: SourceBuilder, run: ExportedRun, trace: Trace) -> None:
@@ -29,7 +29,8 @@ def check_on_screen(source: SourceBuilder, run: ExportedRun, trace: Trace) -> No
         ExportError: The code failed, or ended with another screen.
     """
     first, last = trace.screen(str(trace.first("start")["screen"])), trace.screen(run.end_screen)
-    if screen_difference(first, last) < MIN_CHANGE:
+    change = screen_difference(first, last)
+    if change * last.width * last.height < MIN_CHANGED_PX:
         raise UsageError(
             f"the last screen of the run {run.name} does not differ from its first, so nothing shows that the code "
             "works; use --no-check"
@@ -38,7 +39,7 @@ def check_on_screen(source: SourceBuilder, run: ExportedRun, trace: Trace) -> No
         with _open_screen(run, first) as (surface, variables):
             run_code(source, "export.py", SCRIPT, run.variables, variables, number)
             share = _settled_difference(surface, last)
-        if share >= min(STRICT_FRACTION, screen_difference(first, last) / 2):
+        if share >= min(STRICT_FRACTION, change / 2):
             raise ExportError(
                 f"run {number} of {RUNS} of the code ended with another screen than the run: {share:.1%} of the pixels "
                 "differ"
@@ -82,7 +83,7 @@ def _settled_difference(surface: Surface, expected: Screen) -> float:
     share = 1.0
     for _ in range(SETTLE_TRIES):
         share = min(share, screen_difference(expected, surface.capture()))
-        if share < MIN_CHANGE:
+        if share == 0:
             break
         time.sleep(SETTLE_S)
     return share
