@@ -60,8 +60,8 @@ class LivePage:
 
     def visible_texts(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Return those of the texts that the page shows."""
-        found = (self._page.get_by_text(text, exact=True).first for text in texts)
-        return tuple(text for text, locator in zip(texts, found, strict=True) if locator.is_visible())
+        locators = (self._page.get_by_text(text, exact=True).first for text in texts)
+        return tuple(text for text, locator in zip(texts, locators, strict=True) if locator.is_visible())
 
     def _execute(self, lines: Sequence[str], what: str) -> None:
         from playwright.sync_api import Error

@@ -14,11 +14,12 @@ from agent.export.check import RUNS, SCRIPT, run_code
 from agent.export.run import ExportedRun, ExportError
 from agent.export.source import SourceBuilder
 from agent.fork import screen_difference
+from agent.replay.recording import performed_actions
 from agent.safety.freshness import STRICT_FRACTION
 from agent.trace import Trace
 
 SETTLE_TRIES, SETTLE_S = 10, 0.5
-MIN_CHANGED_PX = 60  # pixels in which the last screen differs from the first; a caret has fewer
+MIN_CHANGED_PX = 60  # of a visible effect; a caret has fewer
 
 
 def check_on_screen(source: SourceBuilder, run: ExportedRun, trace: Trace) -> None:
@@ -29,11 +30,11 @@ def check_on_screen(source: SourceBuilder, run: ExportedRun, trace: Trace) -> No
         ExportError: The code failed, or ended with another screen.
     """
     first, last = trace.screen(str(trace.first("start")["screen"])), trace.screen(run.end_screen)
-    change = screen_difference(first, last)
-    if change * last.width * last.height < MIN_CHANGED_PX:
+    change = _last_change(trace, last)
+    if not change:
         raise UsageError(
-            f"the last screen of the run {run.name} does not differ from its first, so nothing shows that the code "
-            "works; use --no-check"
+            f"the last screen of the run {run.name} does not differ from those before it, so nothing shows that the "
+            "code works; use --no-check"
         )
     for number in range(1, RUNS + 1):
         with _open_screen(run, first) as (surface, variables):
@@ -44,6 +45,15 @@ def check_on_screen(source: SourceBuilder, run: ExportedRun, trace: Trace) -> No
                 f"run {number} of {RUNS} of the code ended with another screen than the run: {share:.1%} of the pixels "
                 "differ"
             )
+
+
+def _last_change(trace: Trace, last: Screen) -> float:
+    """Return the share of pixels that the last action with a visible effect changed, 0 if none did."""
+    for item in reversed(performed_actions(trace)):
+        change = screen_difference(trace.screen(item.before), last)
+        if change * last.width * last.height >= MIN_CHANGED_PX:
+            return change
+    return 0.0
 
 
 @contextmanager
