@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from agent.ui.display import Display
 
 SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
-    "runs": ("agent.runs_cli", "Show earlier runs, write reports and videos of them, and resume one."),
+    "runs": ("agent.runs_cli", "Show earlier runs, write reports and videos of them, and resume or fork one."),
     "view": ("agent.viewer.cli", "Show a run in a browser tab."),
     "replay": ("agent.replay.cli", "Repeat a recorded run without a model."),
+    "export": ("agent.export.cli", "Write a run as code of Playwright, pytest, pyautogui or adb."),
     "stop": ("agent.stop_cli", "Stop a run that another terminal or program started."),
     "models": ("model.cli", "List the supported models, or download one."),
     "eval": ("evals.cli", "Evaluate a model on a benchmark."),

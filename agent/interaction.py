@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from agent.config import Settings
     from agent.loop import Episode
+    from agent.policies.base import Policy
     from agent.resume import Resumption
     from agent.safety.approval import Approver
     from agent.turn_executor import AskUser
@@ -126,6 +127,8 @@ def run_interactively(
     view: bool,
     script: Path | None,
     resumption: Resumption | None = None,
+    policy: Policy | None = None,
+    origin: Mapping[str, object] | None = None,
 ) -> Episode:
     """Run one goal for a user at a terminal or in the viewer; see agent.session.run_session.
 
@@ -136,6 +139,8 @@ def run_interactively(
         view: Serve the viewer, where the person answers then.
         script: A file of replies to replay instead of a model's.
         resumption: The earlier run that this one continues.
+        policy: Decides in place of the model of the settings.
+        origin: Further entries of the manifest.
 
     Raises:
         UsageError: The viewer cannot be served, or the settings cannot be used.
@@ -154,4 +159,6 @@ def run_interactively(
             resumption=resumption,
             control=user.control,
             blocked_ports=user.blocked_ports,
+            policy=policy,
+            origin=origin,
         )

@@ -1,4 +1,4 @@
-"""Command line of `agent runs`: list, show and report earlier runs, and go on with one that was interrupted."""
+"""Command line of `agent runs`: list, show and report earlier runs, and go on with one or fork it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import typer
 
 if TYPE_CHECKING:
     from agent.config import Settings
+    from agent.policies.base import Policy
     from agent.resume import Resumption
     from agent.safety.policy import SafetyPolicy
+    from agent.trace import Trace
 
 app = typer.Typer(
-    help="Show earlier runs, write reports and videos of them, and resume one.",
+    help="Show earlier runs, write reports and videos of them, and resume or fork one.",
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
@@ -132,8 +134,9 @@ def resume(
         root = _runs_root(runs)
         resumption = load_resumption(find_run(root, run))
         budget = {"max_steps": max_steps, "max_minutes": max_minutes, "max_tokens": max_tokens}
-        overrides = {**budget, "approve": approve, "policy": policy}
-        settings = _settings(resumption, {name: value for name, value in overrides.items() if value is not None}, root)
+        overrides: dict[str, object] = {**budget, "approve": approve, "policy": policy}
+        chosen = {name: value for name, value in overrides.items() if value is not None}
+        settings = _settings(resumption.trace, chosen, root)
         _check(resumption, settings, script)
         settings = resolve_settings(settings, resumption.trace.goal, script)
         _check_policy(resumption, safety_policy(settings), is_named=policy is not None or approve is not None)
@@ -143,19 +146,95 @@ def resume(
     raise typer.Exit(exit_code(episode))
 
 
-def _settings(resumption: Resumption, overrides: dict[str, object], root: Path) -> Settings:
+@app.command("fork")
+def fork(
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
+    at: Annotated[int, typer.Option(min=1, help="Number of its first steps that are performed again.")],
+    goal: Annotated[str | None, typer.Option(help="Another task; default: as before, with its expectations.")] = None,
+    model: Annotated[str | None, typer.Option(help="As of `agent run`; default: as before.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="As of `agent run`; default: as before.", metavar="FILE")] = None,
+    script: Annotated[
+        Path | None,
+        typer.Option(help="Replay replies from a file after these steps, without a model.", metavar="FILE"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Go on where the screen is not the recorded one.")] = False,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps in all, with the repeated ones; default: as before.")
+    ] = None,
+    approve: Annotated[
+        Literal["each", "never"] | None, typer.Option(help="As of `agent run`; default: as before.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="As of `agent run`; default: as before.", metavar="NAME|FILE")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
+    view: Annotated[bool, typer.Option("--view", help="As of `agent run`.")] = False,
+    runs: Runs = None,
+) -> None:
+    """Begin a new run with the first steps of an earlier one, and go on from there with a model.
+
+    The actions are performed again on a fresh screen, under the guard, and are the history that the model sees. Where
+    the screen is not the recorded one, the fork halts with exit code 1.
+    """
+    from agent.command_result import capture_stdout, exit_code
+    from agent.ui.display import display
+
+    json_out = capture_stdout() if json else None
+    with display(json_out, sys.stdout) as output:
+        from agent.fork import ForkPolicy, load_fork_point
+        from agent.interaction import run_interactively
+        from agent.policies.scripted import load_script
+        from agent.preflight import resolve_settings
+        from agent.session import is_practice, policy_from_settings
+        from agent.trace import find_run, read_trace
+
+        root = _runs_root(runs)
+        trace = read_trace(find_run(root, run))
+        point = load_fork_point(trace, at)
+        start = trace.first("start")
+        overrides = {"max_steps": max_steps, "approve": approve, "policy": policy, "model": model, "prompt": prompt}
+        chosen: dict[str, object] = {name: value for name, value in overrides.items() if value is not None}
+        chosen |= {"seed": start["seed"]} | ({"expect": ()} if goal is not None else {})
+        settings = _settings(trace, chosen, root)
+        task = goal if goal is not None else "" if is_practice(settings.url) else str(start["goal"])
+        settings = resolve_settings(settings, task, script)
+        _check_fork_steps(at, settings)
+        output.message(f"{'forks':8} {trace.folder.name}: the first {at} steps are performed again")
+        if script is not None:
+            base: Policy = load_script(script, settings.prompt)
+        else:
+            output.message(f"loading {settings.model} …")
+            base = policy_from_settings(settings, on_text=output.on_text, on_status=output.message)
+        forked = ForkPolicy(point, base, is_forced=force, on_message=output.message)
+        origin = {"forks": point.as_manifest()}
+        episode = run_interactively(task, settings, output, view=view, script=None, policy=forked, origin=origin)
+    raise typer.Exit(exit_code(episode))
+
+
+def _check_fork_steps(count: int, settings: Settings) -> None:
+    """Raise UsageError where no step is left for the model."""
+    from actions import UsageError
+
+    if count >= settings.max_steps:
+        raise UsageError(
+            f"the fork repeats {count} of {settings.max_steps} steps, so none is left; allow more with --max-steps N, "
+            "which counts them all"
+        )
+
+
+def _settings(trace: Trace, overrides: dict[str, object], root: Path) -> Settings:
     """Return the settings of a run, with those of the command line; the new trace goes beside the others."""
     from pydantic import ValidationError
 
     from actions import UsageError
     from agent.config import Settings
 
-    recorded = dict(resumption.trace.manifest["settings"])
+    recorded = dict(trace.manifest["settings"])
     try:
         return Settings(**{**recorded, **overrides, "runs": str(root)})
     except (TypeError, ValidationError) as error:
         raise UsageError(
-            f"the settings of {resumption.trace.folder} are not those of this version, so it cannot be resumed: {error}"
+            f"the settings of {trace.folder} are not those of this version, so it cannot go on: {error}"
         ) from None
 
 

@@ -74,6 +74,7 @@ def run_session(
     control: RunControl | None = None,
     blocked_ports: frozenset[int] = frozenset(),
     policy: Policy | None = None,
+    origin: Mapping[str, object] | None = None,
 ) -> Episode:
     """Run one goal and write its trace to a new folder.
 
@@ -90,6 +91,7 @@ def run_session(
         control: What a person asks for between the steps; None where nobody can.
         blocked_ports: Ports of this machine that the surface's browser must not reach, as that of the viewer.
         policy: Decides in place of the model of the settings; closed with the run.
+        origin: Further entries of the manifest, which name the run that this one comes from.
 
     Raises:
         UsageError: The settings cannot be used; no trace is left behind.
@@ -111,6 +113,7 @@ def run_session(
         folder = trace.new_folder(runs_root(settings))
         stack.enter_context(report_crashes(folder))
         about = manifest(goal, settings, policy.metadata, safety)
+        about |= origin or {}
         if resumption is not None:
             about["resumes"] = resumption.as_manifest()
         writer = trace.TraceWriter(folder, about)

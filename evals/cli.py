@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent.policies.base import Policy
     from evals.live.base import LiveTaskScore
-    from evals.runner import Progress
+    from evals.runner import Progress, RunPlan
     from evals.workers.spec import RunSpec
 
 Model = Annotated[str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://HOST:PORT/v1#NAME.")]
@@ -111,20 +111,11 @@ def predict(
     from actions import UsageError
     from envs.recorded import LEVELS
     from evals import runner
-    from evals.formatting import format_result
     from evals.workers.spec import RunSpec
 
     if level not in LEVELS:
         raise UsageError(f"--level is one of {', '.join(LEVELS)}, not {level!r}")
     plan = runner.plan_run(name, data, protocol, limit, seed)
-    for note in plan.dataset.notes:
-        print(note, file=sys.stderr)
-    if plan.broken:
-        print(
-            f"{len(plan.broken):,} tasks have no image in {data / 'images'} and are skipped; "
-            f"get the images from {plan.bench.image_source}",
-            file=sys.stderr,
-        )
     spec = RunSpec(
         name=name,
         data=str(data),
@@ -141,6 +132,80 @@ def predict(
         grounder_fingerprint=_fingerprint(grounder) if grounder else "",
         options=_policy_options(temperature, seed, grammar, zoom, auto_shrink_history, budget_tokens),
     )
+    _predict(plan, spec, out, workers=workers, limit=limit, ray=ray, json=json)
+
+
+@app.command()
+def traces(
+    data: Annotated[
+        Path, typer.Argument(help="Folder of a run, or of runs; of these, those that succeeded.", metavar="DIR")
+    ],
+    model: Model = "embedded",
+    grounder: Grounder = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Number of runs, sampled with --seed. Default: all.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, each with a model of its own.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of --limit, and of sampling.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results. Default: one in the user's state folder.", metavar="DIR"),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="box: a point within the touched element, where the trace has it; distance: never by elements."
+        ),
+    ] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    prompt: Prompt = "",
+    temperature: Temperature = 0.0,
+    grammar: Grammar = True,
+    zoom: Zoom = "off",
+    budget_tokens: BudgetTokens = 0,
+    json: Json = False,
+) -> None:
+    """Ask a model for the next action on the screens of recorded runs, and report how far it agrees with them.
+
+    Each step has the recorded ones before it as history; nothing is performed. Predictions are kept as of other
+    benchmarks, and `agent score traces --data DIR` scores a file of them.
+    """
+    from evals import runner
+    from evals.benchmarks.traces import NAME
+    from evals.workers.spec import RunSpec
+
+    plan = runner.plan_run(NAME, data, protocol, limit, seed)
+    spec = RunSpec(
+        name=NAME,
+        data=str(data.absolute()),
+        protocol=plan.protocol,
+        model=model,
+        grounder=grounder,
+        device=device,
+        dtype=dtype,
+        prompt=prompt,
+        seed=seed,
+        fingerprint=_fingerprint(model),
+        grounder_fingerprint=_fingerprint(grounder) if grounder else "",
+        options=_policy_options(temperature, seed, grammar, zoom, False, budget_tokens),
+    )
+    _predict(plan, spec, out, workers=workers, limit=limit, ray="", json=json)
+
+
+def _predict(
+    plan: RunPlan, spec: RunSpec, out: Path | None, *, workers: int, limit: int | None, ray: str, json: bool
+) -> None:
+    """Run the tasks of a plan and print the result."""
+    from evals import runner
+    from evals.formatting import format_result
+
+    for note in plan.dataset.notes:
+        print(note, file=sys.stderr)
+    if plan.broken:
+        print(
+            f"{len(plan.broken):,} tasks have no image in {plan.dataset.folder / 'images'} and are skipped; "
+            f"get the images from {plan.bench.image_source}",
+            file=sys.stderr,
+        )
     folder = out or runner.default_folder(spec, plan.dataset.revision, limit)
     summary = runner.run_predictions(
         plan, spec, folder, workers=workers, limit=limit, on_progress=_progress_printer(), ray=ray

@@ -18,6 +18,7 @@ from typing import Any
 from actions import ACTION_ADAPTER, Action, Call, Click, Done, Error, InvalidActionError, Reply, Screen, Step
 from agent.loop import raise_if_interrupted, run
 from agent.policies.base import Policy, PredictionMixin
+from agent.recorded_history import translate_steps
 from envs.grounding import GroundingEnv
 from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedStep
 from envs.surfaces.image import load_screenshot
@@ -197,7 +198,8 @@ class Predictor:
     def predict(self, ids: Sequence[str], known: Mapping[str, Prediction]) -> Iterator[PredictionResult]:
         """Yield a result for each step of one episode in order, or for one image.
 
-        Steps after a broken one are broken too: their history would be another.
+        Steps after a broken one are broken too, as their history would be another, unless the benchmark has recorded
+        histories.
 
         Args:
             ids: The tasks' ids.
@@ -212,12 +214,20 @@ class Predictor:
                 yield PredictionResult(name, None, broken=broken)
                 continue
             try:
+                if self.bench.history is not None:
+                    if name not in known:
+                        earlier = translate_steps(self.bench.history(self.tasks[name]), self.policy)
+                        yield self._predict_step(recorded, earlier)[0]
+                    continue
                 if name in known:
                     history.append(self._replay(recorded, known[name], len(history) + 1))
                     continue
                 result, step = self._predict_step(recorded, history)
             except Exception as error:  # any failure here is the machine's, not the model's answer
                 result, step = PredictionResult(name, None, broken=_error_text(error)), None
+                if self.bench.history is not None:
+                    yield result
+                    continue
             if step is None:
                 broken = f"the step {name} before it is broken"
             else:
@@ -231,7 +241,11 @@ class Predictor:
         if self.bench.has_episodes:
             episode = RecordedEpisode(task.episode, task.goal, (recorded,))
             env = RecordedEpisodeEnv(
-                [episode], _no_reward, level=self.level, verbs=self.bench.verbs, read=self.images.load
+                [episode],
+                _no_reward,
+                level=self.level,
+                verbs=getattr(task, "verbs", self.bench.verbs),
+                read=self.images.load,
             )
         else:
             env = GroundingEnv([recorded], _no_reward, read=self.images.load)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from actions import Step
 from evals.stats import Interval, clustered_interval, ratio
 
 Outcome = Literal["correct", "wrong", "wrong_format", "missing"]
@@ -118,6 +119,7 @@ class Benchmark:
     reference: Callable[[Any, tuple[int, int]], Reference] = (
         _no_reference  # of a task, for an image of a size in pixels
     )
+    history: Callable[[Any], Sequence[Step]] | None = None  # the recorded steps before a task; None for predicted ones
     env_id: str = ""  # id in gymnasium's registry, "pixelhand/NAME-v0"; "" registers none
 
 

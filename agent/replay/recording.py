@@ -17,8 +17,17 @@ MAX_POINTS = 2  # of a drag
 NO_ELEMENTS = frozenset({"document", "window"})  # roles of what contains other elements, which the facts do not tell
 
 
-class _RecordedAction:
-    """An action that was performed, with what was known before and after it."""
+class PerformedAction:
+    """An action that was performed, with what was known before and after it.
+
+    Attributes:
+        number: Its step.
+        action: The action.
+        result: Its `act.result` event.
+        targets: What each of its points is on; None where that is unknown.
+        focus: What keyboard input goes to; None where that is unknown, and for other actions.
+        before: Digest of the screenshot before it.
+    """
 
     def __init__(
         self, number: int, action: Action, intent: JsonObject, decision: JsonObject, result: JsonObject
@@ -54,7 +63,7 @@ def compile_trace(trace: Trace) -> Program:
         raise UsageError(
             f"the run {name} went on from another one, so its trace has no beginning; record it in one run"
         )
-    actions = _performed(trace)
+    actions = performed_actions(trace)
     if not actions:
         raise UsageError(f"the run {name} did nothing on the screen; there is nothing to replay")
     table = ParameterTable(trace.goal, [text for item in actions for text in item.labels()])
@@ -81,8 +90,13 @@ def compile_trace(trace: Trace) -> Program:
     )
 
 
-def _performed(trace: Trace) -> list[_RecordedAction]:
-    actions: list[_RecordedAction] = []
+def performed_actions(trace: Trace) -> list[PerformedAction]:
+    """Return the actions of a run that were carried out, without the one that ended it.
+
+    Raises:
+        UsageError: One of them is a question or an answer.
+    """
+    actions: list[PerformedAction] = []
     screen, intent, decision = "", {}, {}  # type: str, JsonObject, JsonObject
     for event in trace.events:
         if event["event"] == "act.intent":
@@ -98,7 +112,7 @@ def _performed(trace: Trace) -> list[_RecordedAction]:
                     f"step {event['step']} of the run {trace.folder.name} is '{action.verb}', which needs a model or a "
                     "person; such a run cannot be replayed"
                 )
-            recorded = _RecordedAction(event["step"], action, intent, decision, event)
+            recorded = PerformedAction(event["step"], action, intent, decision, event)
             recorded.before = screen
             actions.append(recorded)
         if event["event"] in ("start", "reply", "act.result", "writes.note") and event.get("screen"):
@@ -106,7 +120,7 @@ def _performed(trace: Trace) -> list[_RecordedAction]:
     return actions
 
 
-def _fields(item: _RecordedAction, table: ParameterTable) -> dict[str, Any]:
+def _fields(item: PerformedAction, table: ParameterTable) -> dict[str, Any]:
     """Return the fields of an action but its points, with templates in place of the texts."""
     action = item.action
     if isinstance(action, Drag) and len(action.path) > MAX_POINTS:
@@ -122,7 +136,7 @@ def _fields(item: _RecordedAction, table: ParameterTable) -> dict[str, Any]:
 
 
 def _step(
-    item: _RecordedAction, fields: dict[str, Any], labels: list[str], trace: Trace, table: ParameterTable
+    item: PerformedAction, fields: dict[str, Any], labels: list[str], trace: Trace, table: ParameterTable
 ) -> ProgramStep:
     screen = trace.screen(item.before)
     places = zip(item.action.points(), item.targets, labels, strict=True)

@@ -269,13 +269,14 @@ def _facts(manifest: JsonObject, start: JsonObject, end: JsonObject) -> Iterator
     policy, versions = _mapping(manifest, "policy"), _mapping(manifest, "versions")
     layers = _mapping(manifest, "safety_policy").get("layers")
     sources = [_text(layer, "source") for layer in layers if isinstance(layer, Mapping)] if layers else []
-    resumes = _mapping(manifest, "resumes")
+    resumes, forks = _mapping(manifest, "resumes"), _mapping(manifest, "forks")
     yield "model", " ".join(filter(None, [_text(policy, "model"), _text(policy, "fingerprint")]))
     yield "dialect", _text(policy, "dialect")
     yield "surface", _text(manifest, "surface")
     yield "start page", _text(manifest, "url")
     yield "seed", _text(start, "seed") or _text(manifest, "seed")
     yield "guard", ", ".join(sources)
+    yield "forks", f"{_text(forks, 'run')} after step {_text(forks, 'step')}" if forks else ""
     yield "resumes", f"{_text(resumes, 'run')} after {_text(resumes, 'steps')} steps" if resumes else ""
     yield "tokens", f"{_text(end, 'prompt_tokens')} read, {_text(end, 'reply_tokens')} written" if end else ""
     yield "pixelhand", _text(versions, "pixelhand")

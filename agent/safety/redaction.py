@@ -64,8 +64,10 @@ class EventRedactor:
         return stored
 
     def redact(self, facts: Mapping[str, object]) -> dict[str, object]:
-        """Return the facts of an event without the secrets."""
-        return {name: self._redact(value) for name, value in facts.items()}
+        """Return the facts of an event without the secrets; `masked` is added where a part of a screen is hidden."""
+        redacted = {name: self._redact(value) for name, value in facts.items()}
+        is_masked = any(isinstance(value, Screen) and redacted[name] is not value for name, value in facts.items())
+        return {**redacted, "masked": True} if is_masked else redacted
 
     def redact_facts(self, facts: ActionFacts) -> ActionFacts:
         """Return facts without the secrets."""

@@ -73,9 +73,12 @@ def _format_manifest(run: Trace) -> list[str]:
 
 
 def _format_resumption(run: Trace) -> list[str]:
-    """Return which run was resumed, and what became of the action that it was interrupted in."""
+    """Return which run was forked or resumed, and what became of the action that it was interrupted in."""
     resumes, event = run.manifest.get("resumes"), run.first("resume")
     lines = []
+    forks = run.manifest.get("forks")
+    if forks is not None:
+        lines.append(f"{'forks':8} {sanitize(forks['run'])} after step {sanitize(forks['step'])}")
     if resumes is not None:
         lines.append(f"{'resumes':8} {sanitize(resumes['run'])} after {sanitize(resumes['steps'])} steps")
     if event:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import keyring
+import numpy as np
 import pytest
 from helpers.facts_surface import FactsSurface, PixelSurface
 from keyring.backends.fail import Keyring as NoKeyring
@@ -22,6 +23,7 @@ from actions import (
     InvalidActionError,
     Open,
     RunStoppedError,
+    Screen,
     SurfaceError,
     TypeText,
     UsageError,
@@ -271,6 +273,13 @@ def test_pattern_finds_each_form(secret: str) -> None:
 def test_pattern_leaves_other_texts() -> None:
     pattern = secret_pattern("123456")
     assert not any(map(pattern.search, ("12345", "654321", "12 34 56x", "", "MTIzNDU=")))
+
+
+def test_event_tells_that_its_screen_is_masked() -> None:
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    redactor = EventRedactor()
+    assert redactor.redact({"step": 1, "screen": Screen(pixels)}).keys() == {"step", "screen"}
+    assert redactor.redact({"step": 1, "screen": Screen(pixels, secret_areas=[(2, 2, 5, 5)])})["masked"] is True
 
 
 def test_nested_events_are_redacted() -> None:

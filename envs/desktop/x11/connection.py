@@ -154,9 +154,18 @@ def _parse_entries(data: bytes) -> Iterator[_Entry]:
         yield _Entry(family, *fields)
 
 
-def write_cookie(path: Path, number: int | None, secret: bytes) -> None:
-    """Write a cookie file with one entry, readable by its owner only; it is for any display if number is None."""
-    fields = (b"", b"" if number is None else b"%d" % number, COOKIE, secret)
-    data = struct.pack(">H", WILD) + b"".join(struct.pack(">H", len(field)) + field for field in fields)
+def write_cookie(path: Path, number: int | None, secret: bytes, host: str = "") -> None:
+    """Write a cookie file with one entry, readable by its owner only.
+
+    Args:
+        path: The file.
+        number: The display's number; None for any.
+        secret: The cookie.
+        host: The name of this machine, for programs that ignore entries for any host, such as those with python3-xlib.
+    """
+    fields = (host.encode(), b"" if number is None else b"%d" % number, COOKIE, secret)
+    data = struct.pack(">H", LOCAL if host else WILD) + b"".join(
+        struct.pack(">H", len(field)) + field for field in fields
+    )
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
