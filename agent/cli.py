@@ -174,6 +174,13 @@ def run(
             metavar="EXPECTATION",
         ),
     ] = None,
+    output_schema: Annotated[
+        str | None,
+        typer.Option(
+            help="JSON schema of the answer; the run ends with one that fits it, each value read a second time.",
+            metavar="FILE",
+        ),
+    ] = None,
     runs: Runs = None,
     view: View = False,
     script: Annotated[
@@ -208,6 +215,7 @@ def run(
         "prompt": prompt,
         "allow_hosts": tuple(allow_host) if allow_host else None,
         "expect": tuple(expect) if expect else None,
+        "output_schema": output_schema,
         "runs": runs,
     }
     _run(goal, flags, json, script, view)

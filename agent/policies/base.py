@@ -21,7 +21,7 @@ from actions import (
     UsageError,
     plugins,
 )
-from model.dialects.base import Dialect
+from model.dialects.base import Conversation, Dialect
 from model.processing.image import ImageLimits
 
 OnText = Callable[[str], None]  # receives the reply's text so far, each time it grows
@@ -87,6 +87,22 @@ class SupportsStreaming(Protocol):
     """A policy that reports its reply while it is generated."""
 
     on_text: OnText | None
+
+
+@runtime_checkable
+class SupportsAnswers(Protocol):
+    """A policy that answers questions about screenshots in JSON."""
+
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+        """Return a reply that is one JSON value.
+
+        Args:
+            question: The question; it says what the value must look like.
+            screens: The screenshots that it is about.
+            schema: The JSON schema of the value. A model in process is held to it, most servers are asked to hold
+                theirs to it; callers validate the reply.
+        """
+        ...
 
 
 @runtime_checkable
@@ -165,6 +181,12 @@ def first_click(actions: Sequence[Action]) -> Click:
         if isinstance(action, Move | LongPress):
             return Click(x=action.x, y=action.y)
     raise InvalidActionError("the reply contains no point")
+
+
+def question_conversation(question: str, screens: Sequence[Screen]) -> Conversation:
+    """Return a conversation of one user message: the screenshots, then a question."""
+    content: list[dict[str, object]] = [{"type": "image", "image": screen} for screen in screens]
+    return Conversation(({"role": "user", "content": [*content, {"type": "text", "text": question}]},))
 
 
 def load_dialect(

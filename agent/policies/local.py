@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actions import Reply, Screen, Step
 from agent.history_window import HistoryWindow
-from agent.policies.base import DialectPolicyMixin, OnText
+from agent.policies.base import DialectPolicyMixin, OnText, question_conversation
 from model.dialects.base import Conversation, Dialect
 
 if TYPE_CHECKING:
@@ -95,6 +95,24 @@ class LocalPolicy(DialectPolicyMixin):
             on_text=self.on_text,
             form=form,
             point_pattern=self.dialect.point_pattern,
+        )
+        return replace(reply, image_digests=_image_digests(conversation))
+
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+        """Return the model's answer to a question about screenshots, held to a JSON schema by a grammar.
+
+        Raises:
+            UsageError: Answers cannot be held to the schema.
+        """
+        from model.engine.json_grammar import answer_tokens, json_grammar
+
+        conversation = question_conversation(question, screens)
+        reply = self.chat.reply(
+            conversation.messages,
+            max_new_tokens=answer_tokens(schema),
+            temperature=self.temperature,
+            seed=self.seed,
+            form=json_grammar(schema),
         )
         return replace(reply, image_digests=_image_digests(conversation))
 

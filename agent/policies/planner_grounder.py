@@ -32,6 +32,7 @@ from agent.policies.base import (
     OnText,
     Policy,
     PredictionMixin,
+    SupportsAnswers,
     SupportsPrefetch,
     SupportsStreaming,
     first_click,
@@ -144,6 +145,16 @@ class PlannerGrounderPolicy(PredictionMixin):
     def locate(self, text: str, screen: Screen) -> Click:
         """Return the grounder's click on the element that `text` describes, in screen pixels."""
         return first_click(predict_actions(self.grounder, text, screen, LOCATE_VERBS))
+
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+        """Return the planner's answer to a question about screenshots.
+
+        Raises:
+            UsageError: The planner answers no questions.
+        """
+        if not isinstance(self.planner, SupportsAnswers):
+            raise UsageError(f"{self.planner.metadata['model']} answers no questions about screenshots; use a model")
+        return self.planner.answer(question, screens, schema)
 
     def parse(self, reply: Reply) -> Call:
         """Return the planner's call, with the grounder's point as an argument."""

@@ -14,6 +14,8 @@ from model.engine.json_schema import expand_schema
 from model.engine.number_regex import number_range_regex
 from model.json_file import JsonObject
 
+ANSWER_ROOM = 1024  # tokens of an answer before it is closed
+MARGIN = 16  # as in model.engine.grammar, which imports torch
 CLOSING_STRINGS = ('"', "]", "}", ",", "\n", "n")  # the last one begins null
 
 
@@ -40,6 +42,11 @@ def json_grammar(schema: Mapping[str, object]) -> CallGrammar:
         closing_strings=CLOSING_STRINGS,
         open_when_short=True,
     )
+
+
+def answer_tokens(schema: Mapping[str, object]) -> int:
+    """Return a token limit within which every answer can be completed, with room for its texts and lists."""
+    return closing_length(expand_schema(schema)) + MARGIN + ANSWER_ROOM
 
 
 def closing_length(expanded: JsonObject) -> int:
@@ -85,7 +92,7 @@ class _LarkRules:
         if kind == "array":
             return self._array(expanded)
         if kind in ("integer", "number"):
-            return f"/{number_range_regex(expanded['minimum'], expanded['maximum'], expanded['places'])}/"
+            return f"/{number_range_regex(expanded['minimum'], expanded['maximum'], expanded['x-places'])}/"
         if kind == "boolean":
             return '"true" | "false"'
         if "enum" in expanded:
@@ -146,5 +153,5 @@ def _minimal_length(expanded: JsonObject) -> int:
     if kind == "string":
         return 2 + int(expanded["maxLength"] if "pattern" in expanded else expanded["minLength"])
     if kind in ("integer", "number"):
-        return 2 + expanded["places"] + max(len(str(int(expanded["minimum"]))), len(str(int(expanded["maximum"]))))
+        return 2 + expanded["x-places"] + max(len(str(int(expanded["minimum"]))), len(str(int(expanded["maximum"]))))
     return len("false")

@@ -35,6 +35,7 @@ ANNOTATIONS = frozenset(
         "readOnly",
         "title",
         "writeOnly",
+        "x-places",
     }
 )
 KEYWORDS = {  # by type
@@ -73,7 +74,8 @@ _TYPE_CHECKS: dict[str, Callable[[object], bool]] = {
 def expand_schema(schema: Mapping[str, object]) -> JsonObject:
     """Return an equivalent or stricter schema without references, in the keywords that the grammar enforces.
 
-    A reference may contain itself `MAX_RECURSION` times; strings, arrays and numbers without a limit get the limits of
+    The result is a JSON schema again, in which "x-places" are the decimal places of a number. A reference may contain
+    itself `MAX_RECURSION` times; strings, arrays and numbers without a limit get the limits of
     this module, and objects without `additionalProperties` have no others.
 
     Args:
@@ -327,13 +329,13 @@ def _number(schema: Mapping[str, Any], kind: str, path: tuple[str, ...]) -> dict
         least = least if above is None else max(least, math.nextafter(above, math.inf))
         most = most if below is None else min(most, math.nextafter(below, -math.inf))
     bounds = [schema[key] for key in KEYWORDS[kind] & schema.keys()]
-    places = 0 if kind == "integer" else decimal_places(bounds)
+    places = 0 if kind == "integer" else schema.get("x-places", decimal_places(bounds))
     if not has_number(least, most, places):
         raise UsageError(
             f"no {kind} with at most {places} decimal places is within the bounds at {_place(path)} "
             f"(without a bound: {-LARGEST_NUMBER} to {LARGEST_NUMBER})"
         )
-    return {"type": kind, "minimum": least, "maximum": most, "places": places}
+    return {"type": kind, "minimum": least, "maximum": most, "x-places": places}
 
 
 def _refuse_others(keys: set[str], allowed: frozenset[str], context: str, path: tuple[str, ...]) -> None:
