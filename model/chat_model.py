@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from model.engine.call_grammar import CallGrammar
     from model.engine.grammar import GrammarCompiler, GrammarGuide
     from model.engine.point_uncertainty import PointUncertainty
-    from model.engine.session import ImageSegment
+    from model.engine.session import ImageSegment, Segment
     from model.nn.qwen25vl import Qwen25VL
 
 MAX_PREFETCHED = 6  # screenshots preprocessed ahead, at most
@@ -53,6 +53,15 @@ class GenerationStats:
     passes: int  # forward passes of the decoder
     ended: bool  # False when the reply reached max_new_tokens
     uncertainty: PointUncertainty | None  # of the predicted point; None where the reply has no point
+
+
+@dataclass(frozen=True)
+class _Context:
+    """A prompt as the session takes it."""
+
+    segments: Sequence[Segment]
+    encode: Callable[[ImageSegment], torch.Tensor]
+    encoded: int  # images that are not in the vision cache
 
 
 class ChatModel:
@@ -209,6 +218,50 @@ class ChatModel:
             release_cached_memory(self.model.device)
             raise
 
+    def choice_probabilities(self, messages: Sequence[Message], choices: Sequence[str]) -> list[float]:
+        """Return how probable each text is as the beginning of the reply, relative to the other texts.
+
+        Args:
+            messages: The conversation; see `render`.
+            choices: Texts whose first tokens differ.
+
+        Raises:
+            UsageError: The conversation cannot be rendered, or two texts begin with the same token.
+            ContextLengthError: The prompt exceeds budget_tokens.
+            OutOfMemoryError: The device has no memory for the context.
+        """
+        from model.engine.memory_errors import translate_out_of_memory
+
+        first_ids = [self.tokenizer.encode(choice)[0] for choice in choices]
+        if len(set(first_ids)) < len(first_ids):
+            raise UsageError(f"{self.name} cannot tell {' from '.join(choices)} by the first token; choose other words")
+        prompt = self.render(messages)
+        with translate_out_of_memory(len(prompt.input_ids), self.model.device):
+            context = self._context(prompt)
+            logits = self.model.logits(self.session.prefill(context.segments, context.encode))
+        return [float(value) for value in logits[0, first_ids].float().softmax(-1)]
+
+    def _context(self, prompt: Prompt) -> _Context:
+        """Return a prompt as the session takes it, with the patches of the images that are to be encoded."""
+        from model.engine.session import split_segments
+
+        images = [self._image_segment(screen) for screen in prompt.screens]
+        segments = split_segments(prompt.input_ids, self.model.config.image_token_id, images)
+        screens = {image.key: screen for image, screen in zip(images, prompt.screens, strict=True)}
+        missing = {image.key for image in self.session.missing_images(segments) if image.key not in self.vision_cache}
+        patches = {key: self._patches(key, screens[key]) for key in missing}
+
+        def encode_now(image: ImageSegment) -> torch.Tensor:
+            image_patches = patches.pop(image.key, None)  # None: it was in the cache, and has been evicted since
+            if image_patches is None:
+                image_patches, _ = patchify_frame(screens[image.key].pixels, self.limits, self.model.device)
+            return self.encoder(image_patches, image.grid)
+
+        def encode(image: ImageSegment) -> torch.Tensor:
+            return self.vision_cache.get(image.key, lambda: encode_now(image))
+
+        return _Context(segments, encode, len(missing))
+
     def _reply(
         self,
         start: float,
@@ -222,31 +275,16 @@ class ChatModel:
     ) -> Reply:
         from model.engine.decode import Generation, Sampling, generate_stream
         from model.engine.point_uncertainty import point_uncertainty
-        from model.engine.session import split_segments
 
-        images = [self._image_segment(screen) for screen in prompt.screens]
-        context = split_segments(prompt.input_ids, self.model.config.image_token_id, images)
-        screens = {image.key: screen for image, screen in zip(images, prompt.screens, strict=True)}
-        missing = {image.key for image in self.session.missing_images(context) if image.key not in self.vision_cache}
-        patches = {key: self._patches(key, screens[key]) for key in missing}
+        context = self._context(prompt)
         guide = None if form is None else self.make_guide(form)
         preprocessed = time.perf_counter()
-
-        def encode_now(image: ImageSegment) -> torch.Tensor:
-            image_patches = patches.pop(image.key, None)  # None: it was in the cache, and has been evicted since
-            if image_patches is None:
-                image_patches, _ = patchify_frame(screens[image.key].pixels, self.limits, self.model.device)
-            return self.encoder(image_patches, image.grid)
-
-        def encode(image: ImageSegment) -> torch.Tensor:
-            return self.vision_cache.get(image.key, lambda: encode_now(image))
-
         first_token = preprocessed
         generation = Generation()
         for _ in generate_stream(
             self.session,
-            context,
-            encode,
+            context.segments,
+            context.encode,
             generation,
             max_new_tokens=max_new_tokens or self.settings.max_new_tokens,
             stop_ids=self.tokenizer.stop_ids,
@@ -264,7 +302,7 @@ class ChatModel:
         self.stats = GenerationStats(
             reused=self.session.reused,
             computed=self.session.computed,
-            encoded=len(missing),
+            encoded=context.encoded,
             sampled=generation.sampled,
             forced=generation.forced_count,
             passes=generation.passes,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from actions import (
     ACTION_TYPES,
@@ -24,9 +25,25 @@ from actions import (
 from model.dialects.base import Conversation, Dialect
 from model.processing.image import ImageLimits
 
+STATEMENT_PROMPT = """\
+Look at the screenshot. Is this statement true of it: {statement}
+Answer with one word, yes or no."""
 OnText = Callable[[str], None]  # receives the reply's text so far, each time it grows
 OnStatus = Callable[[str], None]  # receives one sentence about the progress of loading
 LOCATE_VERBS = frozenset({"click"})
+
+
+@dataclass(frozen=True)
+class StatementAnswer:
+    """A model's answer to whether a statement is true.
+
+    Args:
+        answer: The likeliest answer.
+        probability: Of "yes", against "no"; None where the model's server gives no probabilities.
+    """
+
+    answer: Literal["yes", "no", "unsure"]
+    probability: float | None
 
 
 class Policy(Protocol):
@@ -102,6 +119,15 @@ class SupportsAnswers(Protocol):
             schema: The JSON schema of the value. A model in process is held to it, most servers are asked to hold
                 theirs to it; callers validate the reply.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsStatements(Protocol):
+    """A policy that judges statements about a screenshot."""
+
+    def judge(self, statement: str, screen: Screen) -> StatementAnswer:
+        """Return whether a statement is true of a screenshot."""
         ...
 
 

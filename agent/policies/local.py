@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from actions import Reply, Screen, Step
 from agent.history_window import HistoryWindow
-from agent.policies.base import DialectPolicyMixin, OnText, question_conversation
+from agent.policies.base import (
+    STATEMENT_PROMPT,
+    DialectPolicyMixin,
+    OnText,
+    StatementAnswer,
+    question_conversation,
+)
 from model.dialects.base import Conversation, Dialect
 
 if TYPE_CHECKING:
@@ -115,6 +121,12 @@ class LocalPolicy(DialectPolicyMixin):
             form=json_grammar(schema),
         )
         return replace(reply, image_digests=_image_digests(conversation))
+
+    def judge(self, statement: str, screen: Screen) -> StatementAnswer:
+        """Return whether a statement is true of a screenshot, by the probabilities of the words "yes" and "no"."""
+        conversation = question_conversation(STATEMENT_PROMPT.format(statement=statement), (screen,))
+        probability, _ = self.chat.choice_probabilities(conversation.messages, ("yes", "no"))
+        return StatementAnswer("yes" if probability >= 0.5 else "no", probability)
 
     def close(self) -> None:
         """Do nothing: the caller owns the weights."""

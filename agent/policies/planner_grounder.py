@@ -32,8 +32,10 @@ from agent.policies.base import (
     OnText,
     Policy,
     PredictionMixin,
+    StatementAnswer,
     SupportsAnswers,
     SupportsPrefetch,
+    SupportsStatements,
     SupportsStreaming,
     first_click,
     predict_actions,
@@ -155,6 +157,16 @@ class PlannerGrounderPolicy(PredictionMixin):
         if not isinstance(self.planner, SupportsAnswers):
             raise UsageError(f"{self.planner.metadata['model']} answers no questions about screenshots; use a model")
         return self.planner.answer(question, screens, schema)
+
+    def judge(self, statement: str, screen: Screen) -> StatementAnswer:
+        """Return whether a statement is true of a screenshot, in the planner's judgment.
+
+        Raises:
+            UsageError: The planner judges no statements.
+        """
+        if not isinstance(self.planner, SupportsStatements):
+            raise UsageError(f"{self.planner.metadata['model']} judges no statements about screenshots; use a model")
+        return self.planner.judge(statement, screen)
 
     def parse(self, reply: Reply) -> Call:
         """Return the planner's call, with the grounder's point as an argument."""

@@ -45,6 +45,7 @@ class FakeServer:
     fails_on: str = ""  # text in a request that gives status 500; "large": a large image
     truncated_streams: int = 0  # streams that break off
     lists_models: bool = True
+    first_logprobs: dict[str, float] = field(default_factory=dict)  # given to requests with `logprobs`
     requests: list[dict[str, Any]] = field(default_factory=list)
     request_headers: list[dict[str, str]] = field(default_factory=list)
     base: str = ""
@@ -124,6 +125,9 @@ def serve_fake(fake: FakeServer) -> Iterator[FakeServer]:
                 return self.stream(text)
             usage = {"prompt_tokens": 11, "completion_tokens": 5}
             choice = {"message": self.message(text), "finish_reason": "stop"}
+            if body.get("logprobs") and fake.first_logprobs:
+                top = [{"token": token, "logprob": value} for token, value in fake.first_logprobs.items()]
+                choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
             return self.send(200, {"choices": [choice], "usage": usage})
 
         def message(self, text: str) -> dict[str, Any]:

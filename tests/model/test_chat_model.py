@@ -11,6 +11,7 @@ import torch
 
 from actions import Screen, UsageError
 from model.chat_model import load_chat
+from model.engine.call_grammar import CallGrammar
 from model.engine.memory_errors import ContextLengthError
 from model.processing.image import patchify
 from model.processing.tokenizer import Tokenizer
@@ -146,3 +147,16 @@ def test_budget_argument_overrides_checkpoint_setting() -> None:
     with pytest.raises(ContextLengthError, match=r"the budget is 200; .* raise --budget-tokens"):
         chat.reply([{"role": "user", "content": "a" * 300}], max_new_tokens=1)
     assert load_chat("embedded", "cpu").session.budget_tokens > 200
+
+
+def test_choice_probabilities_follow_the_logits() -> None:
+    chat = load_chat("embedded", "cpu")
+    messages = [user_message(screen(), "Done?")]
+    first = chat.choice_probabilities(messages, ("yes", "no"))
+    assert sum(first) == pytest.approx(1.0)
+    assert chat.choice_probabilities(messages, ("no", "yes")) == pytest.approx(first[::-1], abs=1e-5)
+    likelier = ("yes", "no")[first[1] > first[0]]
+    choice = CallGrammar("", "", 'call: "yes" | "no"', ("yes",))
+    assert chat.reply(messages, form=choice).text == likelier
+    with pytest.raises(UsageError, match="first token"):
+        chat.choice_probabilities(messages, ("no", "not"))

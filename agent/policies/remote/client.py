@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +36,7 @@ class ChatCompletion:
     prompt_tokens: int = 0
     reply_tokens: int = 0
     attempts: int = 1
+    first_logprobs: Mapping[str, float] = field(default_factory=dict)  # of the likeliest first tokens, where requested
 
 
 def find_api_key(base: str) -> str:
@@ -120,9 +121,10 @@ class ChatClient:
         try:
             message = data["choices"][0]["message"]
             text = message_text(message.get("content"), message.get("tool_calls"))
-        except (KeyError, IndexError, TypeError, AttributeError):
+            logprobs = _first_logprobs(data["choices"][0])
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             raise SurfaceError(f"{self.base} returned no message: {self._redact(data)}") from None
-        return ChatCompletion(text, *_usage(data), attempts)
+        return ChatCompletion(text, *_usage(data), attempts, logprobs)
 
     def _stream(
         self, url: str, body: Mapping[str, object], on_text: Callable[[str], None]
@@ -246,6 +248,13 @@ def _append_delta(call: dict[str, Any], delta: Mapping[str, Any]) -> None:
 def _usage(data: Mapping[str, Any]) -> tuple[int, int]:
     usage = data.get("usage") or {}
     return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+
+
+def _first_logprobs(choice: Mapping[str, Any]) -> dict[str, float]:
+    """Return the log-probabilities of the likeliest first tokens of a choice; {} where the server gives none."""
+    tokens = (choice.get("logprobs") or {}).get("content") or []
+    entries = tokens[0].get("top_logprobs") or [tokens[0]] if tokens else []
+    return {str(entry["token"]): float(entry["logprob"]) for entry in entries}
 
 
 def message_text(content: object, calls: Sequence[WireObject] | None) -> str:

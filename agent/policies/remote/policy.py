@@ -6,15 +6,22 @@ Screenshots are resized here, by the rule and filter of model.processing.image, 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from actions import Reply, Screen, Step
+from actions import Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from agent.policies.base import DialectPolicyMixin, OnText, question_conversation
+from agent.policies.base import (
+    STATEMENT_PROMPT,
+    DialectPolicyMixin,
+    OnText,
+    StatementAnswer,
+    question_conversation,
+)
 from agent.policies.remote import structured_output
 from agent.policies.remote.client import ChatClient
 from agent.policies.remote.messages import Message, data_uri, render_messages, text_only
@@ -22,6 +29,8 @@ from agent.policies.remote.profile import ModelProfile
 from model.dialects.base import Conversation, Dialect
 
 ANSWER_TOKENS = 2048
+JUDGMENT_TOKENS = 8
+TOP_LOGPROBS = 20
 IMAGE_CACHE_SIZE = 32
 
 
@@ -57,6 +66,7 @@ class RemotePolicy(DialectPolicyMixin):
         self.check_result = ""
         self.check_size: Callable[[RemotePolicy, int, int], None] | None = None
         self.checked_pixels = 0
+        self._has_logprobs = True  # until a reply without them
         self._image_uris: OrderedDict[str, str] = OrderedDict()  # consecutive prompts share most images
 
     @property
@@ -108,6 +118,39 @@ class RemotePolicy(DialectPolicyMixin):
             max_new_tokens=ANSWER_TOKENS,
             constraint=structured_output.schema_fields(self.profile.structured, schema),
         )
+
+    def judge(self, statement: str, screen: Screen) -> StatementAnswer:
+        """Return whether a statement is true of a screenshot, by the probabilities of the words "yes" and "no".
+
+        A server without log-probabilities is asked for a word.
+
+        Raises:
+            UsageError: The server rejects the request.
+            SurfaceError: The server is unreachable.
+        """
+        question = question_conversation(STATEMENT_PROMPT.format(statement=statement), (screen,))
+        if self._has_logprobs:
+            try:
+                probability = self._yes_probability(question)
+            except UsageError:  # the request is fine without them, or fails again below
+                probability = None
+            if probability is not None:
+                return StatementAnswer("yes" if probability >= 0.5 else "no", probability)
+            self._has_logprobs = False
+        word = self.reply(question, temperature=0, max_new_tokens=JUDGMENT_TOKENS).text.strip(" .\n").lower()
+        return StatementAnswer("yes" if word == "yes" else "no" if word == "no" else "unsure", None)
+
+    def _yes_probability(self, question: Conversation) -> float | None:
+        """Return the probability of "yes" against "no" as the first token; None where the server gives neither."""
+        messages, _ = render_messages(question, self.profile.tools)
+        fields = {"messages": [self._to_wire(message) for message in messages], "max_tokens": 1, "temperature": 0}
+        completion = self.client.complete({**fields, "logprobs": True, "top_logprobs": TOP_LOGPROBS})
+        totals = {"yes": 0.0, "no": 0.0}
+        for token, logprob in completion.first_logprobs.items():
+            if (word := token.strip().lower()) in totals:
+                totals[word] += math.exp(logprob)
+        total = sum(totals.values())
+        return totals["yes"] / total if total > 0 else None
 
     def reply(
         self,
