@@ -193,6 +193,13 @@ def run(
             help="Without --expect, ask the model at the end whether the screens show GOAL as reached; default: yes."
         ),
     ] = None,
+    output_schema: Annotated[
+        str | None,
+        typer.Option(
+            help="JSON schema of the answer; the run ends with one that fits it, each value read a second time.",
+            metavar="FILE",
+        ),
+    ] = None,
     runs: Runs = None,
     view: View = False,
     script: Annotated[
@@ -230,6 +237,7 @@ def run(
         "allow_hosts": tuple(allow_host) if allow_host else None,
         "expect": tuple(expect) if expect else None,
         "second_look": second_look,
+        "output_schema": output_schema,
         "runs": runs,
     }
     _run(goal, flags, json, script, view)

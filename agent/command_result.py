@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from agent.loop import Episode
 
 EXIT_CODES = {"success": 0, "failure": 1, "budget": 4, "error": 5}
-CLAIMED_EXIT_CODE = 6  # the expectations of the user are neither met nor refuted
+CLAIMED_EXIT_CODE = 6  # the user's expectations are neither met nor refuted, or the output is unconfirmed
 STOPPED_EXIT_CODES = {"denied": 3, "interrupted": 130, "signal": 143}
 
 
@@ -18,8 +18,11 @@ def exit_code(episode: Episode) -> int:
     """Return the process's exit code for a finished run: 128 and the number of the signal that stopped it."""
     if episode.status == "stopped":
         return episode.exit_code or STOPPED_EXIT_CODES[episode.cause]
+    is_unconfirmed = episode.extraction is not None and not episode.extraction.is_confirmed
     is_claimed = episode.proof is not None and episode.proof.has_unproven_expectation
-    return CLAIMED_EXIT_CODE if episode.status == "success" and is_claimed else EXIT_CODES[episode.status]
+    if episode.status == "success" and (is_claimed or is_unconfirmed):
+        return CLAIMED_EXIT_CODE
+    return EXIT_CODES[episode.status]
 
 
 def capture_stdout() -> TextIO:

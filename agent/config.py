@@ -39,7 +39,7 @@ NOT_SETTINGS = frozenset(  # environment variables that other modules read
     {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY", "PIXELHAND_ORG_POLICY"}
 )
 USER_ONLY_KEYS = frozenset(  # what runs, where traces go, what it may see, and which policy is the task's
-    {"runs", "prompt", "model", "grounder", "program", "share", "policy"}
+    {"runs", "prompt", "model", "grounder", "program", "share", "policy", "output_schema"}
 )
 MAX_FILE_BYTES = 1_000_000
 MAX_PROJECT_SIDE_PX = 4096  # what a project may choose, unless the user's own settings have more
@@ -101,6 +101,9 @@ class Settings:
     second_look: bool = Field(
         default=True,
         description="Where nothing is expected, ask the model at the end whether the screens show the goal reached.",
+    )
+    output_schema: str = Field(
+        default="", description="Path of a JSON schema; the run ends with an answer that fits it."
     )
     headed: bool = Field(default=False, description="Show the browser's window.")
     max_steps: Integer = Field(default=30, ge=1, description="Steps after which a run ends unfinished.")

@@ -14,8 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
+from pydantic import BaseModel, JsonValue
+
 from actions import Answer, RunStoppedError, Screen, Step, SurfaceError, UsageError
 from agent.env import BaseEnv, Env
+from agent.extraction.extractor import Extractor
+from agent.extraction.output import Output
+from agent.extraction.output_schema import InvalidOutputError
 from agent.person_turn import PersonTurn
 from agent.policies.base import Policy
 from agent.resume import RepeatedAction, Resumption
@@ -50,6 +55,12 @@ class Episode:
     cause: StopReason
     exit_code: int = 0  # of a process that was asked to stop; 0 for other causes
     proof: Proof | None = None  # how far the outcome is proven; None where the model did not report one
+    extraction: Output | None = None  # the output and where it was read; None unless one was asked for and read
+
+    @property
+    def output(self) -> BaseModel | JsonValue:
+        """The output of the run, as an instance of the model where one was given; None without an output."""
+        return None if self.extraction is None else self.extraction.instance
 
 
 def run(
@@ -68,6 +79,7 @@ def run(
     verifier: Verifier | None = None,
     second_look: SecondLook | None = None,
     control: RunControl | None = None,
+    extractor: Extractor | None = None,
 ) -> Episode:
     """Run a policy in an environment until the task ends, the model ends it, or a limit is reached.
 
@@ -87,6 +99,7 @@ def run(
         verifier: Checks what the user expects when the model reports success.
         second_look: Asks the model in place of a verifier.
         control: What a person asks for between the steps; None where nobody can.
+        extractor: Reads the output when the run ends with success; if it cannot, the run fails.
 
     Returns:
         The finished run. Failures of the machine, Ctrl-C, SIGTERM and SIGHUP end it with a status.
@@ -102,6 +115,7 @@ def run(
     state: TurnResult | None = None
     ending: Termination | None = None
     proof: Proof | None = None
+    output: Output | None = None
     stop_request: StopRequest | None = None
     start = time.perf_counter()
 
@@ -174,6 +188,13 @@ def run(
                 check = partial(second_look.check, goal, screens, answer)
             with shield.allow_interrupts():
                 ending, proof = prove(ending, check)
+            if extractor is not None and ending.status == "success":
+                screens = [*(step.screen for step in steps), state.screen]
+                try:
+                    with shield.allow_interrupts():
+                        output = extractor.extract(goal, ending.message, screens, record)
+                except InvalidOutputError as error:
+                    ending = Termination("failure", "no output", hide_secrets(env, str(error)))
         except RunStoppedError as error:  # an answer about held requests
             ending = Termination("stopped", "interrupted", str(error))
         except SurfaceError as error:
@@ -193,10 +214,13 @@ def run(
                 executor.finish_writes(asks=False)
             if ending is not None:
                 with suppress(SurfaceError):  # a full disk does not change how the run ended
-                    record("end", **_end_facts(ending, reward, steps, state.screen if state else None, start, proof))
+                    record(
+                        "end",
+                        **_end_facts(ending, reward, steps, state.screen if state else None, start, proof, output),
+                    )
     folder = str(trace.folder) if trace else ""
     exit_code = stop_request.exit_code if stop_request is not None else 0
-    return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause, exit_code, proof)
+    return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause, exit_code, proof, output)
 
 
 def raise_if_interrupted(episode: Episode) -> None:
@@ -213,6 +237,7 @@ def _end_facts(
     screen: Screen | None,
     start: float,
     proof: Proof | None,
+    output: Output | None,
 ) -> dict[str, object]:
     facts: dict[str, object] = {
         "status": ending.status,
@@ -226,4 +251,6 @@ def _end_facts(
     }
     if proof is not None:
         facts["proof"] = proof.as_dict()
+    if output is not None:
+        facts["output"] = output.as_dict()
     return facts if screen is None else {**facts, "screen": screen}

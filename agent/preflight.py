@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actions import UsageError, usage_problems
 from agent.config import Settings
+from agent.extraction.output_schema import load_output_schema
 from agent.policies.factory import policy_problems
 from agent.policies.scripted import load_script
 from agent.session import is_practice, policy_options, surface_name, surface_options
@@ -36,6 +37,8 @@ def resolve_settings(settings: Settings, goal: str, script: Path | None = None) 
         settings = replace(settings, model="embedded")
     problems = target_problems(settings)
     problems += usage_problems(lambda: parse_expectations(settings.expect))
+    if settings.output_schema:
+        problems += usage_problems(lambda: load_output_schema(settings.output_schema))
     if not goal and not has_practice_page:
         problems.append("the goal is empty; describe the task in quotes")
     if script is not None:

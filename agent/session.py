@@ -21,6 +21,8 @@ from agent.config import Settings
 from agent.control import serve_control
 from agent.crash_report import report_crashes
 from agent.env import BaseEnv, Env
+from agent.extraction.extractor import AnsweringPolicy, Extractor
+from agent.extraction.output_schema import OutputSchema, load_output_schema
 from agent.loop import Episode, run
 from agent.policies.base import OnStatus, OnText, Policy, SupportsJudgment, UsesSurface
 from agent.policies.factory import PolicyOptions, load_policy
@@ -101,6 +103,7 @@ def run_session(
         settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
     guard = make_guard(settings)
     safety = safety_policy(settings)
+    schema = load_output_schema(settings.output_schema) if settings.output_schema else None
     if policy is None and script is not None:
         policy = script_policy = load_script(script, settings.prompt)
         settings = replace(settings, max_steps=min(settings.max_steps, len(script_policy.replies)))
@@ -110,6 +113,7 @@ def run_session(
         policy = policy_from_settings(settings, on_text=display.on_text, on_status=display.message)
     with defer_interrupts() as shield, ExitStack() as stack:
         stack.callback(policy.close)
+        extractor = make_extractor(schema, policy) if schema is not None else None
         folder = trace.new_folder(runs_root(settings))
         stack.enter_context(report_crashes(folder))
         about = manifest(goal, settings, policy.metadata, safety)
@@ -175,6 +179,7 @@ def run_session(
             verifier=Verifier(expectations, surface) if expectations else None,
             second_look=SecondLook(policy) if settings.second_look and isinstance(policy, SupportsJudgment) else None,
             control=control,
+            extractor=extractor,
         )
 
 
@@ -332,6 +337,24 @@ def stop_hotkey(settings: Settings, stop: Callable[[], None], message: Callable[
     message(f"{hotkey.HOTKEY} stops the run, whichever window is in front")
     with keys:
         yield
+
+
+def make_extractor(schema: OutputSchema, policy: Policy) -> Extractor:
+    """Return what reads the output of a run.
+
+    Args:
+        schema: What the output must look like.
+        policy: The policy of the run.
+
+    Raises:
+        UsageError: The policy answers no questions about screenshots.
+    """
+    if not isinstance(policy, AnsweringPolicy):
+        raise UsageError(
+            f"--output-schema cannot be used with {policy.metadata['model']}: it answers no questions about "
+            "screenshots. Remove --output-schema, or use a model."
+        )
+    return Extractor(schema, policy)
 
 
 def restore_limits(env: Env, resumption: Resumption) -> None:

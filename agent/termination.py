@@ -25,7 +25,17 @@ from agent.repetition import RepetitionCounter
 
 Status = Literal["success", "failure", "budget", "stopped", "error"]
 StopReason = Literal[
-    "verdict", "own word", "refuted", "bad calls", "no progress", "denied", "budget", "interrupted", "signal", "machine"
+    "verdict",
+    "own word",
+    "refuted",
+    "no output",
+    "bad calls",
+    "no progress",
+    "denied",
+    "budget",
+    "interrupted",
+    "signal",
+    "machine",
 ]
 Verdict = Mapping[str, Any]  # done: bool, reward: float | None
 

@@ -56,6 +56,15 @@ class GenerationStats:
     uncertainty: PointUncertainty | None  # of the predicted point; None where the reply has no point
 
 
+@dataclass(frozen=True)
+class _Context:
+    """A prompt as the session takes it."""
+
+    segments: Sequence[Segment]
+    encode: Callable[[ImageSegment], torch.Tensor]
+    encoded: int  # images that are not in the vision cache
+
+
 class ChatModel:
     """A model and its tokenizer, with the context and the image embeddings that the next reply may reuse.
 
@@ -226,8 +235,8 @@ class ChatModel:
             raise UsageError(f"{self.name} cannot choose between {answers}: two answers begin with the same token")
         prompt = self.render(messages)
         with self._within_memory(prompt):
-            context, encode, _ = self._context(prompt)
-            logits = self.model.logits(self.session.prefill(context, encode))[0].float()
+            context = self._context(prompt)
+            logits = self.model.logits(self.session.prefill(context.segments, context.encode))[0].float()
         probabilities = logits[[token for ids in tokens for token in sorted(ids)]].softmax(-1)
         if not bool(probabilities.isfinite().all()):
             raise UsageError(f"the logits of {self.name} are not finite; try --dtype float32")
@@ -253,14 +262,14 @@ class ChatModel:
             release_cached_memory(self.model.device)
             raise
 
-    def _context(self, prompt: Prompt) -> tuple[list[Segment], Callable[[ImageSegment], torch.Tensor], int]:
-        """Return a prompt as segments, the function that embeds its images, and how many of these are not cached."""
+    def _context(self, prompt: Prompt) -> _Context:
+        """Return a prompt as the session takes it, with the patches of the images that are to be encoded."""
         from model.engine.session import split_segments
 
         images = [self._image_segment(screen) for screen in prompt.screens]
-        context = split_segments(prompt.input_ids, self.model.config.image_token_id, images)
+        segments = split_segments(prompt.input_ids, self.model.config.image_token_id, images)
         screens = {image.key: screen for image, screen in zip(images, prompt.screens, strict=True)}
-        missing = {image.key for image in self.session.missing_images(context) if image.key not in self.vision_cache}
+        missing = {image.key for image in self.session.missing_images(segments) if image.key not in self.vision_cache}
         patches = {key: self._patches(key, screens[key]) for key in missing}
 
         def encode_now(image: ImageSegment) -> torch.Tensor:
@@ -272,7 +281,7 @@ class ChatModel:
         def encode(image: ImageSegment) -> torch.Tensor:
             return self.vision_cache.get(image.key, lambda: encode_now(image))
 
-        return context, encode, len(missing)
+        return _Context(segments, encode, len(missing))
 
     def _reply(
         self,
@@ -288,15 +297,15 @@ class ChatModel:
         from model.engine.decode import Generation, Sampling, generate_stream
         from model.engine.point_uncertainty import point_uncertainty
 
-        context, encode, missing_count = self._context(prompt)
+        context = self._context(prompt)
         guide = None if form is None else self.make_guide(form)
         preprocessed = time.perf_counter()
         first_token = preprocessed
         generation = Generation()
         for _ in generate_stream(
             self.session,
-            context,
-            encode,
+            context.segments,
+            context.encode,
             generation,
             max_new_tokens=max_new_tokens or self.settings.max_new_tokens,
             stop_ids=self.tokenizer.stop_ids,
@@ -314,7 +323,7 @@ class ChatModel:
         self.stats = GenerationStats(
             reused=self.session.reused,
             computed=self.session.computed,
-            encoded=missing_count,
+            encoded=context.encoded,
             sampled=generation.sampled,
             forced=generation.forced_count,
             passes=generation.passes,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal, cast
 from actions import UsageError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from agent.env import BaseEnv, Env
     from agent.loop import Episode
     from agent.policies.base import Policy
@@ -99,6 +101,7 @@ def run(
     safety: str = "",
     expect: Sequence[str] = (),
     second_look: bool = True,
+    output_model: type[BaseModel] | None = None,
     on_event: OnEvent | None = None,
     ask: AskUser | None = None,
 ) -> Episode:
@@ -121,22 +124,26 @@ def run(
             reported success becomes a failure.
         second_look: without `expect`, ask the policy's model at the end whether the screens show the goal as reached,
             where it can answer questions. If it denies that, a reported success becomes a failure.
+        output_model: a pydantic model. When the run ends with success, its `output` is an instance, read from the
+            last screenshots; `extraction` has the box of each value. A value that a second look does not confirm
+            is None where the model permits it. If no valid instance can be read, the run fails.
         on_event: called with each event of the run, after it was recorded.
         ask: called with a question of the policy; returns the answer.
 
     Returns:
-        The episode: `status`, `reward`, `steps`, `message`, `cause`, `proof` (how far a reported success is
-            proven), and `run`, the folder of its trace.
+        The episode: `status`, `reward`, `steps`, `message`, `cause`, `output`, `extraction`, `proof` (how far a
+            reported success is proven), and `run`, the folder of its trace.
 
     Raises:
         UsageError: wrong usage, such as a screen of the user without an approver.
     """
     from agent import loop
     from agent.config import Settings
+    from agent.extraction.output_schema import output_schema_of
     from agent.policies.base import SupportsJudgment
     from agent.safety.guard import requires_approval
     from agent.safety.policy import load_safety_policy
-    from agent.session import install_guard, manifest
+    from agent.session import install_guard, make_extractor, manifest
     from agent.termination import StopLimits
     from agent.trace import TraceWriter, new_folder
     from agent.verification.expectations import parse_expectations
@@ -144,6 +151,7 @@ def run(
     from agent.verification.verifier import Verifier
 
     expectations = parse_expectations(expect)
+    extractor = None if output_model is None else make_extractor(output_schema_of(output_model), policy)
     if approve not in ("", "each", "never"):
         raise UsageError(f"approve must be 'each', 'never' or '', not {approve!r}")
     base = cast("BaseEnv", env.unwrapped)
@@ -187,4 +195,5 @@ def run(
             approves_each=approves_each,
             verifier=Verifier(expectations, base.surface) if expectations else None,
             second_look=SecondLook(policy) if second_look and isinstance(policy, SupportsJudgment) else None,
+            extractor=extractor,
         )

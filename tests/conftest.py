@@ -35,6 +35,7 @@ FILES = {  # marker: patterns of files below tests/
         "evals/test_miniwob*",
         "perf/test_guard_surfaces.py",
         "pixelhand/test_api.py",
+        "pixelhand/test_pytest_plugin_browser.py",
         "training/*",
     ),
     "desktop": (
@@ -47,6 +48,7 @@ FILES = {  # marker: patterns of files below tests/
     ),
     "android": ("envs/android/*",),
     "model": (
+        "agent/extraction/test_run_output.py",
         "agent/test_pair.py",
         "agent/test_remote_same.py",
         "evals/test_eval_remote.py",
@@ -58,6 +60,7 @@ FILES = {  # marker: patterns of files below tests/
         "model/test_opencua_checkpoint.py",
         "model/test_parity*",
         "perf/test_engine.py",
+        "pixelhand/test_pytest_plugin_browser.py",
         "training/*",
     ),
 }

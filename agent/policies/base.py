@@ -21,9 +21,8 @@ from actions import (
     UsageError,
     plugins,
 )
-from model.dialects.base import Dialect
+from model.dialects.base import Conversation, Dialect
 from model.processing.image import ImageLimits
-from model.processing.tokenizer import Message
 
 OnText = Callable[[str], None]  # receives the reply's text so far, each time it grows
 OnStatus = Callable[[str], None]  # receives one sentence about the progress of loading
@@ -106,6 +105,22 @@ class SupportsJudgment(Protocol):
 
 
 @runtime_checkable
+class SupportsAnswers(Protocol):
+    """A policy that answers questions about screenshots in JSON."""
+
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+        """Return a reply that is one JSON value.
+
+        Args:
+            question: The question; it says what the value must look like.
+            screens: The screenshots that it is about.
+            schema: The JSON schema of the value. A model in process is held to it, most servers are asked to hold
+                theirs to it; callers validate the reply.
+        """
+        ...
+
+
+@runtime_checkable
 class UsesSurface(Protocol):
     """A policy that reads what the surface tells beside its pixels; a model does not."""
 
@@ -167,12 +182,6 @@ class DialectPolicyMixin(PredictionMixin):
         return self.dialect.to_actions(call, screen)
 
 
-def question_messages(question: str, screens: Sequence[Screen]) -> list[Message]:
-    """Return a conversation of one turn: the screenshots, then the question."""
-    parts: list[dict[str, object]] = [{"type": "image", "image": screen} for screen in screens]
-    return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
-
-
 def predict_actions(policy: Policy, goal: str, screen: Screen, verbs: frozenset[str]) -> tuple[Action, ...]:
     """Return the actions in a policy's reply to one screen without history."""
     reply = policy.decide(goal, (), screen, verbs)
@@ -187,6 +196,12 @@ def first_click(actions: Sequence[Action]) -> Click:
         if isinstance(action, Move | LongPress):
             return Click(x=action.x, y=action.y)
     raise InvalidActionError("the reply contains no point")
+
+
+def question_conversation(question: str, screens: Sequence[Screen]) -> Conversation:
+    """Return a conversation of one user message: the screenshots, then a question."""
+    content: list[dict[str, object]] = [{"type": "image", "image": screen} for screen in screens]
+    return Conversation(({"role": "user", "content": [*content, {"type": "text", "text": question}]},))
 
 
 def load_dialect(

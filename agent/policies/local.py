@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actions import Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from agent.policies.base import YES_OR_NO, DialectPolicyMixin, OnText, question_messages
+from agent.policies.base import YES_OR_NO, DialectPolicyMixin, OnText, question_conversation
 from model.dialects.base import Conversation, Dialect
 
 if TYPE_CHECKING:
@@ -104,9 +104,31 @@ class LocalPolicy(DialectPolicyMixin):
         Raises:
             UsageError: The model was trained on actions alone.
         """
+        self._check_answers_questions()
+        return self.chat.choose(question_conversation(question, screens).messages, YES_OR_NO)[0]
+
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+        """Return the model's answer to a question about screenshots, held to a JSON schema by a grammar.
+
+        Raises:
+            UsageError: The model was trained on actions alone, or answers cannot be held to the schema.
+        """
+        from model.engine.json_grammar import answer_tokens, json_grammar
+
+        self._check_answers_questions()
+        conversation = question_conversation(question, screens)
+        reply = self.chat.reply(
+            conversation.messages,
+            max_new_tokens=answer_tokens(schema),
+            temperature=self.temperature,
+            seed=self.seed,
+            form=json_grammar(schema),
+        )
+        return replace(reply, image_digests=_image_digests(conversation))
+
+    def _check_answers_questions(self) -> None:
         if not self.chat.settings.answers_questions:
             raise UsageError(f"{self.chat.name} cannot answer questions: it was trained on actions alone")
-        return self.chat.choose(question_messages(question, screens), YES_OR_NO)[0]
 
     def close(self) -> None:
         """Do nothing: the caller owns the weights."""

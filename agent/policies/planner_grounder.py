@@ -32,6 +32,7 @@ from agent.policies.base import (
     OnText,
     Policy,
     PredictionMixin,
+    SupportsAnswers,
     SupportsJudgment,
     SupportsPrefetch,
     SupportsStreaming,
@@ -155,6 +156,16 @@ class PlannerGrounderPolicy(PredictionMixin):
         if not isinstance(self.planner, SupportsJudgment):
             raise UsageError(f"{self.planner.metadata['model']} cannot answer questions")
         return self.planner.judge(question, screens)
+
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+        """Return the planner's answer to a question about screenshots.
+
+        Raises:
+            UsageError: The planner answers no questions.
+        """
+        if not isinstance(self.planner, SupportsAnswers):
+            raise UsageError(f"{self.planner.metadata['model']} answers no questions about screenshots; use a model")
+        return self.planner.answer(question, screens, schema)
 
     def parse(self, reply: Reply) -> Call:
         """Return the planner's call, with the grounder's point as an argument."""

@@ -42,6 +42,10 @@ class ScriptPolicy(DialectPolicyMixin):
         self._next += 1
         return Reply(text, prompt=goal, image_digests=(screen.digest,))
 
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+        """Return the next reply, whatever the schema; raise UsageError after the last one."""
+        return self.decide(question, (), screens[-1], frozenset())
+
     def skip(self, count: int) -> None:
         """Leave out the next `count` replies, which an earlier run used."""
         self._next += count

@@ -26,6 +26,7 @@ from agent.ui.formatting import (
     describe_action,
     describe_resumption,
     format_duration,
+    format_output,
     format_proof,
     format_timings,
     outcome_label,
@@ -58,7 +59,7 @@ The screenshot shows what the model saw: a ring is drawn around the target, and 
 
 Event = Mapping[str, Any]
 
-_END_FACTS = ("cause", "message", "proof", "duration_s", "prompt_tokens", "reply_tokens")
+_END_FACTS = ("cause", "message", "proof", "output", "duration_s", "prompt_tokens", "reply_tokens")
 _CALL_START = re.compile(r"<tool_call|<\||```|\{|^\s*(?:Action|action)s?:|pyautogui\.|^\s*\w+\(", re.MULTILINE)
 _LABEL = re.compile(r"^\s*(?:<think(?:ing)?>|Thought:|Action:)\s*", re.IGNORECASE)
 _JSON_THOUGHT = re.compile(r'"(?:thought|thinking|reasoning)"\s*:\s*"((?:[^"\\]|\\.)*)')
@@ -217,6 +218,8 @@ class TextDisplay:
         none = "none yet: the task is not finished" if self.has_task else "none: no task judges this page"
         self.message(f"{'verdict':8} {none if event['reward'] is None else _format_reward(event['reward'])}")
         for line in format_proof(event.get("proof")):
+            self.message(line)
+        for line in format_output(event.get("output")):
             self.message(line)
         self.message(f"{'trace':8} {self.run}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -137,6 +138,21 @@ def format_proof(proof: Mapping[str, Any] | None) -> list[str]:
         expectation = f"{sanitize(finding['expectation'], 200)}: " if finding["expectation"] else ""
         lines.append(f"{sanitize(finding['state'], 20):8} {expectation}{sanitize(finding['detail'], 300)}")
     return lines
+
+
+def format_output(output: Mapping[str, Any] | None) -> list[str]:
+    """Return lines that show the output of a run and what was not confirmed in it; none without an output.
+
+    Args:
+        output: The output of an `end` event, as of agent.extraction.output.Output.as_dict.
+    """
+    if not output:
+        return []
+    lines = [f"{'output':8} {sanitize(json.dumps(output['value'], ensure_ascii=False), NO_LIMIT)}"]
+    for field in output["fields"]:
+        if field["reason"]:
+            lines.append(f"{'':8} {sanitize(field['path'], 100) or 'the value'}: {sanitize(field['reason'], 300)}")
+    return [*lines, f"{'':8} {'confirmed' if output['confirmed'] else 'not confirmed'} by a second look"]
 
 
 def describe_resumption(event: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from agent.ui.formatting import (
     describe_action,
     describe_resumption,
     format_duration,
+    format_output,
     format_proof,
     format_timings,
     outcome_label,
@@ -165,6 +166,7 @@ def _format_end(run: Trace) -> list[str]:
     lines.append(f"{'end':8} {sanitize(run.status, 20)}" + (f": {sanitize(end['message'])}" if end else ""))
     lines.append(f"{'reward':8} {_format_reward(run)}")
     lines += format_proof(end.get("proof"))
+    lines += format_output(end.get("output"))
     frames = run.check_frames()
     truncated = "; the last line was cut off by a crash" if run.truncated else ""
     lines.append(f"{'trace':8} whole: {len(run.events)} events, {frames} frames{truncated}")

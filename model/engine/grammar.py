@@ -45,6 +45,7 @@ class GrammarCompiler:
                 '"grammar": false in its pixelhand.json'
             ) from None
         self._compile = lru_cache(maxsize=16)(self._build)
+        self.closing_masks = lru_cache(maxsize=16)(self._closing_masks)
 
     def guide(self, form: CallGrammar, thought: bool = True) -> GrammarGuide:
         """Return the guide of one reply; thought: whether free text may come before the call."""
@@ -95,13 +96,20 @@ class GrammarCompiler:
         """Mask bool [V] of the id that ends a reply whose grammar may end."""
         return np.arange(self.size) == self._tokens.eos_token
 
-    def closing_masks(self, closing_strings: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-        """Return for each closing character a mask bool [V] of the ids that begin with it."""
-        return tuple(np.array([first == end.encode() for first in self._first_bytes]) for end in closing_strings)
+    def _closing_masks(self, closing_strings: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+        """Return for each closing character the mask bool [V] of its own id, and that of the ids that begin with it.
+
+        An id that begins with it may open the next text or key at once, as `", "` does.
+        """
+        masks: list[np.ndarray] = []
+        for end in map(str.encode, closing_strings):
+            masks.append(np.array([token == end for token in self._all_bytes]))
+            masks.append(np.array([token[:1] == end for token in self._all_bytes]))
+        return tuple(masks)
 
     @cached_property
-    def _first_bytes(self) -> list[bytes]:
-        return [self.token_bytes(token)[:1] for token in range(self.size)]
+    def _all_bytes(self) -> list[bytes]:
+        return [self.token_bytes(token) for token in range(self.size)]
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,7 @@ class ChatCompletion:
     prompt_tokens: int = 0
     reply_tokens: int = 0
     attempts: int = 1
-    first_tokens: Mapping[str, float] = field(
-        default_factory=dict
-    )  # log probabilities by text, where they were requested
+    first_tokens: Mapping[str, float] = field(default_factory=dict)  # log probabilities by text, where requested
 
 
 def find_api_key(base: str) -> str:
@@ -125,7 +123,7 @@ class ChatClient:
             message = choice["message"]
             text = message_text(message.get("content"), message.get("tool_calls"))
             first_tokens = _first_tokens(choice)
-        except (KeyError, IndexError, TypeError, AttributeError):
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             raise SurfaceError(f"{self.base} returned no message: {self._redact(data)}") from None
         return ChatCompletion(text, *_usage(data), attempts, first_tokens)
 

@@ -15,13 +15,14 @@ from typing import Any
 
 from actions import Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from agent.policies.base import YES_OR_NO, DialectPolicyMixin, OnText, question_messages
+from agent.policies.base import YES_OR_NO, DialectPolicyMixin, OnText, question_conversation
 from agent.policies.remote import structured_output
 from agent.policies.remote.client import ChatClient
 from agent.policies.remote.messages import Message, data_uri, render_messages, text_only
 from agent.policies.remote.profile import ModelProfile
 from model.dialects.base import Conversation, Dialect
 
+ANSWER_TOKENS = 2048
 IMAGE_CACHE_SIZE = 32
 TOP_LOGPROBS = 20  # the most that OpenAI's API returns
 
@@ -96,6 +97,20 @@ class RemotePolicy(DialectPolicyMixin):
         constraint = structured_output.request_fields(self.profile.structured, self.dialect, verbs, screen)
         return self.reply(conversation, seed=seed, on_text=self.on_text, constraint=constraint)
 
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+        """Return the server's answer to a question about screenshots, held to a JSON schema where the server can.
+
+        Raises:
+            UsageError: The server rejects the request.
+            SurfaceError: The server is unreachable.
+        """
+        return self.reply(
+            question_conversation(question, screens),
+            seed=self.seed,
+            max_new_tokens=ANSWER_TOKENS,
+            constraint=structured_output.schema_fields(self.profile.structured, schema),
+        )
+
     def reply(
         self,
         conversation: Conversation,
@@ -151,7 +166,7 @@ class RemotePolicy(DialectPolicyMixin):
             SurfaceError: The server is unreachable.
         """
         fields: dict[str, object] = {
-            "messages": [self._to_wire(message) for message in question_messages(question, screens)],
+            "messages": [self._to_wire(message) for message in question_conversation(question, screens).messages],
             "max_tokens": 1,
             "temperature": 0.0,
             "logprobs": True,

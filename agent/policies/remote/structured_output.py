@@ -54,6 +54,13 @@ def request_fields(backend: str, dialect: Dialect, verbs: frozenset[str], screen
     return {"ebnf" if backend == "sglang" else "grammar": LLGUIDANCE + to_lark(form)}
 
 
+def schema_fields(backend: str, schema: Mapping[str, object]) -> RequestFields:
+    """Return the request fields that hold a reply to a JSON schema; {} where structured output is off."""
+    if backend == "off":
+        return {}
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema)}}}
+
+
 def to_lark(form: CallGrammar) -> str:
     """Return a Lark grammar for llguidance: free text, then a call. For the tokenizer of Qwen2.5 and its fine-tunes.
 
