@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("actions", "model", "envs", "agent", "evals", "perf", "training")
+PACKAGES = ("actions", "model", "envs", "agent", "evals", "perf", "training", "pixelhand")
 CALLS = {
     "eval",
     "exec",

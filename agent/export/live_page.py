@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from agent.export.locators import TargetLocator, confirmed_locator
 from agent.export.playwright_steps import CodeStep
 from agent.export.run import ExportedAction, ExportedRun, ExportError
 from agent.export.source import error_reason
+from agent.export.start_page import open_start
+from agent.export.statements import perform_statement
 from envs.chromium.executable import find_chrome
 
 if TYPE_CHECKING:
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_MS = 10_000
 CONFIRM_TRIES, CONFIRM_WAIT_MS = 12, 250
-START_IMPORTS = (
-    "from __future__ import annotations",
-    "from importlib.util import find_spec",
-    "from pathlib import Path",
-)
 
 
 class LivePage:
@@ -31,13 +27,11 @@ class LivePage:
     Args:
         page: The page.
         run: The run.
-        start_lines: The definition of the function `open_start`, as it is exported.
     """
 
-    def __init__(self, page: Page, run: ExportedRun, start_lines: Sequence[str]) -> None:
+    def __init__(self, page: Page, run: ExportedRun) -> None:
         self._page, self._run = page, run
-        self._names: dict[str, object] = {"page": page, "os": os}
-        self._execute((*START_IMPORTS, *start_lines, "open_start(page)"), "the start page")
+        self._execute(self._open_start, "the start page")
 
     def perform(self, step: CodeStep) -> None:
         """Perform the statements of a step.
@@ -45,7 +39,7 @@ class LivePage:
         Raises:
             ExportError: One of them failed.
         """
-        self._execute(step.lines, f"step {step.label}")
+        self._execute(lambda: self._perform(step.lines), f"step {step.label}")
 
     def find(self, item: ExportedAction, point: int) -> TargetLocator | None:
         """Return the locator of a point of an action, None if it has only a position."""
@@ -63,22 +57,28 @@ class LivePage:
         locators = (self._page.get_by_text(text, exact=True).first for text in texts)
         return tuple(text for text, locator in zip(texts, locators, strict=True) if locator.is_visible())
 
-    def _execute(self, lines: Sequence[str], what: str) -> None:
+    def _open_start(self) -> None:
+        open_start(self._page, self._run)
+
+    def _perform(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            perform_statement(line, self._page, self._open_start)
+
+    def _execute(self, operation: Callable[[], None], name: str) -> None:
         from playwright.sync_api import Error
 
         try:
-            exec(compile("\n".join(lines), "<step>", "exec"), self._names)  # the exported lines themselves
+            operation()
         except Error as error:
-            raise ExportError(f"{what} cannot be repeated in a plain browser: {error_reason(str(error))}") from None
+            raise ExportError(f"{name} cannot be repeated in a plain browser: {error_reason(str(error))}") from None
 
 
 @contextmanager
-def open_live_page(run: ExportedRun, start_lines: Sequence[str]) -> Iterator[LivePage]:
+def open_live_page(run: ExportedRun) -> Iterator[LivePage]:
     """Return a live page in a browser of its own, at the start of a run, within the block.
 
     Args:
         run: The run.
-        start_lines: The definition of the function `open_start`, as it is exported.
 
     Raises:
         ExportError: The start page cannot be opened.
@@ -90,5 +90,5 @@ def open_live_page(run: ExportedRun, start_lines: Sequence[str]) -> Iterator[Liv
         browser = playwright.chromium.launch(executable_path=find_chrome())
         page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=run.scale)
         page.set_default_timeout(TIMEOUT_MS)
-        yield LivePage(page, run, start_lines)
+        yield LivePage(page, run)
         browser.close()

@@ -10,14 +10,11 @@ from agent.export.locators import ARIA_ROLES, recorded_locator
 from agent.export.playwright_steps import CodeStep, FindLocator, step_at
 from agent.export.run import ExportedRun, ExportError
 from agent.export.source import SourceBuilder, comment, literal
+from agent.export.start_page import start_lines
 from agent.verification.expectations import Expectation
 
 MAX_END_TEXTS = 3
 CHROME_VARIABLE = "CHROMIUM_PATH"
-START_EPISODE = (
-    "core.EPISODE_MAX_TIME = 2 ** 31 - 1; Math.seedrandom({seed}); core.startEpisodeReal();"  # of the miniwob package
-)
-PRACTICE_STYLE = "html { overflow: hidden } #reward-display, #click-canvas { display: none !important }"
 
 
 def write_playwright(run: ExportedRun, *, checks: bool) -> SourceBuilder:
@@ -35,7 +32,7 @@ def write_playwright(run: ExportedRun, *, checks: bool) -> SourceBuilder:
     source = SourceBuilder()
     source.add(*_head(run, "script", checks), "")
     source.add(*_imports(run, ["from playwright.sync_api import Page, expect, sync_playwright"], end), "", "")
-    source.add(*_open_start(run), "", "")
+    source.add(*start_lines(run), "", "")
     source.add("def do_steps(page: Page) -> None:", '    """Do what the run did."""')
     _add_steps(source, steps)
     source.add("", "", "def check_end(page: Page) -> None:", '    """Check that the run ends as it did."""')
@@ -62,7 +59,7 @@ def write_pytest(run: ExportedRun, *, checks: bool) -> SourceBuilder:
     source.add("@pytest.fixture", "def page() -> Iterator[Page]:")
     source.add("    with sync_playwright() as playwright:")
     source.add(*(f"        {line}" for line in _open_browser(run)), "        yield page", "        browser.close()")
-    source.add("", "", *_open_start(run), "", "")
+    source.add("", "", *start_lines(run), "", "")
     source.add(f"def test_{_slug(run)}(page: Page) -> None:", "    open_start(page)")
     _add_steps(source, steps)
     source.add_step("the end", end)
@@ -108,30 +105,12 @@ def _open_browser(run: ExportedRun) -> list[str]:
     ]
 
 
-def _open_start(run: ExportedRun) -> list[str]:
-    if not run.task:
-        return [
-            "def open_start(page: Page) -> None:",
-            '    """Open the page that the run started from."""',
-            f"    page.goto({literal(run.url)})",
-        ]
-    return [
-        "def open_start(page: Page) -> None:",
-        f'    """Start the episode of the seed {run.seed} on the practice page."""',
-        '    pages = Path(find_spec("miniwob").submodule_search_locations[0]) / "html" / "miniwob"',
-        f"    page.goto((pages / {literal(f'{run.task}.html')}).as_uri())",
-        f"    page.add_style_tag(content={literal(PRACTICE_STYLE)})",
-        f"    page.evaluate({literal(START_EPISODE.format(seed=run.seed))})",
-        '    page.wait_for_function("WOB_TASK_READY")',
-    ]
-
-
 def _steps(run: ExportedRun, *, checks: bool) -> tuple[list[CodeStep], list[str]]:
     """Return the steps, and the statements that check the end."""
     if not checks:
         steps = list(_collect(run, lambda item, point: recorded_locator(item.targets[point]), None))
         return steps, _end_lines(run, run.appeared[:MAX_END_TEXTS]) or ["pass  # the run shows no end to check"]
-    with open_live_page(run, _open_start(run)) as live:
+    with open_live_page(run) as live:
         steps = list(_collect(run, live.find, live))
         end = _end_lines(run, live.visible_texts(run.appeared)[:MAX_END_TEXTS])
     if not end:

@@ -15,14 +15,12 @@ ROOT = Path(__file__).parents[2]
 CONFTEST = """
 import pytest
 from helpers.page_reader import PageReader
-from agent.policies.base import StatementAnswer
 
 PROBABILITIES = {"the total is paid": 0.93, "the total is due": 0.04, "the total is large": 0.55}
 
 class Judge(PageReader):
-    def judge(self, statement, screen):
-        probability = PROBABILITIES[statement]
-        return StatementAnswer("yes" if probability >= 0.5 else "no", probability)
+    def judge(self, question, screens):
+        return next((value for statement, value in PROBABILITIES.items() if statement in question), 0.5)
 
 @pytest.fixture(scope="session")
 def pixelhand_policy():

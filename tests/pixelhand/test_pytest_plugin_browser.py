@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from helpers.answering_model import answering_policy
 
 import pixelhand as ph
 from agent.verification.judgment import judge_statement
@@ -120,7 +121,7 @@ def test_second_address_of_host_keeps_the_session(tmp_path: Path, notes: str) ->
 
 def check_repetitions(notes: str, folder: Path, count: int) -> None:
     """Expect the same of an unchanged page many times, by evidence and in words, and check that the answer is one."""
-    policy = ph.load_policy("embedded")
+    policy = answering_policy()
     tested = ScreenUnderTest(ScreenTestOptions(url=notes, folder=folder), lambda: policy)
     try:
         tested.open()

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from helpers.agent_fakes import CLICK, DONE, FakeEnv
+from helpers.answering_model import answering_policy
 from helpers.command import PRACTICE, Agent, last_run
 from helpers.page_reader import PageReader, draw_page
 from helpers.server_fakes import FakeServer, serve_fake
 from pydantic import BaseModel
 
 import pixelhand as ph
+from actions import UsageError
 from agent.extraction.extractor import Extractor
 from agent.extraction.output_schema import InvalidOutputError, OutputSchema
 from agent.policies.base import SupportsAnswers
@@ -141,12 +143,17 @@ def test_bad_schema_is_reported_before_weights_are_loaded(
 
 
 def test_embedded_model_is_held_to_schema() -> None:
-    policy = load_policy("embedded")
-    assert isinstance(policy, SupportsAnswers)
-    reply = policy.answer("Read the invoice.", (draw_page(["ACME Ltd.", "12.50"]),), SCHEMA)
+    reply = answering_policy().answer("Read the invoice.", (draw_page(["ACME Ltd.", "12.50"]),), SCHEMA)
     value = json.loads(reply.text)
     assert isinstance(value["vendor"], str)
     assert value["total"] is None or isinstance(value["total"], int | float)
+
+
+def test_embedded_model_refuses_questions() -> None:
+    policy = load_policy("embedded")
+    assert isinstance(policy, SupportsAnswers)
+    with pytest.raises(UsageError, match="trained on actions alone"):
+        policy.answer("Read the invoice.", (draw_page(["ACME Ltd.", "12.50"]),), SCHEMA)
 
 
 class AnsweringServer(FakeServer):
