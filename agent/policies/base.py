@@ -26,6 +26,7 @@ from model.processing.image import ImageLimits
 
 OnText = Callable[[str], None]  # receives the reply's text so far, each time it grows
 OnStatus = Callable[[str], None]  # receives one sentence about the progress of loading
+ANSWER_TOKENS = 2048  # of a reply in any form
 YES_OR_NO = (("Yes", "yes", "YES"), ("No", "no", "NO"))  # words whose first tokens count
 LOCATE_VERBS = frozenset({"click"})
 
@@ -106,16 +107,20 @@ class SupportsJudgment(Protocol):
 
 @runtime_checkable
 class SupportsAnswers(Protocol):
-    """A policy that answers questions about screenshots in JSON."""
+    """A policy whose model answers questions about images."""
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
-        """Return a reply that is one JSON value.
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object] | None) -> Reply:
+        """Return a reply that is one JSON value, or a text where there is no schema.
 
         Args:
             question: The question; it says what the value must look like.
-            screens: The screenshots that it is about.
+            screens: The images that it is about.
             schema: The JSON schema of the value. A model in process is held to it, most servers are asked to hold
-                theirs to it; callers validate the reply.
+                theirs to it; callers validate the reply. None for a reply in any form.
+
+        Raises:
+            UsageError: The model cannot answer questions, or not in this form.
+            SurfaceError: The server is unreachable.
         """
         ...
 

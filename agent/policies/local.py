@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actions import Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from agent.policies.base import YES_OR_NO, DialectPolicyMixin, OnText, question_conversation
+from agent.policies.base import ANSWER_TOKENS, YES_OR_NO, DialectPolicyMixin, OnText, question_conversation
 from model.dialects.base import Conversation, Dialect
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ class LocalPolicy(DialectPolicyMixin):
         self._check_answers_questions()
         return self.chat.choose(question_conversation(question, screens).messages, YES_OR_NO)[0]
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
-        """Return the model's answer to a question about screenshots, held to a JSON schema by a grammar.
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object] | None) -> Reply:
+        """Return the model's answer to a question about images, held to a JSON schema by a grammar.
 
         Raises:
             UsageError: The model was trained on actions alone, or answers cannot be held to the schema.
@@ -119,10 +119,10 @@ class LocalPolicy(DialectPolicyMixin):
         conversation = question_conversation(question, screens)
         reply = self.chat.reply(
             conversation.messages,
-            max_new_tokens=answer_tokens(schema),
+            max_new_tokens=ANSWER_TOKENS if schema is None else answer_tokens(schema),
             temperature=self.temperature,
             seed=self.seed,
-            form=json_grammar(schema),
+            form=None if schema is None else json_grammar(schema),
         )
         return replace(reply, image_digests=_image_digests(conversation))
 

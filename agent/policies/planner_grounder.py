@@ -157,7 +157,7 @@ class PlannerGrounderPolicy(PredictionMixin):
             raise UsageError(f"{self.planner.metadata['model']} cannot answer questions")
         return self.planner.judge(question, screens)
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object] | None) -> Reply:
         """Return the planner's answer to a question about screenshots.
 
         Raises:

@@ -15,14 +15,13 @@ from typing import Any
 
 from actions import Reply, Screen, Step, UsageError
 from agent.history_window import HistoryWindow
-from agent.policies.base import YES_OR_NO, DialectPolicyMixin, OnText, question_conversation
+from agent.policies.base import ANSWER_TOKENS, YES_OR_NO, DialectPolicyMixin, OnText, question_conversation
 from agent.policies.remote import structured_output
 from agent.policies.remote.client import ChatClient
 from agent.policies.remote.messages import Message, data_uri, render_messages, text_only
 from agent.policies.remote.profile import ModelProfile
 from model.dialects.base import Conversation, Dialect
 
-ANSWER_TOKENS = 2048
 IMAGE_CACHE_SIZE = 32
 TOP_LOGPROBS = 20  # the most that OpenAI's API returns
 
@@ -97,8 +96,8 @@ class RemotePolicy(DialectPolicyMixin):
         constraint = structured_output.request_fields(self.profile.structured, self.dialect, verbs, screen)
         return self.reply(conversation, seed=seed, on_text=self.on_text, constraint=constraint)
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
-        """Return the server's answer to a question about screenshots, held to a JSON schema where the server can.
+    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object] | None) -> Reply:
+        """Return the server's answer to a question about images, held to a JSON schema where the server can.
 
         Raises:
             UsageError: The server rejects the request.
@@ -108,7 +107,7 @@ class RemotePolicy(DialectPolicyMixin):
             question_conversation(question, screens),
             seed=self.seed,
             max_new_tokens=ANSWER_TOKENS,
-            constraint=structured_output.schema_fields(self.profile.structured, schema),
+            constraint={} if schema is None else structured_output.schema_fields(self.profile.structured, schema),
         )
 
     def reply(
