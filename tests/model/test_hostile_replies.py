@@ -22,7 +22,7 @@ from model.dialects.qwen25 import Dialect
 from model.processing.image import ImageLimits
 
 COUNT = 4000
-LIMIT_S = 2.0  # a reply of a megabyte takes some hundredths; what grows with the square would take minutes
+LIMIT_S = 10.0  # of processor time: a megabyte takes some hundredths, and what grows with the square minutes
 SCREENS = [(1080, 2400), (280, 364), (1920, 1080)]
 JUNK = [
     *"\x00 \x07 \x1b[31m \x7f \x85 \u2028 \u202e \ufeff \ufffd \U0001f600 é 東京 \ud800 \udfff ٣ ½ Ω ‘’ “” ⚗".split(
