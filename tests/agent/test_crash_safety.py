@@ -20,19 +20,21 @@ def test_killed_browser_runs_repeat_no_click(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_hundred_kills_of_browser_repeat_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hundred", [1, 2])
+def test_hundred_kills_of_browser_repeat_nothing(tmp_path: Path, hundred: int) -> None:
     kills, attempt = 0, 0
     while kills < 100:
         attempt += 1
         folder = tmp_path / str(attempt)
         folder.mkdir()
         with serve_clicks() as site:
-            kills += run_with_kills(site, folder, kills=20, seed=attempt)
+            kills += run_with_kills(site, folder, kills=20, seed=100 * hundred + attempt)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_hundred_kills_of_desktop_repeat_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hundred", [1, 2])
+def test_hundred_kills_of_desktop_repeat_nothing(tmp_path: Path, hundred: int) -> None:
     require_programs("Xvfb")
     require_window_manager()
     kills, attempt = 0, 0
@@ -42,5 +44,5 @@ def test_hundred_kills_of_desktop_repeat_nothing(tmp_path: Path) -> None:
         folder.mkdir()
         with serve_clicks(is_desktop=True) as site:
             kills += run_with_kills(
-                site, folder, kills=20, seed=attempt, surface=("--surface", "desktop:virtual"), top=400
+                site, folder, kills=20, seed=100 * hundred + attempt, surface=("--surface", "desktop:virtual"), top=400
             )

@@ -13,7 +13,8 @@ from envs.simulators.android.phone import SimulatedPhone
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_hundred_kills_on_phone_repeat_nothing(phone: SimulatedPhone, adb: Adb, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hundred", [1, 2])
+def test_hundred_kills_on_phone_repeat_nothing(phone: SimulatedPhone, adb: Adb, tmp_path: Path, hundred: int) -> None:
     kills, attempt = 0, 0
     surface = ("--on", f"android:{phone.address}")
     while kills < 100:
@@ -21,4 +22,5 @@ def test_hundred_kills_on_phone_repeat_nothing(phone: SimulatedPhone, adb: Adb, 
         folder = tmp_path / str(attempt)
         folder.mkdir()
         with serve_clicks(phone.screen.scale) as site:
-            kills += run_with_kills(site, folder, kills=20, seed=attempt, surface=surface, environment=adb.environ)
+            seed = 100 * hundred + attempt
+            kills += run_with_kills(site, folder, kills=20, seed=seed, surface=surface, environment=adb.environ)
