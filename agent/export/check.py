@@ -22,10 +22,8 @@ KEPT_VARIABLES = (
 OWN_PACKAGES = ("pixelhand", "actions", "model", "envs", "agent", "training", "evals", "perf")
 WITHOUT_PACKAGE = f"import sys; sys.modules.update(dict.fromkeys({OWN_PACKAGES!r})); "  # their import fails
 SCRIPT = WITHOUT_PACKAGE + "import runpy; runpy.run_path(sys.argv[1], run_name='__main__')"
-TEST = (
-    WITHOUT_PACKAGE
-    + "import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '--tb=native', sys.argv[1]]))"
-)
+PYTEST_FLAGS = ("-q", "--tb=native", "-p", "no:cacheprovider", "-p", "no:pixelhand")  # the last: this package's plugin
+TEST = WITHOUT_PACKAGE + f"import pytest; sys.exit(pytest.main([*{PYTEST_FLAGS!r}, sys.argv[1]]))"
 
 
 def check_code(
