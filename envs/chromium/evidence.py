@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from playwright.async_api import Error
 
 from actions.evidence import ScreenEvidence
 from envs.chromium.address import hide_userinfo
-from envs.chromium.facts import FactsReader
-from envs.chromium.tabs import Tabs
+from envs.chromium.session import BrowserSession
 
 
-async def read_evidence(tabs: Tabs, facts: FactsReader) -> ScreenEvidence:
-    """Return what the shown page and the requests of all pages tell.
-
-    Args:
-        tabs: The tabs.
-        facts: Reads the page in an isolated world.
-    """
-    page, requests = tabs.shown, tabs.requests.records
+async def read_evidence(session: BrowserSession) -> ScreenEvidence:
+    """Return what the shown page and the requests of all pages tell; no content where no script runs in the page."""
+    tabs, page = session.tabs, session.tabs.shown
+    requests = tabs.requests.records
     if page is None:
         return ScreenEvidence(url="", requests=requests)
-    content = None if tabs.dialogs else await facts.content(page, await tabs.session(page))
-    try:
-        title = "" if tabs.dialogs else await page.title()
-    except Error:  # the page navigates
-        title = ""
+    content, title = None, ""
+    if session.scriptable_page is not None:
+        content = await session.facts_reader.content(page, await tabs.session(page))
+        with suppress(Error):  # the page navigates
+            title = await page.title()
     text, elements = content if content is not None else (None, None)
     return ScreenEvidence(hide_userinfo(page.url), (title,), text, elements, requests)

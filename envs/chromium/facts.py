@@ -23,6 +23,8 @@ WORLD = "pixelhand"
 MAX_DIALOG = 5000  # characters of a dialog's message
 MAX_ROOTS = 8  # closed shadow roots within each other
 MAX_FRAMES = 8  # of a page that are looked at
+FRAME_S = 1.0  # for the answer of a frame with a process of its own
+SILENCE_S = 10.0  # after which a frame that did not answer is asked again
 CssPoint = tuple[float, float]
 
 
@@ -132,6 +134,7 @@ class PageFacts:
     session: CDPSession
     _worlds: dict[str, _World] = field(default_factory=dict)  # by frame id
     _sessions: dict[Frame, CDPSession | None] = field(default_factory=dict)  # of frames; None in the page's process
+    _silent: dict[Frame, float] = field(default_factory=dict)  # frames that did not answer, and when
     _main_id: str = ""
     _token: str = ""  # of the document at the last capture
 
@@ -194,7 +197,22 @@ class PageFacts:
         return worlds[: MAX_FRAMES + 1]
 
     async def _own_process_world(self, frame: Frame) -> _World | None:
-        """Return the world of a frame of another site, None if the frame shares its parent's process."""
+        """Return the world of a frame of another site; None if it shares its parent's process, or does not answer.
+
+        A frame is silent whose script runs on, or whose navigation is held. The page is not to wait for it.
+        """
+        clock = asyncio.get_running_loop().time
+        if clock() < self._silent.get(frame, -SILENCE_S) + SILENCE_S:
+            return None
+        self._silent.pop(frame, None)
+        try:
+            return await asyncio.wait_for(self._probe(frame), FRAME_S)
+        except TimeoutError:
+            self._silent[frame] = clock()
+            return None
+
+    async def _probe(self, frame: Frame) -> _World | None:
+        """Return the world of a frame with a process of its own, once it has answered."""
         if frame not in self._sessions:
             try:
                 self._sessions[frame] = await self.page.context.new_cdp_session(frame)
@@ -205,10 +223,12 @@ class PageFacts:
             return None
         try:
             tree = await session.send("Page.getFrameTree")
+            world = self._world(session, tree["frameTree"]["frame"]["id"])
+            await world.evaluate("0")
         except Error:  # it is gone, or navigated to another process
             self._sessions.pop(frame, None)
             return None
-        return self._world(session, tree["frameTree"]["frame"]["id"])
+        return world
 
     async def _remember(self, world: _World) -> str:
         try:
@@ -231,6 +251,8 @@ class PageFacts:
                 if inner["active"] and inner["element"] is not None and not inner["frame"]:
                     element, change, owner = inner["element"], change or _focus_change(inner), world
                     break
+            else:
+                change = change or ("the frame with the keyboard focus does not answer" if self._silent else "")
         return _FocusResult(main["token"], ElementFacts(**element) if element else None, change, owner)
 
     async def mask(self) -> bool:
@@ -288,6 +310,7 @@ class PageFacts:
             inner = await self._frame_at(start, x, y, is_local=is_local and depth == 0)
             if inner is not None:
                 return await self._at(inner, x - start[0], y - start[1], depth + 1)
+            change = "the frame there does not answer" if self._silent else ""
         return ElementFacts(**result), change
 
     async def _frame_at(self, origin: Sequence[float], x: float, y: float, *, is_local: bool) -> _World | None:

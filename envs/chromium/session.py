@@ -39,6 +39,7 @@ EVALUATE_ATTEMPTS = 6  # of a script whose page is replaced by the next one
 PAUSE_S = 0.1
 NAVIGATION_S = 2.0  # added to the limit of navigations, whose own timeout must come first: that page is not hung
 CLOSE_S = 10.0
+NO_SCRIPT = "a script cannot run in the page while its dialog is open or a request of it is held"
 
 
 class BrowserSession:
@@ -72,8 +73,7 @@ class BrowserSession:
         self.writes = WriteHolder(self._add_early_notice) if holds_writes else None
         self._rules = rules
         self._width, self._height = size
-        self.scale = scale
-        self._timeout_s = timeout_s
+        self.scale, self._timeout_s = scale, timeout_s
         self._pointer: input.CssPoint = (0.0, 0.0)
         self._pending: asyncio.Future[Any] | None = None  # an action that waits for a dialog
         self._drawn_dialog: Dialog | SignIn | None = None
@@ -82,8 +82,7 @@ class BrowserSession:
         self.facts_reader = FactsReader(timeout_s)
         self._is_seen = False  # what the last capture showed is remembered
         self._captured: Page | Dialog | SignIn | None = None  # what the last screenshot showed
-        self._failures = 0
-        self._has_miniwob_script = False
+        self._failures, self._has_miniwob_script = 0, False
 
     async def start(self, executable: str | None, headed: bool) -> None:
         """Start the browser and open the home address."""
@@ -126,6 +125,11 @@ class BrowserSession:
         page = self.tabs.shown
         request = self.tabs.loading.get(page) if page is not None else None
         return self.writes is not None and request is not None and self.writes.holds_document(request)
+
+    @property
+    def scriptable_page(self) -> Page | None:
+        """The shown page; None while its dialog is open, or a request that is to replace it is held."""
+        return None if self.tabs.dialogs or self._waits_for_person() else self.tabs.shown
 
     def failure(self) -> str:
         """Return why the browser cannot be used any more, "" if it can."""
@@ -196,8 +200,7 @@ class BrowserSession:
         self._is_seen = False
         dialog, page = self.tabs.dialogs[-1] if self.tabs.dialogs else None, self.tabs.shown
         points = [self._css(point) for point in action.points()]
-        url = page.url if page else ""
-        current = dialog or page
+        url, current = page.url if page else "", dialog or page
         changes = () if self._captured in (None, current) else ("another page or dialog is shown",)
         if dialog is not None and not changes:
             return await asyncio.wait_for(read_dialog(self.dialog_page.page, dialog, url, points), self._timeout_s)
@@ -209,7 +212,7 @@ class BrowserSession:
         """Hide the text of the focused field in screenshots; return whether that worked."""
         if self.tabs.dialogs:
             return await mask_dialog(self.dialog_page.page, self._timeout_s)
-        page = self.tabs.shown
+        page = self.scriptable_page
         return page is not None and await self.facts_reader.mask(page, await self.tabs.session(page))
 
     async def busy(self) -> bool:
@@ -469,11 +472,9 @@ class BrowserSession:
             self._check_alive()
             if self.tabs.page_failure or self.tabs.shown is None:
                 await self._recover(self.tabs.page_failure or "closed itself")
-            if self.tabs.dialogs or self.tabs.shown is None or self._waits_for_person():
-                raise SurfaceError(
-                    "a script cannot run in the page while its dialog is open or a request of it is held"
-                )
-            task = asyncio.ensure_future(self.tabs.shown.evaluate(js))
+            if (page := self.scriptable_page) is None:
+                raise SurfaceError(NO_SCRIPT)
+            task = asyncio.ensure_future(page.evaluate(js))
             task.add_done_callback(ignore_result)
             try:
                 await self.tabs.race(task, self._timeout_s)

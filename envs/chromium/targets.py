@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from actions.targets import ScreenTarget
-from envs.chromium.facts import FactsReader
-from envs.chromium.tabs import Tabs
+from envs.chromium.session import BrowserSession
 
 
-async def read_targets(tabs: Tabs, facts: FactsReader, scale: float) -> tuple[ScreenTarget, ...] | None:
-    """Return the visible elements of the shown page; None where a dialog is open or the page does not answer.
-
-    Args:
-        tabs: The tabs.
-        facts: Reads the page in an isolated world.
-        scale: Screen pixels per CSS pixel.
-    """
-    page = tabs.shown
-    if page is None or tabs.dialogs:
+async def read_targets(session: BrowserSession) -> tuple[ScreenTarget, ...] | None:
+    """Return the visible elements of the shown page; None where no script runs in it, or it does not answer."""
+    page, scale = session.scriptable_page, session.scale
+    if page is None:
         return None
-    records = await facts.targets(page, await tabs.session(page))
+    records = await session.facts_reader.targets(page, await session.tabs.session(page))
     if records is None:
         return None
     elements = []

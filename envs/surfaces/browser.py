@@ -189,17 +189,11 @@ class Surface:
 
     def evidence(self) -> ScreenEvidence:
         """Return what the shown page contains, and how the requests of all pages were answered."""
-        return self._call(
-            read_evidence(self._session.tabs, self._session.facts_reader), self._limit_s(), "the content of the page"
-        )
+        return self._call(read_evidence(self._session), self._limit_s(), "the content of the page")
 
     def targets(self) -> tuple[ScreenTarget, ...] | None:
         """Return the visible elements of the shown page with their places; None beneath a dialog."""
-        return self._call(
-            read_targets(self._session.tabs, self._session.facts_reader, self._session.scale),
-            self._limit_s(),
-            "the elements of the page",
-        )
+        return self._call(read_targets(self._session), self._limit_s(), "the elements of the page")
 
     def mask_field(self) -> bool:
         """Draw dots in place of what the field with the keyboard focus holds; return whether that worked."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from helpers.eventually import eventually
 
@@ -70,6 +72,20 @@ def test_element_in_frame_is_described(browser, site, show, host):
     show(f"<iframe style='{BOX};border:5px solid' src='{inner.replace('127.0.0.1', host)}'></iframe>")
     assert element(browser).label == "Pay"
     assert element(browser, Click(x=20, y=20)).label != "Pay"
+
+
+def test_hung_frame_of_another_site_is_left_out(browser, site, show):
+    inner = site.add("<script>setTimeout(() => { while (true) {} }, 200)</script>")
+    show(
+        f"<iframe style='{BOX}' src='{inner.replace('127.0.0.1', 'localhost')}'></iframe><button id=o>Outside</button>"
+    )
+    time.sleep(0.5)
+    browser.capture()
+    assert element(browser, Click(x=20, y=10)).label == "Outside"
+    assert browser.facts(AT).changes == ("the frame there does not answer (200, 150)",)
+    assert browser.evidence().text == "Outside"
+    show(BUTTON)
+    assert element(browser).label == "Cancel"
 
 
 @pytest.mark.parametrize(

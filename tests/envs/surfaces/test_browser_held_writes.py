@@ -104,6 +104,24 @@ def test_dropped_write_never_arrives(
     assert holding.held_writes() == ()
 
 
+def test_page_that_waits_is_not_asked(
+    start: Callable[[str], HeldWrite], holding: Surface, site: WriteSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(f"{site.origin}/way/0")
+
+    async def ask(*arguments: object) -> None:
+        pytest.fail("Chromium runs no script in a page whose next document is held")
+
+    for question in ("content", "targets", "mask", "read", "remember"):
+        monkeypatch.setattr(holding._session.facts_reader, question, ask)
+    holding.capture()
+    evidence = holding.evidence()
+    assert (evidence.text, evidence.elements) == (None, None)
+    assert holding.targets() is None
+    assert not holding.mask_field()
+    assert holding.facts(Click(x=5, y=5)).elements == ()
+
+
 @pytest.mark.parametrize("number", range(len(WAYS)))
 def test_sent_write_arrives_once(
     start: Callable[[str], HeldWrite], holding: Surface, site: WriteSite, number: int
