@@ -32,7 +32,13 @@ def resized(width: int, height: int, largest: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    "size", [(1920, 1080), (3840, 2160), (5120, 1440), (1366, 768), (1080, 2400)], ids="{0[0]}x{0[1]}".format
+    "size",
+    [
+        (3840, 2160),
+        (1366, 768),
+        *(pytest.param(size, marks=pytest.mark.slow) for size in ((1920, 1080), (5120, 1440), (1080, 2400))),
+    ],
+    ids="{0[0]}x{0[1]}".format,
 )
 def test_resized_points_hit_small_targets(size: tuple[int, int], chromium: None, tmp_path: Path) -> None:
     width, height = size

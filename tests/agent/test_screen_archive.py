@@ -23,7 +23,7 @@ from agent.policies.scripted import ScriptPolicy
 from agent.screen_archive import RECENT_STEPS
 from agent.trace import Trace, TraceWriter
 
-FIRST, STEPS = 20, 60
+FIRST, STEPS = 20, 40
 MAX_GROWTH = 50 * 2**20  # bytes, of 1,000 steps at 1920 x 1080
 
 

@@ -139,7 +139,7 @@ def store_all(agent: Any, host: str = "127.0.0.1") -> None:
         assert agent("secrets", "set", name, "--for", host, *options, text=value + "\n").returncode == 0
 
 
-@pytest.mark.parametrize("path", ["/", "/get"])
+@pytest.mark.parametrize("path", ["/", pytest.param("/get", marks=pytest.mark.slow)])
 def test_secrets_are_typed_and_stand_nowhere(agent: Any, perform: Any, site: LoginSite, path: str) -> None:
     store_all(agent)
     site.forms.clear()

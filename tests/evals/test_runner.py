@@ -353,7 +353,7 @@ def kill_and_resume(name: str, data: Path, out: Path, line_counts: list[int], to
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["screenspot-pro", "android-control"])
+@pytest.mark.parametrize("name", [pytest.param("screenspot-pro", marks=pytest.mark.slow), "android-control"])
 def test_killed_and_resumed_run_has_same_files(name: str, tmp_path: Path) -> None:
     data = make_pro(tmp_path / "data", 40) if "pro" in name else make_control(tmp_path / "data", 8, 5)
     assert start(name, data, tmp_path / "complete").wait(timeout=900) == 0

@@ -101,7 +101,9 @@ def test_logits_match_transformers(tmp_path: Path) -> None:
     assert torch.allclose(logits, expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("task", CARD_TASKS)
+@pytest.mark.parametrize(
+    "task", [CARD_TASKS[0], *(pytest.param(task, marks=pytest.mark.slow) for task in CARD_TASKS[1:])]
+)
 def test_unseen_pages_succeed(policy: Policy, task: str) -> None:
     report = evaluate_live("miniwob", policy, [task], range(EVAL_SEED_START + 500, EVAL_SEED_START + 508))
     score = report.tasks[task]
@@ -117,6 +119,7 @@ def test_success_rate_matches_card(policy: Policy, task: str) -> None:
     assert score.success >= 45, f"failed on {score.failed}"
 
 
+@pytest.mark.slow
 def test_bfloat16_clicks_button(policy: Policy) -> None:
     half = load_local_policy("embedded")
     half.chat.model.to(torch.bfloat16)  # type: ignore[attr-defined]

@@ -22,12 +22,12 @@ def tasks_with_slow_marks(*quick: str) -> list[Any]:
     return [*quick, *(pytest.param(task, marks=pytest.mark.slow) for task in ORACLES if task not in quick)]
 
 
-@pytest.mark.parametrize("task", tasks_with_slow_marks("click-shape", "login-user", "use-autocomplete"))
+@pytest.mark.parametrize("task", tasks_with_slow_marks("click-shape", "login-user"))
 def test_following_oracle_on_surface_wins(task: str, browser: Any) -> None:
     """The oracle runs in the page of the browser surface."""
     if task == "enter-date":
         pytest.skip("only the renderer passes the parts of a date field to the oracle")
-    quick = task in ("click-shape", "login-user", "use-autocomplete")
+    quick = task in ("click-shape", "login-user")
     seeds = range(800_000, 800_000 + (2 if quick else 20))
     renderer, env = MiniWobRenderer(task, browser), miniwob_env(task)
     won = 0

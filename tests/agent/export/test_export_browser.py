@@ -103,6 +103,7 @@ def test_refused_expectation_fails_at_the_end(agent: Agent, tmp_path: Path, site
     assert out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chromium")
 def test_forked_run_is_exported(agent: Agent, tmp_path: Path) -> None:
     record(agent, tmp_path, "", LOGIN, "--url", "miniwob:login-user", "--seed", "1")

@@ -65,6 +65,7 @@ def test_login_is_replayed_at_two_seeds(agent: Agent, tmp_path: Path) -> None:
         assert NAME not in trace.goal
 
 
+@pytest.mark.slow
 def test_other_task_halts_with_exit_code_one(agent: Agent, tmp_path: Path) -> None:
     record(agent, tmp_path, "", LOGIN, "--url", "miniwob:login-user", "--seed", str(LOGIN_SEED))
     code, out, _ = agent("replay", "last", "--url", "miniwob:click-test", "--seed", "7")
@@ -115,6 +116,7 @@ def test_denied_action_halts(agent: Agent, tmp_path: Path, site: WriteSite) -> N
     assert len(site.writes) == 1
 
 
+@pytest.mark.slow
 def test_focus_elsewhere_halts_before_typing(agent: Agent, tmp_path: Path, site: WriteSite) -> None:
     focus = "<script>onload = () => document.querySelector('[name={}]').focus()</script>"
     typing = [{"verb": "type", "text": "alice"}, {"verb": "done"}]

@@ -73,7 +73,10 @@ def test_wrong_click_is_judged(make_env: Callable[[str], LiveEnv]) -> None:
     assert (reward, terminated) == (-1.0, True)
 
 
-@pytest.mark.parametrize("task", ["click-dialog-2", "book-flight", "click-checkboxes"])
+@pytest.mark.parametrize(
+    "task",
+    ["click-dialog-2", *(pytest.param(task, marks=pytest.mark.slow) for task in ("book-flight", "click-checkboxes"))],
+)
 def test_pixels_equal_the_browser_surface(make_env: Callable[[str], LiveEnv], chrome: str, task: str) -> None:
     from envs.surfaces.browser import Surface as BrowserSurface
 

@@ -16,7 +16,7 @@ from envs.network.rules import NetworkRules
 from envs.options import SurfaceOptions
 from envs.surfaces.browser import Surface
 
-LATE_S = 1.0  # in which what was not held would have arrived
+LATE_S = 0.5  # in which what was not held would have arrived
 LOCAL_SITES = NetworkRules(named=("127.0.0.1:*", "localhost:*"))
 FORM = f"<form method=post action='/form' TARGET><input name=item value='a b&c'><button {BUTTON}>GO</button></form>"
 WAYS = {  # a page: the method and path of what it sends, and the body
