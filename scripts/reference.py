@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
-import importlib.util
 import inspect
 import re
 import sys
@@ -44,12 +42,11 @@ def command_tree(command: Any = None, words: tuple[str, ...] = ("agent",)) -> It
     if command is None:
         command = typer.main.get_command(cli.app)
     yield words, command
+    if len(words) == 1:
+        for name in sorted(cli.SUBCOMMANDS):
+            yield from command_tree(command.get_command(None, name), (*words, name))
+        return
     for name, child in sorted(getattr(command, "commands", {}).items()):
-        if len(words) == 1 and name in cli.SUBCOMMANDS:
-            module = cli.SUBCOMMANDS[name][0]
-            if importlib.util.find_spec(module) is None:
-                continue
-            child = typer.main.get_command(importlib.import_module(module).app)
         yield from command_tree(child, (*words, name))
 
 
