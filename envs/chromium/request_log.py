@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakSet
+
 from playwright.async_api import BrowserContext, Error, Request, Response
 
 from actions.evidence import RequestRecord
@@ -21,6 +23,7 @@ class RequestLog:
 
     def __init__(self, context: BrowserContext) -> None:
         self._records: list[RequestRecord] = []
+        self._answered: WeakSet[Request] = WeakSet()  # their body may fail to load afterwards
         context.on("response", self._add_response)
         context.on("requestfailed", self._add_failure)
 
@@ -30,10 +33,12 @@ class RequestLog:
         return tuple(self._records)
 
     def _add_response(self, response: Response) -> None:
+        self._answered.add(response.request)
         self._add(response.request, response.status)
 
     def _add_failure(self, request: Request) -> None:
-        self._add(request, 0)
+        if request not in self._answered:
+            self._add(request, 0)
 
     def _add(self, request: Request, status: int) -> None:
         if request.resource_type in SIDE_TYPES or len(self._records) >= MAX_REQUESTS:
