@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 
 from actions import Action, BaseAction, Call, Reply, Screen, Step, SurfaceError, UsageError, parse_action
+from actions.atomic_file import replace_file, sync_folder
 from actions.history import merge_parts
 from actions.screen import Pixels
 
@@ -108,9 +109,9 @@ class TraceWriter:
         text = _to_line({"format": 1, "run": folder.name, "made": _now(), **manifest}, indent=2)
         with disk_errors(folder):
             (folder / FRAMES).mkdir(exist_ok=True)
-            _write_atomically(folder / MANIFEST, text)
+            replace_file(folder / MANIFEST, text)
             self._file = os.open(folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
-            _sync_folder(folder)
+            sync_folder(folder)
         self._previous = hashlib.sha256(text).hexdigest()
 
     def write(self, event: str, **facts: object) -> None:
@@ -166,7 +167,7 @@ class TraceWriter:
     def _store_frame(self, screen: Screen) -> str:
         if screen.digest not in self._frames:
             path = self.folder / FRAMES / f"{screen.digest}.png"
-            _write_atomically(path, encode_png(screen))
+            replace_file(path, encode_png(screen))
             self._frames.add(screen.digest)
         return screen.digest
 
@@ -390,23 +391,3 @@ def encode_png(screen: Screen) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(screen.pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that readers never see a part of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # Windows cannot open a folder, and needs no such call
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

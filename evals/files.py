@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from actions.atomic_file import SHARED, replace_file
 
 JsonValue = Any  # a parsed JSON value; readers check the structure that they need
 
@@ -105,9 +105,7 @@ def write_text(path: Path, text: str) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a file atomically: readers see the old content or the new, never a part."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, text.encode(), SHARED)
 
 
 def replace_json(path: Path, value: object) -> None:

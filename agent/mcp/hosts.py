@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from actions.atomic_file import PRIVATE, replace_file
 
 NAME = "pixelhand"  # of the entry, and of the skill
 BACKUP_SUFFIX = ".before-pixelhand"
@@ -120,14 +119,11 @@ def _write(path: Path, data: Mapping[str, object], *, keeps_backup: bool) -> Non
         target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         backup = target.with_name(target.name + BACKUP_SUFFIX)
-        mode = 0o600  # such files may contain keys of other servers
+        mode = PRIVATE  # such files may contain keys of other servers
         if target.exists():
             mode = stat.S_IMODE(target.stat().st_mode)
             if keeps_backup and not backup.exists():
                 shutil.copy2(target, backup)
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-        os.chmod(file.name, mode)
-        os.replace(file.name, target)
+        replace_file(target, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), mode)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None

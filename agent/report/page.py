@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from actions import UsageError
+from actions.atomic_file import replace_file
 
 TEMPLATES = Path(__file__).parent / "templates"
 _ALLOWED_CONTROLS = "\n\t\u200c\u200d"  # the last two join and separate letters of Persian, Hindi and emoji
@@ -106,16 +104,9 @@ def write_private_file(path: Path, data: bytes, flag: str) -> None:
     Raises:
         UsageError: It cannot be written.
     """
-    temporary = ""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-        with open(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
+        replace_file(path, data)
     except OSError as error:
-        if temporary:
-            with suppress(OSError):
-                os.unlink(temporary)
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}; name another file with {flag}"
         ) from None

@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actions import UsageError
+from actions.atomic_file import replace_file
 from actions.suggest import suggest
 from agent.safety.secret_places import parse_place
 
@@ -150,16 +150,7 @@ class SecretStore:
         data = SecretFile(secrets=secrets).model_dump_json(indent=2, exclude_none=True).encode()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".secrets-")  # readable by the user only
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, self.path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            replace_file(self.path, data)  # readable by the user only
         except OSError as error:
             raise UsageError(f"the secrets cannot be written to {self.path}: {error.strerror or error}") from None
 
