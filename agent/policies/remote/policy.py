@@ -155,6 +155,7 @@ class RemotePolicy(DialectPolicyMixin):
             completion.reply_tokens,
             {"preprocess": sent_at - start, "server": received_at - sent_at},
             tuple(part["image"].digest for message in messages for part in message["content"] if "image" in part),
+            is_truncated=completion.is_truncated,
         )
 
     def judge(self, question: str, screens: Sequence[Screen]) -> float:
