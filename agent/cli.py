@@ -35,6 +35,7 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),
     "bench": ("perf.cli", "Benchmark models and surfaces on this machine, from a source checkout."),
     "serve": ("model.serve.cli", "Serve a model with an OpenAI-compatible API."),
+    "see": ("agent.see.cli", "Read images with a model, without acting."),
     "policy": ("agent.policy_cli", "Check safety policies, and explain what they decide."),
     "secrets": ("agent.secrets_cli", "Store passwords and one-time codes that a model may have typed."),
     "mcp": ("agent.mcp.cli", "Give other agents a screen, as an MCP server."),
