@@ -37,7 +37,6 @@ from agent.see.document_tags import TagReader, parse_table
 MAX_SIDE = 1_000_000  # of a page whose size the Markdown does not give
 _COMMENT = re.compile(r"<!--\s*([a-z]*)((?:\s+[a-z-]+=\"[^\"]*\")*)\s*-->")
 _FACT = re.compile(r"([a-z-]+)=\"([^\"]*)\"")
-FENCES = frozenset({"math", "abc", "smiles"})
 TEXT_NODES = frozenset({"paragraph", "heading"})
 
 
@@ -47,11 +46,15 @@ def from_markdown(text: str) -> Document:
     Deviations are not part of the Markdown. Markdown without the comments is read as one page without boxes.
 
     Raises:
-        UsageError: The Markdown contains blocks that a document does not have, such as block quotes.
+        UsageError: The Markdown contains blocks that a document does not have, such as block quotes, or a comment in it
+            is damaged.
     """
     root = SyntaxTreeNode(MarkdownIt("commonmark").enable("table").parse(text))
     reader = _MarkdownReader(list(root.children))
-    return reader.document()
+    try:
+        return reader.document()
+    except ValueError as error:  # of a number, or of a field of the document
+        raise UsageError(f"the Markdown cannot be read as a document: a comment in it is damaged ({error})") from None
 
 
 class _MarkdownReader:

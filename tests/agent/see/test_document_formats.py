@@ -127,6 +127,14 @@ def test_block_quote_is_refused() -> None:
         from_markdown("text\n\n> quoted\n")
 
 
+@pytest.mark.parametrize(
+    "comment", ['page number="x"', 'page width="0"', 'image content="other"', 'formula writing="x"']
+)
+def test_damaged_comment_is_refused(comment: str) -> None:
+    with pytest.raises(UsageError, match="comment"):
+        from_markdown(f"<!-- {comment} -->\n```math\na\n```\n")
+
+
 def test_plain_markdown_is_one_page() -> None:
     document = from_markdown("# Title\n\nSome *text*\nhere.\n\n1. a\n2. b\n\n| a |\n| --- |\n| b |\n")
     lines = [summary(block) for block in document.blocks()]
