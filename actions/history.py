@@ -22,6 +22,7 @@ class Reply:
     image_digests: tuple[str, ...] = ()  # Screen.digest of each image in the prompt, in order
     localizations: tuple[Mapping[str, object], ...] = ()  # one per predicted point: x, y, x_px, y_px, probability, ...
     uncertainty: str = ""  # why the predicted point is uncertain, for the user; "" when it is not
+    is_truncated: bool = False  # cut off by the token limit
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ SUBCOMMANDS = {  # command: (module and name of its typer app, summary)
     "view": ("agent.viewer.cli:app", "Show a run in a browser tab."),
     "replay": ("agent.replay.cli:app", "Repeat a recorded run without a model."),
     "export": ("agent.export.cli:app", "Write a run as code of Playwright, pytest, pyautogui or adb."),
+    "see": ("agent.see.cli:app", "Read images with a model, without acting."),
     "stop": ("agent.stop_cli:app", "Stop a run that another terminal or program started."),
     "models": ("model.cli:app", "List the supported models, or download one."),
     "eval": ("evals.cli:app", "Evaluate a model on a benchmark."),

@@ -338,7 +338,13 @@ class ChatModel:
         }
         text = self.tokenizer.decode(generation.ids)
         return Reply(
-            text, prompt.text, len(prompt.input_ids), len(generation.ids), timings, localizations=localizations
+            text,
+            prompt.text,
+            len(prompt.input_ids),
+            len(generation.ids),
+            timings,
+            localizations=localizations,
+            is_truncated=not self.stats.ended,
         )
 
     def prepare(self, screen: Screen) -> None:

@@ -109,7 +109,15 @@ class SupportsJudgment(Protocol):
 class SupportsAnswers(Protocol):
     """A policy whose model answers questions about images."""
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object] | None) -> Reply:
+    def answer(
+        self,
+        question: str,
+        screens: Sequence[Screen],
+        schema: Mapping[str, object] | None,
+        *,
+        max_new_tokens: int | None = None,
+        is_question_first: bool = False,
+    ) -> Reply:
         """Return a reply that is one JSON value, or a text where there is no schema.
 
         Args:
@@ -117,6 +125,8 @@ class SupportsAnswers(Protocol):
             screens: The images that it is about.
             schema: The JSON schema of the value. A model in process is held to it, most servers are asked to hold
                 theirs to it; callers validate the reply. None for a reply in any form.
+            max_new_tokens: Longest reply; None for as much as the schema needs, or 2,048 tokens without one.
+            is_question_first: Put the question before the images, as some output formats were trained.
 
         Raises:
             UsageError: The model cannot answer questions, or not in this form.
@@ -203,10 +213,12 @@ def first_click(actions: Sequence[Action]) -> Click:
     raise InvalidActionError("the reply contains no point")
 
 
-def question_conversation(question: str, screens: Sequence[Screen]) -> Conversation:
-    """Return a conversation of one user message: the screenshots, then a question."""
-    content: list[dict[str, object]] = [{"type": "image", "image": screen} for screen in screens]
-    return Conversation(({"role": "user", "content": [*content, {"type": "text", "text": question}]},))
+def question_conversation(question: str, screens: Sequence[Screen], *, is_question_first: bool = False) -> Conversation:
+    """Return a conversation of one user message: the screenshots, then a question, or the question first."""
+    images: list[dict[str, object]] = [{"type": "image", "image": screen} for screen in screens]
+    text: dict[str, object] = {"type": "text", "text": question}
+    content = [text, *images] if is_question_first else [*images, text]
+    return Conversation(({"role": "user", "content": content},))
 
 
 def load_dialect(

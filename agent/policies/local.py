@@ -107,7 +107,15 @@ class LocalPolicy(DialectPolicyMixin):
         self._check_answers_questions()
         return self.chat.choose(question_conversation(question, screens).messages, YES_OR_NO)[0]
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object] | None) -> Reply:
+    def answer(
+        self,
+        question: str,
+        screens: Sequence[Screen],
+        schema: Mapping[str, object] | None,
+        *,
+        max_new_tokens: int | None = None,
+        is_question_first: bool = False,
+    ) -> Reply:
         """Return the model's answer to a question about images, held to a JSON schema by a grammar.
 
         Raises:
@@ -116,10 +124,11 @@ class LocalPolicy(DialectPolicyMixin):
         from model.engine.json_grammar import answer_tokens, json_grammar
 
         self._check_answers_questions()
-        conversation = question_conversation(question, screens)
+        conversation = question_conversation(question, screens, is_question_first=is_question_first)
+        default_tokens = ANSWER_TOKENS if schema is None else answer_tokens(schema)
         reply = self.chat.reply(
             conversation.messages,
-            max_new_tokens=ANSWER_TOKENS if schema is None else answer_tokens(schema),
+            max_new_tokens=max_new_tokens or default_tokens,
             temperature=self.temperature,
             seed=self.seed,
             form=None if schema is None else json_grammar(schema),

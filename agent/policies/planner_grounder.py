@@ -157,7 +157,15 @@ class PlannerGrounderPolicy(PredictionMixin):
             raise UsageError(f"{self.planner.metadata['model']} cannot answer questions")
         return self.planner.judge(question, screens)
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object] | None) -> Reply:
+    def answer(
+        self,
+        question: str,
+        screens: Sequence[Screen],
+        schema: Mapping[str, object] | None,
+        *,
+        max_new_tokens: int | None = None,
+        is_question_first: bool = False,
+    ) -> Reply:
         """Return the planner's answer to a question about screenshots.
 
         Raises:
@@ -165,7 +173,9 @@ class PlannerGrounderPolicy(PredictionMixin):
         """
         if not isinstance(self.planner, SupportsAnswers):
             raise UsageError(f"{self.planner.metadata['model']} answers no questions about screenshots; use a model")
-        return self.planner.answer(question, screens, schema)
+        return self.planner.answer(
+            question, screens, schema, max_new_tokens=max_new_tokens, is_question_first=is_question_first
+        )
 
     def parse(self, reply: Reply) -> Call:
         """Return the planner's call, with the grounder's point as an argument."""

@@ -42,8 +42,16 @@ class ScriptPolicy(DialectPolicyMixin):
         self._next += 1
         return Reply(text, prompt=goal, image_digests=(screen.digest,))
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object]) -> Reply:
-        """Return the next reply, whatever the schema; raise UsageError after the last one."""
+    def answer(
+        self,
+        question: str,
+        screens: Sequence[Screen],
+        schema: Mapping[str, object] | None,
+        *,
+        max_new_tokens: int | None = None,
+        is_question_first: bool = False,
+    ) -> Reply:
+        """Return the next reply, whatever the form; raise UsageError after the last one."""
         return self.decide(question, (), screens[-1], frozenset())
 
     def skip(self, count: int) -> None:

@@ -44,6 +44,7 @@ class FakeServer:
     owner: str = ""  # `owned_by` of its models; "vllm" for vLLM
     rejected_fields: tuple[str, ...] = ()  # request fields that give status 400
     fails_on: str = ""  # text in a request that gives status 500; "large": a large image
+    finish_reason: str = "stop"
     truncated_streams: int = 0  # streams that break off
     lists_models: bool = True
     probability_of_yes: float | None = None  # of the first token of a reply; None returns no log probabilities
@@ -125,7 +126,7 @@ def serve_fake(fake: FakeServer) -> Iterator[FakeServer]:
             if body.get("stream"):
                 return self.stream(text)
             usage = {"prompt_tokens": 11, "completion_tokens": 5}
-            choice = {"message": self.message(text), "finish_reason": "stop", **self.logprobs(body)}
+            choice = {"message": self.message(text), "finish_reason": fake.finish_reason, **self.logprobs(body)}
             return self.send(200, {"choices": [choice], "usage": usage})
 
         def logprobs(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def serve_fake(fake: FakeServer) -> Iterator[FakeServer]:
                 if fake.truncated_streams:
                     fake.truncated_streams -= 1
                     return
-            self.event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+            self.event({"choices": [{"delta": {}, "finish_reason": fake.finish_reason}]})
             self.event({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}})
             self.wfile.write(b"data: [DONE]\n\n")
 

@@ -25,6 +25,7 @@ MAX_PAUSE_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 WireObject = Mapping[str, Any]  # an object of the API's JSON
 RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+TOKEN_LIMIT = "length"  # finish_reason of a reply that reached max_tokens
 MAX_DETAIL_CHARS = 300  # of a server's message in an error
 
 
@@ -37,6 +38,7 @@ class ChatCompletion:
     reply_tokens: int = 0
     attempts: int = 1
     first_tokens: Mapping[str, float] = field(default_factory=dict)  # log probabilities by text, where requested
+    is_truncated: bool = False  # cut off by the token limit
 
 
 def find_api_key(base: str) -> str:
@@ -123,9 +125,10 @@ class ChatClient:
             message = choice["message"]
             text = message_text(message.get("content"), message.get("tool_calls"))
             first_tokens = _first_tokens(choice)
+            is_truncated = choice.get("finish_reason") == TOKEN_LIMIT
         except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             raise SurfaceError(f"{self.base} returned no message: {self._redact(data)}") from None
-        return ChatCompletion(text, *_usage(data), attempts, first_tokens)
+        return ChatCompletion(text, *_usage(data), attempts, first_tokens, is_truncated)
 
     def _stream(
         self, url: str, body: Mapping[str, object], on_text: Callable[[str], None]
@@ -135,26 +138,26 @@ class ChatClient:
             if response.status_code != 200:
                 response.read()
                 return response
-            text, usage, is_finished = "", (0, 0), False
+            text, usage, finish_reason = "", (0, 0), ""
             calls: dict[int, dict[str, Any]] = {}
             for data in _events(response.iter_lines()):
                 if "error" in data:
                     raise SurfaceError(f"{self.base} aborted its reply: {self._redact(data)}")
                 usage = _usage(data) if data.get("usage") else usage
                 for choice in data.get("choices") or ():
-                    is_finished = is_finished or bool(choice.get("finish_reason"))
+                    finish_reason = choice.get("finish_reason") or finish_reason
                     delta = choice.get("delta") or {}
                     for call in delta.get("tool_calls") or ():
                         _append_delta(calls.setdefault(int(call.get("index") or 0), {}), call.get("function") or {})
                     if delta.get("content"):
                         text += _content_text(delta["content"])
                         on_text(text)
-            if not is_finished:
+            if not finish_reason:
                 raise httpx.RemoteProtocolError("the stream ended before the reply was complete")
             full_text = message_text(text, [{"function": calls[index]} for index in sorted(calls)])
             if full_text != text:
                 on_text(full_text)
-            return ChatCompletion(full_text, *usage)
+            return ChatCompletion(full_text, *usage, is_truncated=finish_reason == TOKEN_LIMIT)
 
     def _with_retries(
         self, send: Callable[[], ChatCompletion | httpx.Response]

@@ -96,7 +96,15 @@ class RemotePolicy(DialectPolicyMixin):
         constraint = structured_output.request_fields(self.profile.structured, self.dialect, verbs, screen)
         return self.reply(conversation, seed=seed, on_text=self.on_text, constraint=constraint)
 
-    def answer(self, question: str, screens: Sequence[Screen], schema: Mapping[str, object] | None) -> Reply:
+    def answer(
+        self,
+        question: str,
+        screens: Sequence[Screen],
+        schema: Mapping[str, object] | None,
+        *,
+        max_new_tokens: int | None = None,
+        is_question_first: bool = False,
+    ) -> Reply:
         """Return the server's answer to a question about images, held to a JSON schema where the server can.
 
         Raises:
@@ -104,9 +112,9 @@ class RemotePolicy(DialectPolicyMixin):
             SurfaceError: The server is unreachable.
         """
         return self.reply(
-            question_conversation(question, screens),
+            question_conversation(question, screens, is_question_first=is_question_first),
             seed=self.seed,
-            max_new_tokens=ANSWER_TOKENS,
+            max_new_tokens=max_new_tokens or ANSWER_TOKENS,
             constraint={} if schema is None else structured_output.schema_fields(self.profile.structured, schema),
         )
 
@@ -155,6 +163,7 @@ class RemotePolicy(DialectPolicyMixin):
             completion.reply_tokens,
             {"preprocess": sent_at - start, "server": received_at - sent_at},
             tuple(part["image"].digest for message in messages for part in message["content"] if "image" in part),
+            is_truncated=completion.is_truncated,
         )
 
     def judge(self, question: str, screens: Sequence[Screen]) -> float:

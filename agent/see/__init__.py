@@ -1,0 +1,1 @@
+"""See: read images with a model, without acting."""
