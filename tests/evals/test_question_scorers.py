@@ -349,7 +349,7 @@ def test_moments_equal_the_scripts(protocol: str) -> None:
     assert outcomes == {"correct", "wrong", "wrong_format"}
 
 
-def test_sentence_without_time_word_is_read_by_lmms_eval() -> None:
+def test_lmms_eval_reads_sentence_without_time_word() -> None:
     task = MomentTask("m", "v.mp4", "", ("",), span=(2.0, 6.0))
     assert moment_score(task, {"id": "m", "reply": "2 - 6"}, "lmms-eval").score == 1.0
     assert moment_score(task, {"id": "m", "reply": "2 - 6"}, "eval-tvg").outcome == "wrong_format"
