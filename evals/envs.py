@@ -61,6 +61,8 @@ def make_env(
         UsageError: An id is unknown or no image is in the folder.
     """
     bench = load_benchmark(name)
+    if bench.question is not None:
+        raise UsageError(f"{name} asks for texts and has no environment; run `agent eval {name}`")
     dataset = load_dataset(bench, Path(data))
     chosen = resolve_protocol(bench, dataset, protocol)
     tasks = list(bench.scored_tasks(dataset, chosen))

@@ -20,7 +20,8 @@ def read_predictions(
     """Return ({id: prediction}, metadata of the run that made them).
 
     This project's format is JSON lines, or one JSON list, of {"id", "point": [x, y] | null, "reply"}; for episodes
-    {"id": "EPISODE/STEP", "actions", "reply"}. A line {"about": {...}} holds metadata. Files of other harnesses are
+    {"id": "EPISODE/STEP", "actions", "reply"}; for questions {"id", "reply"},
+    with a "box" where one is asked for. A line {"about": {...}} holds metadata. Files of other harnesses are
     recognized by their structure, never by the magnitude of a number.
 
     Args:
@@ -49,7 +50,7 @@ def format_warnings(predictions: Mapping[str, Prediction], key: str) -> tuple[st
 
     Args:
         predictions: The predictions by id.
-        key: The key that holds the answer: "point" or "actions".
+        key: The key that holds the answer: "point", "actions", "reply" or "box".
     """
     if not predictions:
         return ()

@@ -7,6 +7,7 @@ step and no other.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,7 @@ from agent.recorded_history import translate_steps
 from envs.grounding import GroundingEnv
 from envs.recorded import Level, RecordedEpisode, RecordedEpisodeEnv, RecordedStep
 from envs.surfaces.image import load_screenshot
+from evals.questions import answer_question, check_answers
 from evals.types import Benchmark, Dataset, EvalTask, Prediction, SampleScore
 from evals.workers.spec import describe_policy
 
@@ -171,6 +173,8 @@ class Predictor:
         self.bench, self.dataset, self.protocol, self.level, self.policy = bench, dataset, protocol, level, policy
         self.tasks = {task.id: task for task in bench.scored_tasks(dataset, protocol)}
         self.images = ImagePrefetcher(policy)
+        if bench.question is not None:
+            check_answers(bench, policy)
 
     def describe(self) -> dict[str, Any]:
         """Return what a score must carry about the policy."""
@@ -178,7 +182,7 @@ class Predictor:
 
     def prefetch(self, ids: Sequence[str]) -> None:
         """Start loading the images of the first two tasks."""
-        for name in ids[:2]:
+        for name in () if self.bench.video_frames else ids[:2]:
             self.images.prefetch(recorded_step(self.dataset, self.tasks[name]).picture)
 
     def close(self) -> None:
@@ -214,6 +218,10 @@ class Predictor:
                 yield PredictionResult(name, None, broken=broken)
                 continue
             try:
+                if self.bench.question is not None:
+                    if name not in known:
+                        yield self._answer(recorded)
+                    continue
                 if self.bench.history is not None:
                     if name not in known:
                         earlier = translate_steps(self.bench.history(self.tasks[name]), self.policy)
@@ -225,7 +233,7 @@ class Predictor:
                 result, step = self._predict_step(recorded, history)
             except Exception as error:  # any failure here is the machine's, not the model's answer
                 result, step = PredictionResult(name, None, broken=_error_text(error)), None
-                if self.bench.history is not None:
+                if self.bench.history is not None or self.bench.question is not None:
                     yield result
                     continue
             if step is None:
@@ -233,6 +241,14 @@ class Predictor:
             else:
                 history.append(step)
             yield result
+
+    def _answer(self, recorded: RecordedStep) -> PredictionResult:
+        """Return the model's answer to the question of a task."""
+        started_at = time.monotonic()
+        task = self.tasks[recorded.id]
+        line = answer_question(self.bench, task, recorded.picture, self.policy, self.images.load)
+        score = self.bench.score_sample(task, line, self.protocol)
+        return PredictionResult(recorded.id, line, score, time.monotonic() - started_at)
 
     def _predict_step(self, recorded: RecordedStep, history: Sequence[Step]) -> tuple[PredictionResult, Step | None]:
         policy = EpisodeHistoryPolicy(self.policy, history)

@@ -19,7 +19,7 @@ from agent.ui.formatting import describe_action
 from envs.surfaces.image import load_screenshot
 from evals.files import write_text
 from evals.formatting import flatten_groups
-from evals.metrics.geometry import Point, parse_point
+from evals.metrics.geometry import Point, parse_box, parse_point
 from evals.registry import load_benchmark
 from evals.run_folder import LOCAL_STATE, PREDICTIONS, RESULT, RUN, VERDICTS
 from evals.stats import format_rate
@@ -218,6 +218,11 @@ def predicted_points(prediction: Prediction) -> list[Point]:
 def _describe_prediction(prediction: Prediction) -> str:
     if "actions" in prediction:
         return "; ".join(map(_describe_action, prediction["actions"])) or "no action could be parsed"
+    if "box" in prediction:
+        box = parse_box(prediction["box"])
+        return f"the box {', '.join(f'{side:g}' for side in box)}, in pixels of the image" if box else "no box"
+    if "point" not in prediction:
+        return "the reply"
     if prediction.get("refused"):
         return "a refusal"
     point = parse_point(prediction.get("point"))

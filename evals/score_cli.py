@@ -22,7 +22,8 @@ def score(
     predictions: Annotated[
         Path,
         typer.Option(
-            help='JSON lines {"id", "point": [x, y]} in pixels, or {"id", "actions"}; or another harness\'s file.',
+            help='JSON lines {"id", "point": [x, y]} in pixels, {"id", "actions"} or {"id", "reply"}; or another '
+            "harness's file.",
             metavar="FILE",
         ),
     ],

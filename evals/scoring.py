@@ -36,7 +36,7 @@ def score_file(
     result = bench.score(dataset, by_id, chosen)
     notes = (
         *result.notes,
-        *format_warnings(by_id, "actions" if bench.has_episodes else "point"),
+        *format_warnings(by_id, bench.prediction_key),
         *annotation_warnings(bench.check_annotations(dataset), dataset),
     )
     facts = {**about, "predictions": predictions.name, "predictions_hash": file_hash(predictions)}

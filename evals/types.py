@@ -13,6 +13,7 @@ from evals.stats import Interval, clustered_interval, ratio
 
 Outcome = Literal["correct", "wrong", "wrong_format", "missing"]
 Prediction = dict[str, Any]  # one line of a predictions file
+PredictionKey = Literal["point", "actions", "reply", "box"]
 Finding = tuple[str, list[str]]  # (what is wrong with an annotation, the ids of the samples)
 INTERVAL_METHOD = "95 % Wilson interval; effective sample size from the variance between clusters"
 
@@ -120,7 +121,17 @@ class Benchmark:
         _no_reference  # of a task, for an image of a size in pixels
     )
     history: Callable[[Any], Sequence[Step]] | None = None  # the recorded steps before a task; None for predicted ones
+    question: Callable[[Any, Sequence[float]], str] | None = None  # asks for a text; None where actions are predicted
+    answers_with_box: bool = False  # the predicted text names a box
+    video_frames: int = 0  # frames of a task's video that are shown, 0 for an image; their times go into the question
     env_id: str = ""  # id in gymnasium's registry, "pixelhand/NAME-v0"; "" registers none
+
+    @property
+    def prediction_key(self) -> PredictionKey:
+        """The key of a prediction that is scored."""
+        if self.question is not None:
+            return "box" if self.answers_with_box else "reply"
+        return "actions" if self.has_episodes else "point"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from actions import UsageError, plugins
 from evals.files import JsonValue, image_size, parse_json_lines, read_text
 from evals.metrics.grounding import GroundingTask
+from evals.metrics.questions import QuestionTask
 from evals.types import Dataset, Prediction
 
 FOLDER = "evals.importers"
@@ -118,6 +119,11 @@ def _import_table(
 def _import(
     name: str, importer: Importer, content: JsonValue, dataset: Dataset, path: Path, space: str
 ) -> tuple[str | None, Entries]:
+    if any(isinstance(task, QuestionTask) for task in dataset.tasks):
+        raise UsageError(
+            f"{path}: importer {name} reads points or actions, and this benchmark's predictions are texts; convert "
+            'them to lines {"id", "reply"}'
+        )
     has_points = all(isinstance(task, GroundingTask) for task in dataset.tasks)
     if has_points == importer.HAS_EPISODES:
         actual, expected = ("actions", "points") if has_points else ("points", "actions")

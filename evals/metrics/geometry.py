@@ -22,6 +22,14 @@ def parse_point(value: object) -> Point | None:
     return (x, y) if math.isfinite(x) and math.isfinite(y) else None
 
 
+def parse_box(value: object) -> Box | None:
+    """Return [x1, y1, x2, y2] as four finite floats, or None for anything else."""
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        return None
+    first, second = parse_point(value[:2]), parse_point(value[2:])
+    return (*first, *second) if first and second else None
+
+
 def box_contains(box: Box, point: Point) -> bool:
     """Return whether the box contains the point; all four edges belong to the box."""
     return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]

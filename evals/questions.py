@@ -1,0 +1,121 @@
+"""Ask a policy the question of a task, and convert its reply to a prediction."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from actions import Screen, SurfaceError, UsageError
+from agent.policies.base import Policy, SupportsAnswers
+from evals.metrics.geometry import parse_box
+from evals.types import Benchmark, Prediction
+from model.dialects.parts.coordinates import SCALE_999, SCALE_1000
+from model.dialects.parts.dialect import BaseDialect
+
+BOX = re.compile(r"\[\s*(?:-?\d+(?:\.\d+)?\s*,\s*){3}-?\d+(?:\.\d+)?\s*\]")
+
+
+def check_answers(bench: Benchmark, policy: Policy) -> None:
+    """Check that a policy can be asked a benchmark's questions.
+
+    Raises:
+        UsageError: It answers no questions, or the space of its boxes is unknown.
+    """
+    if not isinstance(policy, SupportsAnswers):
+        raise UsageError(f"{policy.metadata['model']} answers no questions; {bench.name} needs a model that does")
+    if bench.answers_with_box:
+        _box_dialect(policy)
+
+
+def answer_question(
+    bench: Benchmark, task: object, path: Path, policy: Policy, load: Callable[[Path], Screen]
+) -> Prediction:
+    """Return the line of a predictions file with a policy's answer.
+
+    Args:
+        bench: The benchmark.
+        task: The task.
+        path: Its image or video.
+        policy: The policy.
+        load: Loads an image.
+
+    Raises:
+        UsageError: The policy answers no questions.
+        SurfaceError: The image or video cannot be read.
+    """
+    if bench.question is None or not isinstance(policy, SupportsAnswers):
+        raise UsageError(f"{bench.name} has no questions, or {policy.metadata['model']} answers none")
+    times, screens = sample_frames(path, bench.video_frames) if bench.video_frames else ([], [load(path)])
+    reply = policy.answer(bench.question(task, times), screens, None)
+    line: Prediction = {"id": getattr(task, "id", ""), "reply": reply.text}
+    if bench.answers_with_box:
+        line["box"] = reply_box(reply.text, policy, screens[0])
+    return line
+
+
+def sample_frames(path: Path, count: int) -> tuple[list[float], list[Screen]]:
+    """Return the times in seconds and the frames of a video, at even distances from its start.
+
+    Args:
+        path: The video.
+        count: Number of frames; a shorter video has fewer.
+
+    Raises:
+        UsageError: PyAV is missing.
+        SurfaceError: The video cannot be read.
+    """
+    import numpy as np
+
+    try:
+        import av
+    except ImportError as error:
+        raise UsageError(
+            f"videos cannot be read: PyAV is missing ({error}); install it with: pip install 'pixelhand[video]'"
+        ) from None
+    try:
+        with av.open(str(path)) as container:
+            total = sum(1 for _ in container.decode(video=0))
+        chosen = {round(place * (total - 1) / max(count - 1, 1)) for place in range(count)}
+        times, screens = [], []
+        with av.open(str(path)) as container:
+            for number, frame in enumerate(container.decode(video=0)):
+                if number in chosen:
+                    times.append(float(frame.time or 0.0))
+                    screens.append(Screen(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)))
+    except (av.FFmpegError, OSError, IndexError) as error:  # IndexError: it has no video stream
+        raise SurfaceError(f"video {path} cannot be read: {error}. Download it again") from None
+    if not screens:
+        raise SurfaceError(f"video {path} has no frames. Download it again")
+    return times, screens
+
+
+def reply_box(reply: str, policy: Policy, screen: Screen) -> list[float] | None:
+    """Return the first box of a reply in pixels of the image, None where it has none."""
+    match = BOX.search(reply)
+    box = parse_box(json.loads(match[0])) if match else None
+    if box is None:
+        return None
+    dialect = _box_dialect(policy)
+    # Qwen3-VL's functions have coordinates up to 999, its boxes up to 1000
+    scale = SCALE_1000.scale if dialect.SPACE == SCALE_999 else dialect.SPACE.scale
+    width, height = (scale, scale) if scale else dialect.size(screen)
+    return [
+        side * real / seen
+        for side, real, seen in zip(box, (screen.width, screen.height) * 2, (width, height) * 2, strict=True)
+    ]
+
+
+def _box_dialect(policy: Policy) -> BaseDialect:
+    """Return the dialect that says in which space a policy's boxes are.
+
+    Raises:
+        UsageError: There is none.
+    """
+    dialect = getattr(policy, "dialect", None)
+    if not isinstance(dialect, BaseDialect):
+        raise UsageError(
+            f"the coordinates of {policy.metadata['model']}'s boxes are unknown: it has no dialect; use another"
+        )
+    return dialect
