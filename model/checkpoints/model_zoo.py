@@ -82,11 +82,13 @@ def parameters(config: Config) -> tuple[int, int]:
         text.intermediate_size,
     )
     qkv = (heads + 2 * kv) * text.head_dim
-    linear = text.num_hidden_layers * (hidden * qkv + heads * text.head_dim * hidden + 3 * hidden * inner)
+    mlp = 3 * hidden * (text.num_experts * text.moe_intermediate_size if text.num_experts else inner)
+    linear = text.num_hidden_layers * (hidden * qkv + heads * text.head_dim * hidden + mlp)
+    routers = text.num_hidden_layers * text.num_experts * hidden
     biases = (qkv if text.attention_bias else 0) + (2 * text.head_dim if text.qk_norm else 0)
     biases_and_norms = text.num_hidden_layers * (biases + 2 * hidden) + hidden
     embeddings = text.vocab_size * hidden * (1 if text.tie_word_embeddings else 2)
-    return linear, biases_and_norms + embeddings + _vision_parameters(config)
+    return linear, routers + biases_and_norms + embeddings + _vision_parameters(config)
 
 
 def _vision_parameters(config: Config) -> int:

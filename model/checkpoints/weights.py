@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,45 @@ def map_name(name: str) -> str:
     return name
 
 
+EXPERTS = re.compile(r"\.mlp\.experts\.(gate_up|down)_proj$")
+
+
+def has_transposed_experts(files: list[Path], shapes: Mapping[str, torch.Size]) -> bool:
+    """Return whether the files have the experts' matrices as [E, N, K], as transformers 5 saves them.
+
+    Those of the Hub are [E, K, N], like the parameters whose shapes are given by name. A square matrix does not tell,
+    and only one of an expert's two can be square.
+    """
+    for file in files:
+        with _reading(file), safe_open(file, framework="pt") as handle:
+            for name in handle.keys():  # noqa: SIM118
+                expected = shapes.get(map_name(name)) if EXPERTS.search(name) else None
+                if expected is not None and expected[1] != expected[2]:
+                    shape: list[int] = handle.get_slice(name).get_shape()
+                    return shape == [expected[0], expected[2], expected[1]]
+    return False
+
+
 ADAPTER_MARKS = (".lora_", ".base_layer.", "base_model.model.")  # parts of tensor names that PEFT adds
 REOPEN_SHARE = 0.04  # share of all bytes read through one memory map before it is closed, which frees its pages
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Raise UsageError where a file cannot be read."""
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise UsageError(
+            f"{file} is damaged or incomplete ({str(error)[:160]}); delete it and download the checkpoint again"
+        ) from None
 
 
 def _tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
     """Yield (name in the file, tensor); a tensor is valid only until the next one is requested."""
     budget = max(16 << 20, int(sum(file.stat().st_size for file in files) * REOPEN_SHARE))
     for file in files:
-        try:
+        with _reading(file):
             with safe_open(file, framework="pt") as handle:
                 names = list(handle.keys())
             while names:
@@ -63,10 +94,6 @@ def _tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
                         read_bytes += tensor.numel() * tensor.element_size()
                         yield names.pop(0), tensor
                         del tensor
-        except (SafetensorError, OSError) as error:
-            raise UsageError(
-                f"{file} is damaged or incomplete ({str(error)[:160]}); delete it and download the checkpoint again"
-            ) from None
 
 
 def load_model(
@@ -78,7 +105,8 @@ def load_model(
 ) -> Qwen25VL:
     """Load a checkpoint in evaluation mode.
 
-    Supported are Qwen2.5-VL, dense Qwen3-VL and Qwen2-VL, their fine-tunes, OpenCUA, AWQ builds and "embedded".
+    Supported are Qwen2.5-VL, Qwen3-VL (dense and with experts) and Qwen2-VL, their fine-tunes, OpenCUA, AWQ builds and
+    "embedded".
     Files are read one tensor at a time, so the weights are the only large allocation.
 
     Args:
@@ -109,6 +137,8 @@ def load_model(
         model = make_model(config, mrope)
     pending = _PendingParameters(model, folder, device, dtype, bits)
     pending.check_memory(keep_awq)
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    is_transposed = bool(config.text.num_experts) and has_transposed_experts(files, shapes)
     packed: dict[str, dict[str, Tensor]] = {}
     for file_name, tensor in _tensors(files):
         name = map_name(file_name)
@@ -124,6 +154,8 @@ def load_model(
             continue  # a copy of the embeddings, which some tools save twice
         else:
             parameter = pending.pop(name, file_name)
+            if is_transposed and EXPERTS.search(name) and tensor.dim() == 3:
+                tensor = tensor.transpose(1, 2)
             if parameter.shape != tensor.shape:
                 raise UsageError(
                     f"{folder}: '{file_name}' is {list(tensor.shape)} where config.json says {list(parameter.shape)}; "

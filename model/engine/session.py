@@ -110,6 +110,9 @@ class PrefixCachedSession:
     Attributes:
         reused: Tokens of the last prefill that were in the cache.
         computed: Tokens of the last prefill that were not.
+
+    Raises:
+        UsageError: `graphs` is set and the network has experts.
     """
 
     def __init__(
@@ -120,6 +123,11 @@ class PrefixCachedSession:
         fuse: bool = True,
         graphs: bool = False,
     ) -> None:
+        if graphs and model.config.text.num_experts:
+            raise UsageError(
+                f"CUDA graphs cannot be used with {model.config.name}: which experts compute a token is read on the "
+                'host. Remove --graphs, or "graphs" from pixelhand.json.'
+            )
         self.model, self.chunk, self.fuse, self.graphs = model, chunk, fuse, graphs
         self._fused: FusedDecoder | None = None
         self._graphs: DecodeGraphs | None = None

@@ -13,6 +13,7 @@ ARCHITECTURES: dict[str, type[Qwen25VL]] = {
     "opencua": Qwen25VL,
     "qwen2_vl": Qwen2VL,
     "qwen3_vl": Qwen3VL,
+    "qwen3_vl_moe": Qwen3VL,
 }
 
 

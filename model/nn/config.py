@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
 
 from actions import UsageError
 from model.json_file import read_text
+from model.nn.config_section import ConfigSection
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Variant:
     rope_theta: float = 1e6
     attention_bias: bool = True  # see TextConfig.attention_bias
     qk_norm: bool = False
+    has_experts: bool = False  # see TextConfig.num_experts
     # the vision encoder
     vision_act: str = "silu"
     patch_size: int = 14
@@ -72,6 +74,7 @@ VARIANTS: dict[str, Variant] = {
         deepstack_indexes=(8, 16, 24),
     ),
 }
+VARIANTS["qwen3_vl_moe"] = replace(VARIANTS["qwen3_vl"], name="Qwen3-VL-MoE", has_experts=True)
 NO_TOKEN = -1  # equals no token id
 
 
@@ -134,6 +137,9 @@ class TextConfig:
     interleaved_rope: bool = False  # the frequencies of time, rows and columns alternate; see model.nn.rope
     attention_bias: bool = True  # of the projections to queries, keys and values
     qk_norm: bool = False  # an RMSNorm on the queries and keys of each head
+    num_experts: int = 0  # of each layer, instead of its MLP; 0 for none, see model.nn.sparse_mlp
+    num_experts_per_tok: int = 0
+    moe_intermediate_size: int = 0  # of one expert
 
 
 @dataclass(frozen=True)
@@ -170,61 +176,6 @@ def read_config(folder: Path) -> Config:
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read ({error}); download the checkpoint again") from None
     return config_from_dict(data, str(path))
-
-
-@dataclass(frozen=True)
-class _Section:
-    """A part of config.json with typed getters that raise UsageError for a missing or invalid value."""
-
-    data: Mapping[str, object]
-    source: str
-    prefix: str = ""  # of the keys in error messages
-
-    def size(self, key: str, default: int | None = None, minimum: int = 1, maximum: int = 10**8) -> int:
-        """Return a whole number; null counts as missing."""
-        value = self.data.get(key)
-        value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
-            raise self._error(key, f"a whole number of {minimum} to {maximum}")
-        return value
-
-    def number(self, key: str, default: float) -> float:
-        """Return a positive, finite number."""
-        value = self.data.get(key)
-        value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-            raise self._error(key, "a positive number")
-        return value
-
-    def sizes(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """Return a list of non-negative whole numbers."""
-        value = self.data.get(key)
-        value = default if value is None else value
-        if isinstance(value, list | tuple) and all(type(item) is int and 0 <= item < 10**8 for item in value):
-            return tuple(value)
-        raise self._error(key, "a list of whole numbers")
-
-    def flag(self, key: str, default: bool) -> bool:
-        """Return a boolean."""
-        value = self.data.get(key)
-        value = default if value is None else value
-        if not isinstance(value, bool):
-            raise self._error(key, "true or false")
-        return value
-
-    def one_of(self, key: str, *supported: str) -> None:
-        """Raise UsageError unless the value is missing or one of the supported ones."""
-        if self.data.get(key) not in (None, *supported):
-            raise UsageError(
-                f"{self.source}: {self.prefix}{key} is {self.data[key]!r:.60}; "
-                f"only {' and '.join(supported)} can be run"
-            )
-
-    def _error(self, key: str, expected: str) -> UsageError:
-        value = self.data.get(key)
-        return UsageError(
-            f"{self.source}: {self.prefix}{key} must be {expected}, not {value!r:.60}; download the checkpoint again"
-        )
 
 
 def supported_types() -> str:
@@ -267,13 +218,13 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
         if not isinstance(part, Mapping) or (key == "vision_config" and not part):
             raise UsageError(f"{source}: {key} must be an object with the sizes in it; download the checkpoint again")
         parts[key] = part
-    top = _Section(data, source)
-    text = _Section({**data, **parts["text_config"]}, source)
-    vision = _Section(parts["vision_config"], source, "vision_config.")
+    top = ConfigSection(data, source)
+    text = ConfigSection({**data, **parts["text_config"]}, source)
+    vision = ConfigSection(parts["vision_config"], source, "vision_config.")
     rope = text.data.get("rope_parameters") or text.data.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):
         raise UsageError(f"{source}: rope_scaling must be an object, not {rope!r:.60}; download the checkpoint again")
-    rotary = _Section({"rope_theta": text.data.get("rope_theta"), **rope}, source, "rope_scaling.")
+    rotary = ConfigSection({"rope_theta": text.data.get("rope_theta"), **rope}, source, "rope_scaling.")
     for key in ("type", "rope_type"):
         rotary.one_of(key, "mrope", "default")
     text.one_of("hidden_act", "silu")
@@ -290,6 +241,7 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
     if variant.interleaved_rope and not rotary.flag("mrope_interleaved", True):
         raise UsageError(f"{source}: rope_scaling.mrope_interleaved is false, which {variant.name} does not support")
     vocabulary = text.size("vocab_size")
+    experts, experts_per_token, expert_size = _expert_sizes(text) if variant.has_experts else (0, 0, 0)
     config = Config(
         vision=_vision_config(vision, variant),
         text=TextConfig(
@@ -309,6 +261,9 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
             interleaved_rope=variant.interleaved_rope,
             attention_bias=variant.attention_bias,
             qk_norm=variant.qk_norm,
+            num_experts=experts,
+            num_experts_per_tok=experts_per_token,
+            moe_intermediate_size=expert_size,
         ),
         image_token_id=top.size(variant.image_key, variant.image_id, 0, vocabulary - 1),
         video_token_id=top.size("video_token_id", 151656, 0, vocabulary - 1) if variant.videos else NO_TOKEN,
@@ -346,7 +301,24 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
     return config
 
 
-def _vision_config(vision: _Section, variant: Variant) -> VisionConfig:
+def _expert_sizes(text: ConfigSection) -> tuple[int, int, int]:
+    """Return the number of experts of a layer, of those that compute a token, and the width of one."""
+    key = "num_experts" if text.data.get("num_local_experts") is None else "num_local_experts"
+    experts = text.size(key, maximum=10**4)
+    per_token = text.size("num_experts_per_tok")
+    if per_token > experts:
+        raise UsageError(f"{text.source}: num_experts_per_tok {per_token} must be at most num_experts {experts}")
+    if text.size("decoder_sparse_step", 1) != 1 or text.sizes("mlp_only_layers", ()):
+        raise UsageError(
+            f"{text.source}: decoder_sparse_step and mlp_only_layers give some layers an MLP without experts, which is "
+            "not supported"
+        )
+    if not text.flag("norm_topk_prob", True):
+        raise UsageError(f"{text.source}: norm_topk_prob is false, which is not supported")
+    return experts, per_token, text.size("moe_intermediate_size")
+
+
+def _vision_config(vision: ConfigSection, variant: Variant) -> VisionConfig:
     """Return the config of the vision encoder; without windows all layers attend to the whole frame."""
     depth = vision.size("depth", maximum=1000)
     patch_size, merge = vision.size("patch_size", variant.patch_size), vision.size("spatial_merge_size", 2)
@@ -468,5 +440,28 @@ OFFICIAL |= {
         ("Qwen3-VL-4B", 2560, 9728, 36, 32, True, 24, 1024, 4096, (5, 11, 17)),
         ("Qwen3-VL-8B", 4096, 12288, 36, 32, False, 27, 1152, 4304, (8, 16, 24)),
         ("Qwen3-VL-32B", 5120, 25600, 64, 64, False, 27, 1152, 4304, (8, 16, 24)),
+    )
+}
+_BASE = OFFICIAL["Qwen3-VL-8B"]
+OFFICIAL |= {
+    name: replace(
+        _BASE,
+        vision=replace(_BASE.vision, out_hidden_size=hidden),
+        text=replace(
+            _BASE.text,
+            hidden_size=hidden,
+            intermediate_size=intermediate,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=4,
+            num_experts=128,
+            num_experts_per_tok=8,
+            moe_intermediate_size=expert_size,
+        ),
+        model_type="qwen3_vl_moe",
+    )
+    for name, hidden, intermediate, expert_size, layers, heads in (
+        ("Qwen3-VL-30B-A3B", 2048, 6144, 768, 48, 32),
+        ("Qwen3-VL-235B-A22B", 4096, 12288, 1536, 94, 64),
     )
 }

@@ -18,7 +18,7 @@ from model.nn.attention import causal_attention
 from model.nn.kv_cache import KVCache
 from model.nn.quantization import Int8Linear
 from model.nn.rope import text_rotary
-from model.nn.text_decoder import DecoderLayer, TextDecoder
+from model.nn.text_decoder import MLP, DecoderLayer, TextDecoder
 from model.nn.vision_encoder import RMSNorm
 
 Product = Callable[[Tensor], Tensor]
@@ -26,15 +26,14 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class _FusedLayer:
-    """The functions of one layer: qkv maps [..., C] to [..., (heads + 2 kv heads) * D], gate_up to [..., 2 * width]."""
+    """The functions of one layer: qkv maps [..., C] to [..., (heads + 2 kv heads) * D], mlp to [..., C]."""
 
     first: RMSNorm
     qkv: Product
     qk_norms: tuple[RMSNorm, RMSNorm] | None  # of queries and of keys
     o: Product
     second: RMSNorm
-    gate_up: Product
-    down: Product
+    mlp: Product
 
 
 class FusedDecoder:
@@ -99,14 +98,13 @@ class FusedDecoder:
             qk = (qk * cos).add_(torch.cat([second, first], dim=-1).mul_(sin))
             out = attend(index, qk[:, : self.heads], qk[:, self.heads :], qkv[:, rotated:])
             x = x + layer.o(out.reshape(length, -1))
-            gate, up = layer.gate_up(normed(layer.second, x)).chunk(2, dim=-1)
-            x = x + layer.down(F.silu(gate).mul_(up))
+            x = x + layer.mlp(normed(layer.second, x))
             if index < len(features):
                 x = x + features[index]
         return normed(self.decoder.norm, x)
 
     def _fuse_layer(self, layer: DecoderLayer) -> _FusedLayer:
-        attention, mlp = layer.self_attn, layer.mlp
+        attention = layer.self_attn
         q_norm, k_norm = attention.q_norm, attention.k_norm
         return _FusedLayer(
             layer.input_layernorm,
@@ -114,9 +112,17 @@ class FusedDecoder:
             None if q_norm is None or k_norm is None else (q_norm, k_norm),
             attention.o_proj,
             layer.post_attention_layernorm,
-            self._fuse([mlp.gate_proj, mlp.up_proj]),
-            mlp.down_proj,
+            self._fuse_mlp(layer.mlp) if isinstance(layer.mlp, MLP) else layer.mlp,
         )
+
+    def _fuse_mlp(self, mlp: MLP) -> Product:
+        gate_up, down = self._fuse([mlp.gate_proj, mlp.up_proj]), mlp.down_proj
+
+        def product(x: Tensor) -> Tensor:
+            gate, up = gate_up(x).chunk(2, dim=-1)
+            return down(F.silu(gate).mul_(up))
+
+        return product
 
     def _fuse(self, products: Sequence[nn.Module]) -> Product:
         """Return one function for several products of one input, with the results side by side."""

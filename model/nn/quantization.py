@@ -8,6 +8,7 @@ torch's kernels for packed weights; otherwise the weights are dequantized for th
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from actions import UsageError
 from model.nn.qwen25vl import Qwen25VL
+from model.nn.sparse_mlp import Experts
 
 Bits = Literal[8, 4]
 GROUP = 32  # weights of a row that share a scale in 4 bits
@@ -165,20 +167,31 @@ def bits_for(name: str, bits: Bits) -> Bits:
 
 
 def quantized_nbytes(name: str, shape: torch.Size, bits: Bits) -> int:
-    """Return the bytes of a quantized matrix of that name and shape, with its 2-byte scales."""
-    rows, columns = shape[0], shape[1]
+    """Return the bytes of a quantized matrix, or of those of all experts, with their 2-byte scales."""
+    *counts, rows, columns = shape if len(shape) == 2 else (shape[0], shape[2], shape[1])
+    count = prod(counts)
     if bits_for(name, bits) == 4 and fits_int4(rows, columns):
-        return rows * columns // 2 + rows * columns // GROUP * 4
-    return rows * columns + rows * 2
+        return count * (rows * columns // 2 + rows * columns // GROUP * 4)
+    return count * (rows * columns + rows * 2)
 
 
 def is_quantizable(name: str, owner: nn.Module) -> bool:
-    """Return whether a parameter is quantized: the weight of a linear layer or of an embedding."""
-    return name.endswith(".weight") and isinstance(owner, nn.Linear | nn.Embedding)
+    """Return whether a parameter is quantized: matrices of experts, the weight of a linear layer or of an embedding."""
+    return isinstance(owner, Experts) or (name.endswith(".weight") and isinstance(owner, nn.Linear | nn.Embedding))
 
 
 def replace_with_quantized(model: Qwen25VL, name: str, weight: Tensor, bits: Bits, dtype: torch.dtype) -> None:
-    """Replace the module of parameter `name` (ending in .weight) by a quantized one with that weight; keep its bias."""
+    """Replace the module of parameter `name` by a quantized one with that weight, and keep its bias.
+
+    The matrices of experts [E, K, N] become a list of quantized layers under the parameter's name.
+    """
+    parent, _, attribute = name.rpartition(".")
+    if attribute != "weight":
+        layers = (quantize_linear(matrix.t(), None, bits_for(name, bits), dtype) for matrix in weight)
+        experts = model.get_submodule(parent)
+        delattr(experts, attribute)  # a parameter cannot be replaced by a module
+        setattr(experts, attribute, nn.ModuleList(layers))
+        return
     module_name = name.removesuffix(".weight")
     owner: Any = model.get_submodule(module_name)
     if isinstance(owner, nn.Embedding):

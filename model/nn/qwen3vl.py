@@ -108,6 +108,6 @@ class Qwen3VisionEncoder(VisionEncoder):
 
 
 class Qwen3VL(Qwen25VL):
-    """Qwen3-VL, dense; parameters have the names and shapes of the released checkpoints."""
+    """Qwen3-VL, dense or with experts; parameters have the names and shapes of the released checkpoints."""
 
     encoder_type = Qwen3VisionEncoder

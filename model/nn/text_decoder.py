@@ -10,6 +10,7 @@ from model.nn.attention import causal_attention
 from model.nn.config import TextConfig
 from model.nn.kv_cache import KVCache
 from model.nn.rope import apply_rotary, text_rotary
+from model.nn.sparse_mlp import SparseMLP
 from model.nn.vision_encoder import RMSNorm
 
 
@@ -65,14 +66,14 @@ class MLP(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Attention and MLP, each with a pre-norm and a residual connection."""
+    """Attention and an MLP, dense or of experts, each with a pre-norm and a residual connection."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_attn = Attention(config)
-        self.mlp = MLP(config)
+        self.mlp = SparseMLP(config) if config.num_experts else MLP(config)
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None, layer: int

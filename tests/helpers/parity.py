@@ -78,7 +78,8 @@ def randomize(model: Any, seed: int = 0, tied: bool = False) -> Any:
             elif "pos_embed" in name:
                 weight.copy_(values)
             else:
-                scale = 0.3 if weight.dim() == 1 else weight[0].numel() ** -0.5 * (3 if "q_proj" in name else 1)
+                fan_in = weight.shape[-1] if weight.dim() == 3 else weight[0].numel()  # 3: the matrices of experts
+                scale = 0.3 if weight.dim() == 1 else fan_in**-0.5 * (3 if "q_proj" in name else 1)
                 weight.copy_(values * scale)
     return model
 

@@ -20,10 +20,18 @@ def reference_config(
     head_dim: int = 24,  # heads * head_dim is not the hidden size, as in the official 2B and 32B
     tied: bool = False,
     deepstack: tuple[int, ...] = (0, 2),
+    experts: int = 0,
+    experts_per_token: int = 2,
+    expert_size: int = 96,
 ) -> Any:
-    from transformers import Qwen3VLConfig
+    from transformers import Qwen3VLConfig, Qwen3VLMoeConfig
 
-    return Qwen3VLConfig(
+    expert_sizes = {
+        "num_experts": experts,
+        "num_experts_per_tok": experts_per_token,
+        "moe_intermediate_size": expert_size,
+    }
+    return (Qwen3VLMoeConfig if experts else Qwen3VLConfig)(
         text_config={
             "vocab_size": parity.VOCABULARY,
             "hidden_size": 64,
@@ -43,6 +51,7 @@ def reference_config(
             "tie_word_embeddings": tied,
             "bos_token_id": 0,
             "eos_token_id": 1,
+            **(expert_sizes if experts else {}),
         },
         vision_config={
             "depth": 4,
@@ -62,12 +71,11 @@ def reference_config(
 
 
 def reference(seed: int = 0, **sizes: Any) -> Any:
-    """Return transformers' Qwen3-VL with random weights."""
-    from transformers import Qwen3VLForConditionalGeneration
+    """Return transformers' Qwen3-VL, dense or with experts, with random weights."""
+    from transformers import Qwen3VLForConditionalGeneration, Qwen3VLMoeForConditionalGeneration
 
-    return parity.randomize(
-        Qwen3VLForConditionalGeneration(reference_config(**sizes)), seed, bool(sizes.get("tied", False))
-    )
+    network = Qwen3VLMoeForConditionalGeneration if sizes.get("experts") else Qwen3VLForConditionalGeneration
+    return parity.randomize(network(reference_config(**sizes)), seed, bool(sizes.get("tied", False)))
 
 
 def write_chat_folder(folder: Path) -> None:

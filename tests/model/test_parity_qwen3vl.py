@@ -152,7 +152,7 @@ def test_wrong_config_changes_logits(pair: tuple[Any, Qwen25VL], part: str, chan
         ("text_config", {"attention_bias": True}, "attention_bias is true"),
         ("text_config", {"num_hidden_layers": 1}, "deepstack_visual_indexes has 2 layers"),
         ("text_config", {"rope_parameters": {"mrope_interleaved": False, "mrope_section": [4, 4, 4]}}, "interleaved"),
-        (None, {"model_type": "qwen3_vl_moe"}, "'qwen3_vl_moe' is not supported; supported are .*'qwen3_vl'"),
+        (None, {"model_type": "qwen3_5"}, "'qwen3_5' is not supported; supported are .*'qwen3_vl'"),
     ],
     ids=str,
 )

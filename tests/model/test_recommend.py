@@ -42,11 +42,11 @@ def test_parameter_counts_match_network(size: str) -> None:
 
     with torch.device("meta"):
         model = make_model(OFFICIAL[size])
-    names = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    names = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "experts"}
     decoder = {
         name: parameter.numel() for name, parameter in model.named_parameters() if name.startswith("model.layers.")
     }
-    linear = sum(count for name, count in decoder.items() if name.endswith("weight") and set(name.split(".")) & names)
+    linear = sum(count for name, count in decoder.items() if not name.endswith("bias") and set(name.split(".")) & names)
     total = sum(parameter.numel() for parameter in model.parameters())
     assert parameters(OFFICIAL[size]) == (linear, total - linear)
 

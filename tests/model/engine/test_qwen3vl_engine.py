@@ -10,6 +10,7 @@ import torch
 from helpers import parity, qwen3_parity
 from torch import Tensor
 
+from actions import UsageError
 from model import load_model
 from model.engine import cuda_graphs
 from model.engine.cuda_graphs import VisionGraphs
@@ -22,11 +23,11 @@ from model.nn.qwen25vl import Qwen25VL
 ROW: list[Any] = [3, (4, 6), 4, (8, 4), 5]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write transformers' random checkpoint."""
+@pytest.fixture(scope="module", params=[0, 8], ids=["dense", "experts"])
+def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """Write transformers' random checkpoint, with that number of experts."""
     path = tmp_path_factory.mktemp("qwen3vl")
-    qwen3_parity.reference().save_pretrained(path)
+    qwen3_parity.reference(experts=request.param).save_pretrained(path)
     return path
 
 
@@ -110,6 +111,46 @@ def test_single_time_slice_equals_both(model: Qwen25VL) -> None:
         assert torch.allclose(model.visual(frame.flatten(1), [(1, 6, 4)]), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("folder", [8], ids=["experts"], indirect=True)
+def test_experts_with_graphs_are_refused(model: Qwen25VL) -> None:
+    with pytest.raises(UsageError, match="CUDA graphs cannot be used with Qwen3-VL-MoE"):
+        PrefixCachedSession(model, graphs=True)
+
+
+@pytest.mark.parametrize("folder", [8], ids=["experts"], indirect=True)
+@pytest.mark.parametrize(("bits", "layer"), [(8, quantization.Int8Linear), (4, quantization.Int4Linear)])
+def test_experts_are_quantized(
+    model: Qwen25VL, folder: Path, bits: quantization.Bits, layer: type[torch.nn.Module]
+) -> None:
+    quantized = load_model(folder, bits=bits)
+    for name, width in (("gate_up_proj", 192), ("down_proj", 64)):
+        layers = quantized.get_submodule(f"model.layers.0.mlp.experts.{name}")
+        assert isinstance(layers, torch.nn.ModuleList)
+        assert len(layers) == 8
+        for index, quantized_layer in enumerate(layers):
+            assert isinstance(quantized_layer, layer)
+            matrix = model.get_parameter(f"model.layers.0.mlp.experts.{name}")[index]
+            x = torch.randn(6, len(matrix))
+            expected = x @ matrix
+            assert expected.shape[1] == width
+            gap = quantized_layer(x.to(torch.bfloat16)).float() - expected
+            assert float(gap.std()) < (0.02 if bits == 8 else 0.15) * float(expected.std())
+    assert quantized.get_parameter("model.layers.0.mlp.gate.weight").dtype == torch.bfloat16
+    in_place = quantization.quantize_model(load_model(folder, dtype=torch.bfloat16), bits)
+    inputs = qwen3_parity.make_inputs(ROW)
+    expected = parity.our_logits(quantized, inputs)
+    gap = parity.our_logits(in_place, inputs) - expected  # of weights that were rounded to bfloat16 first
+    assert float(gap.std()) < 0.2 * float(expected.std())
+    expected_bytes = sum(
+        quantization.quantized_nbytes(name, weight.shape, bits)
+        for name, weight in model.named_parameters()
+        if ".experts." in name
+    )
+    buffers = {name: value for name, value in quantized.named_buffers() if ".experts." in name}
+    assert sum(value.nbytes for value in buffers.values()) == expected_bytes
+
+
+@pytest.mark.parametrize("folder", [0], ids=["dense"], indirect=True)
 def test_graph_steps_equal_free_steps(model: Qwen25VL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_graphs, "capture", lambda run, device: run)
     inputs = qwen3_parity.make_inputs(ROW)
@@ -125,7 +166,11 @@ def test_graph_steps_equal_free_steps(model: Qwen25VL, monkeypatch: pytest.Monke
     assert torch.allclose(recorded(encode.patches[image.key], image.grid), encode(image), atol=1e-5)
 
 
-@pytest.mark.parametrize(("bits", "limit"), [(8, 0.1), (4, 0.5)])
+@pytest.mark.parametrize(
+    ("folder", "bits", "limit"),
+    [(0, 8, 0.1), (0, 4, 0.5), (8, 8, 0.2), (8, 4, 0.5)],  # rounding moves some tokens to other experts
+    indirect=["folder"],
+)
 def test_quantized_logits_are_near(model: Qwen25VL, folder: Path, bits: quantization.Bits, limit: float) -> None:
     """The matrices of the checkpoint are small, so that 4 bits round them coarsely."""
     quantized = load_model(folder, bits=bits)
