@@ -139,7 +139,6 @@ TABLE = ActionTable(
 )  # fmt: skip
 TEXT = 'What to type, or the keys to press; of a click: the modifiers held, as in "ctrl+shift".'
 
-
 MODELS = ModelFamily(
     "Anthropic's computer use",
     (),

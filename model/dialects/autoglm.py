@@ -83,7 +83,6 @@ TABLE = ActionTable(
     ActionSpec("finish", "done", (MESSAGE,), "End the task; message is what the person is to read."),
 )  # fmt: skip
 
-
 MODELS = ModelFamily(
     "AutoGLM-Phone (GLM-4.1V)",
     (

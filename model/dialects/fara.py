@@ -100,7 +100,6 @@ TABLE = ActionTable(
     replace(TYPE, name="input_text", offered=False),
 )  # fmt: skip
 
-
 MODELS = ModelFamily(
     "Fara",
     (Checkpoint("microsoft/Fara-7B", "7B", f"{SEE_MODEL_CARD} (repository: MIT)"),),
@@ -108,10 +107,7 @@ MODELS = ModelFamily(
     ("browser",),
     scores=published(
         FARA_README,
-        ("7B", "WebVoyager", 73.5),
-        ("7B", "Online-Mind2Web", 34.1),
-        ("7B", "DeepShop", 26.2),
-        ("7B", "WebTailBench", 38.4),
+        {"7B": {"WebVoyager": 73.5, "Online-Mind2Web": 34.1, "DeepShop": 26.2, "WebTailBench": 38.4}},
     ),
 )
 

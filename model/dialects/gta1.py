@@ -15,16 +15,12 @@ from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(3136, 4096 * 2160)  # README
 
-
 MODELS = ModelFamily(
     "GTA1",
-    (
-        Checkpoint("HelloKKMe/GTA1-7B", "7B", SEE_MODEL_CARD),
-        Checkpoint("HelloKKMe/GTA1-32B", "32B", SEE_MODEL_CARD),
-    ),
+    (Checkpoint("HelloKKMe/GTA1-7B", "7B", SEE_MODEL_CARD), Checkpoint("HelloKKMe/GTA1-32B", "32B", SEE_MODEL_CARD)),
     "finding what is described; plans nothing",
     ("grounding",),
-    scores=published(VENUS_README, ("7B", "ScreenSpot-Pro", 50.1)),
+    scores=published(VENUS_README, {"7B": {"ScreenSpot-Pro": 50.1}}),
 )
 
 

@@ -49,7 +49,6 @@ OWN = {
     "scroll": ActionSpec("scroll", "scroll", (PIXELS,), "Turn the wheel."),
 }
 
-
 MODELS = ModelFamily(
     "GUI-Owl",
     (
@@ -58,7 +57,7 @@ MODELS = ModelFamily(
     ),
     "phones, and desktop programs as well",
     ("phone", "desktop"),
-    scores=published("arXiv 2508.15144", ("7B", "AndroidWorld", 66.4), ("7B", "OSWorld", 29.4)),
+    scores=published("arXiv 2508.15144", {"7B": {"AndroidWorld": 66.4, "OSWorld": 29.4}}),
 )
 
 

@@ -88,7 +88,6 @@ TABLE = ActionTable(
 )
 LOCALIZER = ActionTable(TABLE.rows["click_absolute"], TABLE.rows["click"])
 
-
 MODELS = ModelFamily(
     "Holo1, Holo1.5",
     (
@@ -98,7 +97,7 @@ MODELS = ModelFamily(
     ),
     "finding things on web pages; with a planner, whole tasks on the web",
     ("grounding", "browser"),
-    scores=published("Holo1-7B model card (with Surfer-H and its validator)", ("Holo1-7B", "WebVoyager", 92.2)),
+    scores=published("Holo1-7B model card (with Surfer-H and its validator)", {"Holo1-7B": {"WebVoyager": 92.2}}),
     vllm=(VllmExample(), VllmExample("Hcompany/Holo1.5-7B", "click_absolute", ImageLimits(LIMITS.min_pixels, 3686400))),
 )
 

@@ -16,7 +16,6 @@ from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 LIMITS = ImageLimits(3136, 2700 * 28 * 28)  # jedi_7b_agent.py
 GLYPH = "⚗"  # sometimes written for either tag
 
-
 MODELS = ModelFamily(
     "Jedi",
     (

@@ -128,7 +128,6 @@ TABLE = ActionTable(
     constant_row("wait", "wait", "Wait two seconds.", seconds=WAIT_S),
 )  # fmt: skip
 
-
 MODELS = ModelFamily(
     "OpenAI's computer use",
     (),

@@ -121,7 +121,6 @@ TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     ActionSpec("computer.terminate", "done", (STATUS,)),
 )  # fmt: skip
 
-
 MODELS = ModelFamily(
     "OpenCUA",
     (
@@ -133,14 +132,11 @@ MODELS = ModelFamily(
     ("desktop", "grounding"),
     scores=published(
         OPENCUA_README,
-        ("7B", "OSWorld-Verified", 26.6),
-        ("7B", "ScreenSpot-Pro", 50.0),
-        ("7B", "OSWorld-G", 55.3),
-        ("32B", "OSWorld-Verified", 34.8),
-        ("32B", "ScreenSpot-Pro", 55.3),
-        ("32B", "OSWorld-G", 59.6),
-        ("72B", "OSWorld-Verified", 45.0),
-        ("72B", "ScreenSpot-Pro", 60.8),
+        {
+            "7B": {"OSWorld-Verified": 26.6, "ScreenSpot-Pro": 50.0, "OSWorld-G": 55.3},
+            "32B": {"OSWorld-Verified": 34.8, "ScreenSpot-Pro": 55.3, "OSWorld-G": 59.6},
+            "72B": {"OSWorld-Verified": 45.0, "ScreenSpot-Pro": 60.8},
+        },
     ),
     vllm=(VllmExample(arguments="--trust-remote-code"),),
 )

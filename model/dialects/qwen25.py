@@ -29,7 +29,6 @@ IMAGE_OMITTED = "\n(This picture is left out.)"
 NEW_SIZE = "\nThe screen's resolution is now {width}x{height}."
 STEPS_OMITTED = "\n(The first {count} steps are left out.)"
 
-
 MODELS = ModelFamily(
     "Qwen2.5-VL",
     (
@@ -42,21 +41,18 @@ MODELS = ModelFamily(
     ("grounding", "phone"),
     scores=published(
         "Qwen2.5-VL README f0af299",
-        ("3B", "ScreenSpot", 55.5),
-        ("3B", "ScreenSpot-Pro", 23.9),
-        ("7B", "ScreenSpot", 84.7),
-        ("7B", "ScreenSpot-Pro", 29.0),
-        ("72B", "ScreenSpot", 87.1),
-        ("72B", "ScreenSpot-Pro", 43.6),
-        ("72B", "AndroidWorld", 35.0),
-        ("72B", "OSWorld", 8.83),
+        {
+            "3B": {"ScreenSpot": 55.5, "ScreenSpot-Pro": 23.9},
+            "7B": {"ScreenSpot": 84.7, "ScreenSpot-Pro": 29.0},
+            "72B": {"ScreenSpot": 87.1, "ScreenSpot-Pro": 43.6, "AndroidWorld": 35.0, "OSWorld": 8.83},
+        },
     )
     + published(
         OPENCUA_README,
-        ("32B", "ScreenSpot-v2", 87.0),
-        ("32B", "ScreenSpot-Pro", 39.4),
-        ("32B", "OSWorld-Verified", 3.9),
-        ("72B", "OSWorld-Verified", 5.0),
+        {
+            "32B": {"ScreenSpot-v2": 87.0, "ScreenSpot-Pro": 39.4, "OSWorld-Verified": 3.9},
+            "72B": {"OSWorld-Verified": 5.0},
+        },
     ),
 )
 

@@ -19,7 +19,6 @@ LIMITS = ImageLimits(max_pixels=16 * 16 * 4 * 12800, factor=32)  # OSWorld's qwe
 SIZES = {"computer_use": (1000, 1000), "mobile_use": (999, 999)}
 FORM = "\n\nAnswer in this form: Thought: what you see and plan. Action: what you do, in words. Then the <tool_call>."
 
-
 MODELS = ModelFamily(
     "Qwen3-VL",
     (

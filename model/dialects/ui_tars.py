@@ -100,15 +100,14 @@ TABLE = ActionTable(
     ActionSpec("press", "press", (replace(HOTKEY, aliases=("press",)),), writes=False),
 )  # fmt: skip
 
-
 MODELS = ModelFamily(
     "UI-TARS-1.5",
     (Checkpoint("ByteDance-Seed/UI-TARS-1.5-7B", "7B", f"{SEE_MODEL_CARD} (repository: Apache-2.0)"),),
     "desktop programs, and web pages as well",
     ("desktop", "browser", "phone"),
-    scores=published("UI-TARS README 09a8b4b", ("7B", "OSWorld", 27.5), ("7B", "ScreenSpot-Pro", 49.6))
-    + published(OPENCUA_README, ("7B", "OSWorld-Verified", 27.4))
-    + published(FARA_README, ("7B", "WebVoyager", 66.4), ("7B", "Online-Mind2Web", 31.3), ("7B", "WebTailBench", 19.5)),
+    scores=published("UI-TARS README 09a8b4b", {"7B": {"OSWorld": 27.5, "ScreenSpot-Pro": 49.6}})
+    + published(OPENCUA_README, {"7B": {"OSWorld-Verified": 27.4}})
+    + published(FARA_README, {"7B": {"WebVoyager": 66.4, "Online-Mind2Web": 31.3, "WebTailBench": 19.5}}),
 )
 
 

@@ -11,7 +11,6 @@ from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(100 * 28 * 28, 2700 * 28 * 28)
 
-
 MODELS = ModelFamily(
     "UI-TARS 1.0 (Qwen2-VL)",
     (
@@ -22,11 +21,9 @@ MODELS = ModelFamily(
     ("desktop",),
     scores=published(
         "UI-TARS README_v1",
-        ("7B", "ScreenSpot-v2", 91.6),
-        ("7B", "ScreenSpot-Pro", 35.7),
-        ("72B", "ScreenSpot-Pro", 38.1),
+        {"7B": {"ScreenSpot-v2": 91.6, "ScreenSpot-Pro": 35.7}, "72B": {"ScreenSpot-Pro": 38.1}},
     )
-    + published(OPENCUA_README, ("72B-DPO", "OSWorld-Verified", 27.1)),
+    + published(OPENCUA_README, {"72B-DPO": {"OSWorld-Verified": 27.1}}),
 )
 
 

@@ -52,30 +52,23 @@ TABLE = ActionTable(
     constant_row("PressEnter", "press", keys=("enter",)),
 )  # fmt: skip
 
-
+LICENSE = f"{SEE_MODEL_CARD} (repository: Apache-2.0)"
 MODELS = ModelFamily(
     "UI-Venus-1.0",
     (
-        Checkpoint("inclusionAI/UI-Venus-Navi-7B", "7B", f"{SEE_MODEL_CARD} (repository: Apache-2.0)", use=("phone",)),
-        Checkpoint(
-            "inclusionAI/UI-Venus-Ground-7B", "7B", f"{SEE_MODEL_CARD} (repository: Apache-2.0)", use=("grounding",)
-        ),
-        Checkpoint(
-            "inclusionAI/UI-Venus-Ground-72B",
-            "72B",
-            f"{SEE_MODEL_CARD} (repository: Apache-2.0)",
-            use=("grounding",),
-        ),
+        Checkpoint("inclusionAI/UI-Venus-Navi-7B", "7B", LICENSE, use=("phone",)),
+        Checkpoint("inclusionAI/UI-Venus-Ground-7B", "7B", LICENSE, use=("grounding",)),
+        Checkpoint("inclusionAI/UI-Venus-Ground-72B", "72B", LICENSE, use=("grounding",)),
     ),
     "Navi: phones; Ground: finding what is described",
     ("phone", "grounding"),
     scores=published(
         VENUS_README,
-        ("Navi-7B", "AndroidWorld", 49.1),
-        ("Ground-7B", "ScreenSpot-v2", 94.1),
-        ("Ground-7B", "ScreenSpot-Pro", 50.8),
-        ("Ground-72B", "ScreenSpot-v2", 95.3),
-        ("Ground-72B", "ScreenSpot-Pro", 61.9),
+        {
+            "Navi-7B": {"AndroidWorld": 49.1},
+            "Ground-7B": {"ScreenSpot-v2": 94.1, "ScreenSpot-Pro": 50.8},
+            "Ground-72B": {"ScreenSpot-v2": 95.3, "ScreenSpot-Pro": 61.9},
+        },
     ),
     vllm=(VllmExample(), VllmExample("inclusionAI/UI-Venus-Ground-7B", "ground", GROUND_LIMITS)),
 )

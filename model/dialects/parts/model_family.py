@@ -6,6 +6,7 @@ score that could not be found is left out. Scores from different sources or benc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,10 @@ class ModelFamily:
     dialect: str = ""  # set by model.checkpoints.model_zoo.families
 
 
-def published(source: str, *rows: tuple[str, str, float]) -> tuple[PublishedScore, ...]:
-    """Return scores of one source, each row (end of the Hub id, benchmark, percent)."""
-    return tuple(PublishedScore(*row, source) for row in rows)
+def published(source: str, scores: Mapping[str, Mapping[str, float]]) -> tuple[PublishedScore, ...]:
+    """Return the scores of one source: the percent for each end of a Hub id and each benchmark."""
+    return tuple(
+        PublishedScore(checkpoint, benchmark, value, source)
+        for checkpoint, values in scores.items()
+        for benchmark, value in values.items()
+    )
