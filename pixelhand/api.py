@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from agent.env import BaseEnv, Env
+    from agent.hooks import OnAsk, OnEnd, OnStep
     from agent.loop import Episode
     from agent.policies.base import Policy
     from agent.safety.approval import Approver
@@ -103,6 +104,9 @@ def run(
     second_look: bool = True,
     output_model: type[BaseModel] | None = None,
     on_event: OnEvent | None = None,
+    on_step: OnStep | None = None,
+    on_ask: OnAsk | None = None,
+    on_end: OnEnd | None = None,
     ask: AskUser | None = None,
 ) -> Episode:
     """Run `policy` in `env` until the task is over, the policy ends it, or `max_steps` are spent.
@@ -128,7 +132,14 @@ def run(
             last screenshots; `extraction` has the box of each value. A value that a second look does not confirm
             is None where the model permits it. If no valid instance can be read, the run fails.
         on_event: called with each event of the run, after it was recorded.
-        ask: called with a question of the policy; returns the answer.
+        on_step: called with each finished step, after it was recorded.
+        on_ask: called with each question of the policy; returns the answer, or None where there is none.
+        on_end: called once with the episode, after its end was recorded, however the run ended.
+        ask: the former name of `on_ask`; raises EOFError where there is no answer.
+
+    `RunStoppedError` in `on_step` or `on_ask` stops the run: status "stopped", with the error's text as the message.
+    Another exception in them ends the run with status "error" and cause "hook"; the end is recorded, `on_end` is
+    called, and the exception is raised. An exception in `on_end` is raised, and the recorded end stays as it is.
 
     Returns:
         The episode: `status`, `reward`, `steps`, `message`, `cause`, `output`, `extraction`, `proof` (how far a
@@ -136,10 +147,12 @@ def run(
 
     Raises:
         UsageError: wrong usage, such as a screen of the user without an approver.
+        Exception: what a hook raised.
     """
     from agent import loop
     from agent.config import Settings
     from agent.extraction.output_schema import output_schema_of
+    from agent.hooks import Hooks, ask_with_hook
     from agent.policies.base import SupportsJudgment
     from agent.safety.guard import requires_approval
     from agent.safety.policy import load_safety_policy
@@ -150,6 +163,11 @@ def run(
     from agent.verification.second_look import SecondLook
     from agent.verification.verifier import Verifier
 
+    hooks = Hooks(on_step, on_end)
+    if on_ask is not None:
+        if ask is not None:
+            raise UsageError("ask= cannot be used with on_ask=: it is its former name. Remove ask=.")
+        ask = ask_with_hook(on_ask)
     expectations = parse_expectations(expect)
     extractor = None if output_model is None else make_extractor(output_schema_of(output_model), policy)
     if approve not in ("", "each", "never"):
@@ -196,4 +214,5 @@ def run(
             verifier=Verifier(expectations, base.surface) if expectations else None,
             second_look=SecondLook(policy) if second_look and isinstance(policy, SupportsJudgment) else None,
             extractor=extractor,
+            hooks=hooks,
         )
