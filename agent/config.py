@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -28,6 +28,7 @@ from pydantic_settings import (
 from actions import ActionDeniedError, UsageError
 from actions.suggest import suggest
 from agent.safety.url_policy import WEB_SCHEMES, UrlGuard
+from agent.telemetry import normalize_endpoint
 from envs.chromium.address import hide_userinfo, person_address
 from envs.network.addresses import address_kind
 from envs.network.hosts import is_address, is_local_name, is_subset, normalize_pattern, parse_pattern
@@ -38,8 +39,19 @@ PREFIX = "PIXELHAND_"
 NOT_SETTINGS = frozenset(  # environment variables that other modules read
     {"PIXELHAND_DEBUG", "PIXELHAND_CHROME", "PIXELHAND_CHROME_SANDBOX", "PIXELHAND_API_KEY", "PIXELHAND_ORG_POLICY"}
 )
-USER_ONLY_KEYS = frozenset(  # what runs, where traces go, what it may see, and which policy is the task's
-    {"runs", "prompt", "model", "grounder", "program", "share", "policy", "output_schema"}
+USER_ONLY_KEYS = frozenset(  # what runs, where traces and spans go, what it may see, and which policy is the task's
+    {
+        "runs",
+        "prompt",
+        "model",
+        "grounder",
+        "program",
+        "share",
+        "policy",
+        "output_schema",
+        "telemetry",
+        "telemetry_content",
+    }
 )
 MAX_FILE_BYTES = 1_000_000
 MAX_PROJECT_SIDE_PX = 4096  # what a project may choose, unless the user's own settings have more
@@ -124,6 +136,12 @@ class Settings:
         description="Refuse names that lead to a private address, listed ones too; true where a project names a host.",
     )
     runs: str = Field(default="", description="Folder of the traces; empty: the user's data folder.")
+    telemetry: Annotated[str, AfterValidator(normalize_endpoint)] = Field(
+        default="", description="OTLP/HTTP endpoint to send OpenTelemetry spans of runs to; empty: nothing is sent."
+    )
+    telemetry_content: bool = Field(
+        default=False, description="Send goals, typed texts, replies and messages with the spans, without secrets."
+    )
 
 
 @dataclass(frozen=True)
@@ -276,7 +294,7 @@ def _widened_by_project(own_layers: list[dict[str, object]], project: dict[str, 
         path: The path of the project's file.
     """
     problems = [
-        f"'{key}' cannot be set in {path}; set it in {user_file()} or by its flag"
+        f"'{key}' cannot be set in {path}; set it in {user_file()}, by its flag or as {PREFIX}{key.upper()}"
         for key in sorted(USER_ONLY_KEYS & project.keys())
     ]
     own, of_user = _merge(own_layers), _merge(own_layers[:1])

@@ -21,6 +21,7 @@ from agent.env import BaseEnv, Env
 from agent.extraction.extractor import Extractor
 from agent.extraction.output import Output
 from agent.extraction.output_schema import InvalidOutputError
+from agent.hooks import HookError, Hooks
 from agent.person_turn import PersonTurn
 from agent.policies.base import Policy
 from agent.resume import RepeatedAction, Resumption
@@ -80,6 +81,7 @@ def run(
     second_look: SecondLook | None = None,
     control: RunControl | None = None,
     extractor: Extractor | None = None,
+    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
 ) -> Episode:
     """Run a policy in an environment until the task ends, the model ends it, or a limit is reached.
 
@@ -100,6 +102,8 @@ def run(
         second_look: Asks the model in place of a verifier.
         control: What a person asks for between the steps; None where nobody can.
         extractor: Reads the output when the run ends with success; if it cannot, the run fails.
+        hooks: Called after each step and after the end. An exception of a hook ends the run with an error, is recorded,
+            and is raised.
 
     Returns:
         The finished run. Failures of the machine, Ctrl-C, SIGTERM and SIGHUP end it with a status.
@@ -117,6 +121,7 @@ def run(
     proof: Proof | None = None
     output: Output | None = None
     stop_request: StopRequest | None = None
+    hook_error: Exception | None = None
     start = time.perf_counter()
 
     def record(event: str, **facts: object) -> None:
@@ -180,6 +185,7 @@ def run(
                     verifier.observe()
                 ending = monitor.check(steps, state)
                 archive.offload_old(steps)
+                hooks.finish_step(steps[-1])
             executor.finish_writes(asks=ending.cause not in ("interrupted", "signal", "machine"))
             check = verifier.check if verifier is not None else None
             if check is None and second_look is not None and ending.cause == "own word":
@@ -195,8 +201,11 @@ def run(
                         output = extractor.extract(goal, ending.message, screens, record)
                 except InvalidOutputError as error:
                     ending = Termination("failure", "no output", hide_secrets(env, str(error)))
-        except RunStoppedError as error:  # an answer about held requests
+        except RunStoppedError as error:  # an answer about held requests, or a hook
             ending = Termination("stopped", "interrupted", str(error))
+        except HookError as error:
+            hook_error = error.error
+            ending = Termination("error", "hook", hide_secrets(env, str(error)))
         except SurfaceError as error:
             ending = Termination("error", "machine", hide_secrets(env, str(error)))
         except KeyboardInterrupt as error:
@@ -213,14 +222,20 @@ def run(
             with suppress(SurfaceError):
                 executor.finish_writes(asks=False)
             if ending is not None:
-                with suppress(SurfaceError):  # a full disk does not change how the run ended
-                    record(
-                        "end",
-                        **_end_facts(ending, reward, steps, state.screen if state else None, start, proof, output),
-                    )
-    folder = str(trace.folder) if trace else ""
-    exit_code = stop_request.exit_code if stop_request is not None else 0
-    return Episode(ending.status, reward, tuple(steps), ending.message, folder, ending.cause, exit_code, proof, output)
+                facts = _end_facts(ending, reward, steps, state.screen if state else None, start, proof, output)
+                folder = str(trace.folder) if trace else ""
+                exit_code = stop_request.exit_code if stop_request is not None else 0
+                episode = Episode(
+                    ending.status, reward, tuple(steps), ending.message, folder, ending.cause, exit_code, proof, output
+                )
+                try:
+                    with suppress(SurfaceError):  # a full disk does not change how the run ended
+                        record("end", **facts)
+                finally:
+                    hooks.finish_run(episode)
+    if hook_error is not None:
+        raise hook_error
+    return episode
 
 
 def raise_if_interrupted(episode: Episode) -> None:

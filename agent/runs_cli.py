@@ -223,13 +223,19 @@ def _check_fork_steps(count: int, settings: Settings) -> None:
 
 
 def _settings(trace: Trace, overrides: dict[str, object], root: Path) -> Settings:
-    """Return the settings of a run, with those of the command line; the new trace goes beside the others."""
+    """Return the settings of a run, with those of the command line; the new trace goes beside the others.
+
+    Telemetry is that of the user's present settings: a trace may come from somebody else.
+    """
     from pydantic import ValidationError
 
     from actions import UsageError
+    from agent import config
     from agent.config import Settings
 
     recorded = dict(trace.manifest["settings"])
+    present = config.load({})
+    recorded |= {"telemetry": present.telemetry, "telemetry_content": present.telemetry_content}
     try:
         return Settings(**{**recorded, **overrides, "runs": str(root)})
     except (TypeError, ValidationError) as error:

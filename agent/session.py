@@ -43,6 +43,7 @@ from agent.safety.signals import (
     request_of_error,
 )
 from agent.safety.url_policy import UrlGuard
+from agent.telemetry import SendEvent, check_installed, open_telemetry
 from agent.termination import StopLimits, Termination
 from agent.turn_executor import AskUser
 from agent.ui.display import Display, Event
@@ -101,6 +102,8 @@ def run_session(
     """
     if settings.seed is None and is_practice(settings.url):
         settings = replace(settings, seed=pages.EVAL_SEED_START + randbelow(100_000))
+    if settings.telemetry:
+        check_installed()
     guard = make_guard(settings)
     safety = safety_policy(settings)
     schema = load_output_schema(settings.output_schema) if settings.output_schema else None
@@ -128,9 +131,12 @@ def run_session(
             control.on_stop(partial(shield.stop, VIEWER_STOP))
             stack.callback(control.on_stop, None)
         stack.enter_context(serve_control(folder.name, status.as_dict, stop, display.message))
+        send = open_run_telemetry(settings, policy, folder.name, stack)
 
         def show(event: Event) -> None:
             status(event)
+            if send is not None:
+                send(event)
             display(event)
 
         show(
@@ -149,7 +155,7 @@ def run_session(
             shutil.rmtree(folder, ignore_errors=True)  # nothing was run
             raise
         except (Error, KeyboardInterrupt) as error:
-            return _abort_before_start(error, writer, display)
+            return _abort_before_start(error, writer, show)
         stack.callback(env.close)
         stack.enter_context(stop_hotkey(settings, partial(shield.stop, HOTKEY), display.message))
 
@@ -183,7 +189,9 @@ def run_session(
         )
 
 
-def _abort_before_start(error: Error | KeyboardInterrupt, writer: trace.TraceWriter, display: Display) -> Episode:
+def _abort_before_start(
+    error: Error | KeyboardInterrupt, writer: trace.TraceWriter, show: Callable[[Event], None]
+) -> Episode:
     """End a run whose environment did not start."""
     request: StopRequest | None = None
     if isinstance(error, KeyboardInterrupt):
@@ -193,9 +201,29 @@ def _abort_before_start(error: Error | KeyboardInterrupt, writer: trace.TraceWri
         ending = Termination("error", "machine", str(error))
     facts = {"status": ending.status, "cause": ending.cause, "message": ending.message, "reward": None, "steps": 0}
     writer.write("end", **facts)
-    display({"event": "end", **facts})
+    show({"event": "end", **facts})
     exit_code = request.exit_code if request is not None else 0
     return Episode(ending.status, None, (), ending.message, str(writer.folder), ending.cause, exit_code)
+
+
+def open_run_telemetry(settings: Settings, policy: Policy, run_id: str, stack: ExitStack) -> SendEvent | None:
+    """Return what sends the spans of a run until the stack is closed; None where the settings name no endpoint.
+
+    Args:
+        settings: The settings of the run.
+        policy: The policy of the run.
+        run_id: The name of the run's trace; "" without one.
+        stack: Closes it.
+
+    Raises:
+        UsageError: OpenTelemetry is not installed.
+    """
+    if not settings.telemetry:
+        return None
+    telemetry = open_telemetry(
+        settings.telemetry, policy.metadata, settings.surface, run_id, has_content=settings.telemetry_content
+    )
+    return stack.enter_context(telemetry)
 
 
 def manifest(goal: str, settings: Settings, policy: Mapping[str, object], safety: SafetyPolicy) -> dict[str, object]:

@@ -36,6 +36,7 @@ StopReason = Literal[
     "interrupted",
     "signal",
     "machine",
+    "hook",
 ]
 Verdict = Mapping[str, Any]  # done: bool, reward: float | None
 

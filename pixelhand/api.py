@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from agent.env import BaseEnv, Env
+    from agent.hooks import OnAsk, OnEnd, OnStep
     from agent.loop import Episode
     from agent.policies.base import Policy
     from agent.safety.approval import Approver
@@ -103,7 +104,12 @@ def run(
     second_look: bool = True,
     output_model: type[BaseModel] | None = None,
     on_event: OnEvent | None = None,
+    on_step: OnStep | None = None,
+    on_ask: OnAsk | None = None,
+    on_end: OnEnd | None = None,
     ask: AskUser | None = None,
+    telemetry: str = "",
+    telemetry_content: bool = False,
 ) -> Episode:
     """Run `policy` in `env` until the task is over, the policy ends it, or `max_steps` are spent.
 
@@ -128,7 +134,17 @@ def run(
             last screenshots; `extraction` has the box of each value. A value that a second look does not confirm
             is None where the model permits it. If no valid instance can be read, the run fails.
         on_event: called with each event of the run, after it was recorded.
-        ask: called with a question of the policy; returns the answer.
+        on_step: called with each finished step, after it was recorded.
+        on_ask: called with each question of the policy; returns the answer, or None where there is none.
+        on_end: called once with the episode, after its end was recorded, however the run ended.
+        ask: the former name of `on_ask`; raises EOFError where there is no answer.
+        telemetry: OTLP/HTTP endpoint to send OpenTelemetry spans of the run to, such as "http://localhost:4318";
+            "" sends nothing. Configuration files and environment variables are not read.
+        telemetry_content: send the goal, typed texts, replies and messages with the spans, without secrets.
+
+    `RunStoppedError` in `on_step` or `on_ask` stops the run: status "stopped", with the error's text as the message.
+    Another exception in them ends the run with status "error" and cause "hook"; the end is recorded, `on_end` is
+    called, and the exception is raised. An exception in `on_end` is raised, and the recorded end stays as it is.
 
     Returns:
         The episode: `status`, `reward`, `steps`, `message`, `cause`, `output`, `extraction`, `proof` (how far a
@@ -136,20 +152,28 @@ def run(
 
     Raises:
         UsageError: wrong usage, such as a screen of the user without an approver.
+        Exception: what a hook raised.
     """
     from agent import loop
     from agent.config import Settings
     from agent.extraction.output_schema import output_schema_of
+    from agent.hooks import Hooks, ask_with_hook
     from agent.policies.base import SupportsJudgment
     from agent.safety.guard import requires_approval
     from agent.safety.policy import load_safety_policy
-    from agent.session import install_guard, make_extractor, manifest
+    from agent.session import install_guard, make_extractor, manifest, open_run_telemetry
+    from agent.telemetry import normalize_endpoint
     from agent.termination import StopLimits
     from agent.trace import TraceWriter, new_folder
     from agent.verification.expectations import parse_expectations
     from agent.verification.second_look import SecondLook
     from agent.verification.verifier import Verifier
 
+    hooks = Hooks(on_step, on_end)
+    if on_ask is not None:
+        if ask is not None:
+            raise UsageError("ask= cannot be used with on_ask=: it is its former name. Remove ask=.")
+        ask = ask_with_hook(on_ask)
     expectations = parse_expectations(expect)
     extractor = None if output_model is None else make_extractor(output_schema_of(output_model), policy)
     if approve not in ("", "each", "never"):
@@ -164,7 +188,19 @@ def run(
             if approve != "each"
             else "approve='each' needs approver="
         )
-    settings = Settings(surface=base.surface.name, seed=seed, max_steps=max_steps, approve=approve, policy=safety)
+    try:
+        telemetry = normalize_endpoint(telemetry)
+    except ValueError as error:
+        raise UsageError(f"telemetry={telemetry!r} cannot be used: {error}") from None
+    settings = Settings(
+        surface=base.surface.name,
+        seed=seed,
+        max_steps=max_steps,
+        approve=approve,
+        policy=safety,
+        telemetry=telemetry,
+        telemetry_content=telemetry_content,
+    )
     with ExitStack() as stack:
         writer = None
         if trace is not None:
@@ -174,11 +210,18 @@ def run(
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # for screenshots of approvals
 
+        send = open_run_telemetry(settings, policy, folder.name if writer is not None else "", stack)
+
+        def show(event: Mapping[str, object]) -> None:
+            if send is not None:
+                send(event)
+            if on_event is not None:
+                on_event(event)
+
         def record(event: str, **facts: object) -> None:
             if writer is not None:
                 writer.write(event, **facts)
-            if on_event is not None:
-                on_event({"event": event, **facts})
+            show({"event": event, **facts})
 
         stack.callback(setattr, base, "guard", base.guard)
         approves_each = install_guard(env, policy_of_guard, folder, record, approver)
@@ -190,10 +233,11 @@ def run(
             stop_limits=StopLimits(minutes=max_minutes, tokens=max_tokens),
             seed=seed,
             trace=writer,
-            on_event=on_event,
+            on_event=show,
             ask=ask,
             approves_each=approves_each,
             verifier=Verifier(expectations, base.surface) if expectations else None,
             second_look=SecondLook(policy) if second_look and isinstance(policy, SupportsJudgment) else None,
             extractor=extractor,
+            hooks=hooks,
         )

@@ -27,6 +27,7 @@ HEAVY = {
     "pyautogui",
     "adbutils",
     "huggingface_hub",
+    "opentelemetry",
 }
 MEDIUM = {"numpy", "rich", "httpx", "PIL"}  # without pydantic, which typer imports for a command with arguments
 REPORT = (

@@ -30,10 +30,12 @@ from agent.session import (
     make_env,
     make_guard,
     manifest,
+    open_run_telemetry,
     policy_from_settings,
     runs_root,
     safety_policy,
 )
+from agent.telemetry import SendEvent
 from agent.termination import StopLimits, TerminationMonitor, TurnResult
 from agent.turn_executor import TurnExecutor, redact_event
 from agent.ui.formatting import describe_action
@@ -225,6 +227,7 @@ class BackgroundTask:
         self.screen: Screen | None = None
         self.thread = threading.Thread(target=self._work, name="pixelhand-task", daemon=True)
         self._folder: Path | None = None
+        self._send: SendEvent | None = None
         self._steps, self._last_action, self._note = 0, "", ""
         self._episode: Episode | None = None
         self._error = ""
@@ -259,7 +262,8 @@ class BackgroundTask:
             )
             control = serve_control(self._folder.name, self.as_dict, self.stopping.set, _warn)
             try:
-                with control:
+                with control, ExitStack() as stack:
+                    self._send = open_run_telemetry(session.settings, policy, self._folder.name, stack)
                     self._episode = run(
                         self.goal,
                         session.env(),
@@ -287,6 +291,8 @@ class BackgroundTask:
             raise KeyboardInterrupt
 
     def _on_event(self, event: Mapping[str, Any]) -> None:
+        if self._send is not None:
+            self._send(event)
         self.screen = event.get("screen") or self.screen
         if event["event"] == "start":
             self.goal = event["goal"]

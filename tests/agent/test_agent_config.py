@@ -123,8 +123,9 @@ def test_project_cannot_drop_approval(tmp_path: Path, user: str, project: str) -
 
 @pytest.mark.parametrize("name", sorted(config.USER_ONLY_KEYS))
 def test_project_cannot_set_user_only_key(tmp_path: Path, name: str) -> None:
+    value = {"telemetry": "'http://a.org'", "telemetry_content": "true"}.get(name, "'x'")
     with pytest.raises(UsageError, match=f"'{name}' cannot be set in"):
-        load_layers(tmp_path, "", f"{name} = 'x'")
+        load_layers(tmp_path, "", f"{name} = {value}")
 
 
 @pytest.mark.parametrize(

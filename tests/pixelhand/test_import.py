@@ -13,6 +13,7 @@ import pixelhand
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "transformers", "playwright", "cv2", "gymnasium", "mss", "pyautogui", "adbutils", "numpy", "pydantic"}
+HEAVY |= {"opentelemetry"}
 
 
 def test_import_loads_no_heavy_package() -> None:
