@@ -51,8 +51,8 @@ def ground(
         if attributes:
             require_answers(policy, "name attributes")
         click = policy.locate(description, screen)
-        found = GroundedObject(description, None, (click.x, click.y), {})
-        return Perceived((found,), (screen.width, screen.height), str(policy.metadata["model"]))
+        target = GroundedObject(description, None, (click.x, click.y), {})
+        return Perceived((target,), (screen.width, screen.height), str(policy.metadata["model"]))
     key = POINT_KEY if points else BOX_KEY
 
     def properties(space: AnswerSpace) -> Mapping[str, JsonObject]:
