@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from agent.policies.factory import load_policy
     from agent.trace import Trace
     from evals.api import evaluate, score
-    from pixelhand import testing
+    from pixelhand import see, testing
     from pixelhand.api import open_env, run
 
 _MODULES = {
@@ -116,13 +116,14 @@ __all__ = [
     "open_env",
     "run",
     "score",
+    "see",
     "testing",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name == "testing":
-        return import_module("pixelhand.testing")
+    if name in ("see", "testing"):
+        return import_module(f"pixelhand.{name}")
     if name in _MODULES:
         value = getattr(import_module(_MODULES[name]), name)
         globals()[name] = value

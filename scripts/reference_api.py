@@ -15,7 +15,16 @@ from typing import Any
 
 MAX_SIGNATURE = 80  # characters on one line
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Yields", "Example", "Examples")
-PACKAGES = ("pixelhand", "pixelhand.testing", "agent.policies.factory", "envs.options", "evals", "model", "actions")
+PACKAGES = (
+    "pixelhand",
+    "pixelhand.testing",
+    "pixelhand.see",
+    "agent.policies.factory",
+    "envs.options",
+    "evals",
+    "model",
+    "actions",
+)
 NAMES = {"agent.policies.factory": ("PolicyOptions",), "envs.options": ("SurfaceOptions",)}  # else __all__
 
 

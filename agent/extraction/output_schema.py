@@ -88,8 +88,12 @@ def schema_problem(value: JsonValue, schema: Mapping[str, object]) -> str:
     return "" if error is None else f"{error.message[:200]} (#/{'/'.join(map(str, error.path))})"
 
 
-def load_output_schema(path: str) -> OutputSchema:
+def load_output_schema(path: str, flag: str = "--output-schema") -> OutputSchema:
     """Return the schema in a file.
+
+    Args:
+        path: The file.
+        flag: The option that named it, for messages.
 
     Raises:
         UsageError: The file cannot be read, or answers cannot be held to its schema.
@@ -99,13 +103,13 @@ def load_output_schema(path: str) -> OutputSchema:
             raise ValueError(f"it is larger than {MAX_FILE_BYTES} bytes")
         schema = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"--output-schema {path} cannot be read ({error}); give a file with a JSON schema") from None
+        raise UsageError(f"{flag} {path} cannot be read ({error}); give a file with a JSON schema") from None
     if not isinstance(schema, dict):
-        raise UsageError(f"--output-schema {path} is not a JSON object; give a file with a JSON schema")
+        raise UsageError(f"{flag} {path} is not a JSON object; give a file with a JSON schema")
     try:
         return OutputSchema(schema)
     except UsageError as error:
-        raise UsageError(f"--output-schema {path} cannot be used: {error}") from None
+        raise UsageError(f"{flag} {path} cannot be used: {error}") from None
 
 
 def output_schema_of(model: type[BaseModel]) -> OutputSchema:

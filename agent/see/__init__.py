@@ -1,1 +1,1 @@
-"""See: read images with a model, without acting."""
+"""Perception: what models find, count, list and read in an image, in pixels of the original image."""

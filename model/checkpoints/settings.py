@@ -39,6 +39,7 @@ class ChatSettings:
     budget_tokens: int = 0  # longest context, and with it the cache; 0 for all positions of the model
     graphs: bool = False  # decode and encode with CUDA graphs; see model.engine.cuda_graphs
     answers_questions: bool = True  # False for a model that was trained on actions alone
+    reads_strips: bool = False  # True for a model that was trained to read strips of text, see agent.see.text_lines
 
 
 def image_processor_config(folder: Path) -> tuple[str, JsonObject]:
