@@ -10,6 +10,7 @@ from pathlib import Path
 
 from actions import UsageError
 from model.json_file import read_text
+from model.nn.yarn import YarnScaling, yarn_attention_factor
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ class TextConfig:
     interleaved_rope: bool = False  # the frequencies of time, rows and columns alternate; see model.nn.rope
     attention_bias: bool = True  # of the projections to queries, keys and values
     qk_norm: bool = False  # an RMSNorm on the queries and keys of each head
+    yarn: YarnScaling | None = None  # None for the frequencies that the checkpoint was trained with
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
         raise UsageError(f"{source}: rope_scaling must be an object, not {rope!r:.60}; download the checkpoint again")
     rotary = _Section({"rope_theta": text.data.get("rope_theta"), **rope}, source, "rope_scaling.")
     for key in ("type", "rope_type"):
-        rotary.one_of(key, "mrope", "default")
+        rotary.one_of(key, "mrope", "default", "yarn")
     text.one_of("hidden_act", "silu")
     vision.one_of("hidden_act", variant.vision_act)
     if not variant.attention_bias and text.flag("attention_bias", False):
@@ -289,7 +291,8 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
         raise UsageError(f"{source}: mrope_section {list(section)} must be three numbers summing to {head_dim // 2}")
     if variant.interleaved_rope and not rotary.flag("mrope_interleaved", True):
         raise UsageError(f"{source}: rope_scaling.mrope_interleaved is false, which {variant.name} does not support")
-    vocabulary = text.size("vocab_size")
+    vocabulary, positions = text.size("vocab_size"), text.size("max_position_embeddings", 128000)
+    yarn = _yarn_scaling(rotary, positions)
     config = Config(
         vision=_vision_config(vision, variant),
         text=TextConfig(
@@ -303,7 +306,8 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
             mrope_section=section,
             rope_theta=float(rotary.number("rope_theta", variant.rope_theta)),
             rms_norm_eps=float(text.number("rms_norm_eps", 1e-6)),
-            max_position_embeddings=text.size("max_position_embeddings", 128000),
+            max_position_embeddings=positions if yarn is None else max(positions, yarn.max_position_embeddings),
+            yarn=yarn,
             tie_word_embeddings=top.flag("tie_word_embeddings", text.flag("tie_word_embeddings", False)),
             flat_rope=variant.flat_rope,
             interleaved_rope=variant.interleaved_rope,
@@ -344,6 +348,25 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
                 f"{source}: {name} {value} must be a multiple of {divisor}; config.json may be that of another model"
             )
     return config
+
+
+def _yarn_scaling(rotary: _Section, positions: int) -> YarnScaling | None:
+    """Return the parameters of YaRN in rope_scaling; None where the frequencies are not scaled."""
+    if "yarn" not in (rotary.data.get("type"), rotary.data.get("rope_type")):
+        return None
+    factor = float(rotary.number("factor", 0.0))
+    default = yarn_attention_factor(
+        factor,
+        *(float(rotary.number(key, 0.0)) if rotary.data.get(key) else 0.0 for key in ("mscale", "mscale_all_dim")),
+    )
+    return YarnScaling(
+        factor,
+        rotary.size("original_max_position_embeddings", positions),
+        float(rotary.number("beta_fast", 32.0)),
+        float(rotary.number("beta_slow", 1.0)),
+        float(rotary.number("attention_factor", default)),
+        rotary.flag("truncate", True),
+    )
 
 
 def _vision_config(vision: _Section, variant: Variant) -> VisionConfig:
