@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def yarn_attention_factor(factor: float, mscale: float = 0.0, mscale_all_dim: fl
 
 def yarn_frequencies(frequencies: Tensor, theta: float, scaling: YarnScaling) -> Tensor:
     """Return the frequencies [D/2] of the extended context for those of the trained one."""
+    import torch
+
     count = len(frequencies)
 
     def index(turns: float) -> float:
