@@ -30,6 +30,7 @@ SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "replay": ("agent.replay.cli", "Repeat a recorded run without a model."),
     "export": ("agent.export.cli", "Write a run as code of Playwright, pytest, pyautogui or adb."),
     "stop": ("agent.stop_cli", "Stop a run that another terminal or program started."),
+    "see": ("agent.see.cli", "Find, count, list and read what an image shows."),
     "models": ("model.cli", "List the supported models, or download one."),
     "eval": ("evals.cli", "Evaluate a model on a benchmark."),
     "score": ("evals.score_cli", "Score a file of predictions, without a model."),

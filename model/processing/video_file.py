@@ -84,7 +84,7 @@ def _sample(
     frames: list[np.ndarray] = []
     size = (0, 0)
     for frame in _decode(container, stream, index, wanted):
-        pixels = _upright(frame)
+        pixels = upright_pixels(frame)
         if not frames:
             size = frame_size(pixels.shape[0], pixels.shape[1], len(chosen), limits, factor)
         resized = resize(pixels, size[1], size[0])
@@ -157,7 +157,7 @@ def _time(frame: VideoFrame) -> int:
     return int(time)
 
 
-def _upright(frame: VideoFrame) -> np.ndarray:
+def upright_pixels(frame: VideoFrame) -> np.ndarray:
     """Return a frame as uint8 [H, W, 3], turned as its metadata say."""
     pixels = frame.to_ndarray(format="rgb24")
     quarter_turns = round(frame.rotation / 90) % 4  # counterclockwise

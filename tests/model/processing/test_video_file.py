@@ -86,9 +86,9 @@ def test_variable_rate_is_sampled_by_time(tmp_path: Path) -> None:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     video = read_video(path)
-    shown = [max(scene for scene, start in enumerate(starts) if start / 10 <= time + 1e-6) for time in video.times]
-    assert [scene_of(frame) for frame in video.frames] == shown
-    assert 4 in shown
+    scenes = [max(scene for scene, start in enumerate(starts) if start / 10 <= time + 1e-6) for time in video.times]
+    assert [scene_of(frame) for frame in video.frames] == scenes
+    assert 4 in scenes
 
 
 @pytest.mark.parametrize(("name", "content"), [("missing.mp4", None), ("text.mp4", b"no video"), ("empty.mp4", b"")])
