@@ -40,13 +40,17 @@ def command_tree(command: Any = None, words: tuple[str, ...] = ("agent",)) -> It
     import typer
 
     from agent import cli
+    from agent.see.cli import MORE_COMMANDS
 
     if command is None:
         command = typer.main.get_command(cli.app)
     yield words, command
+    modules = {("agent",): {name: module for name, (module, _) in cli.SUBCOMMANDS.items()}}
+    modules["agent", "see"] = dict(MORE_COMMANDS)
+    lazy = modules.get(words, {})
     for name, child in sorted(getattr(command, "commands", {}).items()):
-        if len(words) == 1 and name in cli.SUBCOMMANDS:
-            module = cli.SUBCOMMANDS[name][0]
+        if name in lazy:
+            module = lazy[name]
             if importlib.util.find_spec(module) is None:
                 continue
             child = typer.main.get_command(importlib.import_module(module).app)

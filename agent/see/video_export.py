@@ -104,24 +104,24 @@ def _write_clip(source: Path, event: VideoEvent, output: Path) -> None:
         encoder = target.add_stream("libx264", rate=stream.average_rate or 25, options={"crf": "23"})
         encoder.codec_context.time_base = time_base
         container.seek(begin, stream=stream, backward=True)
-        held = None
+        previous = None
         is_empty = True
         for frame in container.decode(stream):
             time = frame.pts if frame.pts is not None else frame.dts
             if time is None:
                 continue
             if time < begin:
-                held = frame  # it may still be shown at the start
+                previous = frame  # it may still be shown at the start
                 continue
-            if is_empty and held is not None and time > begin:
-                _encode(encoder, target, held, 0, time_base)
+            if is_empty and previous is not None and time > begin:
+                _encode(encoder, target, previous, 0, time_base)
                 is_empty = False
             if time > end:
                 break
             _encode(encoder, target, frame, time - begin, time_base)
             is_empty = False
-        if is_empty and held is not None:
-            _encode(encoder, target, held, 0, time_base)
+        if is_empty and previous is not None:
+            _encode(encoder, target, previous, 0, time_base)
         target.mux(encoder.encode(None))
 
 
