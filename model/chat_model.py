@@ -18,6 +18,7 @@ from model.checkpoints.settings import DTYPES, fingerprint, read_limits, read_se
 from model.checkpoints.weights import load_model
 from model.engine.point_uncertainty import POINT_PATTERN
 from model.json_file import JsonObject
+from model.nn.config import NO_TOKEN
 from model.processing.image import patchify_frame
 from model.processing.tokenizer import Message, Tokenizer
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from model.engine.grammar import GrammarCompiler, GrammarGuide
     from model.engine.point_uncertainty import PointUncertainty
     from model.engine.session import ImageSegment, Segment
+    from model.nn.config import Config
     from model.nn.qwen25vl import Qwen25VL
+    from model.processing.video import SampledVideo
 
 MAX_PREFETCHED = 6  # screenshots preprocessed ahead, at most
 
@@ -37,9 +40,10 @@ MAX_PREFETCHED = 6  # screenshots preprocessed ahead, at most
 class Prompt:
     """A conversation as the model receives it."""
 
-    text: str  # one placeholder per screenshot
-    input_ids: list[int]  # one placeholder per merged patch of a screenshot
+    text: str  # one placeholder per screenshot and video
+    input_ids: list[int]  # one placeholder per merged patch of a screenshot or video
     screens: tuple[Screen, ...]
+    videos: tuple[SampledVideo, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class GenerationStats:
 
     reused: int  # prompt tokens kept in the cache from the previous context
     computed: int  # prompt tokens computed
-    encoded: int  # screenshots encoded, that is, not in the vision cache
+    encoded: int  # screenshots and videos encoded, that is, not in the vision cache
     sampled: int  # reply tokens sampled from the model
     forced: int  # reply tokens fixed by the grammar
     passes: int  # forward passes of the decoder
@@ -62,7 +66,7 @@ class _Context:
 
     segments: Sequence[Segment]
     encode: Callable[[ImageSegment], torch.Tensor]
-    encoded: int  # images that are not in the vision cache
+    encoded: int  # images and videos that are not in the vision cache
 
 
 class ChatModel:
@@ -132,33 +136,44 @@ class ChatModel:
         """Return the prompt of a conversation.
 
         Args:
-            messages: [{"role": ..., "content": text or a list of parts}]; a part is {"type": "text", "text": str} or
-                {"type": "image", "image": Screen}.
+            messages: [{"role": ..., "content": text or a list of parts}]; a part is {"type": "text", "text": str},
+                {"type": "image", "image": Screen} or {"type": "video", "video": SampledVideo}.
             tools: OpenAI tool definitions.
 
         Raises:
-            UsageError: The chat template fails, or does not render every screenshot.
+            UsageError: The chat template fails, or does not render every screenshot and video.
         """
         text = self.tokenizer.render(messages, tools)
-        screens = tuple(
-            part["image"]
-            for message in messages
-            if not isinstance(message["content"], str)
-            for part in message["content"]
-            if part["type"] == "image"
-        )
+        parts = [part for message in messages if not isinstance(message["content"], str) for part in message["content"]]
+        screens = tuple(part["image"] for part in parts if part["type"] == "image")
+        videos = tuple(part["video"] for part in parts if part["type"] == "video")
         ids = self.tokenizer.encode(text)
-        image_token = self.model.config.image_token_id
-        if ids.count(image_token) != len(screens):
-            raise UsageError(
-                f"the chat template of {self.name} rendered {ids.count(image_token)} of {len(screens)} images; "
-                "it is not a vision template"
-            )
-        counts = iter([self._image_tokens(screen) for screen in screens])
+        config = self.model.config
+        counts: dict[int, Iterator[int]] = {
+            config.image_token_id: iter([self._image_tokens(screen) for screen in screens])
+        }
+        for token, media, kind in (
+            (config.image_token_id, screens, "images"),
+            (config.video_token_id, videos, "videos"),
+        ):
+            if (media or token == config.image_token_id) and ids.count(token) != len(media):
+                raise UsageError(
+                    f"the chat template of {self.name} rendered {ids.count(token)} of {len(media)} {kind}; "
+                    "it is not a vision template"
+                )
+        if videos:
+            counts[config.video_token_id] = iter([self._video_segment(video).length for video in videos])
         input_ids: list[int] = []
         for token in ids:
-            input_ids += [image_token] * next(counts) if token == image_token else [token]
-        return Prompt(text, input_ids, screens)
+            input_ids += [token] * next(counts[token]) if token in counts else [token]
+        return Prompt(text, input_ids, screens, videos)
+
+    @property
+    def supports_videos(self) -> bool:
+        """Whether a video can be a part of a message; the frames of Qwen3-VL would have to be parts of their own."""
+        config = self.model.config
+        has_placeholder = config.video_token_id != NO_TOKEN and not config.frame_timestamps
+        return has_placeholder and "video" in self.tokenizer.template_source
 
     def _image_tokens(self, screen: Screen) -> int:
         """Return the number of merged patches of a screenshot."""
@@ -265,14 +280,25 @@ class ChatModel:
     def _context(self, prompt: Prompt) -> _Context:
         """Return a prompt as the session takes it, with the patches of the images that are to be encoded."""
         from model.engine.session import split_segments
+        from model.engine.video_encoder import encode_video
 
+        config = self.model.config
         images = [self._image_segment(screen) for screen in prompt.screens]
-        segments = split_segments(prompt.input_ids, self.model.config.image_token_id, images)
+        segments_of_videos = [self._video_segment(video) for video in prompt.videos]
+        segments = split_segments(
+            prompt.input_ids,
+            config.image_token_id,
+            _in_order(prompt.input_ids, config, images, segments_of_videos),
+            config.video_token_id if prompt.videos else NO_TOKEN,
+        )
         screens = {image.key: screen for image, screen in zip(images, prompt.screens, strict=True)}
+        videos = {segment.key: video for segment, video in zip(segments_of_videos, prompt.videos, strict=True)}
         missing = {image.key for image in self.session.missing_images(segments) if image.key not in self.vision_cache}
-        patches = {key: self._patches(key, screens[key]) for key in missing}
+        patches = {key: self._patches(key, screens[key]) for key in missing if key in screens}
 
         def encode_now(image: ImageSegment) -> torch.Tensor:
+            if image.is_video:
+                return encode_video(self.model.visual, videos[image.key], self.limits)
             image_patches = patches.pop(image.key, None)  # None: it was in the cache, and has been evicted since
             if image_patches is None:
                 image_patches, _ = patchify_frame(screens[image.key].pixels, self.limits, self.model.device)
@@ -368,11 +394,41 @@ class ChatModel:
         grid = 1, height // self.limits.patch, width // self.limits.patch
         return ImageSegment(key, grid, width * height // self.limits.factor**2)
 
+    def _video_segment(self, video: SampledVideo) -> ImageSegment:
+        """Return a video as a segment, whose key covers all that its embeddings depend on."""
+        from model.engine.session import ImageSegment
+
+        vision = self.model.config.vision
+        grid = video.grid(self.limits.patch)
+        rate = vision.tokens_per_second
+        key = f"video {video.digest}:{self.model.dtype}:{self.model.device}"
+        length = grid[0] * grid[1] * grid[2] // vision.spatial_merge_size**2
+        return ImageSegment(key, grid, length, video.seconds_per_step * rate if rate else 1.0)
+
     @cached_property
     def _digit_ids(self) -> tuple[int, ...]:
         """Ids of the digits 0 to 9; empty where a digit is not a single token."""
         encoded = [self.tokenizer.encode(str(digit)) for digit in range(10)]
         return tuple(ids[0] for ids in encoded) if all(len(ids) == 1 for ids in encoded) else ()
+
+
+def _in_order(
+    input_ids: Sequence[int], config: Config, images: Sequence[ImageSegment], videos: Sequence[ImageSegment]
+) -> list[ImageSegment]:
+    """Return images and videos in the order of their placeholders."""
+    if not videos:
+        return list(images)
+    queues = {config.image_token_id: list(images), config.video_token_id: list(videos)}
+    result: list[ImageSegment] = []
+    index = 0
+    while index < len(input_ids):
+        queue = queues.get(input_ids[index])
+        if queue:
+            result.append(queue.pop(0))
+            index += result[-1].length
+        else:
+            index += 1
+    return result
 
 
 def load_chat(

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.nn.rope import apply_rotary, text_cos_sin
+from model.nn.rope import apply_rotary, text_rotary
 from model.nn.text_decoder import DecoderLayer, TextDecoder
 
 
@@ -75,7 +75,7 @@ def packed_forward(
         compiled: Use torch.compile.
     """
     config = decoder.config
-    cos, sin = text_cos_sin(positions, config.head_dim, config.mrope_section, config.rope_theta, embeddings.dtype)
+    cos, sin = text_rotary(config, positions, embeddings.dtype)
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
     bias = torch.zeros(own.shape, device=own.device).masked_fill_(~own, float("-inf"))
     run_layer, run_norm = _compiled() if compiled else (_layer, _norm)

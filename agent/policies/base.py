@@ -23,6 +23,7 @@ from actions import (
 )
 from model.dialects.base import Conversation, Dialect
 from model.processing.image import ImageLimits
+from model.processing.video import SampledVideo
 
 OnText = Callable[[str], None]  # receives the reply's text so far, each time it grows
 OnStatus = Callable[[str], None]  # receives one sentence about the progress of loading
@@ -132,6 +133,23 @@ class SupportsAnswers(Protocol):
             UsageError: The model cannot answer questions, or not in this form.
             SurfaceError: The server is unreachable.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsVideos(Protocol):
+    """A policy whose model may take videos."""
+
+    def accepts_videos(self) -> bool:
+        """Return whether the model takes videos.
+
+        Raises:
+            UsageError: The model cannot answer questions.
+        """
+        ...
+
+    def answer_video(self, question: str, video: SampledVideo, schema: Mapping[str, object] | None) -> Reply:
+        """Return a reply to a question about a video; see `SupportsAnswers.answer`."""
         ...
 
 

@@ -13,6 +13,8 @@ from model.dialects.base import Conversation, Dialect
 
 if TYPE_CHECKING:
     from model.chat_model import ChatModel  # imports torch
+    from model.processing.tokenizer import Message
+    from model.processing.video import SampledVideo
 
 
 class LocalPolicy(DialectPolicyMixin):
@@ -121,19 +123,42 @@ class LocalPolicy(DialectPolicyMixin):
         Raises:
             UsageError: The model was trained on actions alone, or answers cannot be held to the schema.
         """
+        conversation = question_conversation(question, screens, is_question_first=is_question_first)
+        reply = self._answer(conversation.messages, schema, max_new_tokens)
+        return replace(reply, image_digests=_image_digests(conversation))
+
+    def accepts_videos(self) -> bool:
+        """Return whether the model takes videos.
+
+        Raises:
+            UsageError: The model was trained on actions alone.
+        """
+        self._check_answers_questions()
+        return self.chat.supports_videos
+
+    def answer_video(self, question: str, video: SampledVideo, schema: Mapping[str, object] | None) -> Reply:
+        """Return the model's answer to a question about a video, held to a JSON schema by a grammar.
+
+        Raises:
+            UsageError: The model was trained on actions alone, or takes no videos.
+        """
+        content = [{"type": "video", "video": video}, {"type": "text", "text": question}]
+        return self._answer([{"role": "user", "content": content}], schema)
+
+    def _answer(
+        self, messages: Sequence[Message], schema: Mapping[str, object] | None, max_new_tokens: int | None = None
+    ) -> Reply:
         from model.engine.json_grammar import answer_tokens, json_grammar
 
         self._check_answers_questions()
-        conversation = question_conversation(question, screens, is_question_first=is_question_first)
         default_tokens = ANSWER_TOKENS if schema is None else answer_tokens(schema)
-        reply = self.chat.reply(
-            conversation.messages,
+        return self.chat.reply(
+            messages,
             max_new_tokens=max_new_tokens or default_tokens,
             temperature=self.temperature,
             seed=self.seed,
             form=None if schema is None else json_grammar(schema),
         )
-        return replace(reply, image_digests=_image_digests(conversation))
 
     def _check_answers_questions(self) -> None:
         if not self.chat.settings.answers_questions:

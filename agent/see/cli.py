@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.see import parse_cli
+from agent.see import parse_cli, video_cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,3 +198,4 @@ def _print_json(data: object) -> None:
 
 
 app.command("parse")(parse_cli.parse)
+app.command("video")(video_cli.video)

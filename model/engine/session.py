@@ -17,6 +17,7 @@ from torch import Tensor
 from actions import UsageError
 from model.engine.cuda_graphs import DecodeGraphs
 from model.engine.memory_errors import ContextLengthError
+from model.nn.config import NO_TOKEN
 from model.nn.fused_decoder import FusedDecoder, fused
 from model.nn.kv_cache import KVCache
 from model.nn.qwen25vl import Qwen25VL
@@ -39,23 +40,32 @@ class TextSegment:
 
 @dataclass(frozen=True)
 class ImageSegment:
-    """An image in a context."""
+    """An image or a video in a context."""
 
     key: str  # equal keys mean equal embeddings
-    grid: tuple[int, int, int]  # (1, h, w) in patches
+    grid: tuple[int, int, int]  # (t, h, w) in patches, t = 1 for an image
     length: int  # tokens: merged patches
+    time_step: float = 0.0  # time positions per temporal patch of a video; 0 for an image
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video."""
+        return self.time_step > 0
 
 
 Segment = TextSegment | ImageSegment
 
 
-def split_segments(input_ids: Sequence[int], placeholder: int, images: Sequence[ImageSegment]) -> list[Segment]:
+def split_segments(
+    input_ids: Sequence[int], placeholder: int, images: Sequence[ImageSegment], video_placeholder: int = NO_TOKEN
+) -> list[Segment]:
     """Return the segments of a prompt.
 
     Args:
-        input_ids: Token ids with a run of placeholders for each image.
-        placeholder: Id of the placeholder.
-        images: The images in their order.
+        input_ids: Token ids with a run of placeholders for each image and video.
+        placeholder: Id of the placeholder of images.
+        images: The images and videos in their order.
+        video_placeholder: Id of the placeholder of videos.
 
     Raises:
         UsageError: The placeholders do not fit the images.
@@ -63,12 +73,13 @@ def split_segments(input_ids: Sequence[int], placeholder: int, images: Sequence[
     result: list[Segment] = []
     queue, text, index = list(images), list[int](), 0
     while index < len(input_ids):
-        if input_ids[index] != placeholder:
+        if input_ids[index] not in (placeholder, video_placeholder):
             text.append(input_ids[index])
             index += 1
             continue
         end = index + (queue[0].length if queue else 1)
-        if not queue or any(token != placeholder for token in input_ids[index:end]) or end > len(input_ids):
+        expected = video_placeholder if queue and queue[0].is_video else placeholder
+        if not queue or any(token != expected for token in input_ids[index:end]) or end > len(input_ids):
             raise UsageError(f"the prompt's placeholders do not fit its {len(images)} images; each needs one run")
         if text:
             result.append(TextSegment(tuple(text)))
@@ -210,8 +221,8 @@ class PrefixCachedSession:
                     if len(embeddings) != segment.length:
                         raise ValueError(f"an image of {segment.length} tokens has {len(embeddings)} embeddings")
                     parts.append(embeddings.to(self._weights_key[1], self._weights_key[0]))
-                    positions.append(vision_positions(segment.grid, merge, 0.0, flat) + position)
-                position += image_position_span(segment.grid, merge, flat)
+                    positions.append(vision_positions(segment.grid, merge, segment.time_step, flat) + position)
+                position += self._position_span(segment)
         width = max(part.shape[1] for part in parts)  # text has no DeepStack features
         hidden = self._forward(
             torch.cat([F.pad(part, (0, width - part.shape[1])) for part in parts]), torch.cat(positions, dim=1)
@@ -254,6 +265,13 @@ class PrefixCachedSession:
             return
         self._cached_segments = _merge_texts([*self._cached_segments, TextSegment((token,))])
         self._next_position += 1
+
+    def _position_span(self, segment: ImageSegment) -> int:
+        """Return the distance from the first position of an image or video to that of the text after it."""
+        merge, is_flat = self.model.config.vision.spatial_merge_size, self.model.config.text.flat_rope
+        if segment.is_video and self.model.mrope == "original":
+            return int(vision_positions(segment.grid, merge, segment.time_step, is_flat).max()) + 1
+        return image_position_span(segment.grid, merge, is_flat)
 
     def _check_budget(self, tokens: int) -> None:
         if tokens > self.budget_tokens:

@@ -11,6 +11,7 @@ from pathlib import Path
 from actions import UsageError
 from model.json_file import read_text
 from model.nn.config_section import ConfigSection
+from model.nn.yarn import YarnScaling, yarn_attention_factor
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class TextConfig:
     num_experts: int = 0  # of each layer, instead of its MLP; 0 for none, see model.nn.sparse_mlp
     num_experts_per_tok: int = 0
     moe_intermediate_size: int = 0  # of one expert
+    yarn: YarnScaling | None = None  # None for the frequencies that the checkpoint was trained with
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
         raise UsageError(f"{source}: rope_scaling must be an object, not {rope!r:.60}; download the checkpoint again")
     rotary = ConfigSection({"rope_theta": text.data.get("rope_theta"), **rope}, source, "rope_scaling.")
     for key in ("type", "rope_type"):
-        rotary.one_of(key, "mrope", "default")
+        rotary.one_of(key, "mrope", "default", "yarn")
     text.one_of("hidden_act", "silu")
     vision.one_of("hidden_act", variant.vision_act)
     if not variant.attention_bias and text.flag("attention_bias", False):
@@ -240,7 +242,8 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
         raise UsageError(f"{source}: mrope_section {list(section)} must be three numbers summing to {head_dim // 2}")
     if variant.interleaved_rope and not rotary.flag("mrope_interleaved", True):
         raise UsageError(f"{source}: rope_scaling.mrope_interleaved is false, which {variant.name} does not support")
-    vocabulary = text.size("vocab_size")
+    vocabulary, positions = text.size("vocab_size"), text.size("max_position_embeddings", 128000)
+    yarn = _yarn_scaling(rotary, positions)
     experts, experts_per_token, expert_size = _expert_sizes(text) if variant.has_experts else (0, 0, 0)
     config = Config(
         vision=_vision_config(vision, variant),
@@ -255,7 +258,8 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
             mrope_section=section,
             rope_theta=float(rotary.number("rope_theta", variant.rope_theta)),
             rms_norm_eps=float(text.number("rms_norm_eps", 1e-6)),
-            max_position_embeddings=text.size("max_position_embeddings", 128000),
+            max_position_embeddings=positions if yarn is None else max(positions, yarn.max_position_embeddings),
+            yarn=yarn,
             tie_word_embeddings=top.flag("tie_word_embeddings", text.flag("tie_word_embeddings", False)),
             flat_rope=variant.flat_rope,
             interleaved_rope=variant.interleaved_rope,
@@ -316,6 +320,25 @@ def _expert_sizes(text: ConfigSection) -> tuple[int, int, int]:
     if not text.flag("norm_topk_prob", True):
         raise UsageError(f"{text.source}: norm_topk_prob is false, which is not supported")
     return experts, per_token, text.size("moe_intermediate_size")
+
+
+def _yarn_scaling(rotary: ConfigSection, positions: int) -> YarnScaling | None:
+    """Return the parameters of YaRN in rope_scaling; None where the frequencies are not scaled."""
+    if "yarn" not in (rotary.data.get("type"), rotary.data.get("rope_type")):
+        return None
+    factor = float(rotary.number("factor", 0.0))
+    default = yarn_attention_factor(
+        factor,
+        *(float(rotary.number(key, 0.0)) if rotary.data.get(key) else 0.0 for key in ("mscale", "mscale_all_dim")),
+    )
+    return YarnScaling(
+        factor,
+        rotary.size("original_max_position_embeddings", positions),
+        float(rotary.number("beta_fast", 32.0)),
+        float(rotary.number("beta_slow", 1.0)),
+        float(rotary.number("attention_factor", default)),
+        rotary.flag("truncate", True),
+    )
 
 
 def _vision_config(vision: ConfigSection, variant: Variant) -> VisionConfig:

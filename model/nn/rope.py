@@ -22,6 +22,7 @@ from torch import Tensor
 
 from actions import InvalidActionError
 from model.nn.config import Config, TextConfig
+from model.nn.yarn import YarnScaling, yarn_frequencies
 
 Rule = Literal["original", "transformers5"]
 
@@ -145,14 +146,17 @@ def text_cos_sin(
     theta: float,
     dtype: torch.dtype,
     interleaved: bool = False,
+    yarn: YarnScaling | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return cos and sin, each [B, S, head_dim], of positions [3, B, S].
 
     They are computed in float32 and cast to `dtype`. The first section[0] frequencies turn with time, the next
     section[1] with rows, the last section[2] with columns. Interleaved, time, rows and columns take turns until rows
-    and columns have their number of frequencies; the rest turn with time.
+    and columns have their number of frequencies; the rest turn with time. `yarn` scales the frequencies and the result.
     """
     inverse = 1.0 / theta ** (torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)  # [D/2]
+    if yarn is not None:
+        inverse = yarn_frequencies(inverse, theta, yarn)
     angles = positions.float().unsqueeze(-1) * inverse  # [3, B, S, D/2]
     if interleaved:
         chosen = angles[0].clone()
@@ -161,13 +165,14 @@ def text_cos_sin(
     else:
         chosen = torch.cat([part[axis] for axis, part in enumerate(angles.split(section, dim=-1))], dim=-1)
     doubled = torch.cat([chosen, chosen], dim=-1)
-    return doubled.cos().to(dtype), doubled.sin().to(dtype)
+    scale = 1.0 if yarn is None else yarn.attention_factor
+    return (doubled.cos() * scale).to(dtype), (doubled.sin() * scale).to(dtype)
 
 
 def text_rotary(config: TextConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return cos and sin, each [B, S, head_dim], of positions [3, B, S] in a decoder of that config."""
     return text_cos_sin(
-        positions, config.head_dim, config.mrope_section, config.rope_theta, dtype, config.interleaved_rope
+        positions, config.head_dim, config.mrope_section, config.rope_theta, dtype, config.interleaved_rope, config.yarn
     )
 
 

@@ -133,7 +133,8 @@ class Tokenizer:
         Names of special tokens in the messages are broken up, so that text on a page cannot end a turn.
 
         Args:
-            messages: A part of their content is {"type": "text", "text": str} or {"type": "image", ...}.
+            messages: A part of their content is {"type": "text", "text": str}, {"type": "image", ...} or
+                {"type": "video", ...}.
             tools: OpenAI tool definitions.
 
         Raises:
@@ -151,7 +152,7 @@ class Tokenizer:
     def _content(self, content: str | Sequence[JsonObject]) -> list[JsonObject]:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         return [
-            {"type": "text", "text": self._escape(part["text"])} if part["type"] == "text" else {"type": "image"}
+            {"type": "text", "text": self._escape(part["text"])} if part["type"] == "text" else {"type": part["type"]}
             for part in parts
         ]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +30,45 @@ class VideoLimits:
     total_pixels: int = int(128_000 * FACTOR**2 * 0.9)  # of all frames: nine tenths of the context
 
 
+@dataclass(frozen=True)
+class SampledVideo:
+    """The frames of a video that a model is shown, resized.
+
+    Args:
+        frames: uint8 [H, W, 3] each, in order; equal neighbors are one array.
+        times: Seconds from the start of the video to each frame.
+        duration: Seconds of the whole video.
+        seconds_per_step: Seconds between two temporal patches, by the rate at which frames were sampled.
+    """
+
+    frames: tuple[np.ndarray, ...]
+    times: tuple[float, ...]
+    duration: float
+    seconds_per_step: float
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the frames and their rate."""
+        result = hashlib.sha256(repr((len(self.frames), self.frames[0].shape, self.seconds_per_step)).encode())
+        previous, frame_digest = None, b""
+        for frame in self.frames:
+            if frame is not previous:
+                previous, frame_digest = frame, hashlib.sha256(frame.tobytes()).digest()
+            result.update(frame_digest)
+        return result.hexdigest()
+
+    def grid(self, patch: int) -> tuple[int, int, int]:
+        """Return (t, h, w) in patches of that side."""
+        height, width, _ = self.frames[0].shape
+        return math.ceil(len(self.frames) / TEMPORAL), height // patch, width // patch
+
+    def steps(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield the frames of each temporal patch; an odd last frame is repeated."""
+        for start in range(0, len(self.frames), TEMPORAL):
+            frames = self.frames[start : start + TEMPORAL]
+            yield (*frames, *[frames[-1]] * (TEMPORAL - len(frames)))
+
+
 def sample_frames(count: int, native_fps: float, limits: VideoLimits = VideoLimits()) -> np.ndarray:
     """Return the indices [n] of frames spread evenly from first to last; n is even.
 
@@ -42,6 +84,15 @@ def sample_frames(count: int, native_fps: float, limits: VideoLimits = VideoLimi
     highest = min(limits.max_frames, count) // TEMPORAL * TEMPORAL
     number = int(min(max(target, lowest), highest)) // TEMPORAL * TEMPORAL
     return np.linspace(0, count - 1, number).round().astype(np.int64)
+
+
+def frame_size(
+    height: int, width: int, count: int, limits: VideoLimits = VideoLimits(), factor: int = FACTOR
+) -> tuple[int, int]:
+    """Return the (height, width) that each of `count` frames is resized to."""
+    share = limits.total_pixels / count * TEMPORAL
+    max_pixels = int(max(min(limits.max_pixels, share), limits.min_pixels * 1.05))
+    return smart_resize(height, width, factor, limits.min_pixels, max_pixels)
 
 
 def video_patches(
@@ -62,9 +113,7 @@ def video_patches(
         Patches float32 [N, 1176], the grid (t, gh, gw), and the seconds between two temporal patches.
     """
     indices = sample_frames(len(frames), native_fps, limits)
-    share = limits.total_pixels / len(indices) * TEMPORAL
-    max_pixels = int(max(min(limits.max_pixels, share), limits.min_pixels * 1.05))
-    height, width = smart_resize(frames.shape[1], frames.shape[2], FACTOR, limits.min_pixels, max_pixels)
+    height, width = frame_size(frames.shape[1], frames.shape[2], len(indices), limits)
     resized = np.stack([resize(frames[index], width, height) for index in indices])
     patches, grid = frames_to_patches(resized, device)
     sampled_fps = len(indices) / len(frames) * native_fps

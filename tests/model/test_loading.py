@@ -231,7 +231,12 @@ def test_missing_config_key_is_reported(folder: Path, path: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rope_scaling": {"type": "yarn", "factor": 4, "mrope_section": [2, 3, 3]}}, "rope_scaling.type is 'yarn'"),
+        (
+            {"rope_scaling": {"type": "linear", "factor": 4, "mrope_section": [2, 3, 3]}},
+            "rope_scaling.type is 'linear'",
+        ),
+        ({"rope_scaling": {"type": "yarn", "mrope_section": [2, 3, 3]}}, "rope_scaling.factor must be a positive"),
+        ({"rope_scaling": {"type": "yarn", "factor": 0, "mrope_section": [2, 3, 3]}}, "rope_scaling.factor must be"),
         ({"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 4]}}, "three numbers summing to 8"),
         ({"use_sliding_window": True}, "use_sliding_window"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
