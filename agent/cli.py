@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {  # command: (module with its typer app as `app`, help)
     "runs": ("agent.runs_cli", "Show earlier runs, write reports and videos of them, and resume or fork one."),
     "view": ("agent.viewer.cli", "Show a run in a browser tab."),
+    "record": ("agent.record_cli", "Record what you do on a screen, to replay or export it."),
     "replay": ("agent.replay.cli", "Repeat a recorded run without a model."),
     "export": ("agent.export.cli", "Write a run as code of Playwright, pytest, pyautogui or adb."),
     "stop": ("agent.stop_cli", "Stop a run that another terminal or program started."),
@@ -468,6 +469,7 @@ def _report_error(error: Exception) -> int:
         if "--json" in sys.argv and sys.argv[1:2] in (
             ["run"],
             ["demo"],
+            ["record"],
             ["replay"],
         ):  # the last line is always the end event
             from json import dumps
