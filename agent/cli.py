@@ -28,6 +28,7 @@ SUBCOMMANDS = {  # command: (module and name of its typer app, summary)
     "replay": ("agent.replay.cli:app", "Repeat a recorded run without a model."),
     "export": ("agent.export.cli:app", "Write a run as code of Playwright, pytest, pyautogui or adb."),
     "see": ("agent.see.cli:app", "Read images with a model, without acting."),
+    "record": ("agent.record_cli:app", "Record what you do on a screen, to replay or export it."),
     "stop": ("agent.stop_cli:app", "Stop a run that another terminal or program started."),
     "models": ("model.cli:app", "List the supported models, or download one."),
     "eval": ("evals.cli:app", "Evaluate a model on a benchmark."),

@@ -143,7 +143,7 @@ def run(
         executor = TurnExecutor(env, policy, monitor, record, shield, ask, approves_each, targets)
         person = None
         if control is not None:
-            person = PersonTurn(env, control, record, show, executor.recapture, shield)
+            person = PersonTurn(env, control, record, show, executor.recapture, shield, targets)
         try:
             _, info = env.reset(seed=seed)
             state = TurnResult.from_info(info)

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
-from actions import Action, InvalidActionError, Screen, SurfaceError
+from actions import Action, InvalidActionError, PressKeys, Screen, SurfaceError, TypeText
 from actions.dispatch import Replacement
+from actions.surface import SupportsFacts
 from agent.env import BaseEnv, Env
 from agent.run_control import RunControl
 from agent.safety.signals import InterruptShield
+from agent.target_recorder import TargetRecorder
 from agent.termination import TurnResult
 from agent.turn_executor import hide_secrets
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIVE_S = 0.5  # between two captures while the run waits
+MAX_LABEL_CHARS = 500  # of the element that receives keyboard input
 PAUSED = "the person paused the run"
 PERSON_NOTE = "The person says: {text}"
 HANDED_BACK = "The person took over, did {count} and handed back: look at the screen as it is now."
@@ -52,6 +55,7 @@ class PersonTurn:
         show: Shows events that are not recorded.
         recapture: Returns the state of the environment as it is now.
         shield: Defers requests to stop.
+        targets: Describes what the person's actions touch; None for runs that are not recorded.
     """
 
     def __init__(
@@ -62,7 +66,9 @@ class PersonTurn:
         show: Callable[..., None],
         recapture: Callable[[TurnResult], TurnResult],
         shield: InterruptShield,
+        targets: TargetRecorder | None = None,
     ) -> None:
+        self._targets = targets
         self._env, self._base = env, cast(BaseEnv, env.unwrapped)
         self._control, self._record, self._show = control, record, show
         self._recapture, self._shield = recapture, shield
@@ -140,6 +146,10 @@ class PersonTurn:
         guard = self._base.guard
         recorded = guard.recordable(action) if isinstance(guard, AdmitsPerson) else action
         error = note = ""
+        before = self._base.screen
+        described: dict[str, object] = {}
+        if self._targets is not None and before is not None:
+            described = {"before": before, **self._targets.before(action, before), **self._describe_focus(action)}
         try:
             with self._guard_of_person():
                 _, reward, terminated, truncated, info = self._env.step(action)
@@ -150,9 +160,27 @@ class PersonTurn:
             if isinstance(failure, SurfaceError):
                 raise
         finally:
-            self._record("person.act", step=step, action=recorded, error=error, note=note)
+            if described and not error:
+                described["screen"] = state.screen
+                appeared = self._targets.after(state.screen) if self._targets is not None else {}
+                described |= appeared if recorded == action else {}  # a hidden text may be among the contents
+            self._record("person.act", step=step, action=recorded, error=error, note=note, **described)
         self._show("screen", screen=state.screen)
         return state
+
+    def _describe_focus(self, action: Action) -> dict[str, object]:
+        """Return the element that receives keyboard input, as the facts of a decision; {} where it is unknown."""
+        surface = self._base.surface
+        if not isinstance(action, TypeText | PressKeys) or not isinstance(surface, SupportsFacts):
+            return {}
+        try:
+            focus = surface.facts(action).focus
+        except (SurfaceError, InvalidActionError):  # the action itself meets the failure again
+            return {}
+        if focus is None:
+            return {}
+        label = focus.label[:MAX_LABEL_CHARS]
+        return {"facts": {"focus": {"role": focus.role, "label": label, "field": focus.field}}}
 
     @contextmanager
     def _guard_of_person(self) -> Iterator[None]:

@@ -236,7 +236,7 @@ class Trace:
         Raises:
             UsageError: One of them is missing or was changed.
         """
-        digests = {event["screen"] for event in self.events if "screen" in event}
+        digests = {event[key] for event in self.events for key in ("screen", "before") if key in event}
         for digest in sorted(digests):
             self.screen(digest)
         return len(digests)

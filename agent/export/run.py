@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from actions import Action, Error, TypeText, UsageError
 from actions.screen import Area
-from agent.replay.recording import performed_actions
+from agent.replay.recording import performed_actions, require_complete, stated_goal
 from agent.safety.redaction import MASK
 from agent.safety.secret_typing import PLACEHOLDER
 from agent.trace import JsonObject, Trace
@@ -16,7 +16,6 @@ from agent.verification.expectations import Expectation, parse_expectations
 from envs.miniwob import pages
 
 MAX_LABEL_CHARS = 80  # a longer text is no part of what a target or an end state is recognized by
-PERSON_EVENT = "person.act"
 
 
 class ExportError(Error):
@@ -128,16 +127,7 @@ def read_exported_run(trace: Trace) -> ExportedRun:
         UsageError: The run did not succeed, or did something that code cannot repeat.
     """
     name = trace.folder.name
-    if trace.status != "success":
-        raise UsageError(f"the run {name} ended with '{trace.status}'; only a run that succeeded can be exported")
-    if "resumes" in trace.manifest:
-        raise UsageError(
-            f"the run {name} went on from another one, so its trace has no beginning; record it in one run"
-        )
-    if trace.first(PERSON_EVENT):
-        raise UsageError(
-            f"a person acted in the run {name}, whose own actions have no targets; record it without taking over"
-        )
+    require_complete(trace, "exported")
     performed = performed_actions(trace)
     if not performed:
         raise UsageError(f"the run {name} did nothing on the screen; there is nothing to export")
@@ -159,7 +149,7 @@ def read_exported_run(trace: Trace) -> ExportedRun:
     expect = settings.get("expect")
     return ExportedRun(
         name=name,
-        goal=trace.goal,
+        goal=stated_goal(trace),
         surface=str(trace.manifest.get("surface") or "browser"),
         url=url,
         program=str(settings.get("program") or ""),

@@ -14,6 +14,9 @@ from agent.trace import JsonObject, Trace
 from envs.miniwob import pages
 
 MAX_POINTS = 2  # of a drag
+PERSON_EVENT = "person.act"
+PERSON = "person"  # the model of a demonstration's manifest
+STOPS = frozenset({"interrupted", "signal"})  # causes with which a person ends a demonstration
 NO_ELEMENTS = frozenset({"document", "window"})  # roles of what contains other elements, which the facts do not tell
 
 
@@ -57,16 +60,11 @@ def compile_trace(trace: Trace) -> Program:
         UsageError: The run did not succeed, or did something that cannot be replayed.
     """
     name = trace.folder.name
-    if trace.status != "success":
-        raise UsageError(f"the run {name} ended with '{trace.status}'; only a run that succeeded can be replayed")
-    if "resumes" in trace.manifest:
-        raise UsageError(
-            f"the run {name} went on from another one, so its trace has no beginning; record it in one run"
-        )
+    require_complete(trace, "replayed")
     actions = performed_actions(trace)
     if not actions:
         raise UsageError(f"the run {name} did nothing on the screen; there is nothing to replay")
-    table = ParameterTable(trace.goal, [text for item in actions for text in item.labels()])
+    table = ParameterTable(stated_goal(trace), [text for item in actions for text in item.labels()])
     fields = [_fields(item, table) for item in actions]
     labels = [
         [table.label(str(target["label"]), item.number) if target is not None else "" for target in item.targets]
@@ -90,11 +88,35 @@ def compile_trace(trace: Trace) -> Program:
     )
 
 
+def require_complete(trace: Trace, use: str) -> None:
+    """Raise UsageError unless a run succeeded in one piece, or is a demonstration that the person ended.
+
+    Args:
+        trace: The run.
+        use: What is to be done with it, such as "replayed".
+    """
+    name = trace.folder.name
+    is_demonstration = (trace.manifest.get("policy") or {}).get("model") == PERSON
+    is_ended_by_person = is_demonstration and trace.status == "stopped" and trace.first("end").get("cause") in STOPS
+    if trace.status != "success" and not is_ended_by_person:
+        raise UsageError(f"the run {name} ended with '{trace.status}'; only a run that succeeded can be {use}")
+    if "resumes" in trace.manifest:
+        raise UsageError(
+            f"the run {name} went on from another one, so its trace has no beginning; record it in one run"
+        )
+
+
+def stated_goal(trace: Trace) -> str:
+    """Return the goal of a run, without the note about a person who took over before the first step."""
+    start_goal = trace.first("start").get("goal")
+    return str(start_goal) if start_goal and trace.first(PERSON_EVENT) else trace.goal
+
+
 def performed_actions(trace: Trace) -> list[PerformedAction]:
-    """Return the actions of a run that were carried out, without the one that ended it.
+    """Return the actions of a run that were carried out, a person's among them, without the one that ended it.
 
     Raises:
-        UsageError: One of them is a question or an answer.
+        UsageError: One of them is a question or an answer, or a person's in a trace that does not describe it.
     """
     actions: list[PerformedAction] = []
     screen, intent, decision = "", {}, {}  # type: str, JsonObject, JsonObject
@@ -115,7 +137,21 @@ def performed_actions(trace: Trace) -> list[PerformedAction]:
             recorded = PerformedAction(event["step"], action, intent, decision, event)
             recorded.before = screen
             actions.append(recorded)
-        if event["event"] in ("start", "reply", "act.result", "writes.note") and event.get("screen"):
+        elif event["event"] == PERSON_EVENT and not event["error"]:
+            action = trace.action(event)
+            if action is None or action.verb == "wait":
+                continue
+            if "before" not in event:
+                raise UsageError(
+                    f"a person acted in the run {trace.folder.name}, and an earlier version recorded it without "
+                    "screens and targets; record it again"
+                )
+            recorded = PerformedAction(len(actions) + 1, action, event, event, event)
+            recorded.before = event["before"]
+            actions.append(recorded)
+        if event["event"] in ("start", "reply", "act.result", "writes.note", "person.act", "person.end") and event.get(
+            "screen"
+        ):
             screen = event["screen"]
     return actions
 
