@@ -9,9 +9,9 @@ from pathlib import Path
 
 from actions import Screen, SurfaceError, UsageError
 from agent.policies.base import Policy, SupportsAnswers
+from agent.see.coordinates import answer_space
 from evals.metrics.geometry import parse_box
 from evals.types import Benchmark, Prediction
-from model.dialects.parts.coordinates import SCALE_999, SCALE_1000
 from model.dialects.parts.dialect import BaseDialect
 
 BOX = re.compile(r"\[\s*(?:-?\d+(?:\.\d+)?\s*,\s*){3}-?\d+(?:\.\d+)?\s*\]")
@@ -47,7 +47,7 @@ def answer_question(
     """
     if bench.question is None or not isinstance(policy, SupportsAnswers):
         raise UsageError(f"{bench.name} has no questions, or {policy.metadata['model']} answers none")
-    times, screens = sample_frames(path, bench.video_frames) if bench.video_frames else ([], [load(path)])
+    times, screens = evenly_spaced_frames(path, bench.video_frames) if bench.video_frames else ([], [load(path)])
     reply = policy.answer(bench.question(task, times), screens, None)
     line: Prediction = {"id": getattr(task, "id", ""), "reply": reply.text}
     if bench.answers_with_box:
@@ -55,7 +55,7 @@ def answer_question(
     return line
 
 
-def sample_frames(path: Path, count: int) -> tuple[list[float], list[Screen]]:
+def evenly_spaced_frames(path: Path, count: int) -> tuple[list[float], list[Screen]]:
     """Return the times in seconds and the frames of a video, at even distances from its start.
 
     Args:
@@ -97,10 +97,7 @@ def reply_box(reply: str, policy: Policy, screen: Screen) -> list[float] | None:
     box = parse_box(json.loads(match[0])) if match else None
     if box is None:
         return None
-    dialect = _box_dialect(policy)
-    # Qwen3-VL's functions have coordinates up to 999, its boxes up to 1000
-    scale = SCALE_1000.scale if dialect.SPACE == SCALE_999 else dialect.SPACE.scale
-    width, height = (scale, scale) if scale else dialect.size(screen)
+    width, height = answer_space(_box_dialect(policy), screen).limits
     return [
         side * real / seen
         for side, real, seen in zip(box, (screen.width, screen.height) * 2, (width, height) * 2, strict=True)
