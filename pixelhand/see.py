@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from agent.extraction.output import Output, OutputField
 from agent.see.document import Document
+from agent.see.document_markdown import to_markdown
 from agent.see.document_parsing import parse_document as parse
+from agent.see.document_writers import to_html, to_json
 from agent.see.elements import elements
 from agent.see.extraction import extract
 from agent.see.grounding import count, ground
@@ -39,4 +41,7 @@ __all__ = [
     "overlay",
     "parse",
     "read_text",
+    "to_html",
+    "to_json",
+    "to_markdown",
 ]
