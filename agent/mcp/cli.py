@@ -24,7 +24,10 @@ def mcp(
         typer.Option("--program", "--open", help="Program to start on a virtual desktop.", metavar="PROGRAM"),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Model of run_task: embedded, a folder, a Hub id, or http://HOST/v1#NAME.")
+        str | None,
+        typer.Option(
+            help="Model of run_task and the see_ tools: embedded, a folder, a Hub id, or http://HOST/v1#NAME."
+        ),
     ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Maximum number of steps of a task.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Random seed of the practice page.", show_default="0")] = None,
@@ -52,9 +55,10 @@ def mcp(
     ] = None,
     runs: Annotated[str | None, typer.Option(help="Folder for the traces.", metavar="DIR")] = None,
 ) -> None:
-    """Serve the tools screenshot, act, run_task, status and stop to an MCP client over standard input and output.
+    """Serve the tools of one screen to an MCP client over standard input and output.
 
-    The screen is opened on first use. Every action passes the guard and is recorded in a trace.
+    They are screenshot, act, see_ground, see_count, see_elements, see_read, run_task, status and stop. The screen
+    is opened on first use. Every action passes the guard and is recorded in a trace.
     """
     from importlib.util import find_spec
 

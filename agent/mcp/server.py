@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ from actions import ACTION_TYPES, CONTROL_ACTIONS, Action, ActionDeniedError, Er
 from agent.config import Settings
 from agent.mcp.session import McpSession
 from agent.safety.signals import exit_on_signals
+from agent.see.elements import elements
+from agent.see.grounding import count, ground
+from agent.see.reading import read_text
 from agent.termination import TurnResult
 from agent.ui.formatting import describe_action
 
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
 INSTRUCTIONS = (
     "One screen: a browser page, a desktop or a phone. `screenshot` returns it. `act` carries out one action on the "
     "screen that was returned last (points in its pixels, from the top left) and returns the screen after it. "
-    "`run_task` has this server's own model carry out a whole task; `status` returns its state, `stop` ends it. An "
-    "action that the guard refuses is not carried out; the error names what the user can change."
+    "`see_ground`, `see_count`, `see_elements` and `see_read` have this server's own model look at the screen, and "
+    "return boxes and points in its pixels. `run_task` has the model carry out a whole task; `status` returns its "
+    "state, `stop` ends it. An action that the guard refuses is not carried out; the error names what the user can "
+    "change."
 )
 # Actions of a machine. Answers and questions are left to the client.
 SurfaceAction: Any = Annotated[
@@ -65,6 +70,28 @@ def make_server(session: McpSession) -> MCPServer:
         """Carry out one action, like {"verb": "click", "x": 3, "y": 4}; return its result and the screen after it."""
         result = await in_thread(lambda: session.act(action))
         return [_describe_result(action, result), to_image(result.screen)]
+
+    @server.tool()
+    async def see_ground(description: str, points: bool = False) -> dict[str, Any]:
+        """Find all objects on the screen that fit a description, with boxes or points."""
+        return await in_thread(
+            lambda: session.perceive(lambda screen, policy: ground(screen, description, policy, points=points))
+        )
+
+    @server.tool()
+    async def see_count(description: str) -> dict[str, Any]:
+        """Count the objects on the screen that fit a description, with a point on each."""
+        return await in_thread(lambda: session.perceive(lambda screen, policy: count(screen, description, policy)))
+
+    @server.tool()
+    async def see_elements() -> dict[str, Any]:
+        """List what can be operated on the screen, with kinds and boxes."""
+        return await in_thread(lambda: session.perceive(elements))
+
+    @server.tool()
+    async def see_read(unit: Literal["line", "word"] = "line") -> dict[str, Any]:
+        """Read the text on the screen by line or by word, with boxes."""
+        return await in_thread(lambda: session.perceive(lambda screen, policy: read_text(screen, policy, unit=unit)))
 
     @server.tool()
     async def run_task(goal: str, max_steps: int = session.settings.max_steps, wait_s: float = 60.0) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from actions import Action, Error, InvalidActionError, Reply, Screen, UsageError
 from agent import trace
 from agent.config import Settings
@@ -25,6 +27,7 @@ from agent.safety.guard import ActionGuard
 from agent.safety.policy import SafetyPolicy
 from agent.safety.signals import InterruptShield, StopRequest
 from agent.safety.url_policy import UrlGuard
+from agent.see.results import Item, Perceived
 from agent.session import (
     install_guard,
     make_env,
@@ -121,6 +124,22 @@ class McpSession:
         task.thread.join(min(max(wait_s, 0.0), MAX_WAIT_S))
         return self.status()
 
+    def perceive(self, question: Callable[[Screen, Policy], Perceived[Item]]) -> dict[str, JsonValue]:
+        """Return what the model answers about the current screen.
+
+        Args:
+            question: A function of `agent.see`, such as `elements`.
+
+        Raises:
+            UsageError: There is no model, or it cannot answer this.
+            InvalidActionError: A task is running.
+        """
+        with self._lock:
+            if self._is_running():
+                raise InvalidActionError("a task is running on this screen; wait for it (status) or stop it (stop)")
+            screen = self.screenshot()
+            return question(screen, self.policy(lambda text: None)).as_dict()
+
     def status(self) -> dict[str, object]:
         """Return the state of the task (idle, running, finished), its steps, last action and result."""
         return {"state": "idle"} if self._task is None else self._task.as_dict()
@@ -158,7 +177,7 @@ class McpSession:
         """Return the model that carries out tasks, loaded on first use."""
         if self._policy is None:
             if not self.settings.model:
-                raise UsageError("run_task needs a model: start the server with --model NAME")
+                raise UsageError("this tool needs a model: start the server with --model NAME")
             self._policy = self._open_policy(self.settings, on_text=on_text)
         if hasattr(self._policy, "on_text"):
             self._policy.on_text = on_text

@@ -26,11 +26,13 @@ from PIL import Image
 from actions import Action, ActionDeniedError, Reply, Screen, SurfaceError
 from agent import trace, turn_executor
 from agent.config import Settings
+from agent.mcp import server
 from agent.mcp.server import make_server
 from agent.mcp.session import McpSession
 from agent.policies.base import Policy
 from agent.policies.scripted import ScriptPolicy
 from agent.safety.url_policy import UrlGuard
+from agent.see.results import Perceived, TextRegion
 
 SETTINGS = Settings(model="script", surface="browser", url="http://127.0.0.1/", approve="never", max_steps=5, seed=3)
 CLICK_CALL = {"action": {"verb": "click", "x": 5, "y": 5}}
@@ -100,7 +102,8 @@ def read_traces(tmp_path: Path) -> list[trace.Trace]:
 
 def test_tools_have_descriptions_and_schemas(env: FakeEnv) -> None:
     tools = {tool.name: tool for tool in call_tools(make_session(env), lambda client: client.list_tools()).tools}
-    assert set(tools) == {"screenshot", "act", "run_task", "status", "stop"}
+    see = {"see_ground", "see_count", "see_elements", "see_read"}
+    assert set(tools) == {"screenshot", "act", "run_task", "status", "stop"} | see
     assert all(tool.description for tool in tools.values())
     schema = json.dumps(tools["act"].input_schema)
     for verb in ("click", "press"):
@@ -302,3 +305,43 @@ def test_session_stops_acting_in_circles(
     assert [result.is_error for result in results] == [False] * 8 + [True] * 4
     assert "limit 'repeats'" in text_of(results[-1])
     assert len(env.surface.performed) == 8
+
+
+def test_model_reads_screen_for_client(env: FakeEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions: list[tuple[str, object]] = []
+
+    def answer(name: str) -> Callable[..., Perceived[TextRegion]]:
+        def ask(screen: Screen, *arguments: object, **options: object) -> Perceived[TextRegion]:
+            questions.append((name, arguments[0] if name in ("ground", "count") else options.get("unit")))
+            return Perceived((TextRegion("Save", (1, 2, 30, 14)),), (screen.width, screen.height), "model")
+
+        return ask
+
+    for name in ("ground", "count", "elements", "read_text"):
+        monkeypatch.setattr(server, name, answer(name))
+
+    async def calls(client: Client) -> list[Any]:
+        return [
+            (await client.call_tool(name, arguments)).structured_content
+            for name, arguments in (
+                ("see_ground", {"description": "the button"}),
+                ("see_count", {"description": "buttons"}),
+                ("see_elements", {}),
+                ("see_read", {"unit": "word"}),
+            )
+        ]
+
+    results = call_tools(make_session(env), calls)
+    assert questions == [("ground", "the button"), ("count", "buttons"), ("elements", None), ("read_text", "word")]
+    for result in results:
+        assert result["items"] == [{"text": "Save", "box": [1, 2, 30, 14]}]
+        assert result["size"] == [env.screen.width, env.screen.height]
+
+
+def test_model_without_answers_is_named(env: FakeEnv) -> None:
+    async def calls(client: Client) -> Any:
+        return await client.call_tool("see_elements", {})
+
+    result = call_tools(make_session(env), calls)
+    assert result.is_error
+    assert "script" in result.content[0].text
