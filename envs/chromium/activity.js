@@ -8,6 +8,7 @@
   const WINDOW_MS = 100; // what begins so soon after a cause is its effect
   const SHORT_MS = 1000; // longer work is awaited only while nothing but progress was shown
   const LONGEST_MS = 9000; // of a timer whose effect is awaited
+  const FRAME_LAG_MS = 100; // an animation starts at the time of its frame, which a busy machine draws late
   const LATE_MS = 2000; // of a timer in a busy page
   const MAX_DEPTH = 5; // effects of effects; more are polls
   const MAX_WORKS = 1000;
@@ -212,7 +213,8 @@
   function animations(since) {
     const now = performance.now();
     return document.getAnimations().flatMap((animation) => {
-      if (animation.playState !== 'running' || (animation.startTime !== null && animation.startTime < since)) return [];
+      if (animation.playState !== 'running') return [];
+      if (animation.startTime !== null && animation.startTime < since - FRAME_LAG_MS) return [];
       const { endTime, localTime } = animation.effect.getComputedTiming();
       const left = (Number(endTime) - Number(localTime ?? 0)) / Math.abs(animation.playbackRate || 1);
       return left > 0 && left <= LONGEST_MS ? [{ begun: now, ms: Number(endTime) }] : [];
