@@ -79,6 +79,8 @@ class Devtools:
             SurfaceError: if it does not load, or a dialog of the page blocks it.
         """
         result = self.send("Page.navigate", {"url": url}, timeout_s=LOAD_S)
+        if result.get("errorText") == "net::ERR_ABORTED":  # by a navigation that the page began at the same time
+            result = self.send("Page.navigate", {"url": url}, timeout_s=LOAD_S)
         if result.get("errorText"):
             raise SurfaceError(f"{url} could not be opened: {result['errorText']}")
         deadline = time.monotonic() + LOAD_S
