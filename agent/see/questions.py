@@ -41,7 +41,7 @@ class ImageAnswerPolicy(Policy, SupportsAnswers, HasDialect, Protocol):
 
 
 @dataclass(frozen=True)
-class ParsedItems:
+class AnswerItems:
     """The items of a reply.
 
     Args:
@@ -128,7 +128,7 @@ def ask_items(
     )
 
 
-def parse_items(text: str) -> ParsedItems:
+def parse_items(text: str) -> AnswerItems:
     """Return the objects of a reply: a JSON list, with or without a fence, whole or cut off.
 
     Raises:
@@ -151,7 +151,7 @@ def parse_items(text: str) -> ParsedItems:
     if value and not items:
         raise InvalidAnswerError("the answer is a list without objects")
     others = len(value) - len(items)
-    return ParsedItems(items, is_complete, (f"{others} items are no objects",) if others else ())
+    return AnswerItems(items, is_complete, (f"{others} items are no objects",) if others else ())
 
 
 def clean_text(text: object) -> str:
@@ -166,7 +166,7 @@ def label_schema() -> JsonObject:
 
 def _ask(
     policy: ImageAnswerPolicy, screen: Screen, prompt: str, schema: Mapping[str, object]
-) -> tuple[Reply, ParsedItems]:
+) -> tuple[Reply, AnswerItems]:
     problem = ""
     for _ in range(MAX_ATTEMPTS):
         question = prompt + (RETRY_PROMPT.format(problem=problem) if problem else "")
