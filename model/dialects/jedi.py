@@ -8,23 +8,12 @@ from typing import ClassVar
 from actions import Call, Screen
 from model.dialects.base import Detection, Steps
 from model.dialects.parts.history import Message, message
-from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily
 from model.dialects.parts.qwen_tools import COMPUTER, QwenToolDialect
 from model.processing.image import ImageLimits
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 LIMITS = ImageLimits(3136, 2700 * 28 * 28)  # jedi_7b_agent.py
 GLYPH = "⚗"  # sometimes written for either tag
-
-MODELS = ModelFamily(
-    "Jedi",
-    (
-        Checkpoint("xlangai/Jedi-3B-1080p", "3B", SEE_MODEL_CARD),
-        Checkpoint("xlangai/Jedi-7B-1080p", "7B", SEE_MODEL_CARD),
-    ),
-    "finding what is described, at 1080p; plans nothing",
-    ("grounding",),
-)
 
 
 class Dialect(QwenToolDialect):

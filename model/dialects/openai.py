@@ -12,7 +12,6 @@ from model.dialects.base import Values
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, XYField
-from model.dialects.parts.model_family import ModelFamily
 from model.dialects.parts.provider_items import ASK, COMPUTER, ParsedItems, ProviderItemDialect, texts_of
 from model.dialects.parts.schema import object_schema, value_schema
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, click, constant_row
@@ -127,14 +126,6 @@ TABLE = ActionTable(
     ActionSpec("type", "type", (TextField("text"),), "Type `text` where the focus is."),
     constant_row("wait", "wait", "Wait two seconds.", seconds=WAIT_S),
 )  # fmt: skip
-
-MODELS = ModelFamily(
-    "OpenAI's computer use",
-    (),
-    "the items of OpenAI's computer tool; its models are not released as weights",
-    ("desktop", "browser"),
-    "server",
-)
 
 
 class Dialect(ProviderItemDialect):
