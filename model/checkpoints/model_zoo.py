@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from actions import plugins
-from model.dialects.parts.model_family import Checkpoint, ModelFamily, VllmExample, read_family
+from model.checkpoints.model_family import Checkpoint, ModelFamily, VllmExample, read_family
 from model.nn.config import OFFICIAL, VARIANTS, Config
 from model.processing.image import ImageLimits
 
@@ -47,7 +47,7 @@ def load_family(name: str) -> ModelFamily:
         family = read_family(table)
     else:
         about = (module.__doc__ or "").strip().partition("\n")[0]
-        family = ModelFamily(getattr(module.Dialect, "FAMILY", name), good_at=about, runs="server")
+        family = ModelFamily(name, good_at=about, runs="server")
     return replace(family, dialect=name)
 
 

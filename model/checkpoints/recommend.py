@@ -9,8 +9,8 @@ from typing import Literal
 from actions import UsageError
 from actions.suggest import suggest
 from model.checkpoints.hub import KNOWN
+from model.checkpoints.model_family import Checkpoint, ModelFamily, UseCase
 from model.checkpoints.model_zoo import GRID_TOKENS, families, required_bytes, serve_commands
-from model.dialects.parts.model_family import Checkpoint, ModelFamily, UseCase
 
 BENCHMARKS: dict[UseCase, tuple[str, ...]] = {  # whose published scores rank the families for a use
     "desktop": ("OSWorld", "OSWorld-Verified"),

@@ -143,7 +143,6 @@ class Dialect(ProviderItemDialect):
     """Claude, and other models that answer in Anthropic's blocks."""
 
     NAME = "anthropic"
-    FAMILY = "Anthropic's computer tool (server)"
     FIRST_KEYS = (
         "type", "id", "role", "name", "input", "content", "action", "coordinate", "start_coordinate", "text",
         "thinking", "model", "stop_reason", "scroll_direction", "scroll_amount", "duration",

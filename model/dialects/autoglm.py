@@ -87,9 +87,7 @@ class Dialect(PythonCallDialect):
     """AutoGLM-Phone: a turn for each step. Their agent keeps no earlier screenshot."""
 
     NAME = "autoglm"
-    FAMILY = "AutoGLM-Phone (server)"
     DETECTION = Detection(markers=(('do(action="Tap"',), ("do(action='Tap'",)), nearest_of=("glm4v",))
-    TOOLS = ("mobile_use",)
     SPACE = SCALE_1000
     SYSTEM = load_prompt("autoglm")
     ACTIONS: ClassVar = {"mobile_use": TABLE}

@@ -104,7 +104,6 @@ class Dialect(ToolCallDialect):
     """Fara-7B: a turn for each step; earlier screenshots go, the task stays."""
 
     NAME = "fara"
-    FAMILY = "Fara-7B"
     DETECTION = Detection(markers=(("pause_and_memorize_fact",),))
     SYSTEM = load_prompt("fara")
     DESCRIPTION: ClassVar = {"computer_use": load_prompt("fara_tool")}

@@ -19,7 +19,6 @@ class Dialect(PointDialect):
     """GTA1: the goal is a description, the answer a click there; earlier steps are not shown."""
 
     NAME = "gta1"
-    FAMILY = "GTA1 7B, 32B"
     DETECTION = Detection(max_pixels=LIMITS.max_pixels)
     HISTORIES = ("none",)
     SYSTEM = load_prompt("gta1")

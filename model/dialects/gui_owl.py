@@ -53,7 +53,6 @@ class Dialect(QwenToolDialect):
     """GUI-Owl: one turn with the task, the conclusion of each earlier step, and the screenshot."""
 
     NAME = "gui_owl"
-    FAMILY = "GUI-Owl 7B, 32B"
     DETECTION = Detection(markers=(("<thinking>", "<conclusion>", "<tool_call>"),), max_pixels=LIMITS.max_pixels)
     HISTORIES = ("progress",)
     ACTIONS: ClassVar = {

@@ -92,9 +92,7 @@ class Dialect(BaseDialect):
     """Holo. navigate: one turn with the notes and thoughts so far; the localizers: one question."""
 
     NAME = "holo"
-    FAMILY = "Holo1, Holo1.5"
     DETECTION = Detection((("click_absolute",), ("click_element", "write_element")), max_pixels=LIMITS.max_pixels)
-    TOOLS = ("navigate", "click", "click_absolute")
     HISTORIES = ("progress",)
     SYSTEM: ClassVar = {
         "navigate": load_prompt("holo") + "\n",

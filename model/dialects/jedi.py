@@ -20,9 +20,7 @@ class Dialect(QwenToolDialect):
     """Jedi: the goal is what to find, or what to do in one step."""
 
     NAME = "jedi"
-    FAMILY = "Jedi 3B, 7B"
     DETECTION = Detection(max_pixels=LIMITS.max_pixels)
-    TOOLS = ("computer_use",)
     HISTORIES = ("none",)
     SYSTEM = "You point at things on a person's screen: make the one function call that does what is asked."
     ACTIONS: ClassVar = {"computer_use": COMPUTER}

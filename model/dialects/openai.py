@@ -132,7 +132,6 @@ class Dialect(ProviderItemDialect):
     """OpenAI's computer-use models, and others that answer in their items."""
 
     NAME = "openai"
-    FAMILY = "OpenAI's computer tool (server)"
     ACTION_KEY = "type"
     FIRST_KEYS = (
         "type", "id", "action", "actions", "call_id", "role", "status", "object", "output", "content",

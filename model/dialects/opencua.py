@@ -125,7 +125,6 @@ class Dialect(BaseDialect):
     """OpenCUA in its L2 form: the thoughts and actions of all steps in the history, the code of none."""
 
     NAME = "opencua"
-    FAMILY = "OpenCUA 7B, 32B, 72B"
     DETECTION = Detection(
         markers=(("computer.triple_click",), ("computer.terminate", "pyautogui.")),
         architectures=("OpenCUAForConditionalGeneration",),

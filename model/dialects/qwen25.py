@@ -37,7 +37,6 @@ class Dialect(QwenToolDialect):
     """
 
     NAME = "qwen25"
-    FAMILY = "Qwen2.5-VL"
     DETECTION = Detection(base_of=("qwen2_5_vl",))
     HISTORIES = ("turns", "progress")
     ACTIONS: ClassVar = {

@@ -23,7 +23,6 @@ class Dialect(QwenToolDialect):
     """Qwen3-VL: one turn for each step, its outcome in <tool_response>."""
 
     NAME = "qwen3vl"
-    FAMILY = "Qwen3-VL"
     DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"))
     SPACE = SCALE_999
     ACTIONS: ClassVar = {

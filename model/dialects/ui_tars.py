@@ -97,9 +97,7 @@ class Dialect(PythonCallDialect):
     """UI-TARS-1.5. The tools are the authors' two action spaces; replies may use either."""
 
     NAME = "ui_tars"
-    FAMILY = "UI-TARS-1.5"
     DETECTION = Detection(markers=(("start_box=",), ("left_double(", "right_single(")), other_model_types=("qwen2_vl",))
-    TOOLS = ("computer_use", "mobile_use")
     SYSTEM = load_prompt("ui_tars") + "\n"
     ROLE = "user"
     GOAL = ("instruction", "goal")

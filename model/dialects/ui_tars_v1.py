@@ -15,7 +15,6 @@ class Dialect(ui_tars.Dialect):
     """UI-TARS 1.0."""
 
     NAME = "ui_tars_v1"
-    FAMILY = "UI-TARS 1.0 on Qwen2-VL"
     DETECTION = replace(
         ui_tars.Dialect.DETECTION, model_types=("qwen2_vl",), other_model_types=(), nearest_of=("qwen2_vl",)
     )

@@ -49,9 +49,7 @@ class Dialect(PointDialect, PythonCallDialect):
     """UI-Venus-1.0: one turn with the task, the reasoning and actions of earlier steps, and the screenshot."""
 
     NAME = "ui_venus"
-    FAMILY = "UI-Venus-1.0"
     DETECTION = Detection(markers=(("Click(box=",), ("LongPress(box=",)), max_pixels=GROUND_LIMITS.max_pixels)
-    TOOLS = ("mobile_use", "ground")
     HISTORIES = ("progress",)
     GOAL = ("user_task", "instruction", "goal")
     SYSTEM: ClassVar = {

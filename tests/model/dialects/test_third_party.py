@@ -12,11 +12,11 @@ from helpers.model_families import actions_of, screen_of
 from actions import ACTION_TYPES, Click, Done, InvalidActionError, Scroll, TypeText, UsageError, plugins
 from agent.policies.base import load_dialect
 from model.checkpoints.detect_dialect import _detection, detect_dialect
+from model.checkpoints.model_family import Checkpoint, ModelFamily
 from model.checkpoints.model_zoo import ServeCommand, families, load_family, serve_commands
 from model.checkpoints.recommend import Hardware, family_card, family_table, recommend
 from model.checkpoints.weights import EMBEDDED_FOLDER
 from model.dialects.base import Dialect
-from model.dialects.parts.model_family import Checkpoint, ModelFamily
 from model.engine.grammar import GrammarCompiler
 from model.processing.image import ImageLimits
 
