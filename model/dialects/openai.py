@@ -191,8 +191,7 @@ class Dialect(ProviderItemDialect):
             reason = "; ".join(str(text)[:300] for text in texts[:5] if text) or "it does not say why"
             items.calls.append((ASK, {"question": f"{SAFETY}: {reason}. May it?"}))
             return
-        for action in self.batch(item):
-            items.add_call(COMPUTER, action)
+        self.add_function_call(COMPUTER, item, items)
 
     def batch(self, arguments: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
         if "type" in arguments and arguments["type"] != "computer_call":
