@@ -10,8 +10,7 @@ from pathlib import Path
 
 from actions import UsageError
 from model.checkpoints.files import HUB_FILES
-from model.checkpoints.model_zoo import parameters
-from model.dialects import qwen3vl, qwen25
+from model.checkpoints.model_zoo import load_family, parameters
 from model.json_file import read_text
 from model.nn.config import OFFICIAL, VARIANTS, supported_types
 
@@ -29,8 +28,8 @@ class HubCheckpoint:
 
 KNOWN = tuple(
     HubCheckpoint(checkpoint.hub_id, round(2 * sum(parameters(OFFICIAL[checkpoint.size])) / 1e9, 1), checkpoint.license)
-    for family in (qwen25.MODELS, qwen3vl.MODELS)
-    for checkpoint in family.checkpoints
+    for dialect in ("qwen25", "qwen3vl")
+    for checkpoint in load_family(dialect).checkpoints
 )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 from actions import plugins
-from model.dialects.parts.model_family import Checkpoint, ModelFamily, VllmExample
+from model.checkpoints.model_family import Checkpoint, ModelFamily, VllmExample, read_family
 from model.nn.config import OFFICIAL, VARIANTS, Config
 from model.processing.image import ImageLimits
 
@@ -31,20 +32,22 @@ class ServeCommand:
 
 
 def families() -> tuple[ModelFamily, ...]:
-    """Return the family of each dialect, built-in or of a third party, by the dialect's name.
-
-    A dialect without `MODELS` has a family without checkpoints.
-    """
-    return tuple(_family(name) for name in plugins.list_plugins("model.dialects"))
+    """Return the family of each dialect, built-in or of a third party, by the dialect's name."""
+    return tuple(load_family(name) for name in plugins.list_plugins("model.dialects"))
 
 
 @cache
-def _family(name: str) -> ModelFamily:
+def load_family(name: str) -> ModelFamily:
+    """Return the family of a dialect: its `MODELS`, the table beside its file, or a family without checkpoints."""
     module = plugins.load_plugin("model.dialects", name)
-    family: ModelFamily | None = getattr(module, "MODELS", None)
-    if family is None:
+    table = Path(module.__file__).with_suffix(".toml") if module.__file__ else None
+    if hasattr(module, "MODELS"):
+        family: ModelFamily = module.MODELS
+    elif table is not None and table.is_file():
+        family = read_family(table)
+    else:
         about = (module.__doc__ or "").strip().partition("\n")[0]
-        family = ModelFamily(getattr(module.Dialect, "FAMILY", name), good_at=about, runs="server")
+        family = ModelFamily(name, good_at=about, runs="server")
     return replace(family, dialect=name)
 
 

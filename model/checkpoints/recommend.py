@@ -9,8 +9,8 @@ from typing import Literal
 from actions import UsageError
 from actions.suggest import suggest
 from model.checkpoints.hub import KNOWN
+from model.checkpoints.model_family import Checkpoint, ModelFamily, UseCase
 from model.checkpoints.model_zoo import GRID_TOKENS, families, required_bytes, serve_commands
-from model.dialects.parts.model_family import Checkpoint, ModelFamily, UseCase
 
 BENCHMARKS: dict[UseCase, tuple[str, ...]] = {  # whose published scores rank the families for a use
     "desktop": ("OSWorld", "OSWorld-Verified"),
@@ -72,7 +72,8 @@ def recommend(hardware: Hardware, use: UseCase) -> list[Recommendation]:
 
 
 def _best_score(family: ModelFamily, use: UseCase) -> float:
-    return max((score.value for score in family.scores if score.benchmark in BENCHMARKS[use]), default=0.0)
+    scores = [percents for source in family.scores for percents in source.percent.values()]
+    return max((percents.get(benchmark, 0.0) for percents in scores for benchmark in BENCHMARKS[use]), default=0.0)
 
 
 def _largest_that_fits(family: ModelFamily, hardware: Hardware, use: UseCase) -> Recommendation | None:
@@ -129,8 +130,10 @@ def family_card(name: str) -> str:
             "and int4 apply to the decoder's layers"
         )
     lines += ["", "  published scores in percent, with their sources:" if family.scores else "  no published scores"]
-    for score in family.scores:
-        lines.append(f"  {score.checkpoint:12} {score.benchmark:18} {score.value:6.1f}  {score.source}")
+    for scores in family.scores:
+        for checkpoint_name, percents in scores.percent.items():
+            for benchmark, percent in percents.items():
+                lines.append(f"  {checkpoint_name:12} {benchmark:18} {percent:6.1f}  {scores.source}")
     commands = serve_commands(family)
     if commands:
         lines += ["", "  serve it with vLLM (docs/scaling.md), and add the query to the address in --model:"]

@@ -12,7 +12,6 @@ from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.dialect import MAX_ACTIONS
 from model.dialects.parts.fields import MAX_NOTCHES, DirectionField, Field, PathField, SecondsField, scroll_by
-from model.dialects.parts.model_family import ModelFamily
 from model.dialects.parts.provider_items import COMPUTER, ParsedItems, ProviderItemDialect
 from model.dialects.parts.qwen_tools import AT, CLICK, DOUBLE, MAYBE_AT, MIDDLE, MOVE, RIGHT, TRIPLE, TYPE
 from model.dialects.parts.schema import value_schema
@@ -139,20 +138,11 @@ TABLE = ActionTable(
 )  # fmt: skip
 TEXT = 'What to type, or the keys to press; of a click: the modifiers held, as in "ctrl+shift".'
 
-MODELS = ModelFamily(
-    "Anthropic's computer use",
-    (),
-    "the blocks of Anthropic's computer tool; its models are not released as weights",
-    ("desktop", "browser"),
-    "server",
-)
-
 
 class Dialect(ProviderItemDialect):
     """Claude, and other models that answer in Anthropic's blocks."""
 
     NAME = "anthropic"
-    FAMILY = "Anthropic's computer tool (server)"
     FIRST_KEYS = (
         "type", "id", "role", "name", "input", "content", "action", "coordinate", "start_coordinate", "text",
         "thinking", "model", "stop_reason", "scroll_direction", "scroll_amount", "duration",

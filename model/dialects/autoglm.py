@@ -15,7 +15,6 @@ from model.dialects.parts.dialect import load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, SecondsField, TextField
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal
 from model.dialects.parts.history import Message, chat_turns, outcome_text
-from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily, VllmExample
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
 from model.dialects.parts.table import Actions, ActionSpec, ActionTable, constant_row
 from model.processing.image import ImageLimits
@@ -83,31 +82,12 @@ TABLE = ActionTable(
     ActionSpec("finish", "done", (MESSAGE,), "End the task; message is what the person is to read."),
 )  # fmt: skip
 
-MODELS = ModelFamily(
-    "AutoGLM-Phone (GLM-4.1V)",
-    (
-        Checkpoint("zai-org/AutoGLM-Phone-9B", "", SEE_MODEL_CARD, 9.0),
-        Checkpoint("zai-org/AutoGLM-Phone-9B-Multilingual", "", SEE_MODEL_CARD, 9.0),
-    ),
-    "phone apps: Chinese ones, and with Multilingual English ones too",
-    ("phone",),
-    "server",
-    vllm=(
-        VllmExample(
-            arguments=f"--mm-processor-kwargs '{{\"max_pixels\": {LIMITS.max_pixels}}}' "
-            "--chat-template-content-format string"
-        ),
-    ),
-)
-
 
 class Dialect(PythonCallDialect):
     """AutoGLM-Phone: a turn for each step. Their agent keeps no earlier screenshot."""
 
     NAME = "autoglm"
-    FAMILY = "AutoGLM-Phone (server)"
     DETECTION = Detection(markers=(('do(action="Tap"',), ("do(action='Tap'",)), nearest_of=("glm4v",))
-    TOOLS = ("mobile_use",)
     SPACE = SCALE_1000
     SYSTEM = load_prompt("autoglm")
     ACTIONS: ClassVar = {"mobile_use": TABLE}

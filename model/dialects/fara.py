@@ -16,7 +16,6 @@ from model.dialects.parts.dialect import load_prompt
 from model.dialects.parts.fields import NOTCH_PIXELS, STATUS, AmountField, FlagField, TextField, page_notches
 from model.dialects.parts.grammar import CHARACTERS, GrammarBuilder, Rule
 from model.dialects.parts.history import Message, escape, join_texts, message, outcome_text
-from model.dialects.parts.model_family import FARA_README, SEE_MODEL_CARD, Checkpoint, ModelFamily, published
 from model.dialects.parts.qwen_tools import AT, CLICK, KEY, MAYBE_AT, MOVE, TERMINATE, TEXT, TIME, WAIT
 from model.dialects.parts.table import ActionSpec, ActionTable, constant_row
 from model.dialects.parts.tool_call import ToolCallDialect
@@ -100,23 +99,11 @@ TABLE = ActionTable(
     replace(TYPE, name="input_text", offered=False),
 )  # fmt: skip
 
-MODELS = ModelFamily(
-    "Fara",
-    (Checkpoint("microsoft/Fara-7B", "7B", f"{SEE_MODEL_CARD} (repository: MIT)"),),
-    "errands on the web: shopping, bookings, searches",
-    ("browser",),
-    scores=published(
-        FARA_README,
-        {"7B": {"WebVoyager": 73.5, "Online-Mind2Web": 34.1, "DeepShop": 26.2, "WebTailBench": 38.4}},
-    ),
-)
-
 
 class Dialect(ToolCallDialect):
     """Fara-7B: a turn for each step; earlier screenshots go, the task stays."""
 
     NAME = "fara"
-    FAMILY = "Fara-7B"
     DETECTION = Detection(markers=(("pause_and_memorize_fact",),))
     SYSTEM = load_prompt("fara")
     DESCRIPTION: ClassVar = {"computer_use": load_prompt("fara_tool")}

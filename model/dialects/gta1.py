@@ -9,26 +9,16 @@ from actions import Screen
 from model.dialects.base import Detection, Steps
 from model.dialects.parts.dialect import load_prompt
 from model.dialects.parts.history import Message, message
-from model.dialects.parts.model_family import SEE_MODEL_CARD, VENUS_README, Checkpoint, ModelFamily, published
 from model.dialects.parts.point import POINT_TABLE, PointDialect
 from model.processing.image import ImageLimits
 
 LIMITS = ImageLimits(3136, 4096 * 2160)  # README
-
-MODELS = ModelFamily(
-    "GTA1",
-    (Checkpoint("HelloKKMe/GTA1-7B", "7B", SEE_MODEL_CARD), Checkpoint("HelloKKMe/GTA1-32B", "32B", SEE_MODEL_CARD)),
-    "finding what is described; plans nothing",
-    ("grounding",),
-    scores=published(VENUS_README, {"7B": {"ScreenSpot-Pro": 50.1}}),
-)
 
 
 class Dialect(PointDialect):
     """GTA1: the goal is a description, the answer a click there; earlier steps are not shown."""
 
     NAME = "gta1"
-    FAMILY = "GTA1 7B, 32B"
     DETECTION = Detection(max_pixels=LIMITS.max_pixels)
     HISTORIES = ("none",)
     SYSTEM = load_prompt("gta1")

@@ -12,7 +12,6 @@ from model.dialects.base import Detection, Steps, Values
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.fields import AmountField, FlagField, PathField
 from model.dialects.parts.history import Message, escape, join_texts, message, outcome_text, tagged_texts
-from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily, published
 from model.dialects.parts.qwen_tools import CLICK, COMPUTER, MOBILE, TEXT, QwenToolDialect
 from model.dialects.parts.table import ActionSpec, ActionTable
 from model.processing.image import ImageLimits
@@ -49,23 +48,11 @@ OWN = {
     "scroll": ActionSpec("scroll", "scroll", (PIXELS,), "Turn the wheel."),
 }
 
-MODELS = ModelFamily(
-    "GUI-Owl",
-    (
-        Checkpoint("mPLUG/GUI-Owl-7B", "7B", f"{SEE_MODEL_CARD} (repository: MIT)"),
-        Checkpoint("mPLUG/GUI-Owl-32B", "32B", f"{SEE_MODEL_CARD} (repository: MIT)"),
-    ),
-    "phones, and desktop programs as well",
-    ("phone", "desktop"),
-    scores=published("arXiv 2508.15144", {"7B": {"AndroidWorld": 66.4, "OSWorld": 29.4}}),
-)
-
 
 class Dialect(QwenToolDialect):
     """GUI-Owl: one turn with the task, the conclusion of each earlier step, and the screenshot."""
 
     NAME = "gui_owl"
-    FAMILY = "GUI-Owl 7B, 32B"
     DETECTION = Detection(markers=(("<thinking>", "<conclusion>", "<tool_call>"),), max_pixels=LIMITS.max_pixels)
     HISTORIES = ("progress",)
     ACTIONS: ClassVar = {

@@ -18,7 +18,6 @@ from model.dialects.parts.dialect import BaseDialect, check_surrogates, load_pro
 from model.dialects.parts.fields import DIRECTIONS, DirectionField, Field, SecondsField, TextField, XYField
 from model.dialects.parts.grammar import GrammarBuilder, Rule, literal, write_point
 from model.dialects.parts.history import escape, join_texts, message, outcome_text
-from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily, VllmExample, published
 from model.dialects.parts.schema import Schema, object_schema, value_schema
 from model.dialects.parts.table import Actions, ActionSpec, ActionTable, constant_row
 from model.engine.call_grammar import CallGrammar
@@ -88,27 +87,12 @@ TABLE = ActionTable(
 )
 LOCALIZER = ActionTable(TABLE.rows["click_absolute"], TABLE.rows["click"])
 
-MODELS = ModelFamily(
-    "Holo1, Holo1.5",
-    (
-        Checkpoint("Hcompany/Holo1-3B", "3B", SEE_MODEL_CARD),
-        Checkpoint("Hcompany/Holo1-7B", "7B", "Apache-2.0"),
-        Checkpoint("Hcompany/Holo1.5-7B", "7B", f"{SEE_MODEL_CARD} (reported: Apache-2.0)"),
-    ),
-    "finding things on web pages; with a planner, whole tasks on the web",
-    ("grounding", "browser"),
-    scores=published("Holo1-7B model card (with Surfer-H and its validator)", {"Holo1-7B": {"WebVoyager": 92.2}}),
-    vllm=(VllmExample(), VllmExample("Hcompany/Holo1.5-7B", "click_absolute", ImageLimits(LIMITS.min_pixels, 3686400))),
-)
-
 
 class Dialect(BaseDialect):
     """Holo. navigate: one turn with the notes and thoughts so far; the localizers: one question."""
 
     NAME = "holo"
-    FAMILY = "Holo1, Holo1.5"
     DETECTION = Detection((("click_absolute",), ("click_element", "write_element")), max_pixels=LIMITS.max_pixels)
-    TOOLS = ("navigate", "click", "click_absolute")
     HISTORIES = ("progress",)
     SYSTEM: ClassVar = {
         "navigate": load_prompt("holo") + "\n",

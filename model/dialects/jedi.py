@@ -8,7 +8,6 @@ from typing import ClassVar
 from actions import Call, Screen
 from model.dialects.base import Detection, Steps
 from model.dialects.parts.history import Message, message
-from model.dialects.parts.model_family import SEE_MODEL_CARD, Checkpoint, ModelFamily
 from model.dialects.parts.qwen_tools import COMPUTER, QwenToolDialect
 from model.processing.image import ImageLimits
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
@@ -16,24 +15,12 @@ from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 LIMITS = ImageLimits(3136, 2700 * 28 * 28)  # jedi_7b_agent.py
 GLYPH = "⚗"  # sometimes written for either tag
 
-MODELS = ModelFamily(
-    "Jedi",
-    (
-        Checkpoint("xlangai/Jedi-3B-1080p", "3B", SEE_MODEL_CARD),
-        Checkpoint("xlangai/Jedi-7B-1080p", "7B", SEE_MODEL_CARD),
-    ),
-    "finding what is described, at 1080p; plans nothing",
-    ("grounding",),
-)
-
 
 class Dialect(QwenToolDialect):
     """Jedi: the goal is what to find, or what to do in one step."""
 
     NAME = "jedi"
-    FAMILY = "Jedi 3B, 7B"
     DETECTION = Detection(max_pixels=LIMITS.max_pixels)
-    TOOLS = ("computer_use",)
     HISTORIES = ("none",)
     SYSTEM = "You point at things on a person's screen: make the one function call that does what is asked."
     ACTIONS: ClassVar = {"computer_use": COMPUTER}

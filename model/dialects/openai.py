@@ -12,7 +12,6 @@ from model.dialects.base import Values
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import CoordinateMapper
 from model.dialects.parts.fields import MAX_NOTCHES, NOTCH_PIXELS, Field, KeysField, TextField, XYField
-from model.dialects.parts.model_family import ModelFamily
 from model.dialects.parts.provider_items import ASK, COMPUTER, ParsedItems, ProviderItemDialect, texts_of
 from model.dialects.parts.schema import object_schema, value_schema
 from model.dialects.parts.table import ActionSpec, ActionTable, Result, click, constant_row
@@ -128,20 +127,11 @@ TABLE = ActionTable(
     constant_row("wait", "wait", "Wait two seconds.", seconds=WAIT_S),
 )  # fmt: skip
 
-MODELS = ModelFamily(
-    "OpenAI's computer use",
-    (),
-    "the items of OpenAI's computer tool; its models are not released as weights",
-    ("desktop", "browser"),
-    "server",
-)
-
 
 class Dialect(ProviderItemDialect):
     """OpenAI's computer-use models, and others that answer in their items."""
 
     NAME = "openai"
-    FAMILY = "OpenAI's computer tool (server)"
     ACTION_KEY = "type"
     FIRST_KEYS = (
         "type", "id", "action", "actions", "call_id", "role", "status", "object", "output", "content",
@@ -201,8 +191,7 @@ class Dialect(ProviderItemDialect):
             reason = "; ".join(str(text)[:300] for text in texts[:5] if text) or "it does not say why"
             items.calls.append((ASK, {"question": f"{SAFETY}: {reason}. May it?"}))
             return
-        for action in self.batch(item):
-            items.add_call(COMPUTER, action)
+        self.add_function_call(COMPUTER, item, items)
 
     def batch(self, arguments: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
         if "type" in arguments and arguments["type"] != "computer_call":

@@ -18,7 +18,6 @@ from model.dialects.parts.dialect import MAX_ACTIONS, BaseDialect, chain_calls, 
 from model.dialects.parts.fields import STATUS, AmountField, Field, KeysField, SecondsField, TextField, XYField
 from model.dialects.parts.grammar import GrammarBuilder, literal
 from model.dialects.parts.history import Message, escape, image_turns, message
-from model.dialects.parts.model_family import OPENCUA_README, Checkpoint, ModelFamily, VllmExample, published
 from model.dialects.parts.table import Actions, ActionSpec, ActionTable, Result
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
@@ -121,32 +120,11 @@ TABLE = ActionTable(  # fields in pyautogui's own order of arguments
     ActionSpec("computer.terminate", "done", (STATUS,)),
 )  # fmt: skip
 
-MODELS = ModelFamily(
-    "OpenCUA",
-    (
-        Checkpoint("xlangai/OpenCUA-7B", "7B", "MIT"),
-        Checkpoint("xlangai/OpenCUA-32B", "32B", "MIT"),
-        Checkpoint("xlangai/OpenCUA-72B-preview", "72B", "MIT"),
-    ),
-    "long tasks in desktop programs, with thoughts",
-    ("desktop", "grounding"),
-    scores=published(
-        OPENCUA_README,
-        {
-            "7B": {"OSWorld-Verified": 26.6, "ScreenSpot-Pro": 50.0, "OSWorld-G": 55.3},
-            "32B": {"OSWorld-Verified": 34.8, "ScreenSpot-Pro": 55.3, "OSWorld-G": 59.6},
-            "72B": {"OSWorld-Verified": 45.0, "ScreenSpot-Pro": 60.8},
-        },
-    ),
-    vllm=(VllmExample(arguments="--trust-remote-code"),),
-)
-
 
 class Dialect(BaseDialect):
     """OpenCUA in its L2 form: the thoughts and actions of all steps in the history, the code of none."""
 
     NAME = "opencua"
-    FAMILY = "OpenCUA 7B, 32B, 72B"
     DETECTION = Detection(
         markers=(("computer.triple_click",), ("computer.terminate", "pyautogui.")),
         architectures=("OpenCUAForConditionalGeneration",),

@@ -16,7 +16,6 @@ from model.dialects.base import Conversation, Detection, HistoryStep, Steps, Ver
 from model.dialects.parts.dialect import hash_prompt
 from model.dialects.parts.fields import KeysField
 from model.dialects.parts.history import Message, escape, image_part, join_texts, message, outcome_text, text_part
-from model.dialects.parts.model_family import OPENCUA_README, Checkpoint, ModelFamily, published
 from model.dialects.parts.qwen_tools import BUTTONS, COMPUTER, KEY, MOBILE, QwenToolDialect
 from model.dialects.parts.schema import Schema, value_schema
 from model.dialects.parts.table import ActionTable
@@ -29,33 +28,6 @@ IMAGE_OMITTED = "\n(This picture is left out.)"
 NEW_SIZE = "\nThe screen's resolution is now {width}x{height}."
 STEPS_OMITTED = "\n(The first {count} steps are left out.)"
 
-MODELS = ModelFamily(
-    "Qwen2.5-VL",
-    (
-        Checkpoint("Qwen/Qwen2.5-VL-3B-Instruct", "3B", "Qwen Research License (not for commercial use)"),
-        Checkpoint("Qwen/Qwen2.5-VL-7B-Instruct", "7B", "Apache-2.0"),
-        Checkpoint("Qwen/Qwen2.5-VL-32B-Instruct", "32B", "Apache-2.0"),
-        Checkpoint("Qwen/Qwen2.5-VL-72B-Instruct", "72B", "Qwen License (its own terms)"),
-    ),
-    "pointing at things and reading screens; seldom finishes long tasks",
-    ("grounding", "phone"),
-    scores=published(
-        "Qwen2.5-VL README f0af299",
-        {
-            "3B": {"ScreenSpot": 55.5, "ScreenSpot-Pro": 23.9},
-            "7B": {"ScreenSpot": 84.7, "ScreenSpot-Pro": 29.0},
-            "72B": {"ScreenSpot": 87.1, "ScreenSpot-Pro": 43.6, "AndroidWorld": 35.0, "OSWorld": 8.83},
-        },
-    )
-    + published(
-        OPENCUA_README,
-        {
-            "32B": {"ScreenSpot-v2": 87.0, "ScreenSpot-Pro": 39.4, "OSWorld-Verified": 3.9},
-            "72B": {"OSWorld-Verified": 5.0},
-        },
-    ),
-)
-
 
 class Dialect(QwenToolDialect):
     """Qwen2.5-VL as prompted in its authors' cookbook.
@@ -65,7 +37,6 @@ class Dialect(QwenToolDialect):
     """
 
     NAME = "qwen25"
-    FAMILY = "Qwen2.5-VL"
     DETECTION = Detection(base_of=("qwen2_5_vl",))
     HISTORIES = ("turns", "progress")
     ACTIONS: ClassVar = {

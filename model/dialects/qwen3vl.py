@@ -9,7 +9,6 @@ from actions import Screen, Step
 from model.dialects.base import Detection, Verbs
 from model.dialects.parts.coordinates import SCALE_999
 from model.dialects.parts.history import outcome_text
-from model.dialects.parts.model_family import Checkpoint, ModelFamily, VllmExample
 from model.dialects.parts.qwen_tools import COMPUTER, MOBILE, QwenToolDialect
 from model.dialects.parts.schema import Schema
 from model.processing.image import ImageLimits
@@ -19,25 +18,11 @@ LIMITS = ImageLimits(max_pixels=16 * 16 * 4 * 12800, factor=32)  # OSWorld's qwe
 SIZES = {"computer_use": (1000, 1000), "mobile_use": (999, 999)}
 FORM = "\n\nAnswer in this form: Thought: what you see and plan. Action: what you do, in words. Then the <tool_call>."
 
-MODELS = ModelFamily(
-    "Qwen3-VL",
-    (
-        Checkpoint("Qwen/Qwen3-VL-2B-Instruct", "Qwen3-VL-2B", "Apache-2.0"),
-        Checkpoint("Qwen/Qwen3-VL-4B-Instruct", "Qwen3-VL-4B", "Apache-2.0"),
-        Checkpoint("Qwen/Qwen3-VL-8B-Instruct", "Qwen3-VL-8B", "Apache-2.0"),
-        Checkpoint("Qwen/Qwen3-VL-32B-Instruct", "Qwen3-VL-32B", "Apache-2.0"),
-    ),
-    "pointing and tools",
-    ("grounding",),
-    vllm=(VllmExample("Qwen/Qwen3-VL-8B-Instruct", arguments=""),),
-)
-
 
 class Dialect(QwenToolDialect):
     """Qwen3-VL: one turn for each step, its outcome in <tool_response>."""
 
     NAME = "qwen3vl"
-    FAMILY = "Qwen3-VL"
     DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"))
     SPACE = SCALE_999
     ACTIONS: ClassVar = {

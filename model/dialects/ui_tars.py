@@ -15,14 +15,6 @@ from model.dialects.parts.dialect import chain_calls, load_prompt
 from model.dialects.parts.fields import DirectionField, Field, PathField, PointField, TextField
 from model.dialects.parts.grammar import LONGEST_KEY, GrammarBuilder, Rule
 from model.dialects.parts.history import Message, escape, image_turns, message
-from model.dialects.parts.model_family import (
-    FARA_README,
-    OPENCUA_README,
-    SEE_MODEL_CARD,
-    Checkpoint,
-    ModelFamily,
-    published,
-)
 from model.dialects.parts.python_calls import PythonCallDialect, QuestionField, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, constant_row
 from model.processing.image import ImageLimits
@@ -100,24 +92,12 @@ TABLE = ActionTable(
     ActionSpec("press", "press", (replace(HOTKEY, aliases=("press",)),), writes=False),
 )  # fmt: skip
 
-MODELS = ModelFamily(
-    "UI-TARS-1.5",
-    (Checkpoint("ByteDance-Seed/UI-TARS-1.5-7B", "7B", f"{SEE_MODEL_CARD} (repository: Apache-2.0)"),),
-    "desktop programs, and web pages as well",
-    ("desktop", "browser", "phone"),
-    scores=published("UI-TARS README 09a8b4b", {"7B": {"OSWorld": 27.5, "ScreenSpot-Pro": 49.6}})
-    + published(OPENCUA_README, {"7B": {"OSWorld-Verified": 27.4}})
-    + published(FARA_README, {"7B": {"WebVoyager": 66.4, "Online-Mind2Web": 31.3, "WebTailBench": 19.5}}),
-)
-
 
 class Dialect(PythonCallDialect):
     """UI-TARS-1.5. The tools are the authors' two action spaces; replies may use either."""
 
     NAME = "ui_tars"
-    FAMILY = "UI-TARS-1.5"
     DETECTION = Detection(markers=(("start_box=",), ("left_double(", "right_single(")), other_model_types=("qwen2_vl",))
-    TOOLS = ("computer_use", "mobile_use")
     SYSTEM = load_prompt("ui_tars") + "\n"
     ROLE = "user"
     GOAL = ("instruction", "goal")

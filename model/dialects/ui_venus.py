@@ -13,14 +13,6 @@ from model.dialects.base import Conversation, Detection, Steps, Verbs
 from model.dialects.parts.dialect import load_prompt
 from model.dialects.parts.fields import Field, PathField, PointField, TextField
 from model.dialects.parts.history import escape, join_texts, message, outcome_text, tagged_texts
-from model.dialects.parts.model_family import (
-    SEE_MODEL_CARD,
-    VENUS_README,
-    Checkpoint,
-    ModelFamily,
-    VllmExample,
-    published,
-)
 from model.dialects.parts.point import POINT_TABLE, PointDialect
 from model.dialects.parts.python_calls import PythonCallDialect, call_form
 from model.dialects.parts.table import ActionSpec, ActionTable, click, constant_row
@@ -52,35 +44,12 @@ TABLE = ActionTable(
     constant_row("PressEnter", "press", keys=("enter",)),
 )  # fmt: skip
 
-LICENSE = f"{SEE_MODEL_CARD} (repository: Apache-2.0)"
-MODELS = ModelFamily(
-    "UI-Venus-1.0",
-    (
-        Checkpoint("inclusionAI/UI-Venus-Navi-7B", "7B", LICENSE, use=("phone",)),
-        Checkpoint("inclusionAI/UI-Venus-Ground-7B", "7B", LICENSE, use=("grounding",)),
-        Checkpoint("inclusionAI/UI-Venus-Ground-72B", "72B", LICENSE, use=("grounding",)),
-    ),
-    "Navi: phones; Ground: finding what is described",
-    ("phone", "grounding"),
-    scores=published(
-        VENUS_README,
-        {
-            "Navi-7B": {"AndroidWorld": 49.1},
-            "Ground-7B": {"ScreenSpot-v2": 94.1, "ScreenSpot-Pro": 50.8},
-            "Ground-72B": {"ScreenSpot-v2": 95.3, "ScreenSpot-Pro": 61.9},
-        },
-    ),
-    vllm=(VllmExample(), VllmExample("inclusionAI/UI-Venus-Ground-7B", "ground", GROUND_LIMITS)),
-)
-
 
 class Dialect(PointDialect, PythonCallDialect):
     """UI-Venus-1.0: one turn with the task, the reasoning and actions of earlier steps, and the screenshot."""
 
     NAME = "ui_venus"
-    FAMILY = "UI-Venus-1.0"
     DETECTION = Detection(markers=(("Click(box=",), ("LongPress(box=",)), max_pixels=GROUND_LIMITS.max_pixels)
-    TOOLS = ("mobile_use", "ground")
     HISTORIES = ("progress",)
     GOAL = ("user_task", "instruction", "goal")
     SYSTEM: ClassVar = {

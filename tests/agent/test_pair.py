@@ -233,7 +233,7 @@ def test_grounder_without_click_raises_usage_error(dialect: Any) -> None:
 @pytest.mark.parametrize("name", plugins.list_plugins("model.dialects"))
 def test_every_dialect_can_point_with_every_tool(name: str) -> None:
     kind = plugins.load_plugin("model.dialects", name).Dialect
-    for tool in getattr(kind, "TOOLS", ("computer_use", "mobile_use")):
+    for tool in kind.ACTIONS:
         assert kind(ImageLimits(), tool=tool).supports("click")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from actions import Click, plugins
 from helpers.model_families import screen_of
+from model.checkpoints.model_zoo import load_family
 from model.processing.image import ImageLimits
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "dialects.md"
@@ -19,7 +20,7 @@ def dialects() -> Iterator[tuple[Any, ImageLimits | None]]:
     for name in plugins.list_plugins("model.dialects"):
         module = plugins.load_plugin("model.dialects", name)
         limits = getattr(module, "LIMITS", None)
-        for tool in module.Dialect.TOOLS:
+        for tool in module.Dialect.ACTIONS:
             yield module.Dialect(limits or ImageLimits(), tool), limits
 
 
@@ -34,7 +35,7 @@ def families() -> str:
         reply = " ".join(dialect.format_action(Click(x=644, y=364), screen_of(1288, 728)).split())
         reply = f"`` {reply} ``" if "`" in reply else f"`{reply}`"
         most = f"{limits.max_pixels:,}" if limits else "the checkpoint's"
-        rows.append([f"`{dialect.NAME}`", dialect.FAMILY, dialect.tool, reply, dialect.SPACE.name,
+        rows.append([f"`{dialect.NAME}`", load_family(dialect.NAME).name, dialect.tool, reply, dialect.SPACE.name,
                      " or ".join(dialect.HISTORIES), most])  # fmt: skip
     return table(*rows)
 

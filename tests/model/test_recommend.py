@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from actions import UsageError, plugins
 from model.checkpoints import hub
 from model.checkpoints import recommend as recommend_module
-from model.checkpoints.model_zoo import GRID_TOKENS, GROUP, families, memory_bytes, parameters, required_bytes
+from model.checkpoints.model_zoo import (
+    GRID_TOKENS,
+    GROUP,
+    families,
+    load_family,
+    memory_bytes,
+    parameters,
+    required_bytes,
+    serve_commands,
+)
 from model.checkpoints.recommend import Hardware, detect_hardware, family_card, family_table, recommend
+from model.dialects import autoglm, ui_venus
 from model.nn.config import OFFICIAL
+
+DIALECTS = Path(autoglm.__file__).parent
 
 
 def test_every_dialect_has_one_family() -> None:
@@ -28,12 +42,24 @@ def test_families_are_complete_and_scores_have_sources() -> None:
         for checkpoint in family.checkpoints:
             assert checkpoint.license
             assert checkpoint.size in OFFICIAL or (not checkpoint.size and checkpoint.billions)
-        for score in family.scores:
-            assert 0 < score.value < 100
-            assert len(score.source) > 8
-            assert any(score.checkpoint.partition("-")[0] in checkpoint.hub_id for checkpoint in family.checkpoints), (
-                score
-            )
+        hub_ids = [checkpoint.hub_id for checkpoint in family.checkpoints]
+        for scores in family.scores:
+            assert len(scores.source) > 8
+            for name, percents in scores.percent.items():
+                assert any(name.partition("-")[0] in hub_id for hub_id in hub_ids), name
+                assert all(0 < percent < 100 for percent in percents.values())
+
+
+def test_built_in_dialects_have_a_table() -> None:
+    names = [path.stem for path in DIALECTS.glob("[!_]*.py") if path.stem != "base"]
+    assert sorted(names) == sorted(path.stem for path in DIALECTS.glob("*.toml"))
+
+
+def test_tables_name_the_image_budget_of_the_dialect() -> None:
+    (command,) = serve_commands(load_family("autoglm"))
+    assert f'"max_pixels": {autoglm.LIMITS.max_pixels}' in command.arguments
+    limits = load_family("ui_venus").vllm[1].limits
+    assert limits == ui_venus.GROUND_LIMITS
 
 
 @pytest.mark.parametrize("size", OFFICIAL)

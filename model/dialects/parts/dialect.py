@@ -38,25 +38,23 @@ class BaseDialect(Dialect):
 
     Args:
         limits: the image budget.
-        tool: which of TOOLS the model is prompted for; "" for the first.
+        tool: which of ACTIONS the model is prompted for; "" for the first.
         prompt: replaces the built-in prompt; names in braces that the family fills in ({goal}, {width}, ...) work too.
         history: which of HISTORIES lays out earlier steps; "" for the first.
     """
 
     NAME: ClassVar[str] = ""
-    FAMILY: ClassVar[str] = ""
     DETECTION: ClassVar[Detection] = Detection()
-    TOOLS: ClassVar[tuple[str, ...]] = ("computer_use",)
     HISTORIES: ClassVar[tuple[str, ...]] = ("turns",)
     SPACE: ClassVar[CoordinateSpace] = RESIZED_PIXELS
-    ACTIONS: ClassVar[Mapping[str, ActionTable]] = {}
+    ACTIONS: ClassVar[Mapping[str, ActionTable]] = {}  # by tool
     SYSTEM: ClassVar[str | Mapping[str, str]] = ""  # the built-in prompt, or that of each tool
     ROLE: ClassVar[str] = "system"  # of the message that holds the prompt
     GOAL: ClassVar[tuple[str, ...]] = ()  # names for the goal, of which a replaced prompt must hold one
     point_pattern: str = r"[(\[]\s*(\d+)\s*,\s*(\d+)\s*[)\]]"  # a point in a reply, with its two numbers as groups
 
     def __init__(self, limits: ImageLimits, tool: str = "", prompt: str | None = None, history: str = "") -> None:
-        for setting, value, options in (("tool", tool, self.TOOLS), ("history", history, self.HISTORIES)):
+        for setting, value, options in (("tool", tool, tuple(self.ACTIONS)), ("history", history, self.HISTORIES)):
             if value and value not in options:
                 raise UsageError(f"{setting} of dialect {self.NAME} must be {' or '.join(options)}, not {value!r}")
         if prompt is not None and not prompt.strip():
@@ -66,7 +64,7 @@ class BaseDialect(Dialect):
                 f"the prompt of dialect {self.NAME} must say where the task goes; write {{{self.GOAL[0]}}} there"
             )
         self.limits, self.prompt = limits, prompt
-        self.tool, self.history = tool or self.TOOLS[0], history or self.HISTORIES[0]
+        self.tool, self.history = tool or next(iter(self.ACTIONS)), history or self.HISTORIES[0]
         self._cached_grammar = lru_cache(maxsize=64)(self._grammar_for_size)
         self.prompt_hash = self._fingerprint()
 

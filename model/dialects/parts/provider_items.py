@@ -32,7 +32,6 @@ from model.dialects.parts.table import Actions, ActionSpec, ActionTable
 from model.dialects.parts.tool_call import ToolCallDialect
 from model.engine.call_grammar import CallGrammar
 from model.wire.lenient_json import LenientJsonError, find_values
-from model.wire.tool_call import ToolCallError, find_call
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 COMPUTER, FINISH, ANSWER, ASK = "computer", "finish", "answer", "ask"
@@ -75,7 +74,6 @@ class ParsedItems:
 class ProviderItemDialect(ToolCallDialect):
     """A family of items; a subclass parses each kind of item."""
 
-    TOOLS = (COMPUTER,)
     SYSTEM = load_prompt("provider_items")
     DESCRIPTION = DESCRIPTION
     FIRST_KEYS: ClassVar[tuple[str, ...]] = ()  # with which an object may start
@@ -152,11 +150,7 @@ class ProviderItemDialect(ToolCallDialect):
             items.add_call(name, single)
 
     def _parse_tagged(self, text: str) -> Call:
-        try:
-            call = find_call(text)
-        except ToolCallError as error:
-            form = f'{CALL_OPEN}{{"name": "{COMPUTER}", "arguments": {{...}}}}{CALL_CLOSE}'
-            raise InvalidActionError(f"{error}; the reply must hold {form}") from None
+        call = self.find_call(text, f'{CALL_OPEN}{{"name": "{COMPUTER}", "arguments": {{...}}}}{CALL_CLOSE}')
         items = ParsedItems()
         self.add_function_call(call.name or COMPUTER, call.arguments, items)
         return chain_calls(items.calls, call.thought)

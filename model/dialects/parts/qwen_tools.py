@@ -133,7 +133,6 @@ MOBILE = ActionTable(
 class QwenToolDialect(ToolCallDialect):
     """A family with these functions, or with actions of its own under their names."""
 
-    TOOLS: ClassVar[tuple[str, ...]] = ("computer_use", "mobile_use")
     SYSTEM: ClassVar[str | Mapping[str, str]] = {
         "computer_use": load_prompt("qwen").replace("{device}", "computer"),
         "mobile_use": load_prompt("qwen").replace("{device}", "phone"),

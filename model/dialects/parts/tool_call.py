@@ -18,7 +18,7 @@ from model.dialects.parts.table import Actions
 from model.engine.call_grammar import CallGrammar
 from model.engine.point_uncertainty import POINT_PATTERN
 from model.wire.points import show
-from model.wire.tool_call import ToolCallError, find_call
+from model.wire.tool_call import ParsedToolCall, ToolCallError, find_call
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 COORDINATE = PointField("coordinate").schema
@@ -50,11 +50,15 @@ class ToolCallDialect(BaseDialect):
         """Return the schema, or nothing if a replaced prompt describes the functions itself."""
         return () if "<tools>" in (self.prompt or "") else (self.schema(verbs, size),)
 
-    def parse_call(self, text: str) -> Call:
+    def find_call(self, text: str, form: str) -> ParsedToolCall:
+        """Return the call in a reply; `form` is that of a call, for error messages."""
         try:
-            call = find_call(text)
+            return find_call(text)
         except ToolCallError as error:
-            raise InvalidActionError(f"{error}; the reply must hold {self.call_form()}") from None
+            raise InvalidActionError(f"{error}; the reply must hold {form}") from None
+
+    def parse_call(self, text: str) -> Call:
+        call = self.find_call(text, self.call_form())
         self._check_function(call.name)
         if call.arguments.get(NEXT_CALLS):
             raise InvalidActionError(f"{self.tool} takes no {NEXT_CALLS!r}")

@@ -12,11 +12,11 @@ from helpers.model_families import actions_of, screen_of
 from actions import ACTION_TYPES, Click, Done, InvalidActionError, Scroll, TypeText, UsageError, plugins
 from agent.policies.base import load_dialect
 from model.checkpoints.detect_dialect import _detection, detect_dialect
-from model.checkpoints.model_zoo import ServeCommand, _family, families, serve_commands
+from model.checkpoints.model_family import Checkpoint, ModelFamily
+from model.checkpoints.model_zoo import ServeCommand, families, load_family, serve_commands
 from model.checkpoints.recommend import Hardware, family_card, family_table, recommend
 from model.checkpoints.weights import EMBEDDED_FOLDER
 from model.dialects.base import Dialect
-from model.dialects.parts.model_family import Checkpoint, ModelFamily
 from model.engine.grammar import GrammarCompiler
 from model.processing.image import ImageLimits
 
@@ -72,7 +72,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dialect:
     yield load_dialect("acme", ImageLimits())
     sys.modules.pop("acme_gui", None)
     _detection.cache_clear()
-    _family.cache_clear()
+    load_family.cache_clear()
 
 
 def test_checkpoint_is_detected_by_its_model_card(acme: Dialect, tmp_path: Path) -> None:
@@ -96,6 +96,26 @@ def test_declared_checkpoints_are_listed_and_served(acme: Dialect, monkeypatch: 
         "acme/gui-7b", '--mm-processor-kwargs \'{"min_pixels": 3136, "max_pixels": 12845056}\'', "?dialect=acme"
     )
     assert "acme/gui-7b" in [item.checkpoint.hub_id for item in recommend(Hardware(0, 10**12, "X"), "phone")]
+
+
+def test_table_beside_the_file_is_listed(acme: Dialect, tmp_path: Path) -> None:
+    table = """
+        name = "Acme"
+        use = ["phone"]
+        checkpoints = [{ hub_id = "acme/gui-7b", size = "7B", license = "MIT" }]
+        scores = [{ source = "its README", percent.7b = { ScreenSpot-Pro = 12.5 } }]
+    """
+    (tmp_path / "acme_gui.toml").write_text(table, encoding="utf-8")
+    card = family_card("acme")
+    assert "acme/gui-7b" in card
+    assert "12.5  its README" in card
+
+
+@pytest.mark.parametrize("table", ["name", 'name = "Acme"\nlicence = "MIT"', 'name = "Acme"\nuse = ["cooking"]', ""])
+def test_invalid_table_is_refused_by_its_path(acme: Dialect, tmp_path: Path, table: str) -> None:
+    (tmp_path / "acme_gui.toml").write_text(table, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"acme_gui\.toml"):
+        load_family("acme")
 
 
 def test_prompt_lists_what_the_surface_can_do(acme: Dialect) -> None:

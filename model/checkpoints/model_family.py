@@ -1,27 +1,27 @@
 """Facts about the checkpoints of a family: sizes, licenses, published scores with their sources, and uses.
 
-A dialect's file exports them as `MODELS`. They are as the authors publish them; none were measured here. A license or
-score that could not be found is left out. Scores from different sources or benchmarks are not comparable.
+They are in a table beside the dialect's file, `NAME.toml`, as the authors publish them; none were measured here. A
+license or score that could not be found is left out. Scores from different sources or benchmarks are not comparable.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
+
+from actions import UsageError
 from model.processing.image import ImageLimits
 
 UseCase = Literal["desktop", "browser", "phone", "grounding"]
-
-SEE_MODEL_CARD = "see its model card"
-# sources of scores of several families
-OPENCUA_README = "OpenCUA README f9f965b (OSWorld-Verified: 100 steps)"
-FARA_README = "Fara README 061717c"
-VENUS_README = "UI-Venus README 01ca24a"
+CONFIG = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CONFIG)
 class Checkpoint:
     """A checkpoint on the Hub."""
 
@@ -32,17 +32,15 @@ class Checkpoint:
     use: tuple[UseCase, ...] = ()  # where it differs from the family's
 
 
-@dataclass(frozen=True)
-class PublishedScore:
-    """A published score of a checkpoint on a benchmark."""
+@dataclass(frozen=True, config=CONFIG)
+class PublishedScores:
+    """The scores of one source: the percent for each end of a Hub id and each benchmark."""
 
-    checkpoint: str  # end of its Hub id
-    benchmark: str
-    value: float  # percent
     source: str
+    percent: Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CONFIG)
 class VllmExample:
     """How a checkpoint is served by vLLM, where it differs from the defaults.
 
@@ -59,7 +57,7 @@ class VllmExample:
     arguments: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CONFIG)
 class ModelFamily:
     """A family of checkpoints that share a dialect."""
 
@@ -68,15 +66,22 @@ class ModelFamily:
     good_at: str = ""
     use: tuple[UseCase, ...] = ()  # the most suitable first
     runs: Literal["here", "server"] = "here"  # "server": only behind a server
-    scores: tuple[PublishedScore, ...] = ()
+    scores: tuple[PublishedScores, ...] = ()
     vllm: tuple[VllmExample, ...] = (VllmExample(),)
     dialect: str = ""  # set by model.checkpoints.model_zoo.families
 
 
-def published(source: str, scores: Mapping[str, Mapping[str, float]]) -> tuple[PublishedScore, ...]:
-    """Return the scores of one source: the percent for each end of a Hub id and each benchmark."""
-    return tuple(
-        PublishedScore(checkpoint, benchmark, value, source)
-        for checkpoint, values in scores.items()
-        for benchmark, value in values.items()
-    )
+def read_family(path: Path) -> ModelFamily:
+    """Return the family in a table of checkpoints.
+
+    Raises:
+        UsageError: The file is no such table.
+    """
+    try:
+        return ModelFamily(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (UsageError, ValueError) as error:
+        reason = str(error)
+    raise UsageError(f"the checkpoints in {path} cannot be read: {reason}")
