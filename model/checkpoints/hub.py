@@ -13,7 +13,8 @@ from model.checkpoints.files import HUB_FILES
 from model.checkpoints.model_zoo import parameters
 from model.dialects import qwen3vl, qwen25
 from model.json_file import read_text
-from model.nn.config import OFFICIAL, VARIANTS, supported_types
+from model.nn.config import VARIANTS, supported_types
+from model.nn.official_sizes import OFFICIAL
 
 HUB_TIMEOUT_S = 20.0
 

@@ -10,7 +10,7 @@ from model.checkpoints import hub
 from model.checkpoints import recommend as recommend_module
 from model.checkpoints.model_zoo import GRID_TOKENS, GROUP, families, memory_bytes, parameters, required_bytes
 from model.checkpoints.recommend import Hardware, detect_hardware, family_card, family_table, recommend
-from model.nn.config import OFFICIAL
+from model.nn.official_sizes import OFFICIAL
 
 
 def test_every_dialect_has_one_family() -> None:
