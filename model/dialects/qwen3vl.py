@@ -38,7 +38,7 @@ class Dialect(QwenToolDialect):
 
     NAME = "qwen3vl"
     FAMILY = "Qwen3-VL"
-    DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"))
+    DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"), nearest_of=("qwen3_5",))
     SPACE = SCALE_999
     ACTIONS: ClassVar = {
         "computer_use": COMPUTER.restrict(*COMPUTER.rows),
