@@ -21,9 +21,9 @@ class Variant:
     name: str = "Qwen2.5-VL"  # in messages
     image_key: str = "image_token_id"  # key of config.json with the id of the image placeholder
     image_id: int = 151655  # that id where config.json has no such key
+    image_name: str = "<|image_pad|>"  # the placeholder's text in the tokenizer
     video_id: int = 151656
     vision_start_id: int = 151652
-    image_name: str = "<|image_pad|>"  # the placeholder's text in the tokenizer
     videos: bool = True  # whether there is a placeholder for videos
     frame_timestamps: bool = False  # see Config.frame_timestamps
     # the decoder

@@ -74,9 +74,14 @@ def reference_config(
 
 def reference(seed: int = 0, **sizes: Any) -> Any:
     """Return transformers' Qwen3.5 with random weights, and states that remember tens of tokens."""
+    return make_network(reference_config(**sizes), seed)
+
+
+def make_network(config: Any, seed: int = 0) -> Any:
+    """Return the network of a config; see `reference`."""
     from transformers import Qwen3_5ForConditionalGeneration
 
-    model = parity.randomize(Qwen3_5ForConditionalGeneration(reference_config(**sizes)), seed, sizes.get("tied", False))
+    model = parity.randomize(Qwen3_5ForConditionalGeneration(config), seed, config.tie_word_embeddings)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("A_log"):
@@ -88,6 +93,4 @@ def reference(seed: int = 0, **sizes: Any) -> Any:
 
 def write_chat_folder(folder: Path) -> None:
     """Write a complete checkpoint; see `qwen3_parity.write_chat_files`."""
-    from transformers import Qwen3_5ForConditionalGeneration
-
-    qwen3_parity.write_chat_files(folder, reference_config(tied=True), Qwen3_5ForConditionalGeneration)
+    qwen3_parity.write_chat_files(folder, reference_config(tied=True), make_network)

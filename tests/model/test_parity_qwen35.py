@@ -141,7 +141,7 @@ def test_bfloat16_is_close_to_float32(pair: tuple[Any, Qwen25VL], tmp_path: Path
 @pytest.mark.parametrize(
     "change",
     [
-        {"mrope_section": (6, 1, 1)},
+        {"mrope_section": (8, 0, 0)},
         {"interleaved_rope": False},
         {"rotary_dim": 0, "mrope_section": (8, 4, 4)},
         {"rope_theta": 1e4},
