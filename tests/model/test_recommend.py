@@ -43,6 +43,7 @@ def test_parameter_counts_match_network(size: str) -> None:
     with torch.device("meta"):
         model = make_model(OFFICIAL[size])
     names = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "experts"}
+    names |= {"in_proj_qkv", "in_proj_z", "out_proj"}
     decoder = {
         name: parameter.numel() for name, parameter in model.named_parameters() if name.startswith("model.layers.")
     }
