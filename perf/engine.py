@@ -188,9 +188,9 @@ class EngineBench:
         )
         encoder = sum(parameter.numel() for parameter in self.unquantized.visual.parameters()) * 2 * patches
         decoder = sum(parameter.numel() for parameter in self.unquantized.model.layers.parameters()) * 2 * tokens
-        width = text.num_hidden_layers * text.num_attention_heads * text.head_dim
+        width = text.attention_layers * text.num_attention_heads * text.head_dim
         attention = 4 * width * tokens * (past + tokens / 2)
-        kv_bytes = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * self.dtype.itemsize
+        kv_bytes = 2 * text.attention_layers * text.num_key_value_heads * text.head_dim * self.dtype.itemsize
         head = self.model.model.embed_tokens if self.model.lm_head is None else self.model.lm_head
         read_bytes = _weight_bytes(self.model.model.layers) + _weight_bytes(head) + kv_bytes * (past + tokens)
         return 1e3 * ((encoder + full_attention + decoder + attention) / flops + decoded * read_bytes / bandwidth)

@@ -10,7 +10,8 @@ import numpy as np
 from actions import Screen, UsageError
 from model.checkpoints.memory_check import check_fits
 from model.engine.session import Segment, TextSegment
-from model.nn.config import OFFICIAL, Config, TextConfig, VisionConfig
+from model.nn.config import Config, TextConfig, VisionConfig
+from model.nn.official_sizes import OFFICIAL
 from model.nn.qwen25vl import Qwen25VL
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from actions import UsageError
 from model.checkpoints.files import HUB_FILES
 from model.checkpoints.model_zoo import load_family, parameters
 from model.json_file import read_text
-from model.nn.config import OFFICIAL, VARIANTS, supported_types
+from model.nn.config import VARIANTS, supported_types
+from model.nn.official_sizes import OFFICIAL
 
 HUB_TIMEOUT_S = 20.0
 

@@ -26,7 +26,7 @@ class Checkpoint:
     """A checkpoint on the Hub."""
 
     hub_id: str
-    size: str  # key of model.nn.config.OFFICIAL with its shape, "" for another shape
+    size: str  # key of model.nn.official_sizes.OFFICIAL with its shape, "" for another shape
     license: str
     billions: float = 0.0  # parameters, where size is ""
     use: tuple[UseCase, ...] = ()  # where it differs from the family's

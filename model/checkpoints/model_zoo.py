@@ -9,7 +9,9 @@ from pathlib import Path
 
 from actions import plugins
 from model.checkpoints.model_family import Checkpoint, ModelFamily, VllmExample, read_family
-from model.nn.config import OFFICIAL, VARIANTS, Config
+from model.nn.config import VARIANTS, Config, TextConfig
+from model.nn.kv_cache import MAX_SNAPSHOTS
+from model.nn.official_sizes import OFFICIAL
 from model.processing.image import ImageLimits
 
 GRID_TOKENS = 16_384  # context length assumed in memory figures: about five 1080p screenshots
@@ -84,14 +86,37 @@ def parameters(config: Config) -> tuple[int, int]:
         text.hidden_size,
         text.intermediate_size,
     )
-    qkv = (heads + 2 * kv) * text.head_dim
+    qkv = (heads * (2 if text.attention_gate else 1) + 2 * kv) * text.head_dim
     mlp = 3 * hidden * (text.num_experts * text.moe_intermediate_size if text.num_experts else inner)
-    linear = text.num_hidden_layers * (hidden * qkv + heads * text.head_dim * hidden + mlp)
+    attention = text.attention_layers * (hidden * qkv + heads * text.head_dim * hidden)
+    recurrent, recurrent_others = _recurrent_parameters(text)
+    linear = attention + recurrent + text.num_hidden_layers * mlp
     routers = text.num_hidden_layers * text.num_experts * hidden
     biases = (qkv if text.attention_bias else 0) + (2 * text.head_dim if text.qk_norm else 0)
-    biases_and_norms = text.num_hidden_layers * (biases + 2 * hidden) + hidden
+    biases_and_norms = text.attention_layers * biases + text.num_hidden_layers * 2 * hidden + hidden
     embeddings = text.vocab_size * hidden * (1 if text.tie_word_embeddings else 2)
-    return linear, routers + biases_and_norms + embeddings + _vision_parameters(config)
+    return linear, recurrent_others + routers + biases_and_norms + embeddings + _vision_parameters(config)
+
+
+def _recurrent_parameters(text: TextConfig) -> tuple[int, int]:
+    """Return the numbers of parameters of the recurrent layers, without their MLPs and norms, as `parameters` does."""
+    delta = text.delta
+    if delta is None:
+        return 0, 0
+    channels = 2 * delta.key_width + delta.value_width
+    linear = text.hidden_size * (channels + 2 * delta.value_width)
+    gates = 2 * delta.value_heads * (text.hidden_size + 1)
+    return len(delta.layers) * linear, len(delta.layers) * (gates + channels * delta.kernel_size + delta.value_size)
+
+
+def _state_bytes(text: TextConfig) -> int:
+    """Return the bytes of the recurrent layers' states with their snapshots, in bfloat16 where they may be."""
+    delta = text.delta
+    if delta is None:
+        return 0
+    convolution = 2 * (2 * delta.key_width + delta.value_width) * (delta.kernel_size - 1)
+    state = convolution + 4 * delta.value_heads * delta.key_size * delta.value_size
+    return len(delta.layers) * state * (1 + MAX_SNAPSHOTS)
 
 
 def _vision_parameters(config: Config) -> int:
@@ -109,7 +134,7 @@ def _vision_parameters(config: Config) -> int:
 
 
 def memory_bytes(config: Config, precision: str, context_tokens: int = GRID_TOKENS) -> int:
-    """Return the bytes of the weights and of the key-value cache.
+    """Return the bytes of the weights, of the key-value cache and of the states of recurrent layers.
 
     Activations are not included; they take some hundred megabytes at 1080p.
 
@@ -121,8 +146,8 @@ def memory_bytes(config: Config, precision: str, context_tokens: int = GRID_TOKE
     linear, others = parameters(config)
     bits = {"bf16": 16.0, "int8": 8 + 16 / GROUP, "int4": 4 + 16 / GROUP}[precision]
     text = config.text
-    cache = 2 * 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * context_tokens
-    return int(linear * bits / 8) + 2 * others + cache
+    cache = 2 * 2 * text.attention_layers * text.num_key_value_heads * text.head_dim * context_tokens
+    return int(linear * bits / 8) + 2 * others + cache + _state_bytes(text)
 
 
 def required_bytes(checkpoint: Checkpoint) -> dict[str, int]:

@@ -64,6 +64,7 @@ def has_transposed_experts(files: list[Path], shapes: Mapping[str, torch.Size]) 
     return False
 
 
+DRAFT_PREFIX = "mtp."  # of Qwen3.5's layer that drafts tokens for speculative decoding, which is not computed
 ADAPTER_MARKS = (".lora_", ".base_layer.", "base_model.model.")  # parts of tensor names that PEFT adds
 REOPEN_SHARE = 0.04  # share of all bytes read through one memory map before it is closed, which frees its pages
 
@@ -105,8 +106,8 @@ def load_model(
 ) -> Qwen25VL:
     """Load a checkpoint in evaluation mode.
 
-    Supported are Qwen2.5-VL, Qwen3-VL (dense and with experts) and Qwen2-VL, their fine-tunes, OpenCUA, AWQ builds and
-    "embedded".
+    Supported are Qwen2.5-VL, Qwen3-VL (dense and with experts), Qwen3.5 (dense) and Qwen2-VL, their fine-tunes,
+    OpenCUA, AWQ builds and "embedded".
     Files are read one tensor at a time, so the weights are the only large allocation.
 
     Args:
@@ -152,6 +153,8 @@ def load_model(
                 pending.load_int4(module_name, values, pairs, keep_awq)
         elif name == "lm_head.weight" and config.text.tie_word_embeddings:
             continue  # a copy of the embeddings, which some tools save twice
+        elif name.startswith(DRAFT_PREFIX) and config.text.delta:
+            continue
         else:
             parameter = pending.pop(name, file_name)
             if is_transposed and EXPERTS.search(name) and tensor.dim() == 3:

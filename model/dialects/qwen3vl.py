@@ -23,7 +23,7 @@ class Dialect(QwenToolDialect):
     """Qwen3-VL: one turn for each step, its outcome in <tool_response>."""
 
     NAME = "qwen3vl"
-    DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"))
+    DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"), nearest_of=("qwen3_5",))
     SPACE = SCALE_999
     ACTIONS: ClassVar = {
         "computer_use": COMPUTER.restrict(*COMPUTER.rows),

@@ -3,6 +3,9 @@
 A context is a sequence of text and image segments. The prefix that equals the cached context is kept, token by token in
 texts and whole images only; the rest is embedded and computed at positions that follow from the segments. Images are
 compared by key only: callers must derive the key from the pixels.
+
+The states of recurrent layers cannot be cut back. Snapshots of them are kept where segments end and before the last
+token of a prompt, and a prefix is reused up to the last of them.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ from torch import Tensor
 from actions import UsageError
 from model.engine.cuda_graphs import DecodeGraphs
 from model.engine.memory_errors import ContextLengthError
+from model.engine.state_snapshots import StateSnapshots
 from model.nn.config import NO_TOKEN
 from model.nn.fused_decoder import FusedDecoder, fused
-from model.nn.kv_cache import KVCache
+from model.nn.kv_cache import CacheSnapshot, KVCache
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import image_position_span, vision_positions
 
@@ -123,7 +127,7 @@ class PrefixCachedSession:
         computed: Tokens of the last prefill that were not.
 
     Raises:
-        UsageError: `graphs` is set and the network has experts.
+        UsageError: `graphs` is set and the network has experts or recurrent layers.
     """
 
     def __init__(
@@ -139,6 +143,11 @@ class PrefixCachedSession:
                 f"CUDA graphs cannot be used with {model.config.name}: which experts compute a token is read on the "
                 'host. Remove --graphs, or "graphs" from pixelhand.json.'
             )
+        if graphs and model.config.text.delta:
+            raise UsageError(
+                f"CUDA graphs cannot be used with {model.config.name}: the states of its recurrent layers are new "
+                'tensors at each token. Remove --graphs, or "graphs" from pixelhand.json.'
+            )
         self.model, self.chunk, self.fuse, self.graphs = model, chunk, fuse, graphs
         self._fused: FusedDecoder | None = None
         self._graphs: DecodeGraphs | None = None
@@ -152,6 +161,8 @@ class PrefixCachedSession:
         self._next_position = 0
         self._weights_key = (self.model.dtype, self.model.device)
         self._cache = KVCache(self.model.config.text.num_hidden_layers, limit=self.budget_tokens)
+        self._snapshots = StateSnapshots()
+        self._before_speculation: CacheSnapshot | None = None
 
     @property
     def length(self) -> int:
@@ -160,8 +171,8 @@ class PrefixCachedSession:
 
     @property
     def bytes(self) -> int:
-        """Memory of the cache."""
-        return self._cache.bytes
+        """Memory of the cache and of the snapshots of its states."""
+        return self._cache.bytes + self._snapshots.bytes
 
     def reusable_tokens(self, context: Sequence[Segment]) -> int:
         """Return the tokens of a context that `prefill` would reuse; never the last one, whose logits are needed."""
@@ -171,7 +182,10 @@ class PrefixCachedSession:
         count = min(common_prefix_length(self._cached_segments, context), total - 1)
         for segment, start in _with_starts(context):
             if isinstance(segment, ImageSegment) and start < count < start + segment.length:
-                return start
+                count = start
+        if self._is_recurrent and count != self._cache.length:
+            snapshot = self._snapshots.longest(count)
+            return snapshot.length if snapshot else 0
         return count
 
     def missing_images(self, context: Sequence[Segment]) -> list[ImageSegment]:
@@ -202,7 +216,7 @@ class PrefixCachedSession:
             self.reset()
         self._fused = fused(self.model.model) if self.fuse else None  # once per prompt: it costs as much as a token
         reused = self.reusable_tokens(context)
-        self._cache.truncate(reused)
+        self._cut_back(reused)
         self._cached_segments, self._next_position = [], 0  # stays so if the computation below fails
         parts: list[Tensor] = []
         positions: list[Tensor] = []
@@ -225,7 +239,9 @@ class PrefixCachedSession:
                 position += self._position_span(segment)
         width = max(part.shape[1] for part in parts)  # text has no DeepStack features
         hidden = self._forward(
-            torch.cat([F.pad(part, (0, width - part.shape[1])) for part in parts]), torch.cat(positions, dim=1)
+            torch.cat([F.pad(part, (0, width - part.shape[1])) for part in parts]),
+            torch.cat(positions, dim=1),
+            self._borders(context, reused) if self._is_recurrent else (),
         )
         self._cached_segments, self._next_position = _merge_texts(context), position
         self.reused, self.computed = reused, total - reused
@@ -252,19 +268,55 @@ class PrefixCachedSession:
     def append_speculative(self, token: Tensor) -> Tensor:
         """Append one id [1] that is on the device only, and return its hidden state [1, C]; `commit` must follow."""
         self._check_budget(self.length + 1)
+        self._before_speculation = self._cache.snapshot()
+        segments, self._cached_segments = self._cached_segments, []  # stays so if the computation below fails
         hidden = self._graph_step(token, self._next_position) if self.graphs else None
         if hidden is None:
             position = torch.full((3, 1), self._next_position, device=self._weights_key[1])
             hidden = self._forward(self.model.model.embed_tokens(token), position)
+        self._cached_segments = segments
         return hidden
 
     def commit(self, token: int | None) -> None:
         """Confirm the speculative token, or roll it back with None."""
+        snapshot, self._before_speculation = self._before_speculation, None
         if token is None:
-            self._cache.truncate(self.length - 1)
+            assert snapshot is not None
+            self._cache.restore(snapshot)
             return
         self._cached_segments = _merge_texts([*self._cached_segments, TextSegment((token,))])
         self._next_position += 1
+
+    @property
+    def _is_recurrent(self) -> bool:
+        """Whether the network has layers whose states cannot be cut back."""
+        return self.model.config.text.delta is not None
+
+    def _cut_back(self, length: int) -> None:
+        """Drop all but the first `length` tokens, which `reusable_tokens` has returned."""
+        if self._is_recurrent and length != self._cache.length and length:
+            snapshot = self._snapshots.longest(length)
+            assert snapshot is not None
+            self._cache.restore(snapshot)
+        else:
+            self._cache.truncate(length)
+        self._snapshots.drop_after(length)
+        if self._is_recurrent and length:
+            self._snapshots.add(self._cache.snapshot())
+
+    def _borders(self, context: Sequence[Segment], reused: int) -> list[int]:
+        """Return where to keep snapshots, as numbers of tokens after the reused ones.
+
+        They are the ends of segments, every `chunk` tokens of a text, and the place before the last token, from which
+        an equal prompt is continued.
+        """
+        total = sum(segment.length for segment in context)
+        ends = {total - 1}
+        for segment, start in _with_starts(context):
+            ends.add(start + segment.length)
+            if isinstance(segment, TextSegment):
+                ends.update(range(start + self.chunk, start + segment.length, self.chunk))
+        return sorted(end - reused for end in ends if reused < end < total)
 
     def _position_span(self, segment: ImageSegment) -> int:
         """Return the distance from the first position of an image or video to that of the text after it."""
@@ -287,18 +339,24 @@ class PrefixCachedSession:
             self._graphs = DecodeGraphs(self._fused, self._cache)
         return self._graphs(ids, position)
 
-    def _forward(self, embeddings: Tensor, positions: Tensor) -> Tensor:  # [S, C], [3, S] -> [1, C]
+    def _forward(self, embeddings: Tensor, positions: Tensor, borders: Sequence[int] = ()) -> Tensor:
+        """Return the hidden state [1, C] of the last of embeddings [S, C] at positions [3, S].
+
+        borders: Ascending numbers of tokens after which a snapshot is kept.
+        """
         positions = positions.to(self._weights_key[1])
-        hidden = embeddings
-        for start in range(0, len(embeddings), self.chunk):
-            chunk, chunk_positions = (
-                embeddings[None, start : start + self.chunk],
-                positions[:, None, start : start + self.chunk],
-            )
-            if self._fused is not None:
-                hidden = self._fused(chunk, chunk_positions, self._cache)[0]
-            else:
-                hidden = self.model.model(chunk, chunk_positions, None, self._cache)[0]
+        hidden, start = embeddings, 0
+        for border in (*borders, len(embeddings)):
+            while start < border:
+                end = min(start + self.chunk, border)
+                chunk, chunk_positions = embeddings[None, start:end], positions[:, None, start:end]
+                if self._fused is not None:
+                    hidden = self._fused(chunk, chunk_positions, self._cache)[0]
+                else:
+                    hidden = self.model.model(chunk, chunk_positions, None, self._cache)[0]
+                start = end
+            if border in borders:
+                self._snapshots.add(self._cache.snapshot())
         return hidden[-1:]
 
 

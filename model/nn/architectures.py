@@ -14,6 +14,7 @@ ARCHITECTURES: dict[str, type[Qwen25VL]] = {
     "qwen2_vl": Qwen2VL,
     "qwen3_vl": Qwen3VL,
     "qwen3_vl_moe": Qwen3VL,
+    "qwen3_5": Qwen3VL,
 }
 
 

@@ -22,6 +22,8 @@ class Variant:
     image_key: str = "image_token_id"  # key of config.json with the id of the image placeholder
     image_id: int = 151655  # that id where config.json has no such key
     image_name: str = "<|image_pad|>"  # the placeholder's text in the tokenizer
+    video_id: int = 151656
+    vision_start_id: int = 151652
     videos: bool = True  # whether there is a placeholder for videos
     frame_timestamps: bool = False  # see Config.frame_timestamps
     # the decoder
@@ -32,6 +34,8 @@ class Variant:
     attention_bias: bool = True  # see TextConfig.attention_bias
     qk_norm: bool = False
     has_experts: bool = False  # see TextConfig.num_experts
+    has_delta_layers: bool = False  # see TextConfig.delta; with them, its gates and its norms
+    partial_rotary_factor: float = 1.0  # share of a head that is rotated
     # the vision encoder
     vision_act: str = "silu"
     patch_size: int = 14
@@ -76,6 +80,18 @@ VARIANTS: dict[str, Variant] = {
     ),
 }
 VARIANTS["qwen3_vl_moe"] = replace(VARIANTS["qwen3_vl"], name="Qwen3-VL-MoE", has_experts=True)
+VARIANTS["qwen3_5"] = replace(
+    VARIANTS["qwen3_vl"],
+    name="Qwen3.5",
+    image_id=248056,
+    video_id=248057,
+    vision_start_id=248053,
+    mrope_section=(11, 11, 10),
+    rope_theta=1e7,
+    has_delta_layers=True,
+    partial_rotary_factor=0.25,
+    deepstack_indexes=(),
+)
 NO_TOKEN = -1  # equals no token id
 
 
@@ -119,6 +135,28 @@ class VisionConfig:
 
 
 @dataclass(frozen=True)
+class DeltaConfig:
+    """Sizes of the Gated DeltaNet layers; see `model.nn.delta_net`."""
+
+    layers: tuple[int, ...]  # which of the decoder's layers they are; the others have attention
+    key_heads: int
+    value_heads: int
+    key_size: int  # of a head
+    value_size: int
+    kernel_size: int  # of the convolution over tokens
+
+    @property
+    def key_width(self) -> int:
+        """Width of the keys of all heads, and of the queries."""
+        return self.key_heads * self.key_size
+
+    @property
+    def value_width(self) -> int:
+        """Width of the values of all heads."""
+        return self.value_heads * self.value_size
+
+
+@dataclass(frozen=True)
 class TextConfig:
     """Sizes of the text decoder, named as in config.json."""
 
@@ -136,12 +174,21 @@ class TextConfig:
     tie_word_embeddings: bool = False
     flat_rope: bool = False  # see Variant.flat_rope
     interleaved_rope: bool = False  # the frequencies of time, rows and columns alternate; see model.nn.rope
+    rotary_dim: int = 0  # width of the part of a head that is rotated; 0 for all of it
     attention_bias: bool = True  # of the projections to queries, keys and values
+    attention_gate: bool = False  # attention's output is multiplied by the sigmoid of a further part of the queries
     qk_norm: bool = False  # an RMSNorm on the queries and keys of each head
+    centered_norms: bool = False  # the weights of the RMSNorms are added to 1
+    delta: DeltaConfig | None = None  # None where all layers have attention
     num_experts: int = 0  # of each layer, instead of its MLP; 0 for none, see model.nn.sparse_mlp
     num_experts_per_tok: int = 0
     moe_intermediate_size: int = 0  # of one expert
     yarn: YarnScaling | None = None  # None for the frequencies that the checkpoint was trained with
+
+    @property
+    def attention_layers(self) -> int:
+        """Number of layers with attention, whose keys and values are cached."""
+        return self.num_hidden_layers - (len(self.delta.layers) if self.delta else 0)
 
 
 @dataclass(frozen=True)
@@ -237,9 +284,10 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
         raise UsageError(f"{source}: use_sliding_window is true, which is not supported")
     heads, hidden = text.size("num_attention_heads"), text.size("hidden_size")
     head_dim = text.size("head_dim", hidden // heads)
-    section = rotary.sizes("mrope_section", (head_dim // 2, 0, 0) if variant.flat_rope else variant.mrope_section)
-    if len(section) != 3 or sum(section) * 2 != head_dim:
-        raise UsageError(f"{source}: mrope_section {list(section)} must be three numbers summing to {head_dim // 2}")
+    rotary_dim = _rotary_dim(text, rotary, head_dim, variant)
+    section = rotary.sizes("mrope_section", (rotary_dim // 2, 0, 0) if variant.flat_rope else variant.mrope_section)
+    if len(section) != 3 or sum(section) * 2 != rotary_dim:
+        raise UsageError(f"{source}: mrope_section {list(section)} must be three numbers summing to {rotary_dim // 2}")
     if variant.interleaved_rope and not rotary.flag("mrope_interleaved", True):
         raise UsageError(f"{source}: rope_scaling.mrope_interleaved is false, which {variant.name} does not support")
     vocabulary, positions = text.size("vocab_size"), text.size("max_position_embeddings", 128000)
@@ -263,15 +311,19 @@ def config_from_dict(data: Mapping[str, object], source: str = "config.json") ->
             tie_word_embeddings=top.flag("tie_word_embeddings", text.flag("tie_word_embeddings", False)),
             flat_rope=variant.flat_rope,
             interleaved_rope=variant.interleaved_rope,
+            rotary_dim=0 if rotary_dim == head_dim else rotary_dim,
             attention_bias=variant.attention_bias,
+            attention_gate=variant.has_delta_layers,
             qk_norm=variant.qk_norm,
+            centered_norms=variant.has_delta_layers,
+            delta=_delta_config(text) if variant.has_delta_layers else None,
             num_experts=experts,
             num_experts_per_tok=experts_per_token,
             moe_intermediate_size=expert_size,
         ),
         image_token_id=top.size(variant.image_key, variant.image_id, 0, vocabulary - 1),
-        video_token_id=top.size("video_token_id", 151656, 0, vocabulary - 1) if variant.videos else NO_TOKEN,
-        vision_start_token_id=top.size("vision_start_token_id", 151652, 0, vocabulary - 1)
+        video_token_id=top.size("video_token_id", variant.video_id, 0, vocabulary - 1) if variant.videos else NO_TOKEN,
+        vision_start_token_id=top.size("vision_start_token_id", variant.vision_start_id, 0, vocabulary - 1)
         if variant.videos
         else NO_TOKEN,
         image_name=variant.image_name,
@@ -320,6 +372,53 @@ def _expert_sizes(text: ConfigSection) -> tuple[int, int, int]:
     if not text.flag("norm_topk_prob", True):
         raise UsageError(f"{text.source}: norm_topk_prob is false, which is not supported")
     return experts, per_token, text.size("moe_intermediate_size")
+
+
+def _rotary_dim(text: ConfigSection, rotary: ConfigSection, head_dim: int, variant: Variant) -> int:
+    """Return the width of the part of a head that is rotated."""
+    if variant.partial_rotary_factor == 1:
+        return head_dim
+    factor = rotary.number("partial_rotary_factor", text.number("partial_rotary_factor", variant.partial_rotary_factor))
+    rotary_dim = int(head_dim * factor)
+    if factor > 1 or rotary_dim < 2 or rotary_dim % 2:
+        raise UsageError(
+            f"{text.source}: partial_rotary_factor {factor:g} must give an even part of head_dim {head_dim}"
+        )
+    return rotary_dim
+
+
+def _delta_config(text: ConfigSection) -> DeltaConfig:
+    """Return the sizes of the Gated DeltaNet layers, and which layers they are."""
+    count, interval = text.size("num_hidden_layers", maximum=1000), text.size("full_attention_interval", 4)
+    default = ["linear_attention" if (layer + 1) % interval else "full_attention" for layer in range(count)]
+    kinds = default if text.data.get("layer_types") is None else text.data["layer_types"]
+    if (
+        not isinstance(kinds, list)
+        or len(kinds) != count
+        or any(kind not in ("linear_attention", "full_attention") for kind in kinds)
+        or "full_attention" not in kinds
+    ):
+        raise UsageError(
+            f"{text.source}: layer_types must be a list of 'linear_attention' and 'full_attention' for {count} layers, "
+            "at least one of the latter; download the checkpoint again"
+        )
+    if not text.flag("attn_output_gate", True):
+        raise UsageError(f"{text.source}: attn_output_gate is false, which is not supported")
+    text.one_of("output_gate_type", "swish")
+    delta = DeltaConfig(
+        tuple(layer for layer, kind in enumerate(kinds) if kind == "linear_attention"),
+        text.size("linear_num_key_heads", 16),
+        text.size("linear_num_value_heads", 32),
+        text.size("linear_key_head_dim", 128),
+        text.size("linear_value_head_dim", 128),
+        text.size("linear_conv_kernel_dim", 4, minimum=2, maximum=1000),
+    )
+    if delta.value_heads % delta.key_heads:
+        raise UsageError(
+            f"{text.source}: linear_num_value_heads {delta.value_heads} must be a multiple of {delta.key_heads}; "
+            "config.json may be that of another model"
+        )
+    return delta
 
 
 def _yarn_scaling(rotary: ConfigSection, positions: int) -> YarnScaling | None:
@@ -379,112 +478,3 @@ def _vision_config(vision: ConfigSection, variant: Variant) -> VisionConfig:
         position_embeddings=positions,
         deepstack_indexes=deepstack,
     )
-
-
-# Sizes of the official checkpoints, for `agent models`, benchmarks on random weights and tests of parameter counts.
-OFFICIAL: dict[str, Config] = {
-    name: Config(
-        vision=VisionConfig(32, 1280, vit_intermediate, 16, hidden),
-        text=TextConfig(vocab, hidden, intermediate, layers, heads, kv_heads, 128, tie_word_embeddings=tied),
-    )
-    for name, hidden, intermediate, layers, heads, kv_heads, vocab, tied, vit_intermediate in (
-        ("3B", 2048, 11008, 36, 16, 2, 151936, True, 3420),
-        ("7B", 3584, 18944, 28, 28, 4, 152064, False, 3420),
-        ("32B", 5120, 27648, 64, 40, 8, 152064, False, 3456),
-        ("72B", 8192, 29568, 80, 64, 8, 152064, False, 3456),
-    )
-}
-OFFICIAL |= {
-    name: Config(
-        vision=VisionConfig(
-            32,
-            1280,
-            5120,
-            16,
-            hidden,
-            window_size=28,
-            fullatt_block_indexes=tuple(range(32)),
-            tokens_per_second=0,
-        ),
-        text=TextConfig(
-            vocab,
-            hidden,
-            intermediate,
-            layers,
-            heads,
-            kv_heads,
-            128,
-            max_position_embeddings=32768,
-            tie_word_embeddings=tied,
-        ),
-        model_type="qwen2_vl",
-    )
-    for name, hidden, intermediate, layers, heads, kv_heads, vocab, tied in (
-        ("Qwen2-VL-2B", 1536, 8960, 28, 12, 2, 151936, True),
-        ("Qwen2-VL-7B", 3584, 18944, 28, 28, 4, 152064, False),
-        ("Qwen2-VL-72B", 8192, 29568, 80, 64, 8, 152064, False),
-    )
-}
-OFFICIAL |= {
-    name: Config(
-        vision=VisionConfig(
-            depth,
-            vit_hidden,
-            vit_intermediate,
-            16,
-            hidden,
-            patch_size=16,
-            window_size=32,
-            fullatt_block_indexes=tuple(range(depth)),
-            position_embeddings=2304,
-            deepstack_indexes=deepstack,
-        ),
-        text=TextConfig(
-            151936,
-            hidden,
-            intermediate,
-            layers,
-            heads,
-            8,
-            128,
-            mrope_section=(24, 20, 20),
-            rope_theta=5e6,
-            max_position_embeddings=262144,
-            tie_word_embeddings=tied,
-            interleaved_rope=True,
-            attention_bias=False,
-            qk_norm=True,
-        ),
-        model_type="qwen3_vl",
-        frame_timestamps=True,
-    )
-    for name, hidden, intermediate, layers, heads, tied, depth, vit_hidden, vit_intermediate, deepstack in (
-        ("Qwen3-VL-2B", 2048, 6144, 28, 16, True, 24, 1024, 4096, (5, 11, 17)),
-        ("Qwen3-VL-4B", 2560, 9728, 36, 32, True, 24, 1024, 4096, (5, 11, 17)),
-        ("Qwen3-VL-8B", 4096, 12288, 36, 32, False, 27, 1152, 4304, (8, 16, 24)),
-        ("Qwen3-VL-32B", 5120, 25600, 64, 64, False, 27, 1152, 4304, (8, 16, 24)),
-    )
-}
-_BASE = OFFICIAL["Qwen3-VL-8B"]
-OFFICIAL |= {
-    name: replace(
-        _BASE,
-        vision=replace(_BASE.vision, out_hidden_size=hidden),
-        text=replace(
-            _BASE.text,
-            hidden_size=hidden,
-            intermediate_size=intermediate,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=4,
-            num_experts=128,
-            num_experts_per_tok=8,
-            moe_intermediate_size=expert_size,
-        ),
-        model_type="qwen3_vl_moe",
-    )
-    for name, hidden, intermediate, expert_size, layers, heads in (
-        ("Qwen3-VL-30B-A3B", 2048, 6144, 768, 48, 32),
-        ("Qwen3-VL-235B-A22B", 4096, 12288, 1536, 94, 64),
-    )
-}

@@ -157,8 +157,11 @@ _ATTRIBUTE = "_fused"  # of the decoder: all contexts of a model share one, else
 
 
 def fused(decoder: TextDecoder) -> FusedDecoder | None:
-    """Return the fused decoder, made at the first call; None for one in training, whose weights must stay apart."""
-    if any(parameter.requires_grad for parameter in decoder.parameters()):
+    """Return the fused decoder, made at the first call.
+
+    None for one with recurrent layers, and for one in training, whose weights must stay apart.
+    """
+    if decoder.config.delta is not None or any(parameter.requires_grad for parameter in decoder.parameters()):
         return None
     instance: FusedDecoder | None = decoder.__dict__.get(_ATTRIBUTE)
     if instance is None or instance.decoder is not decoder or instance.is_stale:

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 BLOCK = 256  # capacity is a multiple of this
+MAX_SNAPSHOTS = 8  # of one context that are kept; see model.engine.state_snapshots
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """What a recurrent layer keeps of all tokens so far; its tensors are never changed in place."""
+
+    convolution: Tensor  # [B, channels, kernel size - 1]: inputs of the convolution at the last tokens
+    recurrent: Tensor  # float32 [B, heads, Dk, Dv]
+
+
+@dataclass(frozen=True)
+class CacheSnapshot:
+    """A length of a cache, and the states that its recurrent layers had at that length."""
+
+    length: int
+    states: tuple[LayerState | None, ...]  # None for layers with attention
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the states."""
+        tensors = [tensor for state in self.states if state for tensor in (state.convolution, state.recurrent)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 class KVCache:
     """Keys and values of all layers for a batch, with spare capacity so that appending a token copies nothing.
 
     A forward pass appends to every layer first and advances `length` afterwards. While the capacity of a layer grows,
-    its old tensors and its new ones exist side by side.
+    its old tensors and its new ones exist side by side. A recurrent layer has a state instead, which cannot be cut
+    back: `restore` returns to a length of which there is a snapshot.
 
     Args:
         layers: Number of decoder layers.
@@ -26,12 +52,13 @@ class KVCache:
         self._capacity = capacity
         self._keys: list[Tensor | None] = [None] * layers
         self._values: list[Tensor | None] = [None] * layers
+        self.states: list[LayerState | None] = [None] * layers  # of recurrent layers
 
     @property
     def bytes(self) -> int:
         """Allocated memory, in use or not."""
         tensors = [tensor for tensor in (*self._keys, *self._values) if tensor is not None]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + self.snapshot().bytes
 
     @property
     def capacity(self) -> int:
@@ -66,11 +93,27 @@ class KVCache:
         """Drop all but the first `length` tokens; the capacity stays.
 
         Raises:
+            ValueError: The cache holds fewer tokens, or has recurrent layers and is not emptied.
+        """
+        if not 0 <= length <= self.length or (0 < length < self.length and any(self.states)):
+            raise ValueError(f"cannot truncate a cache of {self.length} tokens to {length}")
+        if not length:
+            self.states = [None] * len(self.states)
+        self.length = length
+
+    def snapshot(self) -> CacheSnapshot:
+        """Return the present length and states; nothing is copied."""
+        return CacheSnapshot(self.length, tuple(self.states))
+
+    def restore(self, snapshot: CacheSnapshot) -> None:
+        """Return to a snapshot of this cache; keys and values before its length must not have changed since.
+
+        Raises:
             ValueError: The cache holds fewer tokens.
         """
-        if not 0 <= length <= self.length:
-            raise ValueError(f"cannot truncate a cache of {self.length} tokens to {length}")
-        self.length = length
+        if snapshot.length > self.length:
+            raise ValueError(f"cannot restore a cache of {self.length} tokens to {snapshot.length}")
+        self.length, self.states = snapshot.length, list(snapshot.states)
 
     def _grow(self, layer: int, end: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Enlarge a layer to at least `end` tokens; keys and values give shape, dtype and device."""

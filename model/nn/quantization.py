@@ -21,6 +21,7 @@ from model.nn.sparse_mlp import Experts
 
 Bits = Literal[8, 4]
 GROUP = 32  # weights of a row that share a scale in 4 bits
+UNQUANTIZED = (".in_proj_a.weight", ".in_proj_b.weight")  # small, and their rounding adds up over all later tokens
 FEW = 4  # input rows up to which the CPU's packed kernels are faster than dequantizing first
 BLOCK = 64  # rows of 4-bit weights that the CPU kernel packs together
 
@@ -177,6 +178,8 @@ def quantized_nbytes(name: str, shape: torch.Size, bits: Bits) -> int:
 
 def is_quantizable(name: str, owner: nn.Module) -> bool:
     """Return whether a parameter is quantized: matrices of experts, the weight of a linear layer or of an embedding."""
+    if name.endswith(UNQUANTIZED):
+        return False
     return isinstance(owner, Experts) or (name.endswith(".weight") and isinstance(owner, nn.Linear | nn.Embedding))
 
 

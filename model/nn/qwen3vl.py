@@ -3,8 +3,9 @@
 The vision encoder has LayerNorms, MLPs of two layers with GELU, learned position embeddings beside the rotary ones, and
 full attention in all layers. The output of some inner layers is merged like that of the last one, and added to the
 image tokens behind the first layers of the decoder (DeepStack, arXiv 2406.04334). What differs in the decoder is in its
-config: RMSNorms on queries and keys, no biases, and interleaved rotary frequencies. Source: transformers
-modeling_qwen3_vl.py; arXiv 2511.21631.
+config: RMSNorms on queries and keys, no biases, and interleaved rotary frequencies. Qwen3.5 has the encoder without
+DeepStack, and a decoder with recurrent layers (`model.nn.delta_net`). Source: transformers modeling_qwen3_vl.py; arXiv
+2511.21631.
 """
 
 from __future__ import annotations
@@ -108,6 +109,6 @@ class Qwen3VisionEncoder(VisionEncoder):
 
 
 class Qwen3VL(Qwen25VL):
-    """Qwen3-VL, dense or with experts; parameters have the names and shapes of the released checkpoints."""
+    """Qwen3-VL and Qwen3.5; parameters have the names and shapes of the released checkpoints."""
 
     encoder_type = Qwen3VisionEncoder

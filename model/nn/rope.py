@@ -170,9 +170,10 @@ def text_cos_sin(
 
 
 def text_rotary(config: TextConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return cos and sin, each [B, S, head_dim], of positions [3, B, S] in a decoder of that config."""
+    """Return cos and sin, each [B, S, R], of positions [3, B, S] in a decoder that rotates R values of a head."""
+    width = config.rotary_dim or config.head_dim
     return text_cos_sin(
-        positions, config.head_dim, config.mrope_section, config.rope_theta, dtype, config.interleaved_rope, config.yarn
+        positions, width, config.mrope_section, config.rope_theta, dtype, config.interleaved_rope, config.yarn
     )
 
 
@@ -186,6 +187,9 @@ def vision_rotary(rows: Tensor, columns: Tensor, head_dim: int) -> tuple[Tensor,
 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the pairs (i, i + D/2) of the last axis; cos and sin broadcast."""
+    """Rotate the pairs (i, i + R/2) of the first R values of the last axis; cos and sin [..., R] broadcast."""
+    width = cos.shape[-1]
+    if width < x.shape[-1]:
+        return torch.cat([apply_rotary(x[..., :width], cos, sin), x[..., width:]], dim=-1)
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin

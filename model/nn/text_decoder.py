@@ -8,10 +8,29 @@ from torch import Tensor, nn
 
 from model.nn.attention import causal_attention
 from model.nn.config import TextConfig
+from model.nn.delta_net import GatedDeltaNet
 from model.nn.kv_cache import KVCache
 from model.nn.rope import apply_rotary, text_rotary
 from model.nn.sparse_mlp import SparseMLP
 from model.nn.vision_encoder import RMSNorm
+
+
+class CenteredRMSNorm(RMSNorm):
+    """x / rms(x) times 1 + weight, all in float32."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__(size, eps)
+        nn.init.zeros_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x32 = x.float()
+        normalized = x32 * torch.rsqrt(x32.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (normalized * (1 + self.weight.float())).to(x.dtype)
+
+
+def make_norm(config: TextConfig, size: int) -> RMSNorm:
+    """Return the kind of RMSNorm that a config names."""
+    return (CenteredRMSNorm if config.centered_norms else RMSNorm)(size, config.rms_norm_eps)
 
 
 class Attention(nn.Module):
@@ -24,20 +43,25 @@ class Attention(nn.Module):
         width, kv_width = (
             heads * config.head_dim for heads in (config.num_attention_heads, config.num_key_value_heads)
         )
-        self.q_proj = nn.Linear(config.hidden_size, width, bias=config.attention_bias)
+        self.has_gate = config.attention_gate  # of a head's output; q_proj has it after the head's query
+        self.q_proj = nn.Linear(config.hidden_size, width * (2 if self.has_gate else 1), bias=config.attention_bias)
         self.k_proj = nn.Linear(config.hidden_size, kv_width, bias=config.attention_bias)
         self.v_proj = nn.Linear(config.hidden_size, kv_width, bias=config.attention_bias)
         self.o_proj = nn.Linear(width, config.hidden_size, bias=False)
-        self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
-        self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
+        self.q_norm = make_norm(config, config.head_dim) if config.qk_norm else None
+        self.k_norm = make_norm(config, config.head_dim) if config.qk_norm else None
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None, layer: int
-    ) -> Tensor:  # x [B, S, C], cos and sin [B, 1, S, D], mask bool [B or 1, 1, S, T] or None
+    ) -> Tensor:  # x [B, S, C], cos and sin [B, 1, S, R], mask bool [B or 1, 1, S, T] or None
         batch, length, _ = x.shape
+        query = self.q_proj(x)
+        gate = None
+        if self.has_gate:
+            query, gate = query.view(batch, length, -1, 2 * self.head_dim).chunk(2, dim=-1)
         q, k, v = (
-            part.view(batch, length, -1, self.head_dim).transpose(1, 2)
-            for part in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
+            part.reshape(batch, length, -1, self.head_dim).transpose(1, 2)
+            for part in (query, self.k_proj(x), self.v_proj(x))
         )  # [B, heads, S, D]
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
@@ -49,7 +73,8 @@ class Attention(nn.Module):
         else:
             is_causal = mask is None and length > 1
             out = F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=self.use_gqa)
-        return self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
+        out = out.transpose(1, 2).reshape(batch, length, -1)
+        return self.o_proj(out if gate is None else out * gate.reshape(out.shape).sigmoid())
 
 
 class MLP(nn.Module):
@@ -70,8 +95,8 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.input_layernorm = make_norm(config, config.hidden_size)
+        self.post_attention_layernorm = make_norm(config, config.hidden_size)
         self.self_attn = Attention(config)
         self.mlp = SparseMLP(config) if config.num_experts else MLP(config)
 
@@ -79,6 +104,23 @@ class DecoderLayer(nn.Module):
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None, layer: int
     ) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, layer)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class RecurrentLayer(nn.Module):
+    """A decoder layer with a Gated DeltaNet in place of the attention."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.input_layernorm = make_norm(config, config.hidden_size)
+        self.post_attention_layernorm = make_norm(config, config.hidden_size)
+        self.linear_attn = GatedDeltaNet(config)
+        self.mlp = MLP(config)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None, layer: int
+    ) -> Tensor:
+        x = x + self.linear_attn(self.input_layernorm(x), mask, cache, layer)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -91,8 +133,12 @@ class TextDecoder(nn.Module):
         # zeros: torch's random initialization on the meta device would import its compiler, seconds and 70 MB
         rows, width = config.vocab_size, config.hidden_size
         self.embed_tokens = nn.Embedding(rows, width, _weight=torch.zeros(rows, width))
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_hidden_layers))
-        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        recurrent = config.delta.layers if config.delta else ()
+        self.layers = nn.ModuleList(
+            (RecurrentLayer if layer in recurrent else DecoderLayer)(config)
+            for layer in range(config.num_hidden_layers)
+        )
+        self.norm = make_norm(config, config.hidden_size)
 
     def forward(
         self, embeddings: Tensor, positions: Tensor, mask: Tensor | None = None, cache: KVCache | None = None
@@ -104,7 +150,7 @@ class TextDecoder(nn.Module):
                 added to the outputs of the first K layers.
             positions: [3, B, S]; see `model.nn.rope.position_ids`.
             mask: bool [B or 1, 1, S, T], True where a token may attend; None for causal attention over the whole cache.
-            cache: Filled with this call's keys and values; None for none.
+            cache: Filled with this call's keys and values, and states of recurrent layers; None for none.
         """
         config = self.config
         cos, sin = text_rotary(config, positions, embeddings.dtype)

@@ -54,11 +54,11 @@ def test_policy_replies_with_valid_actions(folder: Path, dtype: str) -> None:
 
 
 def test_unsupported_architecture_is_named_before_dialect(agent: Agent, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "qwen3_5"}')
+    (tmp_path / "config.json").write_text('{"model_type": "glm4v"}')
     (tmp_path / "model.safetensors").touch()
     code, _, err = agent("run", "x", "--url", "miniwob:click-test", "--model", str(tmp_path))
     assert code == 2
-    assert "'qwen3_5' is not supported; supported are 'qwen2_5_vl' (Qwen2.5-VL)" in err
+    assert "'glm4v' is not supported; supported are 'qwen2_5_vl' (Qwen2.5-VL)" in err
     assert "'qwen3_vl' (Qwen3-VL)" in err
     assert "Traceback" not in err
 

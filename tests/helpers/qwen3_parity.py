@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,22 @@ def write_chat_folder(folder: Path) -> None:
     """Write a complete checkpoint: random weights of transformers with the embedded model's vocabulary."""
     from transformers import Qwen3VLForConditionalGeneration
 
+    write_chat_files(
+        folder,
+        reference_config(tied=True),
+        lambda config: parity.randomize(Qwen3VLForConditionalGeneration(config), tied=True),
+    )
+
+
+def write_chat_files(folder: Path, config: Any, make: Callable[[Any], Any]) -> None:
+    """Write a complete checkpoint with the embedded model's vocabulary; `make` returns transformers' network."""
     from training import vocabulary
 
-    config = reference_config(tied=True)
     special = vocabulary.special_token_ids(vocabulary.build())
     config.image_token_id, config.video_token_id = special["<|image_pad|>"], special["<|video_pad|>"]
     config.vision_start_token_id, config.vision_end_token_id = special["<|vision_start|>"], special["<|vision_end|>"]
     config.text_config.vocab_size, config.text_config.max_position_embeddings = vocabulary.VOCAB_SIZE, 65536
-    parity.randomize(Qwen3VLForConditionalGeneration(config), tied=True).save_pretrained(folder)
+    make(config).save_pretrained(folder)
     vocabulary.build().save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(vocabulary.CHAT_TEMPLATE, encoding="utf-8")
     files: dict[str, object] = {

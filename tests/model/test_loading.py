@@ -144,8 +144,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         ["'llama'", "qwen2_5_vl"],
     ),
     "the family after": (
-        lambda at: (at / "config.json").write_text(json.dumps({**CONFIG, "model_type": "qwen3_5"})),
-        ["'qwen3_5'", "qwen2_5_vl", "qwen3_vl"],
+        lambda at: (at / "config.json").write_text(json.dumps({**CONFIG, "model_type": "glm4v"})),
+        ["'glm4v'", "qwen2_5_vl", "qwen3_vl"],
     ),
 }
 

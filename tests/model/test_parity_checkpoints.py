@@ -12,7 +12,8 @@ from helpers import parity
 from safetensors import safe_open
 
 from model import load_model
-from model.nn.config import OFFICIAL, read_config
+from model.nn.config import read_config
+from model.nn.official_sizes import OFFICIAL
 from model.nn.qwen25vl import Qwen25VL
 
 PARAMETERS = {  # (all, vision encoder), of transformers 5.23.0's class with the official configs

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from model import load_model
 from model.engine.session import ImageSegment, PrefixCachedSession, split_segments
 from model.nn.architectures import make_model
-from model.nn.config import OFFICIAL, config_from_dict
+from model.nn.config import config_from_dict
+from model.nn.official_sizes import OFFICIAL
 from model.nn.qwen2vl import Qwen2VL
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import position_ids

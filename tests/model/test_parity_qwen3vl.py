@@ -16,7 +16,8 @@ from actions import UsageError
 from model import load_model
 from model.checkpoints.weights import save_model
 from model.nn.architectures import make_model
-from model.nn.config import OFFICIAL, config_from_dict, read_config
+from model.nn.config import config_from_dict, read_config
+from model.nn.official_sizes import OFFICIAL
 from model.nn.qwen3vl import Qwen3VL
 from model.nn.qwen25vl import Qwen25VL
 
@@ -152,7 +153,7 @@ def test_wrong_config_changes_logits(pair: tuple[Any, Qwen25VL], part: str, chan
         ("text_config", {"attention_bias": True}, "attention_bias is true"),
         ("text_config", {"num_hidden_layers": 1}, "deepstack_visual_indexes has 2 layers"),
         ("text_config", {"rope_parameters": {"mrope_interleaved": False, "mrope_section": [4, 4, 4]}}, "interleaved"),
-        (None, {"model_type": "qwen3_5"}, "'qwen3_5' is not supported; supported are .*'qwen3_vl'"),
+        (None, {"model_type": "glm4v"}, "'glm4v' is not supported; supported are .*'qwen3_vl'"),
     ],
     ids=str,
 )

@@ -17,7 +17,8 @@ from model import load_model
 from model.checkpoints.model_zoo import parameters
 from model.checkpoints.weights import save_model
 from model.nn.architectures import make_model
-from model.nn.config import OFFICIAL, config_from_dict, read_config
+from model.nn.config import config_from_dict, read_config
+from model.nn.official_sizes import OFFICIAL
 from model.nn.qwen3vl import Qwen3VL
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.sparse_mlp import SparseMLP

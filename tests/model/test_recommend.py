@@ -22,7 +22,7 @@ from model.checkpoints.model_zoo import (
 )
 from model.checkpoints.recommend import Hardware, detect_hardware, family_card, family_table, recommend
 from model.dialects import autoglm, ui_venus
-from model.nn.config import OFFICIAL
+from model.nn.official_sizes import OFFICIAL
 
 DIALECTS = Path(autoglm.__file__).parent
 
@@ -69,6 +69,7 @@ def test_parameter_counts_match_network(size: str) -> None:
     with torch.device("meta"):
         model = make_model(OFFICIAL[size])
     names = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "experts"}
+    names |= {"in_proj_qkv", "in_proj_z", "out_proj"}
     decoder = {
         name: parameter.numel() for name, parameter in model.named_parameters() if name.startswith("model.layers.")
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ def limit_context(chat: ChatModel, monkeypatch: pytest.MonkeyPatch, max_tokens: 
     """Raise torch's out-of-memory error for a longer context."""
     forward = chat.session._forward
 
-    def refuse(embeddings: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def refuse(embeddings: torch.Tensor, positions: torch.Tensor, borders: Sequence[int] = ()) -> torch.Tensor:
         if chat.session.length + len(embeddings) > max_tokens:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(embeddings, positions)
+        return forward(embeddings, positions, borders)
 
     monkeypatch.setattr(chat.session, "_forward", refuse)
 

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 import torch
 from helpers import parity, qwen3_parity
-from torch import Tensor
+from helpers.image_contexts import ImageEncoder
 
 from actions import UsageError
 from model import load_model
 from model.engine import cuda_graphs
 from model.engine.cuda_graphs import VisionGraphs
-from model.engine.session import ImageSegment, PrefixCachedSession, Segment, split_segments
-from model.engine.vision_cache import VisionCache
+from model.engine.session import PrefixCachedSession
 from model.nn import quantization
 from model.nn.fused_decoder import FusedDecoder
 from model.nn.qwen25vl import Qwen25VL
@@ -34,31 +33,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Qwen25VL:
     return load_model(folder)
-
-
-class ImageEncoder:
-    """Encodes the images of `inputs` through a vision cache; `keys` are those that were computed."""
-
-    def __init__(self, model: Qwen25VL, inputs: parity.ModelInputs) -> None:
-        assert inputs.image_grid_thw is not None
-        assert inputs.pixel_values is not None
-        grids = [(1, int(h), int(w)) for _, h, w in inputs.image_grid_thw]
-        patches = inputs.pixel_values.split([h * w for _, h, w in grids])
-        self.images = [ImageSegment(f"image {n}", grid, grid[1] * grid[2] // 4) for n, grid in enumerate(grids)]
-        self.patches = {image.key: part for image, part in zip(self.images, patches, strict=True)}
-        self.encoder, self.cache, self.keys = VisionGraphs(model.visual), VisionCache(), list[str]()
-
-    def __call__(self, image: ImageSegment) -> Tensor:
-        def encode() -> Tensor:
-            self.keys.append(image.key)
-            return self.encoder(self.patches[image.key], image.grid)
-
-        return self.cache.get(image.key, encode)
-
-    def context(self, ids: list[int]) -> list[Segment]:
-        """Return the segments of ids, as many of the images as they have."""
-        count = sum(1 for before, token in zip([0, *ids], ids, strict=False) if token == parity.IMAGE != before)
-        return split_segments(ids, parity.IMAGE, self.images[:count])
 
 
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "plain"])
