@@ -9,8 +9,7 @@ from pathlib import Path
 
 from actions import plugins
 from model.checkpoints.model_family import Checkpoint, ModelFamily, VllmExample, read_family
-from model.nn.config import VARIANTS, Config, TextConfig
-from model.nn.kv_cache import MAX_SNAPSHOTS
+from model.nn.config import MAX_SNAPSHOTS, VARIANTS, Config, TextConfig
 from model.nn.official_sizes import OFFICIAL
 from model.processing.image import ImageLimits
 

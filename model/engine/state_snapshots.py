@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from model.nn.kv_cache import MAX_SNAPSHOTS, CacheSnapshot
+from model.nn.config import MAX_SNAPSHOTS
+from model.nn.kv_cache import CacheSnapshot
 
 
 class StateSnapshots:

@@ -13,6 +13,8 @@ from model.json_file import read_text
 from model.nn.config_section import ConfigSection
 from model.nn.yarn import YarnScaling, yarn_attention_factor
 
+MAX_SNAPSHOTS = 8  # of one context that are kept; see model.engine.state_snapshots
+
 
 @dataclass(frozen=True)
 class Variant:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 BLOCK = 256  # capacity is a multiple of this
-MAX_SNAPSHOTS = 8  # of one context that are kept; see model.engine.state_snapshots
 
 
 @dataclass(frozen=True)
