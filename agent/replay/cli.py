@@ -34,9 +34,12 @@ def replay(
         str | None, typer.Option("--surface", "--on", help="As of `agent run`; default: as recorded.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="Page to start from; default: as recorded.")] = None,
-    window: Annotated[str | None, typer.Option(help="As of `agent run`.", metavar="TITLE")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="As of `agent run`; default: as recorded.", metavar="TITLE")
+    ] = None,
     program_command: Annotated[
-        str | None, typer.Option("--program", help="As of `agent run`.", metavar="COMMAND")
+        str | None,
+        typer.Option("--program", help="As of `agent run`; default: as recorded.", metavar="COMMAND"),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of a practice page; default: as recorded.")] = None,
     model: Annotated[
@@ -82,8 +85,8 @@ def replay(
         "url": url if url is not None else recorded.url,
         "width": recorded.page_size[0],
         "height": recorded.page_size[1],
-        "window": window,
-        "program": program_command,
+        "window": window if window is not None else recorded.window or None,
+        "program": program_command if program_command is not None else recorded.program or None,
         "seed": seed if seed is not None else recorded.seed,
         "model": model,
         "approve": approve,
