@@ -70,7 +70,7 @@ def replay(
     from agent import config
     from agent.command_result import capture_stdout, exit_code
     from agent.replay.program import describe_changes, write_program
-    from agent.replay.session import load_program, parse_values, run_replay
+    from agent.replay.session import choose_program, load_program, parse_values, run_replay
     from agent.session import runs_root
     from agent.ui.display import TextDisplay, display
 
@@ -86,7 +86,7 @@ def replay(
         "width": recorded.page_size[0],
         "height": recorded.page_size[1],
         "window": window if window is not None else recorded.window or None,
-        "program": program_command if program_command is not None else recorded.program or None,
+        "program": choose_program(run, recorded, program_command),
         "seed": seed if seed is not None else recorded.seed,
         "model": model,
         "approve": approve,
