@@ -247,7 +247,7 @@ def _find_target(
     label = fill(anchor.label, values)
     candidates = [item for item in targets if (item.role, item.label, item.field) == (anchor.role, label, anchor.field)]
     if candidates and (not label or len(candidates) > 1):
-        candidates = _by_neighbors(anchor, values, candidates, targets) or ([] if not label else candidates)
+        candidates = _by_neighbors(anchor, values, candidates, targets)
         if not label or len(candidates) > 1:
             candidates = _by_pixels(anchor, candidates, screen.pixels)
     if not candidates:
@@ -260,10 +260,10 @@ def _find_target(
 def _by_neighbors(
     anchor: Anchor, values: Mapping[str, str], candidates: Sequence[ScreenTarget], targets: Sequence[ScreenTarget]
 ) -> list[ScreenTarget]:
-    """Return the candidates that have the most of the recorded neighbors; all of them where none was recorded."""
-    if not anchor.neighbors:
+    """Return the candidates that have the most of the recorded neighbors; all of them where none tells them apart."""
+    labels = {fill(text, values) for text in anchor.neighbors} - {fill(anchor.label, values)}
+    if not labels:
         return list(candidates)
-    labels = {fill(text, values) for text in anchor.neighbors}
     counts = [len(labels.intersection(neighbor_labels(item, targets))) for item in candidates]
     best = max(counts)
     return [item for item, count in zip(candidates, counts, strict=True) if count == best and best > 0]
@@ -282,7 +282,7 @@ def _by_pixels(anchor: Anchor, candidates: Sequence[ScreenTarget], pixels: Pixel
         x, y = left + int(anchor.offset[0] * width), top + int(anchor.offset[1] * height)
         scores.append(similarity_at(crop, pixels, x - anchor.crop_point[0], y - anchor.crop_point[1]))
     order = sorted(range(len(candidates)), key=lambda index: -scores[index])
-    if scores[order[0]] < MIN_SCORE:
+    if scores[order[0]] < max(MIN_SCORE, (1 + anchor.rival) / 2):
         return list(candidates) if len(candidates) > 1 else []
     if len(order) > 1 and scores[order[0]] - scores[order[1]] < MIN_MARGIN:
         return list(candidates)

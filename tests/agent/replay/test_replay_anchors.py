@@ -12,6 +12,7 @@ from actions import Screen
 from actions.targets import ScreenTarget
 from agent.replay.anchors import NO_CROP, AnchorError, agreeing_anchor, find_anchor, make_crop
 from agent.replay.program import Anchor
+from agent.target_recorder import neighbor_labels
 from agent.trace import encode_png
 
 LOGIN = ScreenTarget("button", "Login", "", "", (10, 100, 80, 20))
@@ -208,3 +209,28 @@ def test_other_target_in_same_surroundings_is_missing() -> None:
     assert find_anchor(anchor, {}, block(2), None) == (152, 62)
     with pytest.raises(AnchorError, match="something else"):
         find_anchor(anchor, {}, block(6), None)
+
+
+def rows(*names: str) -> tuple[ScreenTarget, ...]:
+    """Return a row for each name, which contains a button with the same label as all others."""
+    targets: list[ScreenTarget] = []
+    for number, name in enumerate(names):
+        targets.append(ScreenTarget("", name, "", "", (0, 40 * number, 300, 40)))
+        targets.append(ScreenTarget("button", "Add", "", "", (220, 40 * number + 5, 70, 30)))
+    return tuple(targets)
+
+
+def row_anchor() -> Anchor:
+    """Return the anchor of the button in the row "Blue"."""
+    targets = rows("Green", "Blue", "Red")
+    return Anchor("button", "Add", neighbors=neighbor_labels(targets[3], targets))
+
+
+def test_button_is_found_by_its_row() -> None:
+    assert find_anchor(row_anchor(), {}, screen_with(), rows("Red", "Green", "Blue")) == (255, 100)
+
+
+@pytest.mark.parametrize("names", [("Pink", "Red"), ("Blue", "Red", "Blue")])
+def test_button_of_missing_or_second_row_is_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(AnchorError):
+        find_anchor(row_anchor(), {}, screen_with(), rows(*names))
