@@ -260,11 +260,18 @@ def _find_target(
 def _by_neighbors(
     anchor: Anchor, values: Mapping[str, str], candidates: Sequence[ScreenTarget], targets: Sequence[ScreenTarget]
 ) -> list[ScreenTarget]:
-    """Return the candidates that have the most of the recorded neighbors; all of them where none tells them apart."""
-    labels = {fill(text, values) for text in anchor.neighbors} - {fill(anchor.label, values)}
-    if not labels:
+    """Return the candidates with the recorded nearest neighbor, and of those the ones with most of the others.
+
+    Where no neighbor tells elements apart, all are returned. A label like the element's own tells nothing.
+    """
+    label = fill(anchor.label, values)
+    recorded = [text for text in (fill(template, values) for template in anchor.neighbors) if text != label]
+    if not recorded:
         return list(candidates)
-    counts = [len(labels.intersection(neighbor_labels(item, targets))) for item in candidates]
+    counts = []
+    for item in candidates:
+        labels = [text for text in neighbor_labels(item, targets) if text != label]
+        counts.append(len(set(recorded).intersection(labels)) if labels[:1] == recorded[:1] else 0)
     best = max(counts)
     return [item for item, count in zip(candidates, counts, strict=True) if count == best and best > 0]
 

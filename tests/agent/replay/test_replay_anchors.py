@@ -227,10 +227,11 @@ def row_anchor() -> Anchor:
 
 
 def test_button_is_found_by_its_row() -> None:
+    assert find_anchor(row_anchor(), {}, screen_with(), rows("Red", "Blue", "Green")) == (255, 60)
     assert find_anchor(row_anchor(), {}, screen_with(), rows("Red", "Green", "Blue")) == (255, 100)
 
 
-@pytest.mark.parametrize("names", [("Pink", "Red"), ("Blue", "Red", "Blue")])
+@pytest.mark.parametrize("names", [("Green", "Pink", "Red"), ("Green", "Blue", "Green", "Blue")])
 def test_button_of_missing_or_second_row_is_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(AnchorError):
         find_anchor(row_anchor(), {}, screen_with(), rows(*names))
