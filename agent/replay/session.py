@@ -38,19 +38,19 @@ def load_program(name: str, root: Path) -> Program:
     return compile_trace(read_trace(find_run(root, name)))
 
 
-def choose_program(name: str, program: Program, given: str | None) -> str | None:
+def choose_program(name: str, program: Program, command: str | None) -> str | None:
     """Return the command line that a virtual desktop starts: the given one, or that of the run.
 
     Args:
         name: What `load_program` got.
         program: What it returned.
-        given: The command line of `--program`; None without one.
+        command: The command line of `--program`; None without one.
 
     Raises:
         UsageError: Only a program's file names the command, and it may come from somebody else.
     """
-    if given is not None or not program.program:
-        return given
+    if command is not None or not program.program:
+        return command
     if Path(name).is_file():
         raise UsageError(
             f"{name} starts a command on the virtual desktop, which a file may do only if you name it as well; if you "

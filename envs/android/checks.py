@@ -9,7 +9,6 @@ from envs.android import commands, display
 from envs.android.adb import AdbServer, Phone, select_device
 from envs.android.commands import Command
 from envs.chromium.address import person_address
-from envs.miniwob import pages
 from envs.options import SurfaceOptions
 from envs.simulators.android.control_server import PROPERTY
 
@@ -49,14 +48,11 @@ def view_command(url: str, error: type[InvalidActionError] | type[UsageError]) -
         raise error(f"a phone's browser opens http and https addresses without spaces, not {url[:200]!r}") from None
 
 
-def check_options(options: SurfaceOptions) -> list[str]:
-    """Return every reason for which the phone could not be used now; see envs.options."""
-    url, is_practice = options.url, pages.is_miniwob_address(options.url)
+def option_problems(options: SurfaceOptions, *, is_practice: bool) -> list[str]:
+    """Return every reason for which the phone could not be used now, but those of a practice page itself."""
     checks: list[Callable[[], object]] = [lambda: check_phone(options.where, is_practice=is_practice)]
-    if is_practice:
-        checks.append(lambda: pages.page(pages.task_name(url)))
-    elif url:
-        checks.append(lambda: view_command(person_address(url), UsageError))
+    if options.url and not is_practice:
+        checks.append(lambda: view_command(person_address(options.url), UsageError))
     return foreign_options(options) + usage_problems(*checks)
 
 

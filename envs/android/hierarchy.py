@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 from actions.screen import Area
 from actions.targets import ScreenTarget
+from envs.android import commands
+from envs.android.adb import Phone
 from envs.android.display import DisplayState
 
 MAX_TARGETS = 1000
@@ -36,6 +38,12 @@ HIERARCHY = re.compile(rb"<hierarchy\b.*</hierarchy>", re.DOTALL)
 BOUNDS = re.compile(r"\[(-?\d+),(-?\d+)\]\[(-?\d+),(-?\d+)\]")
 KEYBOARD_SHOWN = re.compile(r"\bmInputShown=true\b")
 KEYBOARD_SHARE = 0.5  # of the screen's height, from which on a shown keyboard may cover elements
+
+
+def read_targets(phone: Phone, state: DisplayState, size: tuple[int, int]) -> tuple[ScreenTarget, ...] | None:
+    """Return the elements of the active window; None if the phone does not tell them. See parse_targets."""
+    has_keyboard = is_keyboard_shown(phone.query(commands.INPUT_METHOD).text)
+    return parse_targets(phone.query(commands.UI_DUMP).out, state, size, has_keyboard=has_keyboard)
 
 
 def parse_targets(

@@ -27,19 +27,19 @@ from actions import (
     TypeText,
     UsageError,
     Wait,
+    usage_problems,
 )
 from actions.facts import ActionFacts
 from actions.keys import to_platform_key
 from actions.targets import ScreenTarget
 from envs.android import apps, commands, display, failures, text_confirmation
 from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
-from envs.android.checks import check_options as check_options
-from envs.android.checks import check_ready, foreign_options, needs_simulator, view_command
+from envs.android.checks import check_ready, foreign_options, needs_simulator, option_problems, view_command
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
 from envs.android.facts import FocusWatch
 from envs.android.gestures import SWIPE_S, scroll_swipes
-from envs.android.hierarchy import is_keyboard_shown, parse_targets
+from envs.android.hierarchy import read_targets
 from envs.android.keyboard import KeyboardManager, is_field_focused, restore_keyboard
 from envs.android.text_input import needs_keyboard, split_text
 from envs.chromium.address import model_address, person_address
@@ -121,8 +121,7 @@ class Surface:
             SurfaceError: if screenshots fail, or stay black for no known reason.
         """
         self._check_open()
-        self._targets = None
-        broken, black_since = 0, 0.0
+        broken, black_since, self._targets = 0, 0.0, None
         while True:
             state = self._read_rotation()  # first: if the phone is turned in between, touches are refused
             self._focus_watch.remember(state)
@@ -208,9 +207,7 @@ class Surface:
         """Return the elements of the active window; None where they are not read, or the phone does not tell them."""
         self._check_open()
         if self._reads_elements and self._targets is None and self._state is not None:
-            has_keyboard = is_keyboard_shown(self._phone.query(commands.INPUT_METHOD).text)
-            dump = self._phone.query(commands.UI_DUMP).out
-            self._targets = parse_targets(dump, self._state, self._size, has_keyboard=has_keyboard)
+            self._targets = read_targets(self._phone, self._state, self._size)
         return self._targets
 
     def pop_notices(self) -> str:
@@ -494,3 +491,10 @@ def open_surface(opening: SurfaceOptions) -> Surface:
     if problems := foreign_options(opening):
         raise UsageError("\n".join(problems))
     return Surface(opening.where, opening.url, reads_elements=opening.read_elements)
+
+
+def check_options(options: SurfaceOptions) -> list[str]:
+    """Return every reason for which the phone could not be used now; see envs.options."""
+    is_practice = pages.is_miniwob_address(options.url)
+    page_problems = usage_problems(lambda: pages.page(pages.task_name(options.url))) if is_practice else []
+    return option_problems(options, is_practice=is_practice) + page_problems
