@@ -118,6 +118,10 @@ class Settings:
         default="", description="Path of a JSON schema; the run ends with an answer that fits it."
     )
     headed: bool = Field(default=False, description="Show the browser's window.")
+    read_elements: bool = Field(
+        default=False,
+        description="Read the elements of a phone's screen in each step, for replays by label; 1 to 10 s a step.",
+    )
     max_steps: Integer = Field(default=30, ge=1, description="Steps after which a run ends unfinished.")
     max_minutes: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="Minutes after which a run ends unfinished, without those of the user; unset: any."

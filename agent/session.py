@@ -312,6 +312,7 @@ def surface_options(settings: Settings) -> SurfaceOptions:
         share=settings.share,
         network=NetworkRules(settings.allow_hosts, refuse_private_names=settings.refuse_private_names),
         hold_writes=settings.hold_writes,
+        read_elements=settings.read_elements,
     )
 
 

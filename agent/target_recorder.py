@@ -9,7 +9,7 @@ from actions import Action, Screen, Surface, SurfaceError
 from actions.surface import SupportsTargets
 from actions.targets import ScreenTarget
 
-MAX_NEIGHBORS = 2
+MAX_NEIGHBORS = 3
 MAX_NEIGHBOR_CHARS = 60
 MAX_APPEARED = 60  # texts of a step
 
@@ -93,13 +93,14 @@ def describe_target(targets: Sequence[ScreenTarget], x: int, y: int) -> dict[str
 
 
 def neighbor_labels(target: ScreenTarget, targets: Sequence[ScreenTarget]) -> tuple[str, ...]:
-    """Return the nearest text to the left in the same row, and the nearest one above."""
+    """Return the text that contains an element, the nearest one to the left in its row, and the nearest one above."""
     left, top, width, height = target.area
     texts = [
         item
         for item in targets
         if item is not target and item.label and len(item.label) <= MAX_NEIGHBOR_CHARS and not item.field
     ]
+    around = [item for item in texts if _contains(item, target) and item.label != target.label]
     beside = [
         item
         for item in texts
@@ -111,11 +112,17 @@ def neighbor_labels(target: ScreenTarget, targets: Sequence[ScreenTarget]) -> tu
         if item.area[1] + item.area[3] <= top + 2 and item.area[0] < left + width and left < item.area[0] + item.area[2]
     ]
     nearest = [
+        min(around, key=lambda item: item.area[2] * item.area[3], default=None),
         max(beside, key=lambda item: item.area[0] + item.area[2], default=None),
         max(above, key=lambda item: item.area[1] + item.area[3], default=None),
     ]
     labels = [item.label for item in nearest if item is not None]
     return tuple(dict.fromkeys(labels))[:MAX_NEIGHBORS]
+
+
+def _contains(outer: ScreenTarget, inner: ScreenTarget) -> bool:
+    left, top, width, height = inner.area
+    return outer.contains(left, top) and outer.contains(left + width - 1, top + height - 1)
 
 
 def _middle(target: ScreenTarget) -> float:

@@ -43,6 +43,7 @@ class SurfaceOptions:
         share: Folders that the programs of a virtual desktop may read and write.
         network: What the browser of the surface may connect to, besides `url`.
         hold_writes: Hold requests that would change something until a person lets them be sent.
+        read_elements: Read the elements of the screen even where that takes seconds, as on a real phone.
     """
 
     where: str = ""
@@ -55,3 +56,4 @@ class SurfaceOptions:
     share: tuple[str, ...] = ()
     network: NetworkRules = PUBLIC_HOSTS
     hold_writes: bool = False
+    read_elements: bool = False

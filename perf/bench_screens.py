@@ -37,13 +37,14 @@ def open_bench_env(settings: Settings) -> Iterator[tuple[Env, BrowserSurface | D
 
 @contextmanager
 def open_bench_phone(
-    url: str = "", network: NetworkRules = PUBLIC_HOSTS
+    url: str = "", network: NetworkRules = PUBLIC_HOSTS, *, reads_elements: bool = False
 ) -> Iterator[tuple[SimulatedPhone, AndroidSurface, AdbServerProcess]]:
     """Start a simulated phone; yield it, the surface that is connected to it, and its adb server.
 
     Args:
         url: Where the surface starts; "" for the home screen.
         network: What the phone's browser may connect to.
+        reads_elements: Whether the surface reads the elements of the screen.
 
     Raises:
         UsageError: adb is not installed, or the phone cannot start.
@@ -55,5 +56,5 @@ def open_bench_phone(
 
     with AdbServerProcess() as server, SimulatedPhone(network=network) as phone:
         server.run("connect", phone.address)
-        with Surface(phone.address, url, port=server.port) as surface:
+        with Surface(phone.address, url, port=server.port, reads_elements=reads_elements) as surface:
             yield phone, surface, server

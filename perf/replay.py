@@ -1,4 +1,4 @@
-"""The command `agent bench replay`: one recorded episode of practice pages, replayed on pages of other seeds."""
+"""The command `agent bench replay`: one recorded episode, replayed on pages of other seeds or on changed ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -58,8 +58,15 @@ class ReplayScore:
 
 
 def replay(
-    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks. Default: four.", show_default=False)] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tasks, or changes of the page on other surfaces. Default: all.", show_default=False),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds on which each program is replayed.")] = 30,
+    surface: Annotated[
+        Literal["browser", "desktop:virtual", "phone"],
+        typer.Option("--surface", "--on", help="browser, desktop:virtual, or phone for a simulated one."),
+    ] = "browser",
     model: Annotated[str, typer.Option(help="Model that runs the same seeds, for comparison; default: none.")] = "",
     fallback: Annotated[
         str, typer.Option(help="Model that replays ask for a place that is missing; default: none.")
@@ -68,16 +75,28 @@ def replay(
 ) -> None:
     """Record a won episode of each task, replay it on pages of other seeds, and count how the replays end.
 
-    Episodes are recorded with the oracles of the training data. The exit code is 1 if a replay ends as a success that
-    the page does not confirm.
+    Episodes are recorded with the oracles of the training data. On a desktop and a phone, an order on one page is
+    recorded, and replayed for other names where theme, scale and layout of the page have changed. The exit code is 1
+    if a replay ends as a success that the page does not confirm.
     """
     from actions import UsageError
 
+    if surface != "browser" and model:
+        raise UsageError(f"--model cannot be used with --surface {surface}: it compares practice pages; remove --model")
+    if surface != "browser":
+        from perf.replay_changes import score_changes
+
+        with tempfile.TemporaryDirectory() as folder:
+            _report(score_changes(surface, tasks or (), seeds, Path(folder), fallback), seeds, json)
     names = tasks or list(TASKS)
     if unknown := sorted(set(names) - set(TASKS)):
         raise UsageError(f"agent bench replay has no task '{unknown[0]}'; tasks: {', '.join(TASKS)}")
     with tempfile.TemporaryDirectory() as folder:
-        scores = [score_task(task, seeds, Path(folder), model, fallback) for task in names]
+        _report([score_task(task, seeds, Path(folder), model, fallback) for task in names], seeds, json)
+
+
+def _report(scores: list[ReplayScore], seeds: int, json: bool) -> NoReturn:
+    """Print the scores and exit."""
     if json:
         print(json_.dumps({"seeds": seeds, "tasks": [asdict(score) for score in scores]}))
     else:
@@ -89,13 +108,13 @@ def replay(
 def format_score(score: ReplayScore, seeds: int) -> str:
     """Return the score of a task as text."""
     lines = [
-        f"{score.task:18} {score.done:3} of {seeds} done, {score.halted} halted, {score.wrong} wrong, "
+        f"{score.task:26} {score.done:3} of {seeds} done, {score.halted} halted, {score.wrong} wrong, "
         f"{score.silent} silently wrong; {score.step_ms or 0:.0f} ms a step, "
         f"{score.recorded_step_ms:.0f} ms when recorded"
     ]
     if score.model_step_ms is not None:
-        lines.append(f"{'':18} the model: {score.model_done} of {seeds} done, {score.model_step_ms:.0f} ms a step")
-    lines += [f"{'':20}{len(seeds_of):3} x {reason}" for reason, seeds_of in score.reasons.items()]
+        lines.append(f"{'':26} the model: {score.model_done} of {seeds} done, {score.model_step_ms:.0f} ms a step")
+    lines += [f"{'':28}{len(seeds_of):3} x {reason}" for reason, seeds_of in score.reasons.items()]
     return "\n".join(lines)
 
 
@@ -143,7 +162,9 @@ def record_program(env: LiveEnv, task: str, folder: Path) -> tuple[int, Program,
     from perf.oracle_policy import OraclePolicy
 
     for seed in range(RECORD_START, RECORD_START + MAX_RECORDINGS):
-        episode = _run(env, OraclePolicy(env, task), seed, folder, MAX_STEPS, {"url": f"miniwob:{task}", "seed": seed})
+        episode = run_guarded(
+            env, OraclePolicy(env, task), seed, folder, MAX_STEPS, {"url": f"miniwob:{task}", "seed": seed}
+        )
         if episode.status == "success":
             return seed, compile_trace(read_trace(Path(episode.run))), episode
     raise UsageError(f"the oracle of {task} won on none of {MAX_RECORDINGS} seeds, so nothing can be replayed")
@@ -159,7 +180,7 @@ def replay_program(
     policy = ReplayPolicy(program, typed, fallback)
     policy.attach(env.surface)
     max_steps = len(program.steps) * STEPS_PER_ACTION + 1
-    episode = _run(env, policy, seed, folder, max_steps, {"url": program.url, "seed": seed})
+    episode = run_guarded(env, policy, seed, folder, max_steps, {"url": program.url, "seed": seed})
     performed = sum(
         step.action is not None and not step.error and step.action.verb not in ("wait", "done")
         for step in episode.steps
@@ -167,7 +188,9 @@ def replay_program(
     return episode, performed
 
 
-def _run(env: LiveEnv, policy: Policy, seed: int, folder: Path, max_steps: int, about: Mapping[str, object]) -> Episode:
+def run_guarded(
+    env: LiveEnv, policy: Policy, seed: int, folder: Path, max_steps: int, about: Mapping[str, object]
+) -> Episode:
     """Run one guarded episode with a trace."""
     from agent.loop import run
     from agent.safety.policy import load_safety_policy

@@ -53,12 +53,12 @@ def time_call(function: Callable[[int], object]) -> TimedCall:
 
 
 @contextmanager
-def serve_page() -> Iterator[str]:
-    """Serve PAGE on a free local port; return its URL."""
+def serve_page(html: str = PAGE) -> Iterator[str]:
+    """Serve a page on a free local port; return its URL."""
 
     class PageHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = PAGE.encode()
+            body = html.encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))

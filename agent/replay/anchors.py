@@ -5,19 +5,34 @@ from __future__ import annotations
 import base64
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from actions import Error, Screen
 from actions.screen import Area, Pixels
 from actions.targets import ScreenTarget
-from agent.replay.crops import MIN_MARGIN, MIN_SCORE, find_crop, is_unique, similarity_at
+from agent.replay.crops import (
+    MAX_RIVAL,
+    MIN_MARGIN,
+    MIN_SCORE,
+    find_crop,
+    find_crop_near,
+    has_same_core,
+    is_unique,
+    similarity_at,
+)
 from agent.replay.parameters import escape, fill, references
 from agent.replay.program import Anchor
 from agent.target_recorder import neighbor_labels, target_at
 from agent.trace import encode_png
 
-CROP_SIZES = ((64, 32), (96, 48), (160, 80), (240, 120), (320, 160))  # pixels; the smallest unique one is stored
+CROP_SIZES = ((64, 32), (96, 48), (160, 40), (240, 40), (400, 40))  # pixels; strips show the row of the point
+# Only where no row differs from the others: what is above and below may be in another order later.
+BLOCK_SIZES = ((160, 80), (240, 120), (320, 160))
+GOOD_RIVAL = 0.8  # no other crop is tried
+MAX_AREA = (320, 160)  # of an element that is cropped as a whole
 CROP_BORDER_PX = 6
 MIN_LABEL_SIMILARITY = 0.6  # of what a model points at
 MIN_CROP_SIMILARITY = 0.8
@@ -33,6 +48,23 @@ class AnchorError(Error):
     def __init__(self, message: str, *, is_missing: bool) -> None:
         super().__init__(message)
         self.is_missing = is_missing
+
+
+class AnchorCrop(NamedTuple):
+    """A part of a recorded screen.
+
+    Args:
+        png: The pixels as PNG in base64; "" where no part is unique.
+        point: The anchor's point in pixels of the crop.
+        rival: How much the most similar other place of the screen resembles it.
+    """
+
+    png: str
+    point: tuple[int, int]
+    rival: float
+
+
+NO_CROP = AnchorCrop("", (0, 0), 0.0)
 
 
 def describe(anchor: Anchor, values: Mapping[str, str]) -> str:
@@ -75,8 +107,8 @@ def find_anchor(
     return _point_on(target, anchor, values, targets)
 
 
-def make_crop(screen: Screen, x: int, y: int, area: Area | None) -> tuple[str, tuple[int, int]]:
-    """Return the smallest crop around a point that is unique on its own screen as PNG in base64, and the point in it.
+def make_crop(screen: Screen, x: int, y: int, area: Area | None) -> AnchorCrop:
+    """Return a crop around a point that is unique on its own screen: the smallest that little else resembles.
 
     Args:
         screen: The recorded screenshot.
@@ -85,24 +117,26 @@ def make_crop(screen: Screen, x: int, y: int, area: Area | None) -> tuple[str, t
         area: The element's area; None where it is unknown.
 
     Returns:
-        ("", (0, 0)) where no crop is unique.
+        NO_CROP where no crop is unique.
     """
     boxes = []
-    if area is not None and area[2] <= CROP_SIZES[-1][0] and area[3] <= CROP_SIZES[-1][1]:
+    if area is not None and area[2] <= MAX_AREA[0] and area[3] <= MAX_AREA[1]:
         left, top, width, height = area
         boxes.append(
             (left - CROP_BORDER_PX, top - CROP_BORDER_PX, left + width + CROP_BORDER_PX, top + height + CROP_BORDER_PX)
         )
-    boxes += [(x - width // 2, y - height // 2, x + width // 2, y + height // 2) for width, height in CROP_SIZES]
-    for box in boxes:
-        left, top = max(0, box[0]), max(0, box[1])
-        crop = screen.pixels[top : box[3], left : box[2]]
-        if crop.size == 0:
-            continue
-        matches = find_crop(crop, screen.pixels, (1.0,))
-        if is_unique(matches) and (matches[0].left, matches[0].top) == (left, top):
-            return base64.b64encode(encode_png(Screen(np.array(crop)))).decode(), (x - left, y - top)
-    return "", (0, 0)
+    boxes += [_box_around(x, y, size) for size in CROP_SIZES]
+    for group in (boxes, [_box_around(x, y, size) for size in BLOCK_SIZES]):
+        best = NO_CROP
+        for left, top, right, bottom in group:
+            crop = _crop_of(screen, x, y, (max(0, left), max(0, top), right, bottom))
+            if crop.png and (not best.png or crop.rival < best.rival):
+                best = crop
+            if best.png and best.rival <= GOOD_RIVAL:
+                break
+        if best.png:
+            return best
+    return NO_CROP
 
 
 def agreeing_anchor(
@@ -128,26 +162,46 @@ def agreeing_anchor(
         similarity = difflib.SequenceMatcher(None, label.casefold(), target.label.casefold()).ratio()
         if (not label or similarity < MIN_LABEL_SIMILARITY) and not _looks_alike(anchor, screen, x, y):
             return None
-        crop, point = make_crop(screen, x, y, target.area)
+        crop = make_crop(screen, x, y, target.area)
         return Anchor(
             target.role,
             escape(target.label),
             target.field,
             tuple(escape(text) for text in neighbor_labels(target, targets)),
             offset_in(target.area, x, y),
-            crop,
-            point,
+            crop.png,
+            crop.point,
+            crop.rival,
+            (x, y),
         )
     if not _looks_alike(anchor, screen, x, y):
         return None
-    crop, point = make_crop(screen, x, y, None)
-    return Anchor(anchor.role, anchor.label, anchor.field, anchor.neighbors, anchor.offset, crop, point)
+    crop = make_crop(screen, x, y, None)
+    return replace(anchor, crop=crop.png, crop_point=crop.point, rival=crop.rival, place=(x, y))
 
 
 def offset_in(area: Area, x: int, y: int) -> tuple[float, float]:
     """Return a pixel as fractions of an area's width and height."""
     left, top, width, height = area
     return round((x - left + 0.5) / width, 4), round((y - top + 0.5) / height, 4)
+
+
+def _box_around(x: int, y: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    return x - size[0] // 2, y - size[1] // 2, x + size[0] // 2, y + size[1] // 2
+
+
+def _crop_of(screen: Screen, x: int, y: int, box: tuple[int, int, int, int]) -> AnchorCrop:
+    """Return the part of a screen in a box (left, top, right, bottom); NO_CROP if another place is nearly the same."""
+    left, top, right, bottom = box
+    crop = screen.pixels[top:bottom, left:right]
+    matches = find_crop(crop, screen.pixels, (1.0,)) if crop.size else []
+    if not matches or (matches[0].left, matches[0].top) != (left, top):
+        return NO_CROP
+    rival = max(matches[1].score, 0.0) if len(matches) > 1 else 0.0
+    if rival > MAX_RIVAL:
+        return NO_CROP
+    png = base64.b64encode(encode_png(Screen(np.array(crop)))).decode()
+    return AnchorCrop(png, (x - left, y - top), round(rival, 4))
 
 
 def _looks_alike(anchor: Anchor, screen: Screen, x: int, y: int) -> bool:
@@ -160,15 +214,28 @@ def _looks_alike(anchor: Anchor, screen: Screen, x: int, y: int) -> bool:
 def _find_by_crop(anchor: Anchor, screen: Screen) -> tuple[int, int]:
     if not anchor.crop:
         raise AnchorError("no part of the recorded screen identifies this place", is_missing=True)
-    matches = find_crop(anchor.crop_pixels(), screen.pixels)
-    if not matches or matches[0].score < MIN_SCORE:
-        best = f"; the best match has {matches[0].score:.2f} of {MIN_SCORE}" if matches else ""
+    crop = anchor.crop_pixels()
+    if anchor.place is None:
+        matches = find_crop(crop, screen.pixels)
+    else:
+        left, top = (place - offset for place, offset in zip(anchor.place, anchor.crop_point, strict=True))
+        matches = find_crop_near(crop, screen.pixels, left, top)
+    # Where the place is gone, what resembled it on the recorded screen is the best match: halfway to a perfect one.
+    min_score = max(MIN_SCORE, (1 + anchor.rival) / 2)
+    margin = min(MIN_MARGIN, (1 - anchor.rival) / 2)
+    if not matches or matches[0].score < min_score:
+        best = f"; the best match has {matches[0].score:.2f} of {min_score:.2f}" if matches else ""
         raise AnchorError(f"the recorded part of the screen is not there{best}", is_missing=True)
-    if not is_unique(matches):
+    if not is_unique(matches, margin):
         raise AnchorError(
             f"the recorded part of the screen is there more than once: the two best matches have "
-            f"{matches[0].score:.2f} and {matches[1].score:.2f}, which is a margin below {MIN_MARGIN}",
+            f"{matches[0].score:.2f} and {matches[1].score:.2f}, which is a margin below {margin:.2f}",
             is_missing=False,
+        )
+    if not has_same_core(crop, anchor.crop_point, screen.pixels, matches[0]):
+        raise AnchorError(
+            "the recorded part of the screen is there, but shows something else where the action points",
+            is_missing=True,
         )
     x, y = matches[0].point(*anchor.crop_point)
     return min(max(x, 0), screen.width - 1), min(max(y, 0), screen.height - 1)
@@ -180,7 +247,7 @@ def _find_target(
     label = fill(anchor.label, values)
     candidates = [item for item in targets if (item.role, item.label, item.field) == (anchor.role, label, anchor.field)]
     if candidates and (not label or len(candidates) > 1):
-        candidates = _by_neighbors(anchor, values, candidates, targets) or ([] if not label else candidates)
+        candidates = _by_neighbors(anchor, values, candidates, targets)
         if not label or len(candidates) > 1:
             candidates = _by_pixels(anchor, candidates, screen.pixels)
     if not candidates:
@@ -193,11 +260,18 @@ def _find_target(
 def _by_neighbors(
     anchor: Anchor, values: Mapping[str, str], candidates: Sequence[ScreenTarget], targets: Sequence[ScreenTarget]
 ) -> list[ScreenTarget]:
-    """Return the candidates that have the most of the recorded neighbors; all of them where none was recorded."""
-    if not anchor.neighbors:
+    """Return the candidates with the recorded nearest neighbor, and of those the ones with most of the others.
+
+    Where no neighbor tells elements apart, all are returned. A label like the element's own tells nothing.
+    """
+    label = fill(anchor.label, values)
+    recorded = [text for text in (fill(template, values) for template in anchor.neighbors) if text != label]
+    if not recorded:
         return list(candidates)
-    labels = {fill(text, values) for text in anchor.neighbors}
-    counts = [len(labels.intersection(neighbor_labels(item, targets))) for item in candidates]
+    counts = []
+    for item in candidates:
+        labels = [text for text in neighbor_labels(item, targets) if text != label]
+        counts.append(len(set(recorded).intersection(labels)) if labels[:1] == recorded[:1] else 0)
     best = max(counts)
     return [item for item, count in zip(candidates, counts, strict=True) if count == best and best > 0]
 
@@ -215,7 +289,7 @@ def _by_pixels(anchor: Anchor, candidates: Sequence[ScreenTarget], pixels: Pixel
         x, y = left + int(anchor.offset[0] * width), top + int(anchor.offset[1] * height)
         scores.append(similarity_at(crop, pixels, x - anchor.crop_point[0], y - anchor.crop_point[1]))
     order = sorted(range(len(candidates)), key=lambda index: -scores[index])
-    if scores[order[0]] < MIN_SCORE:
+    if scores[order[0]] < max(MIN_SCORE, (1 + anchor.rival) / 2):
         return list(candidates) if len(candidates) > 1 else []
     if len(order) > 1 and scores[order[0]] - scores[order[1]] < MIN_MARGIN:
         return list(candidates)

@@ -34,9 +34,12 @@ def replay(
         str | None, typer.Option("--surface", "--on", help="As of `agent run`; default: as recorded.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="Page to start from; default: as recorded.")] = None,
-    window: Annotated[str | None, typer.Option(help="As of `agent run`.", metavar="TITLE")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="As of `agent run`; default: as recorded.", metavar="TITLE")
+    ] = None,
     program_command: Annotated[
-        str | None, typer.Option("--program", help="As of `agent run`.", metavar="COMMAND")
+        str | None,
+        typer.Option("--program", help="As of `agent run`; default: as recorded.", metavar="COMMAND"),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of a practice page; default: as recorded.")] = None,
     model: Annotated[
@@ -67,7 +70,7 @@ def replay(
     from agent import config
     from agent.command_result import capture_stdout, exit_code
     from agent.replay.program import describe_changes, write_program
-    from agent.replay.session import load_program, parse_values, run_replay
+    from agent.replay.session import choose_program, load_program, parse_values, run_replay
     from agent.session import runs_root
     from agent.ui.display import TextDisplay, display
 
@@ -82,8 +85,8 @@ def replay(
         "url": url if url is not None else recorded.url,
         "width": recorded.page_size[0],
         "height": recorded.page_size[1],
-        "window": window,
-        "program": program_command,
+        "window": window if window is not None else recorded.window or None,
+        "program": choose_program(run, recorded, program_command),
         "seed": seed if seed is not None else recorded.seed,
         "model": model,
         "approve": approve,

@@ -38,6 +38,8 @@ class Anchor:
         offset: The point as fractions of the element's width and height; of the crop where there is no element.
         crop: The recorded pixels as PNG in base64; "" where no part of the screen identifies the place.
         crop_point: The point in pixels of the crop.
+        rival: How much the most similar other place of the recorded screen resembles the crop, at most 1.
+        place: The point in pixels of the recorded screenshot; None where it is unknown.
     """
 
     role: str | None = None
@@ -47,6 +49,8 @@ class Anchor:
     offset: tuple[float, float] = (0.5, 0.5)
     crop: str = Field(default="", max_length=MAX_CROP_BYTES)
     crop_point: tuple[int, int] = (0, 0)
+    rival: float = 0.0
+    place: tuple[int, int] | None = None
 
     def crop_pixels(self) -> Pixels:
         """Return the crop, [height, width, 3]; call it only where there is one.
@@ -105,6 +109,8 @@ class _ProgramFile:
     surface: str
     steps: tuple[ProgramStep, ...] = Field(min_length=1)
     url: str = ""
+    window: str = ""
+    program: str = ""
     seed: int | None = None
     size: tuple[int, int] = (0, 0)
     page_size: tuple[int, int] = (1288, 728)
@@ -126,6 +132,8 @@ class Program:
         parameters: The values that may differ.
         steps: The actions.
         expect: Templates of what holds after the run, as for `--expect`.
+        window: Title of the only desktop window that is seen; "" for all.
+        program: Command line of the program that a virtual desktop starts; "" for none.
     """
 
     goal: str
@@ -137,6 +145,13 @@ class Program:
     parameters: tuple[Parameter, ...]
     steps: tuple[ProgramStep, ...]
     expect: tuple[str, ...] = ()
+    window: str = ""
+    program: str = ""
+
+    @property
+    def has_elements(self) -> bool:
+        """Whether the elements of the screen were known when it was recorded."""
+        return any(anchor.role is not None for step in self.steps for anchor in step.anchors)
 
     def with_anchor(self, step: int, point: int, anchor: Anchor) -> Program:
         """Return the program with another anchor of a point of a step; both count from 0."""
@@ -200,6 +215,8 @@ def read_program(path: Path) -> Program:
         parameters,
         content.steps,
         content.expect,
+        content.window,
+        content.program,
     )
     _check(program, path)
     return program
@@ -254,6 +271,8 @@ def _lines(program: Program) -> Iterator[str]:
             "goal": program.goal,
             "surface": program.surface,
             "url": program.url,
+            "window": program.window or None,
+            "program": program.program or None,
             "seed": program.seed,
             "size": program.size,
             "page_size": program.page_size,
@@ -277,8 +296,9 @@ def _lines(program: Program) -> Iterator[str]:
             optional = {"field": anchor.field, "neighbors": anchor.neighbors}
             yield from _assignments(optional, leaves_out_empty=True)
             yield from _assignments({"offset": anchor.offset})
+            yield from _assignments({"place": anchor.place})
             if anchor.crop:
-                yield from _assignments({"crop_point": anchor.crop_point, "crop": anchor.crop})
+                yield from _assignments({"rival": anchor.rival, "crop_point": anchor.crop_point, "crop": anchor.crop})
 
 
 def _assignments(values: Mapping[str, object], *, leaves_out_empty: bool = False) -> Iterator[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from actions import Action, Drag, PressKeys, Screen, TypeText, UsageError
+from actions.screen import Area
 from agent.replay.anchors import make_crop, offset_in
 from agent.replay.parameters import ParameterTable
 from agent.replay.program import Anchor, Program, ProgramStep
@@ -85,6 +87,8 @@ def compile_trace(trace: Trace) -> Program:
         parameters=table.used,
         steps=steps,
         expect=expect,
+        window=str(settings.get("window") or ""),
+        program=str(settings.get("program") or ""),
     )
 
 
@@ -194,20 +198,21 @@ def _step(
 
 
 def _anchor(screen: Screen, x: int, y: int, target: JsonObject | None, label: str, table: ParameterTable) -> Anchor:
+    area: Area | None = None
+    if target is not None and "area" in target:
+        left, top, width, height = target["area"]
+        area = (left, top, width, height)
+    crop = make_crop(screen, x, y, area)
+    anchor = Anchor(crop=crop.png, crop_point=crop.point, rival=crop.rival, place=(x, y))
     if target is None:
-        crop, point = make_crop(screen, x, y, None)
-        return Anchor(crop=crop, crop_point=point)
-    left, top, width, height = target.get("area") or (x, y, 1, 1)
-    has_area = "area" in target
-    crop, point = make_crop(screen, x, y, (left, top, width, height) if has_area else None)
-    return Anchor(
+        return anchor
+    return replace(
+        anchor,
         role=str(target["role"]),
         label=label,
         field=str(target["field"]),
         neighbors=tuple(table.observed(str(text)) for text in target.get("neighbors", ())),
-        offset=offset_in((left, top, width, height), x, y) if has_area else (0.5, 0.5),
-        crop=crop,
-        crop_point=point,
+        offset=offset_in(area, x, y) if area is not None else (0.5, 0.5),
     )
 
 

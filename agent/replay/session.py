@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,27 @@ def load_program(name: str, root: Path) -> Program:
     if Path(name).is_file():
         return read_program(Path(name))
     return compile_trace(read_trace(find_run(root, name)))
+
+
+def choose_program(name: str, program: Program, command: str | None) -> str | None:
+    """Return the command line that a virtual desktop starts: the given one, or that of the run.
+
+    Args:
+        name: What `load_program` got.
+        program: What it returned.
+        command: The command line of `--program`; None without one.
+
+    Raises:
+        UsageError: Only a program's file names the command, and it may come from somebody else.
+    """
+    if command is not None or not program.program:
+        return command
+    if Path(name).is_file():
+        raise UsageError(
+            f"{name} starts a command on the virtual desktop, which a file may do only if you name it as well; if you "
+            f"trust it, add --program {shlex.quote(program.program)!r:.300}"
+        )
+    return program.program
 
 
 def parse_values(sources: Sequence[str], program: Program) -> dict[str, str]:
@@ -82,7 +104,8 @@ def run_replay(
     has_practice_page = is_practice(settings.url)
     known = {item.name: item.recorded for item in program.parameters if item.kind != "hidden"} | dict(values)
     problems = _value_problems(program, settings, values)
-    settings = replace(settings, max_steps=len(program.steps) * STEPS_PER_ACTION + 1)
+    max_steps = len(program.steps) * STEPS_PER_ACTION + 1
+    settings = replace(settings, max_steps=max_steps, read_elements=program.has_elements)
     if not problems:
         expect = tuple(fill(template, known) for template in program.expect) + settings.expect
         settings = replace(settings, expect=expect)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from actions import InvalidActionError, UsageError
+from collections.abc import Callable
+
+from actions import InvalidActionError, UsageError, usage_problems
 from envs.android import commands, display
 from envs.android.adb import AdbServer, Phone, select_device
 from envs.android.commands import Command
+from envs.chromium.address import person_address
+from envs.options import SurfaceOptions
 from envs.simulators.android.control_server import PROPERTY
 
 
@@ -42,3 +46,18 @@ def view_command(url: str, error: type[InvalidActionError] | type[UsageError]) -
         return commands.view_url(url)
     except ValueError:
         raise error(f"a phone's browser opens http and https addresses without spaces, not {url[:200]!r}") from None
+
+
+def option_problems(options: SurfaceOptions, *, is_practice: bool) -> list[str]:
+    """Return every reason for which the phone could not be used now, but those of a practice page itself."""
+    checks: list[Callable[[], object]] = [lambda: check_phone(options.where, is_practice=is_practice)]
+    if options.url and not is_practice:
+        checks.append(lambda: view_command(person_address(options.url), UsageError))
+    return foreign_options(options) + usage_problems(*checks)
+
+
+def foreign_options(options: SurfaceOptions) -> list[str]:
+    """Return a sentence for the options of other surfaces."""
+    names = [f"--{name}" for name in ("window", "program", "headed", "share") if getattr(options, name)]
+    names += [name for name in ("width", "height") if getattr(options, name) != getattr(SurfaceOptions, name)]
+    return [f"{', '.join(names)} cannot be used with a phone; leave it out"] if names else []

@@ -8,7 +8,6 @@ known. Functions of a simulated phone (practice pages and their state) go throug
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -32,13 +31,15 @@ from actions import (
 )
 from actions.facts import ActionFacts
 from actions.keys import to_platform_key
+from actions.targets import ScreenTarget
 from envs.android import apps, commands, display, failures, text_confirmation
 from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
-from envs.android.checks import check_phone, check_ready, needs_simulator, view_command
+from envs.android.checks import check_ready, foreign_options, needs_simulator, option_problems, view_command
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
 from envs.android.facts import FocusWatch
 from envs.android.gestures import SWIPE_S, scroll_swipes
+from envs.android.hierarchy import read_targets
 from envs.android.keyboard import KeyboardManager, is_field_focused, restore_keyboard
 from envs.android.text_input import needs_keyboard, split_text
 from envs.chromium.address import model_address, person_address
@@ -71,6 +72,7 @@ class Surface:
         port: int | None = None,
         timeout_s: float = 10.0,
         reconnect_s: float = 15.0,
+        reads_elements: bool = False,
     ) -> None:
         """Connect to a phone.
 
@@ -80,6 +82,7 @@ class Surface:
             port: of the adb server; the user's if None.
             timeout_s: time for one reply.
             reconnect_s: time for a lost phone to come back.
+            reads_elements: whether `targets` reads the elements, which takes 1 to 10 s on a real phone.
 
         Raises:
             UsageError: if there is no such phone, or it is off or locked.
@@ -88,7 +91,8 @@ class Surface:
         server = AdbServer(port)
         self._phone = Phone(server, select_device(server, serial), timeout_s, reconnect_s)
         self._keyboards = KeyboardManager(self._phone)
-        self._closed = False
+        self._closed, self._reads_elements = False, reads_elements
+        self._targets: tuple[ScreenTarget, ...] | None = None  # since the last screenshot
         self._notices: list[str] = []
         self._state: DisplayState | None = None  # of the last screenshot, as is the size
         self._size = (0, 0)  # width and height
@@ -117,7 +121,7 @@ class Surface:
             SurfaceError: if screenshots fail, or stay black for no known reason.
         """
         self._check_open()
-        broken, black_since = 0, 0.0
+        broken, black_since, self._targets = 0, 0.0, None
         while True:
             state = self._read_rotation()  # first: if the phone is turned in between, touches are refused
             self._focus_watch.remember(state)
@@ -165,7 +169,7 @@ class Surface:
         self._check_open()
         if action.verb not in VERBS:
             raise InvalidActionError(f"a phone cannot '{action.verb}'; it can {', '.join(sorted(VERBS))}")
-        self._sent_parts = 0
+        self._sent_parts, self._targets = 0, None
         try:
             self._perform(action)
         except _RotatedError:
@@ -198,6 +202,13 @@ class Surface:
         """Return which app and window an action would reach now, and how they differ from the last screenshot's."""
         self._check_open()
         return self._focus_watch.read(action, self._read_rotation())
+
+    def targets(self) -> tuple[ScreenTarget, ...] | None:
+        """Return the elements of the active window; None where they are not read, or the phone does not tell them."""
+        self._check_open()
+        if self._reads_elements and self._targets is None and self._state is not None:
+            self._targets = read_targets(self._phone, self._state, self._size)
+        return self._targets
 
     def pop_notices(self) -> str:
         """Return what the pixels do not show, such as a secure screen or a lost connection; "" if nothing."""
@@ -477,24 +488,13 @@ def open_surface(opening: SurfaceOptions) -> Surface:
     Raises:
         UsageError: for options that do not apply to a phone.
     """
-    if problems := _foreign_options(opening):
+    if problems := foreign_options(opening):
         raise UsageError("\n".join(problems))
-    return Surface(opening.where, opening.url)
+    return Surface(opening.where, opening.url, reads_elements=opening.read_elements)
 
 
 def check_options(options: SurfaceOptions) -> list[str]:
     """Return every reason for which the phone could not be used now; see envs.options."""
-    url, is_practice = options.url, pages.is_miniwob_address(options.url)
-    checks: list[Callable[[], object]] = [lambda: check_phone(options.where, is_practice=is_practice)]
-    if is_practice:
-        checks.append(lambda: pages.page(pages.task_name(url)))
-    elif url:
-        checks.append(lambda: view_command(person_address(url), UsageError))
-    return _foreign_options(options) + usage_problems(*checks)
-
-
-def _foreign_options(options: SurfaceOptions) -> list[str]:
-    """Return a sentence for the options of other surfaces."""
-    names = [f"--{name}" for name in ("window", "program", "headed", "share") if getattr(options, name)]
-    names += [name for name in ("width", "height") if getattr(options, name) != getattr(SurfaceOptions, name)]
-    return [f"{', '.join(names)} cannot be used with a phone; leave it out"] if names else []
+    is_practice = pages.is_miniwob_address(options.url)
+    page_problems = usage_problems(lambda: pages.page(pages.task_name(options.url))) if is_practice else []
+    return option_problems(options, is_practice=is_practice) + page_problems

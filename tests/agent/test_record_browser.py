@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.agent_fakes import HERE
 from helpers.command import Agent
+from helpers.record_command import RecordCommand, click, type_text
 from helpers.viewer_page import open_page
 from helpers.write_site import WriteSite, serve_writes
 
 from agent.trace import list_runs, read_trace
 
 pytestmark = pytest.mark.usefixtures("chromium")
-ROOT = HERE.parent.parent
 BOX = "position:fixed;left:100px;width:200px;height:60px;top:"
 FORM = f"""<title>Order</title><form action=/done method=post>
 <input aria-label=Name style="{BOX}100px" name=name>
@@ -37,31 +34,6 @@ def site() -> Iterator[WriteSite]:
         yield served
 
 
-class RecordCommand:
-    """`agent record` in a process of its own, with the address of its viewer."""
-
-    def __init__(self, tmp_path: Path, *arguments: str) -> None:
-        line = [sys.executable, "-u", "-m", "agent", "record", *arguments, "--runs", str(tmp_path / "runs")]
-        self._errors = (tmp_path / "errors.txt").open("w+")
-        self.process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=self._errors, text=True)
-        assert self.process.stdout is not None
-        lines = (text.split()[1] for text in self.process.stdout if text.startswith("view "))
-        self.url = next(lines, "")
-        assert self.url, (tmp_path / "errors.txt").read_text()
-
-    def wait(self) -> int:
-        """Return the exit code."""
-        self.process.communicate(timeout=120)
-        return self.process.returncode
-
-    def close(self) -> None:
-        """End the process if a failed test left it."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
-        self._errors.close()
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
     commands: list[RecordCommand] = []
@@ -73,21 +45,6 @@ def start(tmp_path: Path) -> Iterator[Any]:
     yield begin
     for command in commands:
         command.close()
-
-
-def click(page: Any, point: tuple[int, int], count: int) -> None:
-    """Click at a pixel of the run's screen; `count` clicks are listed afterwards."""
-    page.wait_for_selector("#frame.taken")
-    box = page.locator("#screen").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * point[0] / 1288, box["y"] + box["height"] * point[1] / 728)
-    page.locator("#entries li.person", has_text="click (").nth(count - 1).wait_for()
-
-
-def type_text(page: Any, text: str, count: int) -> None:
-    """Type with the field below the screen; `count` texts are listed afterwards."""
-    page.fill("#typed", text)
-    page.click("#keyboard button[type=submit]")
-    page.locator("#entries li.person", has_text="type").nth(count - 1).wait_for()
 
 
 def last_folder(tmp_path: Path) -> Path:
@@ -141,6 +98,16 @@ def test_own_screen_is_not_recorded(agent: Agent) -> None:
     code, _, err = agent("record", "--surface", "desktop")
     assert code == 2
     assert "desktop:virtual" in err
+
+
+def test_recording_without_action_fails(start: Any, site: WriteSite, tmp_path: Path) -> None:
+    command = start("look", "--url", f"{site.origin}/form", "--policy", "sandbox")
+    with open_page(command.url) as page:
+        page.wait_for_selector("#frame.taken")
+        page.click("#hand-back")
+        page.wait_for_selector("#phase[data-phase=failure]")
+    assert command.wait() == 1
+    assert "nothing was done" in str(read_trace(last_folder(tmp_path)).first("end")["message"])
 
 
 def test_stop_button_ends_demonstration(start: Any, site: WriteSite, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ Sources: AOSP DisplayViewport.java, WindowManagerService.java, PowerManagerServi
 
 from __future__ import annotations
 
-from xml.sax.saxutils import quoteattr
-
 from envs.simulators.android.deviations import INNER_DISPLAY, OUTER_DISPLAY
 from envs.simulators.android.screen import App, PhoneScreen
 
@@ -68,20 +66,3 @@ def dump_input_method(ime: str, bound: bool) -> str:
     """Return the output of `dumpsys input_method`."""
     state = f"mCurMethodId={ime}\n  mHaveConnection=true mBoundToMethod={str(bound).lower()}"
     return f"Current Input Method Manager state:\n  {state}"
-
-
-def dump_ui(field: tuple[str, bool] | None) -> str:
-    """Return the output of `uiautomator dump /dev/tty` for the text field with the focus.
-
-    Args:
-        field: its text and whether it is a password; None without one.
-    """
-    text, is_password = field or ("", False)
-    node = (
-        f'<node index="0" text={quoteattr(text, {chr(34): "&quot;"})} class="android.widget.EditText" '
-        f'package="org.pixelhand" focused="true" password="{str(is_password).lower()}" bounds="[0,0][1,1]" />'
-    )
-    return (
-        "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>"
-        f'<hierarchy rotation="0">{node if field else ""}</hierarchy>UI hierchary dumped to: /dev/tty'
-    )

@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from playwright.async_api import Browser, BrowserContext, CDPSession, Error, Page, Playwright
@@ -24,6 +24,7 @@ from envs.chromium.page_scripts import drawing_script
 from envs.miniwob import pages
 from envs.network.proxy import NetworkProxy
 from envs.network.rules import PUBLIC_HOSTS, NetworkRules
+from envs.simulators.android.hierarchy import NODES_JS, UiNode
 
 PAGES = Path(__file__).parent / "pages"
 # The script of practice pages runs in every file: page; the phone's own pages must not get it, since they scroll.
@@ -237,14 +238,9 @@ class PhoneScreen:
         """Return the JSON value of an expression evaluated in the current app's page; promises are awaited."""
         return await (await self._front_page()).evaluate(js)
 
-    async def focused_field(self) -> tuple[str, bool] | None:
-        """Return the text of the field with the focus and whether it is a password; None without one."""
-        script = "(e => [String(e?.value ?? ''), e?.type === 'password'])(document.activeElement)"
-        if not await self.has_text_field():
-            return None
-        value = await self.evaluate(script)
-        assert isinstance(value, list)
-        return str(value[0]), bool(value[1])
+    async def ui_nodes(self) -> list[UiNode]:
+        """Return the visible elements of the current app."""
+        return cast(list[UiNode], await self.evaluate(NODES_JS))
 
     async def has_text_field(self) -> bool:
         """Return whether a text field has the focus."""

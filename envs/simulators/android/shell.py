@@ -12,6 +12,7 @@ from PIL import Image
 
 from envs.simulators.android import deviations, dumpsys
 from envs.simulators.android.faults import Faults
+from envs.simulators.android.hierarchy import dump_ui
 from envs.simulators.android.input_command import InputCommand
 from envs.simulators.android.input_methods import InputMethods
 from envs.simulators.android.screen import APPS, BROWSER, BY_PACKAGE, PhoneScreen
@@ -165,10 +166,12 @@ class Shell:
         return ShellResult(err=f"Can't find service: {' '.join(words)}\n".encode(), code=0)  # Android's exit status
 
     async def cmd_uiautomator(self, words: list[str]) -> ShellResult:
-        """Dump the element with the focus as XML."""
+        """Dump the elements of the current app as XML."""
         if words != ["dump", "/dev/tty"]:
             raise CommandError(f"Error: the simulated phone has no uiautomator {' '.join(words)}", 255)
-        return text_result(dumpsys.dump_ui(await self.screen.focused_field()))
+        screen = self.screen
+        nodes = await screen.ui_nodes()
+        return text_result(dump_ui(nodes, screen.current_app.package, screen.rotation, screen.scale, screen.size))
 
     async def cmd_input(self, words: list[str]) -> ShellResult:
         """Send touches and keys."""

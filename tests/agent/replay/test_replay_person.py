@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from helpers.agent_fakes import FakeEnv
+from helpers.viewer_page import MessageDisplay
 
 from actions import UsageError, parse_action
 from actions.targets import ScreenTarget
-from agent.demonstration import DemonstrationPolicy
+from agent.demonstration import ActionCounter, DemonstrationPolicy
 from agent.loop import run
 from agent.replay.policy import ReplayPolicy
 from agent.replay.recording import PERSON, compile_trace
@@ -62,7 +63,9 @@ def demonstrate(tmp_path: Path, env: FakeEnv, *actions: dict[str, Any]) -> Trace
     control.hand_back()
     manifest = {"goal": NAMES, "surface": "fake", "url": "", "policy": {"model": PERSON}}
     writer = TraceWriter(new_folder(tmp_path), manifest)
-    run(NAMES, env, DemonstrationPolicy(), max_steps=3, trace=writer, control=control)
+    counter = ActionCounter(MessageDisplay())
+    policy = DemonstrationPolicy(counter)
+    run(NAMES, env, policy, max_steps=3, trace=writer, on_event=counter, control=control)
     writer.close()
     return read_trace(writer.folder)
 
@@ -128,6 +131,10 @@ def test_older_trace_of_person_is_refused(tmp_path: Path) -> None:
         compile_trace(with_events(trace, *events))
 
 
-def test_empty_demonstration_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nothing"):
-        compile_trace(demonstrate(tmp_path, LabeledEnv()))
+@pytest.mark.parametrize("actions", [(), (OUTSIDE,), ({"verb": "wait", "seconds": 0.1},)])
+def test_empty_demonstration_is_failure(tmp_path: Path, actions: tuple[dict[str, Any], ...]) -> None:
+    trace = demonstrate(tmp_path, LabeledEnv(), *actions)
+    assert trace.status == "failure"
+    assert "nothing was done" in str(trace.first("end")["message"])
+    with pytest.raises(UsageError, match="failure"):
+        compile_trace(trace)
