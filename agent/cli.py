@@ -64,6 +64,9 @@ class LazyGroup(TyperGroup):
         if cmd_name not in SUBCOMMANDS:
             return None
         module, _, app_name = SUBCOMMANDS[cmd_name][0].partition(":")
+        checkout = Path(__file__).resolve().parent.parent
+        if (checkout / module.partition(".")[0]).is_dir() and str(checkout) not in sys.path:
+            sys.path.append(str(checkout))  # an editable install does not have the packages that are not shipped
         try:
             command = typer.main.get_command(getattr(import_module(module), app_name))
         except ModuleNotFoundError as error:

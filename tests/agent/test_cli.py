@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -372,3 +373,17 @@ def test_error_has_no_control_characters(agent: Agent, monkeypatch: pytest.Monke
     assert "owned" in err
     assert "\nand more" in err
     assert "\x1b" not in err
+
+
+def test_bench_is_found_from_another_folder(tmp_path: Path) -> None:
+    root = str(HERE.parent.parent)
+    code = (
+        f"import sys; sys.path.insert(0, {root!r}); from agent import cli; sys.path.remove({root!r}); "
+        "sys.argv = ['agent', 'bench', '--help']; cli.main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert "surfaces" in process.stdout
