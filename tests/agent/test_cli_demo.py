@@ -167,7 +167,7 @@ def test_embedded_card_has_reliable_first_task() -> None:
 
 def test_demo_accepts_surface(agent: Agent, sessions: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("adbutils")
-    monkeypatch.setattr("envs.surfaces.android.check_phone", lambda serial, *, is_practice: None)
+    monkeypatch.setattr("envs.android.checks.check_phone", lambda serial, *, is_practice: None)
     assert agent("demo", "click-dialog-2", "--on", "android:127.0.0.1:5555")[0] == 0
     assert sessions[0][1].surface == "android:127.0.0.1:5555"
     assert sessions[0][1].url == "miniwob:click-dialog-2"

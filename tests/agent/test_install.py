@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("mcp", reason="the package mcp is missing (extra [mcp])")
 
 from helpers.command import Agent
+from helpers.mcp_tools import MCP_TOOLS
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
@@ -127,4 +128,4 @@ def test_entry_starts_a_server(agent: Agent, home: Path) -> None:
         async with Client(server, read_timeout_seconds=90) as client:
             return [tool.name for tool in (await client.list_tools()).tools]
 
-    assert set(asyncio.run(list_tools())) == {"screenshot", "act", "run_task", "status", "stop"}
+    assert set(asyncio.run(list_tools())) == MCP_TOOLS

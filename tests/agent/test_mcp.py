@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip("mcp", reason="the package mcp is missing (extra [mcp])")
 
 from helpers.agent_fakes import CLICK, DONE, MISS, FakeEnv
+from helpers.mcp_tools import MCP_TOOLS
 from mcp import Client
 from PIL import Image
 
@@ -102,8 +103,7 @@ def read_traces(tmp_path: Path) -> list[trace.Trace]:
 
 def test_tools_have_descriptions_and_schemas(env: FakeEnv) -> None:
     tools = {tool.name: tool for tool in call_tools(make_session(env), lambda client: client.list_tools()).tools}
-    see = {"see_ground", "see_count", "see_elements", "see_read"}
-    assert set(tools) == {"screenshot", "act", "run_task", "status", "stop"} | see
+    assert set(tools) == MCP_TOOLS
     assert all(tool.description for tool in tools.values())
     schema = json.dumps(tools["act"].input_schema)
     for verb in ("click", "press"):

@@ -21,6 +21,7 @@ import pytest
 
 pytest.importorskip("mcp", reason="the package mcp is missing (extra [mcp])")
 
+from helpers.mcp_tools import MCP_TOOLS
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from PIL import Image
@@ -76,7 +77,7 @@ def test_official_client_captures_page_and_clicks(page_url: str, tmp_path: Path)
             return [tool.name for tool in tools.tools], before, after, denied
 
     tools, before, after, denied = asyncio.run(connect_and_call())
-    assert set(tools) == {"screenshot", "act", "run_task", "status", "stop"}
+    assert set(tools) == MCP_TOOLS
     assert image_of(before).shape == (728, 1288, 3)
     assert (image_of(before)[400, 600] == 255).all()
     assert not after.is_error
