@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from hypothesis import settings
 
 settings.register_profile("pixelhand", deadline=None)  # a busy machine takes its time
 settings.load_profile("pixelhand")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: one thread each, subprocesses included
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 HERE = Path(__file__).parent
 FILES = {  # marker: patterns of files below tests/
