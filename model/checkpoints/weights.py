@@ -18,11 +18,13 @@ from torch import Tensor
 
 from actions import UsageError
 from model.checkpoints.files import EMBEDDED_FOLDER, INDEX, SINGLE, check_format, resolve_checkpoint, shard_files
+from model.checkpoints.gguf_settings import indexed_tensors
+from model.checkpoints.gguf_weights import is_int4, is_quantized, load_parameters
 from model.checkpoints.pending_parameters import PendingParameters
-from model.checkpoints.quantized_formats import read_format, read_method
+from model.checkpoints.quantized_formats import QuantizedFormat, read_format, read_method
 from model.nn import quantization
 from model.nn.architectures import make_model
-from model.nn.config import read_config
+from model.nn.config import Config, read_config
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import Rule
 
@@ -112,12 +114,15 @@ def load_model(
     Files are read one tensor at a time, so the weights are the only large allocation.
 
     Args:
-        path_or_hub_id: "embedded", a checkpoint folder, or a Hub id that `agent models pull` has fetched.
+        path_or_hub_id: "embedded", a checkpoint folder, a Hub id that `agent models pull` has fetched, or a GGUF file
+            of Qwen2-VL, Qwen2.5-VL or Qwen3-VL.
         device: "cpu", "cuda" or "cuda:N".
-        dtype: Dtype of weights and activations; None for bfloat16 on CUDA and with quantized weights, else float32.
+        dtype: Dtype of weights and activations; None for bfloat16 on CUDA and with weights of less than 16 bits in AWQ
+            checkpoints and GGUF files, else float32.
         mrope: Rule for the positions of text after a video; see `model.nn.rope`.
         bits: 8 or 4 to quantize the weights (see `model.nn.quantization`). An AWQ checkpoint stays in its own 4 bits
-            unless a dtype or 8 bits are requested. FP8 weights are dequantized.
+            unless a dtype or 8 bits are requested, and so do Q4_0 and Q4_K in the decoder's layers of a GGUF file.
+            Its other weights and those in FP8 are dequantized.
 
     Returns:
         The model on the device; call it with token ids to get logits (see `Qwen25VL.forward`).
@@ -129,15 +134,29 @@ def load_model(
     check_format(folder)
     config = read_config(folder)
     files = shard_files(folder)
-    keep_int4 = read_method(folder) == "awq" and bits != 8 and (bits == 4 or dtype is None)
+    tensors = indexed_tensors(folder)  # of GGUF files; none for other checkpoints
+    is_packed = is_quantized(tensors) or read_method(folder) == "awq"
+    keep_int4 = is_packed and bits != 8 and (bits == 4 or dtype is None)
     if dtype is None:
-        dtype = torch.bfloat16 if bits or keep_int4 or device.startswith("cuda") else torch.float32
+        dtype = torch.bfloat16 if bits or is_packed or device.startswith("cuda") else torch.float32
     if bits and dtype == torch.float32:
         raise UsageError("int8 and int4 weights cannot be used in float32; leave the dtype out, or use bfloat16")
     with torch.device("meta"):
         model = make_model(config, mrope)
-    pending = PendingParameters(model, str(folder), device, dtype, bits, keep_int4)
-    quantized_format = read_format(folder, dtype)
+    if tensors:
+        pending = PendingParameters(model, str(files[0]), device, dtype, bits, keep_int4, settings="the metadata")
+        pending.check_memory(lambda name: is_int4(name, config, tensors))
+        load_parameters(pending, config, tensors)
+    else:
+        pending = PendingParameters(model, str(folder), device, dtype, bits, keep_int4)
+        _load_safetensors(pending, config, files, read_format(folder, dtype))
+    pending.check_complete()
+    return model.eval()
+
+
+def _load_safetensors(
+    pending: PendingParameters, config: Config, files: list[Path], quantized_format: QuantizedFormat
+) -> None:
     pending.check_memory(quantized_format.is_int4)
     is_transposed = bool(config.text.num_experts) and has_transposed_experts(files, pending.missing())
     for file_name, tensor in _tensors(files):
@@ -151,8 +170,6 @@ def load_model(
                 weight = weight.transpose(1, 2)
             pending.load(weight_name, weight, file_name)
         del tensor
-    pending.check_complete()
-    return model.eval()
 
 
 def save_model(
