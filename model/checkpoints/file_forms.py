@@ -10,7 +10,7 @@ FILE_FORMS = (
     ("AWQ", "quant_method awq, version gemm, 4 bits, groups of 32 to 256", "its 4 bits"),
     ("FP8", "quant_method fp8, or compressed-tensors of the format float-quantized", "float32, on a GPU bfloat16"),
     ("GGUF", "Q4_0 and Q4_K in the decoder's layers", "their 4 bits"),
-    ("", "Q8_0, Q6_K, Q5_K, Q5_0, Q5_1, Q4_1; other Q4_0 and Q4_K", "bfloat16"),
+    ("", "Q8_0, Q6_K, Q5_K, Q5_0, Q5_1, Q4_1, Q3_K, Q2_K, IQ4_NL, IQ4_XS", "bfloat16"),
     ("", "F16, BF16 or F32 alone", "float32, on a GPU bfloat16"),
 )
 

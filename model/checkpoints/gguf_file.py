@@ -14,7 +14,9 @@ from actions import UsageError
 from model.nn.config_section import ConfigSection
 
 INT4_TYPES = ("Q4_0", "Q4_K")  # with groups of 32 weights of a row, like model.nn.quantization.Int4Linear
-QUANTIZED_TYPES = (*INT4_TYPES, "Q4_1", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0")
+QUANTIZED_TYPES = (
+    *INT4_TYPES, "Q2_K", "Q3_K", "Q4_1", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "IQ4_XS"
+)  # fmt: skip
 TYPES = ("F32", "F16", "BF16", *QUANTIZED_TYPES)
 SPLIT_NAME = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 DOWNLOAD_AGAIN = "delete it and download the file again"

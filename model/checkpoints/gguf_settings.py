@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from actions import UsageError
+from model.checkpoints.gguf_config import check_architectures, make_config, make_image_processor, projector
 from model.checkpoints.gguf_file import SPLIT_NAME, GgufFile, GgufTensor, check_package, read_gguf
 from model.json_file import read_json_object
 from model.nn.config import config_from_dict
@@ -26,6 +27,12 @@ VERSION = 1  # of the written files
 def is_gguf(model: str) -> bool:
     """Return whether a model is named by a GGUF file."""
     return model.partition(MMPROJ_QUERY)[0].lower().endswith(".gguf")
+
+
+def without_folders(model: str) -> str:
+    """Return the name of a model without the folders of this machine; an address or a Hub id as it is."""
+    path = Path(model.partition(MMPROJ_QUERY)[0])
+    return path.name if is_gguf(model) or path.is_dir() else model
 
 
 def with_mmproj(model: str, mmproj: str) -> str:
@@ -59,8 +66,6 @@ def open_gguf(model: str) -> Path:
     if mmproj is not None and not mmproj.is_file():
         raise UsageError(f"no file {mmproj}; --mmproj must name the GGUF file of the vision encoder")
     if mmproj is None:
-        from model.checkpoints.gguf_config import check_architectures
-
         candidates = [other for other in sorted(path.parent.glob("*mmproj*.gguf")) if other != path]
         if len(candidates) != 1:
             check_architectures(read_gguf(path), None)  # the cause, where the model is no vision model
@@ -122,7 +127,6 @@ def write_settings(model: GgufFile, mmproj: GgufFile, folder: Path) -> None:
     Raises:
         UsageError: The model is not supported, or its metadata is damaged.
     """
-    from model.checkpoints.gguf_config import check_architectures, make_config, make_image_processor
     from model.checkpoints.gguf_tokenizer import build_tokenizer
 
     check_architectures(model, mmproj)
@@ -158,8 +162,13 @@ def write_settings(model: GgufFile, mmproj: GgufFile, folder: Path) -> None:
 
 
 def _with_current_names(mmproj: GgufFile) -> dict[str, GgufTensor]:
-    """Return the tensors of a vision encoder; early converters had swapped the two names of its MLPs' ends."""
-    tensors = mmproj.tensors
+    """Return the tensors of a vision encoder without what early converters wrote otherwise.
+
+    They had swapped the two names of its MLPs' ends, and a placeholder for the positions that Qwen2-VL does not have.
+    """
+    tensors = dict(mmproj.tensors)
+    if not projector(mmproj).startswith("qwen3"):
+        tensors.pop("v.position_embd.weight", None)
     first = tensors.get("v.blk.0.ffn_down.weight")
     width = mmproj.metadata.size("clip.vision.embedding_length")
     if first is None or first.shape[0] == width:

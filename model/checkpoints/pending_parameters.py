@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
@@ -73,7 +74,7 @@ class PendingParameters:
         dtype_name = str(self.dtype).removeprefix("torch.")
         precision = f"int{self.bits}" if self.bits else "4 bits" if self.keep_int4 else dtype_name
         required = sum(nbytes(name, parameter) for name, parameter in self._missing.items())
-        memory_check.check_fits(required, self.device, f"{self.source.rpartition('/')[2]} in {precision}")
+        memory_check.check_fits(required, self.device, f"{Path(self.source).name} in {precision}")
 
     def shape(self, name: str, file_name: str) -> torch.Size:
         """Return the shape of a parameter that has not been loaded yet, or of a matrix of an expert.

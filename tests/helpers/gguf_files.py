@@ -105,7 +105,7 @@ def encode(weight: Tensor, type_name: str, seed: int = 0) -> Encoded:
         data = array
     elif type_name == "F16":
         data = array.astype(np.float16)
-    elif type_name in ("Q4_K", "Q5_K", "Q6_K"):
+    elif type_name.endswith("_K") or type_name.startswith("IQ"):
         data = random_blocks(array.shape, kind, float(weight.std()), seed)
     else:
         data = quants.quantize(array, kind)
@@ -117,12 +117,19 @@ def random_blocks(shape: tuple[int, ...], kind: GGMLQuantizationType, deviation:
     block, nbytes = gguf.GGML_QUANT_SIZES[kind]
     generator = np.random.default_rng(seed)
     data = generator.integers(0, 256, (*shape[:-1], shape[-1] // block, nbytes), dtype=np.uint8)
-    if kind.name == "Q6_K":
-        data[..., 208:210] = np.array([deviation / 1330], np.float16).view(np.uint8)
-    else:  # a scale of the scales, and one of the minima
-        step = deviation / (220 if kind.name == "Q4_K" else 440)
-        middle = 7.5 if kind.name == "Q4_K" else 15.5
-        data[..., 0:4] = np.array([step, middle * step], np.float16).view(np.uint8)
+    # where the float16 scale is, the deviation of weights with a scale of 1, and the middle of values from 0 on
+    start, spread, middle = {
+        "Q2_K": (80, 12, 1.5),
+        "Q3_K": (108, 42, None),
+        "Q4_K": (0, 220, 7.5),
+        "Q5_K": (0, 440, 15.5),
+        "Q6_K": (208, 1330, None),
+        "IQ4_NL": (0, 70, None),
+        "IQ4_XS": (0, 1300, None),
+    }[kind.name]
+    step = deviation / spread
+    scales = np.array([step] if middle is None else [step, middle * step], np.float16).view(np.uint8)
+    data[..., start : start + len(scales)] = scales
     return data.reshape(*shape[:-1], -1)
 
 
@@ -137,7 +144,7 @@ class GgufPair:
         embedding_type: Type of the embeddings.
         tied: Whether the embeddings are tied.
         vocabulary: Rows of the embedding.
-        swapped: Write the names of the MLPs' ends as early converters did.
+        is_early: Write the vision encoder as early converters did.
         writer: Arguments of the writer.
 
     Attributes:
@@ -148,12 +155,12 @@ class GgufPair:
 
     def __init__(
         self, folder: Path, kind: str, type_name: str = "F32", vision_type: str = "F32", embedding_type: str = "F32",
-        tied: bool = False, vocabulary: int = VOCABULARY, swapped: bool = False, **writer: Any,
+        tied: bool = False, vocabulary: int = VOCABULARY, is_early: bool = False, **writer: Any,
     ) -> None:  # fmt: skip
         self.tokenizer = make_tokenizer()
         self.reference = make_reference(kind, self.tokenizer, tied, vocabulary)
         self.model, self.mmproj = folder / f"tiny-{type_name}.gguf", folder / "mmproj-tiny.gguf"
-        self._kind, self._swapped, self._embedding_type = kind, swapped, embedding_type
+        self._kind, self._is_early, self._embedding_type = kind, is_early, embedding_type
         self._exact: dict[str, Tensor] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self._write_model(type_name, writer)
@@ -271,6 +278,8 @@ class GgufPair:
         for name, weight in self.reference.state_dict().items():
             if "visual." in name:
                 self._add_vision(writer, names, name, weight, type_name)
+        if self._is_early:
+            writer.add_tensor("v.position_embd.weight", np.zeros((10, 10), np.float32))
         finish(writer)
 
     def _add_vision(self, writer: Any, names: Any, name: str, weight: Tensor, type_name: str) -> None:
@@ -303,7 +312,7 @@ class GgufPair:
         else:
             target = names.get_name(flat, try_suffixes=(".weight", ".bias"))
             assert target is not None, name
-            if self._swapped:
+            if self._is_early:
                 target = target.replace("ffn_up", "X").replace("ffn_down", "ffn_up").replace("X", "ffn_down")
             self._add(writer, target, name, weight, kind)
 

@@ -109,8 +109,8 @@ def test_eight_bits_are_quantized_on_loading(tmp_path: Path) -> None:
     assert distance(pair, model) < 1.0
 
 
-def test_swapped_names_of_early_files_are_read(tmp_path: Path) -> None:
-    pair = GgufPair(tmp_path, "qwen2_vl", swapped=True)
+def test_vision_encoders_of_early_converters_are_read(tmp_path: Path) -> None:
+    pair = GgufPair(tmp_path, "qwen2_vl", is_early=True)
     assert distance(pair, load_model(pair.model, dtype=torch.float32)) < parity.TOLERANCE
 
 
