@@ -437,10 +437,12 @@ def load_chat(
     """Load a checkpoint with its tokenizer, ready for `ChatModel.reply`.
 
     Args:
-        name_or_path_or_hub_id: "embedded", a checkpoint folder, or a Hub id that `agent models pull` has fetched.
+        name_or_path_or_hub_id: "embedded", a checkpoint folder, a Hub id that `agent models pull` has fetched, or a
+            GGUF file.
         device: "cpu", "cuda", "cuda:N", or "auto" for CUDA where there is a device, else the CPU.
         dtype: "float32", "bfloat16" or "float16"; "int8" or "int4" for quantized weights, about a quarter and a sixth
-            of float32's memory. "auto": bfloat16 on CUDA, float32 elsewhere, and the 4 bits of an AWQ checkpoint.
+            of float32's memory. "auto": bfloat16 on CUDA, float32 elsewhere, and the 4 bits of AWQ checkpoints and of
+            GGUF files.
             "fast": bfloat16 also on a CPU that multiplies faster in it, whose rounding can change a digit of a close
             call.
         budget_tokens: Longest context; 0 for the setting in the checkpoint's pixelhand.json, or else all positions

@@ -83,7 +83,9 @@ class EpisodeStage:
         self.model = init_model(recipe)
         self.checkpoint = run / "checkpoint"
         images = min(self.history_steps, self.images)
-        self.tokenizer = prepare_checkpoint_folder(self.checkpoint, self.model.config, self.history_steps, images)
+        self.tokenizer = prepare_checkpoint_folder(
+            self.checkpoint, self.model.config, recipe, before, self.history_steps, images
+        )
         self.packer = Packer(self.tokenizer, self.model.config, *SCREEN)
         self.dialect = Dialect(ImageLimits(), tool="computer_use", history="turns")
         for source in before:

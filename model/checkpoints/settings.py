@@ -10,6 +10,7 @@ from pathlib import Path
 
 from actions import UsageError
 from model.checkpoints.files import shard_files
+from model.checkpoints.gguf_settings import indexed_files
 from model.json_file import JsonObject, read_json_object
 from model.processing.image import DEFAULT_LIMITS, MERGE, ImageLimits
 
@@ -76,7 +77,7 @@ def read_limits(folder: Path) -> ImageLimits:
         logger.warning(
             "%s: no %s in %s or %s; using the official default, %d to %d pixels. Coordinates are wrong if the "
             "checkpoint was trained with another budget.",
-            folder,
+            next(iter(indexed_files(folder)), folder),
             missing,
             PREPROCESSOR,
             PROCESSOR,
