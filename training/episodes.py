@@ -134,7 +134,9 @@ class EpisodeStage:
             for number, (sample, screen) in enumerate(zip(earlier, screens, strict=False))
         ]
         conversation = self.dialect.conversation(last.goal, history, screens[-1], frozenset(ACTION_TYPES))
-        text = self.tokenizer.render(conversation.messages, conversation.tools)
+        text = self.tokenizer.render(
+            conversation.messages, conversation.tools, syntax=conversation.syntax, thinking=conversation.thinking
+        )
         assert last.own_question is not None
         reply = self.tokenizer.encode(format_reply(last.own_question))
         parts = [part for message in conversation.messages for part in message["content"]]

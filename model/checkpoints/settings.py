@@ -34,7 +34,7 @@ class ChatSettings:
     tool: str = ""  # name of the tool in the prompt; "" for the dialect's default
     history: str = ""  # layout of past turns; "" for the dialect's default
     history_steps: int = 30  # past steps in the prompt
-    pictures: int = 3  # past screenshots in the prompt
+    pictures: int = -1  # past screenshots in the prompt; -1 for the dialect's number
     max_new_tokens: int = 512  # longest reply
     grammar: bool = True  # constrain replies to valid calls where a grammar is known
     budget_tokens: int = 0  # longest context, and with it the cache; 0 for all positions of the model
