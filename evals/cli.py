@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli_options import Dtype as DtypeName
 from evals.score_cli import Data, Json, doctor
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Mmproj = Annotated[
 ]
 Grounder = Annotated[str, typer.Option(help="A second model that locates the first one's targets. Default: none.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Dtype = Annotated[DtypeName, typer.Option(help="Data type, or bits, of the weights.")]
 Prompt = Annotated[
     str, typer.Option(help="Text file that replaces the system prompt. Default: the dialect's own.", metavar="FILE")
 ]

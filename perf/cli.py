@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perf.agreement import agreement
 from perf.guard import guard
 from perf.miniwob import miniwob
 from perf.repeat import repeat
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
+app.command("agreement")(agreement)
 app.command("guard")(guard)
 app.command("miniwob")(miniwob)
 app.command("startup")(startup)

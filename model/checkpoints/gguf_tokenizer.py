@@ -42,7 +42,8 @@ def build_tokenizer(model: GgufFile) -> Tokenizer:
         if token_type not in (CONTROL, USER_DEFINED, UNUSED)
     }
     try:
-        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[_split_merge(merge) for merge in merges]))
+        pairs = [pair for merge in merges if "".join(pair := _split_merge(merge)) in vocabulary]  # as llama.cpp
+        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
     except Exception as error:  # tokenizers raises bare Exceptions
         raise UsageError(f"{source}: its tokens and merges do not fit ({str(error)[:120]}); {DOWNLOAD_AGAIN}") from None
     untyped: Any = tokenizer  # the stubs of tokenizers have no setters

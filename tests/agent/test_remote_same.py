@@ -6,35 +6,36 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from helpers.eventually import eventually
 
 pytest.importorskip("starlette", reason="the package starlette is missing (extra [serve])")
 pytest.importorskip("uvicorn", reason="the package uvicorn is missing (extra [serve])")
 
-from actions import ACTION_TYPES, UsageError
-from agent.loop import run
+from helpers.same_replies import (
+    START_TIMEOUT_S,
+    assert_same_replies,
+    assert_same_steps,
+    copy_unconstrained_checkpoint,
+    free_port,
+    require_chrome,
+    serving,
+)
+
+from actions import UsageError
 from agent.policies.base import Policy
 from agent.policies.factory import load_local_policy
 from agent.policies.remote.factory import load_remote_policy
-from agent.policies.remote.probe import GOAL, render_button_page
-from envs.chromium.executable import find_chrome
 from envs.miniwob.pages import EVAL_SEED_START
-from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
 
 ROOT = Path(__file__).parent.parent.parent
-PLACES = ((0.30, 0.42), (0.72, 0.80), (0.50, 0.60), (0.75, 0.36))
 TOKEN = "a-token-of-this-test"
 TEST_TIMEOUT_S = 3000.0  # includes the start of that server
-START_TIMEOUT_S = 600.0  # of a server that imports all of transformers on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -66,30 +67,6 @@ def remote(served: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     policy.close()
 
 
-def assert_same_replies(local: Any, remote: Any, *, parses_calls: bool = False) -> None:
-    """Compare replies and actions on several pages.
-
-    Args:
-        local: The policy in process.
-        remote: The policy of the server.
-        parses_calls: The server parses tool calls and fails on malformed ones, which are skipped.
-    """
-    compared = set()
-    for place in PLACES:
-        screen, _ = render_button_page((280, 364), place)
-        local_reply = local.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
-        if parses_calls and not is_json(local_reply.text):
-            continue
-        remote_reply = remote.decide(GOAL, (), screen, frozenset(ACTION_TYPES))
-        assert local_reply.text == remote_reply.text
-        assert local_reply.prompt_tokens == remote_reply.prompt_tokens
-        assert local.to_actions(local.parse(local_reply), screen) == remote.to_actions(
-            remote.parse(remote_reply), screen
-        )
-        compared.add(local_reply.text)
-    assert len(compared) >= 2  # the replies depend on the images
-
-
 def test_agent_serve_replies_as_in_process(local: Any, remote: Any) -> None:
     assert_same_replies(local, remote)
     remote_metadata, local_metadata = remote.metadata, local.metadata
@@ -110,61 +87,12 @@ def test_run_through_server_takes_same_steps(local: Any, remote: Any, task: str)
     assert_same_steps(local, remote, [task], 4)
 
 
-def assert_same_steps(local: Any, remote: Any, tasks: list[str], seeds: int, *, parses_calls: bool = False) -> None:
-    """Compare runs on practice pages step by step.
-
-    Args:
-        local: The policy in process.
-        remote: The policy of the server.
-        tasks: The practice tasks.
-        seeds: The number of seeds.
-        parses_calls: The server parses tool calls and fails on malformed ones; runs are compared up to the first.
-    """
-    from envs.miniwob.env import miniwob_env
-
-    require_chrome()
-    for task in tasks:
-        env = miniwob_env(task)
-        try:
-            for seed in range(EVAL_SEED_START + 700, EVAL_SEED_START + 700 + seeds):
-                runs = [run("", env, policy, max_steps=5, seed=seed) for policy in (local, remote)]
-                traces = [[(step.reply.text, step.action) for step in episode.steps] for episode in runs]
-                malformed = [n for n, step in enumerate(runs[0].steps) if not is_json(step.reply.text)]
-                if parses_calls and malformed:
-                    traces = [steps[: malformed[0]] for steps in traces]
-                assert traces[0] == traces[1]
-                assert traces[0] or malformed
-                assert (parses_calls and malformed) or runs[0].reward == runs[1].reward
-        finally:
-            env.close()
-
-
-def is_json(reply: str) -> bool:
-    try:
-        json.loads(reply.partition(CALL_OPEN)[2].partition(CALL_CLOSE)[0])
-    except ValueError:
-        return False
-    return True
-
-
-def require_chrome() -> None:
-    try:
-        find_chrome()
-    except UsageError as error:
-        pytest.skip(f"Chrome or Chromium is missing: {error}")
-
-
 # another implementation of the API
 
 
 @pytest.fixture(scope="module")
 def unconstrained_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy the embedded checkpoint with its grammar off, as that server does not constrain replies."""
-    folder = tmp_path_factory.mktemp("checkpoint") / "embedded"
-    shutil.copytree(ROOT / "model" / "embedded", folder)
-    settings = json.loads((folder / "pixelhand.json").read_text())
-    (folder / "pixelhand.json").write_text(json.dumps(settings | {"grammar": False}))
-    return folder
+    return copy_unconstrained_checkpoint(tmp_path_factory.mktemp("checkpoint") / "embedded")
 
 
 def can_import(python: Path, *packages: str) -> bool:
@@ -207,29 +135,13 @@ def transformers_serve(unconstrained_checkpoint: Path, tmp_path_factory: pytest.
         folder, files = tmp_path_factory.mktemp("served") / "embedded", f"?files={unconstrained_checkpoint}"
         shutil.copytree(unconstrained_checkpoint, folder)
         use_image_processor_only(folder)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     command = [str(program), "serve", str(folder), "--device", "cpu"]
     command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
-    log, cache = tmp_path_factory.mktemp("log") / "log", tmp_path_factory.mktemp("cache")
-    local_metadata = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(cache)}  # its list of models is that of this folder
-    with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **local_metadata})
-    try:
-
-        def is_healthy() -> bool:
-            assert process.poll() is None, log.read_text()[-2000:]
-            try:
-                return httpx.get(f"http://127.0.0.1:{port}/health", timeout=5, trust_env=False).status_code == 200
-            except httpx.TransportError:
-                return False
-
-        eventually(is_healthy, START_TIMEOUT_S, interval_s=0.5)
-        yield f"http://127.0.0.1:{port}/v1{files}#{folder}"
-    finally:
-        process.terminate()
-        process.wait(30)
+    cache = tmp_path_factory.mktemp("cache")
+    environ = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(cache)}  # its list of models is that of this folder
+    with serving(command, port, tmp_path_factory.mktemp("log"), environ) as address:
+        yield f"{address}{files}#{folder}"
 
 
 @pytest.fixture(scope="module")
