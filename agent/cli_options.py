@@ -12,6 +12,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 Model = Annotated[
     str | None, typer.Option(help="embedded, a folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME.")
 ]
+Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
 Grounder = Annotated[str | None, typer.Option(help="A second model that predicts where the first one points.")]
 MaxMinutes = Annotated[
     float | None,

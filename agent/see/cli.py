@@ -5,36 +5,28 @@ The commands `parse` and `video` are in modules of their own.
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli_options import Device, Model, make_app
 from agent.see import parse_cli, video_cli
+from agent.see.command import open_policy, print_json, print_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actions import Screen
+    from agent.config import Settings
     from agent.policies.base import Policy
     from agent.see.results import GroundedObject, Perceived, ScreenElement, TextRegion
 
     AnyResult = Perceived[GroundedObject] | Perceived[ScreenElement] | Perceived[TextRegion]
 
-app = typer.Typer(
-    help="Find, count, list and read what an image shows, as JSON in its pixels.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    add_completion=False,
-)
+DEFAULT_MODEL = "embedded"
+app = make_app("Find, count, list and read what an image shows, as JSON in its pixels.")
 Image = Annotated[Path, typer.Argument(help="An image file.", metavar="IMAGE")]
-Model = Annotated[
-    str | None,
-    typer.Option(help="embedded (default), a folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME."),
-]
-Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
 Out = Annotated[
     Path | None, typer.Option(help="Image file to write, with what was found drawn onto it.", metavar="FILE")
 ]
@@ -123,14 +115,15 @@ def extract_values(
 
     The exit code is 6 if a value is not confirmed and the schema does not permit null in its place.
     """
+    from actions import Screen
     from agent.command_result import CLAIMED_EXIT_CODE
     from agent.see.extraction import extract, load_schema
 
     target = load_schema(schema)
-    screen = _open_image(image)
-    with ExitStack() as stack:
-        output = extract(screen, target, _load(model, device, stack))
-    _print_json(output.as_dict())
+    screen = Screen.open(image)
+    with open_policy(_settings(model, device), DEFAULT_MODEL) as policy:
+        output = extract(screen, target, policy)
+    print_json(output.as_dict())
     if not output.is_confirmed:
         raise typer.Exit(CLAIMED_EXIT_CODE)
 
@@ -143,17 +136,17 @@ def _perceive(
     call: Callable[[Screen, Policy], AnyResult],
 ) -> None:
     """Print what a function returns for an image, and write the image with it where a file is named."""
+    from actions import Screen
     from agent.see.overlay import overlay
-    from agent.ui.formatting import sanitize
 
-    screen = _open_image(image)
-    with ExitStack() as stack:
-        result = call(screen, _load(model, device, stack))
-    _print_json(result.as_dict())
+    screen = Screen.open(image)
+    with open_policy(_settings(model, device), DEFAULT_MODEL) as policy:
+        result = call(screen, policy)
+    print_json(result.as_dict())
     for reason in result.rejected:
-        print(f"left out: {sanitize(reason)}", file=sys.stderr)
+        print_note(f"left out: {reason}")
     if not result.is_complete:
-        print("the model's list was cut off at its limit of tokens: items are missing", file=sys.stderr)
+        print_note("the model's list was cut off at its limit of tokens: items are missing")
     if out is not None:
         from actions import UsageError
 
@@ -165,36 +158,10 @@ def _perceive(
             ) from None
 
 
-def _open_image(path: Path) -> Screen:
-    from actions import Screen
-
-    return Screen.open(path)
-
-
-def _load(model: str | None, device: str | None, stack: ExitStack) -> Policy:
-    """Load a model, to be closed with the stack."""
-    from dataclasses import replace
-
-    from actions import UsageError
+def _settings(model: str | None, device: str | None) -> Settings:
     from agent import config
-    from agent.preflight import model_problems
-    from agent.session import policy_from_settings
 
-    settings = config.load({"model": model, "device": device})
-    settings = replace(settings, model=settings.model or "embedded")
-    if problems := model_problems(settings):
-        raise UsageError("\n".join(problems))
-    policy = policy_from_settings(settings, on_status=lambda text: print(text, file=sys.stderr))
-    stack.callback(policy.close)
-    return policy
-
-
-def _print_json(data: object) -> None:
-    """Print JSON data, with every character escaped that acts on a terminal."""
-    from json import dumps
-
-    text = dumps(data, ensure_ascii=False, indent=2)
-    print("".join(char if char.isprintable() or char == "\n" else dumps(char)[1:-1] for char in text))
+    return config.load({"model": model, "device": device})
 
 
 app.command("parse")(parse_cli.parse)
