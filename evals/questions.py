@@ -49,7 +49,11 @@ def answer_question(
     if bench.question is None or not isinstance(policy, SupportsAnswers):
         raise UsageError(f"{bench.name} has no questions, or {policy.metadata['model']} answers none")
     times, screens = video_screens(path, bench.video_frames) if bench.video_frames else ([], [load(path)])
-    reply = policy.answer(bench.question(task, times), screens, None)
+    question = bench.question(task, times)
+    if bench.reply_tokens is None:
+        reply = policy.answer(question, screens, None)
+    else:
+        reply = policy.answer(question, screens, None, max_new_tokens=bench.reply_tokens)
     line: Prediction = {"id": getattr(task, "id", ""), "reply": reply.text}
     if bench.answers_with_box:
         line["box"] = reply_box(reply.text, policy, screens[0])
