@@ -10,6 +10,7 @@ import typer
 
 from perf.guard import guard
 from perf.miniwob import miniwob
+from perf.reading import reading
 from perf.repeat import repeat
 from perf.replay import replay
 from perf.startup import startup
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("guard")(guard)
 app.command("miniwob")(miniwob)
+app.command("reading")(reading)
 app.command("startup")(startup)
 app.command("surfaces")(surfaces)
 app.command("repeat")(repeat)
