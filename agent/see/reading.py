@@ -12,7 +12,7 @@ from agent.policies.local import LocalPolicy
 from agent.see.coordinates import BOX_KEY, AnswerSpace
 from agent.see.questions import ask_items, clean_text, require_answers
 from agent.see.results import Perceived, TextRegion
-from agent.see.text_lines import strip, strip_parts, text_lines, word_boxes
+from agent.see.text_lines import line_metrics, strip, text_lines, word_boxes
 from model.json_file import JsonObject
 
 TEXT_KEY = "text_content"  # as Qwen2.5-VL was trained to write it
@@ -69,10 +69,10 @@ def _read_strips(screen: Screen, policy: LocalPolicy, unit: Unit) -> Perceived[T
     regions: list[TextRegion] = []
     rejected: list[str] = []
     for line in text_lines(screen):
-        parts = word_boxes(screen, line) if unit == "word" else strip_parts(screen, line)
-        texts = [read_strip(strip(screen, part), policy) for part in parts]
+        metrics, words = line_metrics(screen, line), word_boxes(screen, line)
+        texts = [read_strip(strip(screen, word, metrics), policy) for word in words]
         places: list[tuple[str, Box]] = (
-            list(zip(texts, parts, strict=True)) if unit == "word" else [(" ".join(texts), line)]
+            list(zip(texts, words, strict=True)) if unit == "word" else [(" ".join(filter(None, texts)), line)]
         )
         for text, box in places:
             if text.strip():
