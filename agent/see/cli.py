@@ -17,6 +17,8 @@ from agent.see.command import open_policy, print_json, print_note
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from PIL.Image import Image as PilImage
+
     from actions import Screen
     from agent.config import Settings
     from agent.policies.base import Policy
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "embedded"
 app = make_app("Find, count, list and read what an image shows, as JSON in its pixels.")
 Image = Annotated[Path, typer.Argument(help="An image file.", metavar="IMAGE")]
+Polygons = Annotated[
+    bool, typer.Option("--polygons", help="Ask for four corners in place of boxes, in any orientation.")
+]
 Out = Annotated[
     Path | None, typer.Option(help="Image file to write, with what was found drawn onto it.", metavar="FILE")
 ]
@@ -37,6 +42,7 @@ def ground(
     image: Image,
     description: Annotated[str, typer.Argument(help='What to find, such as "all buttons".')],
     points: Annotated[bool, typer.Option("--points", help="Ask for points in place of boxes.")] = False,
+    polygons: Polygons = False,
     attribute: Annotated[
         list[str] | None,
         typer.Option(help="Attribute that each object is to have, such as color; repeatable.", metavar="NAME"),
@@ -54,7 +60,7 @@ def ground(
         device,
         out,
         lambda screen, policy: grounding.ground(
-            screen, description, policy, points=points, attributes=tuple(attribute or ())
+            screen, description, policy, points=points, polygons=polygons, attributes=tuple(attribute or ())
         ),
     )
 
@@ -85,6 +91,7 @@ def list_elements(image: Image, model: Model = None, device: Device = None, out:
 def read_image(
     image: Image,
     words: Annotated[bool, typer.Option("--words/--lines", help="Words or lines; default: lines.")] = False,
+    polygons: Polygons = False,
     lang: Annotated[str, typer.Option(help="Language of the text, such as German.", metavar="LANGUAGE")] = "",
     model: Model = None,
     device: Device = None,
@@ -98,7 +105,9 @@ def read_image(
         model,
         device,
         out,
-        lambda screen, policy: read_text(screen, policy, unit="word" if words else "line", language=lang),
+        lambda screen, policy: read_text(
+            screen, policy, unit="word" if words else "line", language=lang, polygons=polygons
+        ),
     )
 
 
@@ -110,6 +119,7 @@ def extract_values(
     ],
     model: Model = None,
     device: Device = None,
+    out: Out = None,
 ) -> None:
     """Read the values of a schema from an image; each is read a second time in its own box.
 
@@ -123,7 +133,12 @@ def extract_values(
     screen = Screen.open(image)
     with open_policy(_settings(model, device), DEFAULT_MODEL) as policy:
         output = extract(screen, target, policy)
+        name = str(policy.metadata["model"])
     print_json(output.as_dict())
+    if out is not None:
+        from agent.see.overlay import overlay, value_regions
+
+        _save(overlay(screen, value_regions(output, screen, name)), out)
     if not output.is_confirmed:
         raise typer.Exit(CLAIMED_EXIT_CODE)
 
@@ -148,14 +163,18 @@ def _perceive(
     if not result.is_complete:
         print_note("the model's list was cut off at its limit of tokens: items are missing")
     if out is not None:
-        from actions import UsageError
+        _save(overlay(screen, result), out)
 
-        try:
-            overlay(screen, result).save(out)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"the image cannot be written to {out} ({error}); name another file with --out, such as out.png"
-            ) from None
+
+def _save(image: PilImage, out: Path) -> None:
+    from actions import UsageError
+
+    try:
+        image.save(out)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the image cannot be written to {out} ({error}); name another file with --out, such as out.png"
+        ) from None
 
 
 def _settings(model: str | None, device: str | None) -> Settings:
