@@ -10,7 +10,14 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16", "fast", "int8", "int4"
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 Model = Annotated[
-    str | None, typer.Option(help="embedded, a folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME.")
+    str | None,
+    typer.Option(
+        help="embedded, a folder, a GGUF file, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME.",
+    ),
+]
+Mmproj = Annotated[
+    str | None,
+    typer.Option(help="Vision encoder of a GGUF model; default: the mmproj*.gguf beside it.", metavar="FILE"),
 ]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
 Grounder = Annotated[str | None, typer.Option(help="A second model that predicts where the first one points.")]

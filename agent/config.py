@@ -78,7 +78,9 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 class Settings:
     """All settings of a run except its goal."""
 
-    model: str = Field(default="", description='"embedded", a folder, a Hub id or http://HOST:PORT/v1#NAME.')
+    model: str = Field(
+        default="", description='"embedded", a folder, a GGUF file, a Hub id or http://HOST:PORT/v1#NAME.'
+    )
     grounder: str = Field(default="", description="A second model that predicts where the first one points.")
     device: str = Field(default="auto", description="auto, cpu, cuda or mps.")
     dtype: str = Field(default="auto", description="auto, float32, bfloat16, float16, fast, int8 or int4.")

@@ -19,6 +19,7 @@ from agent.cli_options import (
     MaxMinutes,
     MaxSteps,
     MaxTokens,
+    Mmproj,
     Model,
     Runs,
     Seed,
@@ -75,6 +76,7 @@ def run(
         ),
     ] = None,
     model: Model = None,
+    mmproj: Mmproj = None,
     grounder: Grounder = None,
     max_steps: MaxSteps = None,
     max_minutes: MaxMinutes = None,
@@ -148,6 +150,10 @@ def run(
 
     A model sees a screenshot and chooses an action; the action is performed, and the model sees the next screenshot.
     """
+    if mmproj:
+        from model.checkpoints.gguf_settings import with_mmproj
+
+        model = with_mmproj(model or "", mmproj)
     flags: dict[str, object] = {
         "surface": surface,
         "url": url,

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -275,7 +274,9 @@ class SpanRecorder:
 
 def _model_facts(metadata: Mapping[str, object]) -> dict[str, str | int | float]:
     """Return the attributes that describe the model, without the folders of this machine."""
-    names = [Path(name).name if Path(name).is_dir() else name for name in str(metadata["model"]).split(" + ")]
+    from model.checkpoints.gguf_settings import without_folders
+
+    names = map(without_folders, str(metadata["model"]).split(" + "))
     facts: dict[str, str | int | float] = {"gen_ai.request.model": " + ".join(names)}
     temperature = metadata.get("temperature")
     if isinstance(temperature, int | float):

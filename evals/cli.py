@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from evals.runner import Progress, RunPlan
     from evals.workers.spec import RunSpec
 
-Model = Annotated[str, typer.Option(help="embedded, a checkpoint's folder, a Hub id, or http://HOST:PORT/v1#NAME.")]
+Model = Annotated[
+    str, typer.Option(help="embedded, a checkpoint's folder, a GGUF file, a Hub id, or http://HOST:PORT/v1#NAME.")
+]
+Mmproj = Annotated[
+    str, typer.Option(help="Vision encoder of a GGUF model. Default: the mmproj*.gguf beside it.", metavar="FILE")
+]
 Grounder = Annotated[str, typer.Option(help="A second model that locates the first one's targets. Default: none.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
@@ -69,6 +74,7 @@ def predict(
     name: Annotated[str, typer.Argument(help="Benchmark, such as screenspot-pro; an unknown name lists them all.")],
     data: Data,
     model: Model = "embedded",
+    mmproj: Mmproj = "",
     grounder: Grounder = "",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Number of images, or episodes, sampled with --seed. Default: all.")
@@ -112,7 +118,9 @@ def predict(
     from envs.recorded import LEVELS
     from evals import runner
     from evals.workers.spec import RunSpec
+    from model.checkpoints.gguf_settings import with_mmproj
 
+    model = with_mmproj(model, mmproj)
     if level not in LEVELS:
         raise UsageError(f"--level is one of {', '.join(LEVELS)}, not {level!r}")
     plan = runner.plan_run(name, data, protocol, limit, seed)
@@ -141,6 +149,7 @@ def traces(
         Path, typer.Argument(help="Folder of a run, or of runs; of these, those that succeeded.", metavar="DIR")
     ],
     model: Model = "embedded",
+    mmproj: Mmproj = "",
     grounder: Grounder = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Number of runs, sampled with --seed. Default: all.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes, each with a model of its own.")] = 1,
@@ -172,7 +181,9 @@ def traces(
     from evals import runner
     from evals.benchmarks.traces import NAME
     from evals.workers.spec import RunSpec
+    from model.checkpoints.gguf_settings import with_mmproj
 
+    model = with_mmproj(model, mmproj)
     plan = runner.plan_run(NAME, data, protocol, limit, seed)
     spec = RunSpec(
         name=NAME,
@@ -325,6 +336,7 @@ def miniwob(
     ] = "",
     seeds: Annotated[str, typer.Option(help="Seeds FIRST:LAST, LAST not included.")] = "900000:900050",
     model: Model = "embedded",
+    mmproj: Mmproj = "",
     grounder: Grounder = "",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -365,7 +377,9 @@ def miniwob(
     from evals.live import base
     from evals.live_runner import load_live_safety, run_live
     from evals.workers.spec import RunSpec
+    from model.checkpoints.gguf_settings import with_mmproj
 
+    model = with_mmproj(model, mmproj)
     bench = base.load_live_benchmark("miniwob")
     names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks else bench.default_tasks()
     chosen, seed_range = list(dict.fromkeys(names)), base.parse_seeds(seeds)

@@ -278,10 +278,11 @@ def run_summary(result: EvaluationResult) -> dict[str, Any]:
 def default_folder(spec: RunSpec, revision: str, limit: int | None) -> Path:
     """Return a run's folder, named by its identity, so that the same command finds it again."""
     from agent import trace
+    from model.checkpoints.gguf_settings import without_folders
 
     identity = json.dumps([spec.identity(), revision, limit], sort_keys=True)
     key = hashlib.sha256(identity.encode()).hexdigest()[:8]
-    model = Path(spec.model).name or "model"
+    model = Path(without_folders(spec.model)).name or "model"
     return trace.default_root().parent / "evals" / f"{spec.name}-{model}-{key}"
 
 

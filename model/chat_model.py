@@ -21,6 +21,7 @@ from model.json_file import JsonObject
 from model.nn.config import NO_TOKEN
 from model.processing.image import patchify_frame
 from model.processing.tokenizer import Message, Tokenizer
+from model.wire.tool_prompt import Syntax
 
 if TYPE_CHECKING:
     import torch
@@ -132,18 +133,27 @@ class ChatModel:
         content = [{"type": "image", "image": Screen(pixels)}, {"type": "text", "text": "."}]
         self.reply([{"role": "user", "content": content}], max_new_tokens=2)
 
-    def render(self, messages: Sequence[Message], tools: Sequence[JsonObject] = ()) -> Prompt:
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[JsonObject] = (),
+        *,
+        syntax: Syntax = "json",
+        thinking: bool | None = None,
+    ) -> Prompt:
         """Return the prompt of a conversation.
 
         Args:
             messages: [{"role": ..., "content": text or a list of parts}]; a part is {"type": "text", "text": str},
                 {"type": "image", "image": Screen} or {"type": "video", "video": SampledVideo}.
             tools: OpenAI tool definitions.
+            syntax: Of calls, where the chat template does not render the tools.
+            thinking: Value of the chat template's enable_thinking; None leaves it undefined.
 
         Raises:
             UsageError: The chat template fails, or does not render every screenshot and video.
         """
-        text = self.tokenizer.render(messages, tools)
+        text = self.tokenizer.render(messages, tools, syntax=syntax, thinking=thinking)
         parts = [part for message in messages if not isinstance(message["content"], str) for part in message["content"]]
         screens = tuple(part["image"] for part in parts if part["type"] == "image")
         videos = tuple(part["video"] for part in parts if part["type"] == "video")
@@ -205,6 +215,8 @@ class ChatModel:
         on_text: Callable[[str], None] | None = None,
         form: CallGrammar | None = None,
         point_pattern: str = POINT_PATTERN,
+        syntax: Syntax = "json",
+        thinking: bool | None = None,
     ) -> Reply:
         """Generate the reply to a conversation, and store its cost in `stats`.
 
@@ -217,6 +229,8 @@ class ChatModel:
             on_text: Called with the text so far after every token.
             form: Constrain the reply to a call of this grammar; see `model.engine.call_grammar`.
             point_pattern: Regular expression of a point in the reply, with its two numbers as groups.
+            syntax: See `render`.
+            thinking: See `render`.
 
         Returns:
             The reply with its prompt, token counts, timings in seconds, and the predicted point with its uncertainty.
@@ -227,7 +241,7 @@ class ChatModel:
             UsageError: The conversation cannot be rendered, or the logits are not finite.
         """
         start = time.perf_counter()
-        prompt = self.render(messages, tools)
+        prompt = self.render(messages, tools, syntax=syntax, thinking=thinking)
         with self._within_memory(prompt):
             return self._reply(start, prompt, max_new_tokens, temperature, seed, on_text, form, point_pattern)
 
@@ -248,7 +262,7 @@ class ChatModel:
         tokens = [{self.tokenizer.encode(word)[0] for word in words} for words in answers]
         if len(set.union(*tokens)) != sum(map(len, tokens)):
             raise UsageError(f"{self.name} cannot choose between {answers}: two answers begin with the same token")
-        prompt = self.render(messages)
+        prompt = self.render(messages, thinking=False)  # the next token is the answer's
         with self._within_memory(prompt):
             context = self._context(prompt)
             logits = self.model.logits(self.session.prefill(context.segments, context.encode))[0].float()
@@ -437,10 +451,12 @@ def load_chat(
     """Load a checkpoint with its tokenizer, ready for `ChatModel.reply`.
 
     Args:
-        name_or_path_or_hub_id: "embedded", a checkpoint folder, or a Hub id that `agent models pull` has fetched.
+        name_or_path_or_hub_id: "embedded", a checkpoint folder, a Hub id that `agent models pull` has fetched, or a
+            GGUF file.
         device: "cpu", "cuda", "cuda:N", or "auto" for CUDA where there is a device, else the CPU.
         dtype: "float32", "bfloat16" or "float16"; "int8" or "int4" for quantized weights, about a quarter and a sixth
-            of float32's memory. "auto": bfloat16 on CUDA, float32 elsewhere, and the 4 bits of an AWQ checkpoint.
+            of float32's memory. "auto": bfloat16 on CUDA, float32 elsewhere, and the 4 bits of AWQ checkpoints and of
+            GGUF files.
             "fast": bfloat16 also on a CPU that multiplies faster in it, whose rounding can change a digit of a close
             call.
         budget_tokens: Longest context; 0 for the setting in the checkpoint's pixelhand.json, or else all positions

@@ -26,6 +26,7 @@ def show(context: typer.Context) -> None:
     """List the embedded model, the checkpoints in the Hugging Face cache, and known checkpoints on the Hub."""
     if context.invoked_subcommand is not None:
         return
+    from model.checkpoints.file_forms import form_table
     from model.checkpoints.files import EMBEDDED_FOLDER
     from model.checkpoints.hub import KNOWN, cached
     from model.checkpoints.recommend import family_table
@@ -45,6 +46,8 @@ def show(context: typer.Context) -> None:
         print(f"  {known.hub_id:30} {known.gigabytes:6.1f} GB  {known.license}{mark}")
     print("Families (details: agent models family DIALECT; for this computer: agent models recommend):")
     print("\n".join(f"  {line}" for line in family_table().splitlines()))
+    print("Files that --model reads, a folder or a GGUF file with the mmproj beside it (docs/architectures.md):")
+    print("\n".join(f"  {line}" for line in form_table().splitlines()))
 
 
 @app.command()

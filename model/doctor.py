@@ -70,6 +70,15 @@ def check_models(host: Host) -> Iterator[Finding]:
         yield Finding("models", "warning", f"none in {cache} for your own screen", "agent models")
 
 
+def check_files(host: Host) -> Iterator[Finding]:
+    """Check which forms of weight files can be loaded."""
+    from model.checkpoints.file_forms import FILE_FORMS, has_gguf_package
+
+    forms = [form for form, _, _ in FILE_FORMS if form and (form != "GGUF" or has_gguf_package())]
+    note = "" if has_gguf_package() else "; GGUF after pip install 'pixelhand[gguf]'"
+    yield Finding("files", "ok", f"checkpoints of {', '.join(forms)} can be loaded{note}")
+
+
 def check_disk(host: Host) -> Iterator[Finding]:
     """Check that a checkpoint fits on the disk of the Hugging Face cache."""
     cache = _hub_cache(host)
@@ -105,4 +114,4 @@ def _hub_cache(host: Host) -> Path:
     return Path(home) / "hub"
 
 
-CHECKS = (check_gpu, check_memory, check_models, check_disk)
+CHECKS = (check_gpu, check_memory, check_models, check_files, check_disk)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_
 import random
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 if TYPE_CHECKING:
-    from actions import Action, Screen
+    from actions import Action, Screen, Surface
     from envs.live import LiveEnv
 
 SEED_START = 900_000
@@ -55,6 +55,9 @@ def repeat(
     runs: Annotated[int, typer.Option(min=2, help="Runs of each seed.")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Steps of an episode, at most.")] = 8,
     busy: Annotated[int, typer.Option(min=0, help="Processes that keep processor cores busy meanwhile.")] = 2,
+    surface: Annotated[
+        str, typer.Option("--surface", "--on", help="browser, desktop:virtual or android:SERIAL of a simulated phone.")
+    ] = "browser",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Run episodes of practice pages several times, and compare every screen and reward.
@@ -68,21 +71,29 @@ def repeat(
     for name in names:
         pages.page(name)
     with busy_processes(busy):
-        results = compare_runs(names, range(SEED_START, SEED_START + seeds), runs, steps)
+        results = compare_runs(names, range(SEED_START, SEED_START + seeds), runs, steps, surface)
     total, different = sum(result.screens for result in results), sum(result.different for result in results)
     if json:
         print(
-            json_.dumps({"seeds": seeds, "runs": runs, "busy": busy, "found": [asdict(result) for result in results]})
+            json_.dumps(
+                {
+                    "surface": surface,
+                    "seeds": seeds,
+                    "runs": runs,
+                    "busy": busy,
+                    "found": [asdict(result) for result in results],
+                }
+            )
         )
     else:
         for result in results:
             print(f"{result.task:24} {result.screens:5} screens  {result.different:5} different")
-        print(f"{len(names)} tasks x {seeds} seeds x {runs} runs: {total} screens, {different} different")
+        print(f"{surface}: {len(names)} tasks x {seeds} seeds x {runs} runs: {total} screens, {different} different")
     if different:
         raise typer.Exit(1)
 
 
-@contextmanager
+@contextlib.contextmanager
 def busy_processes(count: int) -> Iterator[None]:
     """Keep `count` processor cores busy in the block."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
@@ -94,13 +105,15 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
-def compare_runs(tasks: Sequence[str], seeds: Sequence[int], runs: int, steps: int) -> list[RepeatResult]:
-    """Run each task and seed `runs` times, each run in a new browser, and count what differs from the first run."""
+def compare_runs(
+    tasks: Sequence[str], seeds: Sequence[int], runs: int, steps: int, surface_name: str = "browser"
+) -> list[RepeatResult]:
+    """Run each task and seed `runs` times, each run on a new surface, and count what differs from the first run."""
     expected: dict[tuple[str, int, Kind], EpisodeRecord] = {}
     screens: Counter[str] = Counter()
     different: Counter[str] = Counter()
     for _ in range(runs):
-        for key, record in record_run(tasks, seeds, steps):
+        for key, record in record_run(tasks, seeds, steps, surface_name):
             first = expected.setdefault(key, record)
             task = key[0]
             screens[task] += len(record.steps)
@@ -111,21 +124,36 @@ def compare_runs(tasks: Sequence[str], seeds: Sequence[int], runs: int, steps: i
 
 
 def record_run(
-    tasks: Sequence[str], seeds: Sequence[int], steps: int
+    tasks: Sequence[str], seeds: Sequence[int], steps: int, surface_name: str = "browser"
 ) -> Iterator[tuple[tuple[str, int, Kind], EpisodeRecord]]:
-    """Yield the records of all episodes in one browser, each with its task, seed and the kind of its actions."""
-    from envs.miniwob import pages
+    """Yield the records of all episodes on one surface, each with its task, seed and the kind of its actions."""
     from envs.miniwob.env import miniwob_env
-    from envs.surfaces.browser import Surface
     from training.oracles import ORACLES
 
-    with Surface(pages.ADDRESS_PREFIX + tasks[0], timeout_s=TIMEOUT_S) as surface:
+    with contextlib.closing(open_practice_surface(surface_name, tasks[0])) as surface:
         for task in tasks:
             env = miniwob_env(task, surface=surface)
             has_oracle = task in ORACLES and task not in NO_ORACLE_TASKS
             kinds: list[Kind] = ["scripted", "oracle"] if has_oracle else ["scripted"]
             for seed, kind in product(seeds, kinds):
                 yield (task, seed, kind), record_episode(env, task, seed, kind, steps)
+
+
+def open_practice_surface(name: str, task: str) -> Surface:
+    """Open a surface that shows a practice page.
+
+    Raises:
+        UsageError: for a surface without practice pages.
+    """
+    from envs.factory import open_surface
+    from envs.miniwob import pages
+    from envs.options import SurfaceOptions
+    from envs.surfaces.browser import Surface
+
+    address = pages.ADDRESS_PREFIX + task
+    if name == "browser":
+        return Surface(address, timeout_s=TIMEOUT_S)
+    return open_surface(name, SurfaceOptions(url=address))
 
 
 def record_episode(env: LiveEnv, task: str, seed: int, kind: Kind, steps: int) -> EpisodeRecord:
@@ -146,7 +174,7 @@ def record_episode(env: LiveEnv, task: str, seed: int, kind: Kind, steps: int) -
 
 
 def scripted_actions(task: str, seed: int, screen: Screen, verbs: frozenset[str]) -> Iterator[Action]:
-    """Yield random actions that depend on the task and the seed only."""
+    """Yield random actions that depend on the task and the seed only; a click for one that the surface lacks."""
     from actions import Click, Drag, Move, Point, PressKeys, Scroll, TypeText, Wait
 
     rng = random.Random(f"{task}-{seed}")
@@ -158,7 +186,7 @@ def scripted_actions(task: str, seed: int, screen: Screen, verbs: frozenset[str]
         target = point()
         x, y = target.x, target.y
         match rng.randrange(10):
-            case 0:
+            case 0 if "move" in verbs:
                 yield Move(x=x, y=y)
             case 1:
                 yield Drag(path=(target, point()))

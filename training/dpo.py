@@ -58,7 +58,7 @@ class DPOStage:
         self.beta, self.anchor, self.batch = float(recipe["beta"]), float(recipe["anchor"]), int(recipe["batch"])
         self.model = init_model(recipe)
         self.checkpoint = run / "checkpoint"
-        tokenizer = prepare_checkpoint_folder(self.checkpoint, self.model.config)
+        tokenizer = prepare_checkpoint_folder(self.checkpoint, self.model.config, recipe, before)
         self.packer = Packer(tokenizer, self.model.config, *SCREEN)
         for source in before:
             load_initial_weights(self.model, source)

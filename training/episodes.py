@@ -83,7 +83,9 @@ class EpisodeStage:
         self.model = init_model(recipe)
         self.checkpoint = run / "checkpoint"
         images = min(self.history_steps, self.images)
-        self.tokenizer = prepare_checkpoint_folder(self.checkpoint, self.model.config, self.history_steps, images)
+        self.tokenizer = prepare_checkpoint_folder(
+            self.checkpoint, self.model.config, recipe, before, self.history_steps, images
+        )
         self.packer = Packer(self.tokenizer, self.model.config, *SCREEN)
         self.dialect = Dialect(ImageLimits(), tool="computer_use", history="turns")
         for source in before:
@@ -132,7 +134,9 @@ class EpisodeStage:
             for number, (sample, screen) in enumerate(zip(earlier, screens, strict=False))
         ]
         conversation = self.dialect.conversation(last.goal, history, screens[-1], frozenset(ACTION_TYPES))
-        text = self.tokenizer.render(conversation.messages, conversation.tools)
+        text = self.tokenizer.render(
+            conversation.messages, conversation.tools, syntax=conversation.syntax, thinking=conversation.thinking
+        )
         assert last.own_question is not None
         reply = self.tokenizer.encode(format_reply(last.own_question))
         parts = [part for message in conversation.messages for part in message["content"]]

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actions import UsageError
 from model.nn.rope import apply_rotary, text_rotary
 from model.nn.text_decoder import DecoderLayer, TextDecoder
 
@@ -73,8 +74,13 @@ def packed_forward(
         own: bool [B, blocks, block, block], True where a token of a block attends to another token of it.
         layout: The layout of the rows.
         compiled: Use torch.compile.
+
+    Raises:
+        UsageError: The decoder has recurrent layers or gated attention.
     """
     config = decoder.config
+    if config.delta is not None or config.attention_gate:
+        raise UsageError("decoders with recurrent layers or gated attention, such as Qwen3.5's, cannot be trained here")
     cos, sin = text_rotary(config, positions, embeddings.dtype)
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
     bias = torch.zeros(own.shape, device=own.device).masked_fill_(~own, float("-inf"))
@@ -106,6 +112,8 @@ def _layer(
         part.view(batch, length, -1, attention.head_dim).transpose(1, 2)
         for part in (attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed))
     )  # [B, heads, S, D]
+    if attention.q_norm is not None and attention.k_norm is not None:
+        q, k = attention.q_norm(q), attention.k_norm(k)
     q, k = apply_rotary(q, cos, sin).to(v.dtype) * attention.head_dim**-0.5, apply_rotary(k, cos, sin).to(v.dtype)
     kv_heads, size = k.shape[1], attention.head_dim
     group = q.shape[1] // kv_heads

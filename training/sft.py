@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from actions import UsageError
+from model.checkpoints.settings import read_settings
 from model.checkpoints.weights import load_model, save_model
 from model.nn.config import Config
 from model.processing.tokenizer import Tokenizer
@@ -58,7 +59,7 @@ class SFTStage:
         self.model = init_model(recipe)
         self.config = self.model.config
         self.checkpoint = run / "checkpoint"
-        self.tokenizer = prepare_checkpoint_folder(self.checkpoint, self.config)
+        self.tokenizer = prepare_checkpoint_folder(self.checkpoint, self.config, recipe, before)
         packers = {name: Packer(self.tokenizer, self.config, *size) for name, size in IMAGE_SIZES.items()}
         self.packer = packers["screen"]
         losses = dict(recipe["losses"])
@@ -169,11 +170,26 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
         parameter.requires_grad_(not name.startswith(tuple(prefixes)))
 
 
-def prepare_checkpoint_folder(checkpoint: Path, config: Config, history_steps: int = 0, pictures: int = 0) -> Tokenizer:
+def prepare_checkpoint_folder(
+    checkpoint: Path,
+    config: Config,
+    recipe: TrainingConfig,
+    before: Sequence[Path],
+    history_steps: int = 0,
+    pictures: int = 0,
+) -> Tokenizer:
     """Write all files of a checkpoint except its weights, and return its tokenizer."""
-    limit = SCREEN[0] * SCREEN[1]
-    vocabulary.write(checkpoint, config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS, history_steps, pictures)
+    limit, strips = SCREEN[0] * SCREEN[1], reads_strips(recipe, before)
+    vocabulary.write(checkpoint, config, limit - 28 * 28, limit * 16, MAX_NEW_TOKENS, history_steps, pictures, strips)
     return Tokenizer(checkpoint)
+
+
+def reads_strips(recipe: TrainingConfig, before: Sequence[Path]) -> bool:
+    """Return whether a model is trained to read strips of text, by a recipe or by one of the earlier stages."""
+    if any(entry.get("picture") == "strip" for entry in recipe.data.get("data", [])):
+        return True
+    folders = [source if is_checkpoint(source) else source / "checkpoint" for source in before]
+    return any(read_settings(folder).reads_strips for folder in folders)
 
 
 def _sample_questions(

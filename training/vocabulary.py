@@ -153,8 +153,9 @@ def write(
     max_new_tokens: int,
     history_steps: int = 0,
     pictures: int = 0,
+    reads_strips: bool = False,
 ) -> None:
-    """Write every file of a checkpoint folder except its weights.
+    """Write every file of a checkpoint folder except its weights; the model is one that answers no free questions.
 
     Args:
         folder: The checkpoint folder.
@@ -164,6 +165,7 @@ def write(
         max_new_tokens: Longest reply.
         history_steps: Number of earlier steps in a prompt.
         pictures: Number of earlier steps that keep their screenshot.
+        reads_strips: Whether the model was trained to read strips of text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build()
@@ -239,6 +241,8 @@ def write(
             "history_steps": history_steps,
             "pictures": pictures,
             "max_new_tokens": max_new_tokens,
+            "answers_questions": False,
+            "reads_strips": reads_strips,
         },
     }
     for name, data in files.items():

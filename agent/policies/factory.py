@@ -193,11 +193,13 @@ def load_local_policy(
         UsageError: The checkpoint is missing or unusable, or an option cannot be applied to it.
     """
     from model.chat_model import load_chat
+    from model.checkpoints.detect_dialect import default_pictures
 
     options = replace(options, **cast(dict[str, Any], overrides))
     name, dialect = resolve_local_dialect(model, options)
     chat = load_chat(model, options.device, options.dtype, options.budget_tokens)
     chat.warm_up()
+    pictures = chat.settings.pictures if chat.settings.pictures >= 0 else default_pictures(name)
     chat.settings = replace(
         chat.settings,
         dialect=name,
@@ -206,7 +208,7 @@ def load_local_policy(
         grammar=chat.settings.grammar and options.grammar,
         max_new_tokens=_first_set(options.max_new_tokens, chat.settings.max_new_tokens),
         history_steps=_first_set(options.history_steps, chat.settings.history_steps),
-        pictures=_first_set(options.images, chat.settings.pictures),
+        pictures=_first_set(options.images, pictures),
     )
     history = HistoryWindow(chat.settings.history_steps, chat.settings.pictures)
     common: dict[str, Any] = {

@@ -97,6 +97,8 @@ class LocalPolicy(DialectPolicyMixin):
             on_text=self.on_text,
             form=form,
             point_pattern=self.dialect.point_pattern,
+            syntax=conversation.syntax,
+            thinking=conversation.thinking,
         )
         return replace(reply, image_digests=_image_digests(conversation))
 
@@ -158,6 +160,7 @@ class LocalPolicy(DialectPolicyMixin):
             temperature=self.temperature,
             seed=self.seed,
             form=None if schema is None else json_grammar(schema),
+            thinking=None if schema is None else False,  # the grammar begins with the answer
         )
 
     def _check_answers_questions(self) -> None:

@@ -10,17 +10,21 @@
   const START_MS = Date.UTC(2026, 0, 1, 12); // of every page
   const EPISODE_MS = 2000; // when an episode starts, whatever happened since the page was loaded
   const FRAME_MS = 16;
-  const INPUT_MS = 8; // of one event of input: keys and pointer moves follow each other at this pace
+  const INPUT_MS = CLOCK_INPUT_MS; // of one event of input: keys and pointer moves follow each other at this pace
   const ACTION_MS = 100; // of an action whose effect shows at once
   const WINDOW_MS = 400; // what is due within it belongs to the action: jQuery UI opens lists after 300 ms
   const CAP_MS = 1000; // of an action
   const MOVING_CAP_MS = 300; // of an action on a page that did not stand still before it
   const FAST_INTERVAL_MS = 50; // a shorter interval draws an animation (jQuery: 13 ms), a longer one is a page's clock
   const FRAMES = 2; // the first one lays the page out, the second one updates what lies under the pointer
-  const INPUT_EVENTS = ['pointermove', 'pointerdown', 'pointerup', 'keydown', 'keyup', 'wheel'];
+  const INPUT_EVENTS = ['pointermove', 'pointerdown', 'pointerup', 'pointercancel', 'keydown', 'keyup', 'wheel'];
+  const MODIFIERS = ['Alt', 'AltGraph', 'CapsLock', 'Control', 'Meta', 'Shift'];
+  const POLL_MS = 5;
+  const NOTCH = 120; // of the wheel; the browser joins notches that come fast
 
   const native = {
     requestFrame: window.requestAnimationFrame.bind(window),
+    setTimeout: window.setTimeout.bind(window),
     getAnimations: Document.prototype.getAnimations,
     eval: window.eval,
     Date: window.Date,
@@ -32,6 +36,8 @@
   let now = 0;
   let last = 0; // id
   let isMoving = false; // at the end of the last action
+  let isLate = false; // input other than a move of the pointer came since the last action ended
+  const received = {}; // number of events of input by type, and of notches of the wheel; a modifier key counts as none
 
   const toTask = (handler, args) => typeof handler === 'function'
     ? () => handler.apply(window, args) : () => (0, native.eval)(String(handler));
@@ -78,6 +84,9 @@
     }
     return calls;
   }
+
+  const size = (event) => (event.type === 'wheel'
+    ? Math.round((Math.abs(event.wheelDeltaX) + Math.abs(event.wheelDeltaY)) / NOTCH) : 1);
 
   const nextTime = () => Math.min(first([...timers.values()].map((timer) => timer.due)), nextFrame());
 
@@ -136,6 +145,7 @@
     },
     // Advances to the end of what an action started, and draws it.
     async settle() {
+      isLate = false;
       const end = now + (isMoving ? MOVING_CAP_MS : CAP_MS);
       await advance(now + ACTION_MS);
       for (;;) {
@@ -153,11 +163,33 @@
       await loadImages();
     },
     draw,
+    // Returns the number of events of input of each type.
+    received: () => ({ ...received }),
+    // Settles after input from outside the browser: when `count` events of a type were received, or `cap` ms later.
+    async settleAfter(type, count, cap) {
+      for (let waited = 0; (received[type] ?? 0) < count && waited < cap; waited += POLL_MS) {
+        await new Promise((done) => native.setTimeout(done, POLL_MS));
+      }
+      await nextTask(); // the page's own listeners
+      await clock.settle();
+    },
+    // Settles if input came after the last action had ended; returns whether it did.
+    async settleLate() {
+      const wasLate = isLate;
+      if (wasLate) await clock.settle();
+      return wasLate;
+    },
   };
   Object.defineProperty(window, Symbol.for('pixelhand.clock'), { value: clock });
 
   for (const type of INPUT_EVENTS) {
-    addEventListener(type, (event) => { if (event.isTrusted) advanceNow(INPUT_MS); }, { capture: true, passive: true });
+    addEventListener(type, (event) => {
+      if (!event.isTrusted) return;
+      isLate ||= type !== 'pointermove'; // the browser sends moves itself when what lies under the pointer changes
+      const name = type === 'pointercancel' ? 'pointerup' : type; // a native drag takes the pointer
+      if (!MODIFIERS.includes(event.key)) received[name] = (received[name] ?? 0) + size(event);
+      if (name === type && INPUT_MS) advanceNow(INPUT_MS);
+    }, { capture: true, passive: true });
   }
 
   const epochNow = () => START_MS + Math.floor(now);

@@ -1,15 +1,10 @@
 // Script that runs in every page before the page's own.
 //
-// 1. The caret does not blink: equal states give equal screenshots.
-// 2. Lists of <select> are drawn in the page. The native list is a window of its own: it shows in screenshots, but clicks
+// 1. Lists of <select> are drawn in the page. The native list is a window of its own: it shows in screenshots, but clicks
 //    sent through the DevTools protocol choose nothing in it. The drawn list takes the same clicks, keys and wheel.
-// 3. print() does nothing: its preview is a native window, which no screenshot of the page shows.
+// 2. print() does nothing: its preview is a native window, which no screenshot of the page shows.
 (() => {
   'use strict';
-
-  const steady = new CSSStyleSheet();
-  steady.replaceSync(':root { caret-animation: manual }');
-  document.adoptedStyleSheets.push(steady);
 
   const MAC = navigator.platform.startsWith('Mac');
   const POINTER_EVENTS = [

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from envs.chromium.clock import INPUT_MS, clock_script
 from envs.chromium.native_requests import BINDING
-from envs.miniwob import pages
 
 _FOLDER = Path(__file__).parent
 
 
 def drawing_script() -> str:
     """Return the script that draws lists and pickers in the page and stops its caret."""
-    return _read("page") + _read("pickers")
+    return _read("caret") + _read("page") + _read("pickers")
+
+
+def steady_script() -> str:
+    """Return the script of practice pages with native lists and pickers: virtual time and a still caret."""
+    return clock_script() + _read("caret")
 
 
 def browser_script() -> str:
@@ -21,9 +25,8 @@ def browser_script() -> str:
 
     The clock of practice pages comes first: it must be in place before any other script takes a timer.
     """
-    practice_pages = json.dumps(pages.folder_url())
-    scripts = _read("clock") + drawing_script() + _read("native_requests") + _read("activity")
-    return scripts.replace("PRACTICE_PAGES", practice_pages).replace("NATIVE_REQUEST_BINDING", BINDING)
+    scripts = drawing_script() + _read("native_requests") + _read("activity")
+    return clock_script(INPUT_MS) + scripts.replace("NATIVE_REQUEST_BINDING", BINDING)
 
 
 def _read(name: str) -> str:

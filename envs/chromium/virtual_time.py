@@ -1,4 +1,4 @@
-"""Virtual time of practice pages: their clock (`clock.js`) stands still, except while an action advances it."""
+"""Virtual time of the browser surface's practice pages: their clock stands still until an action advances it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import weakref
 
 from playwright.async_api import Error, Page
 
+from envs.chromium.clock import DRAW_JS, SETTLE_JS, clock_commands, wait_js
 from envs.chromium.tabs import Tabs
 from envs.miniwob import pages
 
 LOAD_POLL_S = 0.01
-_CLOCK_JS = "window[Symbol.for('pixelhand.clock')]"
-_SETTLE_JS = f"() => {_CLOCK_JS}?.settle()"
-_WAIT_JS = f"ms => {_CLOCK_JS}?.wait(ms)"
-_DRAW_JS = f"() => {_CLOCK_JS}?.draw()"
 
 
 def has_virtual_time(page: Page | None) -> bool:
@@ -36,9 +33,8 @@ class VirtualTime:
             return
         (self._stopped.add if is_practice else self._stopped.discard)(page)
         session = await self._tabs.session(page)
-        await session.send("Animation.enable")
-        await session.send("Animation.setPlaybackRate", {"playbackRate": 0 if is_practice else 1})
-        await session.send("Emulation.setTimezoneOverride", {"timezoneId": "UTC" if is_practice else ""})
+        for method, parameters in clock_commands(is_practice):
+            await session.send(method, parameters)
 
     async def settle(self, page: Page | None) -> None:
         """Advance a practice page to the end of what an action started; leave other and loading pages alone."""
@@ -48,14 +44,14 @@ class VirtualTime:
         await self.prepare(page, is_practice)
         if is_practice:
             try:
-                await page.evaluate(_SETTLE_JS)
+                await page.evaluate(SETTLE_JS)
             except Error as error:
                 if "context was destroyed" not in error.message:  # else the next document takes its place
                     raise
 
     async def wait(self, page: Page, seconds: float) -> None:
         """Advance by `seconds`."""
-        await page.evaluate(_WAIT_JS, seconds * 1000)
+        await page.evaluate(wait_js(seconds))
 
     async def pause(self, page: Page, seconds: float) -> None:
         """Let seconds of the page's time pass, real or virtual."""
@@ -68,4 +64,4 @@ class VirtualTime:
             return
         while activity.is_loading(page) and not activity.is_late():
             await asyncio.sleep(LOAD_POLL_S)
-        await page.evaluate(_DRAW_JS)
+        await page.evaluate(DRAW_JS)

@@ -16,15 +16,24 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from actions import SurfaceError
+from envs.chromium.clock import DRAW_JS
 
 JsonObject = dict[str, Any]
 LOAD_S = 60.0  # for a page or a script, on a busy machine
+DIALOG_POLL_S = 0.05
 FIRST_LOAD_S = 10.0  # for the first page; a slower one is shown while it loads
-DRAWN_JS = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 class DevtoolsTimeoutError(SurfaceError):
     """Chromium or the page did not answer in time; the display itself may still work."""
+
+
+class RejectedError(SurfaceError):
+    """Chromium rejected a command, such as one for a page that navigated, or ended before it answered."""
+
+
+class DialogOpenedError(SurfaceError):
+    """A dialog of the page opened, which runs no script until it is answered."""
 
 
 class Devtools:
@@ -102,12 +111,17 @@ class Devtools:
                     raise
             time.sleep(0.02)
 
-    def evaluate(self, js: str, timeout_s: float = LOAD_S) -> object:
-        """Return the JSON value of an expression evaluated in the page; promises are awaited."""
+    def evaluate(self, js: str, timeout_s: float = LOAD_S, *, stops_at_dialog: bool = False) -> object:
+        """Return the JSON value of an expression evaluated in the page; promises are awaited.
+
+        Raises:
+            DialogOpenedError: if a dialog opens before the value is there and `stops_at_dialog`.
+            SurfaceError: if the script fails or cannot run.
+        """
         if self.has_dialog:
             raise SurfaceError("no script can run in the page while it has a dialog open")
         parameters = {"expression": js, "awaitPromise": True, "returnByValue": True}
-        result = self.send("Runtime.evaluate", parameters, timeout_s=timeout_s)
+        result = self.send("Runtime.evaluate", parameters, timeout_s=timeout_s, stops_at_dialog=stops_at_dialog)
         if "exceptionDetails" in result:
             details = result["exceptionDetails"]
             message = str(details.get("exception", {}).get("description") or details.get("text", ""))
@@ -116,12 +130,24 @@ class Devtools:
             )
         return result["result"].get("value")
 
+    def advance(self, js: str) -> object:
+        """Return the value of an expression that advances the page's clock.
+
+        It is None where the page ends or a dialog stops it meanwhile: nothing is left to be awaited then.
+        """
+        if self.has_dialog:
+            return None
+        try:
+            return self.evaluate(js, stops_at_dialog=True)
+        except (DialogOpenedError, RejectedError):
+            return None
+
     def wait_until_drawn(self, timeout_s: float = 1.0) -> bool:
-        """Return whether a visible page draws its present state within the time."""
+        """Return whether a visible practice page draws its present state within the time."""
         if self.has_dialog:
             return True
         try:
-            self.evaluate(DRAWN_JS, timeout_s)
+            self.evaluate(DRAW_JS, timeout_s)
         except DevtoolsTimeoutError:
             if self._is_closed:
                 raise
@@ -134,6 +160,8 @@ class Devtools:
         parameters: Mapping[str, object] | None = None,
         session: str | None = None,
         timeout_s: float = 10.0,
+        *,
+        stops_at_dialog: bool = False,
     ) -> JsonObject:
         """Send one command and return its result.
 
@@ -142,8 +170,10 @@ class Devtools:
             parameters: its parameters.
             session: the page's session if None, "" for the browser.
             timeout_s: time for the result.
+            stops_at_dialog: do not wait for the result of a page that a dialog stops.
 
         Raises:
+            DialogOpenedError: if a dialog opens first.
             SurfaceError: if the command fails or the browser has ended.
             DevtoolsTimeoutError: if no result arrives in time.
         """
@@ -164,15 +194,26 @@ class Devtools:
             except OSError:
                 raise SurfaceError("Chromium has ended; start the run again") from None
         try:
-            response = queue.get(timeout=timeout_s)
+            response = self._wait_for(queue, timeout_s) if stops_at_dialog else queue.get(timeout=timeout_s)
         except Empty:
             raise DevtoolsTimeoutError(f"Chromium did not answer {method} within {timeout_s:.0f} s") from None
         finally:
             del self._pending[message_id]
         if "error" in response:
-            raise SurfaceError(f"Chromium rejected {method}: {response['error'].get('message', '')}")
+            raise RejectedError(f"Chromium rejected {method}: {response['error'].get('message', '')}")
         result: JsonObject = response["result"]
         return result
+
+    def _wait_for(self, queue: SimpleQueue[JsonObject], timeout_s: float) -> JsonObject:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return queue.get(timeout=DIALOG_POLL_S)
+            except Empty:
+                if self.has_dialog:
+                    raise DialogOpenedError("a dialog of the page opened") from None
+                if time.monotonic() > deadline:
+                    raise
 
     def close(self) -> None:
         """Close the pipes; a browser that still runs ends then."""

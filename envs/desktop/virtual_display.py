@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from actions import SurfaceError, UsageError
+from envs.chromium.clock import clock_commands
 from envs.chromium.executable import find_chrome
 from envs.chromium.flags import BROWSER_FLAGS, proxy_flags
 from envs.chromium.launch import use_sandbox
+from envs.chromium.page_scripts import steady_script
 from envs.desktop.cleanup_process import (
     PROCESS_TAG,
     CleanupProcess,
@@ -180,6 +182,10 @@ class VirtualDesktop:
         """Return the ids of the started processes that still run."""
         return [process.pid for _, process in self._processes if process.poll() is None]
 
+    def runs_chromium(self) -> bool:
+        """Return whether Chromium was started and still runs."""
+        return any(name == CHROMIUM and process.poll() is None for name, process in self._processes)
+
     def check(self) -> str:
         """Return a notice when a program has been closed since the last call, "" if none.
 
@@ -303,12 +309,14 @@ class VirtualDesktop:
             os.close(to_read)
             os.close(from_write)
         self.devtools = Devtools(to_write, from_read)
-        script = pages.init_js() + _viewport_js(self.page) if self.page else ""
+        script = steady_script() + pages.init_js() + _viewport_js(self.page) if self.page else ""
         try:
             self.devtools.attach(script, BROWSER_START_S)
             if self.page:  # a browser window is at least 500 points wide; its page can be narrower
                 metrics = {"width": self.width, "height": self.height, "deviceScaleFactor": 1, "mobile": False}
                 self.devtools.send("Emulation.setDeviceMetricsOverride", metrics)
+                for method, parameters in clock_commands(is_practice=True):
+                    self.devtools.send(method, parameters)
         except SurfaceError:
             self.check()  # raises a better message if the browser ended
             raise
@@ -331,6 +339,8 @@ class VirtualDesktop:
             command += ["--no-sandbox", "--test-type"]  # the second hides the bar that warns of the first
         if self.page:
             command += [
+                "--disable-smooth-scrolling",  # it takes real time
+                "--hide-scrollbars",  # they fade; the browser surface shows none either
                 "--blink-settings=viewportEnabled=true,viewportMetaEnabled=true",
                 f"--window-size={self.width},{self.height}",
             ]

@@ -34,6 +34,7 @@ from actions.keys import to_platform_key
 from actions.targets import ScreenTarget
 from envs.android import apps, commands, display, failures, text_confirmation
 from envs.android.adb import AdbServer, CommandInterruptedError, CommandResult, Phone, select_device
+from envs.android.capture import read_display, take_screenshot
 from envs.android.checks import check_ready, foreign_options, needs_simulator, option_problems, view_command
 from envs.android.commands import Command
 from envs.android.display import DisplayState, ScreenshotError
@@ -42,6 +43,7 @@ from envs.android.gestures import SWIPE_S, scroll_swipes
 from envs.android.hierarchy import read_targets
 from envs.android.keyboard import KeyboardManager, is_field_focused, restore_keyboard
 from envs.android.text_input import needs_keyboard, split_text
+from envs.chromium import clock
 from envs.chromium.address import model_address, person_address
 from envs.miniwob import pages
 from envs.options import SurfaceOptions
@@ -123,10 +125,10 @@ class Surface:
         self._check_open()
         broken, black_since, self._targets = 0, 0.0, None
         while True:
-            state = self._read_rotation()  # first: if the phone is turned in between, touches are refused
+            state = read_display(self._phone)  # first: if the phone is turned in between, touches are refused
             self._focus_watch.remember(state)
             try:
-                pixels = self._take_screenshot(state.physical_id)
+                pixels = take_screenshot(self._phone, state.physical_id)
             except ScreenshotError as error:
                 broken += 1
                 if broken >= MAX_BROKEN:
@@ -172,6 +174,7 @@ class Surface:
         self._sent_parts, self._targets = 0, None
         try:
             self._perform(action)
+            self._advance(clock.SETTLE_JS)
         except _RotatedError:
             self._add_notice(
                 f"the phone was turned since the last screenshot, and '{action.verb}' was not done; look again"
@@ -201,7 +204,7 @@ class Surface:
     def facts(self, action: Action) -> ActionFacts:
         """Return which app and window an action would reach now, and how they differ from the last screenshot's."""
         self._check_open()
-        return self._focus_watch.read(action, self._read_rotation())
+        return self._focus_watch.read(action, read_display(self._phone))
 
     def targets(self) -> tuple[ScreenTarget, ...] | None:
         """Return the elements of the active window; None where they are not read, or the phone does not tell them."""
@@ -256,9 +259,14 @@ class Surface:
             case Open():
                 self._open(action.target)
             case Wait():
-                time.sleep(action.seconds)
+                if not self._advance(clock.wait_js(action.seconds)):
+                    time.sleep(action.seconds)
             case _:
                 self._execute(commands.key_event("KEYCODE_BACK" if action.verb == "back" else "KEYCODE_HOME"))
+
+    def _advance(self, js: str) -> bool:
+        """Advance the clock of a simulated phone's practice page; return whether one is shown."""
+        return self._control is not None and bool(self._control.request("advance", js=js))
 
     def _start_part(self) -> None:
         """Count a command that is about to be sent.
@@ -368,7 +376,7 @@ class Surface:
     def _read_pixels(self) -> display.Pixels | None:
         """Return a screenshot; None if it fails or is dark, as that of a secure window."""
         try:
-            pixels = self._take_screenshot(self._state.physical_id if self._state is not None else "")
+            pixels = take_screenshot(self._phone, self._state.physical_id if self._state is not None else "")
         except ScreenshotError:
             return None
         return None if display.is_dark(pixels) else pixels
@@ -413,27 +421,11 @@ class Surface:
         if failures.has_failed(result):
             raise error(f"the phone did not open {url[:200]}: {result.message}")
 
-    def _take_screenshot(self, physical_display: str) -> display.Pixels:
-        result = self._phone.query(commands.screencap(physical_display))
-        if physical_display and (result.code or not display.has_png(result.out)):
-            result = self._phone.query(commands.SCREENCAP)  # this phone takes no such id
-        if result.code:
-            raise ScreenshotError(f"screencap failed: {result.message}")
-        return display.decode_png(result.out)
-
-    def _read_rotation(self) -> DisplayState:
-        dump = self._phone.query(commands.DISPLAY).text
-        state = display.parse_display_state(dump)
-        state = state or display.parse_display_state(dump, self._phone.query(commands.SIZE).text)
-        if state is None:
-            raise SurfaceError("the phone's rotation is unknown: `dumpsys display` lists no viewport")
-        return state
-
     def _check_rotation(self) -> DisplayState:
         """Return the display's state; _RotatedError if it differs from that of the last screenshot."""
         if self._state is None:
             self.capture()
-        state = self._read_rotation()
+        state = read_display(self._phone)
         if state != self._state:
             raise _RotatedError
         return state

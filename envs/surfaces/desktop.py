@@ -34,6 +34,7 @@ from envs.desktop.checks import HEADED, VIRTUAL, combination_problems
 from envs.desktop.checks import check_options as check_options
 from envs.desktop.geometry import Box, Monitor, Viewport, check_monitor_name, select_monitor
 from envs.desktop.input import VERBS, ActionInterruptedError, NativePoint, duration_s, perform
+from envs.desktop.practice_page import PracticePage
 from envs.desktop.screen_capture import BLACK, Pixels, is_black
 from envs.desktop.window_capture import capture_window
 from envs.desktop.x11.windows import Window, unreachable_reason, visible_box
@@ -97,6 +98,7 @@ class Surface:
         self.is_user_owned = where != VIRTUAL
         self._opened: DesktopBackend | None = None
         self._virtual: VirtualDesktop | None = None
+        self._practice = PracticePage(None)
         self._window: Window | None = None
         self._box: Box
         self._points = 1.0  # pointer points per Screen pixel
@@ -188,10 +190,7 @@ class Surface:
 
     def busy(self) -> bool:
         """Return whether a practice page has still to draw its present state, which a screenshot would not show yet."""
-        desktop = self._virtual
-        if not (desktop and desktop.page and desktop.devtools):
-            return False
-        return not desktop.check() and not desktop.devtools.wait_until_drawn()
+        return self._practice.is_busy()
 
     def pointer(self) -> tuple[int, int]:
         """Return the pointer's position in pixels of the last Screen; it may lie outside."""
@@ -320,6 +319,7 @@ class Surface:
 
     def _open_virtual(self, start: Callable[[], VirtualDesktop]) -> DesktopBackend:
         self._virtual = desktop = start()
+        self._practice = PracticePage(desktop)
         if desktop.isolation.problem:
             self.is_user_owned = True
             self._notices.append(f"{NOT_ISOLATED}: {desktop.isolation.problem}")
@@ -349,10 +349,9 @@ class Surface:
         return Viewport.of(visible_box(require_windows(self._backend), self._window), self._points)
 
     def _check_processes(self) -> None:
-        if self._virtual and (notice := self._virtual.check()):
-            self._notices.append(notice)
         if self._virtual:
-            self._notices += self._virtual.pop_refusal_notices()
+            notice = self._virtual.check()
+            self._notices += [notice] * bool(notice) + self._virtual.pop_refusal_notices()
 
     def _capture(self) -> tuple[Pixels, list[Area]]:
         """Return a screenshot, and the parts of it that may show a secret."""
@@ -428,7 +427,7 @@ class Surface:
         target, self._keyboard_target = self._keyboard_target, 0
         self._check_processes()
         if isinstance(action, Wait):
-            time.sleep(action.seconds)
+            self._practice.wait(action.seconds)
             return self.pop_notices()
         viewport, last = self._viewport(), self._last_viewport
         if last is not None and (viewport.width, viewport.height) != (last.width, last.height):
@@ -441,7 +440,8 @@ class Surface:
             self._notices.append(f"{reason}: '{action.verb}' was not done")
             return self.pop_notices()
         try:
-            with self._backend.keys_only_to(0 if points else target):  # a click moves the focus itself
+            only_window = 0 if points else target  # a click moves the focus itself
+            with self._practice.settle_after(action), self._backend.keys_only_to(only_window):
                 perform(self._backend.input, action, lambda point: viewport.point(*point))
         except ActionInterruptedError as error:
             self._notices.append(f"{error}; look again")

@@ -7,64 +7,71 @@ eight. Source: AutoAWQ, awq/modules/linear/gemm.py and awq/utils/packing_utils.p
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from actions import UsageError
-from model.json_file import read_text
+from model.nn.quantization import Int4Weight
 
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 KINDS = ("qweight", "qzeros", "scales")
 GROUPS = (32, 64, 128, 256)
 
 
-def read_group_size(folder: Path) -> int | None:
-    """Return the number of weights that share a scale, or None when the checkpoint is not quantized.
+class AwqFormat:
+    """Assembles the weights of a checkpoint whose quantization_config names AWQ.
+
+    Args:
+        quantization: The quantization_config.
+        source: Its file, for error messages.
 
     Raises:
-        UsageError: The checkpoint is quantized in another format.
+        UsageError: The weights are packed in another way than version "gemm" packs them.
     """
-    path = folder / "config.json"
-    try:
-        data = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError):
-        return None  # read_config reports the damage
-    quantization = data.get("quantization_config") if isinstance(data, Mapping) else None
-    if quantization is None:
-        return None
-    if not isinstance(quantization, Mapping):
-        raise UsageError(f"{path}: quantization_config must be an object, not {quantization!r:.60}; download it again")
-    supported: dict[str, tuple[Any, ...]] = {
-        "quant_method": ("awq",),
-        "bits": (4,),
-        "version": ("gemm", "GEMM"),
-        "zero_point": (True,),
-        "group_size": GROUPS,
-    }
-    old_keys = {"bits": "w_bit", "group_size": "q_group_size"}  # names in older files
-    for key, allowed in supported.items():
-        value = quantization.get(
-            key, quantization.get(old_keys.get(key, key), allowed[0] if key in ("version", "zero_point") else None)
-        )
-        if isinstance(value, bool) != isinstance(allowed[0], bool) or value not in allowed:
-            raise UsageError(
-                f"{path}: weights quantized with {key} {value!r:.40} cannot be loaded, only AWQ with "
-                f"{key} {' or '.join(map(str, allowed))}; use an AWQ checkpoint or the original one"
+
+    def __init__(self, quantization: Mapping[str, Any], source: str) -> None:
+        self._group = 0
+        self._parts: dict[str, dict[str, Tensor]] = {}  # of weights of which a tensor is missing
+        supported: dict[str, tuple[Any, ...]] = {
+            "bits": (4,),
+            "version": ("gemm", "GEMM"),
+            "zero_point": (True,),
+            "group_size": GROUPS,
+        }
+        old_keys = {"bits": "w_bit", "group_size": "q_group_size"}  # names in older files
+        for key, allowed in supported.items():
+            value = quantization.get(
+                key, quantization.get(old_keys.get(key, key), allowed[0] if key in ("version", "zero_point") else None)
             )
-        if key == "group_size":
-            return int(value)
-    return None
+            if isinstance(value, bool) != isinstance(allowed[0], bool) or value not in allowed:
+                raise UsageError(
+                    f"{source}: weights quantized with {key} {value!r:.40} cannot be loaded, only AWQ with "
+                    f"{key} {' or '.join(map(str, allowed))}; use an AWQ checkpoint or the original one"
+                )
+            if key == "group_size":
+                self._group = int(value)
 
+    def take(
+        self, name: str, tensor: Tensor, shape_of: Callable[[str], torch.Size]
+    ) -> list[tuple[str, Tensor | Int4Weight]]:
+        """Return the weights that are complete with this tensor; see `model.checkpoints.quantized_formats`."""
+        module_name, _, kind = name.rpartition(".")
+        if kind not in KINDS:
+            return [(name, tensor)]
+        parts = self._parts.setdefault(module_name, {})
+        parts[kind] = tensor.clone()
+        if len(parts) < len(KINDS):
+            return []
+        weight_name = f"{module_name}.weight"
+        del self._parts[module_name]
+        return [(weight_name, unpack_weight(parts, shape_of(weight_name), self._group, module_name))]
 
-def split_name(name: str) -> tuple[str, str] | None:
-    """Return (module name, kind) of a tensor of a packed weight, or None for any other tensor."""
-    module_name, _, kind = name.rpartition(".")
-    return (module_name, kind) if kind in KINDS else None
+    def is_int4(self, name: str) -> bool:
+        """Return whether a parameter is in 4 bits; AWQ quantizes the decoder's layers."""
+        return name.startswith("model.layers.")
 
 
 def unpack_int4(packed: Tensor) -> Tensor:
@@ -82,12 +89,8 @@ def pack(values: Tensor) -> Tensor:
     return words.where(words < 1 << 31, words - (1 << 32)).to(torch.int32)
 
 
-def unpack_weight(
-    parts: Mapping[str, Tensor], shape: torch.Size, group: int, name: str, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Return (values uint8 [N, K], pairs [K / group, N, 2] of scale and offset in `dtype`) of a weight of shape [N, K].
-
-    See `model.nn.quantization.Int4Linear` for the pairs.
+def unpack_weight(parts: Mapping[str, Tensor], shape: torch.Size, group: int, name: str) -> Int4Weight:
+    """Return a weight of shape [N, K], with its pairs in float32.
 
     Raises:
         UsageError: The shapes of the tensors do not fit the weight.
@@ -107,7 +110,7 @@ def unpack_weight(
     values = unpack_int4(parts["qweight"]).t().contiguous()
     scales = parts["scales"].float()
     offsets = (8 - unpack_int4(parts["qzeros"]).float()) * scales
-    return values, torch.stack([scales, offsets], dim=-1).to(dtype)
+    return Int4Weight(values, torch.stack([scales, offsets], dim=-1))
 
 
 def pack_weight(values: Tensor, zeros: Tensor, scales: Tensor) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
-"""Choose the dialect of a checkpoint from its own files, never from its name.
+"""Choose the dialect of a checkpoint from its own files and its Hub id, never from the name of a folder.
 
-In this order: pixelhand.json, the architecture in config.json, what a dialect declares of its chat templates and model
-cards, and whether the files are those of an unchanged base model. A fine-tune with unchanged files and no model card
-cannot be distinguished from its base; the match is then not certain.
+In this order: pixelhand.json, the architecture in config.json, the Hub id under which the Hub's cache holds it, what a
+dialect declares of its chat templates and model cards, and whether the files are those of an unchanged base model. A
+fine-tune with unchanged files, no model card and no known Hub id cannot be distinguished from its base; the match is
+then not certain.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from functools import cache
 from pathlib import Path
 
 from actions import UsageError, plugins
+from model.checkpoints.model_zoo import families
 from model.checkpoints.settings import image_processor_config, stated_bounds
 from model.dialects.base import Detection
+from model.dialects.parts.dialect import BaseDialect
 from model.json_file import read_json_object
 from model.processing.image import ImageLimits
 
@@ -69,6 +72,9 @@ def detect_dialect(folder: Path) -> DialectMatch:
         for name, detection in known.items():
             if architecture in detection.architectures:
                 return DialectMatch(name, f"its architecture is {architecture}")
+    hub_id = cached_hub_id(folder)
+    if dialect_of(hub_id):
+        return DialectMatch(dialect_of(hub_id), f"its Hub id is {hub_id}")
     files = _marked_files(folder, model_type)
     if len(files) == 1:
         ((name, file),) = files.items()
@@ -94,6 +100,27 @@ def detect_dialect(folder: Path) -> DialectMatch:
         f"must be named in {SETTINGS}",
         certain=False,
     )
+
+
+def cached_hub_id(folder: Path) -> str:
+    """Return the Hub id of a snapshot in the Hub's cache, models--OWNER--NAME/snapshots/REVISION; "" elsewhere."""
+    kind, _, hub_id = folder.absolute().parent.parent.name.partition("--")
+    is_snapshot = kind == "models" and folder.absolute().parent.name == "snapshots"
+    return hub_id.replace("--", "/", 1) if is_snapshot else ""
+
+
+def dialect_of(hub_id: str) -> str:
+    """Return the dialect of a checkpoint that is listed in a dialect's table, "" for others."""
+    families_with = (
+        family for family in families() if any(checkpoint.hub_id == hub_id for checkpoint in family.checkpoints)
+    )
+    return next((family.dialect for family in families_with), "")
+
+
+def default_pictures(dialect: str) -> int:
+    """Return how many earlier screenshots a dialect's prompts hold, where a checkpoint's settings state no number."""
+    module = plugins.load_plugin("model.dialects", dialect) if dialect else None
+    return int(getattr(getattr(module, "Dialect", None), "PICTURES", BaseDialect.PICTURES))
 
 
 def detections() -> dict[str, Detection]:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 from actions import UsageError
+from model.checkpoints.gguf_settings import INDEX as GGUF_INDEX
+from model.checkpoints.gguf_settings import indexed_files, is_gguf, open_gguf
 from model.json_file import read_json_object, read_text
 from model.nn.config import find_variant
 
@@ -21,19 +23,22 @@ SERVE_IT = "serve it with another program and pass its address (--model http://H
 
 
 def resolve_checkpoint(path_or_hub_id: str | Path) -> Path:
-    """Return the folder of a checkpoint: "embedded", a folder, or a Hub id that `agent models pull` has fetched.
+    """Return the folder of a checkpoint: "embedded", a folder, a Hub id that was pulled, or a GGUF file.
+
+    That of a GGUF file has its settings; see `model.checkpoints.gguf_settings`.
 
     Raises:
-        UsageError: There is no such folder, or the Hub id is not in the local cache.
+        UsageError: There is no such folder or file, the Hub id is not in the local cache, or the GGUF file cannot be
+            loaded.
     """
     text = str(path_or_hub_id)
     if text == EMBEDDED:
         return EMBEDDED_FOLDER
+    if is_gguf(text):
+        return open_gguf(text)
     folder = Path(text).expanduser()
     if folder.is_dir():
         return folder
-    if folder.suffix.lower() == ".gguf":
-        raise UsageError(f"{text} is a GGUF file, which cannot be loaded: use a safetensors checkpoint, or {SERVE_IT}")
     if folder.exists():
         raise UsageError(f"{text} is a file; a checkpoint is a folder with config.json beside its .safetensors")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", text):
@@ -49,8 +54,8 @@ def resolve_checkpoint(path_or_hub_id: str | Path) -> Path:
 
 
 def check_format(folder: Path) -> None:
-    """Raise UsageError for a folder that cannot be loaded: a LoRA adapter, GGUF, MLX or an unsupported model_type."""
-    has_weights = (folder / SINGLE).exists() or (folder / INDEX).exists()
+    """Raise UsageError for a folder that cannot be loaded: a LoRA adapter, MLX, or an unsupported model_type."""
+    has_weights = any((folder / name).exists() for name in (SINGLE, INDEX, GGUF_INDEX))
     if (folder / "adapter_config.json").exists() and not has_weights:
         base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
         of_base = f" for {base}" if isinstance(base, str) and base else ""
@@ -58,10 +63,9 @@ def check_format(folder: Path) -> None:
             f"{folder} is a LoRA adapter{of_base}, not a whole model: merge it into its base model first "
             "(peft: model.merge_and_unload().save_pretrained(FOLDER)), then load that folder"
         )
-    if not has_weights and any(folder.glob("*.gguf")):
-        raise UsageError(
-            f"{folder} has GGUF files only, which cannot be loaded: use a safetensors checkpoint, or {SERVE_IT}"
-        )
+    gguf_files = sorted(file for file in folder.glob("*.gguf") if "mmproj" not in file.name.lower())
+    if not has_weights and gguf_files:
+        raise UsageError(f"{folder} has GGUF files only; pass the file: --model {gguf_files[0]}")
     config = folder / "config.json"
     data = read_json_object(config) if config.exists() else {}
     quantization = data.get("quantization")
@@ -75,16 +79,20 @@ def check_format(folder: Path) -> None:
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """Return the .safetensors files of a checkpoint.
+    """Return the weight files of a checkpoint, .safetensors or .gguf.
 
     Raises:
         UsageError: The index is damaged or a file is missing.
     """
+    if gguf_files := indexed_files(folder):
+        return gguf_files
     index = folder / INDEX
     if not index.exists():
         if (folder / SINGLE).exists():
             return [folder / SINGLE]
-        raise UsageError(f"{folder} has neither {SINGLE} nor {INDEX}; only safetensors checkpoints can be loaded")
+        raise UsageError(
+            f"{folder} has neither {SINGLE} nor {INDEX}; only safetensors checkpoints and GGUF files can be loaded"
+        )
     try:
         names = sorted(set(json.loads(read_text(index))["weight_map"].values()))
         if not names or any(name != Path(name).name for name in names):

@@ -29,8 +29,9 @@ class HubCheckpoint:
 
 KNOWN = tuple(
     HubCheckpoint(checkpoint.hub_id, round(2 * sum(parameters(OFFICIAL[checkpoint.size])) / 1e9, 1), checkpoint.license)
-    for dialect in ("qwen25", "qwen3vl")
+    for dialect in ("qwen25", "qwen3vl", "qwen35")
     for checkpoint in load_family(dialect).checkpoints
+    if checkpoint.size
 )
 
 

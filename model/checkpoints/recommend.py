@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,7 @@ from model.checkpoints.model_zoo import GRID_TOKENS, families, required_bytes, s
 
 BENCHMARKS: dict[UseCase, tuple[str, ...]] = {  # whose published scores rank the families for a use
     "desktop": ("OSWorld", "OSWorld-Verified"),
-    "browser": ("WebTailBench",),
+    "browser": ("Online-Mind2Web",),
     "phone": ("AndroidWorld",),
     "grounding": ("ScreenSpot-Pro",),
 }
@@ -62,8 +63,8 @@ def detect_hardware() -> Hardware:
 def recommend(hardware: Hardware, use: UseCase) -> list[Recommendation]:
     """Return the largest checkpoint that fits of each family that can be run locally for a use.
 
-    Families are ordered by their best published score on the benchmarks of the use, those without a score last. A GPU
-    is preferred to the CPU, and bf16 to int8 to int4.
+    Families are ordered by their best published score on the benchmarks of the use, of checkpoints that run here, those
+    without a score last. A GPU is preferred to the CPU, and bf16 to int8 to int4.
     """
     suitable = [family for family in families() if use in family.use and family.runs == "here"]
     suitable.sort(key=lambda family: -_best_score(family, use))
@@ -72,7 +73,13 @@ def recommend(hardware: Hardware, use: UseCase) -> list[Recommendation]:
 
 
 def _best_score(family: ModelFamily, use: UseCase) -> float:
-    scores = [percents for source in family.scores for percents in source.percent.values()]
+    here = [checkpoint.hub_id for checkpoint in family.checkpoints if checkpoint.size]
+    scores = [
+        percents
+        for source in family.scores
+        for name, percents in source.percent.items()
+        if any(re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", hub_id) for hub_id in here)
+    ]
     return max((percents.get(benchmark, 0.0) for percents in scores for benchmark in BENCHMARKS[use]), default=0.0)
 
 
@@ -83,8 +90,8 @@ def _largest_that_fits(family: ModelFamily, hardware: Hardware, use: UseCase) ->
     )
     for place, free in places:
         for checkpoint in reversed(family.checkpoints):
-            if checkpoint.use and use not in checkpoint.use:
-                continue
+            if not checkpoint.size or (checkpoint.use and use not in checkpoint.use):
+                continue  # checkpoints of another shape are not computed here
             for precision, required in required_bytes(checkpoint).items():
                 if required <= MEMORY_SHARE * free:
                     return Recommendation(family, checkpoint, precision, place, required)
@@ -93,16 +100,16 @@ def _largest_that_fits(family: ModelFamily, hardware: Hardware, use: UseCase) ->
 
 def family_table() -> str:
     """Return a table of the families, one per line."""
-    lines = [f"{'dialect':12} {'family':26} {'runs':7} {'sizes':14} good at"]
+    lines = [f"{'dialect':12} {'family':26} {'runs':7} {'sizes':22} good at"]
     for family in families():
-        sizes = (
-            " ".join(
-                checkpoint.size.rpartition("-")[2] or f"{checkpoint.billions:g}B" for checkpoint in family.checkpoints
-            )
-            or "-"
-        )
-        lines.append(f"{family.dialect:12} {family.name:26} {family.runs:7} {sizes:14} {family.good_at}")
+        sizes = " ".join(dict.fromkeys(map(_short_size, family.checkpoints))) or "-"
+        lines.append(f"{family.dialect:12} {family.name:26} {family.runs:7} {sizes:22} {family.good_at}")
     return "\n".join(lines)
+
+
+def _short_size(checkpoint: Checkpoint) -> str:
+    size = re.search(r"[\d.]+B(-A\d+B)?$", checkpoint.size)
+    return size.group() if size else f"{checkpoint.billions:g}B"
 
 
 def family_card(name: str) -> str:
@@ -123,7 +130,8 @@ def family_card(name: str) -> str:
     for checkpoint in family.checkpoints:
         required = required_bytes(checkpoint)
         columns = " ".join(_gigabytes(required.get(precision)) for precision in ("bf16", "int8", "int4"))
-        lines.append(f"  {checkpoint.hub_id:34} {columns}  {checkpoint.license}")
+        place = "" if checkpoint.size or family.runs == "server" else "  (behind a server only)"
+        lines.append(f"  {checkpoint.hub_id:34} {columns}  {checkpoint.license}{place}")
     if family.checkpoints:
         lines.append(
             f"  memory for weights and {GRID_TOKENS} tokens of context (weights only where the shape is unknown); int8 "

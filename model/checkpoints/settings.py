@@ -10,6 +10,7 @@ from pathlib import Path
 
 from actions import UsageError
 from model.checkpoints.files import shard_files
+from model.checkpoints.gguf_settings import indexed_files
 from model.json_file import JsonObject, read_json_object
 from model.processing.image import DEFAULT_LIMITS, MERGE, ImageLimits
 
@@ -33,7 +34,7 @@ class ChatSettings:
     tool: str = ""  # name of the tool in the prompt; "" for the dialect's default
     history: str = ""  # layout of past turns; "" for the dialect's default
     history_steps: int = 30  # past steps in the prompt
-    pictures: int = 3  # past screenshots in the prompt
+    pictures: int = -1  # past screenshots in the prompt; -1 for the dialect's number
     max_new_tokens: int = 512  # longest reply
     grammar: bool = True  # constrain replies to valid calls where a grammar is known
     budget_tokens: int = 0  # longest context, and with it the cache; 0 for all positions of the model
@@ -76,7 +77,7 @@ def read_limits(folder: Path) -> ImageLimits:
         logger.warning(
             "%s: no %s in %s or %s; using the official default, %d to %d pixels. Coordinates are wrong if the "
             "checkpoint was trained with another budget.",
-            folder,
+            next(iter(indexed_files(folder)), folder),
             missing,
             PREPROCESSOR,
             PROCESSOR,

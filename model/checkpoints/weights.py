@@ -9,19 +9,22 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from actions import UsageError
-from model.checkpoints import awq, memory_check
 from model.checkpoints.files import EMBEDDED_FOLDER, INDEX, SINGLE, check_format, resolve_checkpoint, shard_files
+from model.checkpoints.gguf_settings import indexed_tensors
+from model.checkpoints.gguf_weights import is_int4, is_quantized, load_parameters
+from model.checkpoints.pending_parameters import PendingParameters
+from model.checkpoints.quantized_formats import QuantizedFormat, read_format, read_method
 from model.nn import quantization
 from model.nn.architectures import make_model
-from model.nn.config import read_config
+from model.nn.config import Config, read_config
 from model.nn.qwen25vl import Qwen25VL
 from model.nn.rope import Rule
 
@@ -65,7 +68,6 @@ def has_transposed_experts(files: list[Path], shapes: Mapping[str, torch.Size]) 
 
 
 DRAFT_PREFIX = "mtp."  # of Qwen3.5's layer that drafts tokens for speculative decoding, which is not computed
-ADAPTER_MARKS = (".lora_", ".base_layer.", "base_model.model.")  # parts of tensor names that PEFT adds
 REOPEN_SHARE = 0.04  # share of all bytes read through one memory map before it is closed, which frees its pages
 
 
@@ -107,16 +109,20 @@ def load_model(
     """Load a checkpoint in evaluation mode.
 
     Supported are Qwen2.5-VL, Qwen3-VL (dense and with experts), Qwen3.5 (dense) and Qwen2-VL, their fine-tunes,
-    OpenCUA, AWQ builds and "embedded".
+    OpenCUA, builds in AWQ and FP8, and "embedded". A mixture of experts has one tensor for all experts of a layer, or
+    one each.
     Files are read one tensor at a time, so the weights are the only large allocation.
 
     Args:
-        path_or_hub_id: "embedded", a checkpoint folder, or a Hub id that `agent models pull` has fetched.
+        path_or_hub_id: "embedded", a checkpoint folder, a Hub id that `agent models pull` has fetched, or a GGUF file
+            of Qwen2-VL, Qwen2.5-VL or Qwen3-VL.
         device: "cpu", "cuda" or "cuda:N".
-        dtype: Dtype of weights and activations; None for bfloat16 on CUDA and with quantized weights, else float32.
+        dtype: Dtype of weights and activations; None for bfloat16 on CUDA and with weights of less than 16 bits in AWQ
+            checkpoints and GGUF files, else float32.
         mrope: Rule for the positions of text after a video; see `model.nn.rope`.
         bits: 8 or 4 to quantize the weights (see `model.nn.quantization`). An AWQ checkpoint stays in its own 4 bits
-            unless a dtype or 8 bits are requested.
+            unless a dtype or 8 bits are requested, and so do Q4_0 and Q4_K in the decoder's layers of a GGUF file.
+            Its other weights and those in FP8 are dequantized.
 
     Returns:
         The model on the device; call it with token ids to get logits (see `Qwen25VL.forward`).
@@ -128,122 +134,42 @@ def load_model(
     check_format(folder)
     config = read_config(folder)
     files = shard_files(folder)
-    group = awq.read_group_size(folder)
-    keep_awq = group is not None and bits != 8 and (bits == 4 or dtype is None)
+    tensors = indexed_tensors(folder)  # of GGUF files; none for other checkpoints
+    is_packed = is_quantized(tensors) or read_method(folder) == "awq"
+    keep_int4 = is_packed and bits != 8 and (bits == 4 or dtype is None)
     if dtype is None:
-        dtype = torch.bfloat16 if bits or keep_awq or device.startswith("cuda") else torch.float32
+        dtype = torch.bfloat16 if bits or is_packed or device.startswith("cuda") else torch.float32
     if bits and dtype == torch.float32:
         raise UsageError("int8 and int4 weights cannot be used in float32; leave the dtype out, or use bfloat16")
     with torch.device("meta"):
         model = make_model(config, mrope)
-    pending = _PendingParameters(model, folder, device, dtype, bits)
-    pending.check_memory(keep_awq)
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    is_transposed = bool(config.text.num_experts) and has_transposed_experts(files, shapes)
-    packed: dict[str, dict[str, Tensor]] = {}
-    for file_name, tensor in _tensors(files):
-        name = map_name(file_name)
-        awq_part = awq.split_name(name) if group is not None else None
-        if awq_part is not None and group is not None:
-            module_name, kind = awq_part
-            packed.setdefault(module_name, {})[kind] = tensor.clone()
-            if len(packed[module_name]) == len(awq.KINDS):
-                shape = pending.pop(f"{module_name}.weight", file_name).shape
-                values, pairs = awq.unpack_weight(packed.pop(module_name), shape, group, module_name, torch.float32)
-                pending.load_int4(module_name, values, pairs, keep_awq)
-        elif name == "lm_head.weight" and config.text.tie_word_embeddings:
-            continue  # a copy of the embeddings, which some tools save twice
-        elif name.startswith(DRAFT_PREFIX) and config.text.delta:
-            continue
-        else:
-            parameter = pending.pop(name, file_name)
-            if is_transposed and EXPERTS.search(name) and tensor.dim() == 3:
-                tensor = tensor.transpose(1, 2)
-            if parameter.shape != tensor.shape:
-                raise UsageError(
-                    f"{folder}: '{file_name}' is {list(tensor.shape)} where config.json says {list(parameter.shape)}; "
-                    "config.json and the weights are not of one checkpoint"
-                )
-            pending.load(name, tensor)
-        del tensor
+    if tensors:
+        pending = PendingParameters(model, str(files[0]), device, dtype, bits, keep_int4, settings="the metadata")
+        pending.check_memory(lambda name: is_int4(name, config, tensors))
+        load_parameters(pending, config, tensors)
+    else:
+        pending = PendingParameters(model, str(folder), device, dtype, bits, keep_int4)
+        _load_safetensors(pending, config, files, read_format(folder, dtype))
     pending.check_complete()
     return model.eval()
 
 
-class _PendingParameters:
-    """A model on the meta device, and which of its parameters have not been loaded yet."""
-
-    def __init__(
-        self, model: Qwen25VL, folder: Path, device: str, dtype: torch.dtype, bits: quantization.Bits | None
-    ) -> None:
-        self.model, self.folder = model, folder
-        self.device, self.dtype, self.bits = device, dtype, bits
-        self._owners = dict(model.named_modules())
-        self._missing = dict(model.named_parameters())
-
-    def check_memory(self, keep_awq: bool) -> None:
-        """Raise UsageError when the device has too little free memory for the weights."""
-
-        def nbytes(name: str, parameter: Tensor) -> int:
-            is_awq = keep_awq and name.startswith("model.layers.")
-            bits = self.bits or (4 if is_awq else None)
-            if bits and quantization.is_quantizable(name, self._owners[name.rpartition(".")[0]]):
-                return quantization.quantized_nbytes(name, parameter.shape, bits)
-            return parameter.numel() * self.dtype.itemsize
-
-        precision = f"int{self.bits}" if self.bits else "4 bits" if keep_awq else _dtype_name(self.dtype)
-        required = sum(nbytes(name, parameter) for name, parameter in self._missing.items())
-        memory_check.check_fits(required, self.device, f"{self.folder.name} in {precision}")
-
-    def pop(self, name: str, file_name: str) -> Tensor:
-        """Return the parameter of that name on the meta device, and mark it as loaded."""
-        parameter = self._missing.pop(name, None)
-        if parameter is None:
-            if any(mark in file_name for mark in ADAPTER_MARKS):
-                raise UsageError(
-                    f"{self.folder} has the adapter tensor '{file_name}': its LoRA weights were not merged. Merge them "
-                    "(peft: model.merge_and_unload().save_pretrained(FOLDER)) and load that folder"
-                )
-            raise UsageError(
-                f"{self.folder} has a tensor '{file_name}' that {self.model.config.name} does not; "
-                "it is of another architecture"
-            )
-        return parameter
-
-    def load(self, name: str, tensor: Tensor) -> None:
-        """Set a parameter, quantized where bits are requested."""
-        module_name, _, attribute = name.rpartition(".")
-        if self.bits and quantization.is_quantizable(name, self._owners[module_name]):
-            quantization.replace_with_quantized(self.model, name, tensor.to(self.device), self.bits, self.dtype)
-            return
-        loaded = tensor.to(device=self.device, dtype=self.dtype)
-        owner = self.model.get_submodule(module_name)  # may be quantized by now
-        is_parameter = attribute in owner._parameters
-        setattr(owner, attribute, nn.Parameter(loaded, requires_grad=False) if is_parameter else loaded)
-
-    def load_int4(self, module_name: str, values: Tensor, pairs: Tensor, keep_awq: bool) -> None:
-        """Set a weight of 4 bits, packed as it is or dequantized."""
-        if not keep_awq or len(values) % quantization.BLOCK:
-            self.load(f"{module_name}.weight", quantization.dequantize_int4(values, pairs))
-            return
-        layer = quantization.Int4Linear.of(values.to(self.device), pairs.to(self.device, self.dtype), None)
-        original: Any = self.model.get_submodule(module_name)
-        quantization.replace_module(self.model, module_name, layer)
-        quantization.set_bias(self.model, module_name, original.bias)
-
-    def check_complete(self) -> None:
-        """Raise UsageError when a parameter has not been loaded."""
-        if set(self._missing) == {"lm_head.weight"}:
-            raise UsageError(
-                f"{self.folder} has no lm_head.weight, and tie_word_embeddings in its config.json is false: set it to "
-                "true if the model was trained with tied embeddings; otherwise the export dropped the output layer, "
-                "and the checkpoint must be saved again"
-            )
-        if self._missing:
-            raise UsageError(
-                f"{self.folder} lacks {len(self._missing)} tensors, '{min(self._missing)}' first; "
-                "download the checkpoint again"
-            )
+def _load_safetensors(
+    pending: PendingParameters, config: Config, files: list[Path], quantized_format: QuantizedFormat
+) -> None:
+    pending.check_memory(quantized_format.is_int4)
+    is_transposed = bool(config.text.num_experts) and has_transposed_experts(files, pending.missing())
+    for file_name, tensor in _tensors(files):
+        name = map_name(file_name)
+        if name == "lm_head.weight" and config.text.tie_word_embeddings:
+            continue  # a copy of the embeddings, which some tools save twice
+        if name.startswith(DRAFT_PREFIX) and config.text.delta:
+            continue
+        for weight_name, weight in quantized_format.take(name, tensor, partial(pending.shape, file_name=file_name)):
+            if is_transposed and EXPERTS.search(weight_name) and isinstance(weight, Tensor) and weight.dim() == 3:
+                weight = weight.transpose(1, 2)
+            pending.load(weight_name, weight, file_name)
+        del tensor
 
 
 def save_model(
@@ -290,7 +216,3 @@ def save_model(
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     return [folder / name for name in names]
-
-
-def _dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from actions import Action, Call, Screen, Step, UsageError
 from model.engine.call_grammar import CallGrammar
 from model.engine.point_uncertainty import POINT_PATTERN
+from model.wire.tool_prompt import Syntax
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Conversation:
 
     messages: tuple[dict[str, Any], ...]  # {"role", "content": [{"type": "text", "text"} | {"type": "image", "image"}]}
     tools: tuple[dict[str, Any], ...] = ()
+    syntax: Syntax = "json"  # of calls, in a prompt whose chat template renders no tools
+    thinking: bool | None = None  # enable_thinking of the chat template; None keeps the template's default
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Dialect(ToolCallDialect):
     """Fara-7B: a turn for each step; earlier screenshots go, the task stays."""
 
     NAME = "fara"
-    DETECTION = Detection(markers=(("pause_and_memorize_fact",),))
+    DETECTION = Detection(markers=(("pause_and_memorize_fact",),), other_model_types=("qwen3_5",))
     SYSTEM = load_prompt("fara")
     DESCRIPTION: ClassVar = {"computer_use": load_prompt("fara_tool")}
     ACTIONS: ClassVar = {"computer_use": TABLE}

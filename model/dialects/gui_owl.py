@@ -53,7 +53,10 @@ class Dialect(QwenToolDialect):
     """GUI-Owl: one turn with the task, the conclusion of each earlier step, and the screenshot."""
 
     NAME = "gui_owl"
-    DETECTION = Detection(markers=(("<thinking>", "<conclusion>", "<tool_call>"),), max_pixels=LIMITS.max_pixels)
+    DETECTION = Detection(
+        markers=(("<thinking>", "<conclusion>", "<tool_call>"),), other_model_types=("qwen3_vl",),
+        max_pixels=LIMITS.max_pixels,
+    )  # fmt: skip
     HISTORIES = ("progress",)
     ACTIONS: ClassVar = {
         "computer_use": ActionTable(

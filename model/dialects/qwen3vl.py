@@ -10,12 +10,10 @@ from model.dialects.base import Detection, Verbs
 from model.dialects.parts.coordinates import SCALE_999
 from model.dialects.parts.history import outcome_text
 from model.dialects.parts.qwen_tools import COMPUTER, MOBILE, QwenToolDialect
-from model.dialects.parts.schema import Schema
 from model.processing.image import ImageLimits
 from model.wire.tool_prompt import RESPONSE_CLOSE, RESPONSE_OPEN
 
 LIMITS = ImageLimits(max_pixels=16 * 16 * 4 * 12800, factor=32)  # OSWorld's qwen3vl_agent.py
-SIZES = {"computer_use": (1000, 1000), "mobile_use": (999, 999)}
 FORM = "\n\nAnswer in this form: Thought: what you see and plan. Action: what you do, in words. Then the <tool_call>."
 
 
@@ -23,8 +21,9 @@ class Dialect(QwenToolDialect):
     """Qwen3-VL: one turn for each step, its outcome in <tool_response>."""
 
     NAME = "qwen3vl"
-    DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"), nearest_of=("qwen3_5",))
+    DETECTION = Detection(base_of=("qwen3_vl", "qwen3_vl_moe"))
     SPACE = SCALE_999
+    STATED_SIZES: ClassVar = {"computer_use": (1000, 1000), "mobile_use": (999, 999)}
     ACTIONS: ClassVar = {
         "computer_use": COMPUTER.restrict(*COMPUTER.rows),
         "mobile_use": MOBILE.restrict(
@@ -41,6 +40,3 @@ class Dialect(QwenToolDialect):
 
     def next_text(self, step: Step) -> str:
         return f"{RESPONSE_OPEN}\n{outcome_text(step) or 'Done.'}\n{RESPONSE_CLOSE}"
-
-    def tools(self, verbs: Verbs, size: tuple[int, int]) -> tuple[Schema, ...]:
-        return super().tools(verbs, SIZES[self.tool])

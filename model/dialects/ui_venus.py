@@ -49,7 +49,10 @@ class Dialect(PointDialect, PythonCallDialect):
     """UI-Venus-1.0: one turn with the task, the reasoning and actions of earlier steps, and the screenshot."""
 
     NAME = "ui_venus"
-    DETECTION = Detection(markers=(("Click(box=",), ("LongPress(box=",)), max_pixels=GROUND_LIMITS.max_pixels)
+    DETECTION = Detection(
+        markers=(("Click(box=",), ("LongPress(box=",)), other_model_types=("qwen3_vl", "qwen3_vl_moe"),
+        max_pixels=GROUND_LIMITS.max_pixels,
+    )  # fmt: skip
     HISTORIES = ("progress",)
     GOAL = ("user_task", "instruction", "goal")
     SYSTEM: ClassVar = {
@@ -66,15 +69,17 @@ class Dialect(PointDialect, PythonCallDialect):
     point_pattern = r"(?:=\(|\[)(\d+), ?(\d+)[,)]"
     POINT_TOOL, ANSWER, POINT, ABSENT = "ground", "[x1,y1,x2,y2]", "[X,Y,X,Y]", "[-1,-1,-1,-1]"
     CALL = ("ground", "box")
+    IMAGE_FIRST: ClassVar[tuple[str, ...]] = ("mobile_use", "ground")  # tools whose screenshot precedes the text
     EXAMPLE = "<action>Click(box=(x, y))</action>"
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         values = dict.fromkeys(self.GOAL, escape(goal))
-        if self.tool == "mobile_use":
+        if self.tool != self.POINT_TOOL:
             done = "\n".join(_summary(index, earlier.step) for index, earlier in enumerate(steps))
             actions = "\n".join(call_form(row) for row in self.table.offered(verbs))
             values = {"actions": actions, "previous_actions": done, **values}
-        return Conversation((message("user", screen, self.render_prompt(self.built_in, **values)),))
+        parts = (screen, self.render_prompt(self.built_in, **values))
+        return Conversation((message("user", *(parts if self.tool in self.IMAGE_FIRST else reversed(parts))),))
 
     def thought(self, text: str, before: str, call_start: int) -> str:
         return tagged_texts(text, "think", "action", "conclusion").get("think") or before.strip()

@@ -7,6 +7,8 @@ torch's kernels for packed weights; otherwise the weights are dequantized for th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, Literal
@@ -102,6 +104,38 @@ class Int4Linear(nn.Module):
         blocks = halves.view(len(halves) // BLOCK, -1, BLOCK)  # [N / 64, K, 64], rows of a block in that order
         inverse = torch.tensor(self.order, device=halves.device).argsort()
         return blocks[:, :, inverse].transpose(1, 2).reshape(len(halves), -1)
+
+
+@dataclass(frozen=True)
+class Int4Weight:
+    """A weight [N, K] in 4 bits: values uint8 [N, K] from 0 to 15, and the pairs [K / group, N, 2] of `Int4Linear`."""
+
+    values: Tensor
+    pairs: Tensor
+
+    @classmethod
+    def cat(cls, weights: Sequence[Int4Weight]) -> Int4Weight:
+        """Return the weight whose rows are those of several with one group size, in order."""
+        values, pairs = [weight.values for weight in weights], [weight.pairs for weight in weights]
+        return cls(torch.cat(values), torch.cat(pairs, dim=1))
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the weight."""
+        return self.values.shape
+
+    @property
+    def group(self) -> int:
+        """Number of weights of a row that share a scale."""
+        return self.values.shape[1] // len(self.pairs)
+
+    def dequantize(self) -> Tensor:
+        """Return the weight [N, K] in the pairs' dtype."""
+        return dequantize_int4(self.values, self.pairs)
+
+    def to_layer(self, device: str, dtype: torch.dtype) -> Int4Linear:
+        """Return a layer without bias; dtype is that of its inputs, to which the pairs are rounded."""
+        return Int4Linear.of(self.values.to(device), self.pairs.to(device, dtype), None)
 
 
 @lru_cache(maxsize=1)

@@ -79,7 +79,7 @@ HALF = (0.5, 0.5, 0.5)
 DEFAULT_LIMITS: dict[str, ImageLimits] = {  # by model_type, where they differ from ImageLimits()
     "qwen3_vl": ImageLimits(256 * 256, 4096 * 4096, factor=32, mean=HALF, std=HALF),
 }
-DEFAULT_LIMITS["qwen3_vl_moe"] = DEFAULT_LIMITS["qwen3_5"] = DEFAULT_LIMITS["qwen3_vl"]
+DEFAULT_LIMITS |= dict.fromkeys(("qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"), DEFAULT_LIMITS["qwen3_vl"])
 
 
 def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as Tokens
 from actions import UsageError
 from model.json_file import JsonObject, read_json_object, read_text
 from model.processing import tiktoken_loader
-from model.wire.tool_prompt import tools_block
+from model.wire.tool_prompt import Syntax, tools_block
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -126,7 +126,14 @@ class Tokenizer:
                 f"the chat template of {self.folder} failed ({reason}); download the checkpoint again"
             ) from None
 
-    def render(self, messages: Sequence[Message], tools: Sequence[JsonObject] = ()) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[JsonObject] = (),
+        *,
+        syntax: Syntax = "json",
+        thinking: bool | None = None,
+    ) -> str:
         """Return the text of a prompt, with one placeholder per image, up to where the assistant's turn starts.
 
         Tools go into the system message where the template does not render them, as with the vision checkpoints' own.
@@ -136,18 +143,21 @@ class Tokenizer:
             messages: A part of their content is {"type": "text", "text": str}, {"type": "image", ...} or
                 {"type": "video", ...}.
             tools: OpenAI tool definitions.
+            syntax: Of calls, where the template does not render the tools.
+            thinking: Value of the template's enable_thinking; None leaves it undefined.
 
         Raises:
             UsageError: The template is missing, fails, or rejects the conversation.
         """
         safe = [{**message, "content": self._content(message["content"])} for message in messages]
         if tools and "tools" not in self.template_source:
-            block = tools_block(tools)
+            block = tools_block(tools, syntax)
             if safe and safe[0]["role"] == "system":
                 safe[0]["content"] = [*safe[0]["content"], {"type": "text", "text": "\n\n" + block}]
             else:
                 safe.insert(0, {"role": "system", "content": [{"type": "text", "text": block}]})
-        return self._render_template(messages=safe, tools=list(tools) or None, add_generation_prompt=True)
+        switches = {} if thinking is None else {"enable_thinking": thinking}
+        return self._render_template(messages=safe, tools=list(tools) or None, add_generation_prompt=True, **switches)
 
     def _content(self, content: str | Sequence[JsonObject]) -> list[JsonObject]:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from actions import UsageError
 from model.chat_model import ChatModel
-from model.checkpoints.detect_dialect import detect_dialect
+from model.checkpoints.detect_dialect import default_pictures, detect_dialect
 from model.serve.auth import AuthMiddleware
 from model.serve.completion import Completion, CompletionService, PreparedRequest
 from model.serve.errors import ApiError
@@ -103,7 +103,7 @@ def model_profile(chat: ChatModel) -> dict[str, object]:
         "tool": settings.tool,
         "history": settings.history,
         "history_steps": settings.history_steps,
-        "pictures": settings.pictures,
+        "pictures": settings.pictures if settings.pictures >= 0 else default_pictures(match.dialect),
         "max_new_tokens": settings.max_new_tokens,
         # what a client resizes by; images are normalized here
         "limits": {key: getattr(chat.limits, key) for key in ("min_pixels", "max_pixels", "factor")},

@@ -22,7 +22,10 @@ app = typer.Typer(help="Serve a model to other programs.", rich_markup_mode=None
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Option(help="embedded, a checkpoint folder, or a Hub id.")] = "embedded",
+    model: Annotated[str, typer.Option(help="embedded, a checkpoint folder, a GGUF file, or a Hub id.")] = "embedded",
+    mmproj: Annotated[
+        str, typer.Option(help="Vision encoder of a GGUF model; default: the mmproj*.gguf beside it.", metavar="FILE")
+    ] = "",
     name: Annotated[str, typer.Option(help="Name of the model for clients; default: as --model.")] = "",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = DEFAULT_PORT,
@@ -52,8 +55,10 @@ def serve(
     missing = [package for package in ("starlette", "uvicorn") if find_spec(package) is None]
     if missing:
         raise UsageError(f"`agent serve` needs {' and '.join(missing)}: pip install 'pixelhand[serve]'")
+    from model.checkpoints.gguf_settings import with_mmproj
     from model.serve.auth import LOOPBACK
 
+    model = with_mmproj(model, mmproj)
     hosts = [*LOOPBACK, *(allow_host or ())]
     if host not in LOOPBACK and (no_token or not allow_host):
         raise UsageError(

@@ -11,11 +11,13 @@ from llguidance import LLTokenizer
 
 from actions import UsageError
 from model.chat_model import ChatModel
+from model.json_file import JsonObject
 from model.serve import json_grammar
 from model.serve.errors import ApiError
 from model.serve.request import ChatRequest
 from model.wire.tool_call import ToolCallError, find_call
 from model.wire.tool_prompt import CALL_CLOSE, CALL_OPEN
+from model.wire.xml_call import decode_values
 
 REPLACEMENT = "\ufffd"  # an incomplete character decodes to this until its other bytes are generated
 
@@ -76,7 +78,7 @@ class CompletionService:
                 reason = " ".join(str(error).split())[:300]
                 raise ApiError(400, f"the grammar is not valid: {reason}", param="pixelhand_form") from None
         try:
-            length = len(self.chat.render(request.messages, request.tools).input_ids)
+            length = len(self.chat.render(request.messages, request.tools, thinking=request.thinking).input_ids)
         except UsageError as error:
             raise ApiError(400, str(error), param="messages") from None
         remaining = self.max_context_tokens - length
@@ -118,6 +120,7 @@ class CompletionService:
                     seed=request.seed,
                     on_text=on_text,
                     form=request.form,
+                    thinking=request.thinking,
                 )
                 text, count = reply.text, reply.reply_tokens
                 assert self.chat.stats is not None
@@ -128,7 +131,7 @@ class CompletionService:
             count = len(self.chat.tokenizer.encode(stream.text))
         else:
             stream.finish(text)
-        parsed = parse_calls(stream.text) if request.calls else None
+        parsed = parse_calls(stream.text, request.tools) if request.calls else None
         if parsed:
             return Completion(*parsed, "tool_calls", prepared.prompt_tokens, count)
         on_delta(stream.rest())
@@ -142,7 +145,7 @@ class CompletionService:
         from model.processing.image import patchify
 
         chat, request = self.chat, prepared.request
-        prompt = chat.render(request.messages, request.tools)
+        prompt = chat.render(request.messages, request.tools, thinking=request.thinking)
         constrained = None
         if prepared.grammar is not None:
             constrained = json_grammar.ConstrainedLogits(chat.model, self._tokens, prepared.grammar)
@@ -223,7 +226,7 @@ def _overlap(text: str, mark: str) -> int:
     return next((n for n in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:n])), 0)
 
 
-def parse_calls(text: str) -> tuple[str | None, tuple[dict[str, str], ...]] | None:
+def parse_calls(text: str, tools: Sequence[JsonObject] = ()) -> tuple[str | None, tuple[dict[str, str], ...]] | None:
     """Return (text before the first call, calls), or None when there is no call or one cannot be parsed."""
     before, *parts = text.split(CALL_OPEN)
     if not parts:
@@ -231,13 +234,13 @@ def parse_calls(text: str) -> tuple[str | None, tuple[dict[str, str], ...]] | No
     calls = []
     for part in parts:
         try:
-            calls.append(_parse_call(part))
+            calls.append(_parse_call(part, tools))
         except (ToolCallError, KeyError, TypeError):
             return None
     return before.strip() or None, tuple(calls)
 
 
-def _parse_call(text: str) -> dict[str, str]:
+def _parse_call(text: str, tools: Sequence[JsonObject]) -> dict[str, str]:
     inner, closing, _ = text.partition(CALL_CLOSE)
     try:
         data = json.loads(inner)
@@ -245,6 +248,16 @@ def _parse_call(text: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         call = find_call(CALL_OPEN + inner + closing)  # tolerates the mistakes of models, like a trailing comma
         name, arguments = call.name, dict(call.arguments)
+        if call.is_xml:
+            arguments = decode_values(arguments, _argument_types(name, tools))
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise ToolCallError("the call has no name")
     return {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+
+
+def _argument_types(name: str | None, tools: Sequence[JsonObject]) -> dict[str, object]:
+    """Return the JSON types of a function's arguments, as far as its tool states them."""
+    functions = [tool["function"] for tool in tools if tool["function"]["name"] == name]
+    properties = (functions[0].get("parameters") or {}).get("properties") if functions else None
+    schemas = properties.items() if isinstance(properties, dict) else ()
+    return {key: schema.get("type") for key, schema in schemas if isinstance(schema, dict)}

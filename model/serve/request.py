@@ -37,6 +37,14 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
+class ChatTemplateSwitches(BaseModel):
+    """The field chat_template_kwargs, as in vLLM and SGLang."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enable_thinking: bool | None = None
+
+
 class ChatCompletionBody(BaseModel):
     """The body of /v1/chat/completions."""
 
@@ -55,6 +63,7 @@ class ChatCompletionBody(BaseModel):
     tools: list[JsonObject] | None = None
     tool_choice: str | JsonObject | None = None
     response_format: JsonObject | None = None
+    chat_template_kwargs: ChatTemplateSwitches | None = None
     pixelhand_form: JsonObject | None = None  # extension: free text, then a call of this CallGrammar
 
     # accepted with their default only
@@ -90,6 +99,7 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     stream: bool = False
     usage: bool = False  # end the stream with the token counts
+    thinking: bool | None = None  # enable_thinking of the chat template
 
 
 def parse_json(body: bytes) -> object:
@@ -164,6 +174,7 @@ def parse_request(data: object, name: str, limits: ImageLimits) -> ChatRequest:
         stop=stop,
         stream=bool(body.stream),
         usage=bool(body.stream_options and body.stream_options.include_usage),
+        thinking=body.chat_template_kwargs.enable_thinking if body.chat_template_kwargs else None,
     )
 
 

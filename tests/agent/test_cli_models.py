@@ -17,6 +17,8 @@ def test_models_lists_supported_models(agent: Agent) -> None:
     assert "embedded" in out
     assert "Qwen/Qwen2.5-VL-72B-Instruct" in out
     assert "146.8 GB" in out
+    for form in ("safetensors", "AWQ", "FP8", "GGUF", "Q4_K"):
+        assert form in out.partition("Files that --model reads")[2]
 
 
 def test_failed_download_is_one_sentence(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:

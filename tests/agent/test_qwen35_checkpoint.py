@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from helpers import qwen35_parity
 from helpers.growing_context import cold_logits
 
-from actions import Screen, UsageError
+from actions import Screen
 from agent.policies.factory import load_local_policy
 from model.chat_model import load_chat
 from model.checkpoints.detect_dialect import detect_dialect
@@ -21,10 +20,9 @@ VERBS = frozenset({"click", "type", "scroll"})
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a checkpoint whose dialect is named."""
+    """Write a checkpoint."""
     path = tmp_path_factory.mktemp("qwen35")
     qwen35_parity.write_chat_folder(path)
-    (path / "pixelhand.json").write_text(json.dumps({"dialect": "qwen3vl"}))
     return path
 
 
@@ -32,11 +30,11 @@ def screen(seed: int = 0, width: int = 320, height: int = 256) -> Screen:
     return Screen(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def test_dialect_must_be_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "qwen3_5"}')
-    match = detect_dialect(tmp_path)
-    with pytest.raises(UsageError, match=r"unknown dialect: .*'qwen3_5'.* the nearest is 'qwen3vl'"):
-        match.require()
+def test_default_dialect_calls_in_xml(folder: Path) -> None:
+    assert detect_dialect(folder).require() == "qwen35"
+    policy = load_local_policy(str(folder), device="cpu", dtype="float32")
+    assert policy.metadata["dialect"] == "qwen35"
+    assert "<function=computer_use>" in policy.decide("press the button", [], screen(), VERBS).text
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8", "int4"])

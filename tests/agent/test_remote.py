@@ -112,6 +112,14 @@ def test_address_options_override_checkpoint_files(tiny_files: Path) -> None:
     assert len(embedded.fingerprint) == 16
 
 
+def test_listed_hub_id_names_the_dialect() -> None:
+    profile = resolve_profile("meituan/EvoCUA-8B-20260105", None, {})
+    assert (profile.dialect, profile.images, profile.limits.factor) == ("evocua", 4, 32)
+    assert resolve_profile("meituan/EvoCUA-8B-20260105", None, {"dialect": "qwen3vl"}).dialect == "qwen3vl"
+    assert resolve_profile("x", None, {"dialect": "holo3"}).images == 2
+    assert resolve_profile("x", None, {"dialect": "holo3", "pictures": 0}).images == 0
+
+
 def test_dialect_limits_apply_without_files() -> None:
     assert resolve_profile("x", None, {"dialect": "gta1"}).limits.max_pixels == 4096 * 2160
     assert resolve_profile("x", None, {"dialect": "qwen25"}).limits == ImageLimits()
@@ -180,6 +188,14 @@ def test_tools_are_rendered_by_system_or_server(fake: FakeServer) -> None:
     assert server_request["tools"][0]["function"]["name"] == "computer_use"
     assert server_request["tool_choice"] == "none"
     assert "<tools>" not in json.dumps(server_request["messages"])
+
+
+def test_thinking_switch_is_sent_if_set(fake: FakeServer) -> None:
+    switches = []
+    for dialect in ("fara15", "holo3", "gui_owl15"):
+        policy(fake, f"&dialect={dialect}", check=False).decide("go", [], noise(), ALL)
+        switches.append(fake.requests[-1].get("chat_template_kwargs"))
+    assert switches == [{"enable_thinking": False}, {"enable_thinking": True}, None]
 
 
 def test_system_message_matches_tokenizer(fake: FakeServer, tiny_files: Path) -> None:

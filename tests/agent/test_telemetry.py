@@ -277,8 +277,9 @@ def test_folder_of_checkpoint_is_not_recorded(
     recorder: Callable[..., SpanRecorder], exporter: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "tuned").mkdir()
-    record_run(recorder({"model": f"{tmp_path / 'tuned'} + embedded"}), DONE)
-    assert named(exporter, "chat tuned + embedded").attributes["gen_ai.provider.name"] == "pixelhand"
+    gguf = f"{tmp_path}/model.gguf?mmproj={tmp_path}/mmproj.gguf"
+    record_run(recorder({"model": f"{tmp_path / 'tuned'} + {gguf}"}), DONE)
+    assert named(exporter, "chat tuned + model.gguf").attributes["gen_ai.provider.name"] == "pixelhand"
     assert str(tmp_path) not in all_texts(exporter)
 
 

@@ -80,6 +80,20 @@ def test_tools_go_into_system_message(tiny_folder: Path) -> None:
     assert "Be brief." in with_system
 
 
+def test_template_reads_the_thinking_switch(tiny_folder: Path) -> None:
+    (tiny_folder / "chat_template.jinja").write_text(
+        "{{ 'unset' if enable_thinking is not defined else 'on' if enable_thinking else 'off' }}"
+    )
+    tokenizer, messages = Tokenizer(tiny_folder), [user_message("hello")]
+    rendered = [tokenizer.render(messages, thinking=thinking) for thinking in (None, True, False)]
+    assert rendered == ["unset", "on", "off"]
+
+
+def test_tools_block_follows_the_syntax(tiny_folder: Path) -> None:
+    (tiny_folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content[0].text }}{% endfor %}")
+    assert "<function=NAME>" in Tokenizer(tiny_folder).render([user_message("hello")], TOOLS, syntax="xml")
+
+
 def test_template_agrees_with_transformers(tiny_folder: Path) -> None:
     from transformers import AutoTokenizer
 

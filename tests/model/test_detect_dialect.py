@@ -65,12 +65,56 @@ def test_markers_inside_json_are_found(tmp_path: Path) -> None:
     assert match.require() == "autoglm"
 
 
+@pytest.mark.parametrize(
+    ("model_type", "text", "dialect"),
+    [
+        ("qwen3_vl", "Click(box=(x1,y1))", "ui_venus15"),
+        ("qwen3_vl_moe", "LongPress(box=", "ui_venus15"),
+        ("qwen3_vl", "<grounding_think></grounding_think>", "mai_ui"),
+        ("qwen3_vl", "`key_down`, `key_up`", "evocua"),
+        ("qwen3_5", "pause_and_memorize_fact", "fara15"),
+        ("qwen3_5", "https://hub.hcompany.ai/agent-loop", "holo3"),
+        ("qwen3_5_moe", "https://hub.hcompany.ai/agent-loop", "holo3"),
+    ],
+)
+def test_markers_count_by_base_model(tmp_path: Path, model_type: str, text: str, dialect: str) -> None:
+    match = detect_dialect(checkpoint(tmp_path, {"model_type": model_type}, **{"README.md": text}))
+    assert match.require() == dialect
+    assert match.certain
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "dialect"),
+    [
+        ("mPLUG/GUI-Owl-1.5-8B-Think", "gui_owl15"),
+        ("meituan/EvoCUA-8B-20260105", "evocua"),
+        ("me/GUI-Owl-1.5", "qwen3vl"),
+    ],
+)
+def test_hub_id_in_the_cache_names_the_dialect(tmp_path: Path, hub_id: str, dialect: str) -> None:
+    folder = tmp_path / f"models--{hub_id.replace('/', '--')}" / "snapshots" / "0a1b"
+    folder.mkdir(parents=True)
+    match = detect_dialect(checkpoint(folder, {"model_type": "qwen3_vl"}, **{"preprocessor_config.json": OFFICIAL}))
+    assert match.require() == dialect
+    assert match.certain == (dialect != "qwen3vl")
+
+
+def test_setting_precedes_the_hub_id(tmp_path: Path) -> None:
+    folder = tmp_path / "models--meituan--EvoCUA-8B-20260105" / "snapshots" / "0a1b"
+    folder.mkdir(parents=True)
+    match = detect_dialect(checkpoint(folder, {"model_type": "qwen3_vl"}, **{"pixelhand.json": {"dialect": "qwen3vl"}}))
+    assert match.dialect == "qwen3vl"
+
+
 def test_ui_tars_on_qwen2_vl_is_v1(tmp_path: Path) -> None:
     config = {"model_type": "qwen2_vl"}
     assert detect_dialect(checkpoint(tmp_path, config, **{"README.md": "start_box="})).require() == "ui_tars_v1"
 
 
-@pytest.mark.parametrize(("model_type", "dialect"), [("qwen2_5_vl", "qwen25"), ("qwen3_vl", "qwen3vl")])
+@pytest.mark.parametrize(
+    ("model_type", "dialect"),
+    [("qwen2_5_vl", "qwen25"), ("qwen3_vl", "qwen3vl"), ("qwen3_5", "qwen35"), ("qwen3_5_moe", "qwen35")],
+)
 def test_base_model_files_are_an_uncertain_match(tmp_path: Path, model_type: str, dialect: str) -> None:
     match = detect_dialect(checkpoint(tmp_path, {"model_type": model_type}, **{"preprocessor_config.json": OFFICIAL}))
     assert match.require() == dialect

@@ -143,6 +143,10 @@ HUGE = {
     "answers": '<answer>do(action="Type", text="' * (MEGABYTE // 32),
     "objects": '{"thought":' * (MEGABYTE // 11),
     "glyphs": "⚗" * MEGABYTE,
+    "functions": "<tool_call><function=computer_use>" * (MEGABYTE // 34),
+    "parameters": "<function=computer_use>" + "<parameter=action>" * (MEGABYTE // 18),
+    "a value of tags": "<function=computer_use><parameter=text>" + "<" * MEGABYTE + "</parameter></function>",
+    "ends of reasoning": "</think>" * (MEGABYTE // 8) + '{"tool_call": {"tool_name": "x"}}',
     "headings": "## Thought:\n" * (MEGABYTE // 12),
     "words": "I think. " * (MEGABYTE // 9),
 }

@@ -201,13 +201,10 @@ def test_missing_lm_head_is_reported(folder: Path) -> None:
     assert "tie_word_embeddings" in text
 
 
-def test_gguf_is_reported(tmp_path: Path) -> None:
-    file = tmp_path / "model-q4.gguf"
-    file.write_bytes(b"GGUF")
-    for path in (file, tmp_path):
-        text = load_error(path)
-        assert "GGUF" in text
-        assert "--model http://HOST:PORT/v1#NAME" in text
+def test_folder_of_gguf_files_is_reported(tmp_path: Path) -> None:
+    for name in ("model-q4.gguf", "mmproj-f16.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF")
+    assert f"--model {tmp_path / 'model-q4.gguf'}" in load_error(tmp_path)
 
 
 def test_mlx_build_is_reported(folder: Path) -> None:

@@ -61,6 +61,17 @@ def test_sharded_checkpoint_needs_every_file(tmp_path: Path) -> None:
     assert "a/complete" in findings_of(doctor.check_models, host)[1].message
 
 
+def test_forms_of_files_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from model.checkpoints import file_forms
+
+    for is_installed in (True, False):
+        monkeypatch.setattr(file_forms, "has_gguf_package", lambda is_installed=is_installed: is_installed)
+        finding = findings_of(doctor.check_files, BARE)[0]
+        assert finding.level == "ok"
+        assert "safetensors, AWQ, FP8" in finding.message
+        assert ("pip install" in finding.message) == (not is_installed)
+
+
 @pytest.mark.parametrize(("free", "level"), [(9e9, "warning"), (90e9, "ok")])
 def test_disk_space_for_models(tmp_path: Path, free: float, level: str) -> None:
     environ = {"HF_HOME": str(tmp_path)}

@@ -95,10 +95,10 @@ def test_memory_is_weights_and_cache() -> None:
 @pytest.mark.parametrize(
     ("hardware", "use", "expected"),
     [
-        (Hardware(16e9, 80e9, "H"), "browser", ("microsoft/Fara-7B", "bf16", "gpu")),
-        (Hardware(16e9, 12e9, "S"), "browser", ("microsoft/Fara-7B", "int4", "gpu")),
-        (Hardware(64e9, 4e9, "T"), "browser", ("microsoft/Fara-7B", "bf16", "cpu")),
-        (Hardware(64e9, 0), "phone", ("mPLUG/GUI-Owl-32B", "int8", "cpu")),
+        (Hardware(16e9, 80e9, "H"), "browser", ("microsoft/Fara1.5-27B", "bf16", "gpu")),
+        (Hardware(16e9, 12e9, "S"), "browser", ("microsoft/Fara1.5-9B", "int4", "gpu")),
+        (Hardware(64e9, 4e9, "T"), "browser", ("microsoft/Fara1.5-27B", "bf16", "cpu")),
+        (Hardware(64e9, 0), "phone", ("inclusionAI/UI-Venus-1.5-30B-A3B", "int8", "cpu")),
     ],
 )
 def test_largest_that_fits_is_recommended(hardware: Hardware, use: str, expected: tuple[str, str, str]) -> None:
@@ -116,8 +116,17 @@ def test_checkpoint_is_recommended_for_its_use_only() -> None:
         for use in ("phone", "grounding")
     }
     assert "inclusionAI/UI-Venus-Navi-7B" in ids["phone"]
-    assert ids["grounding"][0] == "inclusionAI/UI-Venus-Ground-72B"
+    assert ids["grounding"][0] == "inclusionAI/UI-Venus-1.5-30B-A3B"
+    assert "inclusionAI/UI-Venus-Ground-72B" in ids["grounding"]
     assert not set(ids["phone"]) & {"inclusionAI/UI-Venus-Ground-7B", "HelloKKMe/GTA1-7B"}
+
+
+def test_other_shapes_are_never_recommended() -> None:
+    """Their scores do not rank the family either: Holo3's 77.8 is of a shape that runs behind servers only."""
+    recommended = recommend(Hardware(0, 10**12, "X"), "desktop")
+    assert all(recommendation.checkpoint.size for recommendation in recommended)
+    order = [recommendation.family.dialect for recommendation in recommended]
+    assert order.index("evocua") < order.index("holo3")
 
 
 def test_nothing_is_recommended_without_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -125,8 +134,8 @@ def test_nothing_is_recommended_without_memory(monkeypatch: pytest.MonkeyPatch, 
 
     from model.cli import app
 
-    assert recommend(Hardware(int(2e9)), "desktop") == []
-    monkeypatch.setattr(recommend_module, "detect_hardware", lambda: Hardware(int(2e9)))
+    assert recommend(Hardware(int(1e9)), "desktop") == []
+    monkeypatch.setattr(recommend_module, "detect_hardware", lambda: Hardware(int(1e9)))
     assert typer.main.get_command(app).main(["recommend", "--for", "desktop"], standalone_mode=False) == 1
     assert "--model http://HOST:PORT/v1#NAME" in capsys.readouterr().out
 
@@ -158,4 +167,9 @@ def test_base_family_sizes_on_hub() -> None:
         ("4B-Instruct", 8.9),
         ("8B-Instruct", 17.5),
         ("2B-Instruct", 66.7),
+        ("wen3.5-0.8B", 1.7),
+        ("/Qwen3.5-2B", 4.4),
+        ("/Qwen3.5-4B", 9.1),
+        ("/Qwen3.5-9B", 18.8),
+        ("Qwen3.5-27B", 54.7),
     ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 import pytest
+from helpers.desktop_programs import require_programs
 from typer.testing import CliRunner
 
 from perf import repeat
@@ -18,6 +19,14 @@ SEEDS = range(repeat.SEED_START, repeat.SEED_START + 5)
 @pytest.mark.browser
 def test_two_runs_give_same_screens(chrome: str) -> None:
     for result in compare_runs(["use-autocomplete", "chase-circle"], SEEDS[:1], runs=2, steps=6):
+        assert result.screens > 2
+        assert result.different == 0
+
+
+@pytest.mark.desktop
+def test_desktop_runs_give_same_screens(chrome: str) -> None:
+    require_programs("Xvfb")
+    for result in compare_runs(["terminal", "chase-circle"], SEEDS[:1], 2, steps=6, surface_name="desktop:virtual"):
         assert result.screens > 2
         assert result.different == 0
 
@@ -36,7 +45,7 @@ def fake_runs(monkeypatch: pytest.MonkeyPatch, digests: Sequence[str]) -> None:
     remaining = iter(digests)
 
     def record(
-        tasks: Sequence[str], seeds: Sequence[int], steps: int
+        tasks: Sequence[str], seeds: Sequence[int], steps: int, surface_name: str
     ) -> Iterator[tuple[tuple[str, int, Kind], EpisodeRecord]]:
         records = [("start", 0.0, False), (next(remaining), 1.0, True)]
         yield (tasks[0], seeds[0], "scripted"), EpisodeRecord("goal", records)

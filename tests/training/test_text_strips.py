@@ -14,6 +14,7 @@ from helpers.training_data import ELEMENTS, LETTERS, make_recipe, noise_png
 
 from actions import UsageError
 from model.chat_model import load_chat
+from model.checkpoints.settings import read_settings
 from training import text_strips
 from training.dataset import DatasetWriter, read_samples
 from training.evaluate import strip_accuracy
@@ -174,6 +175,18 @@ def test_strips_have_their_own_loss_weights(data: Path, tmp_path: Path) -> None:
     added = 3.0 * char_token + 2.0 * metrics["strip_char_from_attention"]
     assert metrics["strip_char_from_attention"] > 0
     assert metrics["strip_loss"] - plain["strip_loss"] == pytest.approx(added, rel=1e-3)
+
+
+def test_checkpoint_states_what_it_was_trained_for(data: Path, tmp_path: Path) -> None:
+    screens = make_recipe("sft", data=[{"folder": "screens", "share": 1.0, "questions": 4, "moved": False}])
+    plain = SFTStage(screens, data, tmp_path / "plain")
+    assert read_settings(plain.checkpoint).reads_strips is False
+    first = make_strip_stage(data, tmp_path / "first")
+    assert read_settings(first.checkpoint).reads_strips is True
+    assert read_settings(first.checkpoint).answers_questions is False
+    first.save(tmp_path / "first")
+    second = SFTStage(screens, data, tmp_path / "second", [first.checkpoint])
+    assert read_settings(second.checkpoint).reads_strips is True
 
 
 def test_vision_stage_trains_strips_and_shapes_near_anchor(data: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from actions import ACTION_TYPES, Screen, UsageError
 from model.chat_model import load_chat
 from model.dialects.qwen25 import Dialect
 from model.nn.rope import text_cos_sin
+from model.nn.text_decoder import TextDecoder
 from model.processing.image import frames_to_patches
 from training.attention_probe import AttentionProbe
 from training.dataset import Question, read_samples
@@ -188,6 +189,29 @@ def test_packed_forward_equals_masked_decoder(data: Path, tmp_path: Path) -> Non
         trace = packed_forward(model.model, embeddings, batch.positions, batch.own, batch.layout, compiled=False)
         masked = model.model(embeddings, batch.positions, batch.mask)
     assert torch.allclose(trace.output, masked, atol=1e-5)
+
+
+def test_packed_forward_normalizes_queries_and_keys(data: Path, tmp_path: Path) -> None:
+    _, stage = make_stage("sft", data, tmp_path / "run", blocks=3)
+    batch, config = stage.sample_batch(random.Random(3)), stage.model.config.text
+    torch.manual_seed(0)
+    decoder = TextDecoder(replace(config, qk_norm=True, attention_bias=False))
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter, 1.0 if parameter.dim() == 1 else 0.0, 0.2)
+    embeddings = torch.randn(*batch.ids.shape, config.hidden_size)
+    with torch.no_grad():
+        trace = packed_forward(decoder, embeddings, batch.positions, batch.own, batch.layout, compiled=False)
+        masked = decoder(embeddings, batch.positions, batch.mask)
+    assert torch.allclose(trace.output, masked, atol=1e-4)
+
+
+def test_packed_forward_refuses_gated_attention(data: Path, tmp_path: Path) -> None:
+    _, stage = make_stage("sft", data, tmp_path / "run", blocks=3)
+    batch, config = stage.sample_batch(random.Random(3)), stage.model.config.text
+    decoder = TextDecoder(replace(config, attention_gate=True))
+    embeddings = torch.randn(*batch.ids.shape, config.hidden_size)
+    with pytest.raises(UsageError, match="gated attention"):
+        packed_forward(decoder, embeddings, batch.positions, batch.own, batch.layout, compiled=False)
 
 
 def test_attention_probe_equals_attention_layer(data: Path, tmp_path: Path) -> None:

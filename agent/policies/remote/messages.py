@@ -32,7 +32,7 @@ def render_messages(conversation: Conversation, tools: str) -> tuple[list[Messag
     ]
     if not conversation.tools or tools == "server":
         return messages, conversation.tools
-    block = tools_block(conversation.tools)
+    block = tools_block(conversation.tools, conversation.syntax)
     if messages and messages[0]["role"] == "system":
         messages[0]["content"].append({"type": "text", "text": "\n\n" + block})
     else:

@@ -148,6 +148,8 @@ class RemotePolicy(DialectPolicyMixin):
         }
         if seed is not None:
             fields["seed"] = seed
+        if conversation.thinking is not None:
+            fields["chat_template_kwargs"] = {"enable_thinking": conversation.thinking}
         if tools:
             fields["tools"] = list(tools)
             fields["tool_choice"] = "none"  # the reply as generated, without parsed tool calls

@@ -19,7 +19,7 @@ class ModelProfile:
     tool: str = ""
     history: str = ""
     history_steps: int = 30
-    images: int = 3  # earlier screenshots in the prompt, at most
+    images: int = -1  # earlier screenshots in the prompt, at most; -1 for the dialect's number
     max_new_tokens: int = 512
     limits: ImageLimits = ImageLimits()  # noqa: RUF009 - frozen
     tools: str = "system"  # who renders function schemas: the "server"'s chat template, or the "system" message
@@ -48,7 +48,9 @@ def resolve_profile(name: str, description: object, options: Mapping[str, str | 
     else:
         folder = _find_folder(files or name, required=bool(files))
         profile = ModelProfile("") if folder is None else _from_files(folder, str(options.get("dialect", "")))
-    dialect = str(options.get("dialect") or profile.dialect)
+    from model.checkpoints.detect_dialect import default_pictures, dialect_of
+
+    dialect = str(options.get("dialect") or profile.dialect or dialect_of(name))
     if not dialect:
         available = ", ".join(plugins.list_plugins("model.dialects"))
         raise UsageError(
@@ -62,8 +64,8 @@ def resolve_profile(name: str, description: object, options: Mapping[str, str | 
     changes: dict[str, Any] = {
         key: options[key] for key in ("tool", "history", "history_steps", "max_new_tokens", "tools") if key in options
     }
-    if "pictures" in options:
-        changes["images"] = options["pictures"]
+    images = options.get("pictures", profile.images)
+    changes["images"] = images if int(images) >= 0 else default_pictures(dialect)
     changes["limits"] = replace(limits, min_pixels=int(min_pixels), max_pixels=int(max_pixels))
     return replace(profile, dialect=dialect, source=profile.source or "the address", **changes)
 

@@ -201,12 +201,16 @@ class SimulatedPhone:
             return await self._with_screen(self.screen.show_practice(_practice_task(str(request["address"]))))
         if command == "evaluate":
             return await self._with_screen(self.screen.evaluate(str(request["js"])))
+        if command == "advance":
+            return await self._with_screen(self.screen.advance(str(request["js"])))
         if command == "url":
             return self.screen.url
         if command == "fault":
             await self._set_fault(*parse_fault(str(request["fault"])))
             return None
-        raise UsageError(f"unknown command {command!r}: the control port supports goto, evaluate, url and fault")
+        raise UsageError(
+            f"unknown command {command!r}: the control port supports goto, evaluate, advance, url and fault"
+        )
 
     async def _set_fault(self, kind: str, amount: float) -> None:
         if kind == "offline":

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from playwright.async_api import Browser, BrowserContext, CDPSession, Error, Page, Playwright
 
 from actions.keys import KEYS
+from envs.chromium.clock import HAS_CLOCK_JS, clock_commands, clock_script
 from envs.chromium.input import set_field_value
 from envs.chromium.launch import launch
 from envs.chromium.page_scripts import drawing_script
@@ -238,6 +239,18 @@ class PhoneScreen:
         """Return the JSON value of an expression evaluated in the current app's page; promises are awaited."""
         return await (await self._front_page()).evaluate(js)
 
+    async def advance(self, js: str) -> bool:
+        """Evaluate an expression that advances the current page's clock; return whether the page has one."""
+        page = await self._front_page()
+        try:
+            if not await page.evaluate(HAS_CLOCK_JS):
+                return False
+            await page.evaluate(js)
+        except Error as error:
+            if "context was destroyed" not in error.message:  # else the next document takes its place
+                raise
+        return True
+
     async def ui_nodes(self) -> list[UiNode]:
         """Return the visible elements of the current app."""
         return cast(list[UiNode], await self.evaluate(NODES_JS))
@@ -364,6 +377,11 @@ class PhoneScreen:
             folder = pages.page(pages.names()[0]).path.parent.as_uri()
             url += f"#{quote(folder)}|{','.join(pages.names())}"
         self._pages[app.package] = page
+        if app is PRACTICE:
+            await page.add_init_script(clock_script())
+            session = self._sessions[page] = await self._context.new_cdp_session(page)
+            for method, parameters in clock_commands(is_practice=True):
+                await session.send(method, parameters)
         await self._navigate(page, url)
         return page
 

@@ -20,12 +20,13 @@ from actions import ACTION_TYPES, CONTROL_ACTIONS, Action, Call, InvalidActionEr
 from model.dialects.base import Calls, Conversation, Detection, Dialect, HistoryStep, PointSpan, Steps, Values, Verbs
 from model.dialects.parts.arguments import Arguments
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateMapper, CoordinateSpace
-from model.dialects.parts.history import Message, chat_turns, escape, message, outcome_text
+from model.dialects.parts.history import Message, chat_turns, escape, join_texts, message, outcome_text
 from model.dialects.parts.schema import Schema
 from model.dialects.parts.table import Actions, ActionTable
 from model.engine.call_grammar import CallGrammar
 from model.processing.image import ImageLimits
 from model.wire.points import show
+from model.wire.tool_prompt import Syntax, tools_block
 
 NEXT_CALLS = "then"  # the argument that holds the calls that follow in the reply
 MAX_ACTIONS = 60
@@ -50,6 +51,10 @@ class BaseDialect(Dialect):
     ACTIONS: ClassVar[Mapping[str, ActionTable]] = {}  # by tool
     SYSTEM: ClassVar[str | Mapping[str, str]] = ""  # the built-in prompt, or that of each tool
     ROLE: ClassVar[str] = "system"  # of the message that holds the prompt
+    SYNTAX: ClassVar[Syntax] = "json"  # of function calls
+    TOOLS_IN_SYSTEM: ClassVar[bool] = False  # whether the prompt lists the functions, whatever the chat template does
+    THINKING: ClassVar[bool | None] = None  # enable_thinking of the chat template; None keeps its default
+    PICTURES: ClassVar[int] = 3  # earlier screenshots in the prompt, where a checkpoint's settings state no number
     GOAL: ClassVar[tuple[str, ...]] = ()  # names for the goal, of which a replaced prompt must hold one
     point_pattern: str = r"[(\[]\s*(\d+)\s*,\s*(\d+)\s*[)\]]"  # a point in a reply, with its two numbers as groups
 
@@ -80,8 +85,12 @@ class BaseDialect(Dialect):
 
     def conversation(self, goal: str, steps: Steps, screen: Screen, verbs: Verbs) -> Conversation:
         goal = escape(goal)
-        prompt = message(self.ROLE, self.render_prompt(self.built_in, **self.prompt_values(goal, screen, verbs)))
-        return Conversation((prompt, *self.turns(goal, steps, screen)), self.tools(verbs, self.size(screen)))
+        prompt = self.render_prompt(self.built_in, **self.prompt_values(goal, screen, verbs))
+        tools = self.tools(verbs, self.size(screen))
+        if self.TOOLS_IN_SYSTEM:
+            prompt, tools = join_texts(prompt, tools_block(tools, self.SYNTAX), separator="\n\n"), ()
+        messages = (message(self.ROLE, prompt), *self.turns(goal, steps, screen))
+        return Conversation(messages, tools, self.SYNTAX, self.THINKING)
 
     def prompt_values(self, goal: str, screen: Screen, verbs: Verbs) -> Mapping[str, object]:
         """Return the values for the names in braces of the prompt."""

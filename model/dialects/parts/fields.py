@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from actions import Action, InvalidActionError, Screen
@@ -191,14 +191,29 @@ class SecondsField(Field):
 
 @dataclass(frozen=True)
 class ChoiceField(Field):
-    """One of some words, which are the attribute's values."""
+    """One of some words: the attribute's values, or what the family writes for them."""
 
     attribute: str = "status"
     description: str = "How the task ended."
     options: tuple[str, ...] = ("success", "failure")
+    written: Mapping[str, str] = field(default_factory=dict)  # a value -> its word, if that is another
 
     def parse(self, arguments: Arguments) -> Values:
-        return {self.attribute: arguments.choice(self.key, self.options)}
+        values = {word: value for value, word in self.written.items()}
+        word = arguments.choice(self.key, (*self.words, *self.written))
+        return {self.attribute: values.get(word, word)}
+
+    def format(self, action: Action, mapper: CoordinateMapper) -> Values | None:
+        value = getattr(action, self.attribute)
+        return {self.key: self.written.get(value, value)}
+
+    def rule(self, grammar: GrammarBuilder) -> Rule:
+        return grammar.choice(self.words)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words as the family writes them."""
+        return tuple(self.written.get(value, value) for value in self.options)
 
 
 STATUS = ChoiceField("status")

@@ -32,7 +32,9 @@ CHARACTERS = {
     "json": rf'[^"\\\x00-\x1f\x7f]|\\["\\\/nt]|{_ESCAPED}',
     "single": r"[^'\\\x00-\x1f\x7f]|\\['\"\\nt]",
     "double": r"[^\"\\\x00-\x1f\x7f]|\\['\"\\nt]",
+    "xml": r"[^<\x00-\x08\x0b-\x1f\x7f]|<[^\/<\x00-\x1f\x7f]",
 }
+VALUE_END = "</parameter>\n"  # of an argument written as XML; a free text holds neither "</" nor "<<"
 
 
 def spelled(names: Iterable[str]) -> str:
@@ -57,7 +59,7 @@ class GrammarBuilder:
     Args:
         verbs: that the surface has, with the control actions.
         mapper: whose space bounds the points.
-        quotes: "json", or "single" or "double" for strings as in Python.
+        quotes: "json", "single" or "double" for strings as in Python, or "xml" for values between tags.
         point_form: how a point is written, with X and Y for its numbers; the characters around are literals.
     """
 
@@ -65,7 +67,7 @@ class GrammarBuilder:
         self, verbs: frozenset[str], mapper: CoordinateMapper, quotes: str = "json", point_form: str = "[X, Y]"
     ) -> None:
         self.verbs, self.quotes, self.point_form = verbs, quotes, point_form
-        self.mark = "'" if quotes == "single" else '"'
+        self.mark = {"single": "'", "xml": ""}.get(quotes, '"')
         self.limits = mapper.limits
         self.digits = "9" * max(len(str(limit)) for limit in self.limits)
         self.terminals: dict[str, str] = {}
@@ -79,14 +81,27 @@ class GrammarBuilder:
         return name
 
     def quoted(self, lark: str, longest: str = "") -> Rule:
-        mark = json.dumps(self.mark)
-        return Rule(f"{mark} {lark} {mark}", f"{self.mark}{longest}{self.mark}")
+        mark = f" {json.dumps(self.mark)} " if self.mark else ""
+        return Rule(f"{mark}{lark}{mark}".strip(), f"{self.mark}{longest}{self.mark}")
 
     def text(self) -> Rule:
-        return self.quoted(self.terminal("WORDS", f"({CHARACTERS[self.quotes]})*"))
+        return self._words("WORDS")
 
     def some_text(self) -> Rule:
-        return self.quoted(self.terminal("SOME_WORDS", f"({CHARACTERS[self.quotes]})+"))
+        return self._words("SOME_WORDS")
+
+    def _words(self, name: str) -> Rule:
+        is_some, characters = name == "SOME_WORDS", f"({CHARACTERS[self.quotes]})"
+        if self.quotes != "xml":
+            return self.quoted(self.terminal(name, f"{characters}{'+' if is_some else '*'}"))
+        first = r"[^<\s\x00-\x1f\x7f]" if is_some else ""  # a line break alone is no text
+        return Rule(self.terminal(name, rf"{first}{characters}*<\/parameter>\n"), VALUE_END)
+
+    def value(self, rule: Rule) -> Rule:
+        """Return the rule of an argument with what ends it; in XML the terminal of a free text ends it itself."""
+        if self.quotes != "xml" or rule.longest == VALUE_END:
+            return rule
+        return Rule(f"{rule.lark} {literal(chr(10) + VALUE_END)}", f"{rule.longest}\n{VALUE_END}")
 
     def x(self) -> str:
         return self.terminal("X", integer_below_regex(self.limits[0] + 1))
@@ -95,20 +110,21 @@ class GrammarBuilder:
         return self.terminal("Y", integer_below_regex(self.limits[1] + 1))
 
     def point(self) -> Rule:
-        rules = {"X": self.x(), "Y": self.y(), ", ": '", "' if self.quotes == "json" else '"," " "?'}
+        rules = {"X": self.x(), "Y": self.y(), ", ": '", "' if self.quotes in ("json", "xml") else '"," " "?'}
         parts = [part for part in re.split("([XY])", self.point_form) if part]
         longest = write_point(self.point_form, ["9" * len(str(limit)) for limit in self.limits])
         return Rule(" ".join(rules.get(part) or literal(part) for part in parts), longest)
 
     def keys(self, chords: bool = False) -> Rule:
-        key = self.terminal("KEY", _KEY["json"])
+        mark = "'" if self.quotes == "single" else '"'
+        key = self.terminal("KEY", _KEY.get(self.quotes, _KEY["json"]))
         if chords:  # one lexeme starts both forms: of "[" and "[\"" the lexer would take the longer one only
             chord = self.terminal("CHORD", rf"({_KEY['json']})(\+({_KEY['json']})){{1,3}}")
             lark = rf'"[\"" ({chord} | {key} ("\", \"" {key}){{0,{MAX_KEYS - 1}}}) "\"]"'
         else:
-            quoted = rf'"\"" {key} "\""'
+            quoted = f"{json.dumps(mark)} {key} {json.dumps(mark)}"
             lark = f'"[" {quoted} (", " {quoted}){{0,{MAX_KEYS - 1}}} "]"'
-        return Rule(self.rule("keys", lark), f'["{LONGEST_KEY}"]')
+        return Rule(self.rule("keys", lark), f"[{mark}{LONGEST_KEY}{mark}]")
 
     def key(self) -> str:
         """Return the terminal of one key name between single quotes."""

@@ -1,9 +1,10 @@
-"""Chat messages, and the layouts in which earlier steps are shown."""
+"""Chat messages, and the layouts in which earlier steps are recent."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 from actions import Screen, Step
@@ -32,7 +33,7 @@ def message(role: str, *parts: str | Screen | Message) -> Message:
 
 def escape(text: str) -> str:
     """Break up chat and response tags in a text of a person, a page or the model, so that it cannot end a turn."""
-    for tag in ("<|", RESPONSE_OPEN, RESPONSE_CLOSE):
+    for tag in ("<|", RESPONSE_OPEN, RESPONSE_CLOSE, "</tool_output>", "</observation>"):
         text = text.replace(tag, f"< {tag[1:]}")
     return text
 
@@ -79,6 +80,26 @@ def chat_turns(
         messages += [user(text, *image), message("assistant", escape(earlier.step.reply.text) or empty_reply)]
         text = next_text(earlier.step)
     return [*messages, user(text, screen)]
+
+
+def window_turns(
+    request: str, steps: Steps, screen: Screen, summary: Callable[[Step], str], *, image_first: bool = False
+) -> list[Message]:
+    """Return the screenshot and the reply of each step that has a screenshot as turns, and the current screenshot.
+
+    Args:
+        request: the text of the first turn; {previous} in it stands for the steps without a screenshot.
+        summary: a line about such a step.
+        image_first: whether a screenshot precedes its text.
+    """
+    recent = [earlier.step for earlier in steps if earlier.picture]
+    lines = [summary(earlier.step) for earlier in steps if not earlier.picture]
+    texts = [request.replace("{previous}", "\n".join(lines) or "None"), *map(outcome_text, recent)]
+    messages = []
+    for text, image in zip(texts, [*(step.screen for step in recent), screen], strict=True):
+        messages.append(message("user", image, text) if image_first else message("user", text, image))
+    replies = [message("assistant", escape(step.reply.text)) for step in recent]
+    return [turn for pair in zip_longest(messages, replies) for turn in pair if turn is not None]
 
 
 def image_turns(steps: Steps, summary: Callable[[Step], str]) -> list[Message]:

@@ -24,12 +24,13 @@ POINT_TABLE = ActionTable(
 
 
 class PointDialect(BaseDialect):
-    """A family that answers with a place alone; -1 for all its numbers means that the target is not on the screen."""
+    """A family that answers with a place alone; all numbers -1: no target, where the table has `absent`."""
 
     POINT_TOOL: ClassVar[str] = "computer_use"  # the tool for which this holds
     ANSWER: ClassVar[str] = "(x,y)"  # for error messages
     POINT: ClassVar[str] = "(X,Y)"  # X and Y stand for the numbers
     ABSENT: ClassVar[str] = "(-1,-1)"
+    POINT_TAGS: ClassVar[tuple[str, str]] = ("", "")  # around a place that follows free text
     CALL: ClassVar[tuple[str, str]] = ("click", "point")  # in a Call: its name, and the argument that holds the place
 
     def parse_call(self, text: str) -> Call:
@@ -43,7 +44,7 @@ class PointDialect(BaseDialect):
         if name != self.CALL[0]:
             raise unknown_name(name, self.CALL[:1])
         place = arguments.get(self.CALL[1])
-        if set(parse_numbers(place, self.CALL[1])) == {-1}:
+        if "absent" in self.table.rows and set(parse_numbers(place, self.CALL[1])) == {-1}:
             return (make_action("done", status="failure", message=NOT_FOUND),)
         return (click(mapper.to_screen(place, self.CALL[1])),)
 
@@ -51,12 +52,14 @@ class PointDialect(BaseDialect):
         if self.tool != self.POINT_TOOL:
             return super().write_call(name, values)
         point = values.get("point")
-        return write_point(self.POINT, point) if isinstance(point, list) else self.ABSENT
+        return (write_point(self.POINT, point) if isinstance(point, list) else self.ABSENT).join(self.POINT_TAGS)
 
     def build_grammar(self, verbs: Verbs, mapper: CoordinateMapper) -> CallGrammar | None:
         if self.tool != self.POINT_TOOL:
             return super().build_grammar(verbs, mapper)
-        grammar = GrammarBuilder(verbs, mapper, point_form=self.POINT)
+        grammar = GrammarBuilder(verbs, mapper, "single", self.POINT)  # a space after the comma is optional
         point = grammar.point()
-        call = f"{point.lark} | {literal(self.ABSENT)}"
-        return grammar.build(call, (point.longest,), closing_strings=(self.POINT[-1],))
+        call = f"{point.lark} | {literal(self.ABSENT)}" if "absent" in self.table.rows else point.lark
+        return grammar.build(
+            call, (point.longest.join(self.POINT_TAGS),), self.POINT_TAGS, closing_strings=(self.POINT[-1],)
+        )

@@ -59,6 +59,8 @@ class PythonCallDialect(BaseDialect):
         return f"{self.OPEN}{call}{self.CLOSE}"
 
     def write_value(self, value: object) -> str:
+        if isinstance(value, list) and value and isinstance(value[0], str):
+            return f"[{', '.join(map(self.write_value, value))}]"
         if isinstance(value, list):
             return write_point(self.POINT_FORM, value)
         return quoted(value, "'" if self.QUOTES == "single" else '"') if isinstance(value, str) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from actions import CONTROL_ACTIONS, Action, make_action
+from actions import CONTROL_ACTIONS, Action, InvalidActionError, make_action
 from model.dialects.base import Values
 from model.dialects.parts.arguments import Arguments, check_unknown, unknown_name
 from model.dialects.parts.coordinates import CoordinateMapper
@@ -94,7 +94,7 @@ class ActionSpec:
         for keys in orders(list(fields), [key for key in fields if fields[key].optional], permute=permute):
             lark, text = [literal(head)], head
             for place, key in enumerate(keys):
-                rule = (fields[key].lark or fields[key].rule)(grammar)
+                rule = grammar.value((fields[key].lark or fields[key].rule)(grammar))
                 lark += [literal(label(place, key)), rule.lark]
                 text += label(place, key) + rule.longest
             yield Rule(" ".join([*lark, literal(tail)] if tail else lark), text + tail)
@@ -140,6 +140,15 @@ def constant_row(name: str, verb: str, description: str = "", **attributes: obje
     """Return the row of a call without arguments."""
     constants = make_action(verb, **attributes).model_dump(exclude={"verb"}, exclude_unset=True)
     return ActionSpec(name, verb, description=description, constants=constants)
+
+
+def refused_row(name: str, reason: str, *fields: Field) -> ActionSpec:
+    """Return the row of a call of the authors' that is never offered and cannot be carried out."""
+
+    def refuse(arguments: Arguments) -> Result:
+        raise InvalidActionError(f"{name} cannot be done here: {reason}")
+
+    return ActionSpec(name, "", fields, offered=False, writes=False, parse=refuse)
 
 
 def click(point: tuple[int, int], **attributes: object) -> Action:

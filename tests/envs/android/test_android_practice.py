@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from actions import Back, Click, Home, SurfaceError, UsageError
+from actions import Back, Click, Drag, Home, SurfaceError, TypeText, UsageError, Wait
 from envs.live import LiveEnv
 from envs.miniwob.task import MiniWobTask
 from envs.options import SurfaceOptions
@@ -88,6 +88,28 @@ def test_pixels_equal_the_browser_surface(make_env: Callable[[str], LiveEnv], ch
             phone_screen, browser_screen = env.surface.capture(), browser.capture()
             assert (phone_screen.width, phone_screen.height) == (280, 364)
             assert (phone_screen.pixels != browser_screen.pixels).sum() == 0
+
+
+def test_moving_page_repeats(make_env: Callable[[str], LiveEnv]) -> None:
+    env = make_env("moving-items")
+    actions = (Click(x=140, y=200), Wait(seconds=3), Drag(path=((100, 300), (200, 300))), TypeText(text="Ab"))
+    episodes = []
+    for _ in range(2):
+        env.reset(seed=5)
+        digests = [env.screen.digest]
+        for action in actions:
+            env.step(action)
+            digests.append(env.screen.digest)
+        episodes.append(digests)
+    assert episodes[0] == episodes[1]
+    assert len(set(episodes[0])) == len(actions) + 1
+    assert str(env.surface.evaluate("new Date().toISOString()")).startswith("2026-01-01T12:00:0")
+
+
+def test_wait_is_real_in_other_apps(phone: SimulatedPhone, surface: Surface) -> None:
+    surface.evaluate("setTimeout(() => document.title = 'over', 400), 0")
+    surface.perform(Wait(seconds=1))
+    assert surface.evaluate("document.title") == "over"
 
 
 def test_home_restarts_episode_and_back_stays(make_env: Callable[[str], LiveEnv]) -> None:

@@ -15,7 +15,7 @@ from helpers.eventually import eventually
 from Xlib import X
 from Xlib.protocol.event import ClientMessage
 
-from actions import Action, Click, Done, Drag, Move, PressKeys, Screen, SurfaceError, TypeText, UsageError, Wait
+from actions import Action, Click, Done, Drag, Move, PressKeys, Screen, Scroll, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy
 from envs.desktop.geometry import Box
@@ -192,7 +192,7 @@ def test_opened_page_has_the_keyboard_focus(chrome: str, site: Any) -> None:
 def test_practice_pages_equal_the_browser_surface(chrome: str) -> None:
     from envs.surfaces.browser import Surface as BrowserSurface
 
-    tasks = ["click-dialog-2", "click-test", "choose-list", "email-inbox", "login-user-popup", "enter-text"]
+    tasks = ["click-dialog-2", "click-test", "choose-list", "email-inbox", "login-user-popup", "enter-text", "terminal"]
     with (
         BrowserSurface(f"practice:{tasks[0]}", executable=chrome) as browser,
         Surface("virtual", url="practice:" + tasks[0]) as desktop,
@@ -206,6 +206,41 @@ def test_practice_pages_equal_the_browser_surface(chrome: str) -> None:
                 env.reset(seed=5)
                 images.append(env.screen.pixels)
             assert np.array_equal(*images), task
+
+
+def test_moving_page_repeats(chrome: str) -> None:
+    actions = (Click(x=140, y=200), TypeText(text="Ab"), Wait(seconds=3), Scroll(x=140, y=200, down=2))
+    with Surface("virtual", url="practice:moving-items") as surface:
+        env = LiveEnv(surface, task=MiniWobTask("moving-items"))
+        episodes = []
+        for _ in range(2):
+            env.reset(seed=5)
+            digests = [env.screen.digest]
+            for action in actions:
+                env.step(action)
+                digests.append(env.screen.digest)
+            episodes.append(digests)
+        assert episodes[0] == episodes[1]
+        assert len(set(episodes[0])) == len(actions) + 1
+        assert str(surface.evaluate("new Date().toISOString()")).startswith("2026-01-01T12:00:0")
+
+
+def test_input_after_the_action_is_settled(chrome: str) -> None:
+    with Surface("virtual", url="practice:click-test") as surface:
+        env = LiveEnv(surface, task=MiniWobTask("click-test"))
+        env.reset(seed=5)
+        surface.evaluate("addEventListener('keydown', () => setTimeout(() => document.title = 'late', 200)), 0")
+        env.step(Move(x=140, y=200))
+        surface._backend.input.type("a")  # as from a slow X server, after the step
+        eventually(lambda: surface.busy() or surface.evaluate("document.title") == "late")
+        assert surface.evaluate("document.title") == "late"
+
+
+def test_wait_is_real_elsewhere(chrome: str, site: Any) -> None:
+    with Surface("virtual", url="practice:click-test") as surface:
+        surface.goto(site.add("<script>setTimeout(() => document.title = 'over', 400)</script>"))
+        surface.perform(Wait(seconds=1))
+        assert surface.evaluate("document.title") == "over"
 
 
 def run_through_loop(surface: Surface, *actions: Action) -> Screen:

@@ -83,3 +83,14 @@ def test_calls_are_parsed_from_text(text: str, expected: tuple[str | None, list[
     parsed = parse_calls(text)
     calls = parsed and (parsed[0], [(call["name"], call["arguments"]) for call in parsed[1]])
     assert calls == expected
+
+
+def test_xml_calls_have_values_of_the_schema() -> None:
+    properties = {"x": {"type": "integer"}, "text": {"type": "string"}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": properties}}}
+    text = "<tool_call>\n<function=f>\n<parameter=x>\n1\n</parameter>\n<parameter=text>\n2\n</parameter>\n</function>"
+    assert parse_calls(text, [tool]) == (None, ({"name": "f", "arguments": '{"x": 1, "text": "2"}'},))
+    assert parse_calls(text) == (None, ({"name": "f", "arguments": '{"x": "1", "text": "2"}'},))
+    for parameters in (None, {"properties": []}, {"properties": {"x": True}}):
+        untyped = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+        assert parse_calls(text, [untyped]) == parse_calls(text)

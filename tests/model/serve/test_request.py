@@ -30,6 +30,13 @@ def test_unsupported_field_is_rejected_unless_null(key: str) -> None:
         parse({**BODY, key: {"a": 1}})
 
 
+def test_thinking_switch_is_applied_or_rejected() -> None:
+    assert parse({**BODY, "chat_template_kwargs": {"enable_thinking": False}}).thinking is False
+    assert parse(BODY).thinking is None
+    with pytest.raises(ApiError, match=r"chat_template_kwargs\.thinking_budget"):
+        parse({**BODY, "chat_template_kwargs": {"thinking_budget": 5}})
+
+
 def test_null_model_is_rejected() -> None:
     with pytest.raises(ApiError, match="model"):
         parse({**BODY, "model": None})

@@ -1,0 +1,37 @@
+"""Events that the clock of a practice page awaits after an action from outside the browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from actions import Action, Click, Drag, LongPress, Move, Point, PressKeys, Scroll, TypeText
+from envs.chromium import clock
+
+
+@pytest.mark.parametrize(
+    ("action", "events"),
+    [
+        (Click(x=1, y=2), ("pointerup", 1)),
+        (Click(x=1, y=2, count=3), ("pointerup", 3)),
+        (LongPress(x=1, y=2), ("pointerup", 1)),
+        (Drag(path=(Point(1, 2), Point(30, 40))), ("pointerup", 1)),
+        (Scroll(down=-3, right=2), ("wheel", 5)),
+        (TypeText(text="Ab\n"), ("keyup", 3)),
+        (PressKeys(keys=("ctrl", "shift", "t")), ("keyup", 1)),
+        (PressKeys(keys=("ctrl",)), ("keyup", 0)),
+        (Scroll(), ("", 0)),
+        (Move(x=1, y=2), ("", 0)),
+    ],
+)
+def test_last_events_of_action(action: Action, events: tuple[str, int]) -> None:
+    assert clock.last_events(action) == events
+
+
+def test_awaited_events_follow_those_received() -> None:
+    js = clock.settle_after_js(Click(x=1, y=2, count=2), {"pointerup": 5, "keyup": 3})
+    assert f"settleAfter('pointerup', 7, {clock.INPUT_CAP_MS})" in js
+
+
+def test_scripts_leave_no_placeholder() -> None:
+    assert "CLOCK_INPUT_MS" not in clock.clock_script()
+    assert "PRACTICE_PAGES" not in clock.clock_script()
