@@ -19,6 +19,7 @@ Mmproj = Annotated[
     str | None,
     typer.Option(help="Vision encoder of a GGUF model; default: the mmproj*.gguf beside it.", metavar="FILE"),
 ]
+Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
 Grounder = Annotated[str | None, typer.Option(help="A second model that predicts where the first one points.")]
 MaxMinutes = Annotated[
     float | None,

@@ -11,6 +11,7 @@ import typer
 
 from agent.checked_command import CheckedCommand
 from agent.cli_options import (
+    Device,
     Dtype,
     Grounder,
     Headed,
@@ -83,7 +84,7 @@ def run(
     seed: Seed = None,
     json: Json = False,
     headed: Headed = None,
-    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")] = None,
+    device: Device = None,
     dtype: Annotated[
         Dtype | None,
         typer.Option(help="Precision of the weights; default: auto."),

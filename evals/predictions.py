@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actions import UsageError
+from evals.files import read_text
 from evals.importers import base
 from evals.metrics.geometry import parse_point
 from evals.types import Dataset, Prediction
@@ -21,8 +22,9 @@ def read_predictions(
 
     This project's format is JSON lines, or one JSON list, of {"id", "point": [x, y] | null, "reply"}; for episodes
     {"id": "EPISODE/STEP", "actions", "reply"}; for questions {"id", "reply"},
-    with a "box" where one is asked for. A line {"about": {...}} holds metadata. Files of other harnesses are
-    recognized by their structure, never by the magnitude of a number.
+    with a "box" where one is asked for. A line {"about": {...}} holds metadata. A folder holds replies as ID.md, as
+    OmniDocBench's script reads them. Files of other harnesses are recognized by their structure, never by the magnitude
+    of a number.
 
     Args:
         path: The predictions file.
@@ -33,7 +35,11 @@ def read_predictions(
     Raises:
         UsageError: The file does not parse, an id occurs twice, or an id is not in the benchmark.
     """
-    imported, entries = base.import_predictions(path, dataset, form, benchmark)
+    imported: str | None = "markdown folder"
+    if path.is_dir():
+        entries = _read_pages(path)
+    else:
+        imported, entries = base.import_predictions(path, dataset, form, benchmark)
     about: dict[str, Any] = {} if imported is None else {"imported": imported}
     lines: list[tuple[str, Any]] = []
     for place, value in entries:
@@ -43,6 +49,23 @@ def read_predictions(
             lines.append((place, value))
     known_ids = {task.id for task in (*dataset.tasks, *dataset.extra_tasks)}
     return _index_by_id(lines, known_ids, path), about
+
+
+def _read_pages(folder: Path) -> base.Entries:
+    """Return the texts of a folder's Markdown files as replies.
+
+    Raises:
+        UsageError: There is none, or one cannot be read.
+    """
+    paths = prediction_files(folder)
+    if not paths:
+        raise UsageError(f"{folder} has no .md files; give a folder with the reply to each page as ID.md, or a file")
+    return [(path.name, {"id": path.stem, "reply": read_text(path)}) for path in paths]
+
+
+def prediction_files(path: Path) -> list[Path]:
+    """Return the files that predictions are read from: a file, or the Markdown files of a folder."""
+    return sorted(path.glob("*.md")) if path.is_dir() else [path]
 
 
 def format_warnings(predictions: Mapping[str, Prediction], key: str) -> tuple[str, ...]:

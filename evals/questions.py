@@ -13,6 +13,7 @@ from agent.see.coordinates import answer_space
 from evals.metrics.geometry import parse_box
 from evals.types import Benchmark, Prediction
 from model.dialects.parts.dialect import BaseDialect
+from model.processing.video_file import UnreadableVideoError, evenly_spaced_frames
 
 BOX = re.compile(r"\[\s*(?:-?\d+(?:\.\d+)?\s*,\s*){3}-?\d+(?:\.\d+)?\s*\]")
 
@@ -47,15 +48,19 @@ def answer_question(
     """
     if bench.question is None or not isinstance(policy, SupportsAnswers):
         raise UsageError(f"{bench.name} has no questions, or {policy.metadata['model']} answers none")
-    times, screens = evenly_spaced_frames(path, bench.video_frames) if bench.video_frames else ([], [load(path)])
-    reply = policy.answer(bench.question(task, times), screens, None)
+    times, screens = video_screens(path, bench.video_frames) if bench.video_frames else ([], [load(path)])
+    question = bench.question(task, times)
+    if bench.reply_tokens is None:
+        reply = policy.answer(question, screens, None)
+    else:
+        reply = policy.answer(question, screens, None, max_new_tokens=bench.reply_tokens)
     line: Prediction = {"id": getattr(task, "id", ""), "reply": reply.text}
     if bench.answers_with_box:
         line["box"] = reply_box(reply.text, policy, screens[0])
     return line
 
 
-def evenly_spaced_frames(path: Path, count: int) -> tuple[list[float], list[Screen]]:
+def video_screens(path: Path, count: int) -> tuple[list[float], list[Screen]]:
     """Return the times in seconds and the frames of a video, at even distances from its start.
 
     Args:
@@ -66,29 +71,11 @@ def evenly_spaced_frames(path: Path, count: int) -> tuple[list[float], list[Scre
         UsageError: PyAV is missing.
         SurfaceError: The video cannot be read.
     """
-    import numpy as np
-
     try:
-        import av
-    except ImportError as error:
-        raise UsageError(
-            f"videos cannot be read: PyAV is missing ({error}); install it with: pip install 'pixelhand[video]'"
-        ) from None
-    try:
-        with av.open(str(path)) as container:
-            total = sum(1 for _ in container.decode(video=0))
-        chosen = {round(place * (total - 1) / max(count - 1, 1)) for place in range(count)}
-        times, screens = [], []
-        with av.open(str(path)) as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number in chosen:
-                    times.append(float(frame.time or 0.0))
-                    screens.append(Screen(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)))
-    except (av.FFmpegError, OSError, IndexError) as error:  # IndexError: it has no video stream
-        raise SurfaceError(f"video {path} cannot be read: {error}. Download it again") from None
-    if not screens:
-        raise SurfaceError(f"video {path} has no frames. Download it again")
-    return times, screens
+        times, frames = evenly_spaced_frames(path, count)
+    except UnreadableVideoError as error:
+        raise SurfaceError(f"{error}. Or download it again") from None
+    return times, [Screen(frame) for frame in frames]
 
 
 def reply_box(reply: str, policy: Policy, screen: Screen) -> list[float] | None:

@@ -23,7 +23,7 @@ def score(
         Path,
         typer.Option(
             help='JSON lines {"id", "point": [x, y]} in pixels, {"id", "actions"} or {"id", "reply"}; or another '
-            "harness's file.",
+            "harness's file, or a folder of ID.md.",
             metavar="FILE",
         ),
     ],

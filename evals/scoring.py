@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from evals.files import file_hash
-from evals.predictions import format_warnings, read_predictions
+from evals.files import file_hash, revision
+from evals.predictions import format_warnings, prediction_files, read_predictions
 from evals.registry import load_benchmark, load_dataset, resolve_protocol
 from evals.types import Dataset, EvaluationResult, Finding
 
@@ -39,8 +39,13 @@ def score_file(
         *format_warnings(by_id, bench.prediction_key),
         *annotation_warnings(bench.check_annotations(dataset), dataset),
     )
-    facts = {**about, "predictions": predictions.name, "predictions_hash": file_hash(predictions)}
+    facts = {**about, "predictions": predictions.name, "predictions_hash": predictions_hash(predictions)}
     return replace(result, notes=notes, about=facts)
+
+
+def predictions_hash(path: Path) -> str:
+    """Return a 16-digit SHA-256 prefix of a predictions file, or of the files of a folder."""
+    return revision(prediction_files(path)) if path.is_dir() else file_hash(path)
 
 
 def annotation_warnings(findings: list[Finding], dataset: Dataset) -> tuple[str, ...]:

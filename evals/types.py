@@ -123,6 +123,7 @@ class Benchmark:
     history: Callable[[Any], Sequence[Step]] | None = None  # the recorded steps before a task; None for predicted ones
     question: Callable[[Any, Sequence[float]], str] | None = None  # asks for a text; None where actions are predicted
     answers_with_box: bool = False  # the predicted text names a box
+    reply_tokens: int | None = None  # longest reply to a question; None for the policy's own limit
     video_frames: int = 0  # frames of a task's video that are shown, 0 for an image; their times go into the question
     env_id: str = ""  # id in gymnasium's registry, "pixelhand/NAME-v0"; "" registers none
 

@@ -11,6 +11,7 @@ import typer
 from perf.agreement import agreement
 from perf.guard import guard
 from perf.miniwob import miniwob
+from perf.reading import reading
 from perf.repeat import repeat
 from perf.replay import replay
 from perf.startup import startup
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("agreement")(agreement)
 app.command("guard")(guard)
 app.command("miniwob")(miniwob)
+app.command("reading")(reading)
 app.command("startup")(startup)
 app.command("surfaces")(surfaces)
 app.command("repeat")(repeat)

@@ -5,36 +5,33 @@ The commands `parse` and `video` are in modules of their own.
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli_options import Device, Model, make_app
 from agent.see import parse_cli, video_cli
+from agent.see.command import open_policy, print_json, print_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from PIL.Image import Image as PilImage
+
     from actions import Screen
+    from agent.config import Settings
     from agent.policies.base import Policy
     from agent.see.results import GroundedObject, Perceived, ScreenElement, TextRegion
 
     AnyResult = Perceived[GroundedObject] | Perceived[ScreenElement] | Perceived[TextRegion]
 
-app = typer.Typer(
-    help="Find, count, list and read what an image shows, as JSON in its pixels.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    add_completion=False,
-)
+DEFAULT_MODEL = "embedded"
+app = make_app("Find, count, list and read what an image shows, as JSON in its pixels.")
 Image = Annotated[Path, typer.Argument(help="An image file.", metavar="IMAGE")]
-Model = Annotated[
-    str | None,
-    typer.Option(help="embedded (default), a folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME."),
+Polygons = Annotated[
+    bool, typer.Option("--polygons", help="Ask for four corners in place of boxes, in any orientation.")
 ]
-Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
 Out = Annotated[
     Path | None, typer.Option(help="Image file to write, with what was found drawn onto it.", metavar="FILE")
 ]
@@ -45,6 +42,7 @@ def ground(
     image: Image,
     description: Annotated[str, typer.Argument(help='What to find, such as "all buttons".')],
     points: Annotated[bool, typer.Option("--points", help="Ask for points in place of boxes.")] = False,
+    polygons: Polygons = False,
     attribute: Annotated[
         list[str] | None,
         typer.Option(help="Attribute that each object is to have, such as color; repeatable.", metavar="NAME"),
@@ -62,7 +60,7 @@ def ground(
         device,
         out,
         lambda screen, policy: grounding.ground(
-            screen, description, policy, points=points, attributes=tuple(attribute or ())
+            screen, description, policy, points=points, polygons=polygons, attributes=tuple(attribute or ())
         ),
     )
 
@@ -93,6 +91,7 @@ def list_elements(image: Image, model: Model = None, device: Device = None, out:
 def read_image(
     image: Image,
     words: Annotated[bool, typer.Option("--words/--lines", help="Words or lines; default: lines.")] = False,
+    polygons: Polygons = False,
     lang: Annotated[str, typer.Option(help="Language of the text, such as German.", metavar="LANGUAGE")] = "",
     model: Model = None,
     device: Device = None,
@@ -106,7 +105,9 @@ def read_image(
         model,
         device,
         out,
-        lambda screen, policy: read_text(screen, policy, unit="word" if words else "line", language=lang),
+        lambda screen, policy: read_text(
+            screen, policy, unit="word" if words else "line", language=lang, polygons=polygons
+        ),
     )
 
 
@@ -118,19 +119,26 @@ def extract_values(
     ],
     model: Model = None,
     device: Device = None,
+    out: Out = None,
 ) -> None:
     """Read the values of a schema from an image; each is read a second time in its own box.
 
     The exit code is 6 if a value is not confirmed and the schema does not permit null in its place.
     """
+    from actions import Screen
     from agent.command_result import CLAIMED_EXIT_CODE
     from agent.see.extraction import extract, load_schema
 
     target = load_schema(schema)
-    screen = _open_image(image)
-    with ExitStack() as stack:
-        output = extract(screen, target, _load(model, device, stack))
-    _print_json(output.as_dict())
+    screen = Screen.open(image)
+    with open_policy(_settings(model, device), DEFAULT_MODEL) as policy:
+        output = extract(screen, target, policy)
+        name = str(policy.metadata["model"])
+    print_json(output.as_dict())
+    if out is not None:
+        from agent.see.overlay import overlay, value_regions
+
+        _save(overlay(screen, value_regions(output, screen, name)), out)
     if not output.is_confirmed:
         raise typer.Exit(CLAIMED_EXIT_CODE)
 
@@ -143,58 +151,36 @@ def _perceive(
     call: Callable[[Screen, Policy], AnyResult],
 ) -> None:
     """Print what a function returns for an image, and write the image with it where a file is named."""
-    from agent.see.overlay import overlay
-    from agent.ui.formatting import sanitize
-
-    screen = _open_image(image)
-    with ExitStack() as stack:
-        result = call(screen, _load(model, device, stack))
-    _print_json(result.as_dict())
-    for reason in result.rejected:
-        print(f"left out: {sanitize(reason)}", file=sys.stderr)
-    if not result.is_complete:
-        print("the model's list was cut off at its limit of tokens: items are missing", file=sys.stderr)
-    if out is not None:
-        from actions import UsageError
-
-        try:
-            overlay(screen, result).save(out)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"the image cannot be written to {out} ({error}); name another file with --out, such as out.png"
-            ) from None
-
-
-def _open_image(path: Path) -> Screen:
     from actions import Screen
+    from agent.see.overlay import overlay
 
-    return Screen.open(path)
+    screen = Screen.open(image)
+    with open_policy(_settings(model, device), DEFAULT_MODEL) as policy:
+        result = call(screen, policy)
+    print_json(result.as_dict())
+    for reason in result.rejected:
+        print_note(f"left out: {reason}")
+    if not result.is_complete:
+        print_note("the model's list was cut off at its limit of tokens: items are missing")
+    if out is not None:
+        _save(overlay(screen, result), out)
 
 
-def _load(model: str | None, device: str | None, stack: ExitStack) -> Policy:
-    """Load a model, to be closed with the stack."""
-    from dataclasses import replace
-
+def _save(image: PilImage, out: Path) -> None:
     from actions import UsageError
+
+    try:
+        image.save(out)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the image cannot be written to {out} ({error}); name another file with --out, such as out.png"
+        ) from None
+
+
+def _settings(model: str | None, device: str | None) -> Settings:
     from agent import config
-    from agent.preflight import model_problems
-    from agent.session import policy_from_settings
 
-    settings = config.load({"model": model, "device": device})
-    settings = replace(settings, model=settings.model or "embedded")
-    if problems := model_problems(settings):
-        raise UsageError("\n".join(problems))
-    policy = policy_from_settings(settings, on_status=lambda text: print(text, file=sys.stderr))
-    stack.callback(policy.close)
-    return policy
-
-
-def _print_json(data: object) -> None:
-    """Print JSON data, with every character escaped that acts on a terminal."""
-    from json import dumps
-
-    text = dumps(data, ensure_ascii=False, indent=2)
-    print("".join(char if char.isprintable() or char == "\n" else dumps(char)[1:-1] for char in text))
+    return config.load({"model": model, "device": device})
 
 
 app.command("parse")(parse_cli.parse)

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.extraction.output import Box
-
-Polygon = tuple[tuple[int, int], ...]  # corners in pixels of the page
+from agent.see.results import Polygon
 
 
 class PagePart(BaseModel):

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from agent.extraction.output import Box
-from agent.see.document import Polygon
+from agent.see.results import Polygon
 
 _NUMBER = re.compile(r"[+-]?\d{1,7}(?:\.\d{1,7})?")
 _SEPARATOR = re.compile(r"[\s,;]+")

@@ -20,12 +20,12 @@ from agent.see.document import (
     ItemList,
     MusicSheet,
     Paragraph,
-    Polygon,
 )
 from agent.see.document_boxes import PageGeometry
 from agent.see.document_markup import BLOCKS, HEADINGS, LISTS, ROOTS, TABLE_PARTS, TEXT_BLOCKS, quote, repair_html
 from agent.see.document_tags import ListReader, TagReader, attribute, has_blocks, parse_table
 from agent.see.document_text import inline_text, preformatted_text
+from agent.see.results import Polygon
 
 FORMULA_CLASSES: dict[str, Literal["printed", "handwritten", ""]] = {
     "formula": "",

@@ -27,12 +27,12 @@ from agent.see.document import (
     ListItem,
     MusicSheet,
     Paragraph,
-    Polygon,
     TableCell,
 )
 from agent.see.document_boxes import PageGeometry, parse_box, parse_polygon
 from agent.see.document_markup import repair_html
 from agent.see.document_tags import TagReader, parse_table
+from agent.see.results import Polygon
 
 MAX_SIDE = 1_000_000  # of a page whose size the Markdown does not give
 _COMMENT = re.compile(r"<!--\s*([a-z]*)((?:\s+[a-z-]+=\"[^\"]*\")*)\s*-->")

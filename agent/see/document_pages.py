@@ -1,4 +1,4 @@
-"""The pages of an image or PDF file as pixels, and tall pages in tiles."""
+"""The pages of an image or PDF file as pixels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from actions import Screen, UsageError
-from actions.screen import Pixels
 
 PDF_POINTS_PER_INCH = 72
 DEFAULT_DPI = 150
 MAX_SIDE_PX = 8192  # of a PDF page; a larger one is rendered smaller
-TALL_RATIO = 2.0  # of height to width, above which a page is cut into tiles
-TILE_RATIO = 1.5  # of a tile at most, about that of a sheet of paper
-MIN_TILE_PX = 1024  # the tiles of a narrow page are at least as high
-SEARCHED_SHARE = 0.4  # of a tile, from its end, in which the row to cut at is searched
-MIN_CONTRAST = 24  # of neighboring pixels, in gray values
 
 
 @dataclass(frozen=True)
@@ -28,15 +22,6 @@ class PageImage:
 
     number: int
     screen: Screen
-
-
-@dataclass(frozen=True)
-class Tile:
-    """The rows of a page from `top` to before `bottom`; `is_clean` if no content is cut at its end."""
-
-    top: int
-    bottom: int
-    is_clean: bool = True
 
 
 def open_pages(path: Path, *, numbers: Sequence[int] = (), dpi: int = DEFAULT_DPI) -> Iterator[PageImage]:
@@ -104,34 +89,3 @@ def parse_page_numbers(text: str) -> tuple[int, ...]:
             raise UsageError(f"--pages '{text}' is not of the form 1-3,7")
         numbers += range(int(ends[0]), int(ends[1]) + 1)
     return tuple(dict.fromkeys(numbers))
-
-
-def tiles(pixels: Pixels) -> tuple[Tile, ...]:
-    """Return the tiles of a page from top to bottom: several where it is more than twice as high as wide.
-
-    A tall page is cut where a row has the least content, in the middle of the longest run of such rows.
-    """
-    height, width = pixels.shape[:2]
-    longest = max(MIN_TILE_PX, round(TILE_RATIO * width))
-    if height <= max(TALL_RATIO * width, longest):
-        return (Tile(0, height),)
-    contrast = np.abs(np.diff(pixels.astype(np.int16).mean(axis=2), axis=1)) >= MIN_CONTRAST
-    content = contrast.sum(axis=1)  # edges in each row; vertical rules add the same to all rows
-    blank = int(content.min())
-    result: list[Tile] = []
-    top = 0
-    while height - top > longest:
-        first = top + round(longest * (1 - SEARCHED_SHARE))
-        row = first + _middle_of_longest_run(content[first : top + longest])
-        result.append(Tile(top, row, is_clean=bool(content[row] == blank)))
-        top = row
-    return (*result, Tile(top, height))
-
-
-def _middle_of_longest_run(values: np.ndarray) -> int:
-    """Return the index in the middle of the longest run of the smallest value."""
-    is_smallest = np.concatenate([[False], values == values.min(), [False]])
-    edges = np.flatnonzero(np.diff(is_smallest.astype(np.int8)))
-    starts, ends = edges[::2], edges[1::2]
-    index = int((ends - starts).argmax())
-    return int((starts[index] + ends[index]) // 2) if ends[index] - starts[index] > 1 else int(starts[index])

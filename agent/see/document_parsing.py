@@ -13,12 +13,15 @@ from agent.policies.base import HasDialect, Policy, SupportsAnswers
 from agent.see.document import Block, Document, DocumentPage
 from agent.see.document_boxes import PageGeometry
 from agent.see.document_html import ParsedHtml, parse_qwenvl_html
-from agent.see.document_pages import DEFAULT_DPI, PageImage, Tile, open_pages, tiles
+from agent.see.document_pages import DEFAULT_DPI, PageImage, open_pages
+from agent.see.tile_joining import join_blocks
+from agent.see.tiling import Tile, policy_limits, tiles
 from model.dialects.parts.coordinates import RESIZED_PIXELS, CoordinateSpace
 from model.processing.image import ImageLimits, resize
 
 PROMPT = "QwenVL HTML "  # as the models were trained, with the space
 MIN_CELLS, MAX_CELLS = 512, 2048  # merged patches of a page
+LARGE_SHARE = 6  # of the pixels that a model sees of a page; a larger page is read in tiles
 MAX_TOKENS = 8192  # of the reply to a page
 
 
@@ -38,8 +41,8 @@ def parse_document(
 ) -> Document:
     """Return the document that a file or a screenshot shows, as a model reads it.
 
-    A page that is more than twice as high as wide is read in tiles. A reply that reaches the token limit is read as far
-    as it goes, and its page is marked.
+    A page that is more than twice as high as wide, or very large, is read in tiles. A reply that reaches the token
+    limit is read as far as it goes, and its page is marked.
 
     Args:
         source: An image or PDF file, or a screenshot.
@@ -69,23 +72,22 @@ def parse_document(
 
 
 def _parse_page(image: PageImage, policy: Policy, max_new_tokens: int) -> DocumentPage:
-    blocks: list[Block] = []
+    blocks: tuple[Block, ...] = ()
     deviations: list[str] = []
     is_truncated = False
-    page_tiles = tiles(image.screen.pixels)
+    page_tiles = tiles(image.screen.pixels, LARGE_SHARE * page_limits(policy_limits(policy)).max_pixels)
     for index, tile in enumerate(page_tiles, start=1):
         label = f"tile {index} of {len(page_tiles)}: " if len(page_tiles) > 1 else ""
         parsed = _parse_tile(image.screen, tile, policy, max_new_tokens)
-        blocks += parsed.blocks
+        joined = join_blocks(blocks, parsed.blocks, tile)
+        blocks = joined.blocks
         is_truncated = is_truncated or parsed.is_truncated
-        deviations += [label + deviation for deviation in parsed.deviations]
-        if not tile.is_clean:
-            deviations.append(f"{label}row {tile.bottom}, at which the page is cut, is not blank")
+        deviations += [label + deviation for deviation in (*parsed.deviations, *joined.problems)]
     return DocumentPage(
         number=image.number,
         width=image.screen.width,
         height=image.screen.height,
-        blocks=tuple(blocks),
+        blocks=blocks,
         is_truncated=is_truncated,
         deviations=tuple(deviations),
     )
@@ -111,15 +113,6 @@ def page_limits(limits: ImageLimits) -> ImageLimits:
     cell = limits.factor**2
     largest = max(min(MAX_CELLS * cell, limits.max_pixels), limits.min_pixels)
     return replace(limits, min_pixels=min(max(MIN_CELLS * cell, limits.min_pixels), largest), max_pixels=largest)
-
-
-def policy_limits(policy: Policy) -> ImageLimits:
-    """Return the image limits of a policy's model; those of Qwen2.5-VL where it has none."""
-    for name in ("chat", "profile", "dialect"):
-        limits = getattr(getattr(policy, name, None), "limits", None)
-        if isinstance(limits, ImageLimits):
-            return limits
-    return ImageLimits()
 
 
 def coordinate_space(policy: Policy) -> CoordinateSpace:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from bs4.element import PageElement, Tag
 
 from agent.extraction.output import Box
-from agent.see.document import DocumentTable, ListItem, Polygon, TableCell
+from agent.see.document import DocumentTable, ListItem, TableCell
 from agent.see.document_boxes import PageGeometry, bounding_box, parse_box, parse_polygon
 from agent.see.document_markup import BLOCKS, CELLS, LISTS, quote
 from agent.see.document_text import inline_text
+from agent.see.results import Polygon
 
 MAX_SPAN = 1000  # rows or columns of a cell, as in browsers
 MAX_NUMBER = 1_000_000  # of a list's first item

@@ -21,9 +21,9 @@ from agent.see.document import (
     MusicSheet,
     PagePart,
     Paragraph,
-    Polygon,
     TableCell,
 )
+from agent.see.results import Polygon
 
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = (

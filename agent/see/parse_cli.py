@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from agent.cli_options import Device, Model
+from agent.see.command import open_policy, print_note
+
 if TYPE_CHECKING:
     from agent.see.document import Document, DocumentPage
 
@@ -15,9 +18,8 @@ PACKAGES = {"beautifulsoup4": "bs4", "markdown-it-py": "markdown_it"}  # package
 
 def parse(
     file: Annotated[Path, typer.Argument(help="An image, or a PDF file.", metavar="FILE")],
-    model: Annotated[
-        str | None, typer.Option(help="A folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME.")
-    ] = None,
+    model: Model = None,
+    device: Device = None,
     form: Annotated[Literal["json", "md", "html"], typer.Option("--format", help="Form of the result.")] = "md",
     out: Annotated[Path | None, typer.Option(help="File to write. Default: standard output.", metavar="FILE")] = None,
     pages: Annotated[str, typer.Option(help="Pages of a PDF file, such as 1-3,7; default: all.")] = "",
@@ -33,30 +35,25 @@ def parse(
     The model must have been trained on QwenVL HTML, as Qwen2.5-VL was. Tall pages are read in tiles.
     """
     import sys
-    from contextlib import closing
 
     from actions import UsageError
     from agent import config
-    from agent.preflight import NO_MODEL, model_problems
 
     _check_packages()
     from agent.see.document_pages import parse_page_numbers
     from agent.see.document_parsing import parse_document
-    from agent.session import policy_from_settings
     from agent.ui.formatting import sanitize_lines
 
-    settings = config.load({"model": model})
+    settings = config.load({"model": model, "device": device})
     numbers = parse_page_numbers(pages)
-    problems = model_problems(settings) if settings.model else [NO_MODEL]
+    problems = []
     if not file.is_file():
         problems.append(f"{file} is not a file; give an image or a PDF file")
     if out is not None and not out.parent.is_dir():
         problems.append(f"the folder of {out} does not exist; create it, or name another file with --out")
     if form == "json" and not boxes:
         problems.append("--no-boxes cannot be used with --format json: boxes are part of its schema; remove --no-boxes")
-    if problems:
-        raise UsageError("\n".join(problems))
-    with closing(policy_from_settings(settings, on_status=_print_note)) as policy:
+    with open_policy(settings, other_problems=problems) as policy:
         document = parse_document(
             file,
             policy,
@@ -76,7 +73,7 @@ def parse(
         raise UsageError(
             f"the document cannot be written to {out} ({error.strerror}); name another file with --out"
         ) from None
-    _print_note(f"wrote {out}")
+    print_note(f"wrote {out}")
 
 
 def _check_packages() -> None:
@@ -104,14 +101,6 @@ def _print_progress(page: DocumentPage) -> None:
     note = f"page {page.number}: {len(page.blocks)} blocks"
     if page.deviations:
         note += f", {len(page.deviations)} deviations from the format (--strict lists them)"
-    _print_note(note)
+    print_note(note)
     if page.is_truncated:
-        _print_note(f"page {page.number} is incomplete: a reply was cut off; raise --max-tokens")
-
-
-def _print_note(text: str) -> None:
-    import sys
-
-    from agent.ui.formatting import sanitize
-
-    print(sanitize(text), file=sys.stderr)
+        print_note(f"page {page.number} is incomplete: a reply was cut off; raise --max-tokens")

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from agent.extraction.output import Box
 
 Pixel = tuple[int, int]  # x, y
+Polygon = tuple[Pixel, ...]  # corners
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,20 @@ class GroundedObject:
         box: Left, top, right and bottom; right and bottom are outside. None where the model gave a point.
         point: A point on it: the one that the model gave, or the center of the box.
         attributes: The attributes that were asked for, by name.
+        polygon: Its four corners, where the model gave them; the box is around them. () otherwise.
     """
 
     label: str
     box: Box | None
     point: Pixel
     attributes: Mapping[str, str]
+    polygon: Polygon = ()
 
     def as_dict(self) -> dict[str, JsonValue]:
         """Return the object as JSON data."""
         attributes: dict[str, JsonValue] = dict(self.attributes)
-        return {**_place(self.label, self.box), "point": list(self.point), "attributes": attributes}
+        place = {**_place(self.label, self.box), "polygon": polygon_json(self.polygon)}
+        return {**place, "point": list(self.point), "attributes": attributes}
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class ScreenElement:
         """The center of the box."""
         return center(self.box)
 
+    @property
+    def polygon(self) -> Polygon:
+        """No corners."""
+        return ()
+
     def as_dict(self) -> dict[str, JsonValue]:
         """Return the element as JSON data."""
         return {**_place(self.label, self.box), "kind": self.kind}
@@ -66,10 +75,12 @@ class TextRegion:
     Args:
         text: The text.
         box: Left, top, right and bottom.
+        polygon: Its four corners, where the model gave them: clockwise, from the top left one of the upright text.
     """
 
     text: str
     box: Box
+    polygon: Polygon = ()
 
     @property
     def label(self) -> str:
@@ -83,7 +94,7 @@ class TextRegion:
 
     def as_dict(self) -> dict[str, JsonValue]:
         """Return the text as JSON data."""
-        return {"text": self.text, "box": list(self.box)}
+        return {"text": self.text, "box": list(self.box), "polygon": polygon_json(self.polygon)}
 
 
 Item = TypeVar("Item", GroundedObject, ScreenElement, TextRegion)
@@ -128,6 +139,11 @@ def center(box: Box) -> Pixel:
     """Return the pixel at the center of a box."""
     left, top, right, bottom = box
     return (left + right - 1) // 2, (top + bottom - 1) // 2
+
+
+def polygon_json(polygon: Polygon) -> list[JsonValue]:
+    """Return corners as JSON data."""
+    return [list(corner) for corner in polygon]
 
 
 def _place(label: str, box: Box | None) -> dict[str, JsonValue]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from actions import Screen
@@ -10,8 +12,10 @@ from agent.extraction.output import Box
 from agent.extraction.text_region import JOIN_PX, MIN_CONTRAST
 
 STRIP_WIDTH_PX, STRIP_HEIGHT_PX = 280, 19  # of the strips that the embedded model was trained to read
-STRIP_MARGIN_PX = 4
-MAX_LETTERS_PX = 15  # height of the letters in a strip; larger text is scaled down
+STRIP_LEFT_PX, STRIP_RIGHT_PX = 5, 4  # margins beside a word
+FONT_SIZES_PX = (11, 16)  # that the strips were trained with; larger text is scaled down
+ASCENDER_SHARE = 0.73  # of the font size: from the baseline to the top of b, d, h and capitals
+MIDDLE_TO_BASELINE_SHARE = 0.3465  # of the font size: from the middle of a line box to its baseline in Arial
 MIN_LINE_PX = (4, 5)  # width and height; less is a mark, no text
 MAX_LINE_HEIGHT_PX = 80
 MIN_RULE_PX, MAX_RULE_WIDTH_PX = 24, 5  # length and width of the contrast along a straight line
@@ -53,35 +57,60 @@ def word_boxes(screen: Screen, line: Box) -> list[Box]:
     return [(left + int(start), top, left + int(end) + 1, bottom) for start, end in zip(starts, ends, strict=True)]
 
 
-def strip(screen: Screen, box: Box) -> Screen:
-    """Return a part of a line as a strip of STRIP_WIDTH_PX x STRIP_HEIGHT_PX, on the line's own background."""
+@dataclass(frozen=True)
+class LineMetrics:
+    """The font size and the baseline of a line, as its pixels suggest.
+
+    Args:
+        size: Font size in pixels.
+        baseline: First row below the letters without descenders.
+    """
+
+    size: float
+    baseline: int
+
+
+def line_metrics(screen: Screen, line: Box) -> LineMetrics:
+    """Return the metrics of a line: the contrast falls most at the baseline; above it, letters with ascenders stand."""
+    left, top, right, bottom = line
+    pixels = screen.pixels[top:bottom, left:right].astype(np.float32)
+    contrast = np.abs(pixels - _background(screen.pixels[top:bottom, left:right])).max(axis=2).sum(axis=1)
+    falls = contrast - np.append(contrast[1:], 0)
+    half = len(falls) // 2
+    baseline = top + half + int(falls[half:].argmax()) + 1
+    return LineMetrics((baseline - top - 1) / ASCENDER_SHARE, baseline)
+
+
+def strip(screen: Screen, box: Box, metrics: LineMetrics) -> Screen:
+    """Return a word as a strip of STRIP_WIDTH_PX x STRIP_HEIGHT_PX, on its own background.
+
+    The baseline is where it is in the strips that the model was trained to read: a letter that stands two pixels higher
+    is often read as another one.
+
+    Args:
+        screen: The image.
+        box: The box of the word.
+        metrics: Those of its line.
+    """
     from model.processing.image import resize
 
     left, top, right, bottom = box
+    smallest, largest = FONT_SIZES_PX
     width, height = right - left, bottom - top
-    room = STRIP_WIDTH_PX - 2 * STRIP_MARGIN_PX
-    scale = min(1.0, MAX_LETTERS_PX / height, room / width)
+    room = STRIP_WIDTH_PX - STRIP_LEFT_PX - STRIP_RIGHT_PX
+    scale = min(1.0, largest / max(metrics.size, 1), room / width, STRIP_HEIGHT_PX / height)
     letters = screen.pixels[top:bottom, left:right]
-    background = np.median(letters.reshape(-1, 3), axis=0).astype(np.uint8)
+    background = _background(letters).astype(np.uint8)
     if scale < 1:
         letters = resize(letters, max(1, round(width * scale)), max(1, round(height * scale)))
     pixels = np.empty((STRIP_HEIGHT_PX, STRIP_WIDTH_PX, 3), np.uint8)
     pixels[:] = background
-    first_row = (STRIP_HEIGHT_PX - letters.shape[0]) // 2
-    pixels[first_row : first_row + letters.shape[0], STRIP_MARGIN_PX : STRIP_MARGIN_PX + letters.shape[1]] = letters
+    size = min(max(metrics.size * scale, smallest), largest)
+    baseline = STRIP_HEIGHT_PX / 2 + MIDDLE_TO_BASELINE_SHARE * size
+    first_row = round(baseline - (metrics.baseline - top) * scale)
+    first_row = min(max(first_row, 0), STRIP_HEIGHT_PX - letters.shape[0])
+    pixels[first_row : first_row + letters.shape[0], STRIP_LEFT_PX : STRIP_LEFT_PX + letters.shape[1]] = letters
     return Screen(pixels)
-
-
-def strip_parts(screen: Screen, line: Box) -> list[Box]:
-    """Return parts of a line, each of whole words, that fit into one strip without loss where a word does."""
-    limit = (STRIP_WIDTH_PX - 2 * STRIP_MARGIN_PX) * max(1.0, (line[3] - line[1]) / MAX_LETTERS_PX)
-    parts: list[Box] = []
-    for word in word_boxes(screen, line):
-        if parts and word[2] - parts[-1][0] <= limit:
-            parts[-1] = (parts[-1][0], line[1], word[2], line[3])
-        else:
-            parts.append(word)
-    return parts
 
 
 def _without_frames(marks: Pixels) -> Pixels:
@@ -106,6 +135,10 @@ def _is_within(box: Box, other: Box) -> bool:
 
 def _ink(pixels: Pixels) -> Pixels:
     """Return where pixels differ from their background, bool [height, width]."""
-    background = np.median(pixels.reshape(-1, 3), axis=0)
-    difference: Pixels = np.abs(pixels.astype(np.int16) - background).max(axis=2) >= MIN_CONTRAST
+    difference: Pixels = np.abs(pixels.astype(np.int16) - _background(pixels)).max(axis=2) >= MIN_CONTRAST
     return difference
+
+
+def _background(pixels: Pixels) -> np.ndarray:
+    """Return the color that half of the pixels have or nearly have, float64 [3]."""
+    return np.median(pixels.reshape(-1, 3), axis=0)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli_options import Device, Model, Runs
+from agent.see.command import open_policy, print_json
+
 if TYPE_CHECKING:
     from agent.config import Settings
 
@@ -17,11 +20,8 @@ def video(
         typer.Argument(help="A video file, or a run: its id, its beginning, a folder, or: last.", metavar="FILE|RUN"),
     ],
     question: Annotated[str, typer.Argument(help="What to find; default: all events.")] = "",
-    model: Annotated[
-        str | None,
-        typer.Option(help="A folder, a Hub id (see `agent models`), or http://HOST:PORT/v1#NAME."),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")] = None,
+    model: Model = None,
+    device: Device = None,
     frames: Annotated[
         int, typer.Option(min=0, help="Most frames that are shown; 0 (default): 768 in a video, else 16 images.")
     ] = 0,
@@ -31,40 +31,28 @@ def video(
     clips: Annotated[
         Path | None, typer.Option(help="Folder to write the part of each event to, as MP4.", metavar="DIR")
     ] = None,
-    runs: Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")] = None,
+    runs: Runs = None,
 ) -> None:
     """Find events in a video, with their times, and print them as JSON.
 
     Models in process that take videos are shown one; servers are shown frames as images, with their times as text.
     """
-    import json
     import tempfile
 
     from agent import config
-    from agent.preflight import model_problems
     from agent.see.video import find_events
     from agent.see.video_export import write_clips, write_contact_sheet
-    from agent.session import policy_from_settings
 
     settings = config.load({"model": model, "device": device, "runs": runs})
     with tempfile.TemporaryDirectory() as folder:
         path = _video_file(source, settings, Path(folder))
-        problems = model_problems(settings)
-        if problems:
-            from actions import UsageError
-
-            raise UsageError("\n".join(problems))
-        policy = policy_from_settings(settings)
-        try:
+        with open_policy(settings) as policy:
             answer = find_events(path, question, policy, frames)
-        finally:
-            policy.close()
         if sheet is not None:
             write_contact_sheet(answer.video, answer.events, sheet)
         if clips is not None:
             write_clips(path, answer.events, clips)
-    text = json.dumps(answer.as_json(), ensure_ascii=False, indent=2)
-    print("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
+    print_json(answer.as_json())
 
 
 def _video_file(source: str, settings: Settings, folder: Path) -> Path:

@@ -1,9 +1,10 @@
-"""Read the frames of a video file that a model is shown, in one pass and without holding the others in memory."""
+"""Read frames of a video file, in one pass and without holding the others in memory."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,8 +50,52 @@ def read_video(path: Path, limits: VideoLimits = FILE_LIMITS, factor: int = FACT
         factor: Side of a merged patch, which the sides of the frames are multiples of.
 
     Raises:
-        UsageError: PyAV is missing, or the file cannot be read as a video.
+        UsageError: PyAV is missing.
+        UnreadableVideoError: The file cannot be read as a video.
         InvalidActionError: The video has fewer than two frames.
+    """
+    with _open_stream(path) as (container, stream):
+        return _sample(container, stream, path, limits, factor)
+
+
+def evenly_spaced_frames(path: Path, count: int) -> tuple[list[float], list[np.ndarray]]:
+    """Return frames of a video file at even distances from the first to the last, in their own size.
+
+    Args:
+        path: A file that FFmpeg can decode.
+        count: Number of frames; a shorter video has fewer.
+
+    Returns:
+        Seconds from the start of the video, and frames as uint8 [H, W, 3].
+
+    Raises:
+        UsageError: PyAV is missing.
+        UnreadableVideoError: The file cannot be read as a video, or has no frames.
+    """
+    with _open_stream(path) as (container, stream):
+        index = _read_index(container, stream)
+        if not index.times:
+            raise UnreadableVideoError(f"{path} cannot be read as a video: it has no frames; copy it again")
+        total = len(index.times)
+        chosen = sorted({round(place * (total - 1) / max(count - 1, 1)) for place in range(count)})
+        wanted = [index.times[number] for number in chosen]
+        frames = [upright_pixels(frame) for frame in _decode(container, stream, index, wanted)]
+        time_base = float(stream.time_base or 0)
+        _check_decoded(path, len(frames), wanted, index, time_base)
+        return [(time - index.times[0]) * time_base for time in wanted], frames
+
+
+class UnreadableVideoError(UsageError):
+    """A file that cannot be read as a video."""
+
+
+@contextmanager
+def _open_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open the video of a file.
+
+    Raises:
+        UsageError: PyAV is missing.
+        UnreadableVideoError: The file cannot be read as a video, also while it is decoded.
     """
     try:
         import av
@@ -61,12 +106,12 @@ def read_video(path: Path, limits: VideoLimits = FILE_LIMITS, factor: int = FACT
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise UsageError(f"{path} has no video: it contains {_kinds(container)}; name a video file")
+                raise UnreadableVideoError(f"{path} has no video: it contains {_kinds(container)}; name a video file")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            return _sample(container, stream, path, limits, factor)
+            yield container, stream
     except (OSError, ValueError) as error:  # PyAV's errors derive from them
-        raise UsageError(
+        raise UnreadableVideoError(
             f"{path} cannot be read as a video: {getattr(error, 'strerror', None) or error}; name a file that FFmpeg "
             "can decode"
         ) from None
@@ -89,15 +134,22 @@ def _sample(
             size = frame_size(pixels.shape[0], pixels.shape[1], len(chosen), limits, factor)
         resized = resize(pixels, size[1], size[0])
         frames.append(frames[-1] if frames and np.array_equal(frames[-1], resized) else resized)
-    if len(frames) < len(wanted):
-        seconds = (wanted[len(frames)] - index.times[0]) * time_base
-        raise UsageError(f"{path} cannot be decoded from {seconds:.1f} s on: the file is damaged; copy it again")
+    _check_decoded(path, len(frames), wanted, index, time_base)
     return SampledVideo(
         tuple(frames),
         tuple((time - index.times[0]) * time_base for time in wanted),
         duration,
         TEMPORAL / (len(chosen) / duration),
     )
+
+
+def _check_decoded(path: Path, decoded: int, wanted: list[int], index: _Index, time_base: float) -> None:
+    """Raise UnreadableVideoError if fewer frames were decoded than wanted."""
+    if decoded < len(wanted):
+        seconds = (wanted[decoded] - index.times[0]) * time_base
+        raise UnreadableVideoError(
+            f"{path} cannot be decoded from {seconds:.1f} s on: the file is damaged; copy it again"
+        )
 
 
 def _read_index(container: InputContainer, stream: VideoStream) -> _Index:

@@ -14,7 +14,7 @@ FULLWIDTH_TABLE = str.maketrans(
     "０１２３４５６７８９（），．：；＝［］｛｝＜＞－＋＇＂、",
     "0123456789(),.:;=[]{}<>-+'\",",
 )
-_TAG = re.compile(r"<\|?/?(?:box_start|box_end|point|bbox|box)\|?>")
+_TAG = re.compile(r"<\|?/?(?:box_start|box_end|quad_start|quad_end|point|bbox|box|quad)\|?>")
 _BRACKET = re.compile(r"[()\[\]]")
 _SEPARATOR = re.compile(r"[\s,;]+")
 _MAX_POINT_LENGTH = 200  # characters
@@ -52,16 +52,27 @@ def parse_numbers(value: object, key: str) -> list[Number]:
     Raises:
         InvalidActionError: if the value is neither.
     """
+    numbers = list_numbers(value, 4)
+    if len(numbers) not in (2, 4):
+        raise InvalidActionError(f"'{key}' must be a point of two numbers or a box of four, not {show(value)}")
+    return numbers
+
+
+def list_numbers(value: object, most: int) -> list[Number]:
+    """Return the numbers of a list, of a list of pairs, or of a text such as '(3,4),(5,6)'; [] for anything else.
+
+    Args:
+        value: A value of a reply.
+        most: The most numbers.
+    """
     parts: list[object] = []
     if isinstance(value, str) and len(value) <= _MAX_POINT_LENGTH:
         plain = _BRACKET.sub(" ", _TAG.sub(" ", value.translate(FULLWIDTH_TABLE))).strip(" \t\r\n,")
         parts = [parse_number(part) for part in _SEPARATOR.split(plain)]
-    elif isinstance(value, (list, tuple)) and len(value) <= 4:
+    elif isinstance(value, (list, tuple)) and len(value) <= most:
         parts = [number for part in value for number in (part if isinstance(part, (list, tuple)) else [part])]
     numbers = [part for part in parts if isinstance(part, (int, float)) and _is_usable(part)]
-    if len(numbers) not in (2, 4) or len(numbers) != len(parts):
-        raise InvalidActionError(f"'{key}' must be a point of two numbers or a box of four, not {show(value)}")
-    return numbers
+    return numbers if len(numbers) == len(parts) <= most else []
 
 
 def parse_number(text: str) -> Number | None:

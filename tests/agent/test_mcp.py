@@ -334,7 +334,7 @@ def test_model_reads_screen_for_client(env: FakeEnv, monkeypatch: pytest.MonkeyP
     results = call_tools(make_session(env), calls)
     assert questions == [("ground", "the button"), ("count", "buttons"), ("elements", None), ("read_text", "word")]
     for result in results:
-        assert result["items"] == [{"text": "Save", "box": [1, 2, 30, 14]}]
+        assert result["items"] == [{"text": "Save", "box": [1, 2, 30, 14], "polygon": []}]
         assert result["size"] == [env.screen.width, env.screen.height]
 
 

@@ -1,29 +1,14 @@
-"""Pages of image and PDF files, and the tiles of tall pages."""
+"""Pages of image and PDF files."""
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from actions import UsageError
-from agent.see.document_pages import MAX_SIDE_PX, Tile, open_pages, parse_page_numbers, tiles
-
-LINE_PX = 60
-
-
-def tall_page(width: int = 800, height: int = 4000, rule_x: int | None = None) -> np.ndarray:
-    """Return a page with a line of text every 60 rows, and a vertical rule where asked for."""
-    image = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(image)
-    for top in range(0, height - LINE_PX, LINE_PX):
-        draw.text((20, top + 10), f"line at {top}", fill="black", font=ImageFont.load_default(30))
-    if rule_x is not None:
-        draw.line((rule_x, 0, rule_x, height), fill="black", width=2)
-    return np.asarray(image)
+from agent.see.document_pages import MAX_SIDE_PX, open_pages, parse_page_numbers
 
 
 def write_pdf(path: Path, sizes: list[tuple[int, int]]) -> Path:
@@ -35,36 +20,6 @@ def write_pdf(path: Path, sizes: list[tuple[int, int]]) -> Path:
         pages.append(image)
     pages[0].save(path, save_all=True, append_images=pages[1:], resolution=72)
     return path
-
-
-def check_covers(parts: tuple[Tile, ...], height: int) -> None:
-    assert parts[0].top == 0
-    assert parts[-1].bottom == height
-    assert all(part.bottom == after.top for part, after in itertools.pairwise(parts))
-
-
-@pytest.mark.parametrize("size", [(800, 600), (1240, 1754), (800, 1600), (300, 1000), (1, 900)])
-def test_page_of_usual_shape_is_one_tile(size: tuple[int, int]) -> None:
-    assert tiles(tall_page(*size)) == (Tile(0, size[1]),)
-
-
-@pytest.mark.parametrize("rule_x", [None, 400])
-def test_tall_page_is_cut_between_lines(rule_x: int | None) -> None:
-    pixels = tall_page(rule_x=rule_x)
-    parts = tiles(pixels)
-    check_covers(parts, 4000)
-    assert len(parts) >= 4
-    assert all(part.bottom - part.top <= 1200 and part.is_clean for part in parts)
-    for part in parts[:-1]:
-        assert (pixels[part.bottom - 2 : part.bottom + 2, :300] == 255).all()
-
-
-def test_page_without_blank_rows_is_cut_and_marked() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (3000, 400, 3), np.uint8)
-    noise[5] = 255  # the only blank row is where no tile ends
-    parts = tiles(noise)
-    check_covers(parts, 3000)
-    assert [part.is_clean for part in parts] == [False] * (len(parts) - 1) + [True]
 
 
 def test_pdf_pages_have_the_size_asked_for(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from agent.report.drawing import font
 from agent.see.elements import KINDS, elements
 from agent.see.grounding import count, ground
 from agent.see.reading import read_text
-from agent.see.text_lines import STRIP_HEIGHT_PX, STRIP_WIDTH_PX, strip, strip_parts, text_lines, word_boxes
+from agent.see.text_lines import STRIP_HEIGHT_PX, STRIP_WIDTH_PX, line_metrics, strip, text_lines, word_boxes
 
 TEXTS = {(24, 20): "Street", (150, 20): "Robin Vance", (24, 60): "Portsmouth"}
 
@@ -55,11 +55,26 @@ def test_strips_have_size_of_training() -> None:
     image = Image.new("RGB", (900, 90), "white")
     ImageDraw.Draw(image).text((10, 10), "a long line of large letters", fill="black", font=font(40))
     screen = Screen(np.asarray(image))
-    parts = [part for line in text_lines(screen) for part in strip_parts(screen, line)]
-    assert parts
-    for part in parts:
-        cut = strip(screen, part)
+    words = [(line, word) for line in text_lines(screen) for word in word_boxes(screen, line)]
+    assert len(words) == 6
+    for line, word in words:
+        cut = strip(screen, word, line_metrics(screen, line))
         assert (cut.width, cut.height) == (STRIP_WIDTH_PX, STRIP_HEIGHT_PX)
+
+
+@pytest.mark.parametrize("size", [11, 13, 16])
+def test_baseline_of_a_strip_is_that_of_training(size: int) -> None:
+    """Words stand on one baseline, whether they have ascenders and descenders or not."""
+    image = Image.new("RGB", (300, 40), "white")
+    ImageDraw.Draw(image).text((10, 20), "bhd sum gyp", fill="black", font=font(size), anchor="ls")
+    screen = Screen(np.asarray(image))
+    (line,) = text_lines(screen)
+    metrics = line_metrics(screen, line)
+    assert metrics.baseline == 20
+    assert metrics.size == pytest.approx(size, abs=1.5)
+    for word in word_boxes(screen, line)[:2]:
+        ink = (strip(screen, word, metrics).pixels.min(axis=2) < 128).any(axis=1)
+        assert np.flatnonzero(ink)[-1] + 1 == round(9.5 + 0.3465 * metrics.size)
 
 
 def test_embedded_model_reads_form(embedded: Policy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from agent.policies.base import Policy, load_dialect
 from agent.policies.scripted import ScriptPolicy
 from agent.see.elements import elements
 from agent.see.grounding import count, ground
+from agent.see.overlay import overlay
 from agent.see.questions import InvalidAnswerError
 from agent.see.reading import read_text
 from model.processing.image import ImageLimits
@@ -77,6 +79,74 @@ def test_resized_pixels_are_scaled_back(server: ListServer, policy: Policy) -> N
     assert resized == (336, 140)
     (item,) = ground(image(width, height), "it", policy).items
     assert item.box == (73, 28, 146, 56)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"quad_2d": [70, 28, 140, 56, 126, 84, 56, 56]},
+        {"quad": [[70, 28], [140, 56], [126, 84], [56, 56]]},
+        {"polygon": "(70,28),(140,56),(126,84),(56,56)"},
+        {"poly_2d": "<|quad_start|>(70,28),(140,56),(126,84),(56,56)<|quad_end|>"},
+        {"bbox_2d": [70, 28, 140, 56, 126, 84, 56, 56]},
+    ],
+)
+def test_four_corners_are_read_in_each_form(server: ListServer, policy: Policy, place: dict[str, object]) -> None:
+    server.replies = [json.dumps([{**place, "text_content": "Save", "label": "Save"}])]
+    (line,) = read_text(image(), policy, polygons=True).items
+    assert "quad_2d" in prompt_of(server)
+    (thing,) = ground(image(), "it", policy, polygons=True).items
+    for item in (line, thing):
+        assert item.polygon == ((70, 28), (140, 56), (126, 84), (56, 56))
+        assert item.box == (56, 28, 140, 84)
+        assert item.as_dict()["polygon"] == [[70, 28], [140, 56], [126, 84], [56, 56]]
+
+
+@pytest.mark.parametrize("degrees", range(0, 360, 15))
+def test_corners_keep_their_orientation(server: ListServer, policy: Policy, degrees: int) -> None:
+    angle = math.radians(degrees)
+    corners = [
+        (round(350 + x * math.cos(angle) - y * math.sin(angle)), round(140 + x * math.sin(angle) + y * math.cos(angle)))
+        for x, y in ((-100, -15), (100, -15), (100, 15), (-100, 15))
+    ]
+    server.replies = [json.dumps([{"quad_2d": [n for corner in corners for n in corner], "text_content": "a"}])]
+    (item,) = read_text(image(), policy, polygons=True).items
+    assert item.polygon == tuple(corners)
+    assert item.box == (
+        min(x for x, _ in corners), min(y for _, y in corners), max(x for x, _ in corners), max(y for _, y in corners)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [70, 28, 140, 56, 70, 56, 140, 28],  # two sides cross
+        [70, 28, 140, 28, 100, 28, 90, 28],  # no area
+        [70, 28, 140, 56, 126, 300, 56, 56],  # below the image
+        [70, 28, 140, 56, 126, 84],
+        [70, 28, 140, 56, 126, 84, None, 56],
+        "corners",
+    ],
+)
+def test_other_corners_are_left_out(server: ListServer, policy: Policy, corners: object) -> None:
+    server.replies = [json.dumps([{"quad_2d": corners, "text_content": "a"}])]
+    result = read_text(image(), policy, polygons=True)
+    assert result.items == ()
+    assert "quad_2d" in result.rejected[0]
+
+
+def test_overlay_draws_corners_along_their_sides(server: ListServer, policy: Policy) -> None:
+    server.replies = [json.dumps([{"quad_2d": [100, 100, 300, 200, 280, 240, 80, 140], "text_content": "a"}])]
+    result = read_text(image(), policy, polygons=True)
+    pixels = np.asarray(overlay(image(), result))
+    for x, y in ((200, 150), (290, 220), (180, 190), (90, 120)):
+        assert (pixels[y - 2 : y + 3, x - 2 : x + 3] != 200).any(), (x, y)
+    assert (pixels[235:240, 90:100] == 200).all()  # inside the box, outside of the corners
+
+
+def test_points_exclude_polygons(policy: Policy) -> None:
+    with pytest.raises(UsageError, match="--polygons"):
+        ground(image(), "it", policy, points=True, polygons=True)
 
 
 def test_qwen3vl_answers_are_in_thousandths(server: ListServer) -> None:

@@ -15,7 +15,7 @@ from helpers.video_files import scene_color, scene_of, write_scenes
 from actions import InvalidActionError, UsageError
 from model.processing.image import FACTOR
 from model.processing.video import VideoLimits, frame_size, sample_frames
-from model.processing.video_file import FILE_LIMITS, read_video
+from model.processing.video_file import FILE_LIMITS, evenly_spaced_frames, read_video
 
 SMALL = (320, 180)
 MEMORY_MB = 1500
@@ -91,6 +91,18 @@ def test_variable_rate_is_sampled_by_time(tmp_path: Path) -> None:
     assert 4 in scenes
 
 
+@pytest.mark.parametrize("count", [1, 7, 600, 700])
+def test_evenly_spaced_frames_keep_their_size(minute: Path, count: int) -> None:
+    times, frames = evenly_spaced_frames(minute, count)
+    assert len(times) == len(frames) == min(count, 600)
+    assert times[0] == 0.0
+    if count > 1:
+        assert times[-1] == pytest.approx(59.9)
+    for time, frame in zip(times, frames, strict=True):
+        assert frame.shape == (SMALL[1], SMALL[0], 3)
+        assert scene_of(frame) == int(time / 10 + 1e-6)
+
+
 @pytest.mark.parametrize(("name", "content"), [("missing.mp4", None), ("text.mp4", b"no video"), ("empty.mp4", b"")])
 def test_unreadable_file_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
     path = tmp_path / name
@@ -98,6 +110,8 @@ def test_unreadable_file_is_refused(tmp_path: Path, name: str, content: bytes | 
         path.write_bytes(content)
     with pytest.raises(UsageError, match=f"{name} cannot be read as a video"):
         read_video(path)
+    with pytest.raises(UsageError, match=f"{name} cannot be read as a video"):
+        evenly_spaced_frames(path, 4)
 
 
 def test_truncated_file_is_refused(minute: Path, tmp_path: Path) -> None:
