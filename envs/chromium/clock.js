@@ -37,6 +37,7 @@
   let last = 0; // id
   let isMoving = false; // at the end of the last action
   let isLate = false; // input other than a move of the pointer came since the last action ended
+  let pointer = ''; // its position
   const received = {}; // number of events of input by type, and of notches of the wheel; a modifier key counts as none
 
   const toTask = (handler, args) => typeof handler === 'function'
@@ -83,6 +84,14 @@
       });
     }
     return calls;
+  }
+
+  // Whether the pointer is where it was: the browser sends such moves itself, at real times, when what lies under the
+  // pointer moves.
+  function isRepeatedMove(event) {
+    const before = pointer;
+    if (event instanceof PointerEvent) pointer = `${event.screenX} ${event.screenY}`;
+    return event.type === 'pointermove' && pointer === before;
   }
 
   const size = (event) => (event.type === 'wheel'
@@ -165,13 +174,12 @@
     draw,
     // Returns the number of events of input of each type.
     received: () => ({ ...received }),
-    // Settles after input from outside the browser: when `count` events of a type were received, or `cap` ms later.
-    async settleAfter(type, count, cap) {
+    // Returns when `count` events of a type were received, or after `cap` ms of real time.
+    async receive(type, count, cap) {
       for (let waited = 0; (received[type] ?? 0) < count && waited < cap; waited += POLL_MS) {
         await new Promise((done) => native.setTimeout(done, POLL_MS));
       }
       await nextTask(); // the page's own listeners
-      await clock.settle();
     },
     // Settles if input came after the last action had ended; returns whether it did.
     async settleLate() {
@@ -184,8 +192,8 @@
 
   for (const type of INPUT_EVENTS) {
     addEventListener(type, (event) => {
-      if (!event.isTrusted) return;
-      isLate ||= type !== 'pointermove'; // the browser sends moves itself when what lies under the pointer changes
+      if (!event.isTrusted || isRepeatedMove(event)) return;
+      isLate ||= type !== 'pointermove';
       const name = type === 'pointercancel' ? 'pointerup' : type; // a native drag takes the pointer
       if (!MODIFIERS.includes(event.key)) received[name] = (received[name] ?? 0) + size(event);
       if (name === type && INPUT_MS) advanceNow(INPUT_MS);

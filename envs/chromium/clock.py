@@ -55,7 +55,12 @@ def settle_after_js(action: Action, received: dict[str, int]) -> str:
         received: Value of `RECEIVED_JS` before the action.
     """
     kind, count = last_events(action)
-    return f"{CLOCK_JS}?.settleAfter({kind!r}, {received.get(kind, 0) + count}, {INPUT_CAP_MS})"
+    return f"{receive_js(kind, received.get(kind, 0) + count)}.then(() => {SETTLE_JS})"
+
+
+def receive_js(kind: str, count: int) -> str:
+    """Return an expression that waits until a page has received `count` events of a type, at most INPUT_CAP_MS."""
+    return f"{CLOCK_JS}?.receive({kind!r}, {count}, {INPUT_CAP_MS})"
 
 
 def last_events(action: Action) -> tuple[str, int]:

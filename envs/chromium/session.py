@@ -230,8 +230,6 @@ class BrowserSession:
         is_usual = not (tabs.dialogs or tabs.page_failure or tabs.browser_failure or page in tabs.loading)
         return is_usual and has_virtual_time(page)
 
-    # actions
-
     async def perform(self, action: Action, address: str, own_s: float) -> str:
         """Perform an action and return the notices.
 
@@ -292,7 +290,8 @@ class BrowserSession:
             self._pointer = self._css(points[-1])
         check = TypedTextCheck(page, action if not has_virtual_time(page) else None)
         await check.start()
-        await input.act(page, action, self._css, pointer, lambda seconds: self._time.pause(page, seconds))
+        async with self._time.awaiting_wheel(page, action):
+            await input.act(page, action, self._css, pointer, lambda seconds: self._time.pause(page, seconds))
         self.tabs.add_notice(await check.notice())
         self.tabs.add_notice(await tooltip_notice(page, self._pointer) if action.verb == "move" else "")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
+from collections.abc import AsyncIterator
 
 from playwright.async_api import Error, Page
 
-from envs.chromium.clock import DRAW_JS, SETTLE_JS, clock_commands, wait_js
+from actions import Action, Scroll
+from envs.chromium.clock import DRAW_JS, RECEIVED_JS, SETTLE_JS, clock_commands, receive_js, wait_js
 from envs.chromium.tabs import Tabs
 from envs.miniwob import pages
 
@@ -52,6 +55,15 @@ class VirtualTime:
     async def wait(self, page: Page, seconds: float) -> None:
         """Advance by `seconds`."""
         await page.evaluate(wait_js(seconds))
+
+    @contextlib.asynccontextmanager
+    async def awaiting_wheel(self, page: Page, action: Action) -> AsyncIterator[None]:
+        """Return from the block when a practice page has handled its wheel event, which Chromium does not await."""
+        turns_wheel = isinstance(action, Scroll) and bool(action.down or action.right)
+        received = await page.evaluate(RECEIVED_JS) if turns_wheel and has_virtual_time(page) else None
+        yield
+        if received is not None and has_virtual_time(page):
+            await page.evaluate(receive_js("wheel", received.get("wheel", 0) + 1))
 
     async def pause(self, page: Page, seconds: float) -> None:
         """Let seconds of the page's time pass, real or virtual."""

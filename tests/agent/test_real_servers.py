@@ -31,8 +31,19 @@ from envs.miniwob.pages import EVAL_SEED_START
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 ROOT = Path(__file__).parent.parent.parent
-TOOLS = "{%- if tools %}"
-TOOL_NAMES = "{% for tool in tools %}{{ (tool.function or tool).name }}{% endfor %}"
+TOOLS_BLOCK = """{%- if tools %}<|im_start|>system
+{% for tool in tools %}{{ (tool.function or tool).name }}{% endfor %}<|im_end|>
+{% endif %}"""
+SYSTEM_BLOCK = """{%- for message in messages %}{% if message.role == 'system' %}<|im_start|>system
+{% set text = namespace(value='') %}
+{%- for part in message.content %}{% set text.value = text.value ~ part.text %}{% endfor %}
+{{- 'computer_use' if '"computer_use"' in text.value else text.value }}<|im_end|>
+{% endif %}{% endfor %}"""
+TEXTS = "{% if part.type == 'text' %}{{ part.text }}{% endif %}"
+MARKED_TEXTS = """{% if part.type == 'text' %}{% if '<__media' in part.text %}
+{%- set before = part.text.split('<__media')[0] %}{% set marked = part.text.split('<__media')[1] %}
+{{- '<__media' ~ marked.split('__>')[0] ~ '__>' ~ before ~ marked.split('__>')[1] }}
+{%- else %}{{ part.text }}{% endif %}{% endif %}"""
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +60,16 @@ def local(checkpoint: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def template(checkpoint: Path) -> Path:
-    """Return a chat template that names the tool itself, as these servers parse the replies to requests with tools."""
+    """Return a chat template that takes the tool from the system message, not from the request.
+
+    These servers parse the replies to requests with tools, and llama-server refuses a system message where the template
+    prints none. It also puts a marker in the text in place of an image, which this template moves to the front.
+    """
     source = (checkpoint / "chat_template.jinja").read_text()
-    assert TOOLS in source
-    assert TOOL_NAMES in source
+    assert TOOLS_BLOCK in source
     path = checkpoint.parent / "template.jinja"
-    path.write_text(source.replace(TOOLS, "{%- if true %}").replace(TOOL_NAMES, "computer_use"))
+    assert TEXTS in source
+    path.write_text(source.replace(TOOLS_BLOCK, SYSTEM_BLOCK).replace(TEXTS, MARKED_TEXTS))
     return path
 
 

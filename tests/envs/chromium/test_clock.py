@@ -29,7 +29,7 @@ def test_last_events_of_action(action: Action, events: tuple[str, int]) -> None:
 
 def test_awaited_events_follow_those_received() -> None:
     js = clock.settle_after_js(Click(x=1, y=2, count=2), {"pointerup": 5, "keyup": 3})
-    assert f"settleAfter('pointerup', 7, {clock.INPUT_CAP_MS})" in js
+    assert f"receive('pointerup', 7, {clock.INPUT_CAP_MS})" in js
 
 
 def test_scripts_leave_no_placeholder() -> None:
