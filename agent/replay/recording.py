@@ -11,6 +11,7 @@ from actions.screen import Area
 from agent.replay.anchors import make_crop, offset_in
 from agent.replay.parameters import ParameterTable
 from agent.replay.program import Anchor, Program, ProgramStep
+from agent.safety.pointer_watch import MOUSE_MOVED
 from agent.safety.redaction import MASK
 from agent.trace import JsonObject, Trace
 from envs.miniwob import pages
@@ -18,6 +19,7 @@ from envs.miniwob import pages
 MAX_POINTS = 2  # of a drag
 PERSON_EVENT = "person.act"
 PERSON = "person"  # the model of a demonstration's manifest
+OWN_HANDS = "taken over"  # the answer of an approval after which the person acts on the screen
 STOPS = frozenset({"interrupted", "signal"})  # causes with which a person ends a demonstration
 NO_ELEMENTS = frozenset({"document", "window"})  # roles of what contains other elements, which the facts do not tell
 
@@ -108,6 +110,27 @@ def require_complete(trace: Trace, use: str) -> None:
         raise UsageError(
             f"the run {name} went on from another one, so its trace has no beginning; record it in one run"
         )
+    if _has_unrecorded_acts(trace):
+        raise UsageError(
+            f"a person used the screen of the run {name} outside the viewer, which its trace does not contain, so it "
+            f"cannot be {use}; run it again untouched, or act in the viewer (agent run --view)"
+        )
+
+
+def _has_unrecorded_acts(trace: Trace) -> bool:
+    """Return whether a person acted, or may have acted, without the viewer, which alone records actions."""
+    waits = False  # for the viewer's record of what the person did instead of an action
+    for event in trace.events:
+        match event["event"]:
+            case "approval":
+                waits = event["answer"] == OWN_HANDS
+            case "person.begin":
+                waits = False
+            case "paused" if event["why"] == MOUSE_MOVED:
+                return True
+            case "reply" | "end" if waits:
+                return True
+    return False
 
 
 def stated_goal(trace: Trace) -> str:
