@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from agent.cli_options import Json, Runs, make_app
+
 if TYPE_CHECKING:
     from agent.config import Settings
     from agent.policies.base import Policy
@@ -15,13 +17,7 @@ if TYPE_CHECKING:
     from agent.safety.policy import SafetyPolicy
     from agent.trace import Trace
 
-app = typer.Typer(
-    help="Show earlier runs, write reports and videos of them, and resume or fork one.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    add_completion=False,
-)
-Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
+app = make_app("Show earlier runs, write reports and videos of them, and resume or fork one.")
 RUN_HELP = "An id, its beginning, a folder, or: last."
 
 
@@ -111,7 +107,7 @@ def resume(
     script: Annotated[
         Path | None, typer.Option(help="The file of replies, if the run replayed one.", metavar="FILE")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
+    json: Json = False,
     view: Annotated[bool, typer.Option("--view", help="As of `agent run`.")] = False,
     runs: Runs = None,
 ) -> None:
@@ -167,7 +163,7 @@ def fork(
     policy: Annotated[
         str | None, typer.Option(help="As of `agent run`; default: as before.", metavar="NAME|FILE")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
+    json: Json = False,
     view: Annotated[bool, typer.Option("--view", help="As of `agent run`.")] = False,
     runs: Runs = None,
 ) -> None:
