@@ -85,6 +85,40 @@ def video(
     print(write_run_video(folder, output or folder / "video.mp4"))
 
 
+@app.command("corrections")
+def corrections(
+    to: Annotated[
+        Path, typer.Option(help="Folder of the cases; gets annotations/ and images/, or more of them.", metavar="DIR")
+    ],
+    run: Annotated[list[str] | None, typer.Argument(help=f"{RUN_HELP} Several are allowed; default: last.")] = None,
+    runs: Runs = None,
+) -> None:
+    """Collect what you moved to another place in the viewer as cases of grounding, for `agent eval screenspot-pro`.
+
+    A case is a screenshot, what was pointed at in words, and the box of the element that you moved the action to, or a
+    square of 29 pixels where the elements are unknown. The exit code is 1 if the runs have no correction.
+    """
+    from collections import Counter
+
+    from agent.corrections import Correction, read_corrections, write_cases
+    from agent.trace import find_run, read_trace
+
+    root = _runs_root(runs)
+    cases: list[Correction] = []
+    left_out: Counter[str] = Counter()
+    folders = list(dict.fromkeys(find_run(root, name).resolve() for name in run or ["last"]))
+    for folder in folders:
+        more, reasons = read_corrections(read_trace(folder))
+        cases += more
+        left_out += reasons
+    for reason, count in left_out.items():
+        print(f"left out: {count} edits {reason}", file=sys.stderr)
+    if not cases:
+        print(f"no corrections in {len(folders)} runs", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"{write_cases(cases, to)}: {len(cases)} corrections of {len(folders)} runs")
+
+
 @app.command("resume")
 def resume(
     run: Annotated[str, typer.Argument(help=RUN_HELP)] = "last",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,8 @@ class PerformedAction:
 
     Attributes:
         number: Its step.
-        action: The action.
+        action: The action as it was carried out.
+        proposed: The action as the model proposed it; None for a person's.
         result: Its `act.result` event.
         targets: What each of its points is on; None where that is unknown.
         focus: What keyboard input goes to; None where that is unknown, and for other actions.
@@ -40,6 +41,7 @@ class PerformedAction:
         self, number: int, action: Action, intent: JsonObject, decision: JsonObject, result: JsonObject
     ) -> None:
         self.number, self.action, self.result = number, action, result
+        self.proposed: Action | None = None
         is_same = not decision or decision["action"] == intent["action"]
         self.targets: list[JsonObject | None] = [_known(item) for item in intent.get("targets", ())] if is_same else []
         if not self.targets:
@@ -145,42 +147,55 @@ def performed_actions(trace: Trace) -> list[PerformedAction]:
     Raises:
         UsageError: One of them is a question or an answer, or a person's in a trace that does not describe it.
     """
-    actions: list[PerformedAction] = []
+    name = trace.folder.name
+    actions = list(recorded_actions(trace))
+    for item in actions:
+        if item.action.verb in ("ask", "answer"):
+            raise UsageError(
+                f"step {item.number} of the run {name} is '{item.action.verb}', which needs a model or a person; such "
+                "a run cannot be replayed"
+            )
+        if not item.before:
+            raise UsageError(
+                f"a person acted in the run {name}, and an earlier version recorded it without screens and targets; "
+                "record it again"
+            )
+    return actions
+
+
+def recorded_actions(trace: Trace) -> Iterator[PerformedAction]:
+    """Yield the actions of a run that were carried out; one of a person has `before` "" in a trace without screens."""
+    count = 0
     screen, intent, decision = "", {}, {}  # type: str, JsonObject, JsonObject
+    edit: JsonObject = {}  # the last approval that replaced the action
     for event in trace.events:
         if event["event"] == "act.intent":
-            intent, decision = event, {}
+            intent, decision, edit = event, {}, {}
         elif event["event"] == "decision":
             decision = event
+        elif event["event"] == "approval" and event["answer"] == "edited":
+            edit = event
         elif event["event"] == "act.result" and event["action"] and not event["error"]:
             action = trace.action(decision or event)
             if action is None or action.verb == "done":
                 continue
-            if action.verb in ("ask", "answer"):
-                raise UsageError(
-                    f"step {event['step']} of the run {trace.folder.name} is '{action.verb}', which needs a model or a "
-                    "person; such a run cannot be replayed"
-                )
-            recorded = PerformedAction(event["step"], action, intent, decision, event)
-            recorded.before = screen
-            actions.append(recorded)
+            described = {**edit, "action": edit["edited"]} if edit else intent
+            recorded = PerformedAction(event["step"], action, described, decision, event)
+            recorded.before, recorded.proposed = screen, trace.action(event)
+            count += 1
+            yield recorded
         elif event["event"] == PERSON_EVENT and not event["error"]:
             action = trace.action(event)
             if action is None or action.verb == "wait":
                 continue
-            if "before" not in event:
-                raise UsageError(
-                    f"a person acted in the run {trace.folder.name}, and an earlier version recorded it without "
-                    "screens and targets; record it again"
-                )
-            recorded = PerformedAction(len(actions) + 1, action, event, event, event)
-            recorded.before = event["before"]
-            actions.append(recorded)
+            count += 1
+            recorded = PerformedAction(count, action, event, event, event)
+            recorded.before = event.get("before", "")
+            yield recorded
         if event["event"] in ("start", "reply", "act.result", "writes.note", "person.act", "person.end") and event.get(
             "screen"
         ):
             screen = event["screen"]
-    return actions
 
 
 def _fields(item: PerformedAction, table: ParameterTable) -> dict[str, Any]:
