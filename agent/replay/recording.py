@@ -9,6 +9,7 @@ from typing import Any
 from actions import Action, Drag, PressKeys, Screen, TypeText, UsageError
 from actions.screen import Area
 from agent.replay.anchors import make_crop, offset_in
+from agent.replay.landmarks import make_landmarks
 from agent.replay.parameters import ParameterTable
 from agent.replay.program import Anchor, Program, ProgramStep
 from agent.safety.pointer_watch import MOUSE_MOVED
@@ -243,7 +244,8 @@ def _anchor(screen: Screen, x: int, y: int, target: JsonObject | None, label: st
     crop = make_crop(screen, x, y, area)
     anchor = Anchor(crop=crop.png, crop_point=crop.point, rival=crop.rival, place=(x, y))
     if target is None:
-        return anchor
+        landmarks, box = make_landmarks(screen.pixels, x, y)
+        return replace(anchor, landmarks=landmarks, box=box)
     return replace(
         anchor,
         role=str(target["role"]),
