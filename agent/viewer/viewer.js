@@ -112,7 +112,10 @@ const showState = (next) => {
   setPhase(state.question ? "waits for you" : state.phase);
   element("goal").textContent = state.goal || "";
   const count = state.step ? `step ${Math.min(state.step, state.max_steps || state.step)} of ${state.max_steps}` : "";
-  element("about").textContent = [state.model && `${state.model} on ${state.where}`, count].filter(Boolean).join(" · ");
+  const isRecording = state.model === "person"; // as agent record: without a model
+  element("about").textContent = isRecording ? `recorded on ${state.where}`
+    : [state.model && `${state.model} on ${state.where}`, count].filter(Boolean).join(" · ");
+  element("model").hidden = isRecording;
   document.title = state.question ? "Question · Pixelhand" : "Pixelhand viewer";
   if (!before || before.note !== state.note) showNotice("");
   showControls();
@@ -130,7 +133,7 @@ const showControls = () => {
   element("step").hidden = mode !== "paused" || !state.can_answer;
   element("take-over").hidden = mode === "taken over" || !state.can_answer;
   element("hand-back").hidden = mode !== "taken over";
-  element("steer-form").hidden = !state.can_control || !state.can_answer || isOver;
+  element("steer-form").hidden = !state.can_control || !state.can_answer || isOver || state.model === "person";
   const acts = mode === "taken over" && state.phase === "taken over" && !isOver;
   element("keyboard").hidden = !acts;
   element("frame").classList.toggle("taken", acts);
@@ -286,7 +289,11 @@ const beginMove = (event, index, point, radius) => {
 };
 const drawMove = () => {
   const [x, y] = move.point;
-  const lines = [{ x1: 0, x2: shownSize[0], y1: y + 0.5, y2: y + 0.5 }, { x1: x + 0.5, x2: x + 0.5, y1: 0, y2: shownSize[1] }];
+  const near = move.radius * 1.3;
+  const far = move.radius * 4;
+  const lines = [[-1, 0], [1, 0], [0, -1], [0, 1]].map(([across, down]) => ({ // a cross that leaves the target free
+    x1: x + 0.5 + across * near, x2: x + 0.5 + across * far, y1: y + 0.5 + down * near, y2: y + 0.5 + down * far,
+  }));
   const parts = [circle("edge", move.start, move.radius), circle("line from", move.start, move.radius)];
   for (const style of ["edge thin", "line thin"]) parts.push(...lines.map((line) => shape("line", style, line)));
   for (const style of ["edge", "line"]) parts.push(circle(style, move.point, move.radius));
