@@ -112,8 +112,8 @@ def test_point_on_background_has_no_landmarks() -> None:
 
 @pytest.mark.parametrize(("page", "point"), [(form(colors=DARK), (160, 62)), (form(width=330), (195, 62))])
 def test_empty_field_is_found_by_label(page: Pixels, point: tuple[int, int]) -> None:
-    (found,) = find_points(*recorded(form(), 160, 62), page)
-    assert np.abs(np.subtract(found, point)).max() <= 1
+    (present,) = find_points(*recorded(form(), 160, 62), page)
+    assert np.abs(np.subtract(present, point)).max() <= 1
 
 
 @pytest.mark.parametrize("page", [form("Name of the quest"), form(text="What is in the field")])
