@@ -149,6 +149,7 @@ def _report_error(error: Exception) -> int:
             ["run"],
             ["demo"],
             ["replay"],
+            ["record"],
         ):  # the last line is always the end event
             from json import dumps
 

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+from agent.checked_command import CheckedCommand
+from agent.cli_options import Json, Runs, make_app
+
+app = make_app()
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def record(
     goal: Annotated[str, typer.Argument(help="What you show; its words become parameters of the replay.")] = "",
     surface: Annotated[
@@ -26,8 +29,8 @@ def record(
         typer.Option(help="As of `agent run`; repeatable. Replays check it too.", metavar="EXPECTATION"),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of a practice page.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
-    runs: Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")] = None,
+    json: Json = False,
+    runs: Runs = None,
 ) -> None:
     """Record what you do on a screen, without a model, to replay or export it.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from agent.cli_options import Json, Runs, make_app
+
 if TYPE_CHECKING:
     from agent.config import Settings
     from agent.policies.base import Policy
@@ -15,13 +17,7 @@ if TYPE_CHECKING:
     from agent.safety.policy import SafetyPolicy
     from agent.trace import Trace
 
-app = typer.Typer(
-    help="Show earlier runs, write reports and videos of them, and resume or fork one.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    add_completion=False,
-)
-Runs = Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")]
+app = make_app("Show earlier runs, write reports and videos of them, and resume or fork one.")
 RUN_HELP = "An id, its beginning, a folder, or: last."
 
 
@@ -89,6 +85,40 @@ def video(
     print(write_run_video(folder, output or folder / "video.mp4"))
 
 
+@app.command("corrections")
+def corrections(
+    to: Annotated[
+        Path, typer.Option(help="Folder of the cases; gets annotations/ and images/, or more of them.", metavar="DIR")
+    ],
+    run: Annotated[list[str] | None, typer.Argument(help=f"{RUN_HELP} Several are allowed; default: last.")] = None,
+    runs: Runs = None,
+) -> None:
+    """Collect what you moved to another place in the viewer as cases of grounding, for `agent eval screenspot-pro`.
+
+    A case is a screenshot, what was pointed at in words, and the box of the element that you moved the action to, or a
+    square of 29 pixels where the elements are unknown. The exit code is 1 if the runs have no correction.
+    """
+    from collections import Counter
+
+    from agent.corrections import Correction, read_corrections, write_cases
+    from agent.trace import find_run, read_trace
+
+    root = _runs_root(runs)
+    cases: list[Correction] = []
+    left_out: Counter[str] = Counter()
+    folders = list(dict.fromkeys(find_run(root, name).resolve() for name in run or ["last"]))
+    for folder in folders:
+        more, reasons = read_corrections(read_trace(folder))
+        cases += more
+        left_out += reasons
+    for reason, count in left_out.items():
+        print(f"left out: {count} edits {reason}", file=sys.stderr)
+    if not cases:
+        print(f"no corrections in {len(folders)} runs", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"{write_cases(cases, to)}: {len(cases)} corrections of {len(folders)} runs")
+
+
 @app.command("resume")
 def resume(
     run: Annotated[str, typer.Argument(help=RUN_HELP)] = "last",
@@ -111,7 +141,7 @@ def resume(
     script: Annotated[
         Path | None, typer.Option(help="The file of replies, if the run replayed one.", metavar="FILE")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
+    json: Json = False,
     view: Annotated[bool, typer.Option("--view", help="As of `agent run`.")] = False,
     runs: Runs = None,
 ) -> None:
@@ -167,7 +197,7 @@ def fork(
     policy: Annotated[
         str | None, typer.Option(help="As of `agent run`; default: as before.", metavar="NAME|FILE")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
+    json: Json = False,
     view: Annotated[bool, typer.Option("--view", help="As of `agent run`.")] = False,
     runs: Runs = None,
 ) -> None:

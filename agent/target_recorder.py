@@ -92,6 +92,12 @@ def describe_target(targets: Sequence[ScreenTarget], x: int, y: int) -> dict[str
     return {**facts, "area": list(target.area), "neighbors": list(neighbor_labels(target, targets))}
 
 
+def describe_points(surface: Surface, action: Action) -> list[dict[str, object] | None]:
+    """Return the element at each point of an action on the present screen; [] where the surface does not tell."""
+    targets = read_targets(surface) if action.points() else None
+    return [describe_target(targets, x, y) for x, y in action.points()] if targets is not None else []
+
+
 def neighbor_labels(target: ScreenTarget, targets: Sequence[ScreenTarget]) -> tuple[str, ...]:
     """Return the text that contains an element, the nearest one to the left in its row, and the nearest one above."""
     left, top, width, height = target.area

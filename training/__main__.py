@@ -239,6 +239,22 @@ def collect(
 
 
 @app.command()
+def corrections(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs in which a person moved actions in the viewer.")],
+    out: DataFolder = Path(".training/corrections"),
+) -> None:
+    """Store what a person moved to another place on practice pages, as screens with the right answer."""
+    from agent.trace import read_trace
+    from training.corrections import store_corrections
+
+    count, left_out = store_corrections([read_trace(folder) for folder in runs], out)
+    for reason, number in left_out.items():
+        print(f"left out: {number} {reason}", file=sys.stderr)
+    print(f"{out}: {count} new screens")
+    raise typer.Exit(0 if count else 1)
+
+
+@app.command()
 def curves(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, in the order of their stages.")],
     out: Annotated[Path, typer.Option(help="Image file.")] = Path("docs/lab/training.png"),

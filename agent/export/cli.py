@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+from agent.cli_options import Runs, make_app
+
+app = make_app()
 
 
 @app.command()
@@ -25,7 +27,7 @@ def export(
         bool,
         typer.Option("--repeat-approved", help="Check the code although the run's actions needed your approval."),
     ] = False,
-    runs: Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")] = None,
+    runs: Runs = None,
 ) -> None:
     """Write a run that succeeded as code that needs neither this package nor a model.
 

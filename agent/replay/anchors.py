@@ -6,7 +6,7 @@ import base64
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from agent.replay.crops import (
     MAX_RIVAL,
     MIN_MARGIN,
     MIN_SCORE,
+    CropMatch,
     find_crop,
     find_crop_near,
     has_same_core,
     is_unique,
     similarity_at,
 )
+from agent.replay.landmarks import find_points, make_landmarks
 from agent.replay.parameters import escape, fill, references
 from agent.replay.program import Anchor
 from agent.target_recorder import neighbor_labels, target_at
@@ -94,7 +96,7 @@ def find_anchor(
         AnchorError: There is no such place, or more than one.
     """
     if anchor.role is None:
-        return _find_by_crop(anchor, screen)
+        return _find_by_pixels(anchor, screen)
     if targets is None:
         if any(True for text in (anchor.label, *anchor.neighbors) for _ in references(text)):
             raise AnchorError(
@@ -102,7 +104,7 @@ def find_anchor(
                 "recorded pixels show another value",
                 is_missing=True,
             )
-        return _find_by_crop(anchor, screen)
+        return _find_by_pixels(anchor, screen)
     target = _find_target(anchor, values, screen, targets)
     return _point_on(target, anchor, values, targets)
 
@@ -177,7 +179,9 @@ def agreeing_anchor(
     if not _looks_alike(anchor, screen, x, y):
         return None
     crop = make_crop(screen, x, y, None)
-    return replace(anchor, crop=crop.png, crop_point=crop.point, rival=crop.rival, place=(x, y))
+    landmarks, box = make_landmarks(screen.pixels, x, y)
+    picture: dict[str, Any] = {"crop": crop.png, "crop_point": crop.point, "rival": crop.rival}
+    return replace(anchor, **picture, place=(x, y), landmarks=landmarks, box=box)
 
 
 def offset_in(area: Area, x: int, y: int) -> tuple[float, float]:
@@ -211,6 +215,25 @@ def _looks_alike(anchor: Anchor, screen: Screen, x: int, y: int) -> bool:
     return similarity_at(anchor.crop_pixels(), screen.pixels, left, top) >= MIN_CROP_SIMILARITY
 
 
+def _find_by_pixels(anchor: Anchor, screen: Screen) -> tuple[int, int]:
+    """Return the place of the crop, else that of the landmarks, in other colors or another layout."""
+    try:
+        return _find_by_crop(anchor, screen)
+    except AnchorError as error:
+        if not error.is_missing or not anchor.landmarks:
+            raise
+        missing = error
+    points = find_points(anchor.landmarks, anchor.box, screen.pixels)
+    if not points:
+        raise AnchorError(f"{missing}; its text with what is beside it is not there in other colors", is_missing=True)
+    if len(points) > 1:
+        places = " and ".join(f"({x}, {y})" for x, y in points[:2])
+        raise AnchorError(
+            f"{missing}; its text with what is beside it is there more than once, at {places}", is_missing=False
+        )
+    return points[0]
+
+
 def _find_by_crop(anchor: Anchor, screen: Screen) -> tuple[int, int]:
     if not anchor.crop:
         raise AnchorError("no part of the recorded screen identifies this place", is_missing=True)
@@ -224,7 +247,7 @@ def _find_by_crop(anchor: Anchor, screen: Screen) -> tuple[int, int]:
     min_score = max(MIN_SCORE, (1 + anchor.rival) / 2)
     margin = min(MIN_MARGIN, (1 - anchor.rival) / 2)
     if not matches or matches[0].score < min_score:
-        best = f"; the best match has {matches[0].score:.2f} of {min_score:.2f}" if matches else ""
+        best = f": {_describe_match(matches[0], anchor)} of {min_score:.2f}" if matches else ""
         raise AnchorError(f"the recorded part of the screen is not there{best}", is_missing=True)
     if not is_unique(matches, margin):
         raise AnchorError(
@@ -234,11 +257,23 @@ def _find_by_crop(anchor: Anchor, screen: Screen) -> tuple[int, int]:
         )
     if not has_same_core(crop, anchor.crop_point, screen.pixels, matches[0]):
         raise AnchorError(
-            "the recorded part of the screen is there, but shows something else where the action points",
+            "the recorded part of the screen is there, but shows something else where the action points, at "
+            f"{_place_of(matches[0], anchor)}",
             is_missing=True,
         )
     x, y = matches[0].point(*anchor.crop_point)
     return min(max(x, 0), screen.width - 1), min(max(y, 0), screen.height - 1)
+
+
+def _describe_match(match: CropMatch, anchor: Anchor) -> str:
+    """Return where the best match is and how good, for an error."""
+    size = "" if match.scale == 1.0 else f" in {match.scale:g} times the size"
+    return f"the most similar place, {_place_of(match, anchor)}{size}, has {match.score:.2f}"
+
+
+def _place_of(match: CropMatch, anchor: Anchor) -> str:
+    x, y = match.point(*anchor.crop_point)
+    return f"({x}, {y})"
 
 
 def _find_target(

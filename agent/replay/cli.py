@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from agent.checked_command import CheckedCommand
+from agent.cli_options import Headed, Json, Runs, make_app
+
 if TYPE_CHECKING:
     from agent.config import Settings
     from agent.replay.program import Program
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = make_app()
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def replay(
     run: Annotated[str, typer.Argument(help="A run (its id, its beginning, a folder, or: last), or a program's file.")],
     values: Annotated[
@@ -56,11 +59,9 @@ def replay(
         list[str] | None,
         typer.Option(help="As of `agent run`, besides what the program expects; repeatable.", metavar="EXPECTATION"),
     ] = None,
-    headed: Annotated[
-        bool | None, typer.Option("--headed/--headless", help="Show the browser's window; default: no.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print only JSON lines to standard output.")] = False,
-    runs: Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")] = None,
+    headed: Headed = None,
+    json: Json = False,
+    runs: Runs = None,
 ) -> None:
     """Repeat a recorded run without a model, with other values if wanted.
 

@@ -9,7 +9,7 @@ import io
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,13 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from actions import ACTION_TYPES, UsageError
 from actions.screen import Pixels
+from agent.replay.landmarks import Landmark
 from agent.replay.parameters import NAME, Parameter, ValueKind, references
 
 FORMAT = 1
 MAX_BYTES = 20_000_000
 MAX_CROP_BYTES = 2_000_000
+MAX_LANDMARKS = 4
 _CLOSED = ConfigDict(extra="forbid")
 
 
@@ -40,6 +42,8 @@ class Anchor:
         crop_point: The point in pixels of the crop.
         rival: How much the most similar other place of the recorded screen resembles the crop, at most 1.
         place: The point in pixels of the recorded screenshot; None where it is unknown.
+        landmarks: Its own text and those beside it, which identify it in other colors; () where they do not.
+        box: The rectangle of one color around it, relative to the point; None without one.
     """
 
     role: str | None = None
@@ -51,6 +55,8 @@ class Anchor:
     crop_point: tuple[int, int] = (0, 0)
     rival: float = 0.0
     place: tuple[int, int] | None = None
+    landmarks: tuple[Landmark, ...] = Field(default=(), max_length=MAX_LANDMARKS)
+    box: tuple[int, int, int, int] | None = None
 
     def crop_pixels(self) -> Pixels:
         """Return the crop, [height, width, 3]; call it only where there is one.
@@ -225,7 +231,7 @@ def read_program(path: Path) -> Program:
 def describe_changes(before: Program, after: Program) -> str:
     """Return what differs between two programs as a unified diff of their files, with the crops cut short."""
     old, new = (
-        [line if not line.startswith("crop = ") else f"{line[:48]}…" for line in _lines(program)]
+        [line if not line.startswith(("crop = ", "landmarks = ")) else f"{line[:48]}…" for line in _lines(program)]
         for program in (before, after)
     )
     return "\n".join(difflib.unified_diff(old, new, "recorded", "proposed", lineterm="", n=2))
@@ -299,6 +305,8 @@ def _lines(program: Program) -> Iterator[str]:
             yield from _assignments({"place": anchor.place})
             if anchor.crop:
                 yield from _assignments({"rival": anchor.rival, "crop_point": anchor.crop_point, "crop": anchor.crop})
+            if anchor.landmarks:
+                yield from _assignments({"box": anchor.box, "landmarks": [asdict(item) for item in anchor.landmarks]})
 
 
 def _assignments(values: Mapping[str, object], *, leaves_out_empty: bool = False) -> Iterator[str]:

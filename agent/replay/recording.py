@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from actions import Action, Drag, PressKeys, Screen, TypeText, UsageError
 from actions.screen import Area
 from agent.replay.anchors import make_crop, offset_in
+from agent.replay.landmarks import make_landmarks
 from agent.replay.parameters import ParameterTable
 from agent.replay.program import Anchor, Program, ProgramStep
+from agent.safety.pointer_watch import MOUSE_MOVED
 from agent.safety.redaction import MASK
 from agent.trace import JsonObject, Trace
 from envs.miniwob import pages
@@ -18,6 +20,7 @@ from envs.miniwob import pages
 MAX_POINTS = 2  # of a drag
 PERSON_EVENT = "person.act"
 PERSON = "person"  # the model of a demonstration's manifest
+OWN_HANDS = "taken over"  # the answer of an approval after which the person acts on the screen
 STOPS = frozenset({"interrupted", "signal"})  # causes with which a person ends a demonstration
 NO_ELEMENTS = frozenset({"document", "window"})  # roles of what contains other elements, which the facts do not tell
 
@@ -27,7 +30,8 @@ class PerformedAction:
 
     Attributes:
         number: Its step.
-        action: The action.
+        action: The action as it was carried out.
+        proposed: The action as the model proposed it; None for a person's.
         result: Its `act.result` event.
         targets: What each of its points is on; None where that is unknown.
         focus: What keyboard input goes to; None where that is unknown, and for other actions.
@@ -38,6 +42,7 @@ class PerformedAction:
         self, number: int, action: Action, intent: JsonObject, decision: JsonObject, result: JsonObject
     ) -> None:
         self.number, self.action, self.result = number, action, result
+        self.proposed: Action | None = None
         is_same = not decision or decision["action"] == intent["action"]
         self.targets: list[JsonObject | None] = [_known(item) for item in intent.get("targets", ())] if is_same else []
         if not self.targets:
@@ -108,6 +113,27 @@ def require_complete(trace: Trace, use: str) -> None:
         raise UsageError(
             f"the run {name} went on from another one, so its trace has no beginning; record it in one run"
         )
+    if _has_unrecorded_acts(trace):
+        raise UsageError(
+            f"a person used the screen of the run {name} outside the viewer, which its trace does not contain, so it "
+            f"cannot be {use}; run it again untouched, or act in the viewer (agent run --view)"
+        )
+
+
+def _has_unrecorded_acts(trace: Trace) -> bool:
+    """Return whether a person acted, or may have acted, without the viewer, which alone records actions."""
+    waits = False  # for the viewer's record of what the person did instead of an action
+    for event in trace.events:
+        match event["event"]:
+            case "approval":
+                waits = event["answer"] == OWN_HANDS
+            case "person.begin":
+                waits = False
+            case "paused" if event["why"] == MOUSE_MOVED:
+                return True
+            case "reply" | "end" if waits:
+                return True
+    return False
 
 
 def stated_goal(trace: Trace) -> str:
@@ -122,42 +148,55 @@ def performed_actions(trace: Trace) -> list[PerformedAction]:
     Raises:
         UsageError: One of them is a question or an answer, or a person's in a trace that does not describe it.
     """
-    actions: list[PerformedAction] = []
+    name = trace.folder.name
+    actions = list(recorded_actions(trace))
+    for item in actions:
+        if item.action.verb in ("ask", "answer"):
+            raise UsageError(
+                f"step {item.number} of the run {name} is '{item.action.verb}', which needs a model or a person; such "
+                "a run cannot be replayed"
+            )
+        if not item.before:
+            raise UsageError(
+                f"a person acted in the run {name}, and an earlier version recorded it without screens and targets; "
+                "record it again"
+            )
+    return actions
+
+
+def recorded_actions(trace: Trace) -> Iterator[PerformedAction]:
+    """Yield the actions of a run that were carried out; one of a person has `before` "" in a trace without screens."""
+    count = 0
     screen, intent, decision = "", {}, {}  # type: str, JsonObject, JsonObject
+    edit: JsonObject = {}  # the last approval that replaced the action
     for event in trace.events:
         if event["event"] == "act.intent":
-            intent, decision = event, {}
+            intent, decision, edit = event, {}, {}
         elif event["event"] == "decision":
             decision = event
+        elif event["event"] == "approval" and event["answer"] == "edited":
+            edit = event
         elif event["event"] == "act.result" and event["action"] and not event["error"]:
             action = trace.action(decision or event)
             if action is None or action.verb == "done":
                 continue
-            if action.verb in ("ask", "answer"):
-                raise UsageError(
-                    f"step {event['step']} of the run {trace.folder.name} is '{action.verb}', which needs a model or a "
-                    "person; such a run cannot be replayed"
-                )
-            recorded = PerformedAction(event["step"], action, intent, decision, event)
-            recorded.before = screen
-            actions.append(recorded)
+            described = {**edit, "action": edit["edited"]} if edit else intent
+            recorded = PerformedAction(event["step"], action, described, decision, event)
+            recorded.before, recorded.proposed = screen, trace.action(event)
+            count += 1
+            yield recorded
         elif event["event"] == PERSON_EVENT and not event["error"]:
             action = trace.action(event)
             if action is None or action.verb == "wait":
                 continue
-            if "before" not in event:
-                raise UsageError(
-                    f"a person acted in the run {trace.folder.name}, and an earlier version recorded it without "
-                    "screens and targets; record it again"
-                )
-            recorded = PerformedAction(len(actions) + 1, action, event, event, event)
-            recorded.before = event["before"]
-            actions.append(recorded)
+            count += 1
+            recorded = PerformedAction(count, action, event, event, event)
+            recorded.before = event.get("before", "")
+            yield recorded
         if event["event"] in ("start", "reply", "act.result", "writes.note", "person.act", "person.end") and event.get(
             "screen"
         ):
             screen = event["screen"]
-    return actions
 
 
 def _fields(item: PerformedAction, table: ParameterTable) -> dict[str, Any]:
@@ -205,7 +244,8 @@ def _anchor(screen: Screen, x: int, y: int, target: JsonObject | None, label: st
     crop = make_crop(screen, x, y, area)
     anchor = Anchor(crop=crop.png, crop_point=crop.point, rival=crop.rival, place=(x, y))
     if target is None:
-        return anchor
+        landmarks, box = make_landmarks(screen.pixels, x, y)
+        return replace(anchor, landmarks=landmarks, box=box)
     return replace(
         anchor,
         role=str(target["role"]),

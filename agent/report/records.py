@@ -149,7 +149,8 @@ class _TraceReader:
                 case "decision":
                     self.decision = event
                 case "approval":
-                    self.approval = event
+                    edited = event.get("edited") or self.approval.get("edited")
+                    self.approval = {**event, "edited": edited} if edited else event
                 case "paused":
                     self.remarks.append(f"the run was paused: {_text(event, 'why')}")
                 case "resume":
@@ -163,6 +164,9 @@ class _TraceReader:
 
     def _record(self, result: JsonObject) -> ActionRecord:
         action, text = _action(result)
+        if self.approval.get("edited"):  # the person had this done in the place of it
+            action, edited_text = _action({"action": self.approval["edited"]})
+            text = f"{edited_text}, not {text}"
         error = _text(result, "error")
         approval = _text(self.approval, "answer")
         decided = decision_outcome(self.decision) if {"effect", "layer"} <= self.decision.keys() else ""

@@ -193,6 +193,29 @@ def edit_action(action: Action, text: str) -> Action:
     )
 
 
+def move_point(action: Action, index: int, x: int, y: int) -> Action:
+    """Return an action with one of its points at another pixel.
+
+    Args:
+        action: The action.
+        index: Which of its points, from 0.
+        x: The pixel's column.
+        y: The pixel's row.
+
+    Raises:
+        InvalidActionError: The action has no such point, or may not have it there.
+    """
+    count = len(action.points())
+    if not 0 <= index < count:
+        raise InvalidActionError(f"'{action.verb}' has {count} points, so point {index + 1} cannot be moved")
+    fields = action.model_dump()
+    if "path" not in fields:
+        return parse_action({**fields, "x": x, "y": y})
+    path = [*fields["path"]]
+    path[index] = (x, y)
+    return parse_action({**fields, "path": path})
+
+
 def describe_target(proposal: Proposal) -> str:
     """Return what an action would touch, in words; "" where nothing is known."""
     if proposal.facts is None:

@@ -55,6 +55,7 @@ from agent.safety.rules import SEVERITY
 from agent.safety.secret_store import SecretStore
 from agent.safety.secret_typing import RequestedSecret, SecretTyper, is_placeholder
 from agent.safety.write_review import WriteReview
+from agent.target_recorder import describe_points
 from agent.trace import disk_errors
 from agent.ui.annotate import draw_action
 from agent.ui.formatting import NO_LIMIT, describe_action
@@ -458,7 +459,7 @@ class ActionGuard:
         waited_s, self._prompt.question_s = round(self._prompt.question_s, 3), 0.0
         facts: dict[str, object] = {"answer": answer, "reason": reason, "rule": decision.rule, "waited_s": waited_s}
         if edited is not None:
-            facts["edited"] = edited
+            facts |= {"edited": edited, "targets": describe_points(self.surface, edited)}
         self._emit("approval", action=action, picture=picture, **facts)
 
     def _emit(self, event: str, **facts: object) -> None:

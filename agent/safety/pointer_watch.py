@@ -11,6 +11,7 @@ from agent.safety.approval import ApprovalPrompt
 from agent.safety.signals import defer_interrupts
 
 POINTER_TOLERANCE_PX = 5  # a pointer this near to where the run left it was not moved by the user
+MOUSE_MOVED = "the user moved the mouse"  # why the run paused
 REST_S, POLL_S = 3.0, 0.1  # without a terminal: how long the mouse must rest before the run goes on
 
 
@@ -34,7 +35,7 @@ class PointerWatch:
         expected = [point for point in (self._before, self._target) if point is not None]
         if position is None or self._before is None or any(_is_near(position, point) for point in expected):
             return
-        self.emit("paused", why="the user moved the mouse", rests_s=REST_S if self.prompt.person is None else None)
+        self.emit("paused", why=MOUSE_MOVED, rests_s=REST_S if self.prompt.person is None else None)
         try:
             self.prompt.confirm_pause("you moved the mouse")
         except EOFError:

@@ -104,6 +104,11 @@ def describe_action(action: Action | None, limit: int = MAX_TEXT_CHARS) -> str:
             return f"done: {status}" + (f' ("{sanitize(message, limit)}")' if message else "")
 
 
+def describe_edit(action: Action, edited: Action | None) -> str:
+    """Return a short description of what was done: the action, or what a person put in its place."""
+    return describe_action(action) if edited is None else f"{describe_action(edited)}, not {describe_action(action)}"
+
+
 def _with_modifiers(modifiers: tuple[str, ...]) -> str:
     return "".join(f"{key}+" for key in modifiers)
 

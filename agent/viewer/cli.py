@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+from agent.cli_options import Runs, make_app
+
+app = make_app()
 
 
 @app.command()
 def view(
     run: Annotated[str, typer.Argument(help="An id, its beginning, a folder, or: last.")] = "last",
-    runs: Annotated[str | None, typer.Option(help="Folder of the traces.", metavar="DIR")] = None,
+    runs: Runs = None,
 ) -> None:
     """Show a run in a browser tab, until Ctrl-C: its screens, actions, timings and outcome.
 

@@ -41,6 +41,16 @@ class AnswerCommand(_Command):
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] = ""
 
 
+class MovePointCommand(_Command):
+    """An answer that moves a point of the proposed action, to a pixel of the screen that the person sees."""
+
+    name: Literal["move_point"]
+    question: int
+    index: Annotated[int, Field(ge=0)]
+    x: Annotated[int, Field(ge=0)]
+    y: Annotated[int, Field(ge=0)]
+
+
 class ActCommand(_Command):
     """An action of the person, in pixels of the screen that they see."""
 
@@ -48,9 +58,8 @@ class ActCommand(_Command):
     action: dict[str, Any]
 
 
-_COMMANDS: TypeAdapter[PlainCommand | SteerCommand | AnswerCommand | ActCommand] = TypeAdapter(
-    Annotated[PlainCommand | SteerCommand | AnswerCommand | ActCommand, Field(discriminator="name")]
-)
+ViewerCommand = PlainCommand | SteerCommand | AnswerCommand | MovePointCommand | ActCommand
+_COMMANDS: TypeAdapter[ViewerCommand] = TypeAdapter(Annotated[ViewerCommand, Field(discriminator="name")])
 
 
 class CommandRunner:
@@ -86,9 +95,9 @@ class CommandRunner:
             case SteerCommand():
                 self._control.steer(command.text)
             case AnswerCommand():
-                if self._person is None:
-                    raise UsageError("questions of this run are asked in its terminal")
-                self._person.answer(command.question, command.answer, command.text)
+                self._asked_person().answer(command.question, command.answer, command.text)
+            case MovePointCommand():
+                self._asked_person().move_point(command.question, command.index, command.x, command.y)
             case ActCommand():
                 action = parse_action(command.action)
                 if action.verb not in PERSON_VERBS:
@@ -96,6 +105,12 @@ class CommandRunner:
                 self._control.act(action)
             case PlainCommand():
                 self._run_plain(command.name)
+
+    def _asked_person(self) -> ViewerPerson:
+        """Return the person whom the run asks; raise UsageError where questions are not asked here."""
+        if self._person is None:
+            raise UsageError("questions of this run are asked in its terminal")
+        return self._person
 
     def _run_plain(self, name: str) -> None:
         control = self._control

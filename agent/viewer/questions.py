@@ -9,7 +9,7 @@ from typing import Literal
 
 from actions import Action, UsageError
 from agent.run_control import RunControl
-from agent.safety.approval import ApprovalRequest, WriteRequest
+from agent.safety.approval import ApprovalRequest, WriteRequest, move_point
 from agent.ui.formatting import NO_LIMIT, sanitize, sanitize_lines
 from agent.ui.write_formatting import format_write_request
 
@@ -116,6 +116,24 @@ class ViewerPerson:
                 self._control.take_over()
             self._answer = _to_line(name, text)
             self._condition.notify_all()
+
+    def move_point(self, number: int, index: int, x: int, y: int) -> None:
+        """Answer the question that waits with its action at another place; the guard decides about that as well.
+
+        Args:
+            number: The number of the question.
+            index: Which of the action's points, from 0.
+            x: The pixel's column.
+            y: The pixel's row.
+
+        Raises:
+            UsageError: The question is not asked any more, or is not about an action.
+            InvalidActionError: The action has no such point.
+        """
+        question = self._question
+        if question is None or question.number != number or question.action is None:
+            raise UsageError("this question is not asked any more, so nothing was moved")
+        self.answer(number, "edit", move_point(question.action, index, x, y).model_dump_json())
 
     def _ask(
         self,

@@ -17,6 +17,7 @@ from agent.ui.formatting import (
     NO_LIMIT,
     decision_outcome,
     describe_action,
+    describe_edit,
     format_duration,
     format_proof,
     format_timings,
@@ -57,6 +58,7 @@ class ViewerState:
         self._screen: dict[str, object] | None = None
         self._model_screen: dict[str, object] | None = None  # which the reply is about
         self._approval = ""
+        self._edited: Action | None = None  # what the person wants in the place of the action
         self.is_closed = False
 
     def __call__(self, event: Mapping[str, Any]) -> None:
@@ -146,11 +148,11 @@ class ViewerState:
                 self._reply, self._reply_text, self._model_screen = event["reply"], event["reply"].text, self._screen
                 self._facts["phase"] = "acting"
             case "act.intent":
-                self._action, self._approval = event["action"], ""
+                self._action, self._approval, self._edited = event["action"], "", None
             case "decision":
                 self._approval = decision_outcome(event)
             case "approval":
-                self._approval = event["answer"]
+                self._approval, self._edited = event["answer"], event.get("edited") or self._edited
             case "act.result":
                 self._finish_step(event)
             case "steer":
@@ -180,10 +182,11 @@ class ViewerState:
     def _finish_step(self, event: Mapping[str, Any]) -> None:
         action, call = event["action"], event["call"]
         label = outcome_label(event["error"], self._approval) if action is not None else "no action"
+        edited, self._edited = self._edited, None
         self._add(
             "step",
-            describe_action(action) if action is not None else "no action",
-            mark=action,
+            describe_edit(action, edited) if action is not None else "no action",
+            mark=edited or action,
             step=event["step"],
             part=f"{event['part']} of {event['parts']}" if "part" in event else "",
             outcome=label,

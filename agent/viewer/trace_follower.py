@@ -81,8 +81,9 @@ def as_display_event(event: Mapping[str, Any]) -> dict[str, Any]:
         InvalidActionError: It has an invalid action.
     """
     facts = dict(event)
-    if isinstance(facts.get("action"), Mapping):
-        facts["action"] = parse_action(facts["action"])
+    for name in ("action", "edited"):
+        if isinstance(facts.get(name), Mapping):
+            facts[name] = parse_action(facts[name])
     if isinstance(facts.get("call"), Mapping):
         facts["call"] = Call(**facts["call"])
     if isinstance(facts.get("reply"), Mapping):

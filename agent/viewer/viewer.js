@@ -6,6 +6,7 @@ const CLICK_MS = 280; // in which a second click makes a double click
 const TYPE_MS = 400; // in which keys are joined to one text
 const DRAG_PX = 6;
 const HOLD_MS = 600;
+const REACH_PX = 22; // around a point that can be moved
 const MAX_IMAGES = 30;
 const SVG = "http://www.w3.org/2000/svg";
 const KEYS = {
@@ -111,7 +112,10 @@ const showState = (next) => {
   setPhase(state.question ? "waits for you" : state.phase);
   element("goal").textContent = state.goal || "";
   const count = state.step ? `step ${Math.min(state.step, state.max_steps || state.step)} of ${state.max_steps}` : "";
-  element("about").textContent = [state.model && `${state.model} on ${state.where}`, count].filter(Boolean).join(" · ");
+  const isRecording = state.model === "person"; // as agent record: without a model
+  element("about").textContent = isRecording ? `recorded on ${state.where}`
+    : [state.model && `${state.model} on ${state.where}`, count].filter(Boolean).join(" · ");
+  element("model").hidden = isRecording;
   document.title = state.question ? "Question · Pixelhand" : "Pixelhand viewer";
   if (!before || before.note !== state.note) showNotice("");
   showControls();
@@ -129,7 +133,7 @@ const showControls = () => {
   element("step").hidden = mode !== "paused" || !state.can_answer;
   element("take-over").hidden = mode === "taken over" || !state.can_answer;
   element("hand-back").hidden = mode !== "taken over";
-  element("steer-form").hidden = !state.can_control || !state.can_answer || isOver;
+  element("steer-form").hidden = !state.can_control || !state.can_answer || isOver || state.model === "person";
   const acts = mode === "taken over" && state.phase === "taken over" && !isOver;
   element("keyboard").hidden = !acts;
   element("frame").classList.toggle("taken", acts);
@@ -191,7 +195,10 @@ const showModel = () => {
 
 const showNow = () => {
   showScreen(state.screen, state.mark);
-  const what = state.phase === "taken over" ? "You have the screen: click, drag, scroll or type." : "";
+  if (move && move.question !== (state.question || {}).number) endMove(); // somebody else has answered
+  if (move) return;
+  const what = state.phase === "taken over" ? "You have the screen: click, drag, scroll or type."
+    : canMove() && state.mark ? "Wrong place? Drag the ring to the right one." : "";
   element("caption").textContent = what || state.action || "";
   element("live").hidden = true;
 };
@@ -233,32 +240,87 @@ const showScreen = async (screen, mark) => {
   drawMark(screen, mark);
 };
 
+const shape = (name, style, attributes) => {
+  const part = document.createElementNS(SVG, name);
+  part.setAttribute("class", style);
+  for (const [key, value] of Object.entries(attributes)) part.setAttribute(key, value);
+  return part;
+};
+const circle = (style, [x, y], r) => shape("circle", style, { cx: x + 0.5, cy: y + 0.5, r });
+
 const drawMark = (screen, mark) => {
   const svg = element("marks");
+  if (move) return; // the person holds it
   svg.setAttribute("viewBox", `0 0 ${screen.width} ${screen.height}`);
   const parts = [];
   if (mark) {
     const radius = Math.max(screen.width, screen.height) / 60;
+    const last = mark.points.length - 1;
+    const ends = last ? [0, last] : [0];
     for (const style of ["edge", "line"]) {
-      if (mark.points.length > 1) {
-        const line = document.createElementNS(SVG, "polyline");
-        line.setAttribute("points", mark.points.map((point) => point.join(",")).join(" "));
-        line.setAttribute("class", style);
-        parts.push(line);
-      }
-      const ends = mark.points.length > 1 ? [mark.points[0], mark.points.at(-1)] : mark.points;
-      for (const [x, y] of ends) {
-        const ring = document.createElementNS(SVG, "circle");
-        ring.setAttribute("cx", x + 0.5);
-        ring.setAttribute("cy", y + 0.5);
-        ring.setAttribute("r", radius);
-        ring.setAttribute("class", style);
-        parts.push(ring);
+      if (last) parts.push(shape("polyline", style, { points: mark.points.map((point) => point.join(",")).join(" ") }));
+      for (const index of ends) parts.push(circle(style, mark.points[index], radius));
+    }
+    if (canMove()) {
+      const reach = Math.max(radius, (REACH_PX * screen.width) / element("screen").clientWidth);
+      for (const index of ends) {
+        const handle = circle("handle", mark.points[index], reach);
+        handle.addEventListener("pointerdown", (event) => beginMove(event, index, mark.points[index], radius));
+        parts.push(handle);
       }
     }
   }
   svg.replaceChildren(...parts);
 };
+
+// a point of the proposed action, which the person moves to where it belongs
+
+let move = null; // {question, index, point, radius, x, y} from pointerdown to pointerup
+
+const canMove = () =>
+  selected < 0 && state && state.question && state.question.kind === "approval" && state.question.answers.includes("edit");
+
+const beginMove = (event, index, point, radius) => {
+  if (event.button || performance.now() < armedAt) return;
+  event.preventDefault();
+  move = { question: questionNumber, index, point, start: point, radius, x: event.clientX, y: event.clientY };
+  element("frame").setPointerCapture(event.pointerId);
+  element("frame").classList.add("moving");
+};
+const drawMove = () => {
+  const [x, y] = move.point;
+  const near = move.radius * 1.3;
+  const far = move.radius * 4;
+  const lines = [[-1, 0], [1, 0], [0, -1], [0, 1]].map(([across, down]) => ({ // a cross that leaves the target free
+    x1: x + 0.5 + across * near, x2: x + 0.5 + across * far, y1: y + 0.5 + down * near, y2: y + 0.5 + down * far,
+  }));
+  const parts = [circle("edge", move.start, move.radius), circle("line from", move.start, move.radius)];
+  for (const style of ["edge thin", "line thin"]) parts.push(...lines.map((line) => shape("line", style, line)));
+  for (const style of ["edge", "line"]) parts.push(circle(style, move.point, move.radius));
+  element("marks").replaceChildren(...parts);
+  element("caption").textContent = `${x}, ${y}: let go where the action belongs; Escape leaves it`;
+};
+const endMove = () => {
+  move = null;
+  element("frame").classList.remove("moving");
+  if (selected < 0) showNow();
+};
+
+element("frame").addEventListener("pointermove", (event) => {
+  if (!move) return;
+  move.point = toPixel(event);
+  drawMove();
+});
+element("frame").addEventListener("pointerup", (event) => {
+  if (!move) return;
+  const { question, index, x, y } = move;
+  const point = toPixel(event);
+  const isMoved = Math.hypot(event.clientX - x, event.clientY - y) > DRAG_PX;
+  endMove();
+  if (isMoved) send({ name: "move_point", question, index, x: point[0], y: point[1] });
+});
+element("frame").addEventListener("pointercancel", () => { if (move) endMove(); });
+document.addEventListener("keydown", (event) => { if (move && event.key === "Escape") endMove(); });
 
 // the list of steps
 

@@ -36,6 +36,7 @@ from actions import (
     TypeText,
     UsageError,
 )
+from agent.replay.recording import PerformedAction, recorded_actions
 from agent.safety.redaction import MASK
 from agent.trace import EVENTS, FRAMES, MANIFEST, JsonObject, Trace, list_runs, read_trace
 from evals.files import revision
@@ -63,7 +64,6 @@ VERBS_BY_SURFACE = {  # what a policy may do there
     "desktop": MACHINE_VERBS - {"open", "back", "home"},
     "android": MACHINE_VERBS - {"move"},
 }
-CONTAINERS = frozenset({"document", "window"})  # roles of elements whose box says nothing about a point
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,10 @@ def _read_run(trace: Trace, left_out: Counter[str]) -> Iterator[TraceStep]:
     name = trace.folder.resolve().name
     earlier = _readable_steps(trace)
     results: dict[int, JsonObject] = {}
+    performed: dict[int, PerformedAction] = {}
+    for recorded in recorded_actions(trace):
+        if recorded.proposed is not None:  # no person's own
+            performed.setdefault(recorded.number, recorded)
     for result in trace.finished:
         results.setdefault(result["step"], result)
     if "resumes" in trace.manifest:
@@ -150,9 +154,10 @@ def _read_run(trace: Trace, left_out: Counter[str]) -> Iterator[TraceStep]:
             left_out[problem or "without their screenshot, or one of those before it"] += 1
             continue
         screen, size = step.screen.digest, (step.screen.width, step.screen.height)
-        action = ACTION_ADAPTER.validate_python(result["action"])
         path = (trace.folder / FRAMES / f"{screen}.png").absolute()
-        box = _recorded_box(trace, number, result)
+        item = performed.get(number)  # what a person put in its place counts, where somebody did
+        action = item.action if item is not None else ACTION_ADAPTER.validate_python(result["action"])
+        box = _recorded_box(item) if item is not None else None
         history = tuple(step for step in earlier if step.index < number)
         yield TraceStep(f"{name}/{number}", name, goal, str(path), size, action, box, verbs, history)
 
@@ -194,12 +199,10 @@ def _typed_secret_before(trace: Trace, number: int) -> bool:
     )
 
 
-def _recorded_box(trace: Trace, number: int, result: JsonObject) -> Box | None:
+def _recorded_box(item: PerformedAction) -> Box | None:
     """Return the box of the element that an action was on, in pixels with both edges; None where it is unknown."""
-    intent = next(event for event in trace.events if event["event"] == "act.intent" and event["step"] == number)
-    targets = intent.get("targets") or [None]
-    target = targets[0] if intent["action"] == result["action"] else None
-    if target is None or target["role"] in CONTAINERS or not target.get("area"):
+    target = item.targets[0] if item.targets else None
+    if target is None or not target.get("area"):
         return None
     left, top, width, height = target["area"]
     return left, top, left + width - 1, top + height - 1

@@ -55,6 +55,7 @@ def test_demonstration_is_replayed_with_other_values(start: Any, site: WriteSite
     command = start('order for "vina"', "--url", f"{site.origin}/form", "--policy", "sandbox")
     with open_page(command.url) as page:
         click(page, NAME, 1)
+        assert not page.locator("#model, #steer-form").filter(visible=True).count()  # nobody would answer
         type_text(page, "vina", 1)
         click(page, CODE, 2)
         type_text(page, "s3cret-pw", 2)

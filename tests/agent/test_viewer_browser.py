@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.agent_fakes import CLICK, FakeEnv
+from helpers.agent_fakes import CLICK, MISS, FakeEnv
 from helpers.eventually import eventually
 from helpers.viewer_page import ViewedRun, open_page, violations
 
 from agent import session
 from agent.config import Settings
+from agent.corrections import read_corrections
 from agent.trace import Trace, read_trace
 from agent.viewer.state import ViewerState
 
@@ -83,7 +84,7 @@ def test_person_approves_and_run_ends(start: Start) -> None:
         page.click("#continue")
         wait_for_question(page)
         assert "click (120, 110)" in page.inner_text("#question-text")
-        assert page.locator("#marks circle").count() == 2
+        assert page.locator("#marks circle.line").count() == 1
         assert page.evaluate("document.getElementById('screen').naturalWidth") == 280
         assert "#" not in page.url
         page.click("button[data-answer=yes]")
@@ -124,6 +125,57 @@ def test_edit_replaces_action(start: Start) -> None:
         page.wait_for_selector("#phase[data-phase=success]")
     run.wait()
     assert [action.text for action in performed(run, "type")] == ["better"]
+
+
+def drag_ring(page: Any, start: tuple[int, int], end: tuple[int, int], *, lets_go: bool = True) -> None:
+    """Drag the ring of the proposed action from one pixel of the run's screen to another."""
+    box = page.locator("#screen").bounding_box()
+    x0, y0, x1, y1 = (
+        box[corner] + box[side] * (value + 0.5) / size
+        for point in (start, end)
+        for value, corner, side, size in zip(point, ("x", "y"), ("width", "height"), (280, 364), strict=True)
+    )
+    page.mouse.move(x0, y0)
+    page.mouse.down()
+    page.mouse.move((x0 + x1) / 2, (y0 + y1) / 2)
+    page.mouse.move(x1, y1)
+    if lets_go:
+        page.mouse.up()
+
+
+def test_dragged_ring_corrects_action(start: Start) -> None:
+    run = start(MISS, DONE, approve="each")
+    with open_page(run.display.viewer_url) as page:
+        page.click("#continue")
+        wait_for_question(page)
+        drag_ring(page, (5, 5), (120, 110))
+        page.locator("#question-text", has_text="click (120, 110)").wait_for()  # the guard asks about it
+        assert not run.env.surface.clicked  # type: ignore[attr-defined]
+        wait_for_question(page)
+        page.click("button[data-answer=yes]")
+        page.wait_for_selector("#phase[data-phase=success]")
+        assert "click (120, 110), not click (5, 5)" in page.inner_text("#entries")
+        assert violations(page) == 0
+    episode = run.wait()
+    assert run.env.surface.clicked  # type: ignore[attr-defined]
+    assert "had this done instead: click (120, 110)" in episode.steps[0].notice
+    (correction,), _ = read_corrections(trace_of(episode))
+    assert (correction.proposed.points(), correction.action.points()) == (((5, 5),), ((120, 110),))
+
+
+def test_escape_leaves_ring_where_it_was(start: Start) -> None:
+    run = start(MISS, DONE, approve="each")
+    with open_page(run.display.viewer_url) as page:
+        page.click("#continue")
+        wait_for_question(page)
+        drag_ring(page, (5, 5), (120, 110), lets_go=False)
+        assert "120, 110" in page.inner_text("#caption")
+        page.keyboard.press("Escape")
+        page.mouse.up()
+        assert page.locator("#marks circle.handle").get_attribute("cx") == "5.5"
+        page.click("button[data-answer=yes]")
+        page.wait_for_selector("#phase[data-phase=success]")
+    assert [event["answer"] for event in trace_of(run.wait()).events if event["event"] == "approval"] == ["approved"]
 
 
 def test_step_and_note_reach_model(start: Start) -> None:

@@ -90,9 +90,8 @@ def make_run(
             writer.write("act.intent", step=index, call=call, action=action)
         if step.decision is not None:
             plain = {"effect": "allow", "rule": "default", "layer": "preset", "source": "preset sandbox", "reason": ""}
-            writer.write(
-                "decision", action=action, **{**plain, "screen_owner": "agent", "facts": None, **step.decision}
-            )
+            plain_facts = {"action": action, "screen_owner": "agent", "facts": None}
+            writer.write("decision", **{**plain, **plain_facts, **step.decision})
         if step.approval is not None:
             writer.write("approval", action=action, picture="", **{"reason": "", "rule": "default", **step.approval})
         if not step.has_result:

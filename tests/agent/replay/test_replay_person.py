@@ -131,6 +131,25 @@ def test_older_trace_of_person_is_refused(tmp_path: Path) -> None:
         compile_trace(with_events(trace, *events))
 
 
+OWN_HANDS: Any = {"event": "approval", "step": 1, "answer": "taken over"}
+MOVED: Any = {"event": "paused", "step": 1, "why": "the user moved the mouse"}
+
+
+@pytest.mark.parametrize("before", [[OWN_HANDS], [MOVED]])
+def test_unrecorded_acts_of_person_are_refused(tmp_path: Path, before: list[Any]) -> None:
+    trace = demonstrate(tmp_path, LabeledEnv(), PRESS)
+    start, *rest = map(dict, trace.events)
+    acts = [event for event in rest if not event["event"].startswith("person.")]
+    with pytest.raises(UsageError, match="outside the viewer"):
+        compile_trace(with_events(trace, start, *before, *acts))
+
+
+def test_take_over_in_viewer_is_replayed(tmp_path: Path) -> None:
+    trace = demonstrate(tmp_path, LabeledEnv(), PRESS)
+    start, *rest = map(dict, trace.events)
+    assert len(compile_trace(with_events(trace, start, OWN_HANDS, *rest)).steps) == 1
+
+
 @pytest.mark.parametrize("actions", [(), (OUTSIDE,), ({"verb": "wait", "seconds": 0.1},)])
 def test_empty_demonstration_is_failure(tmp_path: Path, actions: tuple[dict[str, Any], ...]) -> None:
     trace = demonstrate(tmp_path, LabeledEnv(), *actions)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.made_runs import CLICK, MadeStep, make_run
+from helpers.made_runs import CLICK, MadeStep, make_run, make_screen
 
 from actions import Screen
 from agent.report.run_page import write_run_report
@@ -233,6 +233,19 @@ def test_only_the_shown_screenshots_are_decoded(browser: Any, shop: Path) -> Non
         "for (const image of images) await image.decode(); return images.map(image => image.naturalWidth) }"
     )
     assert sizes == [280, 280]
+    page.close()
+
+
+def test_tall_screenshot_keeps_its_proportions(browser: Any, tmp_path: Path) -> None:
+    run = make_run(tmp_path, [MadeStep(CLICK)], screen=lambda number: make_screen(number, 540, 1080))
+    page, _ = open_page(browser, write_run_report([run], tmp_path / "page.html"))
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    image = page.locator("article.current img").first
+    image.evaluate("image => image.decode()")
+    box, marks = image.bounding_box(), page.locator("article.current svg").first.bounding_box()
+    assert box["height"] / box["width"] == pytest.approx(2, abs=0.02)
+    assert marks["width"] == pytest.approx(box["width"], abs=1)
     page.close()
 
 
