@@ -15,7 +15,7 @@ from helpers.eventually import eventually
 from Xlib import X
 from Xlib.protocol.event import ClientMessage
 
-from actions import Action, Click, Done, Drag, Move, PressKeys, Screen, Scroll, SurfaceError, TypeText, UsageError, Wait
+from actions import Action, Click, Done, Drag, Move, PressKeys, Screen, SurfaceError, TypeText, UsageError, Wait
 from agent.loop import run
 from agent.policies.scripted import ScriptPolicy
 from envs.desktop.geometry import Box
@@ -209,7 +209,7 @@ def test_practice_pages_equal_the_browser_surface(chrome: str) -> None:
 
 
 def test_moving_page_repeats(chrome: str) -> None:
-    actions = (Click(x=140, y=200), TypeText(text="Ab"), Wait(seconds=3), Scroll(x=140, y=200, down=2))
+    actions = (Click(x=140, y=200), TypeText(text="Ab"), Wait(seconds=3), Click(x=60, y=250))
     with Surface("virtual", url="practice:moving-items") as surface:
         env = LiveEnv(surface, task=MiniWobTask("moving-items"))
         episodes = []
