@@ -27,9 +27,11 @@ MAX_STEPS = 10
 GOAL = 'order the blue lamp for "{name}"'
 RECORDED_NAME = "vina"
 NAMES = ("Ada", "Bo Lind", "Chiara", "Dmitri K.", "Eva", "Farid", "Gwen", "Hideo", "Ines", "Jun", "Kofi", "Lea M.")
+DARK = "body{background:#15171c;color:#e8e8ea}input,li{background:#23262e;color:#fff}"
+DARKEN_JS = f"document.head.insertAdjacentHTML('beforeend', '<style>{DARK}</style>');"
 CHANGES = {  # style sheet or script of the page that is replayed on
     "same": "",
-    "dark theme": "style:body{background:#15171c;color:#e8e8ea}input,li{background:#23262e;color:#fff}",
+    "dark theme": f"style:{DARK}",
     "other accent": "style:button{background:#8a3d12}",
     "rounder buttons": "style:button{border-radius:18px}",
     "scale 0.8": "style:main{zoom:.8}",
@@ -45,8 +47,14 @@ CHANGES = {  # style sheet or script of the page that is replayed on
 RISKS = {  # changes after which the recorded target is not there, or there twice
     "second order button": "script:main.append(order.cloneNode(true))",
     "order button renamed": "script:order.textContent = 'Delete'",
+    "order button almost the same": "script:order.textContent = 'Orders'",
+    "product almost the same": "script:list.children[1].firstChild.data = 'Blue lamb'",
     "product gone": "script:list.children[1].remove()",
     "product there twice": "script:list.append(list.children[1].cloneNode(true))",
+    "dark, product gone": f"script:{DARKEN_JS}list.children[1].remove()",
+    "dark, product renamed": f"script:{DARKEN_JS}list.children[1].firstChild.data = 'Blue lamb'",
+    "dark, product there twice": f"script:{DARKEN_JS}list.append(list.children[1].cloneNode(true))",
+    "dark, order button renamed": f"script:{DARKEN_JS}order.textContent = 'Orders'",
 }
 PAGE = """<!doctype html><meta charset=utf-8><title>Shop</title><style>
 * { box-sizing: border-box; font: 16px Arial, 'Liberation Sans', sans-serif } body { margin: 0; background: #fff }

@@ -24,7 +24,7 @@ from agent.replay.crops import (
     is_unique,
     similarity_at,
 )
-from agent.replay.landmarks import find_points, make_landmarks
+from agent.replay.landmarks import find_points, make_landmarks, parts_in
 from agent.replay.parameters import escape, fill, references
 from agent.replay.program import Anchor
 from agent.target_recorder import neighbor_labels, target_at
@@ -218,7 +218,11 @@ def _looks_alike(anchor: Anchor, screen: Screen, x: int, y: int) -> bool:
 def _find_by_pixels(anchor: Anchor, screen: Screen) -> tuple[int, int]:
     """Return the place of the crop, else that of the landmarks, in other colors or another layout."""
     try:
-        return _find_by_crop(anchor, screen)
+        x, y = _find_by_crop(anchor, screen)
+        if _has_same_text(anchor, screen, x, y):
+            return x, y
+        message = f"the recorded part of the screen is there, at ({x}, {y}), but with another text, or in another size"
+        raise AnchorError(message, is_missing=True)
     except AnchorError as error:
         if not error.is_missing or not anchor.landmarks:
             raise
@@ -232,6 +236,15 @@ def _find_by_pixels(anchor: Anchor, screen: Screen) -> tuple[int, int]:
             f"{missing}; its text with what is beside it is there more than once, at {places}", is_missing=False
         )
     return points[0]
+
+
+def _has_same_text(anchor: Anchor, screen: Screen, x: int, y: int) -> bool:
+    """Return whether the texts that the crop shows are at its place, letter by letter; true where it has none."""
+    left, top = anchor.crop_point
+    height, width = anchor.crop_pixels().shape[:2]
+    parts = parts_in(anchor.landmarks, (-left, -top, width, height))
+    points = find_points(parts, None, screen.pixels) if parts else [(x, y)]
+    return any(max(abs(x - column), abs(y - row)) <= CROP_BORDER_PX for column, row in points)
 
 
 def _find_by_crop(anchor: Anchor, screen: Screen) -> tuple[int, int]:

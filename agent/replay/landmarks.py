@@ -165,6 +165,18 @@ def find_points(landmarks: Sequence[Landmark], box: Area | None, pixels: Pixels)
     return sorted(points, key=lambda point: point[::-1])
 
 
+def parts_in(landmarks: Sequence[Landmark], area: Area) -> list[Landmark]:
+    """Return the parts that an area shows or cuts through; it is relative to the point as they are."""
+    left, top, width, height = area
+    parts = []
+    for part in landmarks:
+        part_height, part_width = _decode(part.crop).shape[:2]
+        x, y = part.offset
+        if x < left + width and left < x + part_width and y < top + height and top < y + part_height:
+            parts.append(part)
+    return parts
+
+
 # making parts
 
 

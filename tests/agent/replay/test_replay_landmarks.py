@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from agent.replay.anchors import AnchorError, find_anchor
 from agent.replay.landmarks import Landmark, box_at, find_points, make_landmarks
 from agent.replay.program import Anchor
 from agent.report.drawing import font
+from agent.trace import encode_png
 
 LIGHT, DARK = ((250, 250, 250), (20, 20, 20), (30, 80, 160)), ((25, 25, 30), (235, 235, 235), (150, 60, 20))
 Colors = tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]
@@ -124,6 +126,18 @@ def test_other_label_or_filled_field_is_missing(page: Pixels) -> None:
 def test_background_is_no_box() -> None:
     assert box_at(shop(), 600, 20) is None
     assert box_at(form(), 160, 62) == (31, 45, 259, 35)
+
+
+def test_crop_with_other_letter_is_missing() -> None:
+    screen, other = Screen(shop()), Screen(shop((NAMES[0], "Blue lamb", NAMES[2])))
+    landmarks, box = recorded(screen.pixels, 355, 90)
+    row = base64.b64encode(encode_png(Screen(screen.pixels[70:110, 10:400].copy()))).decode()
+    anchor = Anchor(crop=row, crop_point=(345, 20), rival=0.5, place=(355, 90))  # as if no row was similar
+    assert find_anchor(anchor, {}, other, None) == (355, 90)
+    with pytest.raises(AnchorError, match="another text") as caught:
+        find_anchor(replace(anchor, landmarks=landmarks, box=box), {}, other, None)
+    assert caught.value.is_missing
+    assert find_anchor(replace(anchor, landmarks=landmarks, box=box), {}, screen, None) == (355, 90)
 
 
 def test_anchor_is_found_by_landmarks() -> None:
