@@ -30,6 +30,11 @@ def clock_script(input_ms: int = 0) -> str:
             that of pointer moves does on a desktop.
     """
     script = Path(__file__).with_suffix(".js").read_text().replace("CLOCK_INPUT_MS", str(input_ms))
+    return name_practice_pages(script)
+
+
+def name_practice_pages(script: str) -> str:
+    """Return a script with the address of the practice pages' folder in place of PRACTICE_PAGES."""
     return script.replace("PRACTICE_PAGES", json.dumps(pages.folder_url()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envs.chromium.clock import INPUT_MS, clock_script
+from envs.chromium.clock import INPUT_MS, clock_script, name_practice_pages
 from envs.chromium.native_requests import BINDING
 
 _FOLDER = Path(__file__).parent
@@ -25,8 +25,8 @@ def browser_script() -> str:
 
     The clock of practice pages comes first: it must be in place before any other script takes a timer.
     """
-    scripts = drawing_script() + _read("native_requests") + _read("activity")
-    return clock_script(INPUT_MS) + scripts.replace("NATIVE_REQUEST_BINDING", BINDING)
+    native_requests = _read("native_requests").replace("NATIVE_REQUEST_BINDING", BINDING)
+    return clock_script(INPUT_MS) + drawing_script() + native_requests + name_practice_pages(_read("activity"))
 
 
 def _read(name: str) -> str:

@@ -59,4 +59,4 @@ def test_both_packages_report() -> None:
     result = CliRunner().invoke(doctor_cli.app, ["--json", "--no-act"])
     names = [finding["name"] for finding in json.loads(result.output)["findings"]]
     assert {"python", "display", "chromium", "adb"} <= set(names)
-    assert names[names.index("gpu") :] == ["gpu", "memory", "embedded", "models", "disk"]
+    assert names[names.index("gpu") :] == ["gpu", "memory", "embedded", "models", "files", "disk"]

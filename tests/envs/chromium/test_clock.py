@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actions import Action, Click, Drag, LongPress, Move, Point, PressKeys, Scroll, TypeText
-from envs.chromium import clock
+from envs.chromium import clock, page_scripts
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def test_awaited_events_follow_those_received() -> None:
     assert f"receive('pointerup', 7, {clock.INPUT_CAP_MS})" in js
 
 
-def test_scripts_leave_no_placeholder() -> None:
-    assert "CLOCK_INPUT_MS" not in clock.clock_script()
-    assert "PRACTICE_PAGES" not in clock.clock_script()
+@pytest.mark.parametrize("script", [page_scripts.browser_script(), page_scripts.steady_script()])
+def test_scripts_leave_no_placeholder(script: str) -> None:
+    for placeholder in ("CLOCK_INPUT_MS", "PRACTICE_PAGES", "NATIVE_REQUEST_BINDING"):
+        assert placeholder not in script
