@@ -300,8 +300,8 @@ class PageFacts:
             hit["backendNodeId"],
             *((x, y) if is_local else (None, None)),
         )
-        if result is None:
-            return ElementFacts(), ""
+        if result is None:  # a document without elements, as that of a frame which has not loaded yet
+            return ElementFacts(), outer_change
         change, frame, start = result.pop("change"), result.pop("frame"), result.pop("start")
         change = outer_change or change
         if not result.pop("seen") and self._token and len(self.page.frames) <= MAX_FRAMES:

@@ -102,6 +102,8 @@ def test_hung_frame_of_another_site_is_left_out(browser, site, show):
         "b.setAttribute('formaction', '/other')",
         f"document.body.insertAdjacentHTML('beforeend', `<iframe style='{BOX};opacity:0.01;z-index:9' "
         "srcdoc='<body style=height:90px>'></iframe>`)",
+        f"document.body.insertAdjacentHTML('beforeend', `<iframe id=f style='{BOX};opacity:0.01;z-index:9'></iframe>`);"
+        "f.contentDocument.documentElement.remove()",
     ],
 )
 def test_change_of_element_is_reported(browser, show, change):
